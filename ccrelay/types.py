@@ -1,0 +1,48 @@
+"""Words shared by every floor above the bytes: usage, targets, outcomes, the record of one exchange."""
+
+import enum
+
+import msgspec
+
+
+class Blame(enum.IntEnum):
+    """Whose fault an ending is."""
+
+    NOBODY = 0  # it went well, or the client simply left
+    CLIENT = 1  # the request could not be served as it was sent
+    PROVIDER = 2  # the upstream refused, failed, stalled or broke off
+    RELAY = 3  # ours
+
+
+class Ending(enum.IntEnum):
+    """How an exchange ended. One of these is in every log line."""
+
+    COMPLETE = 0  # the whole upstream answer was forwarded
+    ANSWERED = 1  # the relay answered by itself (health, errors, estimates)
+    CLIENT_LEFT = 2  # the client closed before the end
+    UPSTREAM_CUT = 3  # the upstream broke off after forwarding had begun
+    TIMED_OUT = 4  # one of the relay's time limits passed
+    ABORTED = 5  # the relay broke it off (shutdown, second `model` found late)
+
+
+class RequestClass(enum.IntEnum):
+    """Which endpoint of the Anthropic API a request means."""
+
+    MESSAGES = 0  # POST /v1/messages
+    COUNT_TOKENS = 1  # POST /v1/messages/count_tokens
+    MODELS = 2  # GET /v1/models and /v1/models/{id}
+    OTHER_V1 = 3  # every other /v1/*
+    LOCAL = 4  # /, /health, /ready, /api/hello
+    UNKNOWN = 5  # anything else
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens of one exchange, in Anthropic's terms (`input` is the uncached input only)."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    thinking: int = 0  # part of `output`
+    estimated: bool = False  # True when the provider reported nothing

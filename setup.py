@@ -1,0 +1,66 @@
+"""Builds the Cython extensions of ccrelay/_fast. Everything else stands in pyproject.toml.
+
+Environment switches (for developers; a plain build needs none):
+
+- ``CCRELAY_EXT=json,sse``  build only the named modules
+- ``CCRELAY_DEBUG=1``       bounds checks on, assertions on, no optimisation
+- ``CCRELAY_ASAN=1``        as above, with AddressSanitizer
+"""
+
+import os
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+FAST = "ccrelay/_fast"
+# module -> C sources it is linked with, beside its own
+MODULES: dict[str, list[str]] = {
+    "http1": [],
+    "json": ["scan.c"],
+    "sse": [],
+    "conn": [],
+    "downstream": [],
+    "upstream": [],
+}
+
+DEBUG = bool(os.environ.get("CCRELAY_DEBUG") or os.environ.get("CCRELAY_ASAN"))
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "cdivision": True,
+    "embedsignature": True,
+    "embedsignature.format": "python",
+}
+
+
+def c_flags() -> tuple[list[str], list[str]]:
+    if os.environ.get("CCRELAY_ASAN"):
+        flags = ["-O1", "-g", "-fsanitize=address", "-fno-omit-frame-pointer", "-UNDEBUG"]
+        return flags, ["-fsanitize=address"]
+    if DEBUG:
+        return ["-O0", "-g", "-UNDEBUG"], []
+    return ["-O2", "-fno-semantic-interposition"] if sys.platform == "linux" else ["-O2"], []
+
+
+def extensions() -> list[Extension]:
+    only = set(filter(None, os.environ.get("CCRELAY_EXT", "").split(","))) or set(MODULES)
+    compile_args, link_args = c_flags()
+    return [
+        Extension(
+            f"ccrelay._fast.{name}",
+            [f"{FAST}/{name}.pyx", *(f"{FAST}/{source}" for source in sources)],
+            extra_compile_args=compile_args,
+            extra_link_args=link_args,
+            depends=[f"{FAST}/scan.h"] if sources else [],
+        )
+        for name, sources in MODULES.items()
+        if name in only and os.path.exists(f"{FAST}/{name}.pyx")
+    ]
+
+
+setup(
+    ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, nthreads=0),
+)
