@@ -1,6 +1,7 @@
 """Words shared by every floor above the bytes: usage, targets, outcomes, the record of one exchange."""
 
 import enum
+from typing import Protocol
 
 import msgspec
 
@@ -46,3 +47,13 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     cache_write_1h: int = 0
     thinking: int = 0  # part of `output`
     estimated: bool = False  # True when the provider reported nothing
+
+
+class LogSink(Protocol):
+    """Where a process writes what happened. Neither call blocks, raises or takes secrets."""
+
+    def event(self, level: str, name: str, **fields: object) -> None:
+        """Record one event at `level` (debug, info, warning, error)."""
+
+    def exchange(self, record: dict[str, object]) -> None:
+        """Record one settled exchange; the sink adds instant and worker, and keeps no reference."""

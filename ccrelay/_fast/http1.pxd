@@ -1,5 +1,6 @@
-"""HTTP/1.1 heads and chunked framing, read strictly and written without re-encoding. The contract."""
+"""HTTP/1.1 heads and chunked framing, read strictly and written as they came. The contract."""
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
@@ -74,14 +75,15 @@ ctypedef struct Piece:
 ctypedef struct Walker:
     # Position inside a chunked body. All zero is the start.
     int state
-    int line                 # bytes of the current size, extension or trailer line
+    int line                 # bytes of the current size line
     int trailer              # trailer bytes so far
     int fault                # HeadFault
     bint done                # the last CRLF has been consumed
-    bint between             # at a chunk boundary: a foreign chunk could be inserted here
+    bint between             # a foreign chunk could be inserted here; set by walk, n=0 too
     uint64_t left            # payload bytes left in this chunk
 
 
+@cython.final
 cdef class Head:
     cdef char* buf           # own copy, from the start line to the LF of the empty line
     cdef Py_ssize_t size
@@ -91,6 +93,7 @@ cdef class Head:
     cdef uint32_t target         # offset of the request target
     cdef uint32_t target_len
     cdef uint32_t path_len       # target up to the '?'
+    cdef bint nominates          # Connection names fields other than `close` and `keep-alive`
     cdef readonly bint is_request
     cdef readonly int minor      # HTTP/1.minor
     cdef readonly int status     # responses; 0 in requests
@@ -102,13 +105,16 @@ cdef class Head:
     cdef int find(self, int field_id) noexcept          # index of the first such field, -1: none
     cpdef bytes value(self, int field_id)                # its value, or None
     cpdef bytes get(self, bytes name)                    # by lower-case name, or None
-    cdef bint value_is(self, int field_id, const char* lower, Py_ssize_t n) noexcept  # ASCII case-insensitive
+    # ASCII case-insensitive
+    cdef bint value_is(self, int field_id, const char* lower, Py_ssize_t n) noexcept
 
 
+@cython.final
 cdef class RequestPlan:
     # How requests to one target are written; made once per target, immutable.
+    cdef bytes host
     cdef bytes prefix        # stands before the client's path: b"" or b"/api/anthropic"
-    cdef bytes lines         # ready header lines: Host, Accept-Encoding: identity, credentials, static headers
+    cdef bytes lines         # ready: Host, credentials, static headers, Accept-Encoding: identity
     cdef uint8_t drop[64]    # by FieldId: 1 = not forwarded
     cdef frozenset drop_names    # lower-case names (bytes) besides; names overridden by `lines`
     cdef frozenset drop_betas    # anthropic-beta values (bytes) not forwarded; None: verbatim
@@ -117,17 +123,20 @@ cdef class RequestPlan:
     cdef bytes write(self, Head head, int64_t content_length, bint chunked, bytes path)
 
 
-# Offset just behind the first empty line, 0: not there yet. Stops at bare LF lines too (they are refused
-# by the parse). `start`: where the previous search gave up, so that byte-wise arrival stays linear.
+# Offset just behind the first empty line after a start line, 0: not there yet. Stops behind a line
+# that ends in a bare LF too, and at a third leading empty line; the parse refuses both. `start`:
+# where the previous search gave up (its `n`), so that byte-wise arrival stays linear.
 cdef Py_ssize_t head_end(const char* data, Py_ssize_t n, Py_ssize_t start) noexcept
 
 # Parse one complete head of `n` bytes. None, and *fault set, when it is refused.
 cdef Head read_request(const char* data, Py_ssize_t n, int fields_max, int* fault)
 cdef Head read_response(const char* data, Py_ssize_t n, int* fault)
 
-# Consume chunked bytes; payload pieces go to `pieces`. Returns bytes consumed: less than n when done, on a
-# fault, or when `cap` pieces are full (call again).
-cdef Py_ssize_t walk(Walker* w, const char* p, Py_ssize_t n, Piece* pieces, int cap, int* count) noexcept
+# Consume chunked bytes; payload pieces go to `pieces`. Returns bytes consumed: less than n when done,
+# on a fault, or when `cap` pieces are full (call again).
+cdef Py_ssize_t walk(
+    Walker* w, const char* p, Py_ssize_t n, Piece* pieces, int cap, int* count
+) noexcept
 
 
 cpdef enum Framing:
@@ -136,6 +145,7 @@ cpdef enum Framing:
     CLOSE = 2                # neither: the body ends with the connection
     LENGTH = 3               # content-length: `length`
 
-# The head sent downstream for an upstream head: hop-by-hop fields dropped, all else byte for byte, in order.
-# `extra`: ready lines or b"". `keep_alive` False adds `Connection: close`.
+# The head sent downstream for an upstream head: hop-by-hop fields dropped, all else byte for byte,
+# in order; framing and `extra` (ready lines or b"") come last. `keep_alive` False adds
+# `Connection: close`.
 cdef bytes write_response(Head head, int framing, int64_t length, bint keep_alive, bytes extra)

@@ -1,14 +1,15 @@
 """Top-level members of a JSON object, found while its bytes stream by. The contract."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
 cdef enum:
     SLOTS_MAX = 8
+    KEY_MAX = 256            # raw bytes of a key; a longer one is none of the wanted names
 
 cpdef enum ScanState:
     SCANNING = 0             # more bytes are needed
     COMPLETE = 1             # the object is closed; only white space may follow
-    INVALID = -1             # not one JSON object (grammar of the top level, balance of what is nested)
+    INVALID = -1             # not one JSON object (grammar of the top level, balance of the rest)
 
 
 ctypedef struct Capture:
@@ -24,8 +25,14 @@ ctypedef struct Capture:
 cdef class MemberKeys:
     # The wanted member names, compiled once: slot number = position in the list given.
     cdef int count
-    cdef tuple names
-    # ... private layout
+    cdef tuple names                   # str
+    # private
+    cdef tuple encoded                 # the names in UTF-8; `text` points into them
+    cdef const char* text[SLOTS_MAX]
+    cdef Py_ssize_t size[SLOTS_MAX]
+
+    # slot of a decoded key, -1: not wanted
+    cdef int find(self, const char* key, Py_ssize_t n) noexcept
 
 
 cdef class MemberScan:
@@ -35,11 +42,23 @@ cdef class MemberScan:
     cdef MemberKeys keys
     cdef Capture slots[SLOTS_MAX]
     cdef int capture_max               # bytes kept per value
-    # ... private layout
+    # private
+    cdef int step                      # where in the grammar of the top level
+    cdef int slot                      # slot of the member under way, -1: not wanted
+    cdef bint keeping                  # its value is being captured: first one, within the limit
+    cdef bint escaped                  # the next byte of the string under way is escaped
+    cdef bint in_string                # inside a string of a nested value
+    cdef int depth                     # containers open inside the value
+    cdef char closer                   # bracket that ends the value
+    cdef const char* literal           # what is left of true, false or null
+    cdef int key_size                  # raw bytes so far; over KEY_MAX: too long
+    cdef bint key_escaped              # the key has a backslash
+    cdef char key[KEY_MAX]
 
     cdef int feed(self, const char* p, Py_ssize_t n) noexcept   # -> state
-    cdef void reset(self) noexcept
-    cpdef bytes value(self, int slot)  # raw JSON bytes of the first occurrence, None when absent, unfinished or too long
+    cpdef void reset(self) noexcept            # ready for the next document
+    # raw JSON bytes of the first occurrence; None: absent, unfinished or too long
+    cpdef bytes value(self, int slot)
     cpdef tuple span(self, int slot)   # (start, end) or None
-    cpdef int seen(self, int slot)
+    cpdef int seen(self, int slot) except -1
     cdef bint ready(self, int slot) noexcept   # value complete

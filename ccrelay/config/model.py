@@ -2,7 +2,8 @@
 
 Every field has its default here and its meaning in `Meta(description=...)`; the reference page and
 `ccrelay config schema` are generated from these. Secrets are plain strings after expansion and live
-nowhere else; they are shown only as fingerprints (`ccrelay.config.fingerprint`).
+nowhere else; they are shown only as fingerprints (`ccrelay.config.fingerprint`) and stay out of
+every `repr`.
 """
 
 from typing import Annotated, Literal
@@ -10,31 +11,40 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
+# The upper bound keeps every number inside 64 bits on its way to the workers.
+Positive = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
 
 ProviderType = Literal["anthropic", "zai", "ollama", "compatible"]
 Preset = Literal["minimax", "kimi", "deepseek", "openrouter"]
 AuthStyle = Literal["x-api-key", "bearer", "none"]
 Strategy = Literal["simple-shuffle", "failover"]
+SystemRole = Literal["keep", "user"]
+CountTokens = Literal["forward", "estimate"]
+ToolTypeCustom = Literal["keep", "drop"]
+Level = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 
 
 class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
-class Auth(_Section):
+class Auth(_Section, frozen=True):
     """Who may use the relay."""
 
     tokens: Annotated[
         list[str],
         Meta(
-            description="Relay tokens that clients send as x-api-key or Bearer. None: any credential is accepted, on loopback only."
+            description="Relay tokens that clients send as x-api-key or Bearer, 8 characters or "
+            "more. None: any credential is accepted, on loopback only."
         ),
     ] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        return f"<Auth tokens={len(self.tokens)}>"
 
-class Limits(_Section):
+
+class Limits(_Section, frozen=True):
     """Bounds on what clients may send. Each has its own error."""
 
     head_bytes_max: Annotated[
@@ -55,23 +65,30 @@ class Limits(_Section):
         int,
         Meta(
             ge=0,
-            description="Memory a worker spends on copies of request bodies kept for a retry, bytes.",
+            le=1 << 40,
+            description="Memory a worker spends on copies of request bodies kept for a retry, "
+            "bytes.",
         ),
     ] = 268_435_456
     event_bytes_max: Annotated[
         int,
         Meta(
             ge=65_536,
+            le=1 << 30,
             description="Largest event kept for inspection, bytes; larger ones pass uninspected.",
         ),
     ] = 262_144
     connections_max: Annotated[
         int,
-        Meta(ge=0, description="Client connections of one worker; 0: as many as open files allow."),
+        Meta(
+            ge=0,
+            le=1 << 24,
+            description="Client connections of one worker; 0: as many as open files allow.",
+        ),
     ] = 0
 
 
-class ServerTimeouts(_Section):
+class ServerTimeouts(_Section, frozen=True):
     """Time limits towards the client, seconds."""
 
     head_s: Annotated[
@@ -92,28 +109,37 @@ class ServerTimeouts(_Section):
     ] = 60.0
 
 
-class Server(_Section):
+class Server(_Section, frozen=True):
     """Where the relay listens and what it accepts."""
 
     listen: Annotated[
-        str, Meta(description="HOST:PORT. Anything but loopback needs auth.tokens.")
+        str,
+        Meta(
+            description="HOST:PORT or [IPV6]:PORT; port 0 takes a free one. Anything but loopback "
+            "needs auth.tokens."
+        ),
     ] = "127.0.0.1:8787"
     workers: Annotated[int, Meta(ge=1, le=256, description="Worker processes.")] = 1
-    auth: Auth = field(default_factory=Auth)
+    auth: Annotated[Auth, Meta(description="Who may use the relay.")] = field(default_factory=Auth)
     allowed_hosts: Annotated[
         list[str],
         Meta(
-            description="Host header values accepted besides loopback names and the listen address; '*' accepts any."
+            description="Host header values accepted besides loopback names and the listen "
+            "address; '*' accepts any."
         ),
     ] = field(default_factory=list)
     allowed_origins: Annotated[
         list[str], Meta(description="Browser origins accepted; none by default.")
     ] = field(default_factory=list)
-    limits: Limits = field(default_factory=Limits)
-    timeouts: ServerTimeouts = field(default_factory=ServerTimeouts)
+    limits: Annotated[Limits, Meta(description="Bounds on what clients may send.")] = field(
+        default_factory=Limits
+    )
+    timeouts: Annotated[ServerTimeouts, Meta(description="Time limits towards the client.")] = (
+        field(default_factory=ServerTimeouts)
+    )
 
 
-class UpstreamTimeouts(_Section):
+class UpstreamTimeouts(_Section, frozen=True):
     """Time limits towards the provider, seconds."""
 
     connect_s: Annotated[
@@ -128,13 +154,14 @@ class UpstreamTimeouts(_Section):
     total_s: Annotated[Seconds, Meta(description="A whole exchange.")] = 3600.0
 
 
-class Routing(_Section):
+class Routing(_Section, frozen=True):
     """How a provider is chosen."""
 
     strategy: Annotated[
         Strategy,
         Meta(
-            description="simple-shuffle: weighted random; failover: the first that can be reached, in order."
+            description="simple-shuffle: weighted random; failover: the first that can be reached, "
+            "in order."
         ),
     ] = "simple-shuffle"
     ping_s: Annotated[
@@ -144,19 +171,22 @@ class Routing(_Section):
     early_head_s: Annotated[
         Seconds,
         Meta(
-            description="A streaming request without upstream head for this long gets 200 and pings, so that no client deadline passes."
+            description="A streaming request without upstream head for this long gets 200 and "
+            "pings, so that no client deadline passes."
         ),
     ] = 45.0
-    timeouts: UpstreamTimeouts = field(default_factory=UpstreamTimeouts)
+    timeouts: Annotated[UpstreamTimeouts, Meta(description="Time limits towards providers.")] = (
+        field(default_factory=UpstreamTimeouts)
+    )
     pool_idle_s: Annotated[
         Seconds, Meta(description="Idle upstream connections are closed after this long.")
     ] = 60.0
     pool_idle_max: Annotated[
-        int, Meta(ge=0, description="Idle upstream connections kept per endpoint.")
+        int, Meta(ge=0, le=1 << 24, description="Idle upstream connections kept per endpoint.")
     ] = 256
 
 
-class Key(_Section):
+class Key(_Section, frozen=True):
     """One credential of a provider."""
 
     key: Annotated[
@@ -167,7 +197,7 @@ class Key(_Section):
     ]
     name: Annotated[str | None, Meta(description="Shown beside the fingerprint.")] = None
     weight: Annotated[int, Meta(ge=0, le=1000, description="Share among the provider's keys.")] = 1
-    priority: Annotated[int, Meta(ge=0, description="Reserved for key pools.")] = 0
+    priority: Annotated[int, Meta(ge=0, le=1000, description="Reserved for key pools.")] = 0
     rpm_limit: Annotated[
         Positive | None, Meta(description="Requests per minute. Checked, not enforced yet.")
     ] = None
@@ -183,39 +213,50 @@ class Key(_Section):
     max_concurrent: Annotated[
         Positive | None, Meta(description="Exchanges at once. Checked, not enforced yet.")
     ] = None
-    enabled: bool = True
+    enabled: Annotated[bool, Meta(description="false: the key is never used.")] = True
+
+    def __repr__(self) -> str:
+        return f"<Key name={self.name!r} enabled={self.enabled}>"
 
 
-class Model(_Section):
+class Model(_Section, frozen=True):
     """A model as shown by GET /v1/models."""
 
-    id: Annotated[str, Meta(min_length=1)]
-    display_name: str | None = None
-    description: str | None = None
-    max_input_tokens: Positive | None = None
+    id: Annotated[str, Meta(min_length=1, description="The name that clients ask for.")]
+    display_name: Annotated[str | None, Meta(description="Shown in model pickers.")] = None
+    description: Annotated[str | None, Meta(description="Shown beside the name.")] = None
+    max_input_tokens: Annotated[
+        Positive | None, Meta(description="Context window, tokens, as told to clients.")
+    ] = None
 
 
-class Provider(_Section):
+class Provider(_Section, frozen=True):
     """One upstream service: a dialect, a base URL, its keys."""
 
     name: Annotated[
         str,
-        Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Unique; appears in logs."),
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+            description="Unique; appears in logs.",
+            extra={"expects": "1 to 64 letters, digits, '.', '_' or '-', a letter or digit first"},
+        ),
     ]
     type: Annotated[ProviderType, Meta(description="The dialect it speaks.")] = "compatible"
     preset: Annotated[
         Preset | None,
         Meta(description="Base URL, auth and quirks of a known service (type compatible)."),
     ] = None
-    base_url: Annotated[str | None, Meta(description="What stands before /v1/messages.")] = None
-    auth: Annotated[AuthStyle | None, Meta(description="How the key is sent; default by type.")] = (
-        None
-    )
+    base_url: Annotated[
+        str | None, Meta(description="What stands before /v1/messages; default by type or preset.")
+    ] = None
+    auth: Annotated[
+        AuthStyle | None, Meta(description="How the key is sent; default by type or preset.")
+    ] = None
     keys: Annotated[
         list[Key],
         Meta(description="None, with type anthropic: the client's own credential passes through."),
     ] = field(default_factory=list)
-    enabled: bool = True
+    enabled: Annotated[bool, Meta(description="false: the provider is never used.")] = True
     weight: Annotated[int, Meta(ge=0, le=1000, description="Share under simple-shuffle.")] = 1
     model_mapping: Annotated[
         dict[str, str],
@@ -224,7 +265,9 @@ class Provider(_Section):
     models: Annotated[
         list[str | Model] | None,
         Meta(
-            description="Models served under their own name (names or globs). Default by type: anthropic claude-*."
+            description="Models served under their own name (names or globs, * and ?). Default by "
+            "type: anthropic claude-* and anthropic*; zai glm-*; others everything, or only what "
+            "model_mapping names when there is one."
         ),
     ] = None
     discover_models: Annotated[
@@ -235,22 +278,41 @@ class Provider(_Section):
     ] = field(default_factory=dict)
     drop_betas: Annotated[
         list[str] | None,
-        Meta(description="anthropic-beta values not sent to this provider; '*' drops the header."),
+        Meta(
+            description="anthropic-beta values not sent to this provider; '*' drops the header. "
+            "Default by preset."
+        ),
     ] = None
     system_role: Annotated[
-        Literal["keep", "user"] | None,
-        Meta(description="What becomes of role:system turns inside messages; default by type."),
+        SystemRole | None,
+        Meta(
+            description="What becomes of role:system turns inside messages: keep, or user. "
+            "Default by type or preset."
+        ),
     ] = None
     count_tokens: Annotated[
-        Literal["forward", "estimate"] | None,
-        Meta(description="Whether count_tokens is forwarded or estimated; default by type."),
+        CountTokens | None,
+        Meta(
+            description="Whether count_tokens is forwarded or estimated; default by type or preset."
+        ),
+    ] = None
+    tool_type_custom: Annotated[
+        ToolTypeCustom | None,
+        Meta(
+            description='Whether the member `"type": "custom"` of a tool is sent; default keep, '
+            "drop with preset deepseek."
+        ),
     ] = None
     timeouts: Annotated[
         UpstreamTimeouts | None, Meta(description="Instead of routing.timeouts.")
     ] = None
 
+    def __repr__(self) -> str:
+        # Headers and URL are left out on purpose: either may carry a secret.
+        return f"<Provider {self.name} type={self.type} keys={len(self.keys)}>"
 
-class Health(_Section):
+
+class Health(_Section, frozen=True):
     """How failing endpoints are avoided."""
 
     rest_s: Annotated[
@@ -260,32 +322,45 @@ class Health(_Section):
     rest_max_s: Annotated[Seconds, Meta(description="Longest rest.")] = 30.0
 
 
-class Logging(_Section):
+class Logging(_Section, frozen=True):
     """What is written where."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["text", "json"] = "text"
+    level: Annotated[Level, Meta(description="The least severe line that is written.")] = "info"
+    format: Annotated[LogFormat, Meta(description="text for people, json for machines.")] = "text"
     file: Annotated[str | None, Meta(description="Path; default standard error.")] = None
     exchanges: Annotated[bool, Meta(description="One line per exchange.")] = True
 
 
-class Config(_Section):
+class Config(_Section, frozen=True):
     """The whole configuration."""
 
-    server: Server = field(default_factory=Server)
-    routing: Routing = field(default_factory=Routing)
-    providers: list[Provider] = field(default_factory=list)
-    health: Health = field(default_factory=Health)
-    logging: Logging = field(default_factory=Logging)
+    server: Annotated[Server, Meta(description="Where the relay listens.")] = field(
+        default_factory=Server
+    )
+    routing: Annotated[Routing, Meta(description="How a provider is chosen.")] = field(
+        default_factory=Routing
+    )
+    providers: Annotated[
+        list[Provider], Meta(description="The upstream services, at least one of them enabled.")
+    ] = field(default_factory=list)
+    health: Annotated[Health, Meta(description="How failing endpoints are avoided.")] = field(
+        default_factory=Health
+    )
+    logging: Annotated[Logging, Meta(description="What is written where.")] = field(
+        default_factory=Logging
+    )
 
 
 __all__ = [
     "Auth",
     "AuthStyle",
     "Config",
+    "CountTokens",
     "Health",
     "Key",
+    "Level",
     "Limits",
+    "LogFormat",
     "Logging",
     "Model",
     "Preset",
@@ -295,5 +370,7 @@ __all__ = [
     "Server",
     "ServerTimeouts",
     "Strategy",
+    "SystemRole",
+    "ToolTypeCustom",
     "UpstreamTimeouts",
 ]

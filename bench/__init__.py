@@ -1,0 +1,1 @@
+"""Measurements of ccrelay beside nginx: `python -m bench`. Method: `bench/README.md`."""

@@ -1,0 +1,1 @@
+"""Memory that one exchange costs: `python -m bench.memory`."""

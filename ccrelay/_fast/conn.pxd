@@ -1,0 +1,81 @@
+"""A socket under the event loop: recv into a shared buffer, send at once, flow control, deadlines, TLS."""
+
+from libc.stdint cimport int64_t
+
+
+cdef enum:
+    READ_BYTES = 262144      # one recv at most; libuv and nginx read less, large bodies gain by more
+    ARENA_CLASSES = 10       # large buffers kept for reuse: 64 KB << 0 .. 9
+
+
+cdef class Arena:
+    # Large buffers, reused: a fresh megabyte costs 256 page faults.
+    cdef char* free_list[ARENA_CLASSES][8]
+    cdef int free_count[ARENA_CLASSES]
+    cdef Py_ssize_t cached, cached_max
+    cdef readonly Py_ssize_t out       # bytes handed out
+    cdef char* take(self, Py_ssize_t n, Py_ssize_t* cap) noexcept
+    cdef void give(self, char* p, Py_ssize_t cap) noexcept
+
+
+cdef class Reactor:
+    # What all connections of a worker share.
+    cdef readonly object loop
+    cdef object add_reader, remove_reader, add_writer, remove_writer
+    cdef object on_crash               # called with an exception that escaped a callback
+    cdef char* rbuf                    # what recv fills; valid until the callback returns
+    cdef char* pbuf                    # plaintext of a TLS read
+    cdef object rview, pview           # the same as memoryviews
+    cdef readonly double now           # monotonic seconds, read at each callback
+    cdef readonly Arena arena
+    cdef readonly int64_t connections
+    cdef Conn timers                   # intrusive list of connections with a deadline
+    cdef double sweep_at
+    cdef object sweep_handle, sweep_cb
+
+    cdef double tick(self) noexcept
+    cdef void watch(self, Conn conn, double deadline) except *
+    cdef void unwatch(self, Conn conn) noexcept
+
+
+cdef class Conn:
+    cdef readonly Reactor reactor
+    cdef readonly int fd               # -1: closed
+    cdef bint reading, writing
+    cdef bint reading_wanted
+    cdef char* out                     # bytes the kernel would not take yet; NULL most of the time
+    cdef Py_ssize_t out_at, out_end, out_cap
+    cdef double deadline               # 0: none
+    cdef double progress_at            # last time the kernel took queued bytes
+    cdef Conn timer_prev, timer_next
+    cdef object tls, bio_in, bio_out   # None without TLS
+    cdef Py_ssize_t record_left        # TLS record bytes still to come, to know when a read can give data
+    cdef int record_head               # header bytes of the current record seen
+    cdef unsigned char record_len[2]
+    cdef int records                   # complete records not read yet
+
+    cdef void attach(self, Reactor reactor, int fd) except *
+    cdef void start_reading(self) except *
+    cdef void stop_reading(self) except *
+    cdef int send(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2
+    cdef Py_ssize_t backlog(self) noexcept
+    cdef void set_deadline(self, double at) except *
+    cdef void close(self, bint reset) except *
+
+    # filled in by downstream and upstream
+    cdef void on_bytes(self, char* p, Py_ssize_t n) except *
+    cdef void on_end(self, int error) except *      # 0: clean end of input
+    cdef void on_drained(self) except *
+    cdef void on_deadline(self) except *
+    cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept   # where a large body wants its bytes
+    cdef void on_direct(self, Py_ssize_t n) except *
+    cdef void on_peer_more(self) except *           # the other side has more of the body for us
+    cdef void on_peer_drained(self) except *        # the other side can take bytes again
+    cdef void want_write(self) except *
+
+    cdef int _send_plain(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2
+    cdef int _send_tls(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2
+    cdef int _queue(self, const char* p, Py_ssize_t n) except -2
+    cdef void _read_tls(self, Py_ssize_t n) except *
+    cdef void _count_records(self, const unsigned char* p, Py_ssize_t n) noexcept
+    cdef int _flush_tls(self) except -2

@@ -1,0 +1,538 @@
+# cython: language_level=3
+"""A socket under the event loop, without a transport.
+
+`loop.add_reader` tells when to read; everything else is ours: one buffer per worker that `recv(2)` fills,
+`send(2)` on the spot, an output queue only while the kernel's buffer is full, one intrusive list of
+deadlines per worker instead of a timer per connection. A connection costs about 400 bytes when idle.
+
+TLS runs over two memory BIOs that CPython's `ssl` drives (reference: performance lesson 9): bytes in, bytes
+out, so that the socket stays ours. Records are counted on the way in, because asking the library for data
+it does not have costs an exception.
+"""
+
+cimport cython
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
+from libc.errno cimport errno
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, memmove, memset
+from posix.uio cimport iovec, writev
+
+cdef extern from "sock.h" nogil:
+    int cc_accept(int listener)
+    void cc_reset(int fd)
+    double cc_now()
+    int cc_would_block(int e)
+    ssize_t c_recv "recv"(int fd, void* p, size_t n, int flags)
+    ssize_t c_send "send"(int fd, const void* p, size_t n, int flags)
+    int c_close "close"(int fd)
+
+cdef enum:
+    SWEEP_MIN_MS = 50          # deadlines are kept to within this
+    ARENA_SMALLEST = 65536
+    TLS_STEP = 131072          # plaintext sealed before the socket gets to see it
+
+
+@cython.final
+cdef class Arena:
+    def __cinit__(self, Py_ssize_t cached_max=16 * 1024 * 1024):
+        self.cached_max = cached_max
+        memset(self.free_count, 0, sizeof(self.free_count))
+
+    def __dealloc__(self):
+        cdef int k, i
+        for k in range(ARENA_CLASSES):
+            for i in range(self.free_count[k]):
+                free(self.free_list[k][i])
+
+    cdef char* take(self, Py_ssize_t n, Py_ssize_t* cap) noexcept:
+        """A buffer of at least n bytes; NULL when there is no memory. *cap is what `give` wants back."""
+        cdef int k = 0
+        cdef Py_ssize_t size = ARENA_SMALLEST
+        cdef char* p
+        if n < ARENA_SMALLEST:
+            size = n if n > 64 else 64
+            p = <char*>malloc(size)
+        else:
+            while size < n and k < ARENA_CLASSES - 1:
+                size <<= 1
+                k += 1
+            if size < n:
+                size = n
+                p = <char*>malloc(size)
+            elif self.free_count[k]:
+                self.free_count[k] -= 1
+                p = self.free_list[k][self.free_count[k]]
+                self.cached -= size
+            else:
+                p = <char*>malloc(size)
+        if p != NULL:
+            cap[0] = size
+            self.out += size
+        return p
+
+    cdef void give(self, char* p, Py_ssize_t cap) noexcept:
+        cdef int k = 0
+        cdef Py_ssize_t size = ARENA_SMALLEST
+        if p == NULL:
+            return
+        self.out -= cap
+        if cap >= ARENA_SMALLEST and self.cached + cap <= self.cached_max:
+            while size < cap and k < ARENA_CLASSES - 1:
+                size <<= 1
+                k += 1
+            if size == cap and self.free_count[k] < 8:
+                self.free_list[k][self.free_count[k]] = p
+                self.free_count[k] += 1
+                self.cached += cap
+                return
+        free(p)
+
+
+@cython.final
+cdef class Reactor:
+    """The event loop's side of all connections of one worker.
+
+    Args:
+        loop: a running or idle asyncio loop (uvloop in production).
+        on_crash: called with (exception, connection) when a callback raised; the connection is closed.
+    """
+
+    def __init__(self, loop, on_crash):
+        self.loop = loop
+        self.on_crash = on_crash
+        self.add_reader = loop.add_reader
+        self.remove_reader = loop.remove_reader
+        self.add_writer = loop.add_writer
+        self.remove_writer = loop.remove_writer
+        self.arena = Arena()
+        self.rbuf = <char*>malloc(READ_BYTES)
+        if self.rbuf == NULL:
+            raise MemoryError
+        self.rview = PyMemoryView_FromMemory(self.rbuf, READ_BYTES, PyBUF_WRITE)
+        self.now = cc_now()
+        self.sweep_cb = self._sweep
+
+    def __dealloc__(self):
+        free(self.rbuf)
+        free(self.pbuf)
+
+    def clock(self) -> float:
+        """Monotonic seconds, fresh."""
+        return self.tick()
+
+    cdef double tick(self) noexcept:
+        self.now = cc_now()
+        return self.now
+
+    cdef void watch(self, Conn conn, double deadline) except *:
+        if conn.deadline == 0:
+            conn.timer_prev = None
+            conn.timer_next = self.timers
+            if self.timers is not None:
+                self.timers.timer_prev = conn
+            self.timers = conn
+        conn.deadline = deadline
+        if self.sweep_handle is None or deadline < self.sweep_at - 0.001 * SWEEP_MIN_MS:
+            self._schedule(deadline)
+
+    cdef void unwatch(self, Conn conn) noexcept:
+        if conn.deadline == 0:
+            return
+        conn.deadline = 0
+        if conn.timer_prev is not None:
+            conn.timer_prev.timer_next = conn.timer_next
+        else:
+            self.timers = conn.timer_next
+        if conn.timer_next is not None:
+            conn.timer_next.timer_prev = conn.timer_prev
+        conn.timer_prev = None
+        conn.timer_next = None
+
+    def _schedule(self, double at):
+        cdef double delay = at - self.now
+        if self.sweep_handle is not None:
+            self.sweep_handle.cancel()
+        if delay < 0.001 * SWEEP_MIN_MS:
+            delay = 0.001 * SWEEP_MIN_MS
+        self.sweep_at = self.now + delay
+        self.sweep_handle = self.loop.call_later(delay, self.sweep_cb)
+
+    def _sweep(self):
+        cdef Conn conn = self.timers
+        cdef Conn following
+        cdef double now = self.tick()
+        cdef double nearest = 0
+        cdef list due = None
+        self.sweep_handle = None
+        while conn is not None:
+            following = conn.timer_next
+            if conn.deadline <= now:
+                if due is None:
+                    due = []
+                due.append(conn)
+            elif nearest == 0 or conn.deadline < nearest:
+                nearest = conn.deadline
+            conn = following
+        if nearest:
+            self._schedule(nearest)
+        if due is not None:
+            for conn in due:
+                # an earlier one may have closed or moved this one
+                if conn.deadline and conn.deadline <= now and conn.fd >= 0:
+                    self.unwatch(conn)
+                    try:
+                        conn.on_deadline()
+                    except BaseException as exc:
+                        conn._crashed(exc)
+
+    def stop(self) -> None:
+        """Cancel the sweep timer."""
+        if self.sweep_handle is not None:
+            self.sweep_handle.cancel()
+            self.sweep_handle = None
+
+
+cdef class Conn:
+    """One socket. Subclasses say what its bytes mean."""
+
+    def __cinit__(self):
+        self.fd = -1
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            c_close(self.fd)
+        free(self.out)
+
+    cdef void attach(self, Reactor reactor, int fd) except *:
+        self.reactor = reactor
+        self.fd = fd
+        reactor.connections += 1
+
+    def attach_tls(self, tls, incoming, outgoing):
+        """Put a finished TLS session between the socket and the protocol."""
+        cdef Reactor reactor = self.reactor
+        if reactor.pbuf == NULL:
+            reactor.pbuf = <char*>malloc(READ_BYTES)
+            if reactor.pbuf == NULL:
+                raise MemoryError
+            reactor.pview = PyMemoryView_FromMemory(reactor.pbuf, READ_BYTES, PyBUF_WRITE)
+        self.tls = tls
+        self.bio_in = incoming
+        self.bio_out = outgoing
+        # What came together with the handshake's last flight: tickets, hardly ever data.
+        self.records = 1 if incoming.pending else 0
+
+    @property
+    def is_closed(self) -> bool:
+        return self.fd < 0
+
+    @property
+    def queued(self) -> int:
+        """Bytes waiting for the kernel."""
+        return self.out_end - self.out_at
+
+    # ---- reading
+
+    cdef void start_reading(self) except *:
+        if not self.reading and self.fd >= 0:
+            self.reading = True
+            self.reactor.add_reader(self.fd, self._readable)
+
+    cdef void stop_reading(self) except *:
+        if self.reading:
+            self.reading = False
+            self.reactor.remove_reader(self.fd)
+
+    def _readable(self):
+        cdef Reactor reactor = self.reactor
+        cdef char* p
+        cdef Py_ssize_t room, n
+        cdef int turn
+        if self.fd < 0:
+            return
+        reactor.tick()
+        try:
+            for turn in range(4):     # a fast upload fills more than one read; others must get their turn
+                room = READ_BYTES
+                if self.tls is None and self.direct_room(&p, &room):
+                    n = c_recv(self.fd, p, room, 0)
+                    if n > 0:
+                        self.on_direct(n)
+                        if n == room and self.reading and self.fd >= 0:
+                            continue
+                        return
+                else:
+                    n = c_recv(self.fd, reactor.rbuf, READ_BYTES, 0)
+                    if n > 0:
+                        if self.tls is None:
+                            self.on_bytes(reactor.rbuf, n)
+                        else:
+                            self._read_tls(n)
+                        if n == READ_BYTES and self.reading and self.fd >= 0:
+                            continue
+                        return
+                if n == 0:
+                    self.on_end(0)
+                elif not cc_would_block(errno):
+                    self.on_end(errno)
+                return
+        except BaseException as exc:
+            self._crashed(exc)
+
+    cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept:
+        return False
+
+    cdef void on_direct(self, Py_ssize_t n) except *:
+        pass
+
+    def _crashed(self, exc):
+        # The outermost shell of every callback: a defect of ours closes one connection, not the worker.
+        self.close(True)
+        self.reactor.on_crash(exc, self)
+
+    # ---- writing
+
+    cdef Py_ssize_t backlog(self) noexcept:
+        return self.out_end - self.out_at
+
+    cdef int send(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2:
+        """Send two pieces in one call. 0: the kernel took all; 1: the rest is queued; -1: the peer is gone."""
+        if self.fd < 0:
+            return -1
+        if self.tls is not None:
+            return self._send_tls(head, head_n, p, n)
+        return self._send_plain(head, head_n, p, n)
+
+    cdef int _send_plain(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2:
+        cdef iovec parts[2]
+        cdef Py_ssize_t done
+        if self.out_end > self.out_at:      # order: nothing overtakes what waits
+            if head_n and self._queue(head, head_n) < 0:
+                return -1
+            if n and self._queue(p, n) < 0:
+                return -1
+            return 1
+        if head_n and n:
+            parts[0].iov_base = <void*>head
+            parts[0].iov_len = head_n
+            parts[1].iov_base = <void*>p
+            parts[1].iov_len = n
+            done = writev(self.fd, parts, 2)
+        elif head_n:
+            done = c_send(self.fd, head, head_n, 0)
+        else:
+            done = c_send(self.fd, p, n, 0)
+        if done < 0:
+            if not cc_would_block(errno):
+                return -1
+            done = 0
+        if done == head_n + n:
+            return 0
+        if done < head_n:
+            if self._queue(head + done, head_n - done) < 0 or (n and self._queue(p, n) < 0):
+                return -1
+        elif self._queue(p + (done - head_n), n - (done - head_n)) < 0:
+            return -1
+        return 1
+
+    cdef int _queue(self, const char* p, Py_ssize_t n) except -2:
+        cdef Py_ssize_t need, cap
+        cdef char* grown
+        if self.out_at and self.out_end + n > self.out_cap:
+            memmove(self.out, self.out + self.out_at, self.out_end - self.out_at)
+            self.out_end -= self.out_at
+            self.out_at = 0
+        need = self.out_end + n
+        if need > self.out_cap:
+            cap = self.out_cap * 2
+            if cap < need:
+                cap = need
+            grown = <char*>realloc(self.out, cap)
+            if grown == NULL:
+                return -1
+            self.out = grown
+            self.out_cap = cap
+        memcpy(self.out + self.out_end, p, n)
+        self.out_end = need
+        if not self.writing:
+            self.progress_at = self.reactor.now
+            self.want_write()
+        return 0
+
+    cdef void want_write(self) except *:
+        """Have `on_drained` called when the kernel takes bytes again."""
+        if not self.writing and self.fd >= 0:
+            self.writing = True
+            self.reactor.add_writer(self.fd, self._writable)
+
+    def _writable(self):
+        cdef Py_ssize_t done
+        if self.fd < 0:
+            return
+        self.progress_at = self.reactor.tick()
+        try:
+            if self.out_end > self.out_at:
+                done = c_send(self.fd, self.out + self.out_at, self.out_end - self.out_at, 0)
+                if done < 0:
+                    if not cc_would_block(errno):
+                        self.on_end(errno)
+                    return
+                self.out_at += done
+                if self.out_at < self.out_end:
+                    return
+                free(self.out)       # lazily taken, given back at once: idle streams own no buffer
+                self.out = NULL
+                self.out_at = self.out_end = self.out_cap = 0
+            self.writing = False
+            self.reactor.remove_writer(self.fd)
+            self.on_drained()
+        except BaseException as exc:
+            self._crashed(exc)
+
+    # ---- TLS
+
+    cdef int _send_tls(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2:
+        cdef Py_ssize_t step
+        cdef int result = 0
+        cdef bytes joined
+        if head_n and n and head_n + n <= 16384:
+            # one record, one packet: a small request leaves together
+            joined = head[:head_n] + p[:n]
+            self.tls.write(joined)
+            return self._flush_tls()
+        if head_n:
+            self.tls.write(PyMemoryView_FromMemory(<char*>head, head_n, PyBUF_READ))
+        while n > 0:
+            step = n if n < TLS_STEP else TLS_STEP
+            self.tls.write(PyMemoryView_FromMemory(<char*>p, step, PyBUF_READ))
+            p += step
+            n -= step
+            result = self._flush_tls()
+            if result < 0:
+                return -1
+        if head_n:
+            result = self._flush_tls()
+        return result
+
+    cdef int _flush_tls(self) except -2:
+        cdef bytes sealed = self.bio_out.read()
+        if not sealed:
+            return 1 if self.out_end > self.out_at else 0
+        return self._send_plain(NULL, 0, PyBytes_AS_STRING(sealed), PyBytes_GET_SIZE(sealed))
+
+    cdef void _count_records(self, const unsigned char* p, Py_ssize_t n) noexcept:
+        # A TLS record: type (1), version (2), length (2), fragment. RFC 8446 section 5.1.
+        cdef Py_ssize_t step
+        while n > 0:
+            if self.record_left:
+                step = n if n < self.record_left else self.record_left
+                self.record_left -= step
+                p += step
+                n -= step
+                if self.record_left == 0:
+                    self.records += 1
+                continue
+            if self.record_head >= 3:
+                self.record_len[self.record_head - 3] = p[0]
+            self.record_head += 1
+            p += 1
+            n -= 1
+            if self.record_head == 5:
+                self.record_head = 0
+                self.record_left = (self.record_len[0] << 8) | self.record_len[1]
+
+    cdef void _read_tls(self, Py_ssize_t n) except *:
+        cdef Reactor reactor = self.reactor
+        cdef Py_ssize_t got, filled = 0
+        cdef bint ended = False
+        self._count_records(<const unsigned char*>reactor.rbuf, n)
+        self.bio_in.write(reactor.rview[:n])
+        if self.records == 0:
+            return
+        while self.records > 0 and not ended:
+            # one read gives one record; gather, so that one recv makes one write downstream
+            if READ_BYTES - filled < 16384:
+                self.on_bytes(reactor.pbuf, filled)
+                filled = 0
+                if self.fd < 0:
+                    return
+            try:
+                got = self.tls.read(READ_BYTES - filled, reactor.pview[filled:] if filled else reactor.pview)
+            except OSError as exc:
+                # 2 SSL_ERROR_WANT_READ: the records were tickets or a key update; 6 SSL_ERROR_ZERO_RETURN
+                if exc.errno == 2:
+                    self.records = 0
+                    break
+                if filled:
+                    self.on_bytes(reactor.pbuf, filled)
+                if self.fd >= 0:
+                    self.on_end(0 if exc.errno == 6 else 71)
+                return
+            if got == 0:
+                ended = True
+                break
+            self.records -= 1
+            filled += got
+        if self.bio_out.pending:
+            self._flush_tls()
+        if filled:
+            self.on_bytes(reactor.pbuf, filled)
+        if ended and self.fd >= 0:
+            self.on_end(0)
+
+    # ---- time and end
+
+    cdef void set_deadline(self, double at) except *:
+        if at == 0:
+            self.reactor.unwatch(self)
+        elif self.fd >= 0:
+            self.reactor.watch(self, at)
+
+    cdef void close(self, bint reset) except *:
+        """Close now. `reset`: let the peer see that the bytes so far are not all."""
+        cdef int fd = self.fd
+        if fd < 0:
+            return
+        if self.tls is not None and not reset:
+            try:
+                self.tls.unwrap()
+            except OSError:
+                pass                  # wants the peer's close_notify, which we do not wait for
+            self._flush_tls()
+        self.reactor.unwatch(self)
+        if self.reading:
+            self.reading = False
+            self.reactor.remove_reader(fd)
+        if self.writing:
+            self.writing = False
+            self.reactor.remove_writer(fd)
+        self.fd = -1
+        self.reactor.connections -= 1
+        free(self.out)
+        self.out = NULL
+        self.out_at = self.out_end = self.out_cap = 0
+        self.tls = self.bio_in = self.bio_out = None
+        if reset:
+            cc_reset(fd)
+        else:
+            c_close(fd)
+
+    cdef void on_bytes(self, char* p, Py_ssize_t n) except *:
+        raise NotImplementedError
+
+    cdef void on_end(self, int error) except *:
+        raise NotImplementedError
+
+    cdef void on_drained(self) except *:
+        pass
+
+    cdef void on_deadline(self) except *:
+        pass
+
+    cdef void on_peer_more(self) except *:
+        pass
+
+    cdef void on_peer_drained(self) except *:
+        pass

@@ -1,0 +1,30 @@
+/* Skipping JSON values without decoding them. Used by json.pyx only. */
+#ifndef CCRELAY_SCAN_H
+#define CCRELAY_SCAN_H
+
+#include <stddef.h>
+
+/* Levels of nesting below the document's own object. RFC 8259 section 9 lets a parser set one. */
+enum { SCAN_DEPTH_MAX = 9999 };
+
+/* Position inside a nested value: all a scanner has to carry from one piece to the next. */
+typedef struct {
+    int depth;     /* containers open, the value's own included; 0: the value is over */
+    int in_string;
+    int escaped;   /* in a string: the next byte is escaped */
+    int bad;       /* too deep, or a backslash outside of a string */
+} ScanNested;
+
+/* Skips a string whose opening quote has been consumed. Returns the offset behind the closing quote
+   and sets *closed; without one in sight n, and *escaped tells how to read the next byte. */
+ptrdiff_t scan_string(const char *p, ptrdiff_t n, int *escaped, int *closed);
+
+/* Skips an object or array whose opening bracket has been consumed (depth 1). Returns the offset
+   behind the bracket that closes it (depth 0), that of the offending byte (bad), or n: go on. */
+ptrdiff_t scan_nested(ScanNested *s, const char *p, ptrdiff_t n);
+
+/* Chooses the way of scan_nested; results are the same. Returns whether vector code is used. */
+int scan_use_simd(int wanted);
+int scan_has_simd(void);
+
+#endif

@@ -1,0 +1,51 @@
+/* Sockets the same on Linux and macOS: what conn.pyx needs beyond POSIX. SIGPIPE is ignored by Python. */
+#ifndef CCRELAY_SOCK_H
+#define CCRELAY_SOCK_H
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* One accepted connection: non-blocking, close-on-exec, no Nagle. -1 with errno otherwise. */
+static inline int cc_accept(int listener) {
+    int one = 1, fd;
+#if defined(__linux__)
+    fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return -1;
+#else
+    fd = accept(listener, NULL, NULL);
+    if (fd < 0) return -1;
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+#if defined(SO_NOSIGPIPE)
+    setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &one, sizeof one);
+#endif
+#endif
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return fd;
+}
+
+/* Close so that the peer sees a reset: it must not take a cut stream for a complete one. */
+static inline void cc_reset(int fd) {
+    struct linger l = {1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
+    close(fd);
+}
+
+static inline double cc_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static inline int cc_would_block(int e) { return e == EAGAIN || e == EWOULDBLOCK || e == EINTR; }
+#endif

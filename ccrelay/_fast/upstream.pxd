@@ -1,0 +1,89 @@
+"""The provider's side of an exchange: request out, response in, taps in passing."""
+
+from libc.stdint cimport int64_t
+
+from ccrelay._fast.conn cimport Conn
+from ccrelay._fast.downstream cimport Downstream
+from ccrelay._fast.http1 cimport Head, RequestPlan, Walker
+from ccrelay._fast.json cimport MemberScan
+from ccrelay._fast.sse cimport SseTap
+
+
+cpdef enum Mode:
+    # What becomes of the response's bytes.
+    UNDECIDED = 0
+    FORWARD = 1              # downstream as they come
+    HOLD = 2                 # kept until the first content event proves that the upstream means it
+    COLLECT = 3              # kept whole and handed to the exchange
+    DISCARD = 4              # dropped
+
+
+cpdef enum Loss:
+    # Why an upstream was lost.
+    CLOSED = 1               # clean end before the response was whole
+    RESET = 2                # socket error
+    GARBAGE = 3              # not HTTP, or framing broken
+    NO_FIRST_BYTE = 4        # time limit
+    IDLE = 5                 # time limit between events
+    TOTAL = 6                # time limit of the whole exchange
+    TOO_BIG = 7              # a collected body over its bound
+
+
+cdef class UpstreamLimits:
+    cdef public double first_byte_s, idle_s, total_s, pool_idle_s
+    cdef public int event_bytes_max
+
+
+cdef class Upstream(Conn):
+    cdef object pool                   # on_idle_closed(self)
+    cdef UpstreamLimits limits
+    cdef public object exchange        # whom it works for; None while pooled
+    cdef public object session         # the dialer's TLS session, for resumption
+    cdef readonly int64_t uses
+    cdef Downstream down
+
+    # the request
+    cdef bytes req_head
+    cdef Py_ssize_t head_at
+    cdef bytes own_body                # a rewritten body; None: the client's bytes
+    cdef int64_t body_at, splice_from, splice_to
+    cdef bytes splice
+    cdef Py_ssize_t splice_at
+    cdef readonly bint request_sent
+    cdef bint spoiled                  # the request did not go out whole: not for another exchange
+    cdef bint is_head                  # HEAD: the response has no body
+
+    # the response
+    cdef readonly Head head
+    cdef char* inbuf
+    cdef Py_ssize_t in_len, in_cap, in_scanned
+    cdef readonly int mode
+    cdef int kind                      # how its body ends
+    cdef int framing                   # how it goes downstream
+    cdef int64_t left
+    cdef Walker walker
+    cdef readonly SseTap tap
+    cdef MemberScan json
+    cdef char* held
+    cdef Py_ssize_t held_len, held_cap, collect_max
+    cdef readonly bint repairs
+    cdef readonly bint committed       # content went downstream: no other attempt
+    cdef readonly bint any_byte        # something of the response has come
+    cdef readonly int64_t bytes_in
+    cdef readonly double started_at, sent_at, head_seen_at, first_event_at, life_at
+    cdef int64_t events_seen
+
+    cdef int _pump(self) except -2
+    cdef Py_ssize_t _gather(self, void* parts, int* count) noexcept
+    cdef void _advance(self, Py_ssize_t n) noexcept
+    cdef Py_ssize_t _response_head(self, char* p, Py_ssize_t n) except -2
+    cdef void _body(self, char* p, Py_ssize_t n) except *
+    cdef void _emit(self, const char* p, Py_ssize_t n) except *
+    cdef void _emit_chunked(self, const char* p, Py_ssize_t n, void* pieces, int count) except *
+    cdef void _commit(self, const char* p, Py_ssize_t n) except *
+    cdef void _tap(self, const char* p, Py_ssize_t n) noexcept
+    cdef void _hold(self, const char* p, Py_ssize_t n) except *
+    cdef void _response_done(self, bint clean) except *
+    cdef void _lost(self, int reason) except *
+    cdef void _clear(self) noexcept
+    cdef void _release(self) noexcept

@@ -1,0 +1,730 @@
+# cython: language_level=3
+"""The provider's side of an exchange.
+
+    idle --send_request--> sending --last byte--> awaiting head --head--> body --end--> idle or closed
+
+The exchange (Python) is called up when the head is there (`on_head`, which answers with `forward`, `collect`
+or `discard`), when the response is whole (`on_done`), or when the upstream is lost (`on_lost`). In between,
+bytes go from the shared read buffer straight to the client's socket; chunked framing is tunnelled and only
+walked, to find the end and to let the taps see the payload.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdio cimport snprintf
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+from posix.uio cimport iovec, writev
+
+from ccrelay._fast.conn cimport Conn, Reactor
+from ccrelay._fast.downstream cimport Downstream
+from ccrelay._fast.http1 cimport (
+    CHUNKED, CLOSE, F_CONTENT_ENCODING, F_CONTENT_TYPE, KEEP, Head, Piece, RequestPlan, Walker,
+    head_end, read_response, walk, write_response,
+)
+from ccrelay._fast.json cimport MemberKeys, MemberScan
+from ccrelay._fast.sse cimport CONTENT, FAILED, SseTap
+
+from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
+from ccrelay._fast.sse import SseTap as _SseTap
+
+cdef extern from "sock.h" nogil:
+    int cc_would_block(int e)
+    int errno
+
+cdef enum:
+    B_NONE = 0
+    B_LENGTH = 1
+    B_CHUNKED = 2
+    B_CLOSE = 3
+    PARTS_MAX = 4
+    PIECES_MAX = 64
+    RESPONSE_HEAD_MAX = 262144     # nginx stops at 64 KB, Node at 16 KB; providers send 1-3 KB
+    HOLD_MAX = 262144              # message_start with a long container list still fits
+    JSON_CAPTURE_MAX = 8192        # `usage` with iterations
+
+    SLOT_USAGE = 0
+    SLOT_STOP_REASON = 1
+    SLOT_MODEL = 2
+
+cdef MemberKeys RESPONSE_KEYS = _MemberKeys(["usage", "stop_reason", "model"])
+cdef bytes LAST_CHUNK = b"0\r\n\r\n"
+
+
+cdef class UpstreamLimits:
+    """Time limits of one provider's connections, seconds; `event_bytes_max` in bytes."""
+
+    def __init__(self, *, first_byte_s, idle_s, total_s, pool_idle_s, event_bytes_max):
+        self.first_byte_s = first_byte_s
+        self.idle_s = idle_s
+        self.total_s = total_s
+        self.pool_idle_s = pool_idle_s
+        self.event_bytes_max = event_bytes_max
+
+
+@cython.final
+cdef class Upstream(Conn):
+    """One connection to a provider.
+
+    Args:
+        reactor: the worker's reactor.
+        fd: a connected, non-blocking descriptor; ownership passes here.
+        pool: told by `on_idle_closed(upstream)` when a pooled connection ends.
+        limits: time limits.
+    """
+
+    def __init__(self, Reactor reactor, int fd, pool, UpstreamLimits limits):
+        self.attach(reactor, fd)
+        self.pool = pool
+        self.limits = limits
+
+    def __dealloc__(self):
+        self._release()
+
+    # ---- what the exchange asks for
+
+    def send_request(
+        self, exchange, Downstream down, RequestPlan plan, bytes model=None, bytes body=None,
+        bytes path=None,
+    ) -> None:
+        """Start an attempt: the client's head rewritten by `plan`, its body with `model` spliced in.
+
+        Args:
+            exchange: whose attempt this is.
+            down: where head and body come from.
+            plan: how the head is written.
+            model: raw JSON to put in the place of the top-level `model`; None: as it is.
+            body: a rewritten body to send instead of the client's.
+            path: instead of the client's path and query.
+        """
+        cdef int64_t length
+        cdef object span
+        cdef double now = self.reactor.now
+        self._clear()
+        self.exchange = exchange
+        self.down = down
+        self.uses += 1
+        self.own_body = body
+        self.started_at = self.sent_at = self.life_at = now
+        if body is not None:
+            length = PyBytes_GET_SIZE(body)
+        else:
+            length = down.body_total
+            if model is not None:
+                span = down.scan.span(0)
+                self.splice_from, self.splice_to = span
+                self.splice = model
+                length += PyBytes_GET_SIZE(model) - (self.splice_to - self.splice_from)
+        if length == 0 and down.head.content_length < 0:
+            length = -1
+        self.is_head = down.head.method_len == 4 and memcmp(down.head.buf, b"HEAD", 4) == 0
+        self.req_head = plan.write(down.head, length, False, path)
+        down.source = self
+        self.set_deadline(now + self.limits.first_byte_s)
+        self.start_reading()
+        if self._pump() < 0:
+            self._lost(2)
+
+    def forward(
+        self, int mode, int framing, bint with_head, bytes extra=b"", bint repairs=False,
+    ) -> None:
+        """Let the response through.
+
+        Args:
+            mode: FORWARD, or HOLD until the first content event.
+            framing: http1.Framing of what goes downstream.
+            with_head: False when a head was sent early.
+            extra: ready header lines to add.
+            repairs: a stream that ends without message_stop is reported before its end is passed on.
+        """
+        cdef Downstream down = self.down
+        self.mode = mode
+        self.framing = framing
+        self.repairs = repairs
+        if with_head:
+            if framing == CLOSE or not down.body_complete:
+                down.keep_alive = False
+            down.pending_head = write_response(self.head, framing, 0, down.keep_alive, extra)
+        if mode == FORWARD:
+            self.committed = True
+
+    def collect(self, Py_ssize_t limit) -> None:
+        """Keep the whole body, at most `limit` bytes, for `exchange.on_collected(upstream, body)`."""
+        self.mode = COLLECT
+        self.collect_max = limit
+
+    def discard(self) -> None:
+        """Read the response to its end, for the connection's sake, and drop it."""
+        self.mode = DISCARD
+
+    def drop(self) -> None:
+        """Abort the attempt: the connection is closed, the provider stops working for nobody."""
+        self._release()
+        self.exchange = None
+        self.down = None
+        self.close(True)
+
+    def park(self) -> None:
+        """Wait in the pool."""
+        self.exchange = None
+        self.down = None
+        self.set_deadline(self.reactor.now + self.limits.pool_idle_s)
+        self.start_reading()
+
+    def retire(self) -> None:
+        """Close politely; for pooled connections."""
+        if self.fd >= 0:
+            self.close(False)
+
+    def usage_json(self):
+        """Raw JSON of `usage` of a JSON response, or None."""
+        return self.json.value(SLOT_USAGE) if self.json is not None else None
+
+    @property
+    def decided(self) -> bool:
+        """Whether `on_head` has said what becomes of the response."""
+        return self.mode != UNDECIDED
+
+    @property
+    def is_event_stream(self) -> bool:
+        return self.tap is not None
+
+    @property
+    def may_insert(self) -> bool:
+        """Whether a foreign event could go downstream now without breaking an event or a chunk."""
+        if self.tap is None or self.kind == B_LENGTH:
+            return False
+        if self.mode == HOLD:
+            return True                     # nothing of the body has gone yet
+        if not self.tap.at_boundary:
+            return False
+        if self.framing == KEEP and self.kind == B_CHUNKED:
+            return self.walker.between
+        return True
+
+    # ---- the request
+
+    cdef Py_ssize_t _gather(self, void* where, int* count) noexcept:
+        """Describe what can be sent now; returns its size."""
+        cdef iovec* parts = <iovec*>where
+        cdef Downstream down = self.down
+        cdef Py_ssize_t total = 0, n
+        cdef int k = 0
+        cdef const char* body
+        cdef int64_t base, end, at = self.body_at
+        if self.head_at < PyBytes_GET_SIZE(self.req_head):
+            parts[k].iov_base = <void*>(PyBytes_AS_STRING(self.req_head) + self.head_at)
+            parts[k].iov_len = PyBytes_GET_SIZE(self.req_head) - self.head_at
+            total += parts[k].iov_len
+            k += 1
+        if self.own_body is not None:
+            body = PyBytes_AS_STRING(self.own_body)
+            base = 0
+            end = PyBytes_GET_SIZE(self.own_body)
+        else:
+            body = down.body
+            base = down.body_base
+            end = base + down.body_len
+        if self.splice is not None:
+            if at < self.splice_from:
+                n = <Py_ssize_t>((end if end < self.splice_from else self.splice_from) - at)
+                if n > 0:
+                    parts[k].iov_base = <void*>(body + (at - base))
+                    parts[k].iov_len = n
+                    total += n
+                    k += 1
+                    at += n
+            if at == self.splice_from and self.splice_at < PyBytes_GET_SIZE(self.splice):
+                parts[k].iov_base = <void*>(PyBytes_AS_STRING(self.splice) + self.splice_at)
+                parts[k].iov_len = PyBytes_GET_SIZE(self.splice) - self.splice_at
+                total += parts[k].iov_len
+                k += 1
+                at = self.splice_to
+            elif at == self.splice_from:
+                at = self.splice_to
+            if at < self.splice_to:
+                count[0] = k
+                return total
+        if end > at:
+            parts[k].iov_base = <void*>(body + (at - base))
+            parts[k].iov_len = <size_t>(end - at)
+            total += <Py_ssize_t>(end - at)
+            k += 1
+        count[0] = k
+        return total
+
+    cdef void _advance(self, Py_ssize_t n) noexcept:
+        """n bytes of what `_gather` described are on their way."""
+        cdef Py_ssize_t step = PyBytes_GET_SIZE(self.req_head) - self.head_at
+        if step > n:
+            step = n
+        self.head_at += step
+        n -= step
+        if self.splice is not None and n:
+            if self.body_at < self.splice_from:
+                step = <Py_ssize_t>(self.splice_from - self.body_at)
+                if step > n:
+                    step = n
+                self.body_at += step
+                n -= step
+            if n and self.body_at == self.splice_from:
+                step = PyBytes_GET_SIZE(self.splice) - self.splice_at
+                if step > n:
+                    step = n
+                self.splice_at += step
+                n -= step
+            if self.body_at == self.splice_from and self.splice_at == PyBytes_GET_SIZE(self.splice):
+                self.body_at = self.splice_to
+                self.splice = None
+        self.body_at += n
+
+    cdef int _pump(self) except -2:
+        """Send what there is of the request. -1: the upstream is gone."""
+        cdef iovec parts[PARTS_MAX]
+        cdef Downstream down = self.down
+        cdef Py_ssize_t total, done, k
+        cdef int count = 0, result
+        if self.request_sent or self.fd < 0:
+            return 0
+        while True:
+            if self.backlog():
+                return 1
+            total = self._gather(parts, &count)
+            if total == 0:
+                break
+            if self.tls is None:
+                done = writev(self.fd, parts, count)
+                if done < 0:
+                    if not cc_would_block(errno):
+                        return -1
+                    self.want_write()
+                    return 1
+                self._advance(done)
+                if done < total:
+                    self.want_write()
+                    if self.own_body is None:
+                        down.consumed(self.body_at)
+                    return 1
+            else:
+                if count >= 2:
+                    result = self.send(
+                        <const char*>parts[0].iov_base, parts[0].iov_len,
+                        <const char*>parts[1].iov_base, parts[1].iov_len,
+                    )
+                    done = parts[0].iov_len + parts[1].iov_len
+                else:
+                    result = self.send(NULL, 0, <const char*>parts[0].iov_base, parts[0].iov_len)
+                    done = parts[0].iov_len
+                if result < 0:
+                    return -1
+                self._advance(done)
+            if self.own_body is None:
+                down.consumed(self.body_at)
+        if self.own_body is not None or (down.body_complete and self.body_at >= down.body_total):
+            self.request_sent = True
+            self.req_head = b""
+            self.head_at = 0
+            self.own_body = None
+            self.sent_at = self.reactor.now
+            if self.mode == UNDECIDED:
+                self.set_deadline(self.sent_at + self.limits.first_byte_s)
+            elif self.committed and self.tap is not None:
+                down.drop_body()
+        return 0
+
+    cdef void on_peer_more(self) except *:
+        if self._pump() < 0 and self.fd >= 0:
+            self._upload_broken()
+
+    cdef void on_drained(self) except *:
+        if self.exchange is not None and not self.request_sent and self._pump() < 0:
+            self._upload_broken()
+
+    def _upload_broken(self):
+        # The provider may have answered (413, 401) before it closed its reading side: the read tells.
+        self.request_sent = self.spoiled = True
+        self.start_reading()
+        if self.fd >= 0 and self.head is None:
+            self._readable()
+            if self.fd >= 0 and self.exchange is not None and self.head is None:
+                self._lost(2)
+
+    cdef void on_peer_drained(self) except *:
+        if self.fd >= 0:
+            self.start_reading()
+
+    # ---- the response
+
+    cdef void on_bytes(self, char* p, Py_ssize_t n) except *:
+        cdef Py_ssize_t used
+        if self.exchange is None:
+            self._idle_ended()              # nobody asked: the next response could not be trusted
+            return
+        self.bytes_in += n
+        self.any_byte = True
+        while self.head is None:
+            used = self._response_head(p, n)
+            if used <= 0:
+                return
+            p += used
+            n -= used
+            if self.head is not None:
+                break
+            if n == 0:
+                return
+        self._body(p, n)
+
+    cdef Py_ssize_t _response_head(self, char* p, Py_ssize_t n) except -2:
+        """Bytes of p that belong to a head; 0: more are needed, or the upstream was lost."""
+        cdef char* data = p
+        cdef char* grown
+        cdef Py_ssize_t size = n, end, before = self.in_len, cap
+        cdef int fault = 0, take
+        cdef Head head
+        if before:
+            if before + n > self.in_cap:
+                cap = before + n
+                grown = <char*>realloc(self.inbuf, cap)
+                if grown == NULL:
+                    raise MemoryError
+                self.inbuf = grown
+                self.in_cap = cap
+            memcpy(self.inbuf + before, p, n)
+            self.in_len = before + n
+            data = self.inbuf
+            size = self.in_len
+        take = 5 if size > 5 else <int>size
+        if memcmp(data, b"HTTP/", take) != 0:
+            self._lost(3)
+            return 0
+        end = head_end(data, size, self.in_scanned)
+        if end == 0:
+            if size > RESPONSE_HEAD_MAX:
+                self._lost(3)
+                return 0
+            if before == 0:
+                self.inbuf = <char*>malloc(n)
+                if self.inbuf == NULL:
+                    raise MemoryError
+                memcpy(self.inbuf, p, n)
+                self.in_len = self.in_cap = n
+            self.in_scanned = size
+            return 0
+        head = read_response(data, end, &fault)
+        free(self.inbuf)
+        self.inbuf = NULL
+        self.in_len = self.in_cap = self.in_scanned = 0
+        if head is None or head.status == 101:
+            self._lost(3)
+            return 0
+        end -= before
+        if head.status < 200:
+            return end                      # 100, 103: hop by hop to us
+        self._take_head(head)
+        return end if self.fd >= 0 and self.head is not None else 0
+
+    def _take_head(self, Head head):
+        cdef bint encoded = head.find(F_CONTENT_ENCODING) >= 0
+        self.head = head
+        self.head_seen_at = self.life_at = self.reactor.now
+        if self.is_head or head.status == 204 or head.status == 304:
+            self.kind = B_NONE
+        elif head.chunked:
+            self.kind = B_CHUNKED
+        elif head.content_length >= 0:
+            self.kind = B_LENGTH
+            self.left = head.content_length
+        else:
+            self.kind = B_CLOSE
+        if not encoded and head.value_is(F_CONTENT_TYPE, b"text/event-stream", 17):
+            self.tap = _SseTap(self.limits.event_bytes_max)
+        elif not encoded and head.status == 200 and head.value_is(F_CONTENT_TYPE, b"application/json", 16):
+            self.json = _MemberScan(RESPONSE_KEYS, JSON_CAPTURE_MAX)
+        self.set_deadline(self.life_at + self.limits.idle_s)
+        self.exchange.on_head(self)
+
+    @property
+    def keeps_framing(self) -> bool:
+        """Whether the body can go downstream in the framing it came in."""
+        return self.kind != B_CLOSE
+
+    cdef void _body(self, char* p, Py_ssize_t n) except *:
+        cdef Piece pieces[PIECES_MAX]
+        cdef Py_ssize_t used
+        cdef int count, k
+        if self.kind == B_NONE or (self.kind == B_LENGTH and self.left == 0):
+            self._response_done(n == 0)
+            return
+        while n > 0 and self.fd >= 0:
+            if self.kind == B_CHUNKED:
+                count = 0
+                used = walk(&self.walker, p, n, pieces, PIECES_MAX, &count)
+                for k in range(count):
+                    self._tap(p + pieces[k].at, pieces[k].size)
+                if self.walker.fault:
+                    self._lost(3)
+                    return
+                if self.framing == KEEP and self.mode != COLLECT:
+                    self._emit(p, used)
+                elif self.mode == COLLECT:
+                    for k in range(count):
+                        self._hold(p + pieces[k].at, pieces[k].size)
+                elif self.framing == CHUNKED:
+                    self._emit_chunked(p, used, pieces, count)
+                else:
+                    for k in range(count):
+                        self._emit(p + pieces[k].at, pieces[k].size)
+                if self.fd < 0:
+                    return
+                if self.walker.done:
+                    self._response_done(used == n)
+                    return
+            else:
+                used = n
+                if self.kind == B_LENGTH:
+                    if used > self.left:
+                        used = <Py_ssize_t>self.left
+                    self.left -= used
+                self._tap(p, used)
+                if self.mode == COLLECT:
+                    self._hold(p, used)
+                elif self.framing == CHUNKED:
+                    pieces[0].at = 0
+                    pieces[0].size = used
+                    self._emit_chunked(p, used, pieces, 1)
+                else:
+                    self._emit(p, used)
+                if self.fd < 0:
+                    return
+                if self.kind == B_LENGTH and self.left == 0:
+                    self._response_done(used == n)
+                    return
+            p += used
+            n -= used
+
+    cdef void _tap(self, const char* p, Py_ssize_t n) noexcept:
+        if self.tap is not None:
+            self.tap.feed(p, n)
+            if self.tap.events != self.events_seen:
+                self.events_seen = self.tap.events
+                self.life_at = self.reactor.now
+            if self.first_event_at == 0 and self.tap.verdict >= CONTENT:
+                self.first_event_at = self.reactor.now
+        else:
+            self.life_at = self.reactor.now
+            if self.json is not None:
+                self.json.feed(p, n)
+
+    cdef void _emit_chunked(self, const char* p, Py_ssize_t n, void* where, int count) except *:
+        """Wrap payload pieces into one chunk."""
+        cdef Piece* pieces = <Piece*>where
+        cdef Py_ssize_t size = 0, at
+        cdef char* joined
+        cdef int k
+        for k in range(count):
+            size += pieces[k].size
+        if size == 0:
+            return
+        joined = <char*>malloc(size + 24)
+        if joined == NULL:
+            raise MemoryError
+        try:
+            at = snprintf(joined, 20, "%zx\r\n", <size_t>size)
+            for k in range(count):
+                memcpy(joined + at, p + pieces[k].at, pieces[k].size)
+                at += pieces[k].size
+            joined[at] = 13
+            joined[at + 1] = 10
+            self._emit(joined, at + 2)
+        finally:
+            free(joined)
+
+    cdef void _emit(self, const char* p, Py_ssize_t n) except *:
+        """Bytes in their final framing: downstream now, or held."""
+        cdef Downstream down = self.down
+        cdef int verdict
+        if self.mode == FORWARD:
+            if n and down.forward(p, n) > 0:
+                self.stop_reading()         # until the client has taken what it has
+        elif self.mode == HOLD:
+            verdict = self.tap.verdict if self.tap is not None else <int>CONTENT
+            if verdict == CONTENT or self.held_len + n > HOLD_MAX:
+                self._commit(p, n)
+            else:
+                self._hold(p, n)
+                if verdict == FAILED and self.exchange is not None:
+                    self.exchange.on_held_error(self)
+
+    def release(self) -> None:
+        """Let go what is held: the response is this one."""
+        self._commit(NULL, 0)
+
+    cdef void _commit(self, const char* p, Py_ssize_t n) except *:
+        cdef char* held = self.held
+        cdef Py_ssize_t size = self.held_len
+        cdef Downstream down = self.down
+        self.mode = FORWARD
+        self.committed = True
+        self.held = NULL
+        self.held_len = self.held_cap = 0
+        if self.request_sent:
+            down.drop_body()
+        try:
+            if size and down.forward(held, size) > 0:
+                self.stop_reading()
+            if n and down.fd >= 0 and self.mode == FORWARD and self.down is not None:
+                if down.forward(p, n) > 0:
+                    self.stop_reading()
+        finally:
+            free(held)
+
+    cdef void _hold(self, const char* p, Py_ssize_t n) except *:
+        cdef Py_ssize_t cap
+        cdef char* grown
+        if self.mode == COLLECT and self.held_len + n > self.collect_max:
+            self._lost(7)
+            return
+        if self.held_len + n > self.held_cap:
+            cap = self.held_cap * 2 if self.held_cap else 2048
+            if cap < self.held_len + n:
+                cap = self.held_len + n
+            grown = <char*>realloc(self.held, cap)
+            if grown == NULL:
+                raise MemoryError
+            self.held = grown
+            self.held_cap = cap
+        memcpy(self.held + self.held_len, p, n)
+        self.held_len += n
+
+    cdef void _response_done(self, bint clean) except *:
+        """The last byte is here. `clean`: nothing came behind it."""
+        cdef object exchange = self.exchange
+        cdef Downstream down = self.down
+        cdef bytes body
+        cdef bint reusable
+        if exchange is None or down is None:
+            return
+        if self.mode == HOLD:
+            self._commit(NULL, 0)           # it ended without content: what there was is the answer
+            if self.exchange is None:
+                return
+        if self.framing == CHUNKED and self.mode == FORWARD:
+            if self.repairs and self.tap is not None and not self.tap.stopped:
+                exchange.on_unfinished(self)
+                if self.exchange is None:
+                    return
+            down.forward(PyBytes_AS_STRING(LAST_CHUNK), 5)
+            if self.exchange is None:
+                return
+        reusable = (
+            clean and not self.spoiled and self.head.keep_alive and self.kind != B_CLOSE and self.request_sent
+            and self.fd >= 0 and self.backlog() == 0
+        )
+        if self.mode == COLLECT:
+            body = PyBytes_FromStringAndSize(self.held, self.held_len) if self.held_len else b""
+            free(self.held)
+            self.held = NULL
+            self.held_len = self.held_cap = 0
+            down.source = None
+            exchange.on_collected(self, body, reusable)
+        else:
+            exchange.on_done(self, reusable)
+            if self.mode == FORWARD and down.fd >= 0 and down.source is self:
+                down.complete()
+        if self.exchange is exchange:       # not given on to another attempt meanwhile
+            self._settle(reusable)
+
+    def _settle(self, bint reusable):
+        self._clear()
+        self.exchange = None
+        self.down = None
+        if reusable and self.fd >= 0:
+            self.park()
+            self.pool.give(self)
+        else:
+            self.close(False)
+
+    # ---- ends
+
+    cdef void on_end(self, int error) except *:
+        if self.exchange is None:
+            self._idle_ended()
+            return
+        if error == 0 and self.head is not None and self.kind == B_CLOSE:
+            if self.mode != UNDECIDED:
+                if self.framing == CLOSE and self.mode != COLLECT:
+                    self.down.keep_alive = False
+                self._response_done(False)
+                return
+        self._lost(2 if error else 1)
+
+    def _idle_ended(self):
+        if self.fd >= 0:
+            self.close(False)
+            self.pool.on_idle_closed(self)
+
+    cdef void _lost(self, int reason) except *:
+        cdef object exchange = self.exchange
+        if exchange is None:
+            return
+        if self.down is not None and self.down.source is self:
+            self.down.source = None
+        self.close(True)
+        self.exchange = None
+        exchange.on_lost(self, reason)
+        self._release()
+        self.down = None
+
+    cdef void on_deadline(self) except *:
+        cdef double now = self.reactor.now
+        cdef double limit, total
+        if self.exchange is None:
+            self._idle_ended()
+            return
+        total = self.started_at + self.limits.total_s
+        if now >= total:
+            self._lost(6)
+            return
+        if self.head is None:
+            limit = self.sent_at + self.limits.first_byte_s
+            if self.request_sent and now >= limit:
+                self._lost(4)
+                return
+            if not self.request_sent:
+                limit = now + self.limits.first_byte_s
+        else:
+            if not self.reading:
+                self.life_at = now          # paused for the client's sake: not the upstream's silence
+            limit = self.life_at + self.limits.idle_s
+            if now >= limit:
+                self._lost(5)
+                return
+        self.set_deadline(limit if limit < total else total)
+
+    cdef void _clear(self) noexcept:
+        """Forget the previous exchange."""
+        self._release()
+        self.req_head = b""
+        self.head_at = 0
+        self.own_body = self.splice = None
+        self.body_at = self.splice_from = self.splice_to = self.splice_at = 0
+        self.request_sent = self.committed = self.any_byte = self.repairs = self.is_head = False
+        self.spoiled = False
+        self.head = None
+        self.mode = UNDECIDED
+        self.framing = KEEP
+        self.kind = B_NONE
+        self.left = 0
+        memset(&self.walker, 0, sizeof(Walker))
+        self.tap = None
+        self.json = None
+        self.bytes_in = self.events_seen = 0
+        self.head_seen_at = self.first_event_at = 0
+
+    cdef void _release(self) noexcept:
+        free(self.inbuf)
+        self.inbuf = NULL
+        self.in_len = self.in_cap = self.in_scanned = 0
+        free(self.held)
+        self.held = NULL
+        self.held_len = self.held_cap = 0

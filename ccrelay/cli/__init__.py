@@ -1,0 +1,1 @@
+"""The command line face. `ccrelay.cli.main` is the entrance."""

@@ -1,0 +1,245 @@
+"""`ccrelay config`: check, show, init, path, schema.
+
+Imports stay inside the commands: the overview and `--help` must not pay for YAML and the checks.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from ccrelay.config.defaults import Ollama
+    from ccrelay.config.problems import ConfigError
+
+PROBE_TIMEOUT_S = 0.5
+PROBE_BYTES_MAX = 1 << 20  # a list of tags is a few kilobytes
+UNUSABLE = 2  # exit code, as of every command that finds its configuration wrong
+
+_file_option = click.option(
+    "--config",
+    "-c",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Configuration file. Default: $CCRELAY_CONFIG, else the first that is found.",
+)
+
+
+@click.group()
+def config() -> None:
+    """Write, check and show the configuration."""
+
+
+@config.command()
+@_file_option
+def check(file: Path | None) -> None:
+    """Check the configuration and print every problem. Exit code 0: usable, 1: not."""
+    from ccrelay.config.load import ConfigError, load
+
+    try:
+        loaded = load(file)
+    except ConfigError as error:
+        click.echo(str(error))
+        count = sum(problem.severity == "error" for problem in error.problems)
+        click.echo(f"{count} {'error' if count == 1 else 'errors'}")
+        sys.exit(1)
+    for warning in loaded.warnings:
+        click.echo(str(warning))
+    providers = ", ".join(p.name for p in loaded.config.providers if p.enabled)
+    click.echo(f"{loaded.path or 'no file, environment only'}: ok (providers: {providers})")
+
+
+@config.command()
+@_file_option
+def show(file: Path | None) -> None:
+    """Print the effective configuration as YAML: defaults filled in, secrets as fingerprints."""
+    from ccrelay.config.load import ConfigError, load
+
+    try:
+        loaded = load(file)
+    except ConfigError as error:
+        _refuse(error)
+    import yaml
+
+    from ccrelay.config.show import shown
+
+    click.echo(f"# from {loaded.path or 'the environment (no file)'}")
+    click.echo(yaml.safe_dump(shown(loaded.config), sort_keys=False, width=100), nl=False)
+
+
+@config.command()
+@_file_option
+@click.option("--all", "all_places", is_flag=True, help="Print every place that is searched.")
+def path(file: Path | None, all_places: bool) -> None:
+    """Print the configuration file in use. Exit code 1: there is none."""
+    from ccrelay.config.load import ConfigError, find, search_list
+
+    try:
+        found = find(file)
+    except ConfigError as error:
+        _refuse(error)
+    if not all_places:
+        if found is None:
+            click.echo("no configuration file (see --all); the environment alone is used", err=True)
+            sys.exit(1)
+        click.echo(str(found))
+        return
+    places = search_list(os.environ)
+    if found is not None and found not in places:
+        places.insert(0, found)  # named by --config or $CCRELAY_CONFIG
+    for place in places:
+        click.echo(f"{'*' if place == found else ' '} {place}")
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration."""
+    import json
+
+    from ccrelay.config.schema import schema as described
+
+    click.echo(json.dumps(described(), indent=2))
+
+
+@config.command()
+@click.option(
+    "--config",
+    "-c",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write. Default: ccrelay/config.yaml in the user's configuration folder.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the file when it exists.")
+def init(file: Path | None, force: bool) -> None:
+    """Write a commented configuration from what is found: keys in the environment, Ollama.
+
+    Keys are referred to as ${VAR}; none is ever written.
+    """
+    from ccrelay.config.defaults import detect, ollama_url, starter
+
+    target = file or _default_target(os.environ)
+    if target.suffix.lower() == ".toml":
+        raise click.UsageError("the file is written as YAML; name it *.yaml")
+    found = detect(os.environ, probe_ollama(ollama_url(os.environ)))
+    try:
+        _write(target, starter(found), force=force)
+    except FileExistsError:
+        click.echo(f"{target} exists already; --force overwrites it", err=True)
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"cannot write {target}: {error.strerror}", err=True)
+        sys.exit(1)
+    click.echo(f"wrote {target}")
+    variables = ["ANTHROPIC_API_KEY"] if found.anthropic else []
+    variables += [known.variable for known in found.keys]
+    for variable in variables:
+        click.echo(f"  found ${variable}")
+    if found.ollama is not None:
+        click.echo(f"  found Ollama at {found.ollama.base_url}, models: {len(found.ollama.models)}")
+    click.echo(f"next: ccrelay serve{_named(target)}")
+
+
+def probe_ollama(base_url: str) -> "Ollama | None":
+    """Return what an Ollama at `base_url` offers; None when none answers within half a second."""
+    import threading
+
+    found: list[Ollama] = []
+
+    def ask() -> None:
+        models = _ask_ollama(base_url)
+        if models is not None:
+            from ccrelay.config.defaults import Ollama
+
+            found.append(Ollama(base_url, models))
+
+    # A thread, because looking up a name cannot be given a time limit.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_TIMEOUT_S)
+    return found[0] if found else None
+
+
+def _ask_ollama(base_url: str) -> tuple[str, ...] | None:
+    import http.client
+    from urllib.parse import urlsplit
+
+    try:
+        url = urlsplit(base_url)
+        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+        connection = kinds[url.scheme](url.hostname or "", url.port, timeout=PROBE_TIMEOUT_S)
+    except (KeyError, ValueError, http.client.InvalidURL):
+        return None
+    try:
+        connection.request("GET", url.path.rstrip("/") + "/api/tags")
+        response = connection.getresponse()
+        return tags(response.read(PROBE_BYTES_MAX)) if response.status == 200 else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+def tags(body: bytes) -> tuple[str, ...]:
+    """Return the model names of an answer to `GET /api/tags`.
+
+    Raises:
+        ValueError: it is not such an answer.
+    """
+    import json
+
+    answer: Any = json.loads(body)
+    models = answer.get("models") if isinstance(answer, dict) else None
+    if not isinstance(models, list):
+        raise ValueError("no list of models")
+    names = [model.get("name") for model in models if isinstance(model, dict)]
+    return tuple(name for name in names if isinstance(name, str))
+
+
+def _default_target(env: Mapping[str, str]) -> Path:
+    from ccrelay.config.load import config_folders
+
+    folders = config_folders(env)
+    if not folders:
+        raise click.UsageError("neither HOME nor XDG_CONFIG_HOME is set: name a file, --config")
+    return folders[0] / "config.yaml"
+
+
+def _write(target: Path, text: str, *, force: bool) -> None:
+    """Write a file of mode 0600, whole or not at all. Raises FileExistsError unless `force`."""
+    import tempfile
+
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        if force:
+            os.replace(name, target)
+        else:
+            os.link(name, target)  # unlike a rename, fails when the target exists
+    finally:
+        if os.path.exists(name):
+            os.unlink(name)
+
+
+def _named(target: Path) -> str:
+    """Return the option that makes `serve` use `target`, or nothing when it finds it by itself."""
+    import shlex
+
+    from ccrelay.config.load import ConfigError, find
+
+    try:
+        found = find()
+    except ConfigError:
+        found = None
+    if found is not None and found.resolve() == target.resolve():
+        return ""
+    return f" --config {shlex.quote(str(target))}"
+
+
+def _refuse(error: "ConfigError") -> NoReturn:
+    click.echo(str(error), err=True)
+    sys.exit(UNUSABLE)

@@ -1,0 +1,221 @@
+"""`ccrelay mock`: the demo provider in the foreground, a test upstream with selectable faults."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import IO, TypeVar
+
+import click
+import msgspec
+
+from ccrelay.config.fingerprint import fingerprint
+from ccrelay.demo.faults import FAULTS
+from ccrelay.demo.script import Call, Script, parse_call, parse_calls
+from ccrelay.demo.server import GAP_MS, Recorded, start_demo
+from ccrelay.errors import BadRequest
+
+T = TypeVar("T")
+
+CREDENTIALS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization")
+EPILOG = """\b
+Per request, instead of options: the header `x-demo-fault: NAME[,option=value...]`,
+or in the prompt `demo:fault=NAME`, `demo:deltas=N`, `demo:gap_ms=N`, `demo:text=...`."""
+
+
+def _address(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, int]:
+    host, colon, port = value.rpartition(":")
+    if not (colon and port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise click.BadParameter(f"{value!r} is not HOST:PORT.")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _one_call(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[Call, ...] | None:
+    return None if value is None else (_parsed(parse_call, value),)
+
+
+def _calls(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[Call, ...] | None:
+    return None if value is None else _parsed(parse_calls, value)
+
+
+def _parsed(parse: Callable[[str], T], value: str) -> T:
+    try:
+        return parse(value)
+    except BadRequest as error:
+        raise click.BadParameter(error.message) from error
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    callback=_address,
+    default="127.0.0.1:8788",
+    show_default=True,
+    help="Where to listen; port 0 takes a free one. Nobody is asked for a credential.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    metavar="NAME[,k=v]",
+    callback=_one_call,
+    help="What happens to every POST /v1/messages.",
+)
+@click.option(
+    "--script",
+    "sequence",
+    metavar="A,B,...",
+    callback=_calls,
+    help="Faults in the order of requests, e.g. 529,529,ok; the last repeats.",
+)
+@click.option(
+    "--fault-rate",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Share of the requests that are hit.",
+)
+@click.option("--seed", type=int, help="Makes --fault-rate repeatable.")
+@click.option("--times", type=click.IntRange(0), help="So many faults, then all is well.")
+@click.option(
+    "--delay-ms", type=click.IntRange(0), default=0, show_default=True, help="Before every answer."
+)
+@click.option(
+    "--gap-ms",
+    type=click.FloatRange(0),
+    default=GAP_MS,
+    show_default=True,
+    help="Before every delta of a stream.",
+)
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Append each request to this file, one JSON object a line; credentials as fingerprints.",
+)
+@click.option("--list-faults", is_flag=True, help="Print the table of faults and exit.")
+def mock(
+    listen: tuple[str, int],
+    faults: tuple[Call, ...] | None,
+    sequence: tuple[Call, ...] | None,
+    fault_rate: float,
+    seed: int | None,
+    times: int | None,
+    delay_ms: int,
+    gap_ms: float,
+    record: str | None,
+    list_faults: bool,
+) -> None:
+    """Run a provider that answers like Anthropic, without a model, and misbehaves on demand."""
+    if list_faults:
+        click.echo(fault_table())
+        return
+    if faults and sequence:
+        raise click.UsageError("Give --fault or --script, not both.")
+    script = Script(
+        calls=faults or sequence or Script().calls,
+        rate=fault_rate,
+        seed=seed,
+        times=times,
+        delay_s=delay_ms / 1000,
+    )
+    try:
+        with _open_record(record) as file:
+            asyncio.run(_run(listen, script, gap_ms, file))
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def fault_table() -> str:
+    """Return the table that `--list-faults` prints: name, options with defaults, one line each."""
+    lines = []
+    for fault in FAULTS.values():
+        options = " ".join(
+            f"{name}=" if default is None else f"{name}={_plain(default)}"
+            for name, default in fault.defaults.items()
+        )
+        lines.append(f"{fault.name:<20}{fault.doc}")
+        if options:
+            lines.append(f"{'':<20}  {options}")
+    return "\n".join(lines)
+
+
+def record_line(recorded: Recorded) -> str:
+    """Return a request as one line of JSON, with credentials replaced by their fingerprints."""
+    plain = msgspec.to_builtins(recorded, builtin_types=(bytes,))
+    plain["headers"] = [
+        [name, fingerprint(value) if name.lower() in CREDENTIALS else value]
+        for name, value in recorded.headers
+    ]
+    try:
+        plain["body"] = recorded.body.decode()
+    except UnicodeDecodeError:
+        plain["body"] = None
+        plain["body_base64"] = base64.b64encode(recorded.body).decode()
+    return json.dumps(plain, ensure_ascii=False)
+
+
+async def _run(
+    listen: tuple[str, int], script: Script, gap_ms: float, file: IO[str] | None
+) -> None:
+    def settled(recorded: Recorded) -> None:
+        target, what = recorded.target, f"{recorded.fault}, {recorded.outcome}"
+        click.echo(f"{recorded.number:>5}  {recorded.method} {target}  {what}")
+        if file is not None:
+            file.write(record_line(recorded) + "\n")
+            file.flush()
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    server = await start_demo(
+        *listen, script=script, gap_ms=gap_ms, record=file is not None, on_settled=settled
+    )
+    click.echo(_greeting(server.url))
+    try:
+        await stop.wait()
+    finally:
+        await server.close()
+
+
+def _greeting(url: str) -> str:
+    return f"""\
+Demo provider listening on {url}
+
+  behind ccrelay, in its configuration:
+    providers:
+      - name: mock
+        type: anthropic
+        base_url: {url}
+        keys: [{{key: test-key-1}}]
+
+  without ccrelay:
+    ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=test-key-1 claude
+
+Ctrl-C ends it.
+"""
+
+
+def _open_record(path: str | None) -> AbstractContextManager[IO[str] | None]:
+    if path is None:
+        return contextlib.nullcontext()
+    # Prompts are private: for the owner only.
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8")
+
+
+def _plain(value: object) -> str:
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )

@@ -1,0 +1,25 @@
+"""`ccrelay version`: what to put into a bug report."""
+
+import platform
+
+import click
+
+from ccrelay import __version__
+
+
+@click.command()
+def version() -> None:
+    """Show what runs where."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    click.echo(f"ccrelay  {__version__}")
+    click.echo(f"python   {python}")
+    click.echo(f"platform {platform.system()} {platform.release()} {platform.machine()}")
+    click.echo(f"simd     {_simd()}")
+
+
+def _simd() -> str:
+    try:
+        from ccrelay._fast import json
+    except ImportError as error:
+        return f"unknown, the extension does not load: {error}"
+    return "on" if json.simd() else "off"

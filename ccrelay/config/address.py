@@ -1,0 +1,69 @@
+"""Listen addresses and hosts, as text: what parses, what is loopback, what is private."""
+
+import ipaddress
+import re
+
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?\Z")
+_PORT = re.compile(r"[0-9]{1,5}\Z")
+_PRIVATE_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa")
+
+
+def split_listen(text: str) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT` or `[IPV6]:PORT`, the host without brackets.
+
+    Raises:
+        ValueError: it is neither; the message says what is missing.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not _PORT.match(port) or int(port) > 65_535:
+        raise ValueError("a port from 0 to 65535 must follow the last colon, as in 127.0.0.1:8787")
+    if not host:
+        raise ValueError(f"a host must stand before the port, as in 127.0.0.1:{port}")
+    if host.startswith("[") and host.endswith("]"):
+        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+    if ":" in host:
+        raise ValueError(f"an IPv6 address stands in brackets, as in [::1]:{port}")
+    if not is_host(host):
+        raise ValueError("the host is neither an address nor a name")
+    return host, int(port)
+
+
+def is_host(text: str) -> bool:
+    """Tell whether text is an IP address or can be a host name."""
+    if _address(text) is not None:
+        return True
+    # All digits and dots, and no address: 127.0.0.256, or the short forms 127.1 that parsers
+    # understand differently.
+    return _HOST.match(text) is not None and not all(c.isdigit() or c == "." for c in text)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can be meant. Names are judged by themselves, not resolved."""
+    address = _address(host)
+    if address is not None:
+        return address.is_loopback
+    name = _name(host)
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def is_private(host: str) -> bool:
+    """Tell whether the host can only be on a local network (loopback included)."""
+    address = _address(host)
+    if address is not None:
+        return address.is_private and not address.is_unspecified
+    name = _name(host)
+    # Names without a dot are resolved locally: containers of one composition, hosts of one site.
+    return is_loopback(host) or "." not in name or name.endswith(_PRIVATE_SUFFIXES)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _name(host: str) -> str:
+    return host.rstrip(".").lower()

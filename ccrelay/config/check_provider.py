@@ -1,0 +1,203 @@
+"""The semantic checks of one provider: service, credentials, URL, models, headers."""
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from ccrelay.config.address import is_host, is_loopback, is_private
+from ccrelay.config.findings import Findings
+from ccrelay.config.model import Key, Model, Provider
+from ccrelay.config.problems import Path, quoted
+from ccrelay.config.resolve import auth_of, service_of
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110, 5.6.2
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?\Z")
+_GLOB = re.compile(r"[*?]")
+# Claude Code's mark for a window of one million tokens: the only brackets that are no mistake.
+_WINDOW = re.compile(r"\[1m\]\Z", re.IGNORECASE)
+
+# The relay writes these by itself: framing, hop by hop, coding, credentials.
+_RESERVED_HEADERS = frozenset(
+    {
+        "host",
+        *("content-length", "transfer-encoding", "content-type", "content-encoding"),
+        *("connection", "keep-alive", "te", "trailer", "upgrade", "expect"),
+        *("proxy-connection", "proxy-authenticate", "proxy-authorization"),
+        *("accept-encoding", "authorization", "x-api-key"),
+    }
+)
+_NOT_ENFORCED = ("rpm_limit", "tpm_limit", "itpm_limit", "otpm_limit", "max_concurrent")
+
+
+def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
+    """Note everything that is wrong with `provider`, which stands at `path`."""
+    if not provider.name.isprintable():
+        findings.error((*path, "name"), "the name contains control characters")
+    if provider.preset is not None and provider.type != "compatible":
+        message = f"a preset goes with type compatible, not with {provider.type}"
+        findings.error((*path, "preset"), message)
+    if provider.base_url is not None:
+        _check_base_url(provider, path, findings)
+    elif provider.type == "compatible" and provider.preset is None:
+        findings.missing(
+            (*path, "base_url"),
+            "type compatible needs a base_url or a preset",
+            needs=("base_url", "preset"),
+            unless=((*path, "type"), (*path, "preset")),
+        )
+    _check_credentials(provider, path, findings)
+    _check_models(provider, path, findings)
+    _check_headers(provider.headers, (*path, "headers"), findings)
+    for index, beta in enumerate(provider.drop_betas or ()):
+        if not _TOKEN.match(beta):
+            findings.error((*path, "drop_betas", index), "not the name of a beta")
+
+
+def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
+    text = provider.base_url or ""
+    path = (*path, "base_url")
+    url = _split(text)
+    if url is None or not text.isascii() or not text.isprintable() or " " in text:
+        findings.error(path, "not a URL")
+        return
+    host = url.hostname or ""
+    if url.scheme not in ("http", "https") or not is_host(host):
+        findings.error(path, "must be http://HOST or https://HOST, with a path if there is one")
+        return
+    if "@" in url.netloc:
+        findings.error(path, "must not hold a user or password; use keys")
+    if "?" in text or "#" in text:
+        findings.error(path, "must not hold a query or a fragment")
+    tail = re.search(r"/v1(/messages)?/*\Z", url.path)
+    if tail:
+        findings.error(
+            path, f"this is what stands before /v1/messages: leave {quoted(tail[0])} out"
+        )
+    if url.scheme == "http":
+        _check_plain_http(provider, host, path, findings)
+
+
+def _check_plain_http(provider: Provider, host: str, path: Path, findings: Findings) -> None:
+    if is_loopback(host):
+        return
+    if provider.keys and auth_of(provider) != "none":
+        findings.warning(path, "plain http to another host: keys and prompts travel unencrypted")
+    elif not is_private(host):
+        findings.warning(path, "plain http to another host: prompts travel unencrypted")
+
+
+def _check_credentials(provider: Provider, path: Path, findings: Findings) -> None:
+    auth = auth_of(provider)
+    if provider.type == "anthropic" and not provider.keys:
+        _check_pass_through(provider, path, findings)
+    elif auth == "none" and provider.keys:
+        findings.error((*path, "auth"), "auth none sends no key, yet there are keys")
+    elif auth != "none" and not provider.keys:
+        findings.missing(
+            (*path, "keys"),
+            f"auth {auth} needs at least one key",
+            needs=("keys",),
+            unless=tuple((*path, name) for name in ("auth", "type", "preset")),
+        )
+    for index, key in enumerate(provider.keys):
+        _check_key(key, (*path, "keys", index), findings)
+    if provider.enabled and provider.keys and not any(key.enabled for key in provider.keys):
+        findings.warning((*path, "keys"), "every key is disabled: this provider serves nothing")
+
+
+def _check_pass_through(provider: Provider, path: Path, findings: Findings) -> None:
+    """Check that a client's own login can go to Anthropic, or stay on this machine, only."""
+    if provider.auth is not None:
+        findings.missing(
+            (*path, "auth"),
+            "without keys the client's own credential passes through: leave auth out, or add keys",
+            needs=("keys",),
+            unless=((*path, "keys"),),
+        )
+    url = _split(provider.base_url or service_of(provider).base_url or "")
+    host = ((url.hostname if url else None) or "").rstrip(".")
+    if url is None or not host or is_loopback(host):
+        return
+    if host != "api.anthropic.com":
+        findings.missing(
+            (*path, "base_url"),
+            "without keys the client's own credential passes through, and that goes to "
+            "api.anthropic.com or to loopback only: add keys",
+            needs=("keys",),
+            unless=((*path, "keys"),),
+        )
+    elif url.scheme != "https":
+        findings.error((*path, "base_url"), "a client's own credential needs https")
+
+
+def _check_key(key: Key, path: Path, findings: Findings) -> None:
+    findings.secret((*path, "key"), key.key, "the key")
+    if key.name is not None and not (key.name.strip() and key.name.isprintable()):
+        findings.error((*path, "name"), "empty, or with control characters")
+    for name in _NOT_ENFORCED:
+        if getattr(key, name) is not None:
+            findings.warning((*path, name), "accepted, not enforced in this version")
+
+
+def _check_models(provider: Provider, path: Path, findings: Findings) -> None:
+    earlier: list[str] = []  # globs
+    for pattern, model in provider.model_mapping.items():
+        place = (*path, "model_mapping", pattern)
+        _check_pattern(place, pattern, findings)
+        if not model or model != model.strip() or not model.isprintable():
+            findings.error(place, "the model sent is empty, or has white space around it")
+        elif _GLOB.search(model):
+            findings.error(place, "the model sent must be one name, without * or ?")
+        if not _GLOB.search(pattern):
+            continue  # an exact name wins over every glob, wherever it stands
+        first = next((glob for glob in earlier if _covers(glob, pattern)), None)
+        if first is not None:
+            findings.warning(place, f"never used: {quoted(first)} stands before it and matches")
+        earlier.append(pattern)
+    for index, entry in enumerate(provider.models or ()):
+        place = (*path, "models", index)
+        if isinstance(entry, Model):
+            if _GLOB.search(entry.id) or entry.id != entry.id.strip():
+                findings.error((*place, "id"), "must be one name, without *, ? or white space")
+        else:
+            _check_pattern(place, entry, findings)
+
+
+def _check_pattern(path: Path, pattern: str, findings: Findings) -> None:
+    if not pattern:
+        findings.error(path, "the model name is empty")
+    elif not pattern.isprintable() or " " in pattern:
+        findings.error(path, "a model name has no white space or control characters")
+    elif "[" in _WINDOW.sub("", pattern):
+        findings.warning(path, "only * and ? are special: [ and ] stand for themselves")
+
+
+def _covers(glob: str, later: str) -> bool:
+    """Tell whether every name that `later` matches is matched by `glob` (never wrong, may miss)."""
+    expression = "".join(".*" if c == "*" else "[^*]" if c == "?" else re.escape(c) for c in glob)
+    return re.fullmatch(expression, later) is not None
+
+
+def _check_headers(headers: dict[str, str], path: Path, findings: Findings) -> None:
+    seen: set[str] = set()
+    for name, value in headers.items():
+        place = (*path, name)
+        lower = name.lower()
+        if not _TOKEN.match(name):
+            findings.error(place, "not a header name")
+        elif lower in _RESERVED_HEADERS:
+            findings.error(place, "the relay writes this header by itself")
+        elif lower in seen:
+            findings.error(place, "this header is given twice, in different case")
+        elif value and not _HEADER_VALUE.match(value):
+            message = "the value has control or non-ASCII characters, or white space around it"
+            findings.error(place, message)
+        seen.add(lower)
+
+
+def _split(text: str) -> SplitResult | None:
+    try:
+        url = urlsplit(text)
+        _ = url.port  # raises when it is not a number below 65536
+    except ValueError:
+        return None
+    return url

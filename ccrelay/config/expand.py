@@ -1,0 +1,140 @@
+"""`${...}` in string values: secrets come from outside the file.
+
+| written | becomes |
+|---|---|
+| `${VAR}` | the environment variable; unset is an error |
+| `${VAR:-default}` | the same, or the default when it is unset or empty |
+| `${file:/path}` | the file's text, stripped; it must be ours, mode 0600 or stricter |
+| `${cmd:program argument}` | what the program prints; no shell, 10 s at most |
+| `$${` | a literal `${` |
+
+Expansion follows parsing, so a secret can never change the shape of the file. What comes in is not
+expanded again; only a default may hold further `${...}`. Braces inside are counted, so
+`${cmd:awk '{print $1}' secrets}` works. Keys are never expanded.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from ccrelay.config.problems import Path, Problem, quoted
+from ccrelay.config.suggest import hint
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_BRACE = re.compile(r"[{}]")
+_NESTING_MAX = 8  # defaults inside defaults
+
+
+class SecretError(Exception):
+    """A source could not give its value; the message names the source, never the value."""
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """Where values come from. The functions raise `SecretError`; they own disk and processes."""
+
+    env: Mapping[str, str]
+    read_file: Callable[[str], str]
+    run_command: Callable[[str], str]
+
+
+class Expanded(msgspec.Struct, frozen=True):
+    """Data with every string expanded, the paths where that changed something, and problems."""
+
+    data: Any
+    paths: frozenset[Path]
+    problems: list[Problem]
+
+
+def expand(data: Any, sources: Sources) -> Expanded:
+    """Expand every string value of plain data. A value that fails becomes an empty string."""
+    expander = _Expander(sources)
+    data = expander.walk(data, ())
+    return Expanded(data, frozenset(expander.paths), expander.problems)
+
+
+class _Expander:
+    def __init__(self, sources: Sources) -> None:
+        self.paths: set[Path] = set()
+        self.problems: list[Problem] = []
+        self._sources = sources
+        # A command written twice, or reached by two YAML aliases, runs once.
+        self._known: dict[str, str | SecretError] = {}
+
+    def walk(self, node: Any, path: Path) -> Any:
+        if isinstance(node, dict):
+            return {key: self.walk(value, (*path, key)) for key, value in node.items()}
+        if isinstance(node, list):
+            return [self.walk(value, (*path, index)) for index, value in enumerate(node)]
+        if isinstance(node, str) and "${" in node:
+            return self._string(node, path)
+        return node
+
+    def _string(self, text: str, path: Path) -> str:
+        try:
+            value, changed = self._text(text, 0)
+        except SecretError as error:
+            self.problems.append(Problem(message=str(error), path=path))
+            self.paths.add(path)
+            return ""
+        if changed:
+            self.paths.add(path)
+        return value
+
+    def _text(self, text: str, nesting: int) -> tuple[str, bool]:
+        """Return the expanded text, and whether anything but `$${` was in it."""
+        out: list[str] = []
+        at, changed = 0, False
+        while (start := text.find("${", at)) >= 0:
+            if start > at and text[start - 1] == "$":
+                out.append(text[at : start - 1] + "${")
+                at = start + 2
+                continue
+            out.append(text[at:start])
+            end = _closing_brace(text, start + 2)
+            out.append(self._value(text[start + 2 : end], nesting))
+            at, changed = end + 1, True
+        return "".join([*out, text[at:]]), changed
+
+    def _value(self, inside: str, nesting: int) -> str:
+        if inside.startswith(("file:", "cmd:")):
+            return self._outside(inside)
+        name, colon, default = inside.partition(":-")
+        if not _NAME.match(name):
+            raise SecretError(
+                "${...} takes NAME, NAME:-default, file:/path or cmd:program; "
+                "write $${ for a literal ${"
+            )
+        value = self._sources.env.get(name)
+        if colon:
+            if nesting >= _NESTING_MAX:
+                raise SecretError(f"defaults nested deeper than {_NESTING_MAX} levels")
+            return value or self._text(default, nesting + 1)[0]
+        if value is None:
+            alike = hint(name, self._sources.env.keys())
+            raise SecretError(f"environment variable {quoted(name)} is not set{alike}")
+        return value
+
+    def _outside(self, inside: str) -> str:
+        known = self._known.get(inside)
+        if known is None:
+            kind, _, argument = inside.partition(":")
+            read = self._sources.read_file if kind == "file" else self._sources.run_command
+            try:
+                known = read(argument.strip())
+            except SecretError as error:
+                known = error
+            self._known[inside] = known
+        if isinstance(known, SecretError):
+            raise SecretError(str(known))
+        return known
+
+
+def _closing_brace(text: str, at: int) -> int:
+    depth = 1
+    for brace in _BRACE.finditer(text, at):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return brace.start()
+    raise SecretError("${ without its }; write $${ for a literal ${")

@@ -1,0 +1,45 @@
+"""The effective configuration for people: every value, secrets as fingerprints."""
+
+from typing import Any
+
+import msgspec
+
+from ccrelay.config.fingerprint import fingerprint
+from ccrelay.config.model import Auth, Config, Key, Provider
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """Return the configuration as plain data that is safe to print.
+
+    Keys, relay tokens and the values of static headers (which may be credentials, too) are replaced
+    by fingerprints; members that are None are left out.
+    """
+    plain: dict[str, Any] = _plain(config)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        hidden = _hidden(value)
+        members = {name: getattr(value, name) for name in value.__struct_fields__}
+        return {
+            name: hidden.get(name, _plain(member))
+            for name, member in members.items()
+            if member is not None
+        }
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return dict(value)
+    return value
+
+
+def _hidden(section: msgspec.Struct) -> dict[str, Any]:
+    """Return the members of a section that must not be shown, in the form that may."""
+    if isinstance(section, Key):
+        return {"key": fingerprint(section.key)}
+    if isinstance(section, Auth):
+        return {"tokens": [fingerprint(token) for token in section.tokens]}
+    if isinstance(section, Provider):
+        return {"headers": {name: fingerprint(v) for name, v in section.headers.items()}}
+    return {}

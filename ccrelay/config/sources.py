@@ -1,0 +1,156 @@
+"""Where `${file:...}` and `${cmd:...}` get their values: disk and processes, with limits.
+
+With `ccrelay.config.load` the only place of this package that touches either. Messages name the
+file or the program, never a byte of what was read.
+"""
+
+import os
+import selectors
+import shlex
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from ccrelay.config.expand import SecretError, Sources
+from ccrelay.config.problems import quoted
+
+SECRET_BYTES_MAX = 65_536  # a file or an output larger than this is no secret
+COMMAND_TIMEOUT_S = 10.0
+
+
+def system_sources(
+    env: Mapping[str, str],
+    directory: Path,
+    *,
+    uid: int | None = None,
+    timeout_s: float = COMMAND_TIMEOUT_S,
+) -> Sources:
+    """Return the sources of this machine.
+
+    Args:
+        env: variables for `${VAR}`, `~` and the environment of commands.
+        directory: where relative paths start and commands run: that of the configuration file.
+        uid: who must own secret files; default the user that runs this.
+        timeout_s: how long a command may take.
+    """
+    owner = os.geteuid() if uid is None else uid
+
+    def read_file(text: str) -> str:
+        return _read_file(_path(text, env, directory), owner)
+
+    def run_command(text: str) -> str:
+        return _run_command(text, env, directory, timeout_s)
+
+    return Sources(env, read_file, run_command)
+
+
+def _path(text: str, env: Mapping[str, str], directory: Path) -> Path:
+    if not text or "\0" in text:
+        raise SecretError("${file:...} names no file")
+    if text.startswith("~/") and env.get("HOME"):
+        return Path(env["HOME"], text[2:])
+    return directory / text
+
+
+def _read_file(path: Path, owner: int) -> str:
+    name = quoted(path.name)
+    try:
+        # Non-blocking, so that a FIFO is refused below instead of waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise SecretError(f"cannot read the secret file {name}: {error.strerror}") from None
+    # The checks are made on what was opened, not on what the name may mean a moment later.
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise SecretError(f"the secret file {name} is not a regular file")
+        mode = stat.S_IMODE(status.st_mode)
+        if mode & 0o177:
+            message = f"the secret file {name} has mode {mode:04o}; it must be 0600 or stricter"
+            raise SecretError(f"{message} (chmod 600)")
+        if status.st_uid != owner:
+            raise SecretError(f"the secret file {name} belongs to another user")
+        data = file.read(SECRET_BYTES_MAX + 1)
+    return _text(data, f"the secret file {name}")
+
+
+def _run_command(text: str, env: Mapping[str, str], directory: Path, timeout_s: float) -> str:
+    try:
+        arguments = shlex.split(text)
+    except ValueError as error:
+        raise SecretError(f"the command cannot be split into words: {error}") from None
+    if not arguments:
+        raise SecretError("${cmd:...} names no program")
+    name = f"the command {quoted(os.path.basename(arguments[0]))}"
+    try:
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # it may hold the secret, and nobody would read it
+            cwd=directory,
+            env=dict(env),
+            start_new_session=True,  # so that its children can be ended with it
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a null byte in its words"
+        raise SecretError(f"cannot run {name}: {reason}") from None
+    return _text(_collect(process, name, timeout_s), f"the output of {name}")
+
+
+def _collect(process: "subprocess.Popen[bytes]", name: str, timeout_s: float) -> bytes:
+    """Return what the process prints, once it has ended well; end it in every other case."""
+    deadline = time.monotonic() + timeout_s
+    try:
+        with process:  # closes the pipe, and waits for an end that has been seen or brought about
+            try:
+                data = _read_pipe(process, name, deadline)
+                code = process.wait(max(deadline - time.monotonic(), 0.01))
+            except BaseException:
+                _end(process)
+                raise
+    except subprocess.TimeoutExpired:
+        raise SecretError(f"{name} did not end within {timeout_s:g} s") from None
+    if code != 0:
+        how = f"exit code {code}" if code > 0 else f"signal {-code}"
+        raise SecretError(f"{name} failed with {how}")
+    return data
+
+
+def _read_pipe(process: "subprocess.Popen[bytes]", name: str, deadline: float) -> bytes:
+    pipe = process.stdout
+    assert pipe is not None
+    data = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while len(data) <= SECRET_BYTES_MAX:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                raise subprocess.TimeoutExpired(process.args, 0)
+            chunk = os.read(pipe.fileno(), SECRET_BYTES_MAX + 1)
+            if not chunk:
+                return data
+            data += chunk
+    raise SecretError(f"the output of {name} is larger than {SECRET_BYTES_MAX} bytes")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill the process and all it started; the session is its own, so nobody else is hit."""
+    if process.returncode is not None:
+        return  # waited for already: its id may mean another process by now
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # ended by itself; macOS answers EPERM for a process that nobody waited for yet
+
+
+def _text(data: bytes, what: str) -> str:
+    if len(data) > SECRET_BYTES_MAX:
+        raise SecretError(f"{what} is larger than {SECRET_BYTES_MAX} bytes")
+    try:
+        return data.decode().strip()
+    except UnicodeDecodeError:
+        raise SecretError(f"{what} is not UTF-8 text") from None

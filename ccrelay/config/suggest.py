@@ -1,0 +1,52 @@
+"""Did you mean: the known name closest to a wrong one."""
+
+from collections.abc import Collection
+
+# What people write from habit, by the name it has here. Used only where that name is allowed.
+_HABITS = {
+    "api_key": ("key", "keys"),
+    "apikey": ("key", "keys"),
+    "api_keys": ("keys",),
+    "host": ("listen",),
+    "port": ("listen",),
+    "bind": ("listen",),
+    "token": ("tokens",),
+    "url": ("base_url",),
+    "api_base": ("base_url",),
+    "endpoint": ("base_url",),
+    "mapping": ("model_mapping",),
+    "model_map": ("model_mapping",),
+    "rpm": ("rpm_limit",),
+    "tpm": ("tpm_limit",),
+    "moonshot": ("kimi",),
+    "openai": ("compatible",),
+    "custom": ("compatible",),
+    "glm": ("zai",),
+    "shuffle": ("simple-shuffle",),
+    "warn": ("warning",),
+    "yes": ("true",),
+    "on": ("true",),
+    "no": ("false",),
+    "off": ("false",),
+}
+
+
+def closest(word: str, options: Collection[str]) -> str | None:
+    """Return the option that `word` was probably meant to be, or None."""
+    folded = word.lower().replace("-", "_")
+    for option in options:
+        if option.lower().replace("-", "_") == folded:
+            return option
+    for option in _HABITS.get(folded, ()):
+        if option in options:
+            return option
+    import difflib  # only needed when something is already wrong
+
+    matches = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def hint(word: str, options: Collection[str]) -> str:
+    """Return ` (did you mean "x"?)` to append to a message, or nothing."""
+    option = closest(word, options)
+    return f' (did you mean "{option}"?)' if option else ""

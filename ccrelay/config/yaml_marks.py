@@ -1,0 +1,193 @@
+"""YAML to plain data, with the mark of every node.
+
+Built from parser events instead of PyYAML's constructors, for four reasons: duplicate keys are
+found, marks are kept, no tag can build an object, and scalars follow YAML 1.2's core schema: only
+`true` and `false` are booleans, and `no`, `12:30` or `2026-01-01` stay text.
+
+Anchors, aliases and `<<` merge keys work. An alias shares the anchor's data, so marks inside it are
+those of the place where the alias stands.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from ccrelay.config.problems import Document, Mark, Marks, Path, Problem, quoted
+
+DEPTH_MAX = 32  # levels; a real configuration has six
+NODES_MAX = 100_000  # nodes, aliases counted with all they stand for ("billion laughs")
+
+_CORE = "tag:yaml.org,2002:"
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NULL = {"", "~", "null", "Null", "NULL"}
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INT = re.compile(r"[-+]?[0-9]{1,300}\Z")
+_INT_PREFIXED = re.compile(r"0(?:o[0-7]{1,300}|x[0-9a-fA-F]{1,300})\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_FLOAT_NAMED = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
+
+
+class _Refused(Exception):
+    """Reading cannot go on; carries the problem."""
+
+    def __init__(self, message: str, mark: Any) -> None:
+        super().__init__(message)
+        self.problem = Problem(message=message, mark=_mark(mark))
+
+
+def parse_yaml(text: str) -> Document:
+    """Read one YAML document. An empty one is an empty mapping; problems never raise."""
+    builder = _Builder()
+    try:
+        data = builder.document(yaml.parse(text, Loader=_LOADER))
+    except _Refused as refused:
+        return Document(None, builder.marks, [*builder.problems, refused.problem])
+    except yaml.MarkedYAMLError as error:
+        problem = _syntax_problem(error, text)
+        return Document(None, builder.marks, [*builder.problems, problem])
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        mark = Mark(before.count("\n") + 1, error.position - before.rfind("\n"))
+        problem = Problem(message="not valid YAML: a control character", mark=mark)
+        return Document(None, builder.marks, [problem])
+    return Document({} if data is None else data, builder.marks, builder.problems)
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
+    mark = _mark(error.problem_mark or error.context_mark)
+    message = f"not valid YAML: {error.problem or error.context}"
+    if "${" in text.split("\n")[mark.line - 1 : mark.line][-1]:
+        message += ' (write "${...}" in quotes inside { } and [ ])'
+    return Problem(message=message, mark=mark)
+
+
+def core_scalar(text: str) -> Any:
+    """Return what a plain scalar means under YAML 1.2's core schema (section 10.3.2)."""
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if _INT.match(text):
+        return int(text)
+    if _INT_PREFIXED.match(text):
+        return int(text, 0)
+    if _FLOAT.match(text):
+        return float(text)
+    if _FLOAT_NAMED.match(text):
+        return float(text.replace(".", "", 1))
+    return text
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.marks = Marks()
+        self.problems: list[Problem] = []
+        self._anchors: dict[str, tuple[Any, int]] = {}  # name -> data, number of nodes
+        self._nodes = 0
+
+    def document(self, events: Iterator[Any]) -> Any:
+        data: Any = None
+        documents = 0
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise _Refused("more than one YAML document in the file", event.start_mark)
+            elif isinstance(event, yaml.NodeEvent):
+                data = self._node(event, events, ())
+        return data
+
+    def _node(self, event: Any, events: Iterator[Any], path: Path) -> Any:
+        self.marks.values[path] = _mark(event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        if len(path) > DEPTH_MAX:
+            raise _Refused(f"nested deeper than {DEPTH_MAX} levels", event.start_mark)
+        first = self._nodes
+        self._count(1, event)
+        data: Any
+        if isinstance(event, yaml.ScalarEvent):
+            data = self._scalar(event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._check_tag(event, "seq")
+            data = self._sequence(events, path)
+        else:
+            self._check_tag(event, "map")
+            data = self._mapping(events, path)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (data, self._nodes - first)
+        return data
+
+    def _alias(self, event: Any) -> Any:
+        if event.anchor not in self._anchors:
+            raise _Refused(f"no anchor {quoted(event.anchor)} before this alias", event.start_mark)
+        data, nodes = self._anchors[event.anchor]
+        self._count(nodes, event)
+        return data
+
+    def _count(self, nodes: int, event: Any) -> None:
+        self._nodes += nodes
+        if self._nodes > NODES_MAX:
+            raise _Refused(f"more than {NODES_MAX} nodes", event.start_mark)
+
+    def _scalar(self, event: Any) -> Any:
+        if event.implicit[0]:  # plain, without a tag
+            return core_scalar(event.value)
+        if event.tag not in (None, "!", _CORE + "str"):
+            raise _Refused("tags are not used in configurations", event.start_mark)
+        return event.value
+
+    def _check_tag(self, event: Any, kind: str) -> None:
+        if event.tag not in (None, "!", _CORE + kind):
+            raise _Refused("tags are not used in configurations", event.start_mark)
+
+    def _sequence(self, events: Iterator[Any], path: Path) -> list[Any]:
+        items: list[Any] = []
+        for event in events:
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            items.append(self._node(event, events, (*path, len(items))))
+        return items
+
+    def _mapping(self, events: Iterator[Any], path: Path) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        merged: list[Any] = []
+        for event in events:
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            if not isinstance(event, yaml.ScalarEvent):
+                raise _Refused("a key must be a plain name", event.start_mark)
+            key, mark = event.value, _mark(event.start_mark)
+            place = (*path, key)
+            if key == "<<" and event.implicit[0]:
+                merged.append((self._node(next(events), events, place), mark))
+            elif key in members:
+                self._duplicate(place, mark)
+                # Read to its end, but let neither data nor marks of the first be overwritten.
+                self._node(next(events), events, (*place, "duplicate"))
+            else:
+                self.marks.keys[place] = mark
+                members[key] = self._node(next(events), events, place)
+        for data, mark in merged:
+            self._merge(members, data, mark, path)
+        return members
+
+    def _duplicate(self, place: Path, mark: Mark) -> None:
+        line = self.marks.keys[place].line
+        message = f"duplicate key (first on line {line})"
+        self.problems.append(Problem(message=message, path=place, mark=mark))
+
+    def _merge(self, members: dict[str, Any], data: Any, mark: Mark, path: Path) -> None:
+        for part in data if isinstance(data, list) else [data]:
+            if not isinstance(part, dict):
+                message = "<< takes a mapping, or a list of mappings"
+                self.problems.append(Problem(message=message, path=path, mark=mark))
+                continue
+            for key, value in part.items():
+                members.setdefault(key, value)
+
+
+def _mark(mark: Any) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1) if mark is not None else Mark(1, 1)

@@ -1,0 +1,1 @@
+"""The demo provider: answers like Anthropic without a model, and misbehaves when asked to."""

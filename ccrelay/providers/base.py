@@ -1,0 +1,132 @@
+"""What every dialect answers: where requests go, how the key is sent, what of a body changes.
+
+A dialect is built once per provider and configuration, holds no state, and is asked per request.
+The base class is the Anthropic format as it is; subclasses say what is different elsewhere.
+"""
+
+from typing import ClassVar, Literal
+from urllib.parse import SplitResult, quote, urlsplit
+
+from ccrelay.config.model import Provider
+from ccrelay.types import RequestClass
+from ccrelay.wire.bodies import Members, fold_system_turns, json_string, read_body, write
+from ccrelay.wire.matching import ModelMatcher
+
+BETA_HEADER = b"anthropic-beta"
+ANY = "*"
+
+# Requests whose body is a conversation; of any other body only the model is known.
+CONVERSATIONS = frozenset({RequestClass.MESSAGES, RequestClass.COUNT_TOKENS})
+
+_DEFAULT_PORT = {"http": 80, "https": 443}
+# Left alone in the path of a base URL; `%` because the path may be encoded already.
+_PATH_SAFE = "/%:@!$&'()*+,;=~"
+
+
+class Dialect:
+    """How one provider is spoken to."""
+
+    translates_errors: ClassVar[bool] = False
+    # True: a stream that ends without `message_stop` has failed, and gets an `error` event.
+    repairs_stream: ClassVar[bool] = False
+
+    def __init__(self, provider: Provider) -> None:
+        if provider.base_url is None or provider.auth is None or provider.count_tokens is None:
+            raise ValueError(f"provider {provider.name}: its defaults are not filled in")
+        url = urlsplit(provider.base_url)
+        self.name = provider.name
+        self.provider = provider
+        self.matcher = ModelMatcher(provider.model_mapping, provider.models or ())
+        self.counts_tokens: Literal["forward", "estimate"] = provider.count_tokens
+        self.folds_system = provider.system_role == "user"
+        # A user's own login goes to an anthropic provider without keys, and nowhere else.
+        self.passes_client_credential = (
+            provider.type == "anthropic" and not provider.keys and provider.auth != "none"
+        )
+        self.static_headers = [
+            (_field(name, provider).lower(), _field(value, provider))
+            for name, value in provider.headers.items()
+        ]
+        betas = provider.drop_betas or []
+        self.drop_betas = frozenset(beta.encode() for beta in betas if beta != ANY) or None
+        # What a static header says replaces what the client said.
+        dropped = {name for name, _ in self.static_headers}
+        self.drop_names = frozenset(dropped | {BETA_HEADER} if ANY in betas else dropped)
+        self._prefix = quote(url.path.rstrip("/"), safe=_PATH_SAFE).encode("ascii")
+        self._host = _host(url)
+        self._auth = provider.auth
+
+    def prefix(self) -> bytes:
+        """The path of the base URL, without a slash at its end; what stands before `/v1`."""
+        return self._prefix
+
+    def host(self) -> bytes:
+        """The value of the Host header: no port when it is the scheme's own."""
+        return self._host
+
+    def credential_lines(self, key: str | None) -> list[tuple[bytes, bytes]]:
+        """The header fields that carry a key; none without key, or when the provider wants none.
+
+        Raises:
+            ValueError: the key has characters that no header can carry. The key is not shown.
+        """
+        if key is None or self._auth == "none":
+            return []
+        value = _field(key, self.provider)
+        if self._auth == "x-api-key":
+            return [(b"x-api-key", value)]
+        return [(b"authorization", b"Bearer " + value)]
+
+    def needs_rewrite(self, model: str) -> bool:
+        """Whether a body for `model` (the one to send) has to be decoded.
+
+        False: only the top-level `model` is spliced, and the bytes stream through.
+        """
+        return self.folds_system
+
+    def rewrite(self, body: bytes, model: str, kind: RequestClass) -> bytes:
+        """The body to send, naming `model`. Only asked for when `needs_rewrite`.
+
+        Raises:
+            BadRequest: the body is no JSON object.
+        """
+        top = read_body(body)
+        top["model"] = json_string(model)
+        if kind in CONVERSATIONS:
+            self.edit(top, model)
+        return bytes(write(top))
+
+    def edit(self, top: Members, model: str) -> None:
+        """Change the members of a body in place; subclasses extend this."""
+        if self.folds_system and "messages" in top:
+            top["messages"] = fold_system_turns(top["messages"])
+
+    def translate_error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """Status and body for the client. Only asked for when `translates_errors`."""
+        return status, body
+
+    def forbids_retry(self, body: bytes) -> bool:
+        """Whether an error body says that trying again is useless for now (`x-should-retry`)."""
+        return False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+def _host(url: SplitResult) -> bytes:
+    name = url.hostname or ""
+    if ":" in name:
+        name = f"[{name}]"
+    elif not name.isascii():
+        name = name.encode("idna").decode("ascii")
+    if url.port is not None and url.port != _DEFAULT_PORT.get(url.scheme):
+        name = f"{name}:{url.port}"
+    return name.encode("ascii")
+
+
+def _field(text: str, provider: Provider) -> bytes:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError(
+            f"provider {provider.name}: a key or header has characters no header can carry"
+        )
+    return text.encode("ascii")

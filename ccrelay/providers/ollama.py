@@ -1,0 +1,118 @@
+"""Ollama: local models behind a partial Messages API.
+
+It ignores silently what it does not know, and answers 400 to a few shapes it half knows. So blocks
+it cannot read become a line of text, which lets the model say that something is missing, and
+members that only mean something to Anthropic are left out. Source: providers reference, sections 8
+and 12, and `anthropic/anthropic.go` of ollama/ollama.
+
+Kept although ignored: `cache_control`, `metadata`, `thinking: adaptive` (its `effort` is honoured).
+"""
+
+from typing import ClassVar
+
+import msgspec
+from msgspec import Raw
+
+from ccrelay.providers.base import Dialect
+from ccrelay.wire.bodies import (
+    STRING,
+    UNREADABLE,
+    Members,
+    convert_blocks,
+    drop_members,
+    drop_tool_member,
+    first_byte,
+    json_string,
+    map_items,
+    text_block,
+)
+
+DROPPED_MEMBERS = ("context_management", "safeguards", "mcp_servers", "container")
+
+# Block types it takes; `redacted_thinking` is skipped by it without harm. Tool results are walked
+# through before anybody asks here.
+KNOWN_BLOCKS = frozenset(
+    {
+        "text",
+        "thinking",
+        "redacted_thinking",
+        "tool_use",
+        "server_tool_use",
+        "web_search_tool_result",
+    }
+)
+
+# Stands in for the tools that Claude Code has not loaded yet (providers reference, section 1.1).
+PLACEHOLDER_TOOL = "DeferredToolPlaceholder"
+
+
+class _Source(msgspec.Struct, gc=False):
+    type: str = ""
+    data: Raw = Raw(b'""')
+
+
+class _Block(msgspec.Struct, gc=False):
+    source: _Source | None = None
+    title: str | None = None
+    tool_name: str | None = None
+
+
+class _Tool(msgspec.Struct, gc=False):
+    name: str = ""
+
+
+_BLOCK = msgspec.json.Decoder(_Block)
+_TOOL = msgspec.json.Decoder(_Tool)
+
+
+class OllamaDialect(Dialect):
+    """Type `ollama`, local or in its cloud."""
+
+    # A failure in mid-stream is not reported: the stream just ends.
+    repairs_stream: ClassVar[bool] = True
+
+    def needs_rewrite(self, model: str) -> bool:
+        """Always: any message may hold a block that Ollama cannot read."""
+        return True
+
+    def edit(self, top: Members, model: str) -> None:
+        """Fold system turns if so configured, replace blocks, undo deferred tools."""
+        super().edit(top, model)
+        drop_members(top, DROPPED_MEMBERS)
+        if "messages" in top:
+            top["messages"] = convert_blocks(top["messages"], _convert)
+        if "tools" in top:
+            tools = map_items(top["tools"], _without_placeholder)
+            top["tools"] = drop_tool_member(tools, "defer_loading")
+
+
+def _without_placeholder(tool: Raw) -> Raw | None:
+    try:
+        return None if _TOOL.decode(tool).name == PLACEHOLDER_TOOL else tool
+    except UNREADABLE:
+        return tool
+
+
+def _convert(kind: str, raw: Raw) -> Raw:
+    if kind in KNOWN_BLOCKS:
+        return raw
+    try:
+        block = _BLOCK.decode(raw)
+    except UNREADABLE:
+        block = _Block()
+    source = block.source or _Source()
+    if kind == "image" and source.type == "base64":
+        return raw
+    if kind == "document" and source.type == "text" and first_byte(source.data) == STRING:
+        return text_block(source.data)
+    if kind == "tool_reference":
+        return _note(f"Tool found: {block.tool_name or 'unknown'}.")
+    title = f" ({block.title})" if block.title else ""
+    return _note(
+        f"A block of type {kind or 'unknown'}{title} was left out: it cannot be read here."
+    )
+
+
+def _note(sentence: str) -> Raw:
+    # In lines of its own: Ollama joins the texts of a message without anything between them.
+    return text_block(json_string(f"\n[{sentence}]\n"))

@@ -1,0 +1,166 @@
+"""Z.AI and BigModel: GLM models behind an Anthropic-shaped endpoint with errors of its own.
+
+Source of the tables: providers reference, section 9. An error's `code` decides, not its HTTP
+status: a spent balance and a short burst are both 429 there. Codes nobody listed follow the status.
+"""
+
+from fnmatch import fnmatchcase
+from typing import ClassVar
+
+import msgspec
+from msgspec import Raw
+
+from ccrelay.providers.base import Dialect
+from ccrelay.wire.bodies import UNREADABLE, Members, read_members, read_type, write
+from ccrelay.wire.errors import error_body, error_type
+
+# GLM-5.3 always thinks and refuses `disabled`; the least it can do is effort `low`.
+ALWAYS_THINKING = ("glm-5.3*",)
+ADAPTIVE = Raw(b'{"type":"adaptive"}')
+LOW = Raw(b'"low"')
+
+
+class Meaning(msgspec.Struct, frozen=True, gc=False):
+    """What a Z.AI code is in Anthropic's terms."""
+
+    status: int
+    type: str
+    retry: bool  # False: no later try within minutes can succeed
+
+
+_AUTH = Meaning(401, "authentication_error", retry=False)
+_PERMISSION = Meaning(403, "permission_error", retry=False)
+_BALANCE = Meaning(402, "billing_error", retry=False)
+_INVALID = Meaning(400, "invalid_request_error", retry=False)
+_UNKNOWN = Meaning(404, "not_found_error", retry=False)
+_BURST = Meaning(429, "rate_limit_error", retry=True)
+_QUOTA = Meaning(429, "rate_limit_error", retry=False)
+_OVERLOADED = Meaning(529, "overloaded_error", retry=True)
+_SERVER = Meaning(500, "api_error", retry=True)
+
+MEANING_BY_CODE: dict[int, Meaning] = {
+    500: _SERVER,
+    1000: _AUTH,
+    1001: _AUTH,
+    1002: _AUTH,
+    1003: _AUTH,
+    1004: _AUTH,
+    1110: _PERMISSION,  # account locked
+    1111: _PERMISSION,
+    1112: _PERMISSION,
+    1113: _BALANCE,  # insufficient balance, sent as 429
+    1120: _SERVER,
+    1210: _INVALID,  # parameters
+    1211: _UNKNOWN,  # model
+    1213: _INVALID,
+    1214: _INVALID,
+    1215: _INVALID,
+    1220: _PERMISSION,
+    1222: _UNKNOWN,  # API
+    1230: _SERVER,
+    1234: _SERVER,
+    1261: _INVALID,  # prompt too long
+    1301: _INVALID,  # content policy
+    1302: _BURST,  # concurrency
+    1303: _BURST,  # frequency
+    1304: _QUOTA,  # daily
+    1305: _OVERLOADED,
+    1308: _QUOTA,  # window
+    1310: _QUOTA,  # weekly
+}
+
+# Statuses of its own.
+MEANING_BY_STATUS: dict[int, Meaning] = {
+    434: _PERMISSION,  # no API permission
+    435: Meaning(413, "request_too_large", retry=False),  # file size
+}
+
+
+class _Error(msgspec.Struct, gc=False):
+    code: str | int | None = None
+    type: str | int | None = None
+    message: str = ""
+
+
+class _Body(msgspec.Struct, gc=False):
+    error: _Error
+    type: str | None = None
+    request_id: str | None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+class ZaiDialect(Dialect):
+    """Type `zai`."""
+
+    translates_errors: ClassVar[bool] = True
+
+    def needs_rewrite(self, model: str) -> bool:
+        """True when system turns are folded, and for models that always think."""
+        return super().needs_rewrite(model) or always_thinks(model)
+
+    def edit(self, top: Members, model: str) -> None:
+        """Fold system turns; `thinking: disabled` becomes adaptive with effort `low`."""
+        super().edit(top, model)
+        if "thinking" not in top or not always_thinks(model):
+            return
+        if read_type(top["thinking"]) == "disabled":
+            top["thinking"] = ADAPTIVE
+            output = read_members(top.get("output_config", Raw(b"{}"))) or {}
+            top["output_config"] = write({**output, "effort": LOW})
+
+    def translate_error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """Anthropic's status and shape for a Z.AI error; the message keeps the code.
+
+        A body that is Anthropic-shaped already, or not to be read, stays as it is.
+        """
+        parsed = _read(body)
+        if parsed is None:
+            meaning = MEANING_BY_STATUS.get(status)
+            return (meaning.status if meaning else status), body
+        code = _code(parsed.error)
+        if code is None and parsed.type == "error" and parsed.error.type:
+            return status, body
+        meaning = _meaning(code, status)
+        message = parsed.error.message or f"Z.AI answered with status {status}."
+        if code is not None and str(code) not in message:
+            message = f"[{code}] {message}"
+        return meaning.status, error_body((meaning.type, message), parsed.request_id)
+
+    def forbids_retry(self, body: bytes) -> bool:
+        """True for codes that no later try can mend, such as a spent quota, a 429 like a burst."""
+        parsed = _read(body)
+        code = _code(parsed.error) if parsed else None
+        return code in MEANING_BY_CODE and not MEANING_BY_CODE[code].retry
+
+
+def always_thinks(model: str) -> bool:
+    """Whether a GLM model cannot be told not to think."""
+    return any(fnmatchcase(model.lower(), pattern) for pattern in ALWAYS_THINKING)
+
+
+def _read(body: bytes) -> _Body | None:
+    try:
+        return _BODY.decode(body)
+    except UNREADABLE:
+        return None
+
+
+def _code(error: _Error) -> int | None:
+    # Documented as a string of digits; a number, or digits in the place of the type, mean the same.
+    for value in (error.code, error.type):
+        text = str(value)
+        if text.isascii() and text.isdigit() and len(text) <= 6:
+            return int(text)
+    return None
+
+
+def _meaning(code: int | None, status: int) -> Meaning:
+    if code in MEANING_BY_CODE:
+        return MEANING_BY_CODE[code]
+    if status in MEANING_BY_STATUS:
+        return MEANING_BY_STATUS[status]
+    if status < 400:
+        status = 500  # an error inside a 200
+    return Meaning(status, error_type(status), retry=status >= 500)

@@ -1,0 +1,1 @@
+"""The data plane: one exchange's life, upstream connections, time."""

@@ -1,0 +1,63 @@
+"""Who serves a model: the providers in configured order, with the name to send to each."""
+
+import msgspec
+
+from ccrelay.fleet.service import Service
+
+# Names of models come from clients: the memory of past answers is bounded.
+REMEMBERED_MODELS_MAX = 1024
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Candidate:
+    """A provider that serves the asked model."""
+
+    __slots__ = ("rewrites", "sent", "service", "splice")
+
+    def __init__(self, service: Service, asked: str, sent: str) -> None:
+        self.service = service
+        self.sent = sent
+        self.splice: bytes | None = None if sent == asked else _encode(sent)
+        self.rewrites = service.dialect.needs_rewrite(sent)
+
+    def __repr__(self) -> str:
+        return f"<Candidate {self.service.name} {self.sent}>"
+
+
+class Candidates:
+    """Answers which providers serve a model."""
+
+    def __init__(self, services: list[Service]) -> None:
+        self.services = services
+        self._remembered: dict[str, list[Candidate]] = {}
+
+    def of(self, model: str) -> list[Candidate]:
+        """The candidates for a model, in configured order; empty when nobody serves it."""
+        found = self._remembered.get(model)
+        if found is None:
+            found = [
+                Candidate(service, model, sent)
+                for service in self.services
+                if service.targets and (sent := service.dialect.matcher.resolve(model)) is not None
+            ]
+            if len(self._remembered) >= REMEMBERED_MODELS_MAX:
+                self._remembered.clear()
+            self._remembered[model] = found
+        return found
+
+    def served(self) -> list[str]:
+        """What is served, for a 404 that helps: mapped names and own models, globs as they stand."""
+        names: dict[str, None] = {}
+        for service in self.services:
+            names.update(dict.fromkeys(service.config.model_mapping))
+            for model in service.config.models or ():
+                names[model if isinstance(model, str) else model.id] = None
+        return list(names)
+
+    def anthropic(self) -> Service | None:
+        """The first provider of type anthropic, for endpoints beyond messages; else None."""
+        for service in self.services:
+            if service.config.type == "anthropic" and service.targets:
+                return service
+        return None

@@ -1,0 +1,133 @@
+"""A worker process: how it is started (by exec), what it inherits, how it is ended.
+
+Import-light on purpose: `ccrelay serve` starts the first worker before it loads anything else, so
+that both processes import at the same time.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+CONTROL_FD = 3  # where a worker finds its end of the control channel
+BLOCKED_UNTIL_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+# What a worker may know of its environment. Provider keys live in variables of any name, so this
+# is a list of what passes, never of what does not.
+PASSED_NAMES = frozenset(
+    {
+        *("PATH", "HOME", "LANG", "TZ", "TMPDIR"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"),
+        *("ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"),
+    }
+)
+# LD_/DYLD_/ASAN_: without the loader's settings the interpreter itself may not start.
+PASSED_PREFIXES = ("LC_", "PYTHON", "CCRELAY_", "LD_", "DYLD_", "ASAN_")
+# The prefixes above are open to names that users choose, CCRELAY_TOKEN say.
+SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASS", "AUTH", "CRED")
+NOT_PASSED = frozenset({"CCRELAY_CONFIG"})
+
+# The worker takes over the parent's import path as it is: a checkout, a venv and an editable
+# install all find the same ccrelay, and -P keeps the current directory out of the path.
+PATH_VARIABLE = "CCRELAY_IMPORT_PATH"
+BOOTSTRAP = (
+    f"import os, sys; sys.path[:] = os.environ.pop({PATH_VARIABLE!r}).split(os.pathsep); "
+    "from ccrelay.runtime.worker import main; main()"
+)
+# Built-in options only: -m would import runpy, 3 ms.
+WORKER_COMMAND: Sequence[str] = (sys.executable, "-P", "-c", BOOTSTRAP)
+
+
+class WorkerProcess:
+    """One running worker as the supervisor sees it: a pid and a control socket.
+
+    `exit_code` is None until the process has been reaped: its exit status, or minus the signal.
+    """
+
+    def __init__(self, pid: int, control: socket.socket) -> None:
+        self.pid = pid
+        self.control = control
+        self.exit_code: int | None = None
+
+    def reap(self) -> bool:
+        """Collect the exit status if there is one. True when the process has ended."""
+        if self.exit_code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.exit_code = os.waitstatus_to_exitcode(status)
+        return self.exit_code is not None
+
+    def kill(self) -> None:
+        """SIGKILL, unless it has been reaped (its pid may belong to somebody else by now)."""
+        if self.exit_code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill and reap; blocks for the moment this takes. May be called twice."""
+        self.control.close()
+        if not self.reap():
+            self.kill()
+            _, status = os.waitpid(self.pid, 0)
+            self.exit_code = os.waitstatus_to_exitcode(status)
+
+    def __repr__(self) -> str:
+        state = "running" if self.exit_code is None else describe_exit(self.exit_code)
+        return f"<WorkerProcess pid={self.pid} {state}>"
+
+
+def spawn(command: Sequence[str] = WORKER_COMMAND) -> WorkerProcess:
+    """Start a worker. It imports, then waits for Start on its control channel.
+
+    Stop signals are blocked in it until its handlers stand, so that a Ctrl-C during start-up
+    leaves no traceback. Raises OSError when the system cannot start a process.
+    """
+    ours, theirs = socket.socketpair()
+    # dup2 onto itself would keep close-on-exec: move the descriptor out of the way first.
+    inherited = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, CONTROL_FD + 1)
+    try:
+        pid = os.posix_spawnp(
+            command[0],
+            list(command),
+            child_environment(os.environ, sys.path),
+            file_actions=[(os.POSIX_SPAWN_DUP2, inherited, CONTROL_FD)],
+            setsigmask=BLOCKED_UNTIL_HANDLED,
+        )
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        os.close(inherited)
+        theirs.close()
+    return WorkerProcess(pid, ours)
+
+
+def child_environment(environ: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
+    """The environment of a worker: the allowed part of `environ`, and the import path."""
+    passed = {name: value for name, value in environ.items() if _is_passed(name)}
+    root = str(Path(__file__).parents[2])  # an editable install may not have it on the path
+    passed[PATH_VARIABLE] = os.pathsep.join(dict.fromkeys([*path, root]))
+    return passed
+
+
+def _is_passed(name: str) -> bool:
+    if name in PASSED_NAMES:
+        return True
+    if name in NOT_PASSED or any(word in name.upper() for word in SECRET_WORDS):
+        return False
+    return name.startswith(PASSED_PREFIXES)
+
+
+def describe_exit(exit_code: int) -> str:
+    """Say how a process ended: "exit code 1", "killed by SIGSEGV"."""
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"killed by signal {-exit_code}"

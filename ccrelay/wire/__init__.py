@@ -1,0 +1,1 @@
+"""Protocol meaning without sockets: bodies, errors, usage, models, headers."""

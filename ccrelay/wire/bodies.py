@@ -1,0 +1,302 @@
+"""Structural edits of request bodies that keep every untouched value byte for byte.
+
+Only the levels on the way to an edit are decoded, into `msgspec.Raw` spans of the original bytes.
+Integers of any size, `1.0`, `1e400`, key order, white space inside a value, string escapes, and
+members or blocks nobody here knows all come out as they went in. That matters because thinking
+signatures and prompt caches are bound to the exact prefix (reference: gateway contract, section 5).
+
+What cannot be read at a level stays as it came: the upstream refuses it in its own words, which
+Claude Code knows. Only a body that is no JSON object at all raises `BadRequest`.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from ccrelay.errors import BadRequest
+
+# All that reading a hostile value can raise. Raw spans are not checked for UTF-8, strings are.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+# Content of a system turn that changes the tools of a conversation; no user turn may hold it
+# (providers reference, section 11: fields gated by a flag).
+TOOL_CHANGES = frozenset({"tool_addition", "tool_removal"})
+
+# First bytes of a value.
+OBJECT, ARRAY, STRING = b'{["'
+
+Members = dict[str, Raw]
+Edit = Callable[[Raw], Raw | None]
+
+
+class _Turn(msgspec.Struct, gc=False):
+    role: str = ""
+    content: Raw = Raw(b"null")
+    output_config: Raw | UnsetType = UNSET
+
+
+class _Typed(msgspec.Struct, gc=False):
+    type: str = ""
+
+
+_MEMBERS = msgspec.json.Decoder(Members)
+_ITEMS = msgspec.json.Decoder(list[Raw])
+_TURN = msgspec.json.Decoder(_Turn)
+_TYPED = msgspec.json.Decoder(_Typed)
+_ENCODER = msgspec.json.Encoder()
+
+# A pair of surrogate escapes (good as it is), or one that stands alone.
+_SURROGATES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+_PAIR_BYTES = 12
+_REPLACEMENT = rb"\ufffd"
+
+
+# --- reading and writing ----------------------------------------------------------------------
+
+
+def read_body(body: bytes) -> Members:
+    """The top-level members of a request body, in order.
+
+    A body whose only fault are lone surrogate escapes is read with those replaced: JavaScript
+    writes them when it cuts a string inside an emoji, and msgspec refuses them.
+
+    Raises:
+        BadRequest: it is not one JSON object, or nested too deeply to be read.
+    """
+    try:
+        return _MEMBERS.decode(body)
+    except UNREADABLE:
+        pass
+    try:
+        return _MEMBERS.decode(_SURROGATES.sub(_mend, body))
+    except UNREADABLE as fault:
+        raise BadRequest("The request body is not a JSON object: send one.") from fault
+
+
+def first_byte(value: bytes) -> int:
+    """What a raw value begins with, which tells its kind without copying it; 0 when empty."""
+    return memoryview(value)[0] if value else 0
+
+
+def read_members(value: bytes) -> Members | None:
+    """The members of an object, or None when it is none. `value` begins at the brace."""
+    if first_byte(value) != OBJECT:
+        return None
+    try:
+        return _MEMBERS.decode(value)
+    except UNREADABLE:
+        return None
+
+
+def read_items(value: bytes) -> list[Raw] | None:
+    """The items of an array, or None when it is none. `value` begins at the bracket."""
+    if first_byte(value) != ARRAY:
+        return None
+    try:
+        return _ITEMS.decode(value)
+    except UNREADABLE:
+        return None
+
+
+def read_type(value: bytes) -> str | None:
+    """The `type` of a block or tool: empty when absent, None when the value cannot be read."""
+    try:
+        return _TYPED.decode(value).type
+    except UNREADABLE:
+        return None
+
+
+def write(value: Members | list[Raw]) -> Raw:
+    """The compact JSON of one level; what is Raw inside is copied as it stands."""
+    return Raw(_ENCODER.encode(value))
+
+
+def json_string(text: str) -> Raw:
+    """A JSON string. Lone surrogates, which UTF-8 cannot carry, become question marks."""
+    return Raw(_ENCODER.encode(text.encode("utf-8", "replace").decode("utf-8")))
+
+
+def text_block(string: bytes) -> Raw:
+    """A text block around a JSON string that is already written."""
+    return Raw(b'{"type":"text","text":%b}' % bytes(string))
+
+
+# --- edits of one level -----------------------------------------------------------------------
+
+
+def drop_members(top: Members, names: Iterable[str]) -> None:
+    """Remove members by name; those that are absent do not matter."""
+    for name in names:
+        top.pop(name, None)
+
+
+def splice_member(body: bytes, span: tuple[int, int], value: bytes) -> bytes:
+    """The body with the bytes of one value, `span` as the scan found it, replaced."""
+    view = memoryview(body)
+    return b"".join((view[: span[0]], value, view[span[1] :]))
+
+
+def map_items(array: Raw, edit: Edit) -> Raw:
+    """The array with each item edited; None drops it. Unchanged, or no array: the same object."""
+    before = read_items(array)
+    if before is None:
+        return array
+    edited = [edit(item) for item in before]
+    if all(new is old for new, old in zip(edited, before, strict=True)):
+        return array
+    return write([item for item in edited if item is not None])
+
+
+def map_member(value: Raw, name: str, edit: Edit) -> Raw:
+    """The object with one member edited; None drops it. Absent or no object: the same object."""
+    members = read_members(value)
+    if members is None or name not in members:
+        return value
+    edited = edit(members[name])
+    if edited is members[name]:
+        return value
+    if edited is None:
+        del members[name]
+    else:
+        members[name] = edited
+    return write(members)
+
+
+# --- edits by meaning -------------------------------------------------------------------------
+
+
+def drop_tool_member(tools: Raw, name: str, value: bytes | None = None) -> Raw:
+    """Remove a member from every tool; with `value`, only where it holds exactly that JSON."""
+
+    def drop(member: Raw) -> Raw | None:
+        return None if value is None or bytes(member) == value else member
+
+    return map_items(tools, lambda tool: map_member(tool, name, drop))
+
+
+def convert_blocks(messages: Raw, convert: Callable[[str, Raw], Raw]) -> Raw:
+    """Offer every content block, also those inside tool results, to `convert(type, block)`.
+
+    `convert` returns the block itself to leave it alone. A block that cannot be read stays.
+    """
+
+    def block(raw: Raw) -> Raw:
+        kind = read_type(raw)
+        if kind is None:
+            return raw
+        if kind == "tool_result":
+            return map_member(raw, "content", content)
+        return convert(kind, raw)
+
+    def content(raw: Raw) -> Raw:
+        return map_items(raw, block)
+
+    return map_items(messages, lambda turn: map_member(turn, "content", content))
+
+
+def fold_system_turns(messages: Raw) -> Raw:
+    """Turn `role:"system"` turns into text of user turns, for providers that know no such role.
+
+    A system turn joins the user turn before it, else the one after it (behind its tool results,
+    which have to come first), else becomes a user turn of its own, so that roles stay as valid as
+    they were. Blocks keep their order and their `cache_control`. Blocks that change tools are
+    dropped, and so is `output_config` of every message: both belong to system turns (providers
+    reference, sections 5.2 and 11).
+    """
+    turns = read_items(messages)
+    if turns is None:
+        return messages
+    peeks = [_peek(turn) for turn in turns]
+    if not any(peek.role == "system" or peek.output_config is not UNSET for peek in peeks):
+        return messages
+    return write([seat.render() for seat in _seat(turns, peeks)])
+
+
+class _Seat:
+    # A turn of the result, with the system text that came to sit in it.
+
+    def __init__(self, turn: Raw, peek: _Turn) -> None:
+        self.turn = turn
+        self.peek = peek
+        self.before: list[Raw] = []
+        self.after: list[Raw] = []
+
+    def render(self) -> Raw:
+        if not self.before and not self.after and self.peek.output_config is UNSET:
+            return self.turn
+        members = read_members(self.turn) or {}
+        members.pop("output_config", None)
+        if self.before or self.after:
+            own = _blocks(self.peek.content)
+            at = 1 + max(
+                (i for i, raw in enumerate(own) if read_type(raw) == "tool_result"), default=-1
+            )
+            members["content"] = write([*own[:at], *self.before, *own[at:], *self.after])
+        return write(members)
+
+
+def _seat(turns: list[Raw], peeks: list[_Turn]) -> list[_Seat]:
+    seats: list[_Seat] = []
+    host: _Seat | None = None  # the user turn that takes system text, until an assistant speaks
+    waiting: list[Raw] = []  # system text that no user turn has preceded
+
+    def settle() -> None:
+        if waiting:
+            seats.append(_Seat(_user_turn(waiting), _Turn()))
+            waiting.clear()
+
+    for turn, peek in zip(turns, peeks, strict=True):
+        if peek.role == "system":
+            (host.after if host else waiting).extend(_system_blocks(peek.content))
+            continue
+        hosts = peek.role == "user" and first_byte(peek.content) in (STRING, ARRAY)
+        if not hosts:
+            settle()
+        seat = _Seat(turn, peek)
+        seat.before.extend(waiting)
+        waiting.clear()
+        seats.append(seat)
+        host = seat if hosts else None
+    settle()
+    return seats
+
+
+def _user_turn(blocks: list[Raw]) -> Raw:
+    return write({"role": Raw(b'"user"'), "content": write(blocks)})
+
+
+def _peek(turn: Raw) -> _Turn:
+    try:
+        return _TURN.decode(turn)
+    except UNREADABLE:
+        return _Turn()
+
+
+def _blocks(content: Raw) -> list[Raw]:
+    # Empty text is left out: Anthropic's validator refuses empty text blocks.
+    items = read_items(content)
+    if items is not None:
+        return items
+    return [] if content == Raw(b'""') else [text_block(content)]
+
+
+def _system_blocks(content: Raw) -> list[Raw]:
+    if first_byte(content) not in (STRING, ARRAY):
+        return []
+    return [block for block in _blocks(content) if read_type(block) not in TOOL_CHANGES]
+
+
+def _mend(match: re.Match[bytes]) -> bytes:
+    # A backslash that is itself escaped starts no escape: count what stands before it.
+    text, at, body = match.group(), match.start(), match.string
+    before = at
+    while before > 0 and body[before - 1] == 0x5C:
+        before -= 1
+    is_escape = (at - before) % 2 == 0
+    if len(text) == _PAIR_BYTES:
+        return text if is_escape else text[: len(_REPLACEMENT)] + _REPLACEMENT
+    return _REPLACEMENT if is_escape else text

@@ -1,0 +1,58 @@
+"""What request headers say about who asks: credentials, Host, Origin."""
+
+import re
+from collections.abc import Iterable
+
+ANY = "*"
+
+_BEARER = re.compile(rb"\s*bearer +(\S+)\s*", re.IGNORECASE)
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{0,5})?")
+_LOOPBACK_V4 = re.compile(r"127(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
+
+
+def client_tokens(authorization: bytes | None, x_api_key: bytes | None) -> tuple[bytes, ...]:
+    """The credentials a client sent, in either form: with an apiKeyHelper it sends both.
+
+    A relay token is good when any of them is (gateway contract, section 3). Empty ones and schemes
+    other than Bearer are left out; equal ones are given once.
+    """
+    found: list[bytes] = []
+    if authorization is not None and (match := _BEARER.fullmatch(authorization)):
+        found.append(match[1])
+    if x_api_key is not None and (key := x_api_key.strip()) and key not in found:
+        found.append(key)
+    return tuple(found)
+
+
+def host_set(names: Iterable[str]) -> frozenset[str]:
+    """Configured host names, with or without port, in the form `host_allowed` compares."""
+    return frozenset(ANY if name == ANY else _host_name(name) or name.lower() for name in names)
+
+
+def host_allowed(host: bytes, allowed: frozenset[str]) -> bool:
+    """Whether a request with this Host may be served; the port does not matter.
+
+    Loopback names always may. A web page that rebinds its own name to a loopback address still
+    sends its own name here, and is refused. `allowed` comes from `host_set`; `*` admits any host.
+    """
+    if ANY in allowed:
+        return True
+    name = _host_name(host.decode("latin-1"))
+    if name is None:
+        return False
+    return name in ("localhost", "[::1]") or name in allowed or bool(_LOOPBACK_V4.fullmatch(name))
+
+
+def origin_allowed(origin: bytes | None, allowed: frozenset[str]) -> bool:
+    """Whether a request with this Origin may be served. None: no browser's script sent it.
+
+    `allowed` holds whole origins (`https://tools.example`) in lower case, or `*`.
+    """
+    if origin is None or ANY in allowed:
+        return True
+    return origin.decode("latin-1").lower() in allowed
+
+
+def _host_name(host: str) -> str | None:
+    match = _HOST.fullmatch(host.strip().lower())
+    return match[1].removesuffix(".") if match else None

@@ -1,0 +1,175 @@
+"""Tokens of one exchange, read from what the provider reported.
+
+Rules (providers reference, sections 2.5 and 2.6): input, cache values and the 5 m / 1 h split come
+from `message_start`; every count that `message_delta` repeats is cumulative and replaces the
+earlier one, it is never added; thinking is a part of the output. Only `compaction` iterations are
+added, because the totals leave them out.
+
+Garbage gives a zero `Usage`: a provider's odd bookkeeping must not end an exchange that went well.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from ccrelay.types import Usage
+from ccrelay.wire.bodies import UNREADABLE
+
+# Far beyond any model, small enough for a database integer: more is garbage, not a count.
+TOKENS_MAX = 1 << 48
+
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_MAX)] | None
+
+
+class _Split(msgspec.Struct, gc=False):
+    ephemeral_5m_input_tokens: Tokens = None
+    ephemeral_1h_input_tokens: Tokens = None
+
+
+class _Details(msgspec.Struct, gc=False):
+    thinking_tokens: Tokens = None
+
+
+class _Iteration(msgspec.Struct, gc=False):
+    type: str = ""
+    input_tokens: Tokens = None
+    output_tokens: Tokens = None
+    cache_read_input_tokens: Tokens = None
+    cache_creation_input_tokens: Tokens = None
+    cache_creation: _Split | None = None
+
+
+class _Report(msgspec.Struct, gc=False):
+    input_tokens: Tokens = None
+    output_tokens: Tokens = None
+    cache_read_input_tokens: Tokens = None
+    cache_creation_input_tokens: Tokens = None
+    cache_creation: _Split | None = None
+    output_tokens_details: _Details | None = None
+    iterations: list[_Iteration] | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    usage: _Report | None = None
+
+
+class _Start(msgspec.Struct, gc=False):
+    message: _Message | None = None
+
+
+class _Stop(msgspec.Struct, gc=False):
+    stop_reason: str | None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    usage: _Report | None = None
+
+
+class _DeltaStop(msgspec.Struct, gc=False):
+    delta: _Stop | None = None
+
+
+_START = msgspec.json.Decoder(_Start)
+_DELTA = msgspec.json.Decoder(_Delta)
+_STOP = msgspec.json.Decoder(_DeltaStop)
+_REPORT = msgspec.json.Decoder(_Report)
+
+
+def usage_from_stream(start: bytes | None, delta: bytes | None) -> Usage:
+    """Usage from the data of `message_start` and of the last `message_delta`; either may lack."""
+    first: _Report | None = None
+    last: _Report | None = None
+    try:
+        if start is not None and (message := _START.decode(start).message) is not None:
+            first = message.usage
+        if delta is not None:
+            last = _DELTA.decode(delta).usage
+    except UNREADABLE:
+        return Usage()
+    if first is None:
+        return _usage(last) if last is not None else Usage()
+    if last is not None:
+        _overwrite(first, last)
+    return _usage(first)
+
+
+def usage_from_json(raw_usage: bytes | None) -> Usage:
+    """Usage from the raw `usage` member of an answer that was not streamed."""
+    if raw_usage is None:
+        return Usage()
+    try:
+        return _usage(_REPORT.decode(raw_usage))
+    except UNREADABLE:
+        return Usage()
+
+
+def stop_reason(delta: bytes | None) -> str | None:
+    """The `stop_reason` of a `message_delta`, None when there is none."""
+    if delta is None:
+        return None
+    try:
+        stop = _STOP.decode(delta).delta
+    except UNREADABLE:
+        return None
+    return stop.stop_reason if stop is not None else None
+
+
+def _overwrite(first: _Report, last: _Report) -> None:
+    # Spelled out: this runs once per exchange, and a loop over names costs three times as much.
+    if last.input_tokens is not None:
+        first.input_tokens = last.input_tokens
+    if last.output_tokens is not None:
+        first.output_tokens = last.output_tokens
+    if last.cache_read_input_tokens is not None:
+        first.cache_read_input_tokens = last.cache_read_input_tokens
+    if last.cache_creation_input_tokens is not None:
+        first.cache_creation_input_tokens = last.cache_creation_input_tokens
+    if last.cache_creation is not None:
+        first.cache_creation = last.cache_creation
+    if last.output_tokens_details is not None:
+        first.output_tokens_details = last.output_tokens_details
+    if last.iterations is not None:
+        first.iterations = last.iterations
+
+
+def _usage(report: _Report) -> Usage:
+    details = report.output_tokens_details
+    write_5m, write_1h = _writes(report)
+    usage = Usage(
+        report.input_tokens or 0,
+        report.output_tokens or 0,
+        report.cache_read_input_tokens or 0,
+        write_5m,
+        write_1h,
+        (details.thinking_tokens or 0) if details is not None else 0,
+    )
+    return usage if report.iterations is None else _with_compaction(usage, report.iterations)
+
+
+def _writes(report: _Report | _Iteration) -> tuple[int, int]:
+    # The total decides, since it may be newer than the split. What the split does not call 1 h
+    # was written for 5 m, the default.
+    total, split = report.cache_creation_input_tokens, report.cache_creation
+    if split is None:
+        return total or 0, 0
+    hour = split.ephemeral_1h_input_tokens or 0
+    if total is None:
+        return split.ephemeral_5m_input_tokens or 0, hour
+    hour = min(hour, total)
+    return total - hour, hour
+
+
+def _with_compaction(usage: Usage, iterations: list[_Iteration]) -> Usage:
+    for extra in iterations:
+        if extra.type != "compaction":
+            continue
+        write_5m, write_1h = _writes(extra)
+        usage = Usage(
+            usage.input + (extra.input_tokens or 0),
+            usage.output + (extra.output_tokens or 0),
+            usage.cache_read + (extra.cache_read_input_tokens or 0),
+            usage.cache_write_5m + write_5m,
+            usage.cache_write_1h + write_1h,
+            usage.thinking,
+        )
+    return usage

@@ -1,0 +1,186 @@
+"""The scan of ccrelay._fast.json against its twin and against msgspec."""
+
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, example, given, settings, strategies as st
+
+from ccrelay._fast.json import MemberKeys, MemberScan, scan, simd, use_simd
+from tests.reference.json_members import COMPLETE, INVALID, Members, Slot, members
+
+NAMES = ("model", "stream", "messages", "é😀")
+KEYS = MemberKeys(NAMES)
+CAPTURE_MAX = 40
+BODIES = sorted((Path(__file__).parents[1] / "corpus" / "bodies").iterdir())
+
+
+@pytest.fixture(params=["portable", "simd"], autouse=True)
+def _way(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = simd()
+    use_simd(request.param == "simd")
+    yield
+    use_simd(before)
+
+
+def fed(pieces: list[bytes]) -> Members:
+    found = MemberScan(KEYS, CAPTURE_MAX)
+    for piece in pieces:
+        found.feed_bytes(piece)
+    slots = [Slot(found.seen(n), found.span(n), found.value(n)) for n in range(len(NAMES))]
+    return Members(found.state, found.offset, slots)
+
+
+def cut(data: bytes, at: list[int]) -> list[bytes]:
+    borders = [0, *sorted(n % (len(data) + 1) for n in at), len(data)]
+    return [data[a:b] for a, b in itertools.pairwise(borders)]
+
+
+def twin(data: bytes) -> Members:
+    return members(data, NAMES, CAPTURE_MAX)
+
+
+# Near-JSON: every token of the grammar, whole members, and text that is easily misread.
+TOKENS = st.sampled_from(
+    [
+        *(bytes([c]) for c in b'{}[]:,"\\ \n\t\x00\x1f0123456789-+.eEtfn/u\xc3\xff'),
+        *(b"true", b"false", b"null", b'""', b'"a":', b"[]", b"{}", b"\\\\", b'\\"'),
+        *(b'"model":', b'"\\u006dodel":', b'"stream":1,', b'"messages":[', b'"x"', b",", b"}"),
+        *(
+            "é".encode(),
+            b"\\u00e9",
+            b"\\ud83d\\ude00",
+            b"\\ud83d",
+            b" " * 61,
+            b"\\" * 63,
+            b"x" * 64,
+        ),
+    ]
+)
+SOUP = st.lists(TOKENS, max_size=60).map(b"".join).map(lambda text: b"{" + text)
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=90)
+    | st.text('\\"{}[]\n', max_size=140),
+    lambda inner: (
+        st.lists(inner, max_size=6)
+        | st.dictionaries(st.text(max_size=8) | st.sampled_from(NAMES), inner, max_size=6)
+    ),
+    max_leaves=25,
+)
+SPACES = st.text(" \t\r\n", max_size=3)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> bytes:
+    """Valid objects, duplicates, escaped keys and any white space included."""
+    parts = []
+    for _ in range(draw(st.integers(0, 6))):
+        key = draw(st.sampled_from(NAMES) | st.text(max_size=70))
+        spelled = json.dumps(key, ensure_ascii=draw(st.booleans()))
+        if key in NAMES and draw(st.booleans()):
+            spelled = '"' + "".join(json.dumps(c)[1:-1] for c in key) + '"'
+            spelled = spelled.replace("o", "\\u006f").replace("m", "\\u006D")
+        value = json.dumps(
+            draw(VALUES), ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1]))
+        )
+        parts.append("".join([draw(SPACES), spelled, draw(SPACES), ":", draw(SPACES), value]))
+    text = draw(SPACES) + "{" + ",".join(parts) + draw(SPACES) + "}" + draw(SPACES)
+    return text.encode("utf-8", "surrogatepass")
+
+
+CUTS = st.lists(st.integers(0, 2000), max_size=8)
+RELAXED = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@RELAXED
+@given(SOUP, CUTS)
+@example(b'{"a":[\\"]', [])
+def test_near_json_reads_as_the_twin_reads_it_however_it_is_cut(data: bytes, at: list[int]) -> None:
+    expected = twin(data)
+    assert fed(cut(data, at)) == expected
+    assert fed([data[n : n + 1] for n in range(len(data))]) == expected
+
+
+@RELAXED
+@given(documents(), CUTS)
+def test_json_reads_as_the_twin_reads_it_however_it_is_cut(data: bytes, at: list[int]) -> None:
+    expected = twin(data)
+    assert expected.state == COMPLETE
+    assert fed(cut(data, at)) == expected
+
+
+@RELAXED
+@given(documents(), st.integers(0, 2000), TOKENS)
+def test_damaged_json_reads_as_the_twin_reads_it(data: bytes, at: int, token: bytes) -> None:
+    at %= len(data) + 1
+    for damaged in (data[:at] + token + data[at:], data[:at] + token + data[at + len(token) :]):
+        assert fed([damaged]) == twin(damaged)
+
+
+@RELAXED
+@given(documents() | SOUP)
+def test_what_msgspec_accepts_is_accepted_with_the_same_spans(data: bytes) -> None:
+    judge_by_msgspec(data)
+
+
+def judge_by_msgspec(data: bytes) -> bool:
+    try:
+        expected = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    names = list(expected)
+    for start in range(0, len(names), 8):
+        wanted = names[start : start + 8]
+        found = scan(data, MemberKeys(wanted), len(data))
+        assert found.state == COMPLETE
+        for slot, name in enumerate(wanted):
+            span = found.span(slot)
+            if span is None:
+                assert len(json.dumps(name)) > 256  # spelled too long to be looked at
+                continue
+            if found.seen(slot) == 1:  # of duplicates msgspec keeps the last, the scan the first
+                assert data[slice(*span)] == bytes(expected[name]) == found.value(slot)
+    return True
+
+
+@pytest.mark.parametrize("path", BODIES, ids=lambda path: path.name)
+def test_the_corpus_reads_as_the_twin_reads_it_however_it_is_cut(path: Path) -> None:
+    data = path.read_bytes()
+    expected = twin(data)
+    rng = random.Random(path.name)
+    assert fed([data]) == expected
+    assert fed([data[n : n + 1] for n in range(len(data))]) == expected
+    for size in (2, 3, 63, 64, 65, 127, 1000):
+        assert fed([data[n : n + size] for n in range(0, len(data), size)]) == expected
+    for _ in range(50):
+        assert fed(cut(data, [rng.randrange(len(data) + 1) for _ in range(20)])) == expected
+
+
+@pytest.mark.parametrize("path", BODIES, ids=lambda path: path.name)
+def test_msgspec_and_the_scan_agree_on_the_corpus(path: Path) -> None:
+    data = path.read_bytes()
+    accepted = judge_by_msgspec(data)
+    state = twin(data).state
+    # Skipped, not decoded: what msgspec looks into (escapes, UTF-8, its depth limit) may differ.
+    if not accepted and path.stem not in ("deep_10000", "invalid_utf8", "key_with_surrogates"):
+        assert state != COMPLETE
+    if accepted:
+        assert state == COMPLETE
+
+
+def test_the_corpus_has_every_outcome() -> None:
+    states = {twin(path.read_bytes()).state for path in BODIES}
+    assert states == {0, COMPLETE, INVALID}

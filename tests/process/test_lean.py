@@ -1,0 +1,43 @@
+"""What is imported when, in processes of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.process
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(code: str) -> str:
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def test_asyncio_is_loaded_without_ssl_and_ssl_can_be_loaded_later():
+    lean = "from ccrelay.runtime.lean import import_asyncio_without_ssl as f; f(); f(); import sys;"
+    assert run(f"{lean} print('asyncio' in sys.modules, 'ssl' in sys.modules)") == "True False"
+    assert run(f"{lean} import ssl; print(ssl.create_default_context() is not None)") == "True"
+
+
+def test_the_supervisor_loads_no_data_plane():
+    unwanted = "{'ssl', 'uvloop', 'orjson', 'ccrelay.relay', 'ccrelay._fast'}"
+    code = (
+        "from ccrelay.runtime.lean import import_asyncio_without_ssl as f; f(); import sys;"
+        "import ccrelay.cli.serve, ccrelay.runtime.supervisor, ccrelay.runtime.banner;"
+        "import ccrelay.runtime.logs, ccrelay.config.load;"
+        f"print({unwanted} & set(sys.modules))"
+    )
+    assert run(code) == "set()"
+
+
+def test_help_imports_no_command():
+    code = (
+        "import sys; from click.testing import CliRunner; from ccrelay.cli.main import cli;"
+        "CliRunner().invoke(cli, ['--help']);"
+        "print([m for m in sys.modules if m.startswith('ccrelay.')])"
+    )
+    assert run(code) == "['ccrelay.cli', 'ccrelay.cli.main']"

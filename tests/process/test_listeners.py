@@ -1,0 +1,94 @@
+"""Binding real sockets: ports, families, balancing, and what is said when it does not work."""
+
+import socket
+import sys
+
+import pytest
+
+from ccrelay.runtime import listeners
+from ccrelay.runtime.listeners import ListenError
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def bind():
+    bound: list[listeners.Slots] = []
+
+    def bind(listen: str, slots: int) -> listeners.Slots:
+        bound.append(listeners.bind(listen, slots))
+        return bound[-1]
+
+    yield bind
+    for slots in bound:
+        listeners.close(slots)
+
+
+def ports(slots: listeners.Slots) -> set[int]:
+    return {sock.getsockname()[1] for sockets in slots for sock in sockets}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_port_0_is_one_free_port_for_all_slots(bind, host, count):
+    slots = bind(f"{host}:0", count)
+    assert len(slots) == count
+    (port,) = ports(slots)
+    assert port > 0
+    assert listeners.addresses(slots)[0].endswith(f":{port}")
+
+
+def test_sockets_do_not_block_and_take_connections(bind):
+    slots = bind("127.0.0.1:0", 2)
+    (port,) = ports(slots)
+    for sock in (sock for sockets in slots for sock in sockets):
+        assert not sock.getblocking()
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux balances over SO_REUSEPORT")
+def test_every_slot_has_its_own_queue(bind):
+    slots = bind("127.0.0.1:0", 2)
+    assert all(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) for (sock,) in slots)
+    assert len({sock.fileno() for (sock,) in slots}) == 2
+
+
+@pytest.mark.parametrize("slots_before", [1, 2])
+@pytest.mark.parametrize("slots", [1, 2])
+def test_an_address_in_use_is_refused_even_by_another_ccrelay(bind, slots_before, slots):
+    (port,) = ports(bind("127.0.0.1:0", slots_before))
+    with pytest.raises(ListenError) as caught:
+        bind(f"127.0.0.1:{port}", slots)
+    message = str(caught.value)
+    assert f"Cannot listen on 127.0.0.1:{port}: the address is already in use" in message
+    assert f"ccrelay serve --listen 127.0.0.1:{port + 1}" in message
+
+
+def test_a_port_can_be_bound_again_right_after_it_was_closed(bind):
+    slots = bind("127.0.0.1:0", 2)
+    (port,) = ports(slots)
+    listeners.close(slots)
+    assert ports(bind(f"127.0.0.1:{port}", 2)) == {port}
+
+
+@pytest.mark.parametrize(
+    ("listen", "said"),
+    [
+        ("8787", "must follow the last colon"),
+        ("::1:8787", "in brackets"),
+        ("203.0.113.7:0", "this machine does not have the address"),
+    ],
+)
+def test_an_address_that_cannot_be_used_says_why(listen, said):
+    with pytest.raises(ListenError, match=said):
+        listeners.bind(listen, 1)
+
+
+def test_a_name_without_an_address_says_so(monkeypatch):
+    def refuse(*args, **how):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(ListenError, match=r"the host 'relay\.invalid' has no address here"):
+        listeners.bind("relay.invalid:8787", 1)

@@ -1,0 +1,93 @@
+import importlib.util
+import platform
+
+import pytest
+from click.testing import CliRunner
+
+from ccrelay import __version__
+from ccrelay.cli import serve as serve_module
+from ccrelay.cli.main import COMMANDS, cli
+from ccrelay.config.problems import ConfigError, Problem
+from ccrelay.runtime.launch import Options
+from ccrelay.runtime.listeners import ListenError
+from ccrelay.runtime.supervisor import WorkersFailed
+
+BUILT = [
+    name
+    for name, entry in COMMANDS.items()
+    if importlib.util.find_spec(entry.target.partition(":")[0])
+]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, list(arguments))
+
+
+def test_the_overview_names_every_command():
+    ended = invoke("--help")
+    assert ended.exit_code == 0
+    for name, entry in COMMANDS.items():
+        assert name in ended.output
+        assert entry.help in ended.output
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_every_command_is_where_the_table_says_and_says_the_same(name):
+    command = cli.get_command(None, name)
+    assert command.name == name
+    assert command.help.splitlines()[0] == COMMANDS[name].help
+
+
+def test_an_unknown_command_is_wrong_usage():
+    ended = invoke("sevre")
+    assert ended.exit_code == 2
+    assert "No such command 'sevre'" in ended.output
+
+
+def test_version_says_what_a_bug_report_needs():
+    ended = invoke("version")
+    assert ended.exit_code == 0
+    for part in (__version__, platform.python_version(), platform.machine(), "simd"):
+        assert part in ended.output
+    assert invoke("--version").output == f"ccrelay {__version__}\n"
+
+
+def test_flags_become_options(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(serve_module, "launch", lambda options, say, warn: seen.append(options))
+    path = tmp_path / "c.yaml"
+    flags = ["--config", str(path), "--listen", "[::1]:1", "--workers", "2", "--demo"]
+    invoke("serve", *flags, "--log-format", "json", "--log-level", "debug")
+    assert seen == [Options(path, "[::1]:1", 2, True, "json", "debug")]
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (ConfigError([Problem(message="no such file", source="c.yaml")]), 2),
+        (ListenError("the address is already in use"), 1),
+        (WorkersFailed("this relay cannot be built"), 1),
+        (PermissionError(13, "Permission denied", "/var/log/x"), 1),
+    ],
+)
+def test_a_failure_is_one_line_and_an_exit_code(monkeypatch, error, exit_code):
+    def fail(options, say, warn):
+        raise error
+
+    monkeypatch.setattr(serve_module, "launch", fail)
+    ended = invoke("serve")
+    assert ended.exit_code == exit_code
+    assert ended.output == f"{error}\n"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def fail(options, say, warn):
+        raise KeyError("bug")
+
+    monkeypatch.setattr(serve_module, "launch", fail)
+    assert isinstance(invoke("serve").exception, KeyError)
+
+
+def test_the_exit_code_of_the_relay_is_the_exit_code(monkeypatch):
+    monkeypatch.setattr(serve_module, "launch", lambda options, say, warn: 1)
+    assert invoke("serve").exit_code == 1

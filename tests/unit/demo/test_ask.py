@@ -1,0 +1,116 @@
+import json
+
+import pytest
+from ccrelay.demo.ask import read_ask, read_directives
+from ccrelay.errors import BadRequest
+
+
+def user(*texts):
+    return {"role": "user", "content": [{"type": "text", "text": text} for text in texts]}
+
+
+def body(ask, *messages, **members):
+    return json.dumps(ask(**members) | ({"messages": list(messages)} if messages else {})).encode()
+
+
+def test_the_prompt_is_the_last_user_text_without_what_the_client_added(ask):
+    system = {"role": "system", "content": "# Environment, think of tools"}
+    reminder = "<system-reminder>\ntools\n</system-reminder>\n"
+    read = read_ask(body(ask, user("first"), system, user(reminder, "say hello"), system))
+    assert read.prompt == "say hello"
+
+
+def test_tool_results_leave_the_prompt_standing_and_are_counted(ask):
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "a"}]}
+    results = {"role": "user", "content": [{"type": "tool_result", "content": "x"}] * 2}
+    read = read_ask(body(ask, user("use a tool"), call, results))
+    assert (read.prompt, read.tool_results) == ("use a tool", 2)
+    assert read_ask(body(ask, user("a"), call, results, user("b"))).tool_results == 0
+
+
+@pytest.mark.parametrize(
+    ("thinking", "thinks", "omitted"),
+    [
+        (None, False, False),
+        ({"type": "disabled"}, False, False),
+        ({"type": "adaptive", "display": "omitted"}, True, True),
+        ({"type": "enabled", "budget_tokens": 2000}, True, False),
+    ],
+)
+def test_thinking_follows_the_request(ask, thinking, thinks, omitted):
+    read = read_ask(body(ask, thinking=thinking))
+    assert (read.thinks, read.thinking_omitted) == (thinks, omitted)
+
+
+def test_server_tools_are_not_offered_to_the_demo(ask):
+    tools = [{"type": "web_search_20250305", "name": "web_search"}, {"name": "Bash"}]
+    assert list(read_ask(body(ask, tools=tools)).tools) == ["Bash"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "word"),
+    [
+        (b"", "JSON"),
+        (b"\xff", "read"),
+        (b"[]", "object"),
+        (b'{"messages":[{"role":"user","content":"x"}],"max_tokens":1}', "model"),
+        (b'{"model":"m","max_tokens":1}', "messages"),
+        (b'{"model":"m","max_tokens":1,"messages":[]}', "messages"),
+        (b'{"model":"m","messages":[{"role":"user","content":"x"}]}', "max_tokens"),
+        (b'{"model":"m","max_tokens":1,"messages":[{"content":"x"}]}', "role"),
+    ],
+)
+def test_what_anthropic_requires_is_required_here_too(raw, word):
+    with pytest.raises(BadRequest) as caught:
+        read_ask(raw)
+    assert word in caught.value.message
+
+
+def test_counting_needs_no_max_tokens():
+    raw = b'{"model":"m","messages":[{"role":"user","content":"x"}]}'
+    assert read_ask(raw, counting=True).usage.input == len(raw) // 4
+
+
+def test_members_nobody_knows_yet_are_ignored(ask):
+    assert read_ask(body(ask, future={"a": [1]}, safeguards=None)).model == "m"
+
+
+def test_directives_are_found_among_words_and_text_takes_its_whole_line():
+    found = read_directives("go demo:deltas=5 demo:gap_ms=1.5 demo:text=a b demo:tools=9\nmore")
+    assert (found.deltas, found.gap_ms, found.text, found.tools) == (5, 1.5, "a b demo:tools=9", 2)
+    named = read_directives("demo:tool=get_weather demo:tools=3 demo:fault=status=529,retry_after=1")
+    assert (named.tool, named.tools, named.fault) == ("get_weather", 3, "status=529,retry_after=1")
+
+
+@pytest.mark.parametrize("word", ["deltas=x", "deltas=-1", "gap_ms=1e9", "gap_ms=nan", "tools=65"])
+def test_a_directive_without_meaning_is_refused(word):
+    with pytest.raises(BadRequest):
+        read_directives(f"demo:{word}")
+
+
+def test_without_cache_marks_all_input_is_uncached(ask):
+    raw = body(ask)
+    usage = read_ask(raw).usage
+    assert (usage.input, usage.cache_read, usage.cache_write_5m) == (len(raw) // 4, 0, 0)
+
+
+def test_the_first_turn_writes_the_cache_and_the_next_one_reads_it(ask):
+    mark = {"type": "ephemeral"}
+    first = {"role": "user", "content": [{"type": "text", "text": "x" * 4000}]}
+    system = [{"type": "text", "text": "s", "cache_control": mark}]
+    one = read_ask(body(ask, first, system=system)).usage
+    answer = {"role": "assistant", "content": "ok"}
+    raw = body(ask, first, answer, user("next"), system=system)
+    two = read_ask(raw).usage
+    assert (one.cache_read, one.cache_write_1h) == (0, 0)
+    assert one.cache_write_5m > 1000
+    assert two.cache_read > 1000 > two.cache_write_5m > 0
+    assert two.input + two.cache_read + two.cache_write_5m == len(raw) // 4
+
+
+def test_an_hour_of_life_counts_as_a_one_hour_write(ask):
+    block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    usage = read_ask(body(ask, {"role": "user", "content": [block]})).usage
+    assert usage.cache_write_1h > 0
+    assert usage.cache_write_5m == 0
+    assert read_ask(body(ask, cache_control={"type": "ephemeral"})).usage.cache_write_5m > 0

@@ -1,0 +1,303 @@
+"""The streaming scan for members of the top level."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from ccrelay._fast.json import MemberKeys, MemberScan, ScanState, scan, simd, use_simd
+
+MODEL, STREAM = 0, 1
+KEYS = MemberKeys(["model", "stream"])
+BODY = b'{"model":"claude-x","messages":[{"role":"user","content":"hi"}],"stream":true}'
+
+
+@pytest.fixture(params=["portable", "simd"], autouse=True)
+def _way(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = simd()
+    use_simd(request.param == "simd")
+    yield
+    use_simd(before)
+
+
+def state_of(data: bytes) -> int:
+    return scan(data, KEYS).state
+
+
+def test_a_wanted_member_is_captured_raw_with_its_span() -> None:
+    found = scan(BODY, KEYS)
+    assert found.state == ScanState.COMPLETE
+    assert found.offset == len(BODY)
+    assert found.value(MODEL) == b'"claude-x"'
+    assert found.span(MODEL) == (9, 19)
+    assert found.value(STREAM) == b"true"
+    span = found.span(STREAM)
+    assert span is not None
+    assert BODY[slice(*span)] == b"true"
+
+
+def test_the_model_is_known_before_the_rest_has_come() -> None:
+    found = MemberScan(KEYS)
+    assert found.feed_bytes(b'{"model":"claude-x"') == ScanState.SCANNING
+    assert found.value(MODEL) == b'"claude-x"'
+    assert found.value(STREAM) is None
+    assert found.seen(STREAM) == 0
+
+
+def test_every_cut_leads_to_the_same_result() -> None:
+    for cut in range(len(BODY) + 1):
+        found = MemberScan(KEYS)
+        found.feed_bytes(BODY[:cut])
+        assert found.feed_bytes(BODY[cut:]) == ScanState.COMPLETE
+        assert (found.value(MODEL), found.value(STREAM)) == (b'"claude-x"', b"true")
+
+
+def test_an_absent_member_has_no_value_and_no_span() -> None:
+    found = scan(b'{"max_tokens":1}', KEYS)
+    assert (found.value(MODEL), found.span(MODEL), found.seen(MODEL)) == (None, None, 0)
+
+
+def test_a_nested_member_of_the_same_name_is_not_the_member() -> None:
+    found = scan(b'{"a":{"model":"x"},"b":[{"model":"y"}]}', KEYS)
+    assert found.state == ScanState.COMPLETE
+    assert found.seen(MODEL) == 0
+
+
+def test_a_number_is_ready_only_when_the_byte_behind_it_is_seen() -> None:
+    found = MemberScan(KEYS)
+    found.feed_bytes(b'{"stream":12')
+    assert found.span(STREAM) is None
+    found.feed_bytes(b"3")
+    assert found.span(STREAM) is None
+    found.feed_bytes(b"}")
+    assert found.value(STREAM) == b"123"
+    assert found.span(STREAM) == (10, 13)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [rb"model", rb"\u006dodel", rb"\u006Dodel", rb"\u006d\u006f\u0064\u0065\u006c", rb"mo\u0064el"],
+)
+def test_an_escaped_spelling_of_a_key_is_the_same_key(key: bytes) -> None:
+    found = scan(b'{"model":"a","' + key + b'":"b"}', KEYS)
+    assert found.seen(MODEL) == 2
+    assert found.value(MODEL) == b'"a"'
+
+
+@pytest.mark.parametrize(
+    "key", [rb"\\u006dodel", rb"mo\/del", rb"model\u0000", b"Model", b" model"]
+)
+def test_a_key_that_only_looks_alike_is_another_key(key: bytes) -> None:
+    found = scan(b'{"' + key + b'":"b"}', KEYS)
+    assert found.state == ScanState.COMPLETE
+    assert found.seen(MODEL) == 0
+
+
+def test_every_escape_in_a_key_is_decoded() -> None:
+    names = ['"\\/\b\f\n\r\t', "é", "€", "😀", ""]
+    spelled = rb'{"\"\\\/\b\f\n\r\t":0,"\u00e9":1,"\u20AC":2,"\ud83d\ude00":3,"":4}'
+    found = scan(spelled, MemberKeys(names))
+    assert [found.value(slot) for slot in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+@pytest.mark.parametrize("key", [rb"\ud83d", rb"\ude00\ud83d", rb"\ud83dx", rb"\ud83d\n"])
+def test_a_lone_surrogate_in_a_key_is_accepted_and_matches_nothing(key: bytes) -> None:
+    found = scan(b'{"' + key + b'":0}', MemberKeys(["😀"]))
+    assert found.state == ScanState.COMPLETE
+    assert found.seen(0) == 0
+
+
+def test_a_key_over_256_bytes_is_none_of_the_wanted_ones() -> None:
+    name = "m" * 256
+    found = scan(f'{{"{name}":1,"{name}m":2}}'.encode(), MemberKeys([name]))
+    assert found.state == ScanState.COMPLETE
+    assert (found.seen(0), found.value(0)) == (1, b"1")
+
+
+def test_a_value_over_the_limit_keeps_its_span_only() -> None:
+    for size in (15, 16, 17, 5000):
+        data = b'{"model":"' + b"x" * (size - 2) + b'","stream":1}'
+        found = scan(data, KEYS, capture_max=16)
+        assert found.span(MODEL) == (9, 9 + size)
+        assert (found.value(MODEL) is not None) == (size <= 16)
+        assert found.value(STREAM) == b"1"
+
+
+def test_a_scan_can_be_used_again_after_reset() -> None:
+    found = scan(BODY, KEYS)
+    found.reset()
+    assert (found.state, found.offset, found.seen(MODEL)) == (ScanState.SCANNING, 0, 0)
+    assert found.value(MODEL) is None
+    found.feed_bytes(b'{"model":1,"stream":[]}')
+    assert (found.value(MODEL), found.value(STREAM)) == (b"1", b"[]")
+
+
+def test_white_space_is_allowed_between_everything_and_at_the_end() -> None:
+    found = scan(b' \r\n\t{ "model" : "x" , "stream" : false } \n', KEYS)
+    assert found.state == ScanState.COMPLETE
+    assert found.value(MODEL) == b'"x"'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"{}", b'{"a":{}}', b'{"a":[]}', b'{"a":""}', b'{"a":null}', b'{"a":"\\""}'),
+        *(b'{"a":%s}' % n for n in (b"0", b"-0", b"10", b"0.5", b"1e9", b"1E+9", b"-0.0e-0")),
+    ],
+)
+def test_valid_objects_are_complete(data: bytes) -> None:
+    assert state_of(data) == ScanState.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("data", "at"),
+    [
+        (b"\xef\xbb\xbf{}", 0),
+        (b"[]", 0),
+        (b'"x"', 0),
+        (b"{} x", 3),
+        (b"{}{}", 2),
+        (b"{,}", 1),
+        (b'{"a"}', 4),
+        (b'{"a" 1}', 5),
+        (b'{"a":}', 5),
+        (b'{"a":1,}', 7),
+        (b'{"a":1 "b":2}', 7),
+        (b'{"a":1;}', 6),
+        (b"{'a':1}", 1),
+        (b"{a:1}", 1),
+        (b'{"a":True}', 5),
+        (b'{"a":trux}', 8),
+        (b'{"a":nulll}', 9),
+        (b'{"a":NaN}', 5),
+        (b'{"a":01}', 6),
+        (b'{"a":-}', 6),
+        (b'{"a":+1}', 5),
+        (b'{"a":.5}', 5),
+        (b'{"a":1.}', 7),
+        (b'{"a":1e}', 7),
+        (b'{"a":1e+}', 8),
+        (b'{"a":1.5.2}', 8),
+        (b'{"a":0x1}', 6),
+        (b'{"a":[}', 6),
+        (b'{"a":{]', 6),
+        (b'{"a":[1]]}', 8),
+        (b'{"a":[\\]}', 6),
+        (b'{"a\n":1}', 3),
+        (b'{"a\\\n":1}', 4),
+        (b'{"\\x":1}', 4),
+        (b'{"\\u12g4":1}', 8),
+        (b'{"\\u12":1}', 6),
+    ],
+)
+def test_what_is_not_one_object_is_invalid_at_its_first_wrong_byte(data: bytes, at: int) -> None:
+    found = scan(data, KEYS)
+    assert (found.state, found.offset) == (ScanState.INVALID, at)
+
+
+def test_an_invalid_document_stays_invalid_and_consumes_nothing() -> None:
+    found = scan(b'{"model":"x",,', KEYS)
+    assert found.feed_bytes(b'"stream":true}') == ScanState.INVALID
+    assert found.offset == 13
+    assert found.value(MODEL) == b'"x"'
+
+
+@pytest.mark.parametrize("cut", range(1, len(BODY)))
+def test_a_body_that_stops_early_is_never_complete(cut: int) -> None:
+    assert state_of(BODY[:cut]) == ScanState.SCANNING
+
+
+def test_nesting_to_the_limit_is_accepted_and_one_more_is_not() -> None:
+    deepest = b'{"a":' + b"[" * 9_999 + b"]" * 9_999 + b"}"
+    assert state_of(deepest) == ScanState.COMPLETE
+    found = scan(deepest.replace(b"[]", b"[[]]"), KEYS)
+    assert (found.state, found.offset) == (ScanState.INVALID, 5 + 9_999)
+
+
+@pytest.mark.parametrize("lead", range(60, 70))
+def test_backslashes_around_a_block_border_escape_by_their_parity(lead: int) -> None:
+    for count in range(1, 132):
+        text = b"x" * lead + b"\\" * count
+        inner = b'["' + text + b'"'
+        body = b'{"a":' + inner + b',"]}"],"model":1}'
+        found = scan(body, KEYS)
+        if count % 2 == 0:
+            assert (found.state, found.value(MODEL)) == (ScanState.COMPLETE, b"1")
+        else:  # the quote is escaped: the next one ends the string, and ]} the document
+            assert found.state == ScanState.INVALID
+            assert found.offset == body.index(b"}") + 1
+
+
+@pytest.mark.parametrize("lead", range(0, 70))
+def test_brackets_and_quotes_inside_strings_do_not_count_at_any_offset(lead: int) -> None:
+    inner = b"[" + b" " * lead + b'{"k":"]}\\"]}[{","\\\\":["a","\\\\"]}, "]"]'
+    found = scan(b'{"stream":' + inner + b',"model":2}', KEYS)
+    assert (found.state, found.value(MODEL)) == (ScanState.COMPLETE, b"2")
+    assert found.value(STREAM) == inner
+
+
+def test_a_large_body_in_small_pieces_gives_exact_spans() -> None:
+    block = b'{"role":"user","content":[{"type":"text","text":"say \\"{[\\\\"}]},'
+    body = b'{"messages":[' + block * 3000 + b'{}],"model":"m","stream":false}'
+    found = MemberScan(KEYS)
+    for at in range(0, len(body), 97):
+        found.feed_bytes(body[at : at + 97])
+    assert found.state == ScanState.COMPLETE
+    for slot, value in ((MODEL, b'"m"'), (STREAM, b"false")):
+        span = found.span(slot)
+        assert span is not None
+        assert body[slice(*span)] == value == found.value(slot)
+
+
+def test_keys_are_checked_when_they_are_compiled() -> None:
+    with pytest.raises(ValueError, match="at most 8"):
+        MemberKeys([str(n) for n in range(9)])
+    with pytest.raises(ValueError, match="twice"):
+        MemberKeys(["a", "a"])
+    with pytest.raises(ValueError, match="surrogates"):
+        MemberKeys(["\ud800"])
+    assert repr(MemberKeys(["a"])) == "MemberKeys(['a'])"
+
+
+def test_a_negative_capture_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match="capture_max"):
+        MemberScan(KEYS, -1)
+
+
+@pytest.mark.parametrize("slot", [-1, 2, 8])
+def test_a_slot_that_was_not_asked_for_is_an_index_error(slot: int) -> None:
+    found = scan(BODY, KEYS)
+    for ask in (found.value, found.span, found.seen):
+        with pytest.raises(IndexError):
+            ask(slot)
+
+
+def test_a_scan_is_small() -> None:
+    assert sys.getsizeof(MemberScan(KEYS)) < 800
+
+
+def test_scans_give_their_captures_back() -> None:
+    data = b'{"model":"' + b"x" * 100_000 + b'"}'
+    tracemalloc.start()
+    for _ in range(10):
+        found = scan(data, KEYS, 1 << 20)
+    held = tracemalloc.get_traced_memory()[0]
+    del found
+    left = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert 100_000 <= held < 200_000
+    assert left < 10_000
+
+
+@pytest.mark.parametrize(("value", "portable"), [("1", True), ("0", False), (None, False)])
+def test_the_environment_can_forbid_vector_code(value: str | None, portable: bool) -> None:
+    env = {k: v for k, v in os.environ.items() if k != "CCRELAY_NO_SIMD"}
+    if value is not None:
+        env["CCRELAY_NO_SIMD"] = value
+    code = "from ccrelay._fast import json as j; b = j.simd(); print(b, j.use_simd(True))"
+    output = subprocess.check_output([sys.executable, "-c", code], env=env, text=True, timeout=30)
+    at_import, possible = (word == "True" for word in output.split())
+    assert at_import == (possible and not portable)
