@@ -51,6 +51,24 @@ cdef MemberKeys RESPONSE_KEYS = _MemberKeys(["usage", "stop_reason", "model"])
 cdef bytes LAST_CHUNK = b"0\r\n\r\n"
 
 
+cdef bint _media_type_is(Head head, const char* name, Py_ssize_t n) noexcept:
+    """Whether Content-Type names this type, whatever its parameters. `name` is lower case."""
+    cdef int k = head.find(F_CONTENT_TYPE)
+    cdef const char* value
+    cdef Py_ssize_t i
+    cdef char c
+    if k < 0 or head.fields[k].value_len < n:
+        return False
+    value = head.buf + head.fields[k].value
+    for i in range(n):
+        c = value[i]
+        if c >= 65 and c <= 90:
+            c += 32
+        if c != name[i]:
+            return False
+    return head.fields[k].value_len == n or value[n] == b";" or value[n] == b" "
+
+
 cdef class UpstreamLimits:
     """Time limits of one provider's connections, seconds; `event_bytes_max` in bytes."""
 
@@ -436,9 +454,9 @@ cdef class Upstream(Conn):
             self.left = head.content_length
         else:
             self.kind = B_CLOSE
-        if not encoded and head.value_is(F_CONTENT_TYPE, b"text/event-stream", 17):
+        if not encoded and _media_type_is(head, b"text/event-stream", 17):
             self.tap = _SseTap(self.limits.event_bytes_max)
-        elif not encoded and head.status == 200 and head.value_is(F_CONTENT_TYPE, b"application/json", 16):
+        elif not encoded and head.status == 200 and _media_type_is(head, b"application/json", 16):
             self.json = _MemberScan(RESPONSE_KEYS, JSON_CAPTURE_MAX)
         self.set_deadline(self.life_at + self.limits.idle_s)
         self.exchange.on_head(self)

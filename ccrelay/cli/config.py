@@ -212,17 +212,18 @@ def _write(target: Path, text: str, *, force: bool) -> None:
     import tempfile
 
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not force:  # reserve the name; fails when it is taken
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        if force:
-            os.replace(name, target)
-        else:
-            os.link(name, target)  # unlike a rename, fails when the target exists
-    finally:
-        if os.path.exists(name):
-            os.unlink(name)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        if not force:
+            os.unlink(target)
+        raise
 
 
 def _named(target: Path) -> str:

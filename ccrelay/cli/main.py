@@ -23,7 +23,7 @@ COMMANDS: dict[str, Entry] = {
     "config": Entry("ccrelay.cli.config:config", "Write, check and show the configuration."),
     "mock": Entry(
         "ccrelay.cli.mock:mock",
-        "Run a provider that answers like Anthropic, without a model, and misbehaves on demand.",
+        "Run a provider that answers like Anthropic, without a model.",
     ),
     "version": Entry("ccrelay.cli.version:version", "Show what runs where."),
 }

@@ -125,7 +125,7 @@ def _anthropic(has_key: bool, is_replaced: bool) -> list[str]:
     if has_key:
         return [_ANTHROPIC_KEY]
     if is_replaced:
-        return ["\n".join(f"  # {line[2:]}" for line in _ANTHROPIC_LOGIN.splitlines()) + "\n"]
+        return [_ANTHROPIC_LOGIN.replace("  - name", "  # - name").replace("    type", "  #   type")]
     return [_ANTHROPIC_LOGIN]
 
 

@@ -161,7 +161,7 @@ ccrelay runs without any file: `ANTHROPIC_API_KEY` in the environment becomes th
 
 | command | what it does |
 |---|---|
-| `ccrelay config init` | writes a file (mode 0600) from the environment and a local Ollama; no key goes in |
+| `ccrelay config init` | writes a file (mode 0600) from what it finds; no key goes in |
 | `ccrelay config check` | prints every problem with `file:line:column`; exit code 0 or 1 |
 | `ccrelay config show` | prints the effective configuration, secrets as fingerprints |
 | `ccrelay config path` | prints the file in use; with `--all` every place that is searched |
@@ -170,9 +170,9 @@ ccrelay runs without any file: `ANTHROPIC_API_KEY` in the environment becomes th
 ## Where it is looked for
 
 `--config FILE`, then `$CCRELAY_CONFIG`, then the first of these that exists: `ccrelay.yaml`,
-`ccrelay.yml`, `ccrelay.toml` in the working directory; `config.yaml`, `config.yml`, `config.toml` in
-`$XDG_CONFIG_HOME/ccrelay`, then in `~/.config/ccrelay`. Files named `*.toml` are TOML, all others
-YAML 1.2 (so `yes` and `on` are text, and JSON works too).
+`ccrelay.yml`, `ccrelay.toml` in the working directory; `config.yaml`, `config.yml`, `config.toml`
+in `$XDG_CONFIG_HOME/ccrelay`, then in `~/.config/ccrelay`. Files named `*.toml` are TOML, all
+others YAML 1.2 (so `yes` and `on` are text, and JSON works too).
 
 ## Example
 
@@ -198,14 +198,14 @@ keys = [{ key = "${ANTHROPIC_API_KEY}" }]
 |---|---|
 | `${VAR}` | the environment variable; unset is an error |
 | `${VAR:-default}` | the same, or the default when it is unset or empty |
-| `${file:/path}` | the file's text without white space at its ends; the file must be ours, mode 0600 or stricter |
+| `${file:/path}` | the file's text, stripped; the file must be yours, mode 0600 or stricter |
 | `${cmd:program argument}` | what the program prints, run without a shell for 10 seconds at most |
 | `$${` | a literal `${` |
 
-They work in text values, not in keys and not for numbers. They are replaced after the file has been
-parsed, so a secret cannot change its structure, and what comes in is not expanded again. In YAML,
-write `"${VAR}"` in quotes inside `{ }` and `[ ]`. Relative paths start at the configuration file, and
-commands run in its folder.
+They work in text values, not in keys and not for numbers. They are replaced after the file has
+been parsed, so a secret cannot change its structure, and what comes in is not expanded again. In
+YAML, write `"${VAR}"` in quotes inside `{ }` and `[ ]`. Relative paths start at the configuration
+file, and commands run in its folder.
 """
 
 _CHECKS = """\

@@ -58,7 +58,7 @@ def parse_yaml(text: str) -> Document:
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = _mark(error.problem_mark or error.context_mark)
     message = f"not valid YAML: {error.problem or error.context}"
-    if "${" in text.split("\n")[mark.line - 1 : mark.line][-1]:
+    if "${" in "".join(text.split("\n")[mark.line - 1 : mark.line]):
         message += ' (write "${...}" in quotes inside { } and [ ])'
     return Problem(message=message, mark=mark)
 

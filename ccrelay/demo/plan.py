@@ -276,13 +276,17 @@ def _answer_elsewhere(scene: Scene) -> Document:
         usage = read_ask(scene.text(), counting=True).usage
         total = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
         return Document(200, msgspec.json.encode({"input_tokens": total}))
-    if path.startswith("/v1/models") and method in ("GET", "HEAD"):
+    if _is_under(path, "/v1/models") and method in ("GET", "HEAD"):
         return Document(200, _models(scene))
-    if any(path == prefix or path.startswith(f"{prefix}/") for prefix in ECHOED):
+    if any(_is_under(path, prefix) for prefix in ECHOED):
         return Document(200, _echo(scene))
     if path in ("/api/hello", "/v1/messages", "/v1/messages/count_tokens", "/v1/models"):
         raise BadRequest(f"{method} is not allowed on {path}.", status=405)
     raise NotFound(f"The demo provider has nothing at {path}.")
+
+
+def _is_under(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")
 
 
 def _models(scene: Scene) -> bytes:

@@ -7,6 +7,8 @@ The base class is the Anthropic format as it is; subclasses say what is differen
 from typing import ClassVar, Literal
 from urllib.parse import SplitResult, quote, urlsplit
 
+from msgspec import Raw
+
 from ccrelay.config.model import Provider
 from ccrelay.types import RequestClass
 from ccrelay.wire.bodies import Members, fold_system_turns, json_string, read_body, write
@@ -29,6 +31,8 @@ class Dialect:
     translates_errors: ClassVar[bool] = False
     # True: a stream that ends without `message_stop` has failed, and gets an `error` event.
     repairs_stream: ClassVar[bool] = False
+    # A block between folded system text and its neighbours, where the provider sets nothing there.
+    fold_gap: ClassVar[Raw | None] = None
 
     def __init__(self, provider: Provider) -> None:
         if provider.base_url is None or provider.auth is None or provider.count_tokens is None:
@@ -99,7 +103,7 @@ class Dialect:
     def edit(self, top: Members, model: str) -> None:
         """Change the members of a body in place; subclasses extend this."""
         if self.folds_system and "messages" in top:
-            top["messages"] = fold_system_turns(top["messages"])
+            top["messages"] = fold_system_turns(top["messages"], self.fold_gap)
 
     def translate_error(self, status: int, body: bytes) -> tuple[int, bytes]:
         """Status and body for the client. Only asked for when `translates_errors`."""

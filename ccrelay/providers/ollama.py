@@ -70,6 +70,8 @@ class OllamaDialect(Dialect):
 
     # A failure in mid-stream is not reported: the stream just ends.
     repairs_stream: ClassVar[bool] = True
+    # It joins the texts of a message as they are: "fix it" and "# Environment" would run together.
+    fold_gap: ClassVar[Raw | None] = text_block(b'"\\n\\n"')
 
     def needs_rewrite(self, model: str) -> bool:
         """Always: any message may hold a block that Ollama cannot read."""
@@ -114,5 +116,5 @@ def _convert(kind: str, raw: Raw) -> Raw:
 
 
 def _note(sentence: str) -> Raw:
-    # In lines of its own: Ollama joins the texts of a message without anything between them.
+    # In lines of its own, for the same reason as `fold_gap`.
     return text_block(json_string(f"\n[{sentence}]\n"))

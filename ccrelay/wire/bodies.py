@@ -41,6 +41,7 @@ class _Typed(msgspec.Struct, gc=False):
     type: str = ""
 
 
+_EMPTY_USER = Raw(b'{"role":"user","content":[]}')
 _MEMBERS = msgspec.json.Decoder(Members)
 _ITEMS = msgspec.json.Decoder(list[Raw])
 _TURN = msgspec.json.Decoder(_Turn)
@@ -52,6 +53,8 @@ _SURROGATES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
 _PAIR_BYTES = 12
+# Escapes looked at before a body is given up: some 50 ms of work, which no cut string needs.
+SURROGATES_MAX = 100_000
 _REPLACEMENT = rb"\ufffd"
 
 
@@ -72,7 +75,7 @@ def read_body(body: bytes) -> Members:
     except UNREADABLE:
         pass
     try:
-        return _MEMBERS.decode(_SURROGATES.sub(_mend, body))
+        return _MEMBERS.decode(_SURROGATES.sub(_mend, body, SURROGATES_MAX))
     except UNREADABLE as fault:
         raise BadRequest("The request body is not a JSON object: send one.") from fault
 
@@ -198,7 +201,7 @@ def convert_blocks(messages: Raw, convert: Callable[[str, Raw], Raw]) -> Raw:
     return map_items(messages, lambda turn: map_member(turn, "content", content))
 
 
-def fold_system_turns(messages: Raw) -> Raw:
+def fold_system_turns(messages: Raw, gap: Raw | None = None) -> Raw:
     """Turn `role:"system"` turns into text of user turns, for providers that know no such role.
 
     A system turn joins the user turn before it, else the one after it (behind its tool results,
@@ -206,6 +209,9 @@ def fold_system_turns(messages: Raw) -> Raw:
     they were. Blocks keep their order and their `cache_control`. Blocks that change tools are
     dropped, and so is `output_config` of every message: both belong to system turns (providers
     reference, sections 5.2 and 11).
+
+    `gap` is a block to put between system text and its neighbours, for providers that join the
+    texts of a message without anything between them.
     """
     turns = read_items(messages)
     if turns is None:
@@ -213,7 +219,7 @@ def fold_system_turns(messages: Raw) -> Raw:
     peeks = [_peek(turn) for turn in turns]
     if not any(peek.role == "system" or peek.output_config is not UNSET for peek in peeks):
         return messages
-    return write([seat.render() for seat in _seat(turns, peeks)])
+    return write([seat.render(gap) for seat in _seat(turns, peeks)])
 
 
 class _Seat:
@@ -225,18 +231,26 @@ class _Seat:
         self.before: list[Raw] = []
         self.after: list[Raw] = []
 
-    def render(self) -> Raw:
+    def render(self, gap: Raw | None) -> Raw:
         if not self.before and not self.after and self.peek.output_config is UNSET:
             return self.turn
         members = read_members(self.turn) or {}
         members.pop("output_config", None)
         if self.before or self.after:
-            own = _blocks(self.peek.content)
-            at = 1 + max(
-                (i for i, raw in enumerate(own) if read_type(raw) == "tool_result"), default=-1
-            )
-            members["content"] = write([*own[:at], *self.before, *own[at:], *self.after])
+            members["content"] = write(self._content(gap))
         return write(members)
+
+    def _content(self, gap: Raw | None) -> list[Raw]:
+        own = _blocks(self.peek.content)
+        results = [i for i, block in enumerate(own) if read_type(block) == "tool_result"]
+        at = results[-1] + 1 if results else 0
+        content: list[Raw] = []
+        after = ([block] for block in self.after)
+        for group in (own[:at], *([block] for block in self.before), own[at:], *after):
+            if gap is not None and content and group:
+                content.append(gap)
+            content.extend(group)
+        return content
 
 
 def _seat(turns: list[Raw], peeks: list[_Turn]) -> list[_Seat]:
@@ -246,7 +260,9 @@ def _seat(turns: list[Raw], peeks: list[_Turn]) -> list[_Seat]:
 
     def settle() -> None:
         if waiting:
-            seats.append(_Seat(_user_turn(waiting), _Turn()))
+            seat = _Seat(_EMPTY_USER, _Turn("user", Raw(b"[]")))
+            seat.before.extend(waiting)
+            seats.append(seat)
             waiting.clear()
 
     for turn, peek in zip(turns, peeks, strict=True):
@@ -263,10 +279,6 @@ def _seat(turns: list[Raw], peeks: list[_Turn]) -> list[_Seat]:
         host = seat if hosts else None
     settle()
     return seats
-
-
-def _user_turn(blocks: list[Raw]) -> Raw:
-    return write({"role": Raw(b'"user"'), "content": write(blocks)})
 
 
 def _peek(turn: Raw) -> _Turn:

@@ -149,7 +149,7 @@ def judge_by_msgspec(data: bytes) -> bool:
         for slot, name in enumerate(wanted):
             span = found.span(slot)
             if span is None:
-                assert len(json.dumps(name)) > 256  # spelled too long to be looked at
+                assert len(name) >= 256 // 6  # spelled too long to be looked at
                 continue
             if found.seen(slot) == 1:  # of duplicates msgspec keeps the last, the scan the first
                 assert data[slice(*span)] == bytes(expected[name]) == found.value(slot)

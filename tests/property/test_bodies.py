@@ -11,6 +11,9 @@ from ccrelay.providers.registry import dialect_for
 from ccrelay.types import RequestClass
 from ccrelay.wire import bodies, tokens
 
+# No deadline: how long an example takes says something about the machine, not about the code.
+CALM = settings(deadline=None, max_examples=60)
+
 # JSON is generated as text, so that no encoder of ours decides how a number or string is written.
 SPACE = st.sampled_from(["", "", "", " ", "\n\t"])
 NUMBERS = st.sampled_from(
@@ -61,6 +64,7 @@ def compact(members: dict[str, str]) -> bytes:
     return _object(members).encode()
 
 
+@CALM
 @given(EXTRAS, SPACE, st.text(max_size=20))
 def test_replacing_the_model_keeps_every_other_member(
     extras: dict[str, str], gap: str, model: str
@@ -76,6 +80,7 @@ def test_replacing_the_model_keeps_every_other_member(
     )
 
 
+@CALM
 @given(st.lists(st.tuples(st.sampled_from(["user", "assistant"]), VALUES, EXTRAS), max_size=5))
 def test_folding_leaves_turns_that_are_no_system_turns_alone(
     turns: list[tuple[str, str, dict[str, str]]],
@@ -88,6 +93,7 @@ def test_folding_leaves_turns_that_are_no_system_turns_alone(
     assert bodies.fold_system_turns(messages) is messages
 
 
+@CALM
 @given(st.lists(st.sampled_from(["user", "assistant", "system"]), max_size=8), STRINGS, EXTRAS)
 def test_folding_keeps_all_text_in_order_and_leaves_no_system_turn(
     roles: list[str], text: str, extras: dict[str, str]
@@ -116,7 +122,7 @@ UNKNOWN_BLOCKS = st.lists(
 )
 
 
-@settings(max_examples=50)
+@CALM
 @given(EXTRAS, EXTRAS, UNKNOWN_BLOCKS)
 @pytest.mark.parametrize("kind", ["zai", "compatible", "anthropic"])
 def test_unknown_members_and_blocks_survive_a_rewrite(
@@ -131,7 +137,7 @@ def test_unknown_members_and_blocks_survive_a_rewrite(
     assert rewritten == compact({"model": '"glm-5.3"', "messages": f"[{expected}]", **top})
 
 
-@settings(max_examples=50)
+@CALM
 @given(EXTRAS, EXTRAS, EXTRAS, UNKNOWN_BLOCKS)
 def test_ollama_keeps_unknown_members_and_tells_of_unknown_blocks(
     top: dict[str, str], turn: dict[str, str], block: dict[str, str], unknown: list[str]
@@ -155,12 +161,14 @@ def test_ollama_keeps_unknown_members_and_tells_of_unknown_blocks(
     assert rewritten == compact(expected)
 
 
+@CALM
 @given(VALUES, VALUES, VALUES)
 def test_an_estimate_is_found_for_any_json(system: str, messages: str, tools: str) -> None:
     body = _object({"system": system, "messages": messages, "tools": tools}).encode()
     assert 1 <= tokens.estimate(body) <= max(1000, len(body) * 10)
 
 
+@CALM
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_as_a_bad_request(junk: bytes) -> None:
     assert tokens.estimate(junk) >= 1

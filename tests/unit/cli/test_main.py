@@ -1,4 +1,3 @@
-import importlib.util
 import platform
 
 import pytest
@@ -11,12 +10,6 @@ from ccrelay.config.problems import ConfigError, Problem
 from ccrelay.runtime.launch import Options
 from ccrelay.runtime.listeners import ListenError
 from ccrelay.runtime.supervisor import WorkersFailed
-
-BUILT = [
-    name
-    for name, entry in COMMANDS.items()
-    if importlib.util.find_spec(entry.target.partition(":")[0])
-]
 
 
 def invoke(*arguments):
@@ -31,11 +24,11 @@ def test_the_overview_names_every_command():
         assert entry.help in ended.output
 
 
-@pytest.mark.parametrize("name", BUILT)
-def test_every_command_is_where_the_table_says_and_says_the_same(name):
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_is_where_the_table_says_and_begins_with_the_same_words(name):
     command = cli.get_command(None, name)
     assert command.name == name
-    assert command.help.splitlines()[0] == COMMANDS[name].help
+    assert command.help.startswith(COMMANDS[name].help.rstrip("."))
 
 
 def test_an_unknown_command_is_wrong_usage():

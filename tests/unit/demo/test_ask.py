@@ -50,7 +50,7 @@ def test_server_tools_are_not_offered_to_the_demo(ask):
 @pytest.mark.parametrize(
     ("raw", "word"),
     [
-        (b"", "JSON"),
+        (b"", "truncated"),
         (b"\xff", "read"),
         (b"[]", "object"),
         (b'{"messages":[{"role":"user","content":"x"}],"max_tokens":1}', "model"),
@@ -78,7 +78,9 @@ def test_members_nobody_knows_yet_are_ignored(ask):
 def test_directives_are_found_among_words_and_text_takes_its_whole_line():
     found = read_directives("go demo:deltas=5 demo:gap_ms=1.5 demo:text=a b demo:tools=9\nmore")
     assert (found.deltas, found.gap_ms, found.text, found.tools) == (5, 1.5, "a b demo:tools=9", 2)
-    named = read_directives("demo:tool=get_weather demo:tools=3 demo:fault=status=529,retry_after=1")
+    named = read_directives(
+        "demo:tool=get_weather demo:tools=3 demo:fault=status=529,retry_after=1"
+    )
     assert (named.tool, named.tools, named.fault) == ("get_weather", 3, "status=529,retry_after=1")
 
 

@@ -52,9 +52,11 @@ def accumulate(events):
                 )
                 if member == "partial_json":
                     buffers[event["index"]] = buffers.get(event["index"], "") + delta[member]
-                    block["input"] = json.loads(buffers[event["index"]] or "{}") if complete(
-                        buffers[event["index"]]
-                    ) else {}
+                    block["input"] = (
+                        json.loads(buffers[event["index"]] or "{}")
+                        if complete(buffers[event["index"]])
+                        else {}
+                    )
                 else:
                     block[member] += delta[member]
             case "message_delta":

@@ -57,7 +57,12 @@ def test_header_names_keep_their_spelling_and_are_found_in_lower_case():
 
 @pytest.mark.parametrize(
     ("line", "minor", "stays"),
-    [("keep-alive", 1, True), ("Close", 1, False), ("x, close", 1, False), ("keep-alive", 0, False)],
+    [
+        ("keep-alive", 1, True),
+        ("Close", 1, False),
+        ("x, close", 1, False),
+        ("keep-alive", 0, False),
+    ],
 )
 def test_a_connection_stays_open_unless_the_client_says_close_or_speaks_http_1_0(
     line, minor, stays

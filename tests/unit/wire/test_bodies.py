@@ -43,6 +43,12 @@ def test_a_string_cut_inside_an_emoji_is_mended_and_nothing_else(
     assert bytes(top["odd"]) == ODD
 
 
+def test_a_body_of_nothing_but_cut_strings_is_given_up() -> None:
+    body = b'{"a":"%b"}' % (rb"\ud83d" * (bodies.SURROGATES_MAX + 1))
+    with pytest.raises(BadRequest):
+        bodies.read_body(body)
+
+
 def test_members_are_dropped_by_name_present_or_not() -> None:
     top = bodies.read_body(b'{"a":1,"b":2}')
     bodies.drop_members(top, ["a", "missing"])
@@ -181,6 +187,16 @@ def test_several_system_turns_keep_their_order() -> None:
         text(b"be brief"),
         text(b"be kind"),
     )
+
+
+def test_a_gap_stands_between_system_text_and_its_neighbours_only() -> None:
+    gap = Raw(text(rb"\n"))
+    folded = bodies.fold_system_turns(Raw(b"[%b,%b,%b]" % (SYSTEM, USER, SYSTEM)), gap)
+    between = b"," + bytes(gap) + b","
+    parts = between.join([text(b"be kind"), text(b"hi"), text(b"be kind")])
+    assert bytes(folded) == b'[{"role":"user","content":[%b]}]' % parts
+    alone = bodies.fold_system_turns(Raw(b"[%b,%b]" % (SYSTEM, ASSISTANT)), gap)
+    assert bytes(gap) not in bytes(alone)
 
 
 def test_changes_of_tools_and_empty_text_do_not_become_user_text() -> None:

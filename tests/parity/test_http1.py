@@ -1,0 +1,163 @@
+"""`ccrelay._fast.http1` against the readable reference: corpus, every byte everywhere, generated."""
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from ccrelay._fast import http1 as ours
+from tests.corpus.http1.entries import ENTRIES, Entry, read_message
+from tests.parity.http1_compare import assert_same_chunks, assert_same_head, head_facts, split
+from tests.reference import http1 as reference
+
+REQUEST = b"GET /v1/models?a=b HTTP/1.1\r\nHost: relay:80\r\nX-Name: value\r\n\r\n"
+RESPONSE = b"HTTP/1.1 200 OK\r\nX-Name: value\r\nContent-Length: 12\r\n\r\n"
+CHUNKS = b"5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n"
+
+NAMES = st.sampled_from(
+    [b"Host", b"Content-Length", b"Transfer-Encoding", b"Connection", b"Expect", b"X-Hop", b"X-A"]
+    + [b"anthropic-beta", b"Authorization", b"x-api-key", b"Cookie", b"TE", b"Upgrade", b"X-Static"]
+    + [b"accept-encoding", b"user-agent", b"X\x80", b"", b" X", b"X ", b"API-Key"]
+)
+VALUES = st.sampled_from(
+    [b"relay", b"5", b"05", b"+5", b"chunked", b"Chunked", b"gzip, chunked", b"close", b"a,b, c"]
+    + [
+        b"keep-alive, X-Hop",
+        b"100-continue",
+        b"",
+        b" \t",
+        b"x\ty",
+        b"x\rz",
+        b"x\nz",
+        b"\xff",
+        b"\x7f",
+    ]
+    + [b"claude-code-20250219, a ,b", b"a", b", ,", b"9007199254740992", b"9007199254740993"]
+) | st.binary(max_size=20)
+COLONS = st.sampled_from([b":", b": ", b":\t ", b" :", b""])
+ENDS = st.sampled_from([b"\r\n"] * 20 + [b"\n", b"\r", b"\r\r\n", b"\r\n ", b" \r\n"])
+STARTS = st.sampled_from(
+    [
+        b"GET / HTTP/1.1",
+        b"POST /v1/messages?beta=true HTTP/1.1",
+        b"GET /a HTTP/1.0",
+        b"GET  / HTTP/1.1",
+    ]
+    + [
+        b"GET http://relay/x?y HTTP/1.1",
+        b"GET http://5 HTTP/1.1",
+        b"OPTIONS * HTTP/1.1",
+        b"\r\nGET / HTTP/1.1",
+    ]
+    + [
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.0 599 ",
+        b"HTTP/1.1 100",
+        b"HTTP/1.1 999 X",
+        b"get / HTTP/1.1",
+        b"",
+    ]
+)
+LINES = st.builds(lambda *parts: b"".join(parts), NAMES, COLONS, VALUES, ENDS)
+HEADS = st.builds(
+    lambda start, end, lines, last: start + end + b"".join(lines) + last,
+    STARTS,
+    ENDS,
+    st.lists(LINES, max_size=6),
+    ENDS,
+)
+CHUNK_PARTS = st.sampled_from(
+    [b"0", b"5", b"a", b"1", b"\r\n", b"\r", b"\n", b";x=y", b"hello", b"x", b"A: b", b" ", b":"]
+    + [b"ffffffffffffffff", b"3fffffffffffffff", b"4000000000000000", b"0" * 16, b"\x00", b"\xff"]
+    + [b"5\r\nhello\r\n", b"1\r\nx\r\n", b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n", b";" + b"x" * 250]
+)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=str)
+def test_corpus_gets_the_verdict_it_names(entry: Entry) -> None:
+    for api in (ours, reference):
+        verdict, head, body = read_message(api, entry.kind, entry.data)
+        assert verdict == entry.verdict
+        for name, expected in entry.expect.items():
+            found = body if name == "body" else getattr(head, name)
+            assert (found.decode() if isinstance(found, bytes) else found) == expected
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=str)
+def test_corpus_heads_are_read_alike_at_any_length(entry: Entry) -> None:
+    whole = head_facts(ours, entry.kind, entry.data)
+    for size in range(len(entry.data)) if len(entry.data) < 1000 else ():
+        facts = head_facts(ours, entry.kind, entry.data[:size])
+        assert facts is None or facts == whole
+    assert_same_head(entry.kind, entry.data)
+    assert_same_head("response" if entry.kind == "request" else "request", entry.data)
+
+
+@pytest.mark.parametrize("entry", [e for e in ENTRIES if b"chunked" in e.data], ids=str)
+def test_corpus_bodies_are_read_alike_at_any_cut(entry: Entry) -> None:
+    body = entry.data.partition(b"\r\n\r\n")[2]
+    assert_same_chunks([bytes([byte]) for byte in body])
+    for cut in range(min(len(body), 300)):
+        assert_same_chunks([body[:cut], body[cut:]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"), [("request", REQUEST), ("response", RESPONSE)], ids=["request", "response"]
+)
+def test_every_byte_at_every_place_of_a_head_is_judged_alike(kind: str, raw: bytes) -> None:
+    for at in range(len(raw)):
+        for byte in range(256):
+            assert_same_head(kind, raw[:at] + bytes([byte]) + raw[at + 1 :])
+            assert_same_head(kind, raw[:at] + bytes([byte]) + raw[at:])
+
+
+def test_every_byte_at_every_place_of_a_chunked_body_is_judged_alike() -> None:
+    for at in range(len(CHUNKS)):
+        for byte in range(256):
+            assert_same_chunks([CHUNKS[:at] + bytes([byte]) + CHUNKS[at + 1 :]])
+            assert_same_chunks([CHUNKS[:at] + bytes([byte]) + CHUNKS[at:]])
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 15, 16, 17, 24])
+def test_a_control_byte_is_found_at_any_distance(length: int) -> None:
+    for byte in (b"\t", b"\x1f", b"\x7f", b"\x80", b"\r", b"\n", b"\x00"):
+        for at in range(length + 1):
+            value = b"x" * at + byte + b"\xe4" * (length - at)
+            assert_same_head("response", b"HTTP/1.1 200 OK\r\nX: a" + value + b"\r\n\r\n")
+
+
+@settings(max_examples=400, deadline=None)
+@given(HEADS)
+def test_generated_heads_are_read_alike(data: bytes) -> None:
+    assert_same_head("request", data)
+    assert_same_head("response", data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(HEADS, st.lists(st.integers(0, 10_000), max_size=6))
+def test_the_end_of_a_head_is_found_alike_however_it_arrives(data: bytes, cuts: list[int]) -> None:
+    expected = reference.head_end(data)
+    seen = b""
+    found = 0
+    for part in split(data, cuts):
+        found = ours.find_head_end(seen + part, len(seen))
+        seen += part
+        if found:
+            break
+    assert found == expected
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(CHUNK_PARTS, max_size=10), st.lists(st.integers(0, 10_000), max_size=6))
+def test_generated_chunks_are_read_alike_in_any_split(parts: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(parts)
+    assert_same_chunks([data])
+    assert_same_chunks(split(data, cuts))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=40))
+def test_chunked_payload_comes_out_as_it_went_in(payloads: list[bytes]) -> None:
+    reader = ours.ChunkReader()
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(payload), payload) for payload in payloads)
+    assert reader.feed(framed + b"0\r\n\r\nnext") == payloads
+    assert reader.done
+    assert reader.consumed == len(framed) + 5

@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+from ccrelay.demo.faults import FAULTS
+from ccrelay.demo.plan import ReadBody
+from ccrelay.errors import BadRequest
+
+DOCS = Path(__file__).parents[3] / "docs" / "mock.md"
+QUICK = {
+    "stall_head": {"seconds": "1"},
+    "stall_mid_stream": {"seconds": "1"},
+    "huge_event": {"size": "1000"},
+}
+
+
+def plan(name, scene, **options):
+    fault = FAULTS[name]
+    return fault.plan(scene, fault.convert(options), body_is_read=False)
+
+
+def test_every_fault_and_option_is_documented():
+    rows = [
+        line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `")
+    ]
+    documented = {row.split("`")[1]: row for row in rows}
+    assert set(FAULTS) <= set(documented)
+    for fault in FAULTS.values():
+        missing = [name for name in fault.defaults if f"`{name}" not in documented[fault.name]]
+        assert missing == [], f"docs/mock.md, row {fault.name}"
+
+
+def test_every_fault_says_in_one_line_what_it_does():
+    for fault in FAULTS.values():
+        assert fault.doc.endswith(".")
+        assert "\n" not in fault.doc
+
+
+def test_no_option_is_called_like_a_fault_because_scripts_tell_them_apart_by_name():
+    options = {name for fault in FAULTS.values() for name in fault.defaults}
+    assert options & set(FAULTS) == set()
+
+
+@pytest.mark.parametrize("name", list(FAULTS))
+@pytest.mark.parametrize("stream", [True, False])
+def test_every_fault_runs_to_its_end_for_streams_and_documents(ask, scene, perform, name, stream):
+    made = scene()
+    body = scene(ask("demo:text=hi", stream=stream)).body
+    shown = perform(plan(name, made, **QUICK.get(name, {})), made, body)
+    assert shown.sent or shown.cut
+
+
+@pytest.mark.parametrize("name", list(FAULTS))
+def test_every_fault_works_on_requests_without_a_prompt(scene, perform, name):
+    made = scene(method="GET", target="/v1/models", minor=0)
+    shown = perform(plan(name, made, **QUICK.get(name, {})), made)
+    assert shown.sent or shown.cut
+
+
+@pytest.mark.parametrize("name", [n for n, fault in FAULTS.items() if fault.streams_only])
+def test_faults_of_streams_leave_documents_alone(ask, scene, perform, name):
+    made = scene()
+    shown = perform(plan(name, made), made, scene(ask(stream=False)).body)
+    assert shown.document()["type"] == "message"
+
+
+def test_the_body_is_read_first_unless_the_fault_is_about_reading_it(scene):
+    first = {name: next(plan(name, scene())) for name in FAULTS}
+    others = [name for name, step in first.items() if step != ReadBody()]
+    assert others == ["early_response", "slow_reader"]
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "given", "value"),
+    [
+        ("status", "code", "503", 503),
+        ("status", "retry_after", "1", "1"),
+        ("status", "should_retry", "false", False),
+        ("stall_head", "seconds", "0.5", 0.5),
+        ("cut_mid_event", "clean", "true", True),
+        ("json_200", "kind", "error", "error"),
+    ],
+)
+def test_options_become_the_types_the_fault_takes(name, option, given, value):
+    assert FAULTS[name].convert({option: given}) == {option: value}
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("status", "colour", "red"),
+        ("status", "code", "200"),
+        ("status", "code", "many"),
+        ("status", "should_retry", "perhaps"),
+        ("slow_head", "seconds", "-1"),
+        ("slow_head", "seconds", "nan"),
+        ("slow_reader", "bytes_per_s", "0"),
+        ("pings_only", "every", "0"),
+        ("huge_event", "size", "99999999999"),
+        ("json_200", "kind", "poem"),
+    ],
+)
+def test_options_without_meaning_are_refused_by_name(name, option, value):
+    with pytest.raises(BadRequest) as caught:
+        FAULTS[name].convert({option: value})
+    assert option in caught.value.message
