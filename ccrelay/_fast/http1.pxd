@@ -132,8 +132,8 @@ cdef Py_ssize_t head_end(const char* data, Py_ssize_t n, Py_ssize_t start) noexc
 cdef Head read_request(const char* data, Py_ssize_t n, int fields_max, int* fault)
 cdef Head read_response(const char* data, Py_ssize_t n, int* fault)
 
-# Consume chunked bytes; payload pieces go to `pieces`. Returns bytes consumed: less than n when done,
-# on a fault, or when `cap` pieces are full (call again).
+# Consume chunked bytes; payload pieces go to `pieces`. Returns bytes consumed: less than n when
+# done, on a fault, or when `cap` pieces are full (call again).
 cdef Py_ssize_t walk(
     Walker* w, const char* p, Py_ssize_t n, Piece* pieces, int cap, int* count
 ) noexcept

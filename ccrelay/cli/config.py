@@ -211,7 +211,8 @@ def _write(target: Path, text: str, *, force: bool) -> None:
     """Write a file of mode 0600, whole or not at all. Raises FileExistsError unless `force`."""
     import tempfile
 
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not target.parent.exists():
+        target.parent.mkdir(mode=0o700, parents=True)
     if not force:  # reserve the name; fails when it is taken
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600

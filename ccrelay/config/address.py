@@ -20,6 +20,8 @@ def split_listen(text: str) -> tuple[str, int]:
     if not host:
         raise ValueError(f"a host must stand before the port, as in 127.0.0.1:{port}")
     if host.startswith("[") and host.endswith("]"):
+        if ":" not in host or _address(host[1:-1]) is None:
+            raise ValueError("what stands in brackets is not an IPv6 address")
         return str(ipaddress.IPv6Address(host[1:-1])), int(port)
     if ":" in host:
         raise ValueError(f"an IPv6 address stands in brackets, as in [::1]:{port}")

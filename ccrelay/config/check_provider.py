@@ -77,8 +77,8 @@ def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
 
 
 def _check_plain_http(provider: Provider, host: str, path: Path, findings: Findings) -> None:
-    if is_loopback(host):
-        return
+    if is_loopback(host) or (provider.type == "anthropic" and not provider.keys):
+        return  # the second: pass-through, which has a stricter rule of its own
     if provider.keys and auth_of(provider) != "none":
         findings.warning(path, "plain http to another host: keys and prompts travel unencrypted")
     elif not is_private(host):

@@ -125,7 +125,9 @@ def _anthropic(has_key: bool, is_replaced: bool) -> list[str]:
     if has_key:
         return [_ANTHROPIC_KEY]
     if is_replaced:
-        return [_ANTHROPIC_LOGIN.replace("  - name", "  # - name").replace("    type", "  #   type")]
+        return [
+            _ANTHROPIC_LOGIN.replace("  - name", "  # - name").replace("    type", "  #   type")
+        ]
     return [_ANTHROPIC_LOGIN]
 
 

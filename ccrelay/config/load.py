@@ -15,7 +15,7 @@ from ccrelay.config.check import LITERAL_SECRET, check
 from ccrelay.config.defaults import config_without_file
 from ccrelay.config.expand import expand
 from ccrelay.config.model import Config, Provider, Server
-from ccrelay.config.problems import ConfigError, Document, Mark, Problem
+from ccrelay.config.problems import ConfigError, Document, Mark, Problem, in_order
 from ccrelay.config.resolve import resolve
 from ccrelay.config.shape import shape
 from ccrelay.config.sources import system_sources
@@ -135,7 +135,7 @@ def _from_file(path: Path, env: Mapping[str, str]) -> Loaded:
     located = [problem.located(str(path), document.marks) for problem in problems]
     if any(problem.severity == "error" for problem in located):
         raise ConfigError(located)
-    return Loaded(resolve(config), path, located)
+    return Loaded(resolve(config), path, in_order(located))
 
 
 def _build(

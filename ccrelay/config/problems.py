@@ -71,7 +71,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; `str()` is the report, one problem a line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = sorted(problems, key=_order)
+        self.problems = in_order(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -81,6 +81,11 @@ class Document(msgspec.Struct, frozen=True):
     data: Any
     marks: Marks
     problems: list[Problem]
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems in the order of the file, those without a place first."""
+    return sorted(problems, key=_order)
 
 
 def path_text(path: Path) -> str:

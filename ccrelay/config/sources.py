@@ -62,19 +62,27 @@ def _read_file(path: Path, owner: int) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise SecretError(f"cannot read the secret file {name}: {error.strerror}") from None
-    # The checks are made on what was opened, not on what the name may mean a moment later.
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise SecretError(f"the secret file {name} is not a regular file")
-        mode = stat.S_IMODE(status.st_mode)
-        if mode & 0o177:
-            message = f"the secret file {name} has mode {mode:04o}; it must be 0600 or stricter"
-            raise SecretError(f"{message} (chmod 600)")
-        if status.st_uid != owner:
-            raise SecretError(f"the secret file {name} belongs to another user")
-        data = file.read(SECRET_BYTES_MAX + 1)
+    try:
+        # What was opened is judged, not what the name may mean a moment later.
+        _check_status(os.fstat(descriptor), name, owner)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(SECRET_BYTES_MAX + 1)
+    except OSError as error:
+        raise SecretError(f"cannot read the secret file {name}: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
     return _text(data, f"the secret file {name}")
+
+
+def _check_status(status: os.stat_result, name: str, owner: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise SecretError(f"the secret file {name} is not a regular file")
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o177:
+        message = f"the secret file {name} has mode {mode:04o}; it must be 0600 or stricter"
+        raise SecretError(f"{message} (chmod 600)")
+    if status.st_uid != owner:
+        raise SecretError(f"the secret file {name} belongs to another user")
 
 
 def _run_command(text: str, env: Mapping[str, str], directory: Path, timeout_s: float) -> str:

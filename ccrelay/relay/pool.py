@@ -103,5 +103,3 @@ class Pool:
     def idle(self) -> int:
         """Idle connections."""
         return len(self._idle)
-
-

@@ -17,7 +17,9 @@ _decode_text = msgspec.json.Decoder(str).decode
 _MODEL_KEYS = MemberKeys(["model"])
 
 FAULTS: dict[int, Callable[[], RelayError]] = {
-    int(BodyFault.NOT_JSON): lambda: BadRequest("The request body is not one complete JSON object."),
+    int(BodyFault.NOT_JSON): lambda: BadRequest(
+        "The request body is not one complete JSON object."
+    ),
     int(BodyFault.SECOND_MODEL): lambda: BadRequest(
         'The request body has "model" twice. Which one is meant cannot be known; send it once.'
     ),

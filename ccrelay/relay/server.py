@@ -153,10 +153,14 @@ class Relay:
             "body_bytes": self.reactor.arena.out,
         }
 
-    def next_id(self) -> str:
-        """An id for an exchange, unique among workers and starts."""
+    def next_serial(self) -> int:
+        """The number of a request in this worker."""
         self._served += 1
-        return f"{self._id_prefix}{self._served:x}"
+        return self._served
+
+    def id_of(self, serial: int) -> str:
+        """The id of a request, unique among workers and starts."""
+        return f"{self._id_prefix}{serial:x}"
 
     # ---- called by connections
 
@@ -186,9 +190,16 @@ class Relay:
         if encoding is None:
             exchange.route()
         elif encoding.lower() == b"gzip":
-            exchange.route_encoded()
+            self._unpack(exchange)
         else:
             raise BadRequest("Of content encodings, only gzip is understood for requests.")
+
+    def _unpack(self, exchange: Exchange) -> None:
+        """A compressed body is read whole before anything else."""
+        if exchange.down.body_complete:
+            exchange.on_body()
+        else:
+            exchange.down.await_body()
 
     def _open(self, down: Downstream, kind: RequestClass, passed: Pass) -> Exchange:
         head = down.head
@@ -238,7 +249,7 @@ class Relay:
             raise NotFound(
                 "No provider of type anthropic is configured, and only those serve this path."
             )
-        self._open(down, RequestClass.OTHER_V1, passed).route_service(service)
+        self._open(down, RequestClass.OTHER_V1, passed).send_to(service)
 
     def on_refused(self, down: Downstream, fault: int) -> None:
         """A request head is not valid HTTP, or over a limit."""
@@ -256,10 +267,8 @@ class Relay:
         head = down.head
         keep_alive = head is not None and down.keep_alive and down.body_complete
         body_wanted = head is None or head.method != b"HEAD"
-        request_id = self.next_id()
-        self.log.event(
-            "info", "refused", id=request_id, status=error.status, reason=error.message
-        )
+        request_id = self.id_of(self.next_serial())
+        self.log.event("info", "refused", id=request_id, status=error.status, reason=error.message)
         data = error_response(error, request_id, keep_alive=keep_alive, body_wanted=body_wanted)
         down.answer(data, keep_alive)
 

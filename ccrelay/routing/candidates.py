@@ -13,12 +13,15 @@ _encode = msgspec.json.Encoder().encode
 class Candidate:
     """A provider that serves the asked model."""
 
-    __slots__ = ("rewrites", "sent", "service", "splice")
+    __slots__ = ("endpoint", "estimates", "rewrites", "sent", "service", "splice", "weight")
 
     def __init__(self, service: Service, asked: str, sent: str) -> None:
         self.service = service
         self.sent = sent
         self.splice: bytes | None = None if sent == asked else _encode(sent)
+        self.endpoint = service.endpoint
+        self.weight = service.weight
+        self.estimates = service.dialect.counts_tokens == "estimate"
         self.rewrites = service.dialect.needs_rewrite(sent)
 
     def __repr__(self) -> str:

@@ -28,7 +28,6 @@ QUOTED_LENGTH_MAX = 64
 # Everything else is quoted in text lines: white space, quotes, control and escape bytes that a
 # client could put into a model name to forge a line or to drive the terminal.
 _PLAIN = re.compile(r"[!#-<>-~]+")
-_MILLIS = [b"%03d" % millis for millis in range(1000)]  # formatting a number costs 0.3 us
 
 
 class LogWriter:
@@ -76,9 +75,9 @@ class LogWriter:
 
 
 class _Clock:
-    """Instants as bytes; the part that stays the same within a second is made once."""
+    """Instants as bytes, made once per millisecond: under load several lines share one."""
 
-    __slots__ = ("_layout", "_now", "_second", "_split", "_text")
+    __slots__ = ("_from", "_layout", "_now", "_second", "_second_text", "_split", "_text", "_until")
 
     def __init__(
         self,
@@ -90,17 +89,26 @@ class _Clock:
         self._layout = layout
         self._split = split
         self._second = -1.0
+        self._second_text = b""
+        self._from = self._until = -1.0
         self._text = b""
 
     def read(self) -> bytes:
         """The instant to the millisecond, without a zone, behind the layout's beginning."""
         now = self._now()
-        past = now - self._second
-        if not 0.0 <= past < 1.0:
-            self._second = now // 1.0
-            past = now - self._second
-            self._text = time.strftime(self._layout, self._split(self._second)).encode()
-        return self._text + _MILLIS[int(past * 1000.0)]
+        if not self._from <= now < self._until:
+            self._turn(now)
+        return self._text
+
+    def _turn(self, now: float) -> None:
+        second = now // 1.0
+        if second != self._second:
+            self._second = second
+            self._second_text = time.strftime(self._layout, self._split(second)).encode()
+        millis = int((now - second) * 1000.0)
+        self._text = b"%b%03d" % (self._second_text, millis)
+        self._from = second + millis / 1000.0
+        self._until = self._from + 0.001
 
 
 class JsonLines:

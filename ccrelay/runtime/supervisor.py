@@ -61,6 +61,12 @@ class _Member:
         self.exited = asyncio.Event()
         self.asked: list[asyncio.Future[dict[str, int]]] = []
 
+    def ending(self) -> tuple[str, bool, float]:
+        """After its end: the error for people, whether it had started, how long it lived."""
+        how = describe_exit(self.process.exit_code or 0)
+        error = self.error or f"a worker could not start: {how}"
+        return error, self.is_ready, time.monotonic() - self.born_at
+
     def __repr__(self) -> str:
         return f"<_Member slot={self.slot} ready={self.is_ready} {self.process!r}>"
 
@@ -158,19 +164,27 @@ class Supervisor:
         failed_starts = 0
         while not self._stopping.is_set():
             member = self._hire(slot)
-            tasks.create_task(self._attend(member), name=f"worker-{member.process.pid}")
-            await member.vacated.wait()
-            if member.is_leaving:
-                continue  # it was asked to go by its own SIGTERM: that is no death
-            quick_deaths = restarts.quick_deaths(quick_deaths, time.monotonic() - member.born_at)
-            failed_starts = 0 if member.is_ready else failed_starts + 1
+            if isinstance(member, _Member):
+                tasks.create_task(self._attend(member), name=f"worker-{member.process.pid}")
+                await member.vacated.wait()
+                if member.is_leaving:
+                    continue  # it was asked to go by its own SIGTERM: that is no death
+                error, is_started, lived_s = member.ending()
+            else:
+                error, is_started, lived_s = str(member), False, 0.0
+            quick_deaths = restarts.quick_deaths(quick_deaths, lived_s)
+            failed_starts = 0 if is_started else failed_starts + 1
             if failed_starts >= restarts.BOOT_FAILURES_MAX and not self._is_announced:
-                self._fail(member)
+                self._fail(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), restarts.pause_s(quick_deaths))
 
-    def _hire(self, slot: int) -> _Member:
-        process, self._first = self._first or spawn(self._worker_command), None
+    def _hire(self, slot: int) -> _Member | OSError:
+        try:
+            process, self._first = self._first or spawn(self._worker_command), None
+        except OSError as error:  # no memory, no process left: what serves already goes on
+            self._log.event("error", "worker_not_started", worker=slot, error=str(error))
+            return error
         member = _Member(slot, process)
         self._crew.add(member)
         return member
@@ -181,6 +195,7 @@ class Supervisor:
         except ControlError as error:
             self._log.event("error", "worker_garbled", worker=member.slot, error=str(error))
             member.process.kill()
+        member.process.control.close()  # one that is still there takes this as its end
         self._reap()  # its signal may have come before our handler stood
         try:
             await asyncio.wait_for(member.exited.wait(), CLOSE_GRACE_S)
@@ -193,6 +208,8 @@ class Supervisor:
         control = member.process.control
         control.setblocking(False)
         start = Start(self._config, member.slot)
+        if self._order is not None:
+            return  # the listeners are closed already
         try:
             rest = send_start(control, start, self._slots[member.slot])
         except OSError:
@@ -264,9 +281,8 @@ class Supervisor:
     def _slots_ready(self) -> int:
         return len({m.slot for m in self._crew if m.is_ready and not m.is_leaving})
 
-    def _fail(self, member: _Member) -> None:
-        how = describe_exit(member.process.exit_code or 0)
-        self._failure = member.error or f"a worker could not start: {how}"
+    def _fail(self, error: str) -> None:
+        self._failure = error
         self._give(Stop(), kill_after_s=STOP_GRACE_S)
 
     def _give(self, order: Drain | Stop, *, kill_after_s: float) -> None:

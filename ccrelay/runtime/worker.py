@@ -115,7 +115,7 @@ async def _serve(
         channel.send(_failed(error))
         await channel.close()
         return False
-    worker = _Worker(relay, channel, start.config.server.timeouts.drain_s)
+    worker = _Worker(relay, listeners, channel, start.config.server.timeouts.drain_s)
     loop.add_signal_handler(signal.SIGTERM, worker.leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_UNTIL_HANDLED)
     _settle_memory()
@@ -127,8 +127,15 @@ async def _serve(
 class _Worker:
     """Obeys until it is told to end, has drained, or the supervisor is gone."""
 
-    def __init__(self, relay: RelayLike, channel: Channel[ToWorker], drain_s: float) -> None:
+    def __init__(
+        self,
+        relay: RelayLike,
+        listeners: list[socket.socket],
+        channel: Channel[ToWorker],
+        drain_s: float,
+    ) -> None:
         self._relay = relay
+        self._listeners = listeners
         self._channel = channel
         self._drain_s = drain_s
         self._drain_limit: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -166,6 +173,10 @@ class _Worker:
     async def _drain(self) -> None:
         limit_s = await self._drain_limit
         self._relay.stop_listening()
+        # When the supervisor has closed its copies too, new connections are refused at once. When
+        # only this worker leaves, they wait in the supervisor's copy for the next one.
+        for listener in self._listeners:
+            listener.close()
         self._channel.send(Drained(await self._relay.drain(limit_s)))
 
 

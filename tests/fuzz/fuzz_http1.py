@@ -1,6 +1,6 @@
 """Fuzz target for heads and chunks: `python tests/fuzz/fuzz_http1.py --seconds 5 --seed 1`.
 
-Invariant: any bytes either parse or give a HeadFault, and the readable reference says the same about
+Invariant: any bytes either parse or give a HeadFault, and the readable reference says the same of
 them: same fault, same properties, same bytes written from them, at any split of a chunked body.
 """
 

@@ -1,5 +1,6 @@
 """Whether `ccrelay._fast.http1` and its reference make the same of the same bytes."""
 
+from itertools import pairwise
 from typing import Any
 
 from ccrelay._fast import http1 as ours
@@ -77,4 +78,4 @@ def assert_same_chunks(parts: list[bytes]) -> None:
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     """`data` cut at the given places, taken modulo its length."""
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(places)]

@@ -50,7 +50,6 @@ class FakeRelay:
     def stop_listening(self):
         for sock in self.listeners:
             self.loop.remove_reader(sock)
-            sock.close()
 
     async def drain(self, limit_s):
         running = set(self.running)

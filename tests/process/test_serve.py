@@ -1,5 +1,8 @@
 """`ccrelay serve` as a process: the failures that need no Relay."""
 
+import http.client
+import json
+import signal
 import socket
 import subprocess
 import sys
@@ -60,3 +63,42 @@ def test_a_log_file_that_cannot_be_opened_is_exit_1(serve, tmp_path):
     assert ended.returncode == 1
     assert "/nowhere/log" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def ask(address: str) -> tuple[int, bytes]:
+    question = {"role": "user", "content": "Hi"}
+    body = {"model": "claude-sonnet-4-6", "max_tokens": 9, "messages": [question]}
+    connection = http.client.HTTPConnection(address, timeout=20)
+    try:
+        headers = {"content-type": "application/json"}
+        connection.request("POST", "/v1/messages", json.dumps(body), headers)
+        with connection.getresponse() as answer:
+            return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_the_demo_answers_and_ends_with_0(tmp_path):
+    with (tmp_path / "stderr").open("w+") as log:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "ccrelay", "serve", "--demo", "--listen", "127.0.0.1:0"],
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        with running:
+            try:
+                first = running.stdout.readline()
+                address = first.split("http://")[1].split()[0]
+                status, answer = ask(address)
+                running.send_signal(signal.SIGTERM)
+                said = running.stdout.read()
+                assert running.wait(20) == 0
+            finally:
+                running.kill()
+        log.seek(0)
+        assert (status, b'"type":"message"' in answer) == (200, True)
+        assert f"export ANTHROPIC_BASE_URL=http://{address}" in said
+        assert " exchange " in log.read()

@@ -17,7 +17,7 @@ import pytest
 from ccrelay.config.model import Config, Key, Logging, Provider, Server, ServerTimeouts
 from ccrelay.runtime import listeners
 from ccrelay.runtime.notify import Notifier
-from ccrelay.runtime.supervisor import Supervisor
+from ccrelay.runtime.supervisor import Supervisor, WorkersFailed
 
 pytestmark = pytest.mark.process
 
@@ -231,6 +231,18 @@ def test_workers_that_exit_before_they_are_ready_end_the_supervisor(start):
     assert " ".join(running.said) == "failed: a worker could not start: exit code 7"
     assert running.wait() == 1
     assert len(running.events("worker_died")) == 5
+
+
+def test_a_worker_program_that_is_not_there_ends_the_supervisor():
+    supervisor = Supervisor(
+        Config(),
+        listeners.bind("127.0.0.1:0", 1),
+        SilentLog(),
+        notifier=Notifier({}),
+        worker_command=("/no/such/program",),
+    )
+    with pytest.raises(WorkersFailed, match="No such file"):
+        asyncio.run(asyncio.wait_for(supervisor.run(), PATIENCE_S))
 
 
 def test_no_secret_reaches_a_worker_environment_or_command_line(start):

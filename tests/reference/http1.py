@@ -378,6 +378,8 @@ def render_response(
             out.append(_framing_line(-1, True))
         case Framing.LENGTH:
             out.append(_framing_line(length, False))
+        case _:  # CLOSE
+            pass
     if not keep_alive:
         out.append(b"Connection: close\r\n")
     return b"".join([*out, extra, b"\r\n"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import h11
 import pytest
+
 from ccrelay.demo.plan import Cut, Plan, ReadBody, Scene, Wait
 from ccrelay.demo.wire import RequestHead
 

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from ccrelay.demo.ask import read_ask, read_directives
 from ccrelay.errors import BadRequest
 

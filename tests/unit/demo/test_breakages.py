@@ -1,5 +1,6 @@
 import h11
 import pytest
+
 from ccrelay.demo import breakages
 from ccrelay.demo.plan import Cut, answer
 

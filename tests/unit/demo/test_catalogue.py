@@ -1,4 +1,5 @@
 import pytest
+
 from ccrelay.demo import catalogue
 from ccrelay.errors import BadRequest, NotFound
 

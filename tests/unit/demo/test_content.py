@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from ccrelay.demo import content
 from ccrelay.demo.ask import read_ask
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from ccrelay.demo.faults import FAULTS
 from ccrelay.demo.plan import ReadBody
 from ccrelay.errors import BadRequest

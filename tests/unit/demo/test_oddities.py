@@ -1,6 +1,7 @@
 import zlib
 
 import pytest
+
 from ccrelay.demo import oddities
 from ccrelay.demo.plan import Cut, ReadBody, answer
 

@@ -4,6 +4,7 @@ import json
 
 import h11
 import pytest
+
 from ccrelay.demo.plan import Stream, answer
 
 

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from ccrelay.demo import refusals
 from ccrelay.demo.plan import Cut, answer
 

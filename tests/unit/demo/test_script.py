@@ -1,4 +1,5 @@
 import pytest
+
 from ccrelay.demo.plan import ReadBody
 from ccrelay.demo.script import Call, Conducted, Script, ScriptRun, parse_call, parse_calls
 from ccrelay.errors import BadRequest

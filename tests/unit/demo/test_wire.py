@@ -1,4 +1,5 @@
 import pytest
+
 from ccrelay.demo import wire
 from ccrelay.demo.wire import RequestHead, RequestReader, WireError
 
@@ -31,7 +32,8 @@ def test_pipelined_requests_come_out_the_same_however_the_bytes_are_split(step):
         + POST
         + b"Content-Length: 5\r\n\r\nhello"
         + POST
-        + b"Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0A \r\n0123456789\r\n0\r\nT: r\r\n\r\n"
+        + b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"3;x=y\r\nabc\r\n0A \r\n0123456789\r\n0\r\nT: r\r\n\r\n"
         + b"HEAD /api/hello HTTP/1.0\r\n\r\n"
     )
     found = read_all(data, step)

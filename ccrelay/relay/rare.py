@@ -1,0 +1,258 @@
+"""What few exchanges need: bodies that must be whole, early heads, pings, translated errors, losses.
+
+Functions on an `Exchange`, kept apart from what every request pays for.
+"""
+
+from typing import TYPE_CHECKING
+
+from ccrelay._fast.http1 import Framing, RequestPlan
+from ccrelay._fast.upstream import Loss, Mode, Upstream
+from ccrelay.errors import NoTarget, UpstreamFailed
+from ccrelay.relay.local import passed_on
+from ccrelay.relay.requests import model_name, span_of_model
+from ccrelay.routing.candidates import Candidate
+from ccrelay.types import Ending, RequestClass
+from ccrelay.wire.bodies import splice_member
+from ccrelay.wire.chunks import LAST_CHUNK, chunk, early_head
+from ccrelay.wire.errors import PING, json_response, sse_error, sse_error_from_body
+from ccrelay.wire.tokens import ESTIMATE_HEADER, answer, estimate
+
+if TYPE_CHECKING:
+    from ccrelay.relay.exchange import Exchange
+
+ERROR_BODY_MAX = 1_048_576
+# A look comes a little early rather than a whole round late.
+SLACK_S = 0.1
+
+_STALE = frozenset({int(Loss.CLOSED), int(Loss.RESET)})
+_LOSSES = {
+    int(Loss.CLOSED): (502, "closed the connection before its answer was whole"),
+    int(Loss.RESET): (502, "reset the connection"),
+    int(Loss.GARBAGE): (502, "sent something that is not valid HTTP/1.1"),
+    int(Loss.NO_FIRST_BYTE): (504, "sent no answer within timeouts.first_byte_s"),
+    int(Loss.IDLE): (504, "fell silent for longer than timeouts.idle_s"),
+    int(Loss.TOTAL): (504, "took longer than timeouts.total_s"),
+    int(Loss.TOO_BIG): (502, "sent an error body that is too large"),
+}
+
+
+# ---- bodies that must be whole
+
+
+def with_whole_body(exchange: "Exchange", candidate: Candidate) -> None:
+    """Go on with a candidate that needs the body whole; wait for it if it is still coming."""
+    down = exchange.down
+    if exchange.body is None and not down.body_complete:
+        if not down.replay_room:
+            raise NoTarget(
+                "The relay's memory for request bodies (server.limits.replay_bytes_max) is spent.",
+                retry_after_s=1,
+            )
+        down.await_body()
+    elif exchange.kind is RequestClass.COUNT_TOKENS and candidate.estimates:
+        tokens = answer(estimate(whole_body(exchange)))
+        exchange.status = 200
+        extra = (ESTIMATE_HEADER, (b"request-id", exchange.id.encode()))
+        data = json_response(200, tokens, extra, down.keep_alive)
+        exchange.answer(data, Ending.ANSWERED, keep_alive=down.keep_alive)
+    else:
+        exchange.send_to(candidate.service)
+
+
+def whole_body(exchange: "Exchange") -> bytes:
+    """The request body as it will be worked on."""
+    return exchange.body if exchange.body is not None else exchange.down.body_bytes()
+
+
+def body_is_here(exchange: "Exchange") -> None:
+    """A body that was waited for: for a candidate that rewrites it, or to be unpacked."""
+    if exchange.candidate is not None:
+        with_whole_body(exchange, exchange.candidate)
+        return
+    limit = exchange.relay.config.server.limits.body_bytes_max
+
+    def unpacked(body: bytes | None, error: Exception | None) -> None:
+        if exchange.settled:
+            return
+
+        def go_on() -> None:
+            if body is None:
+                assert error is not None
+                raise error
+            exchange.body = body
+            start, end = span_of_model(body)
+            exchange.route_model(model_name(body[start:end]))
+
+        exchange.guard(go_on)
+
+    exchange.relay.inflate(exchange.down.body_bytes(), limit, unpacked)
+
+
+def send_own_body(
+    exchange: "Exchange", upstream: Upstream, plan: RequestPlan, candidate: Candidate
+) -> None:
+    """Send a body that is not the client's bytes: rewritten for the dialect, or unpacked."""
+    target = exchange.target
+    assert target is not None
+    body = whole_body(exchange)
+    if candidate.rewrites:
+        body = target.service.dialect.rewrite(body, candidate.sent, exchange.kind)
+    elif candidate.splice is not None:
+        body = splice_member(body, span_of_model(body), candidate.splice)
+    if exchange.body is not None:
+        plan = target.decoded_plan(plan)
+    upstream.send_request(exchange, exchange.down, plan, None, body)
+
+
+# ---- keeping the client company
+
+
+def keep_company(exchange: "Exchange") -> None:
+    """Called every while: cut off a client that takes nothing, ping one that waits."""
+    relay = exchange.relay
+    down = exchange.down
+    if down.stalled_for > relay.config.server.timeouts.write_stall_s:
+        exchange.error = "client_stalled"
+        exchange.drop_upstream()
+        exchange.settle(Ending.TIMED_OUT)
+        down.abort()
+        return
+    routing = relay.config.routing
+    if exchange.stream is None:
+        exchange.stream = _asked_for_stream(exchange)
+    wait_s = routing.ping_s
+    if exchange.stream and down.head.minor == 1 and exchange.kind is RequestClass.MESSAGES:
+        now: float = relay.reactor.now
+        if down.started:
+            wait_s = _ping_if_quiet(exchange, now, routing.ping_s)
+        else:
+            wait_s = _head_if_late(exchange, now, routing.ping_s, routing.early_head_s)
+    down.wake_in(wait_s)
+
+
+def _asked_for_stream(exchange: "Exchange") -> bool:
+    if exchange.body is not None:
+        return b'"stream":true' in exchange.body.replace(b" ", b"")
+    asked: bool = exchange.down.stream_flag()
+    return asked
+
+
+def _ping_if_quiet(exchange: "Exchange", now: float, ping_s: float) -> float:
+    """Seconds until the next look."""
+    down = exchange.down
+    quiet_s: float = now - down.last_out_at
+    if quiet_s < ping_s - SLACK_S:
+        return ping_s - quiet_s
+    upstream = exchange.upstream
+    if upstream is None or upstream.head is None:
+        may_insert = exchange.early
+    else:
+        may_insert = upstream.may_insert
+    if may_insert and not down.queued:
+        down.write(chunk(PING))
+    return ping_s
+
+
+def _head_if_late(exchange: "Exchange", now: float, ping_s: float, early_head_s: float) -> float:
+    """Send a 200 before the upstream's is committed, when it is time. Seconds until the next look."""
+    down = exchange.down
+    upstream = exchange.upstream
+    if upstream is not None and upstream.head is not None:
+        # A held 200: its own head can go, what was held stays back.
+        if upstream.may_insert and down.flush_head():
+            down.write(chunk(PING))
+        return ping_s
+    left_s: float = down.received_at + early_head_s - now
+    if left_s > SLACK_S / 2:
+        return min(left_s, ping_s)
+    exchange.early = True
+    exchange.status = 200
+    down.begin(early_head(exchange.id) + chunk(PING))
+    return ping_s
+
+
+def follow_early(exchange: "Exchange", upstream: Upstream) -> None:
+    """The client has its 200 and pings: only an event stream can follow as it is."""
+    target = exchange.target
+    assert target is not None
+    head = upstream.head
+    if head.status == 200 and upstream.is_event_stream:
+        repairs = target.service.dialect.repairs_stream
+        framing = Framing.KEEP if head.chunked and not repairs else Framing.CHUNKED
+        upstream.forward(int(Mode.HOLD), int(framing), False, b"", repairs)
+    else:
+        exchange.status = head.status
+        upstream.collect(ERROR_BODY_MAX)
+
+
+# ---- answers that are not passed on as they are
+
+
+def answer_collected(exchange: "Exchange", upstream: Upstream, body: bytes) -> None:
+    """An answer that was read whole: translate it, or put it into the stream that has begun."""
+    target = exchange.target
+    assert target is not None
+    dialect = target.service.dialect
+    down = exchange.down
+    status = exchange.status
+    forbids_retry = False
+    if dialect.translates_errors and status >= 400:
+        forbids_retry = dialect.forbids_retry(body)
+        status, body = dialect.translate_error(status, body)
+        exchange.status = status
+    if exchange.early:
+        down.write(chunk(sse_error_from_body(status, body)) + LAST_CHUNK)
+        exchange.settle(Ending.COMPLETE)
+        down.finish()
+        return
+    keep_alive = down.keep_alive and down.body_complete
+    data = json_response(status, body, passed_on(upstream.head, forbids_retry), keep_alive)
+    exchange.answer(data, Ending.COMPLETE, keep_alive=keep_alive)
+
+
+def report_unfinished(exchange: "Exchange") -> None:
+    """Tell the client that a stream which just ended was not complete."""
+    target = exchange.target
+    assert target is not None
+    exchange.error = "unfinished"
+    message = f"Provider {target.service.name} ended the stream before the message was complete."
+    exchange.down.write(chunk(sse_error("api_error", message)))
+
+
+# ---- losses
+
+
+def handle_loss(exchange: "Exchange", upstream: Upstream, reason: int) -> None:
+    """The upstream is gone: once more, an error, or a cut, by how far the answer had come."""
+    target = exchange.target
+    assert target is not None
+    down = exchange.down
+    if _was_stale(exchange, upstream, reason):
+        exchange.redial()
+        return
+    status, what = _LOSSES[reason]
+    message = f"Provider {target.service.name} {what}."
+    if not (upstream.committed and down.started):
+        raise UpstreamFailed(message, status=status)
+    # Past the commit point nothing is run again, and no ending is faked.
+    exchange.error = f"upstream_{Loss(reason).name.lower()}"
+    may_say = status == 504 and upstream.may_insert and down.head.minor == 1
+    if may_say:
+        down.write(chunk(sse_error("timeout_error", message)) + LAST_CHUNK)
+    exchange.settle(Ending.TIMED_OUT if status == 504 else Ending.UPSTREAM_CUT)
+    if may_say:
+        down.finish()
+    else:
+        down.cut()
+
+
+def _was_stale(exchange: "Exchange", upstream: Upstream, reason: int) -> bool:
+    """Whether the provider closed an idle connection while we wrote on it: nobody's fault."""
+    return (
+        reason in _STALE
+        and upstream.uses > 1
+        and not upstream.any_byte
+        and not exchange.fresh
+        and not exchange.down.is_closed
+        and (exchange.down.can_replay or exchange.body is not None)
+    )

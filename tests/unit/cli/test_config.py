@@ -1,0 +1,208 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from ccrelay.cli import config as face
+from ccrelay.config.defaults import KNOWN_KEYS, Ollama
+
+GOOD = "providers: [{name: p, type: zai, keys: [{key: '${K}', rpm_limit: 5}]}]\n"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run `ccrelay config ...` in an empty folder, with a home of its own and no Ollama."""
+    monkeypatch.chdir(tmp_path)
+    for known in KNOWN_KEYS:
+        monkeypatch.delenv(known.variable, raising=False)
+    for name in ("ANTHROPIC_API_KEY", "CCRELAY_CONFIG", "XDG_CONFIG_HOME", "OLLAMA_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("K", "canary-key")
+    monkeypatch.setattr(face, "probe_ollama", lambda url: None)
+
+    def invoke(*arguments: str):
+        return CliRunner().invoke(face.config, list(arguments))
+
+    return invoke
+
+
+def test_check_says_ok_and_prints_warnings(run):
+    Path("ccrelay.yaml").write_text(GOOD)
+    result = run("check")
+    assert result.exit_code == 0
+    assert "ccrelay.yaml:1:66: warning: providers[0].keys[0].rpm_limit" in result.output
+    assert "ok (providers: p)" in result.output
+
+
+def test_check_prints_every_problem_and_fails(run):
+    Path("bad.yaml").write_text("servr: {}\nproviders: [{nme: p}]\n")
+    result = run("check", "--config", "bad.yaml")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        'bad.yaml:1:1: servr: unknown key (did you mean "server"?)',
+        "bad.yaml:2:13: providers[0].base_url: type compatible needs a base_url or a preset",
+        "bad.yaml:2:13: providers[0].keys: auth bearer needs at least one key",
+        'bad.yaml:2:14: providers[0].nme: unknown key (did you mean "name"?)',
+        "4 errors",
+    ]
+
+
+def test_check_works_without_a_file(run):
+    result = run("check")
+    assert result.exit_code == 0
+    assert "no file, environment only: ok (providers: anthropic)" in result.output
+
+
+def test_show_prints_what_is_in_effect_without_secrets(run):
+    Path("ccrelay.yaml").write_text(GOOD)
+    result = run("show")
+    assert result.exit_code == 0
+    data = yaml.safe_load(result.output)
+    assert data["providers"][0]["base_url"] == "https://api.z.ai/api/anthropic"
+    assert data["providers"][0]["keys"][0]["key"].startswith("sha256:")
+    assert data["server"]["listen"] == "127.0.0.1:8787"
+    assert "canary" not in result.output
+
+
+def test_show_refuses_a_wrong_configuration(run):
+    result = run("show", "-c", "missing.yaml")
+    assert result.exit_code == 2
+    assert "no such file" in result.stderr
+
+
+def test_path_prints_the_file_in_use(run, tmp_path):
+    nothing = run("path")
+    assert nothing.exit_code == 1
+    assert nothing.stdout == ""
+    Path("ccrelay.toml").write_text("")
+    assert run("path").output == f"{tmp_path}/ccrelay.toml\n"
+    assert run("path", "-c", "missing").exit_code == 2
+
+
+def test_path_lists_every_place_and_marks_the_one_in_use(run, tmp_path):
+    Path("ccrelay.toml").write_text("")
+    lines = run("path", "--all").output.splitlines()
+    assert f"* {tmp_path}/ccrelay.toml" in lines
+    assert f"  {tmp_path}/home/.config/ccrelay/config.yaml" in lines
+    Path("mine.yaml").write_text("")
+    assert run("path", "--all", "-c", "mine.yaml").output.splitlines()[0] == "* mine.yaml"
+
+
+def test_schema_prints_json(run):
+    assert json.loads(run("schema").output)["title"] == "ccrelay"
+
+
+def test_init_writes_a_private_file_that_checks_and_names_the_next_step(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZAI_API_KEY", "canary-zai")
+    result = run("init")
+    target = tmp_path / "home/.config/ccrelay/config.yaml"
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        f"wrote {target}",
+        "  found $ZAI_API_KEY",
+        "next: ccrelay serve",
+    ]
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert "canary" not in target.read_text()
+    assert [entry.name for entry in target.parent.iterdir()] == ["config.yaml"]
+    assert run("check").exit_code == 0
+
+
+def test_init_refuses_to_overwrite_without_force(run):
+    Path("c.yaml").write_text("mine")
+    refused = run("init", "--config", "c.yaml")
+    assert refused.exit_code == 1
+    assert "--force" in refused.output
+    assert Path("c.yaml").read_text() == "mine"
+    Path("c.yaml").chmod(0o644)
+    forced = run("init", "--config", "c.yaml", "--force")
+    assert forced.exit_code == 0
+    assert forced.output.splitlines()[-1] == "next: ccrelay serve --config c.yaml"
+    assert "providers:" in Path("c.yaml").read_text()
+    assert Path("c.yaml").stat().st_mode & 0o777 == 0o600
+
+
+def test_init_lists_what_ollama_offers(run, monkeypatch):
+    offered = Ollama("http://localhost:11434", ("qwen3:32b",))
+    monkeypatch.setattr(face, "probe_ollama", lambda url: offered)
+    result = run("init", "--config", "c.yaml")
+    assert "found Ollama at http://localhost:11434, models: 1" in result.output
+    assert '"qwen3:32b"' in Path("c.yaml").read_text()
+
+
+def test_init_writes_yaml_only_and_says_so(run):
+    assert run("init", "--config", "c.toml").exit_code == 2
+    assert not Path("c.toml").exists()
+
+
+def test_init_tells_when_it_cannot_write(run):
+    Path("file").write_text("")
+    result = run("init", "--config", "file/c.yaml")
+    assert result.exit_code == 1
+    assert "cannot write" in result.output
+
+
+def test_tags_are_read_from_ollamas_answer_and_nothing_else():
+    assert face.tags(b'{"models": [{"name": "a:1"}, {"name": 3}, "x"]}') == ("a:1",)
+    for body in (b"[]", b"{}", b"<html>"):
+        with pytest.raises(ValueError, match=r"list|Expecting"):
+            face.tags(body)
+
+
+class FakeConnection:
+    """Stands for http.client.HTTPConnection."""
+
+    status = 200
+    asked: list[tuple[object, ...]] = []  # noqa: RUF012
+
+    def __init__(self, host: str, port: int | None, timeout: float) -> None:
+        self.asked.append((host, port, timeout))
+
+    def request(self, method: str, path: str) -> None:
+        self.asked.append((method, path))
+
+    def getresponse(self):
+        return self
+
+    def read(self, size: int) -> bytes:
+        return b'{"models": [{"name": "qwen3:32b"}]}'
+
+    def close(self) -> None:
+        self.asked.append(("closed",))
+
+
+def test_ollama_is_asked_for_its_tags(monkeypatch):
+    monkeypatch.setattr("http.client.HTTPConnection", FakeConnection)
+    monkeypatch.setattr(FakeConnection, "asked", [])
+    found = face.probe_ollama("http://box:11434/sub/")
+    assert found == Ollama("http://box:11434/sub/", ("qwen3:32b",))
+    assert FakeConnection.asked == [("box", 11434, 0.5), ("GET", "/sub/api/tags"), ("closed",)]
+
+
+def test_what_does_not_answer_as_ollama_is_not_found(monkeypatch):
+    monkeypatch.setattr("http.client.HTTPConnection", FakeConnection)
+    monkeypatch.setattr(FakeConnection, "status", 404)
+    assert face.probe_ollama("http://box:1") is None
+    assert face.probe_ollama("ftp://box") is None
+    assert face.probe_ollama("http://[::1") is None
+
+    def refuse(self: FakeConnection, method: str, path: str) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(FakeConnection, "request", refuse)
+    assert face.probe_ollama("http://box:1") is None
+
+
+def test_importing_the_face_imports_neither_yaml_nor_the_loader():
+    code = (
+        "import sys, ccrelay.cli.config; "
+        "print([m for m in ('yaml', 'jsonschema', 'urllib.request', 'http.client', 'msgspec') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,89 @@
+import pytest
+
+from ccrelay.config.address import is_host, is_loopback, is_private, split_listen
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8787", ("127.0.0.1", 8787)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:8787", ("::1", 8787)),
+        ("[0:0::1]:80", ("::1", 80)),
+        ("0.0.0.0:65535", ("0.0.0.0", 65535)),
+        ("relay_1.example:80", ("relay_1.example", 80)),
+    ],
+)
+def test_listen_addresses_parse(text, address):
+    assert split_listen(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "8787",
+        ":8787",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1:٣",
+        "127.0.0.256:80",
+        "127.1:80",
+        "::1:8787",
+        "[::1]",
+        "[::1:8787",
+        "[127.0.0.1]:80",
+        "*:8787",
+        "a b:80",
+        "http://127.0.0.1:80",
+        "-host:80",
+        "127.0.0.1\n:80",
+    ],
+)
+def test_what_is_no_listen_address_is_refused(text):
+    with pytest.raises(ValueError, match=r"must|bracket|neither"):
+        split_listen(text)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST.", "a.localhost"]
+)
+def test_loopback_is_known(host):
+    assert is_loopback(host)
+    assert is_private(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "10.0.0.1", "localhost.example.com", "127.0.0.1.example", "::ffff:8.8.8.8"],
+)
+def test_nothing_else_is_loopback(host):
+    assert not is_loopback(host)
+
+
+def test_a_mapped_address_is_what_it_maps():
+    assert is_loopback("::ffff:127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [
+        ("10.1.2.3", True),
+        ("192.168.0.4", True),
+        ("fd00::1", True),
+        ("ollama", True),
+        ("box.local", True),
+        ("8.8.8.8", False),
+        ("0.0.0.0", False),
+        ("example.com", False),
+    ],
+)
+def test_private_hosts_are_known(host, private):
+    assert is_private(host) is private
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "a\\b", "a@b", "exa mple", "1.2.3", "é.example"])
+def test_what_is_no_host_is_refused(text):
+    assert not is_host(text)

@@ -1,0 +1,105 @@
+import pytest
+
+from ccrelay.config.expand import Expanded, SecretError, Sources, expand
+
+ENV = {"KEY": "test-key-1", "EMPTY": "", "NESTED": "${KEY}"}
+
+
+class Machine:
+    """Sources that remember what was asked of them."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def read_file(self, path: str) -> str:
+        self.asked.append(path)
+        if path == "/missing":
+            raise SecretError("cannot read the secret file")
+        return f"file {path}"
+
+    def run_command(self, command: str) -> str:
+        self.asked.append(command)
+        return f"output of {command}"
+
+
+def run(data: object) -> Expanded:
+    machine = Machine()
+    return expand(data, Sources(ENV, machine.read_file, machine.run_command))
+
+
+def message(text: str) -> str:
+    (problem,) = run({"a": text}).problems
+    assert problem.path == ("a",)
+    return problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${KEY}", "test-key-1"),
+        ("a-${KEY}-${KEY}-b", "a-test-key-1-test-key-1-b"),
+        ("${EMPTY}", ""),
+        ("${UNSET:-other}", "other"),
+        ("${EMPTY:-other}", "other"),
+        ("${KEY:-other}", "test-key-1"),
+        ("${UNSET:-}", ""),
+        ("${UNSET:-${KEY}}", "test-key-1"),
+        ("${NESTED}", "${KEY}"),
+        ("$${KEY}", "${KEY}"),
+        ("$$${KEY}", "$${KEY}"),
+        ("$${${KEY}", "${test-key-1"),
+        ("$KEY $ $$ {KEY}", "$KEY $ $$ {KEY}"),
+        ("${file:/run/key}", "file /run/key"),
+        ("${cmd:awk '{print $1}' f}", "output of awk '{print $1}' f"),
+    ],
+)
+def test_strings_are_expanded(text, value):
+    expanded = run({"a": [text]})
+    assert expanded.data == {"a": [value]}
+    assert expanded.problems == []
+
+
+def test_only_string_values_are_expanded_not_keys():
+    data = {"${KEY}": 1, "b": True, "c": None, "d": 1.5}
+    assert run(data).data == data
+
+
+def test_the_paths_of_expanded_values_are_told_and_escapes_are_not_among_them():
+    expanded = run({"a": "${KEY}", "b": ["x", "${UNSET:-y}"], "c": "$${KEY}"})
+    assert expanded.paths == {("a",), ("b", 1)}
+
+
+def test_an_unset_variable_is_a_problem_that_suggests_a_set_one():
+    assert message("${KEYY}") == ('environment variable "KEYY" is not set (did you mean "KEY"?)')
+
+
+@pytest.mark.parametrize("text", ["${}", "${A B}", "${1A}", "${env:KEY}", "${KEY-x}", "${KEY:?x}"])
+def test_an_unknown_form_is_a_problem_that_lists_the_known_ones(text):
+    assert "takes NAME, NAME:-default, file:/path or cmd:program" in message(text)
+
+
+def test_a_brace_that_is_not_closed_is_a_problem():
+    assert "without its }" in message("a ${KEY")
+    assert "without its }" in message("${cmd:awk '{print $1'}")
+
+
+def test_defaults_nest_only_so_deep():
+    assert "deeper than" in message("${U:-" * 20 + "x" + "}" * 20)
+
+
+def test_all_problems_are_reported_and_failed_values_become_empty():
+    expanded = run({"a": "${NO}", "b": "${file:/missing}", "c": "${KEY}"})
+    assert [problem.path for problem in expanded.problems] == [("a",), ("b",)]
+    assert expanded.data == {"a": "", "b": "", "c": "test-key-1"}
+
+
+def test_a_command_written_twice_runs_once():
+    machine = Machine()
+    sources = Sources(ENV, machine.read_file, machine.run_command)
+    expand(["${cmd:pass show x}", "${cmd:pass show x}", "${cmd:pass show y}"], sources)
+    assert machine.asked == ["pass show x", "pass show y"]
+
+
+def test_a_file_that_failed_once_is_reported_wherever_it_is_named():
+    expanded = run(["${file:/missing}", "${file:/missing}"])
+    assert [problem.path for problem in expanded.problems] == [(0,), (1,)]

@@ -1,0 +1,298 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from ccrelay.config.load import ConfigError, demo_config, find, load, search_list
+from ccrelay.config.model import Key, UpstreamTimeouts
+
+EXAMPLE = """\
+server:   {listen: "127.0.0.1:8787", workers: 1, auth: {tokens: ["${RELAY_TOKEN}"]}}
+routing:  {strategy: simple-shuffle}
+providers:
+  - {name: anthropic, type: anthropic, keys: [{key: "${ANTHROPIC_API_KEY}", rpm_limit: 60}]}
+  - name: zai
+    type: zai
+    base_url: "https://api.z.ai/api/anthropic"
+    keys: [{key: "${ZAI_API_KEY}"}]
+    model_mapping: {"claude-sonnet-4-5": "GLM-4.7"}
+  - name: ollama
+    type: ollama
+    base_url: "http://localhost:11434"
+    model_mapping: {"claude-*": "qwen3:32b"}
+health: {rest_s: 2}
+logging: {level: debug, format: json, file: relay.log}
+"""
+
+EXAMPLE_TOML = """\
+[server]
+listen = "127.0.0.1:8787"
+workers = 1
+auth.tokens = ["${RELAY_TOKEN}"]
+[routing]
+strategy = "simple-shuffle"
+[[providers]]
+name = "anthropic"
+type = "anthropic"
+keys = [{key = "${ANTHROPIC_API_KEY}", rpm_limit = 60}]
+[[providers]]
+name = "zai"
+type = "zai"
+base_url = "https://api.z.ai/api/anthropic"
+[[providers.keys]]
+key = "${ZAI_API_KEY}"
+[providers.model_mapping]
+claude-sonnet-4-5 = "GLM-4.7"
+[[providers]]
+name = "ollama"
+type = "ollama"
+base_url = "http://localhost:11434"
+model_mapping = {"claude-*" = "qwen3:32b"}
+[health]
+rest_s = 2
+[logging]
+level = "debug"
+format = "json"
+file = "relay.log"
+"""
+
+MINIMAL = "providers: [{name: p, type: ollama}]\n"
+
+
+def test_the_example_loads_resolved_and_with_its_secrets(load_text, tmp_path):
+    loaded = load_text(EXAMPLE)
+    config = loaded.config
+    assert loaded.path == tmp_path / "ccrelay.yaml"
+    assert config.server.auth.tokens == ["relay-token-1"]
+    assert config.providers[0].keys == [Key(key="test-key-1", rpm_limit=60)]
+    assert config.providers[0].base_url == "https://api.anthropic.com"
+    assert config.providers[2].models == []
+    assert config.providers[2].timeouts is None
+    assert config.logging.file == "relay.log"
+
+
+def test_toml_says_the_same(load_text):
+    yaml = load_text(EXAMPLE)
+    toml = load_text(EXAMPLE_TOML, "ccrelay.toml")
+    assert toml.config == yaml.config
+    assert [p.message for p in toml.warnings] == [p.message for p in yaml.warnings]
+
+
+def test_json_is_yaml_too(load_text):
+    text = '{"providers": [{"name": "p", "type": "ollama"}]}'
+    assert load_text(text, "ccrelay.json").config.providers[0].name == "p"
+
+
+def test_all_problems_are_reported_at_once_in_the_order_of_the_file(problems_of):
+    text = """\
+server: {listen: "0.0.0.0:80", worker: 1}
+providers:
+  - name: a
+    type: antropic
+    keys:
+      - key: "${ZAI_API_KY}"
+        rpm_limit: sixty
+  - name: a
+    type: zai
+    name: b
+    headers: {host: x}
+logging: {level: loud}
+"""
+    assert problems_of(text) == [
+        "1:18: server.listen: anything but loopback needs server.auth.tokens: without them "
+        "everyone who reaches this address can spend your keys",
+        '1:32: server.worker: unknown key (did you mean "workers"?)',
+        '4:11: providers[0].type: expected one of "anthropic", "compatible", "ollama", "zai", '
+        'got text (did you mean "anthropic"?)',
+        '6:14: providers[0].keys[0].key: environment variable "ZAI_API_KY" is not set '
+        '(did you mean "ZAI_API_KEY"?)',
+        "7:20: providers[0].keys[0].rpm_limit: expected an integer from 1 up to "
+        "1,000,000,000,000, got text",
+        "8:5: providers[1].keys: auth bearer needs at least one key",
+        "8:11: providers[1].name: providers[0] has this name already",
+        "10:5: providers[1].name: duplicate key (first on line 8)",
+        "11:21: providers[1].headers.host: the relay writes this header by itself",
+        '12:18: logging.level: expected one of "debug", "error", "info", "warning", got text',
+    ]
+
+
+def test_problems_of_toml_have_their_places_too(problems_of):
+    text = '[[providers]]\nname = "p"\ntype = "zai"\n[[providers.keys]]\nkey = "x"\nrmp_limit = 5\n'
+    assert problems_of(text, "c.toml") == [
+        '6:1: providers[0].keys[0].rmp_limit: unknown key (did you mean "rpm_limit"?)'
+    ]
+
+
+def test_duplicate_keys_are_refused_in_both_formats(problems_of):
+    (yaml,) = problems_of(MINIMAL + "server: {workers: 1, workers: 2}\n")
+    assert yaml == "2:22: server.workers: duplicate key (first on line 2)"
+    (toml,) = problems_of("[server]\nworkers = 1\nworkers = 2\n", "c.toml")
+    assert toml.startswith("3:")
+    assert "not valid TOML" in toml
+
+
+def test_the_report_names_the_file(tmp_path):
+    path = tmp_path / "relay.yaml"
+    path.write_text("providers: 5\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path, env={})
+    assert str(caught.value) == f"{path}:1:12: providers: expected a list, got 5"
+
+
+def test_an_empty_file_is_refused_with_the_remedy(problems_of):
+    (problem,) = problems_of("")
+    assert "config init" in problem
+
+
+def test_a_secret_cannot_change_the_shape_of_the_file(load_text):
+    secret = 'x",admin:[{y}]#${HOME}'
+    config = load_text("providers: [{name: p, type: zai, keys: [{key: '${K}'}]}]", K=secret).config
+    assert config.providers[0].keys[0].key == secret
+
+
+def test_no_secret_reaches_the_report(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        'server: {auth: {tokens: ["${T}"]}}\n'
+        'providers: [{name: "${T}", type: "${T}", base_url: "${T}", keys: [{key: "${T}"}]}]\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path, env={"T": "canary secret"})
+    assert len(caught.value.problems) == 5
+    assert "canary" not in str(caught.value)
+
+
+def test_files_and_commands_give_secrets(load_text, tmp_path):
+    (tmp_path / "k").write_text("test-key-7\n")
+    (tmp_path / "k").chmod(0o600)
+    text = "providers: [{name: p, type: zai, keys: [{key: '${file:k}'}, {key: '${cmd:cat k}'}]}]"
+    keys = load_text(text).config.providers[0].keys
+    assert [key.key for key in keys] == ["test-key-7", "test-key-7"]
+
+
+def test_a_file_with_secrets_that_others_can_read_is_warned_about(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("providers: [{name: p, type: zai, keys: [{key: test-key-1}]}]\n")
+    path.chmod(0o644)
+    messages = [str(problem) for problem in load(path, env={}).warnings]
+    assert len(messages) == 2
+    assert "chmod 600" in messages[0]
+    path.chmod(0o600)
+    (message,) = load(path, env={}).warnings
+    assert "the secret stands in the file" in message.message
+
+
+def test_warnings_have_their_places(warnings_of):
+    text = "providers:\n  - {name: p, base_url: 'http://h.example', auth: none}\n"
+    assert warnings_of(text) == [
+        "2:25: warning: providers[0].base_url: plain http to another host: prompts travel "
+        "unencrypted"
+    ]
+
+
+def test_one_time_limit_given_leaves_the_others_at_their_defaults(load_text):
+    text = "providers: [{name: p, type: ollama, timeouts: {idle_s: 7}}]\n"
+    assert load_text(text).config.providers[0].timeouts == UpstreamTimeouts(idle_s=7.0)
+
+
+def test_without_a_file_the_environment_is_enough(tmp_path):
+    loaded = load(env={"ANTHROPIC_API_KEY": "test-key-1"}, cwd=tmp_path)
+    (provider,) = loaded.config.providers
+    assert loaded.path is None
+    assert provider.keys[0].key == "test-key-1"
+    assert provider.base_url == "https://api.anthropic.com"
+
+
+def test_without_file_and_environment_the_clients_credential_passes_through(tmp_path):
+    (provider,) = load(env={}, cwd=tmp_path).config.providers
+    assert (provider.type, provider.keys) == ("anthropic", [])
+
+
+def test_an_unusable_key_in_the_environment_is_refused_by_name(tmp_path):
+    with pytest.raises(ConfigError, match="environment variable ANTHROPIC_API_KEY: the key") as c:
+        load(env={"ANTHROPIC_API_KEY": "canary \n"}, cwd=tmp_path)
+    assert "canary" not in str(c.value)
+
+
+def test_files_are_searched_in_order(tmp_path):
+    home, xdg, here = tmp_path / "home", tmp_path / "xdg", tmp_path / "here"
+    env = {"HOME": str(home), "XDG_CONFIG_HOME": str(xdg)}
+    places = search_list(env, here)
+    assert [str(place.relative_to(tmp_path)) for place in places] == [
+        "here/ccrelay.yaml",
+        "here/ccrelay.yml",
+        "here/ccrelay.toml",
+        "xdg/ccrelay/config.yaml",
+        "xdg/ccrelay/config.yml",
+        "xdg/ccrelay/config.toml",
+        "home/.config/ccrelay/config.yaml",
+        "home/.config/ccrelay/config.yml",
+        "home/.config/ccrelay/config.toml",
+    ]
+    for place in reversed(places):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(MINIMAL)
+        assert find(env=env, cwd=here) == place
+    named = tmp_path / "named.yaml"
+    named.write_text(MINIMAL)
+    assert find(env={**env, "CCRELAY_CONFIG": str(named)}, cwd=here) == named
+    assert find(places[-1], env={**env, "CCRELAY_CONFIG": str(named)}, cwd=here) == places[-1]
+
+
+def test_a_relative_or_default_configuration_home_is_not_searched_twice(tmp_path):
+    env = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": "relative"}
+    assert len(search_list(env, tmp_path)) == 6
+    env["XDG_CONFIG_HOME"] = str(tmp_path / ".config")
+    assert len(search_list(env, tmp_path)) == 6
+
+
+def test_a_named_file_must_exist(tmp_path):
+    with pytest.raises(ConfigError, match=r"missing\.yaml: no such file \(--config\)"):
+        load(Path("missing.yaml"), env={}, cwd=tmp_path)
+    with pytest.raises(ConfigError, match=r"no such file \(CCRELAY_CONFIG\)"):
+        load(env={"CCRELAY_CONFIG": "missing.yaml"}, cwd=tmp_path)
+
+
+def test_an_empty_variable_names_nothing(tmp_path):
+    assert find(env={"CCRELAY_CONFIG": ""}, cwd=tmp_path) is None
+
+
+def test_what_is_no_text_file_is_refused(tmp_path):
+    for content, words in [(b"a: \xff", ":1:4: not UTF-8"), (b" " * (1 << 20) + b" ", "larger")]:
+        path = tmp_path / "c.yaml"
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=words):
+            load(path, env={})
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path, env={})
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
+    assert load(path, env={}).config.providers[0].name == "p"
+
+
+def test_the_demo_configuration_is_resolved_and_needs_no_key():
+    config = demo_config("http://127.0.0.1:9")
+    (provider,) = config.providers
+    assert (provider.name, provider.type, provider.auth) == ("demo", "compatible", "none")
+    assert (provider.models, provider.keys) == (["*"], [])
+    assert provider.count_tokens == "forward"
+    assert config.server.listen == "127.0.0.1:8787"
+    assert demo_config("http://127.0.0.1:9", "127.0.0.1:0").server.listen == "127.0.0.1:0"
+
+
+def test_the_environment_of_the_process_is_the_default(tmp_path, monkeypatch):
+    monkeypatch.setitem(os.environ, "CCRELAY_CONFIG", str(tmp_path / "c.yaml"))
+    (tmp_path / "c.yaml").write_text(MINIMAL)
+    assert load().path == tmp_path / "c.yaml"
+
+
+def test_importing_the_loader_does_not_import_yaml():
+    import subprocess
+    import sys
+
+    code = "import sys, ccrelay.config.load; print('yaml' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,218 @@
+import copy
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from ccrelay.config.model import Config, Model, UpstreamTimeouts
+from ccrelay.config.problems import path_text
+from ccrelay.config.shape import shape
+
+GOOD: dict[str, Any] = {
+    "server": {"workers": 2, "auth": {"tokens": ["relay-token-1"]}},
+    "routing": {"ping_s": 5, "timeouts": {"connect_s": 1.5}},
+    "providers": [
+        {
+            "name": "one",
+            "type": "anthropic",
+            "keys": [{"key": "test-key-1", "rpm_limit": 60, "enabled": False}],
+            "model_mapping": {"a-*": "b"},
+            "models": ["x", {"id": "m", "max_input_tokens": 5}],
+            "timeouts": {"idle_s": 3},
+        }
+    ],
+    "logging": {"level": "debug", "exchanges": False},
+}
+
+
+def changed(*path: str | int, value: Any) -> dict[str, Any]:
+    data = copy.deepcopy(GOOD)
+    node: Any = data
+    for part in path[:-1]:
+        node = node[part]
+    node[path[-1]] = value
+    return data
+
+
+def findings(data: Any) -> list[str]:
+    return [f"{path_text(problem.path)}: {problem.message}" for problem in shape(data).problems]
+
+
+def test_good_data_becomes_the_configuration_that_msgspec_makes():
+    shaped = shape(GOOD)
+    assert shaped.problems == []
+    assert shaped.draft == msgspec.convert(GOOD, Config)
+    assert shaped.draft.providers[0].models == ["x", Model(id="m", max_input_tokens=5)]
+    assert shaped.draft.providers[0].timeouts == UpstreamTimeouts(idle_s=3)
+
+
+def test_no_data_is_the_default_configuration():
+    assert shape(None).draft == shape({}).draft == Config()
+
+
+@pytest.mark.parametrize(
+    ("data", "finding"),
+    [
+        ([], ": expected a mapping, got a list"),
+        ({"sever": {}}, 'sever: unknown key (did you mean "server"?)'),
+        ({"workers": 1}, 'workers: unknown key (did you mean "server.workers"?)'),
+        ({"banana": 1}, "banana: unknown key"),
+        (
+            changed("server", "workers", value="four"),
+            "server.workers: expected an integer from 1 up to 256, got text",
+        ),
+        (
+            changed("server", "workers", value=0),
+            "server.workers: expected an integer from 1 up to 256, got 0",
+        ),
+        (
+            changed("server", "workers", value=True),
+            "server.workers: expected an integer from 1 up to 256, got true",
+        ),
+        (
+            changed("server", "workers", value=2.0),
+            "server.workers: expected an integer from 1 up to 256, got 2",
+        ),
+        (
+            changed("routing", "ping_s", value=0),
+            "routing.ping_s: expected a number above 0 and up to 86,400, got 0",
+        ),
+        (
+            changed("routing", "ping_s", value=float("nan")),
+            "routing.ping_s: expected a number above 0 and up to 86,400, got nan",
+        ),
+        (
+            changed("logging", "level", value="debugg"),
+            'logging.level: expected one of "debug", "error", "info", "warning", got text '
+            '(did you mean "debug"?)',
+        ),
+        (
+            changed("logging", "exchanges", value="no"),
+            'logging.exchanges: expected true or false, got text (did you mean "false"?)',
+        ),
+        (
+            changed("providers", 0, "name", value=12),
+            "providers[0].name: expected 1 to 64 letters, digits, '.', '_' or '-', a letter or "
+            "digit first, got a number; put it in quotes",
+        ),
+        (
+            changed("providers", 0, "keys", 0, "key", value=123456789),
+            "providers[0].keys[0].key: expected text that is not empty, got a number; "
+            "put it in quotes",
+        ),
+        (
+            changed("providers", 0, "keys", 0, "key", value=""),
+            "providers[0].keys[0].key: expected text that is not empty, got empty text",
+        ),
+        (
+            changed("providers", 0, "keys", value="x"),
+            "providers[0].keys: expected a list, got text",
+        ),
+        (
+            changed("providers", 0, "keys", value=None),
+            "providers[0].keys: expected a list, got nothing",
+        ),
+        (
+            changed("providers", 0, "model_mapping", "a-*", value=["b"]),
+            'providers[0].model_mapping["a-*"]: expected text, got a list',
+        ),
+        (
+            changed("providers", 0, "models", 0, value={"id": ""}),
+            "providers[0].models[0].id: expected text that is not empty, got empty text",
+        ),
+        (changed("providers", 0, value={}), 'providers[0]: "name" is missing'),
+        (
+            changed("providers", 0, "timeouts", value=3),
+            "providers[0].timeouts: expected a mapping, got 3",
+        ),
+    ],
+)
+def test_each_mistake_is_one_finding(data, finding):
+    assert findings(data) == [finding]
+
+
+def test_all_mistakes_are_found_at_once_and_the_rest_is_kept():
+    data = changed("server", "workers", value=-1)
+    data["providers"][0]["keys"].append({"api_key": "x"})
+    data["providers"].append("text")
+    data["routing"]["ping"] = 1
+    shaped = shape(data)
+    assert {path_text(problem.path) for problem in shaped.problems} == {
+        "server.workers",
+        "providers[0].keys[1].api_key",
+        "providers[1]",
+        "routing.ping",
+    }
+    assert shaped.draft.server.workers == 1
+    assert shaped.draft.providers[0].keys[0].rpm_limit == 60
+    assert len(shaped.draft.providers) == 2
+    assert ("providers", 0, "keys", 1, "key") in shaped.bad
+
+
+def test_no_finding_quotes_text_which_may_be_a_secret():
+    canary = "canary-secret"
+    data = {
+        "server": {"auth": {"tokens": canary}, "workers": canary},
+        "providers": [{"name": f"{canary} x", "type": canary, "auth": canary}, canary],
+        "logging": canary,
+    }
+    assert len(findings(data)) == 7
+    assert canary not in "".join(findings(data))
+
+
+def test_a_section_with_every_line_commented_out_is_the_default_one():
+    assert shape({"server": None, "logging": None}).draft == Config()
+    assert shape({"server": None}).problems == []
+
+
+def test_text_from_an_expansion_is_refused_where_text_is_not_wanted():
+    path = ("server", "workers")
+    (problem,) = shape({"server": {"workers": "2"}}, frozenset({path})).problems
+    assert problem.message == "${...} gives text and works in text values only"
+    level = ("logging", "level")
+    assert shape({"logging": {"level": "info"}}, frozenset({level})).problems == []
+
+
+def test_an_expansion_that_failed_is_not_reported_again():
+    path = ("providers", 0, "keys", 0, "key")
+    data = {"providers": [{"name": "p", "keys": [{"key": ""}]}]}
+    shaped = shape(data, frozenset({path}), frozenset({path}))
+    assert shaped.problems == []
+    assert path in shaped.bad
+
+
+def _accepted_by_msgspec(data: Any) -> bool:
+    try:
+        msgspec.convert(data, Config)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _places(node: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    members = list(node.items()) if isinstance(node, dict) else []
+    members = list(enumerate(node)) if isinstance(node, list) else members
+    below = [place for key, value in members for place in _places(value, (*path, key))]
+    return ([path] if path else []) + below
+
+
+@given(
+    place=st.sampled_from(_places(GOOD)),
+    value=st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-2, 300),
+        st.floats(-1, 90_000) | st.sampled_from([float("inf"), float("nan")]),
+        st.sampled_from(["", "x", "info", "user", "none", "kimi", "a b"]),
+        st.lists(st.sampled_from(["x", 1]), max_size=2),
+        st.dictionaries(st.sampled_from(["name", "key", "id", "x"]), st.just("v"), max_size=2),
+    ),
+)
+def test_the_walk_and_msgspec_agree_on_what_is_acceptable(place, value):
+    data = changed(*place, value=value)
+    if value is None and isinstance(place[-1], str) and place[-1] in ("server", "auth", "routing"):
+        return
+    if value is None and place[-1] in ("logging", "timeouts"):
+        return  # the walk takes an empty section, on purpose
+    assert (not shape(data).problems) == _accepted_by_msgspec(data)

@@ -1,0 +1,38 @@
+import yaml
+
+from ccrelay.config.fingerprint import fingerprint
+from ccrelay.config.model import Auth, Config, Key, Model, Provider, Server
+from ccrelay.config.show import shown
+
+CONFIG = Config(
+    server=Server(auth=Auth(tokens=["canary-token"])),
+    providers=[
+        Provider(
+            name="p",
+            keys=[Key(key="canary-key", name="mine")],
+            headers={"x-team": "canary-header"},
+            models=["a", Model(id="b")],
+        )
+    ],
+)
+
+
+def test_secrets_are_shown_as_fingerprints():
+    data = shown(CONFIG)
+    assert "canary" not in str(data)
+    assert data["server"]["auth"]["tokens"] == [fingerprint("canary-token")]
+    assert data["providers"][0]["keys"][0]["key"] == fingerprint("canary-key")
+    assert data["providers"][0]["headers"] == {"x-team": fingerprint("canary-header")}
+
+
+def test_defaults_are_shown_and_absent_values_left_out():
+    data = shown(CONFIG)
+    assert data["server"]["workers"] == 1
+    assert data["routing"]["timeouts"]["connect_s"] == 10.0
+    assert data["providers"][0]["keys"][0]["name"] == "mine"
+    assert "rpm_limit" not in data["providers"][0]["keys"][0]
+    assert data["providers"][0]["models"] == ["a", {"id": "b"}]
+
+
+def test_the_result_is_plain_data_that_yaml_writes_and_reads():
+    assert yaml.safe_load(yaml.safe_dump(shown(CONFIG))) == shown(CONFIG)
