@@ -36,6 +36,7 @@ cdef class Downstream(Conn):
     cdef DownstreamLimits limits
     cdef public object exchange        # what answers the current request; None between requests
     cdef public object memo            # the relay's own note about this connection
+    cdef bytes shown                   # credentials, Host and Origin that the memo is about
     cdef readonly int phase
     cdef readonly Head head
     cdef char* inbuf                   # a head that arrived in pieces, or pipelined requests

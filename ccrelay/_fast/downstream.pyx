@@ -17,7 +17,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 
 from ccrelay._fast.conn cimport READ_BYTES, Conn, Reactor
 from ccrelay._fast.http1 cimport (
-    F_CONTENT_ENCODING, HEAD_TOO_LARGE, Head, Piece, Walker, head_end, read_request, walk,
+    F_AUTHORIZATION, F_CONTENT_ENCODING, F_HOST, F_ORIGIN, F_X_API_KEY, HEAD_TOO_LARGE, Head, Piece, Walker, head_end, read_request, walk,
 )
 from ccrelay._fast.json cimport COMPLETE, INVALID, MemberKeys, MemberScan
 
@@ -33,6 +33,7 @@ cdef enum:
     DIRECT_MIN = 32768             # rest of a body for which recv into place pays
     LINGER_BYTES_MAX = 1048576     # thrown away before a close, so that the answer is not reset away
     ACCEPTS_PER_TURN = 64
+    SHOWN_MAX = 1024               # credentials longer than this are checked each time
     SLOT_MODEL = 0
     SLOT_STREAM = 1
     SLOT_MAX_TOKENS = 2
@@ -170,6 +171,39 @@ cdef class Downstream(Conn):
     def body_bytes(self) -> bytes:
         """The complete body, copied."""
         return PyBytes_FromStringAndSize(self.body, self.body_len) if self.body_len else b""
+
+    def recall(self):
+        """The memo, if this request shows the same credentials, Host and Origin as the last one.
+
+        Otherwise the memo is forgotten; the relay checks again and leaves a new one.
+        """
+        cdef char shown[SHOWN_MAX]
+        cdef int ids[4]
+        cdef int k, at
+        cdef Py_ssize_t n = 0, size
+        cdef Head head = self.head
+        ids[0], ids[1], ids[2], ids[3] = F_AUTHORIZATION, F_X_API_KEY, F_HOST, F_ORIGIN
+        for k in range(4):
+            at = head.find(ids[k])
+            size = head.fields[at].value_len if at >= 0 else 0
+            if n + size + 3 > SHOWN_MAX:
+                self.memo = None
+                return None
+            shown[n] = at >= 0
+            shown[n + 1] = <char>(size & 255)
+            shown[n + 2] = <char>(size >> 8)
+            if size:
+                memcpy(shown + n + 3, head.buf + head.fields[at].value, size)
+            n += size + 3
+        if (
+            self.shown is not None
+            and PyBytes_GET_SIZE(self.shown) == n
+            and memcmp(PyBytes_AS_STRING(self.shown), shown, n) == 0
+        ):
+            return self.memo
+        self.shown = PyBytes_FromStringAndSize(shown, n)
+        self.memo = None
+        return None
 
     # ---- what the exchange asks for
 

@@ -11,6 +11,7 @@ from ccrelay.config.resolve import auth_of, service_of
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?\Z")
+_AUTHORITY = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+)(:[0-9]{1,5})?\Z")
 _GLOB = re.compile(r"[*?]")
 # Claude Code's mark for a window of one million tokens: the only brackets that are no mistake.
 _WINDOW = re.compile(r"\[1m\]\Z", re.IGNORECASE)
@@ -60,7 +61,9 @@ def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
         findings.error(path, "not a URL")
         return
     host = url.hostname or ""
-    if url.scheme not in ("http", "https") or not is_host(host):
+    authority = url.netloc.rpartition("@")[2]
+    is_complete = _AUTHORITY.match(authority) is not None and is_host(host)
+    if url.scheme not in ("http", "https") or not is_complete:
         findings.error(path, "must be http://HOST or https://HOST, with a path if there is one")
         return
     if "@" in url.netloc:

@@ -94,7 +94,7 @@ class _Walk:
             if given is _BAD:
                 result: Any = _BAD
                 if field.required and not any(closest(key, [name]) for key in unknown):
-                    self._note(f'"{name}" is missing', path)
+                    self._note("is missing", (*path, name))
             else:
                 result = self.value(field.type, given, (*path, name))
             if result is not _BAD:

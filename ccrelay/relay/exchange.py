@@ -115,14 +115,16 @@ class Exchange:
                 raise missing_model()
             self.down.await_model()
             return
-        self.route_model(model_name(raw))
+        self.route_model(raw)
 
-    def route_model(self, model: str) -> None:
-        """Find who serves the model, and go on with one of them."""
-        self.model = model
-        self._candidates = self.relay.candidates.of(model)
+    def route_model(self, raw: bytes) -> None:
+        """Find who serves the model, given as raw JSON, and go on with one of them."""
+        candidates = self.relay.candidates
+        slate = candidates.known(raw) or candidates.of(raw, model_name(raw))
+        self.model = slate.model
+        self._candidates = slate.candidates
         if not self._candidates:
-            raise not_served(model, self.relay.candidates.served())
+            raise not_served(slate.model, candidates.served())
         self._attempt()
 
     def _attempt(self) -> None:

@@ -1,4 +1,7 @@
-"""Who may come in: Host, Origin and relay tokens, checked per request and remembered per connection."""
+"""Who may come in: Host, Origin and relay tokens.
+
+A connection remembers the answer as long as it shows the same headers (`Downstream.recall`).
+"""
 
 import hashlib
 import hmac
@@ -14,13 +17,10 @@ _X_API_KEY = int(FieldId.F_X_API_KEY)
 _HOST = int(FieldId.F_HOST)
 _ORIGIN = int(FieldId.F_ORIGIN)
 
-Shown = tuple[bytes | None, bytes | None, bytes | None, bytes | None]
-
 
 class Pass(NamedTuple):
     """The outcome for one set of headers."""
 
-    shown: Shown
     token_in_bearer: bool  # the Authorization field held a relay token
     token_in_key: bool  # the x-api-key field held one
     has_own: bool  # there is a client credential that is no relay token
@@ -53,33 +53,20 @@ class Gate:
                 should_retry=False,
             )
 
-    def admit(self, head: Head, known: Pass | None) -> Pass:
+    def admit(self, head: Head) -> Pass:
         """Check a request that needs a relay token.
-
-        Args:
-            head: its head.
-            known: what this connection was told last time; the same headers give the same answer.
 
         Raises:
             Forbidden: Host or Origin.
             Unauthorized: no valid relay token although tokens are configured.
         """
-        shown = (
-            head.value(_AUTHORIZATION),
-            head.value(_X_API_KEY),
-            head.value(_HOST),
-            head.value(_ORIGIN),
-        )
-        if known is not None and known.shown == shown:
-            return known
         self.check_host(head)
-        return self._admit(shown)
-
-    def _admit(self, shown: Shown) -> Pass:
-        bearer = client_tokens(shown[0], None)
-        key = client_tokens(None, shown[1])
+        authorization = head.value(_AUTHORIZATION)
+        x_api_key = head.value(_X_API_KEY)
         if not self._tokens:
-            return Pass(shown, False, False, shown[0] is not None or shown[1] is not None)
+            return Pass(False, False, authorization is not None or x_api_key is not None)
+        bearer = client_tokens(authorization, None)
+        key = client_tokens(None, x_api_key)
         in_bearer = any(self._is_token(token) for token in bearer)
         in_key = any(self._is_token(token) for token in key)
         if not (in_bearer or in_key):
@@ -89,8 +76,10 @@ class Gate:
                 "to one of the relay's server.auth.tokens.",
                 should_retry=False,
             )
-        own = (shown[0] is not None and not in_bearer) or (shown[1] is not None and not in_key)
-        return Pass(shown, in_bearer, in_key, own)
+        own = (authorization is not None and not in_bearer) or (
+            x_api_key is not None and not in_key
+        )
+        return Pass(in_bearer, in_key, own)
 
     def _is_token(self, token: bytes) -> bool:
         digest = _digest(token)

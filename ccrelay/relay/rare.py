@@ -9,7 +9,7 @@ from ccrelay._fast.http1 import Framing, RequestPlan
 from ccrelay._fast.upstream import Loss, Mode, Upstream
 from ccrelay.errors import NoTarget, UpstreamFailed
 from ccrelay.relay.local import passed_on
-from ccrelay.relay.requests import model_name, span_of_model
+from ccrelay.relay.requests import span_of_model
 from ccrelay.routing.candidates import Candidate
 from ccrelay.types import Ending, RequestClass
 from ccrelay.wire.bodies import splice_member
@@ -81,7 +81,7 @@ def body_is_here(exchange: "Exchange") -> None:
                 raise error
             exchange.body = body
             start, end = span_of_model(body)
-            exchange.route_model(model_name(body[start:end]))
+            exchange.route_model(body[start:end])
 
         exchange.guard(go_on)
 

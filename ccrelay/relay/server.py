@@ -183,8 +183,9 @@ class Relay:
         if kind is None:
             self._admit_other(down, path)
             return
-        passed = self._gate.admit(head, down.memo)
-        down.memo = passed
+        passed = down.recall()
+        if passed is None:
+            passed = down.memo = self._gate.admit(head)
         exchange = self._open(down, kind, passed)
         encoding = head.value(_CONTENT_ENCODING)
         if encoding is None:
@@ -232,8 +233,9 @@ class Relay:
             )
             down.answer(data, keep_alive)
             return
-        passed = self._gate.admit(head, down.memo)
-        down.memo = passed
+        passed = down.recall()
+        if passed is None:
+            passed = down.memo = self._gate.admit(head)
         if path in _POSTS:
             raise RelayError(f"Use POST for {path.decode('ascii')}.", status=405)
         if path.startswith(b"/v1/models") and method in (b"GET", b"HEAD"):

@@ -1,5 +1,7 @@
 """Who serves a model: the providers in configured order, with the name to send to each."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ccrelay.fleet.service import Service
@@ -28,26 +30,41 @@ class Candidate:
         return f"<Candidate {self.service.name} {self.sent}>"
 
 
+class Slate:
+    """Everybody who serves one model, in configured order."""
+
+    __slots__ = ("candidates", "model")
+
+    def __init__(self, model: str, candidates: Sequence[Candidate]) -> None:
+        self.model = model
+        self.candidates = candidates
+
+
 class Candidates:
     """Answers which providers serve a model."""
 
     def __init__(self, services: list[Service]) -> None:
         self.services = services
-        self._remembered: dict[str, list[Candidate]] = {}
+        self._remembered: dict[bytes, Slate] = {}
 
-    def of(self, model: str) -> list[Candidate]:
-        """The candidates for a model, in configured order; empty when nobody serves it."""
-        found = self._remembered.get(model)
-        if found is None:
-            found = [
+    def known(self, raw: bytes) -> Slate | None:
+        """The slate for a model by its raw JSON, if it was asked for before."""
+        return self._remembered.get(raw)
+
+    def of(self, raw: bytes, model: str) -> Slate:
+        """The slate for a model; `raw` is how the client spelt it, to be known the next time."""
+        slate = Slate(
+            model,
+            [
                 Candidate(service, model, sent)
                 for service in self.services
                 if service.targets and (sent := service.dialect.matcher.resolve(model)) is not None
-            ]
-            if len(self._remembered) >= REMEMBERED_MODELS_MAX:
-                self._remembered.clear()
-            self._remembered[model] = found
-        return found
+            ],
+        )
+        if len(self._remembered) >= REMEMBERED_MODELS_MAX:
+            self._remembered.clear()
+        self._remembered[raw] = slate
+        return slate
 
     def served(self) -> list[str]:
         """What is served, for a 404 that helps: mapped names and own models, globs as they stand."""

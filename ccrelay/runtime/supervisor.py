@@ -193,6 +193,7 @@ class Supervisor:
         try:
             await self._talk(member)
         except ControlError as error:
+            member.error = member.error or str(error)
             self._log.event("error", "worker_garbled", worker=member.slot, error=str(error))
             member.process.kill()
         member.process.control.close()  # one that is still there takes this as its end

@@ -95,7 +95,7 @@ BOTH = "h11 llhttp"
 WE_REFUSE = [
     ("a host we would not route or allow-list by", BOTH, "host-empty host-list host-obs-text"),
     ("a host with more or less than name and port", BOTH, "host-bracket-open host-path"),
-    ("a port that is no number", BOTH, "host-port-empty host-port-letters"),
+    ("a port is one to five digits", BOTH, "host-port-empty host-port-letters host-port-6-digits"),
     ("userinfo hides the real host", BOTH, "host-userinfo absolute-userinfo"),
     ("two answers to the question which host is meant", BOTH, "absolute-other-host"),
     ("Host is wanted once (RFC 9112 3.2)", "llhttp", "host-missing host-twice host-twice-http10"),

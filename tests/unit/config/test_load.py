@@ -116,6 +116,14 @@ logging: {level: loud}
     ]
 
 
+def test_a_nameless_provider_is_checked_all_the_same(problems_of):
+    assert problems_of("providers:\n  - {type: zai, headers: {te: x}}\n") == [
+        "2:5: providers[0].name: is missing",
+        "2:5: providers[0].keys: auth bearer needs at least one key",
+        "2:31: providers[0].headers.te: the relay writes this header by itself",
+    ]
+
+
 def test_problems_of_toml_have_their_places_too(problems_of):
     text = '[[providers]]\nname = "p"\ntype = "zai"\n[[providers.keys]]\nkey = "x"\nrmp_limit = 5\n'
     assert problems_of(text, "c.toml") == [

@@ -121,7 +121,7 @@ def test_no_data_is_the_default_configuration():
             changed("providers", 0, "models", 0, value={"id": ""}),
             "providers[0].models[0].id: expected text that is not empty, got empty text",
         ),
-        (changed("providers", 0, value={}), 'providers[0]: "name" is missing'),
+        (changed("providers", 0, value={}), "providers[0].name: is missing"),
         (
             changed("providers", 0, "timeouts", value=3),
             "providers[0].timeouts: expected a mapping, got 3",

@@ -1,0 +1,137 @@
+"""Runs the real Claude Code CLI, with nothing of this machine's settings and no way out."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+RUN_S = float(os.environ.get("RS", 100))  # a whole run of the CLI, retries included
+MODEL = "claude-opus-5-5"
+
+# Whatever goes out must go to the base URL (client reference, section 1).
+QUIET = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_TELEMETRY": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_ERROR_REPORTING": "1",
+}
+
+
+class Run:
+    """What one run of the CLI said."""
+
+    def __init__(self, exit_code: int, output: str, errors: str) -> None:
+        self.exit_code = exit_code
+        self.errors = errors
+        self.events: list[dict[str, Any]] = [
+            json.loads(line) for line in output.splitlines() if line.startswith("{")
+        ]
+
+    def of_type(self, kind: str, subtype: str | None = None) -> list[dict[str, Any]]:
+        """The events of a type, and of a subtype if one is given."""
+        return [
+            event
+            for event in self.events
+            if event.get("type") == kind and subtype in (None, event.get("subtype"))
+        ]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The last word. AssertionError when there was none."""
+        results = self.of_type("result")
+        assert results, f"no result, exit {self.exit_code}: {self.errors[-2000:]}"
+        return results[-1]
+
+    @property
+    def text(self) -> str:
+        """The final text."""
+        text = self.result.get("result", "")
+        assert isinstance(text, str)
+        return text
+
+    @property
+    def session(self) -> str:
+        """The id by which the conversation can be resumed."""
+        return str(self.result["session_id"])
+
+    def blocks(self, kind: str) -> list[dict[str, Any]]:
+        """The content blocks of a type in all messages, the model's and the user's."""
+        contents = [
+            event["message"]["content"]
+            for event in self.events
+            if event.get("type") in ("assistant", "user")
+        ]
+        return [
+            block
+            for content in contents
+            if isinstance(content, list)
+            for block in content
+            if block.get("type") == kind
+        ]
+
+
+class Claude:
+    """The CLI with a home of its own, which lives as long as the folder does."""
+
+    def __init__(self, binary: Path, folder: Path) -> None:
+        self._binary = binary
+        self.config_dir = folder / "home" / ".claude"
+        self._home = folder / "home"
+        self._work = folder / "work"
+        for made in (self.config_dir, self._work):
+            made.mkdir(parents=True, exist_ok=True)
+
+    def ask(
+        self,
+        url: str,
+        prompt: str,
+        *arguments: str,
+        model: str = MODEL,
+        **environment: str,
+    ) -> Run:
+        """Run `claude -p` to its end; the prompt goes in by standard input, so it may be large.
+
+        `environment` is added to the little that is set; without a credential in it, an API key
+        is. AssertionError when the run takes too long; it is ended then.
+        """
+        if not {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"} & environment.keys():
+            environment["ANTHROPIC_API_KEY"] = "test-client-key"
+        process = subprocess.Popen(
+            [
+                str(self._binary),
+                "-p",
+                "--output-format",
+                "stream-json",
+                "--verbose",
+                "--model",
+                model,
+                "--dangerously-skip-permissions",
+                *arguments,
+            ],
+            cwd=self._work,
+            env={
+                "PATH": os.environ.get("PATH", os.defpath),
+                "HOME": str(self._home),
+                "CLAUDE_CONFIG_DIR": str(self.config_dir),
+                "LANG": "C.UTF-8",
+                "IS_SANDBOX": "1",  # else root may not skip permissions
+                **QUIET,
+                "ANTHROPIC_BASE_URL": url,
+                **environment,
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,  # so that what it starts can be ended with it
+        )
+        try:
+            output, errors = process.communicate(prompt, timeout=RUN_S)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, errors = process.communicate()
+            raise AssertionError(f"still running after {RUN_S} s: {output[-3000:]}") from error
+        return Run(process.returncode, output, errors)

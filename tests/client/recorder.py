@@ -1,0 +1,205 @@
+"""A TCP tap: stands between two programs, passes every byte on, keeps a copy of what went by.
+
+One tap stands between client and relay, another between relay and upstream; what they saw is parsed
+by h11, which is no code of ours, and compared. A tap never looks at the bytes it carries.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from typing import NamedTuple
+
+import h11
+
+READ_BYTES = 1 << 16
+# l_onoff=1, l_linger=0: close(2) sends RST instead of FIN (socket(7)).
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+Fields = list[tuple[bytes, bytes]]
+
+
+class Seen(NamedTuple):
+    """One request and its response, as they crossed a tap."""
+
+    connection: int  # equal numbers shared a connection
+    method: bytes
+    target: bytes
+    fields: Fields  # names in the spelling they were sent in
+    body: bytes
+    status: int | None  # None: no response head came
+    response_fields: Fields
+    payload: bytes  # the response body without its framing
+    is_whole: bool  # the response ended as its framing says
+
+    def field(self, name: bytes) -> bytes | None:
+        """The first value of a request header; `name` in lower case."""
+        return _first(self.fields, name)
+
+    def response_field(self, name: bytes) -> bytes | None:
+        """The first value of a response header; `name` in lower case."""
+        return _first(self.response_fields, name)
+
+    @property
+    def path(self) -> bytes:
+        return self.target.partition(b"?")[0]
+
+    def __repr__(self) -> str:
+        return f"<Seen #{self.connection} {self.method!r} {self.target!r} {self.status}>"
+
+
+class Conversation:
+    """The bytes of one connection."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.sent = bytearray()  # by the client
+        self.received = bytearray()  # by the client
+        self.was_reset = False
+
+    def seen(self) -> list[Seen]:
+        """The exchanges in it."""
+        found = []
+        rest = bytes(self.received)
+        for method, target, fields, body in _requests(bytes(self.sent)):
+            response, rest = _response(method, rest)
+            found.append(Seen(self.number, method, target, fields, body, *response))
+        return found
+
+
+class Tap:
+    """Listens on a free port of 127.0.0.1 and passes connections on to `port`."""
+
+    def __init__(self, port: int) -> None:
+        self.port = 0
+        self.conversations: list[Conversation] = []
+        self._to = port
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def seen(self) -> list[Seen]:
+        """Every exchange so far, in order of connections and then of requests."""
+        return [one for conversation in self.conversations for one in conversation.seen()]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        conversation = Conversation(len(self.conversations) + 1)
+        self.conversations.append(conversation)
+        try:
+            onward = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:  # the other side is not there: neither are we
+            _reset(writer)
+            return
+        out = asyncio.create_task(_pump(reader, onward[1], conversation.sent))  # noqa: TID251
+        back = asyncio.create_task(_pump(onward[0], writer, conversation.received))  # noqa: TID251
+        try:
+            # A reset on either side breaks the other off at once, as one connection would.
+            await asyncio.gather(out, back)
+        except ConnectionError:
+            conversation.was_reset = True
+            _reset(writer)
+            _reset(onward[1])
+        finally:
+            for pump in (out, back):
+                pump.cancel()
+            for end in (writer, onward[1]):
+                end.close()
+
+
+async def _pump(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, copy: bytearray
+) -> None:
+    while data := await source.read(READ_BYTES):
+        copy += data
+        sink.write(data)
+        await sink.drain()
+    with contextlib.suppress(OSError):
+        sink.write_eof()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    if sock is not None and not writer.transport.is_closing():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    writer.transport.abort()
+
+
+def _requests(sent: bytes) -> list[tuple[bytes, bytes, Fields, bytes]]:
+    """The requests in what a client sent; one that is not complete is left out."""
+    found: list[tuple[bytes, bytes, Fields, bytes]] = []
+    judge = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
+    judge.receive_data(sent)
+    head: h11.Request | None = None
+    body: list[bytes] = []
+    while True:
+        event = judge.next_event()
+        if isinstance(event, h11.Request):
+            head, body = event, []
+        elif isinstance(event, h11.Data):
+            body.append(bytes(event.data))
+        elif isinstance(event, h11.EndOfMessage):
+            assert head is not None
+            fields = [(bytes(n), bytes(v)) for n, v in head.headers.raw_items()]
+            found.append((bytes(head.method), bytes(head.target), fields, b"".join(body)))
+            if judge.their_state is not h11.DONE:
+                return found
+            judge.send(h11.Response(status_code=204, headers=[]))
+            judge.send(h11.EndOfMessage())
+            judge.start_next_cycle()
+        else:  # NEED_DATA, PAUSED
+            return found
+
+
+Response = tuple[int | None, Fields, bytes, bool]
+
+
+def _response(method: bytes, received: bytes) -> tuple[Response, bytes]:
+    """The first response in what a client received, and what comes behind it."""
+    judge = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 22)
+    judge.send(h11.Request(method=method, target=b"/", headers=[(b"host", b"tap")]))
+    judge.send(h11.EndOfMessage())
+    judge.receive_data(received)
+    status: int | None = None
+    fields: Fields = []
+    body: list[bytes] = []
+    at_end = False
+    while True:
+        try:
+            event = judge.next_event()
+            if event is h11.NEED_DATA and not at_end:
+                at_end = True
+                judge.receive_data(b"")  # the connection is closed
+                continue
+        except h11.RemoteProtocolError:
+            return (status, fields, b"".join(body), False), b""
+        if isinstance(event, h11.Response):
+            status = event.status_code
+            fields = [(bytes(n), bytes(v)) for n, v in event.headers.raw_items()]
+        elif isinstance(event, h11.Data):
+            body.append(bytes(event.data))
+        elif isinstance(event, h11.EndOfMessage):
+            return (status, fields, b"".join(body), True), judge.trailing_data[0]
+        elif not isinstance(event, h11.InformationalResponse):
+            return (status, fields, b"".join(body), False), b""
+
+
+def _first(fields: Fields, name: bytes) -> bytes | None:
+    return next((value for key, value in fields if key.lower() == name), None)
