@@ -20,7 +20,10 @@ MODULES: dict[str, list[str]] = {
     "json": ["scan.c"],
     "sse": [],
     "conn": [],
+    "body": [],
     "downstream": [],
+    "listener": [],
+    "outgoing": [],
     "upstream": [],
 }
 

@@ -49,6 +49,7 @@ cdef class Conn:
     cdef double progress_at            # last time the kernel took queued bytes
     cdef Conn timer_prev, timer_next
     cdef object tls, bio_in, bio_out   # None without TLS
+    cdef object tls_read, tls_write
     cdef Py_ssize_t record_left        # TLS record bytes still to come, to know when a read can give data
     cdef int record_head               # header bytes of the current record seen
     cdef unsigned char record_len[2]

@@ -218,7 +218,11 @@ cdef class Conn:
             if reactor.pbuf == NULL:
                 raise MemoryError
             reactor.pview = PyMemoryView_FromMemory(reactor.pbuf, READ_BYTES, PyBUF_WRITE)
+        # SSLObject's methods are Python functions around the C object's: two calls saved per read.
+        inner = getattr(tls, "_sslobj", None) or tls
         self.tls = tls
+        self.tls_read = inner.read
+        self.tls_write = inner.write
         self.bio_in = incoming
         self.bio_out = outgoing
         # What came together with the handshake's last flight: tickets, hardly ever data.
@@ -400,13 +404,13 @@ cdef class Conn:
         if head_n and n and head_n + n <= 16384:
             # one record, one packet: a small request leaves together
             joined = head[:head_n] + p[:n]
-            self.tls.write(joined)
+            self.tls_write(joined)
             return self._flush_tls()
         if head_n:
-            self.tls.write(PyMemoryView_FromMemory(<char*>head, head_n, PyBUF_READ))
+            self.tls_write(PyMemoryView_FromMemory(<char*>head, head_n, PyBUF_READ))
         while n > 0:
             step = n if n < TLS_STEP else TLS_STEP
-            self.tls.write(PyMemoryView_FromMemory(<char*>p, step, PyBUF_READ))
+            self.tls_write(PyMemoryView_FromMemory(<char*>p, step, PyBUF_READ))
             p += step
             n -= step
             result = self._flush_tls()
@@ -459,7 +463,7 @@ cdef class Conn:
                 if self.fd < 0:
                     return
             try:
-                got = self.tls.read(READ_BYTES - filled, reactor.pview[filled:] if filled else reactor.pview)
+                got = self.tls_read(READ_BYTES - filled, reactor.pview[filled:] if filled else reactor.pview)
             except OSError as exc:
                 # 2 SSL_ERROR_WANT_READ: the records were tickets or a key update; 6 SSL_ERROR_ZERO_RETURN
                 if exc.errno == 2:
@@ -513,7 +517,7 @@ cdef class Conn:
         free(self.out)
         self.out = NULL
         self.out_at = self.out_end = self.out_cap = 0
-        self.tls = self.bio_in = self.bio_out = None
+        self.tls = self.tls_read = self.tls_write = self.bio_in = self.bio_out = None
         if reset:
             cc_reset(fd)
         else:

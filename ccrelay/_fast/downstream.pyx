@@ -11,34 +11,25 @@ when the worker's memory for that is spent, a body passes through a window inste
 """
 
 cimport cython
-from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
-from ccrelay._fast.conn cimport READ_BYTES, Conn, Reactor
-from ccrelay._fast.http1 cimport (
-    F_AUTHORIZATION, F_CONTENT_ENCODING, F_HOST, F_ORIGIN, F_X_API_KEY, HEAD_TOO_LARGE, Head, Piece, Walker, head_end, read_request, walk,
+from libc.stdint cimport int64_t
+
+from ccrelay._fast.body cimport (
+    NO_ROOM, SLOT_MODEL, SLOT_STREAM, WINDOW_BYTES, BodyLimits, RequestBody,
 )
-from ccrelay._fast.json cimport COMPLETE, INVALID, MemberKeys, MemberScan
-
-from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
-
-cdef extern from "sock.h" nogil:
-    int cc_accept(int listener)
-    int errno
+from ccrelay._fast.conn cimport Conn, Reactor
+from ccrelay._fast.http1 cimport (
+    F_AUTHORIZATION, F_CONTENT_ENCODING, F_HOST, F_ORIGIN, F_X_API_KEY, HEAD_TOO_LARGE, Head,
+    head_end, read_request,
+)
 
 cdef enum:
     PIPELINE_BYTES_MAX = 65536     # requests ahead of their turn; more is left in the kernel
-    WINDOW_BYTES = 262144          # of a body that is not kept
-    DIRECT_MIN = 32768             # rest of a body for which recv into place pays
     LINGER_BYTES_MAX = 1048576     # thrown away before a close, so that the answer is not reset away
-    ACCEPTS_PER_TURN = 64
     SHOWN_MAX = 1024               # credentials longer than this are checked each time
-    SLOT_MODEL = 0
-    SLOT_STREAM = 1
-    SLOT_MAX_TOKENS = 2
-    SLOT_METADATA = 3
-    SLOT_THINKING = 4
 
 cdef double LINGER_S = 2.0
 cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -48,83 +39,17 @@ cdef class DownstreamLimits:
     """Bounds and time limits of client connections. Sizes in bytes, times in seconds."""
 
     def __init__(
-        self, *, head_bytes_max, fields_max, body_bytes_max, replay_bytes_max,
+        self, *, head_bytes_max, fields_max, BodyLimits body,
         head_s, body_idle_s, keepalive_s, write_stall_s, wait_s,
     ):
         self.head_bytes_max = head_bytes_max
         self.fields_max = fields_max
-        self.body_bytes_max = body_bytes_max
-        self.replay_bytes_max = replay_bytes_max
+        self.body = body
         self.head_s = head_s
         self.body_idle_s = body_idle_s
         self.keepalive_s = keepalive_s
         self.write_stall_s = write_stall_s
         self.wait_s = wait_s
-        self.keys = _MemberKeys(["model", "stream", "max_tokens", "metadata", "thinking"])
-
-
-@cython.final
-cdef class Listener:
-    """Accepts connections of one listening socket.
-
-    Args:
-        reactor: the worker's reactor.
-        fd: a listening, non-blocking descriptor; stays the caller's.
-        handler: gets on_request, on_refused, on_gone; see `Downstream`.
-        limits: the bounds of every connection.
-    """
-
-    cdef readonly Reactor reactor
-    cdef int fd
-    cdef object handler
-    cdef DownstreamLimits limits
-    cdef bint running
-    cdef public int64_t connections_max
-
-    def __init__(self, Reactor reactor, int fd, handler, DownstreamLimits limits):
-        self.reactor = reactor
-        self.fd = fd
-        self.handler = handler
-        self.limits = limits
-
-    def start(self) -> None:
-        """Begin to accept."""
-        if not self.running:
-            self.running = True
-            self.reactor.loop.add_reader(self.fd, self._acceptable)
-
-    def stop(self) -> None:
-        """Leave new connections in the kernel's queue."""
-        if self.running:
-            self.running = False
-            self.reactor.loop.remove_reader(self.fd)
-
-    def _pause(self) -> None:
-        # Out of descriptors (or at the limit): leave the rest in the queue and look again shortly.
-        self.stop()
-        self.reactor.loop.call_later(0.1, self.start)
-
-    def _acceptable(self):
-        cdef int fd, k
-        cdef Downstream down
-        self.reactor.tick()
-        for k in range(ACCEPTS_PER_TURN):
-            if self.connections_max and self.reactor.connections >= self.connections_max:
-                self._pause()
-                return
-            fd = cc_accept(self.fd)
-            if fd < 0:
-                if errno in (23, 24, 12, 105):     # ENFILE, EMFILE, ENOMEM, ENOBUFS
-                    self._pause()
-                return
-            down = Downstream.__new__(Downstream)
-            down.attach(self.reactor, fd)
-            down.handler = self.handler
-            down.limits = self.limits
-            down.keep_alive = True
-            self.handler.connections.add(down)
-            down.set_deadline(self.reactor.now + self.limits.head_s)
-            down.start_reading()
 
 
 @cython.final
@@ -133,44 +58,54 @@ cdef class Downstream(Conn):
 
     def __dealloc__(self):
         free(self.inbuf)
-        if self.body != NULL:
-            self.reactor.arena.give(self.body, self.body_cap)
+
+    cdef void open(self, Reactor reactor, int fd, object handler, DownstreamLimits limits) except *:
+        """Begin to serve an accepted socket."""
+        self.attach(reactor, fd)
+        self.handler = handler
+        self.limits = limits
+        self.body = RequestBody(reactor.arena, limits.body)
+        self.keep_alive = True
+        self.set_deadline(reactor.now + limits.head_s)
+        self.start_reading()
 
     # ---- what the exchange reads
 
     def model(self):
         """The raw JSON of the top-level `model`, or None while it has not been seen."""
-        return self._slot(SLOT_MODEL)
+        return self.body.slot(SLOT_MODEL)
 
     def stream_flag(self) -> bool:
         """True when `"stream": true` has been seen."""
-        return self._slot(SLOT_STREAM) == b"true"
+        return self.body.slot(SLOT_STREAM) == b"true"
 
-    def metadata(self):
-        """The raw JSON of `metadata`, or None."""
-        return self._slot(SLOT_METADATA)
+    @property
+    def body_complete(self) -> bool:
+        return self.body.complete
 
-    cdef bytes _slot(self, int slot):
-        return self.scan.value(slot) if self.scan is not None and self.scan.ready(slot) else None
+    @property
+    def body_fault(self) -> int:
+        """BodyFault of what has arrived."""
+        return self.body.fault
 
     @property
     def body_seen(self) -> int:
         """Body bytes received so far."""
-        return self.body_base + self.body_len
+        return self.body.base + self.body.size
 
     @property
     def can_replay(self) -> bool:
-        """Whether the body's first byte is still here."""
-        return self.body_base == 0 and not self.windowed
+        """Whether the body's first byte is still here, and the rest is kept too."""
+        return not self.body.windowed
 
     @property
     def replay_room(self) -> bool:
         """Whether the body is kept whole."""
-        return not self.windowed
+        return not self.body.windowed
 
     def body_bytes(self) -> bytes:
         """The complete body, copied."""
-        return PyBytes_FromStringAndSize(self.body, self.body_len) if self.body_len else b""
+        return self.body.whole()
 
     def recall(self):
         """The memo, if this request shows the same credentials, Host and Origin as the last one.
@@ -281,7 +216,7 @@ cdef class Downstream(Conn):
         if self.backlog():
             self.closing = True
             self.phase = LINGERING
-            self.body_left = LINGER_BYTES_MAX
+            self.linger_left = LINGER_BYTES_MAX
             self.set_deadline(self.reactor.now + self.limits.write_stall_s)
         else:
             self.close(False)
@@ -334,11 +269,11 @@ cdef class Downstream(Conn):
             self.forward(NULL, 0)
             if self.fd < 0:
                 return
-        if not self.body_complete and self.phase == BODY:
+        if self.phase == BODY:
             # answered before the body was here: an immediate close would reset the answer away
             self._reset_request()
             self.phase = LINGERING
-            self.body_left = LINGER_BYTES_MAX
+            self.linger_left = LINGER_BYTES_MAX
             self.set_deadline(self.reactor.now + LINGER_S)
             self.start_reading()
             return
@@ -388,8 +323,8 @@ cdef class Downstream(Conn):
     cdef void on_bytes(self, char* p, Py_ssize_t n) except *:
         self.heard_at = self.reactor.now
         if self.phase == LINGERING:
-            self.body_left -= n
-            if self.body_left <= 0:
+            self.linger_left -= n
+            if self.linger_left <= 0:
                 self.close(False)
                 self.handler.on_gone(self)
             return
@@ -401,7 +336,8 @@ cdef class Downstream(Conn):
             if self.phase == IDLE and not self.resuming:
                 used = self._read_head(p, n)
             elif self.phase == BODY:
-                used = self._read_body(p, n)
+                used = self.body.take(p, n)
+                self._body_arrived()
             elif self.phase == LINGERING:
                 return
             else:
@@ -466,12 +402,9 @@ cdef class Downstream(Conn):
         self._begin_request(head)
         # The first body bytes are looked at before the relay is asked: usually they hold the model.
         end -= before
-        if end < n and self.phase == BODY and self.fd >= 0:
-            self.in_request = True
-            end += self._read_body(p + end, n - end)
-            self.in_request = False
-        if self.phase == BODY and self.body_total == 0:
-            self.body_complete = True
+        if end < n and not self.body.complete:
+            end += self.body.take(p + end, n - end)
+        if self.body.complete:
             self.phase = WAITING
         self.set_deadline(
             self.reactor.now + (self.limits.wait_s if self.phase == WAITING else self.limits.body_idle_s)
@@ -483,221 +416,85 @@ cdef class Downstream(Conn):
             self.send(PyBytes_AS_STRING(CONTINUE), PyBytes_GET_SIZE(CONTINUE), NULL, 0)
         return end
 
-    def _begin_request(self, Head head):
-        cdef DownstreamLimits limits = self.limits
+    cdef void _begin_request(self, Head head) except *:
         self.head = head
         self.phase = BODY
         self.started = False
         self.bytes_out = 0
         self.heard_at = self.last_out_at = self.reactor.now
         self.keep_alive = head.keep_alive
-        self.body_chunked = head.chunked
-        self.body_left = head.content_length if head.content_length > 0 else 0
-        self.body_total = -1 if head.chunked else self.body_left
-        if self.body_left > limits.body_bytes_max:
-            return                       # the relay refuses it: nothing is kept
-        if self.body_left > WINDOW_BYTES and (
-            self.reactor.arena.out + self.body_left > limits.replay_bytes_max
-        ):
-            self.windowed = True
-        if (
+        # Compressed bodies are unpacked first, other paths name no model.
+        self.body.begin(head, (
             head.method_len == 4
             and head.path_len >= 12
             and memcmp(head.buf, b"POST", 4) == 0
             and memcmp(head.buf + head.target, b"/v1/messages", 12) == 0
-            and head.find(F_CONTENT_ENCODING) < 0
             and (head.path_len == 12 or (
-                head.path_len == 25 and memcmp(head.buf + head.target, b"/v1/messages/count_tokens", 25) == 0
+                head.path_len == 25
+                and memcmp(head.buf + head.target + 12, b"/count_tokens", 13) == 0
             ))
-        ):
-            if self.scan is None:
-                self.scan = _MemberScan(limits.keys, 1024)
-        else:
-            self.scan = None
-
-    cdef bint _body_room(self, Py_ssize_t n) except -1:
-        """Make room for n more body bytes."""
-        cdef Py_ssize_t want, cap = 0
-        cdef char* fresh
-        if self.body_len + n <= self.body_cap:
-            return True
-        if self.body_chunked:
-            want = self.body_len + n
-            if self.body_cap and want < self.body_cap * 2:
-                want = self.body_cap * 2
-        elif self.windowed:
-            want = WINDOW_BYTES + READ_BYTES
-            if self.body_len + n > want:
-                want = self.body_len + n
-        else:
-            want = self.body_total
-        fresh = self.reactor.arena.take(want, &cap)
-        if fresh == NULL:
-            raise MemoryError
-        if self.body != NULL:
-            memcpy(fresh, self.body, self.body_len)
-            self.reactor.arena.give(self.body, self.body_cap)
-        self.body = fresh
-        self.body_cap = cap
-        return True
+            and head.find(F_CONTENT_ENCODING) < 0
+        ))
 
     cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept:
-        cdef Py_ssize_t room
-        if self.phase != BODY or self.body_chunked or self.windowed or self.body_left < DIRECT_MIN:
+        if self.phase != BODY or self.exchange is None:
             return False
-        if self.body == NULL or self.exchange is None:
-            return False
-        room = self.body_cap - self.body_len
-        if room > self.body_left:
-            room = self.body_left
-        if room > READ_BYTES:
-            room = READ_BYTES
-        if room < DIRECT_MIN:
-            return False
-        p[0] = self.body + self.body_len
-        n[0] = room
-        return True
+        return self.body.direct_room(p, n)
 
     cdef void on_direct(self, Py_ssize_t n) except *:
         self.heard_at = self.reactor.now
-        self.body_left -= n
-        self.body_len += n
-        self._body_arrived(self.body + self.body_len - n, n)
+        self.body.direct_taken(n)
+        self._body_arrived()
 
-    cdef Py_ssize_t _read_body(self, char* p, Py_ssize_t n) except -2:
-        cdef Py_ssize_t used
-        cdef Piece pieces[64]
-        cdef int count = 0, k
-        if not self.body_chunked:
-            used = n if n < self.body_left else <Py_ssize_t>self.body_left
-            if self.body_total > self.limits.body_bytes_max:
-                return n                 # refused already or about to be
-            self._body_room(used)
-            memcpy(self.body + self.body_len, p, used)
-            self.body_len += used
-            self.body_left -= used
-            self._body_arrived(self.body + self.body_len - used, used)
-            return used
-        used = walk(&self.walker, p, n, pieces, 64, &count)
-        for k in range(count):
-            if self.body_len + pieces[k].size > self.limits.body_bytes_max:
-                self._fail_body(TOO_LONG)
-                return n
-            if self.reactor.arena.out + pieces[k].size > self.limits.replay_bytes_max:
-                self._fail_body(NO_ROOM)
-                return n
-            self._body_room(pieces[k].size)
-            memcpy(self.body + self.body_len, p + pieces[k].at, pieces[k].size)
-            self.body_len += pieces[k].size
-            if self.scan is not None and not self.body_fault:
-                self.scan.feed(self.body + self.body_len - pieces[k].size, pieces[k].size)
-        if self.walker.fault:
-            self._fail_body(BAD_FRAMING)
-            return n
-        if self.walker.done:
-            self.body_total = self.body_len
-        if count or self.walker.done:
-            self._body_arrived(NULL, 0)
-        return used if used else n
-
-    cdef void _body_arrived(self, const char* p, Py_ssize_t n) except *:
-        if self.scan is not None:
-            if n:
-                self.scan.feed(p, n)
-            if self.scan.state == INVALID:
-                self._fail_body(NOT_JSON)
-                return
-            if self.scan.slots[SLOT_MODEL].seen > 1:
-                self._fail_body(SECOND_MODEL)
-                return
-        if self.body_total >= 0 and self.body_base + self.body_len >= self.body_total:
-            if self.scan is not None and self.scan.state != COMPLETE:
-                self._fail_body(NOT_JSON)
-                return
-            self.body_complete = True
-            self.phase = WAITING
-            if not self.in_request:
-                self.set_deadline(self.reactor.now + self.limits.wait_s)
-        elif self.windowed and self.body_len >= WINDOW_BYTES:
-            self.read_stopped = True
-            self.stop_reading()
-            if self.source is None and not self.in_request and self.wants_model:
-                # no route and no room: it cannot be kept until its model turns up
-                self._fail_body(NO_ROOM)
-                return
-        if not self.in_request:
-            self._tell()
-
-    cdef void _tell(self) except *:
-        """Pass on what has arrived to whoever waits for it."""
+    cdef void _body_arrived(self) except *:
+        """More of the body is here: fail, wait for room, or pass it on to whoever waits for it."""
+        cdef RequestBody body = self.body
         cdef object exchange = self.exchange
+        if body.complete and not body.fault:
+            self.phase = WAITING
+            self.set_deadline(self.reactor.now + self.limits.wait_s)
         if exchange is None:
             return
+        if body.fault:
+            exchange.on_bad_body(body.fault)
+            return
+        if body.window_full():
+            if self.wants_model and not body.model_ready():
+                # no route and no room: it cannot be kept until its model turns up
+                exchange.on_bad_body(<int>NO_ROOM)
+                return
+            self.read_stopped = True
+            self.stop_reading()
         if self.wants_model:
-            if self.body_complete or (self.scan is not None and self.scan.ready(SLOT_MODEL)):
+            if body.complete or body.model_ready():
                 self.wants_model = False
                 exchange.on_model()
         elif self.wants_body:
-            if self.body_complete:
+            if body.complete:
                 self.wants_body = False
                 exchange.on_body()
         elif self.source is not None:
             self.source.on_peer_more()
 
     cdef void consumed(self, int64_t upto) except *:
-        """The upstream has taken the body up to there; a window makes room."""
-        cdef Py_ssize_t gone
-        if not self.windowed:
-            return
-        gone = <Py_ssize_t>(upto - self.body_base)
-        if gone <= 0:
-            return
-        memmove(self.body, self.body + gone, self.body_len - gone)
-        self.body_len -= gone
-        self.body_base += gone
-        if self.read_stopped and self.body_len < WINDOW_BYTES // 2:
+        """The upstream has taken the body up to there."""
+        self.body.consumed(upto)
+        if self.read_stopped and self.body.size < WINDOW_BYTES // 2:
             self.read_stopped = False
             self.heard_at = self.reactor.now
             self.start_reading()
 
-    cdef void drop_body(self) noexcept:
-        """No attempt will need the body again."""
-        if self.body != NULL and self.body_complete:
-            self.reactor.arena.give(self.body, self.body_cap)
-            self.body = NULL
-            self.body_cap = 0
-            self.body_base += self.body_len
-            self.body_len = 0
-            self.windowed = True
-            self.scan = None
-
-    cdef void _fail_body(self, int fault) except *:
-        self.body_fault = fault
-        if self.in_request:
-            return
-        if self.exchange is not None:
-            self.exchange.on_bad_body(fault)
-
     cdef void _refuse(self, int fault) except *:
         self.keep_alive = False
         self.phase = BODY                # what follows is not read as a request
-        self.body_complete = False
+        self.body.complete = False
         self.handler.on_refused(self, fault)
 
     cdef void _reset_request(self) noexcept:
-        if self.body != NULL:
-            self.reactor.arena.give(self.body, self.body_cap)
-            self.body = NULL
-        self.body_len = self.body_cap = 0
-        self.body_base = self.body_left = self.body_total = 0
-        self.body_complete = self.body_chunked = self.windowed = self.read_stopped = False
-        self.body_fault = FINE
-        self.wants_model = self.wants_body = False
+        self.body.reset()
+        self.read_stopped = self.wants_model = self.wants_body = False
         self.head = None
         self.pending_head = None
-        memset(&self.walker, 0, sizeof(Walker))
-        if self.scan is not None:
-            self.scan.reset()
 
     # ---- time
 

@@ -137,6 +137,8 @@ cdef class Head:
 
     cpdef bytes get(self, bytes name):
         cdef int i
+        if name is None:
+            raise TypeError("a name is bytes")
         for i in range(self.count):
             if self.fields[i].name_len == PyBytes_GET_SIZE(name) and same(
                 <uint8_t*>self.buf + self.fields[i].name,
@@ -298,9 +300,13 @@ cdef char* _put_fields(
 
 
 cdef void _check_line(bytes name, bytes value) except *:
-    cdef Cursor c = Cursor(<const uint8_t*>PyBytes_AS_STRING(name), 0, PyBytes_GET_SIZE(name))
-    cdef Cursor v = Cursor(<const uint8_t*>PyBytes_AS_STRING(value), 0, PyBytes_GET_SIZE(value))
-    cdef int field_id = id_of(c.data, c.size)
+    cdef Cursor c, v
+    cdef int field_id
+    if name is None or value is None:
+        raise TypeError("a header is a pair of bytes")
+    c = Cursor(<const uint8_t*>PyBytes_AS_STRING(name), 0, PyBytes_GET_SIZE(name))
+    v = Cursor(<const uint8_t*>PyBytes_AS_STRING(value), 0, PyBytes_GET_SIZE(value))
+    field_id = id_of(c.data, c.size)
     if skip(&c, TOKEN) == 0 or c.at < c.size:
         raise ValueError(f"not a header name: {name!r}")
     if REQUEST_DROP[field_id]:
@@ -320,6 +326,8 @@ cdef frozenset _drop_fields(uint8_t* drop, set names):
     cdef int field_id
     cdef bytes name
     others = set()
+    if None in names:
+        raise TypeError("a name is bytes")
     for name in names:
         field_id = id_of(<const uint8_t*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
         if field_id != F_OTHER:

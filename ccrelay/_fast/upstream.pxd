@@ -1,11 +1,13 @@
 """The provider's side of an exchange: request out, response in, taps in passing."""
 
 from libc.stdint cimport int64_t
+from posix.uio cimport iovec
 
 from ccrelay._fast.conn cimport Conn
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.http1 cimport Head, RequestPlan, Walker
 from ccrelay._fast.json cimport MemberScan
+from ccrelay._fast.outgoing cimport Outgoing
 from ccrelay._fast.sse cimport SseTap
 
 
@@ -43,13 +45,7 @@ cdef class Upstream(Conn):
     cdef Downstream down
 
     # the request
-    cdef bytes req_head
-    cdef Py_ssize_t head_at
-    cdef bytes own_body                # a rewritten body; None: the client's bytes
-    cdef int64_t body_at, splice_from, splice_to
-    cdef bytes splice
-    cdef Py_ssize_t splice_at
-    cdef readonly bint request_sent
+    cdef Outgoing request
     cdef bint spoiled                  # the request did not go out whole: not for another exchange
     cdef bint is_head                  # HEAD: the response has no body
 
@@ -74,8 +70,7 @@ cdef class Upstream(Conn):
     cdef int64_t events_seen
 
     cdef int _pump(self) except -2
-    cdef Py_ssize_t _gather(self, void* parts, int* count) noexcept
-    cdef void _advance(self, Py_ssize_t n) noexcept
+    cdef Py_ssize_t _seal(self, iovec* parts, int count) except -2
     cdef Py_ssize_t _response_head(self, char* p, Py_ssize_t n) except -2
     cdef void _body(self, char* p, Py_ssize_t n) except *
     cdef void _emit(self, const char* p, Py_ssize_t n) except *

@@ -16,6 +16,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.uio cimport iovec, writev
 
+from ccrelay._fast.body cimport SLOT_MODEL
 from ccrelay._fast.conn cimport Conn, Reactor
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.http1 cimport (
@@ -23,6 +24,7 @@ from ccrelay._fast.http1 cimport (
     head_end, read_response, walk, write_response,
 )
 from ccrelay._fast.json cimport MemberKeys, MemberScan
+from ccrelay._fast.outgoing cimport PARTS_MAX, Outgoing
 from ccrelay._fast.sse cimport CONTENT, FAILED, SseTap
 
 from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
@@ -37,17 +39,14 @@ cdef enum:
     B_LENGTH = 1
     B_CHUNKED = 2
     B_CLOSE = 3
-    PARTS_MAX = 4
     PIECES_MAX = 64
     RESPONSE_HEAD_MAX = 262144     # nginx stops at 64 KB, Node at 16 KB; providers send 1-3 KB
     HOLD_MAX = 262144              # message_start with a long container list still fits
     JSON_CAPTURE_MAX = 8192        # `usage` with iterations
 
     SLOT_USAGE = 0
-    SLOT_STOP_REASON = 1
-    SLOT_MODEL = 2
 
-cdef MemberKeys RESPONSE_KEYS = _MemberKeys(["usage", "stop_reason", "model"])
+cdef MemberKeys RESPONSE_KEYS = _MemberKeys(["usage"])
 cdef bytes LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -93,6 +92,7 @@ cdef class Upstream(Conn):
 
     def __init__(self, Reactor reactor, int fd, pool, UpstreamLimits limits):
         self.attach(reactor, fd)
+        self.request = Outgoing()
         self.pool = pool
         self.limits = limits
 
@@ -115,28 +115,24 @@ cdef class Upstream(Conn):
             body: a rewritten body to send instead of the client's.
             path: instead of the client's path and query.
         """
-        cdef int64_t length
-        cdef object span
+        cdef int64_t length, start, end
+        cdef Outgoing out = self.request
         cdef double now = self.reactor.now
         self._clear()
         self.exchange = exchange
         self.down = down
         self.uses += 1
-        self.own_body = body
         self.started_at = self.sent_at = self.life_at = now
-        if body is not None:
-            length = PyBytes_GET_SIZE(body)
-        else:
-            length = down.body_total
-            if model is not None:
-                span = down.scan.span(0)
-                self.splice_from, self.splice_to = span
-                self.splice = model
-                length += PyBytes_GET_SIZE(model) - (self.splice_to - self.splice_from)
+        out.begin(b"", down.body, body)
+        length = down.body.total if body is None else PyBytes_GET_SIZE(body)
+        if body is None and model is not None:
+            start, end = down.body.scan.span(SLOT_MODEL)
+            out.splice_at_span(model, start, end)
+            length += PyBytes_GET_SIZE(model) - (end - start)
         if length == 0 and down.head.content_length < 0:
             length = -1
         self.is_head = down.head.method_len == 4 and memcmp(down.head.buf, b"HEAD", 4) == 0
-        self.req_head = plan.write(down.head, length, False, path)
+        out.head = plan.write(down.head, length, False, path)
         down.source = self
         self.set_deadline(now + self.limits.first_byte_s)
         self.start_reading()
@@ -160,7 +156,7 @@ cdef class Upstream(Conn):
         self.framing = framing
         self.repairs = repairs
         if with_head:
-            if framing == CLOSE or not down.body_complete:
+            if framing == CLOSE or not down.body.complete:
                 down.keep_alive = False
             down.pending_head = write_response(self.head, framing, 0, down.keep_alive, extra)
         if mode == FORWARD:
@@ -222,92 +218,19 @@ cdef class Upstream(Conn):
 
     # ---- the request
 
-    cdef Py_ssize_t _gather(self, void* where, int* count) noexcept:
-        """Describe what can be sent now; returns its size."""
-        cdef iovec* parts = <iovec*>where
-        cdef Downstream down = self.down
-        cdef Py_ssize_t total = 0, n
-        cdef int k = 0
-        cdef const char* body
-        cdef int64_t base, end, at = self.body_at
-        if self.head_at < PyBytes_GET_SIZE(self.req_head):
-            parts[k].iov_base = <void*>(PyBytes_AS_STRING(self.req_head) + self.head_at)
-            parts[k].iov_len = PyBytes_GET_SIZE(self.req_head) - self.head_at
-            total += parts[k].iov_len
-            k += 1
-        if self.own_body is not None:
-            body = PyBytes_AS_STRING(self.own_body)
-            base = 0
-            end = PyBytes_GET_SIZE(self.own_body)
-        else:
-            body = down.body
-            base = down.body_base
-            end = base + down.body_len
-        if self.splice is not None:
-            if at < self.splice_from:
-                n = <Py_ssize_t>((end if end < self.splice_from else self.splice_from) - at)
-                if n > 0:
-                    parts[k].iov_base = <void*>(body + (at - base))
-                    parts[k].iov_len = n
-                    total += n
-                    k += 1
-                    at += n
-            if at == self.splice_from and self.splice_at < PyBytes_GET_SIZE(self.splice):
-                parts[k].iov_base = <void*>(PyBytes_AS_STRING(self.splice) + self.splice_at)
-                parts[k].iov_len = PyBytes_GET_SIZE(self.splice) - self.splice_at
-                total += parts[k].iov_len
-                k += 1
-                at = self.splice_to
-            elif at == self.splice_from:
-                at = self.splice_to
-            if at < self.splice_to:
-                count[0] = k
-                return total
-        if end > at:
-            parts[k].iov_base = <void*>(body + (at - base))
-            parts[k].iov_len = <size_t>(end - at)
-            total += <Py_ssize_t>(end - at)
-            k += 1
-        count[0] = k
-        return total
-
-    cdef void _advance(self, Py_ssize_t n) noexcept:
-        """n bytes of what `_gather` described are on their way."""
-        cdef Py_ssize_t step = PyBytes_GET_SIZE(self.req_head) - self.head_at
-        if step > n:
-            step = n
-        self.head_at += step
-        n -= step
-        if self.splice is not None and n:
-            if self.body_at < self.splice_from:
-                step = <Py_ssize_t>(self.splice_from - self.body_at)
-                if step > n:
-                    step = n
-                self.body_at += step
-                n -= step
-            if n and self.body_at == self.splice_from:
-                step = PyBytes_GET_SIZE(self.splice) - self.splice_at
-                if step > n:
-                    step = n
-                self.splice_at += step
-                n -= step
-            if self.body_at == self.splice_from and self.splice_at == PyBytes_GET_SIZE(self.splice):
-                self.body_at = self.splice_to
-                self.splice = None
-        self.body_at += n
-
     cdef int _pump(self) except -2:
         """Send what there is of the request. -1: the upstream is gone."""
         cdef iovec parts[PARTS_MAX]
+        cdef Outgoing out = self.request
         cdef Downstream down = self.down
-        cdef Py_ssize_t total, done, k
-        cdef int count = 0, result
-        if self.request_sent or self.fd < 0:
+        cdef Py_ssize_t total, done
+        cdef int count = 0
+        if out.done or self.fd < 0:
             return 0
         while True:
             if self.backlog():
-                return 1
-            total = self._gather(parts, &count)
+                return 1                    # TLS: the sealed bytes first
+            total = out.gather(parts, &count)
             if total == 0:
                 break
             if self.tls is None:
@@ -315,52 +238,45 @@ cdef class Upstream(Conn):
                 if done < 0:
                     if not cc_would_block(errno):
                         return -1
-                    self.want_write()
-                    return 1
-                self._advance(done)
-                if done < total:
-                    self.want_write()
-                    if self.own_body is None:
-                        down.consumed(self.body_at)
-                    return 1
+                    done = 0
             else:
-                if count >= 2:
-                    result = self.send(
-                        <const char*>parts[0].iov_base, parts[0].iov_len,
-                        <const char*>parts[1].iov_base, parts[1].iov_len,
-                    )
-                    done = parts[0].iov_len + parts[1].iov_len
-                else:
-                    result = self.send(NULL, 0, <const char*>parts[0].iov_base, parts[0].iov_len)
-                    done = parts[0].iov_len
-                if result < 0:
+                done = self._seal(parts, count)
+                if done < 0:
                     return -1
-                self._advance(done)
-            if self.own_body is None:
-                down.consumed(self.body_at)
-        if self.own_body is not None or (down.body_complete and self.body_at >= down.body_total):
-            self.request_sent = True
-            self.req_head = b""
-            self.head_at = 0
-            self.own_body = None
+            if done:
+                out.advance(done)
+                down.consumed(out.at)
+            if done < total and self.tls is None:
+                self.want_write()
+                return 1
+        if out.finished():
             self.sent_at = self.reactor.now
             if self.mode == UNDECIDED:
                 self.set_deadline(self.sent_at + self.limits.first_byte_s)
             elif self.committed and self.tap is not None:
-                down.drop_body()
+                down.body.drop()
         return 0
+
+    cdef Py_ssize_t _seal(self, iovec* parts, int count) except -2:
+        """Send the first parts over TLS; returns how many of their bytes, -1 when the upstream is gone."""
+        cdef Py_ssize_t first = parts[0].iov_len, second = parts[1].iov_len if count > 1 else 0
+        cdef int sent = self.send(
+            <const char*>parts[0].iov_base, first,
+            <const char*>parts[1].iov_base if count > 1 else NULL, second,
+        )
+        return -1 if sent < 0 else first + second
 
     cdef void on_peer_more(self) except *:
         if self._pump() < 0 and self.fd >= 0:
             self._upload_broken()
 
     cdef void on_drained(self) except *:
-        if self.exchange is not None and not self.request_sent and self._pump() < 0:
+        if self.exchange is not None and self._pump() < 0:
             self._upload_broken()
 
     def _upload_broken(self):
         # The provider may have answered (413, 401) before it closed its reading side: the read tells.
-        self.request_sent = self.spoiled = True
+        self.request.done = self.spoiled = True
         self.start_reading()
         if self.fd >= 0 and self.head is None:
             self._readable()
@@ -585,8 +501,8 @@ cdef class Upstream(Conn):
         self.committed = True
         self.held = NULL
         self.held_len = self.held_cap = 0
-        if self.request_sent:
-            down.drop_body()
+        if self.request.done and self.tap is not None:
+            down.body.drop()
         try:
             if size and down.forward(held, size) > 0:
                 self.stop_reading()
@@ -635,7 +551,7 @@ cdef class Upstream(Conn):
             if self.exchange is None:
                 return
         reusable = (
-            clean and not self.spoiled and self.head.keep_alive and self.kind != B_CLOSE and self.request_sent
+            clean and not self.spoiled and self.head.keep_alive and self.kind != B_CLOSE and self.request.done
             and self.fd >= 0 and self.backlog() == 0
         )
         if self.mode == COLLECT:
@@ -705,10 +621,10 @@ cdef class Upstream(Conn):
             return
         if self.head is None:
             limit = self.sent_at + self.limits.first_byte_s
-            if self.request_sent and now >= limit:
+            if self.request.done and now >= limit:
                 self._lost(4)
                 return
-            if not self.request_sent:
+            if not self.request.done:
                 limit = now + self.limits.first_byte_s
         else:
             if not self.reading:
@@ -722,11 +638,8 @@ cdef class Upstream(Conn):
     cdef void _clear(self) noexcept:
         """Forget the previous exchange."""
         self._release()
-        self.req_head = b""
-        self.head_at = 0
-        self.own_body = self.splice = None
-        self.body_at = self.splice_from = self.splice_to = self.splice_at = 0
-        self.request_sent = self.committed = self.any_byte = self.repairs = self.is_head = False
+        self.request.clear()
+        self.committed = self.any_byte = self.repairs = self.is_head = False
         self.spoiled = False
         self.head = None
         self.mode = UNDECIDED

@@ -16,7 +16,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -190,8 +190,8 @@ class _Connection(asyncio.Protocol):
     # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports do everything an asyncio.Transport does without being one.
+        self._transport = cast(asyncio.Transport, transport)
         self._number = self._server.opened(self)
         # Referenced here, and we by the server, until the connection is lost.
         self._task = asyncio.get_running_loop().create_task(self._serve())

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ccrelay._fast.downstream import BodyFault
+from ccrelay._fast.body import BodyFault
 from ccrelay._fast.http1 import HeadFault
 from ccrelay._fast.json import MemberKeys, MemberScan
 from ccrelay.errors import BadRequest, NoTarget, RelayError, TooLarge

@@ -7,8 +7,10 @@ import socket
 from collections.abc import Callable
 
 from ccrelay._fast.conn import Conn, Reactor
-from ccrelay._fast.downstream import Downstream, DownstreamLimits, Listener
+from ccrelay._fast.body import BodyLimits
+from ccrelay._fast.downstream import Downstream, DownstreamLimits
 from ccrelay._fast.http1 import FieldId
+from ccrelay._fast.listener import Listener
 from ccrelay._fast.upstream import UpstreamLimits
 from ccrelay.config.model import Config, Provider
 from ccrelay.errors import BadRequest, NotFound, RelayError, SlowClient, TooLarge
@@ -204,7 +206,7 @@ class Relay:
 
     def _open(self, down: Downstream, kind: RequestClass, passed: Pass) -> Exchange:
         head = down.head
-        limit = self._limits.body_bytes_max
+        limit = self.config.server.limits.body_bytes_max
         exchange = Exchange(self, down, kind, passed)
         down.exchange = exchange
         self.active.add(exchange)
@@ -331,8 +333,9 @@ def _downstream_limits(config: Config) -> DownstreamLimits:
     return DownstreamLimits(
         head_bytes_max=limits.head_bytes_max,
         fields_max=limits.header_count_max,
-        body_bytes_max=limits.body_bytes_max,
-        replay_bytes_max=limits.replay_bytes_max,
+        body=BodyLimits(
+            body_bytes_max=limits.body_bytes_max, replay_bytes_max=limits.replay_bytes_max
+        ),
         head_s=timeouts.head_s,
         body_idle_s=timeouts.body_idle_s,
         keepalive_s=timeouts.keepalive_s,

@@ -380,3 +380,11 @@ def test_chunk_lines_and_trailers_are_limited() -> None:
     trailer = b"A:" + b"b" * (8192 - 6)
     assert chunks(b"0\r\n" + trailer + b"\r\n\r\n").done
     assert chunks(b"0\r\n" + trailer + b"b\r\n\r\n").fault == HeadFault.TRAILER_TOO_LARGE
+
+
+def test_none_is_refused_where_bytes_are_meant() -> None:
+    with pytest.raises(TypeError):
+        request().get(None)  # type: ignore[arg-type]
+    for wrong in ({"lines": [(b"X-A", None)]}, {"lines": [(None, b"a")]}, {"drop_names": [None]}):
+        with pytest.raises(TypeError):
+            plan(**wrong)

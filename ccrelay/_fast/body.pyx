@@ -1,0 +1,203 @@
+# cython: language_level=3
+"""A request body on its way through the relay.
+
+It is kept until the upstream's answer is committed, so that another attempt can send it again. When the
+worker's memory for that (`replay_bytes_max`) is spent, a body passes through a window instead: what has been
+sent is dropped and cannot be sent again. While it arrives, the top-level members that matter are looked for.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.string cimport memcpy, memmove, memset
+
+from ccrelay._fast.conn cimport READ_BYTES, Arena
+from ccrelay._fast.http1 cimport Head, Piece, Walker, walk
+from ccrelay._fast.json cimport COMPLETE, INVALID, MemberKeys, MemberScan
+
+from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
+
+cdef enum:
+    DIRECT_MIN = 32768             # rest of a body for which recv into place pays
+    CAPTURE_MAX = 1024             # bytes kept of a member; a model's name is far shorter
+    PIECES_MAX = 64
+
+
+cdef class BodyLimits:
+    """Bounds of request bodies, bytes: of one (`body_bytes_max`), of all that are kept."""
+
+    def __init__(self, *, body_bytes_max, replay_bytes_max):
+        self.body_bytes_max = body_bytes_max
+        self.replay_bytes_max = replay_bytes_max
+        self.keys = _MemberKeys(["model", "stream"])
+
+
+@cython.final
+cdef class RequestBody:
+    """The body of one request at a time."""
+
+    def __cinit__(self, Arena arena, BodyLimits limits):
+        self.arena = arena
+        self.limits = limits
+
+    def __dealloc__(self):
+        if self.data != NULL:
+            self.arena.give(self.data, self.cap)
+
+    cdef void begin(self, Head head, bint scanned) except *:
+        """A new body, as its head announces it. `scanned`: look for members in it."""
+        self.chunked = head.chunked
+        self.left = head.content_length if head.content_length > 0 else 0
+        self.total = -1 if head.chunked else self.left
+        self.complete = self.total == 0
+        if self.left > self.limits.body_bytes_max:
+            self.scan = None
+            return                       # the relay refuses it: nothing is kept
+        self.windowed = (
+            self.left > WINDOW_BYTES and self.arena.out + self.left > self.limits.replay_bytes_max
+        )
+        if not scanned:
+            self.scan = None
+        elif self.scan is None:
+            self.scan = _MemberScan(self.limits.keys, CAPTURE_MAX)
+
+    cdef Py_ssize_t take(self, const char* p, Py_ssize_t n) except -2:
+        """Bytes of p that belong to the body; look at `fault` and `complete` afterwards."""
+        if self.chunked:
+            return self._take_chunked(p, n)
+        if self.total > self.limits.body_bytes_max:
+            return n                     # refused
+        if n > self.left:
+            n = <Py_ssize_t>self.left
+        self._room(n)
+        memcpy(self.data + self.size, p, n)
+        self.size += n
+        self.left -= n
+        self._seen(self.data + self.size - n, n)
+        return n
+
+    cdef Py_ssize_t _take_chunked(self, const char* p, Py_ssize_t n) except -2:
+        cdef Piece pieces[PIECES_MAX]
+        cdef int count = 0, k
+        cdef Py_ssize_t used = walk(&self.walker, p, n, pieces, PIECES_MAX, &count)
+        for k in range(count):
+            if self.size + pieces[k].size > self.limits.body_bytes_max:
+                self.fault = TOO_LONG
+                return n
+            if self.arena.out + pieces[k].size > self.limits.replay_bytes_max:
+                self.fault = NO_ROOM
+                return n
+            self._room(pieces[k].size)
+            memcpy(self.data + self.size, p + pieces[k].at, pieces[k].size)
+            self.size += pieces[k].size
+            self._seen(self.data + self.size - pieces[k].size, pieces[k].size)
+        if self.walker.fault:
+            self.fault = BAD_FRAMING
+            return n
+        if self.walker.done:
+            self.total = self.size
+            self._seen(NULL, 0)
+        return used if used > 0 else n
+
+    cdef void _room(self, Py_ssize_t n) except *:
+        """Make room for n more bytes."""
+        cdef Py_ssize_t want, cap = 0
+        cdef char* fresh
+        if self.size + n <= self.cap:
+            return
+        if self.chunked:
+            want = max(self.size + n, self.cap * 2)
+        elif self.windowed:
+            want = max(self.size + n, WINDOW_BYTES + READ_BYTES)
+        else:
+            want = <Py_ssize_t>self.total
+        fresh = self.arena.take(want, &cap)
+        if fresh == NULL:
+            raise MemoryError
+        if self.data != NULL:
+            memcpy(fresh, self.data, self.size)
+            self.arena.give(self.data, self.cap)
+        self.data = fresh
+        self.cap = cap
+
+    cdef void _seen(self, const char* p, Py_ssize_t n) noexcept:
+        """Bytes have been added: look at them, and whether they were the last."""
+        cdef bint last = self.total >= 0 and self.base + self.size >= self.total
+        if self.scan is not None and not self.fault:
+            if n:
+                self.scan.feed(p, n)
+            if self.scan.state == INVALID:
+                self.fault = NOT_JSON
+            elif self.scan.slots[SLOT_MODEL].seen > 1:
+                self.fault = SECOND_MODEL
+            elif last and self.scan.state != COMPLETE:
+                self.fault = NOT_JSON
+        self.complete = last
+
+    cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept:
+        """Where the next large read may put its bytes; False: read them elsewhere."""
+        cdef Py_ssize_t room
+        if self.chunked or self.windowed or self.left < DIRECT_MIN or self.data == NULL:
+            return False
+        room = self.cap - self.size
+        if room > self.left:
+            room = <Py_ssize_t>self.left
+        if room > READ_BYTES:
+            room = READ_BYTES
+        if room < DIRECT_MIN:
+            return False
+        p[0] = self.data + self.size
+        n[0] = room
+        return True
+
+    cdef void direct_taken(self, Py_ssize_t n) noexcept:
+        """A read has put n bytes where `direct_room` said."""
+        self.left -= n
+        self.size += n
+        self._seen(self.data + self.size - n, n)
+
+    cdef bint window_full(self) noexcept:
+        """Whether reading has to wait until some of it is sent."""
+        return self.windowed and not self.complete and self.size >= WINDOW_BYTES
+
+    cdef bint model_ready(self) noexcept:
+        return self.scan is not None and self.scan.ready(SLOT_MODEL)
+
+    cdef bytes slot(self, int slot):
+        """Raw JSON of a member that has been seen whole, or None."""
+        return self.scan.value(slot) if self.scan is not None and self.scan.ready(slot) else None
+
+    cdef bytes whole(self):
+        return PyBytes_FromStringAndSize(self.data, self.size) if self.size else b""
+
+    cdef void consumed(self, int64_t upto) noexcept:
+        """The upstream has taken the body up to there; a window makes room."""
+        cdef Py_ssize_t gone = <Py_ssize_t>(upto - self.base)
+        if not self.windowed or gone <= 0 or gone > self.size:
+            return
+        memmove(self.data, self.data + gone, self.size - gone)
+        self.size -= gone
+        self.base += gone
+
+    cdef void drop(self) noexcept:
+        """No attempt will need it again."""
+        if self.complete and self.data != NULL:
+            self.arena.give(self.data, self.cap)
+            self.data = NULL
+            self.cap = 0
+            self.base += self.size
+            self.size = 0
+            self.windowed = True
+            self.scan = None
+
+    cdef void reset(self) noexcept:
+        """Ready for the next request."""
+        if self.data != NULL:
+            self.arena.give(self.data, self.cap)
+            self.data = NULL
+        self.size = self.cap = 0
+        self.base = self.left = self.total = 0
+        self.complete = self.chunked = self.windowed = False
+        self.fault = FINE
+        memset(&self.walker, 0, sizeof(Walker))
+        if self.scan is not None:
+            self.scan.reset()

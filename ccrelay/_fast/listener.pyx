@@ -1,0 +1,85 @@
+# cython: language_level=3
+"""Accepts client connections of one listening socket."""
+
+cimport cython
+from libc.stdint cimport int64_t
+
+from ccrelay._fast.conn cimport Reactor
+from ccrelay._fast.downstream cimport Downstream, DownstreamLimits
+
+cdef extern from "sock.h" nogil:
+    int cc_accept(int listener)
+    int errno
+    int EMFILE, ENFILE, ENOBUFS, ENOMEM
+
+cdef enum:
+    ACCEPTS_PER_TURN = 64      # then the connections under way get their turn
+
+cdef double PAUSE_S = 0.1
+
+
+@cython.final
+cdef class Listener:
+    """Accepts connections of one listening socket.
+
+    Args:
+        reactor: the worker's reactor.
+        fd: a listening, non-blocking descriptor; stays the caller's.
+        handler: gets on_request, on_refused, on_slow, on_gone, and holds the set `connections`.
+        limits: the bounds of every connection.
+    """
+
+    cdef readonly Reactor reactor
+    cdef int fd
+    cdef object handler
+    cdef DownstreamLimits limits
+    cdef bint running
+    cdef object pause
+    cdef public int64_t connections_max
+
+    def __init__(self, Reactor reactor, int fd, handler, DownstreamLimits limits):
+        self.reactor = reactor
+        self.fd = fd
+        self.handler = handler
+        self.limits = limits
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self.pause = None
+        if not self.running:
+            self.running = True
+            self.reactor.loop.add_reader(self.fd, self._acceptable)
+
+    def stop(self) -> None:
+        """Accept what the kernel has queued already, and no more."""
+        if self.pause is not None:
+            self.pause.cancel()
+            self.pause = None
+        if self.running:
+            self._acceptable()
+        if self.running:
+            self.running = False
+            self.reactor.loop.remove_reader(self.fd)
+
+    def _rest(self) -> None:
+        # Out of descriptors, or at the limit: leave the rest in the queue and look again shortly.
+        self.running = False
+        self.reactor.loop.remove_reader(self.fd)
+        self.pause = self.reactor.loop.call_later(PAUSE_S, self.start)
+
+    def _acceptable(self):
+        cdef int fd, turn
+        cdef Downstream down
+        self.reactor.tick()
+        for turn in range(ACCEPTS_PER_TURN):
+            if self.connections_max and len(self.handler.connections) >= self.connections_max:
+                self._rest()
+                return
+            fd = cc_accept(self.fd)
+            if fd < 0:
+                if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+                    self._rest()
+                return
+            down = Downstream.__new__(Downstream)
+            self.handler.connections.add(down)
+            down.open(self.reactor, fd, self.handler, self.limits)

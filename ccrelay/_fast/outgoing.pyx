@@ -1,0 +1,118 @@
+# cython: language_level=3
+"""A request on its way out, as pieces for `writev`: nothing is joined or copied.
+
+    head | body up to the splice | splice | body behind it
+
+Of a body that is still arriving, the pieces end where it has got to.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t
+from posix.uio cimport iovec
+
+from ccrelay._fast.body cimport RequestBody
+
+
+@cython.final
+cdef class Outgoing:
+    """What of a request has gone, and what can go next."""
+
+    cdef void begin(self, bytes head, RequestBody body, bytes own) noexcept:
+        """A new request: its head, the client's body, and `own` if that goes in its place."""
+        self.head = head
+        self.body = body
+        self.own = own
+        self.splice = None
+        self.head_at = self.splice_at = 0
+        self.at = self.splice_from = self.splice_to = 0
+        self.done = False
+
+    cdef void splice_at_span(self, bytes value, int64_t start, int64_t end) noexcept:
+        """Put `value` in the place of the body's bytes start .. end."""
+        self.splice = value
+        self.splice_from = start
+        self.splice_to = end
+
+    cdef Py_ssize_t gather(self, iovec* parts, int* count) noexcept:
+        """Describe what can be sent now, in at most PARTS_MAX parts; returns its size."""
+        cdef Py_ssize_t total = 0, n
+        cdef int k = 0
+        cdef const char* data
+        cdef int64_t base, end, at = self.at
+        n = PyBytes_GET_SIZE(self.head) - self.head_at
+        if n > 0:
+            total = _part(&parts[k], PyBytes_AS_STRING(self.head) + self.head_at, n)
+            k += 1
+        if self.own is not None:
+            data = PyBytes_AS_STRING(self.own)
+            base = 0
+            end = PyBytes_GET_SIZE(self.own)
+        else:
+            data = self.body.data
+            base = self.body.base
+            end = base + self.body.size
+        if self.splice is not None:
+            if at < self.splice_from:
+                n = <Py_ssize_t>((end if end < self.splice_from else self.splice_from) - at)
+                if n > 0:
+                    total += _part(&parts[k], data + (at - base), n)
+                    k += 1
+                    at += n
+            if at < self.splice_from or end < self.splice_to:
+                count[0] = k           # the old value is not here whole: the rest waits for it
+                return total
+            n = PyBytes_GET_SIZE(self.splice) - self.splice_at
+            total += _part(&parts[k], PyBytes_AS_STRING(self.splice) + self.splice_at, n)
+            k += 1
+            at = self.splice_to
+        if end > at:
+            total += _part(&parts[k], data + (at - base), <Py_ssize_t>(end - at))
+            k += 1
+        count[0] = k
+        return total
+
+    cdef void advance(self, Py_ssize_t n) noexcept:
+        """n bytes of what `gather` described are on their way."""
+        cdef Py_ssize_t step = min(n, PyBytes_GET_SIZE(self.head) - self.head_at)
+        self.head_at += step
+        n -= step
+        if self.splice is not None and n > 0:
+            if self.at < self.splice_from:
+                step = min(n, <Py_ssize_t>(self.splice_from - self.at))
+                self.at += step
+                n -= step
+            if self.at == self.splice_from and n > 0:
+                step = min(n, PyBytes_GET_SIZE(self.splice) - self.splice_at)
+                self.splice_at += step
+                n -= step
+                if self.splice_at == PyBytes_GET_SIZE(self.splice):
+                    self.at = self.splice_to
+                    self.splice = None
+        self.at += n
+
+    cdef bint finished(self) noexcept:
+        """Whether all of it has gone; remembers so, and lets go of what it held."""
+        if self.done:
+            return True
+        if self.head_at < PyBytes_GET_SIZE(self.head) or self.splice is not None:
+            return False
+        if self.own is not None:
+            self.done = self.at >= PyBytes_GET_SIZE(self.own)
+        else:
+            self.done = self.body.complete and self.at >= self.body.total
+        if self.done:
+            self.head = b""
+            self.head_at = 0
+            self.own = None
+        return self.done
+
+    cdef void clear(self) noexcept:
+        """Forget the request."""
+        self.begin(b"", None, None)
+
+
+cdef inline Py_ssize_t _part(iovec* part, const char* p, Py_ssize_t n) noexcept:
+    part.iov_base = <void*>p
+    part.iov_len = n
+    return n
