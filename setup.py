@@ -24,6 +24,7 @@ MODULES: dict[str, list[str]] = {
     "downstream": [],
     "listener": [],
     "outgoing": [],
+    "taps": [],
     "upstream": [],
 }
 

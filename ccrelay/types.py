@@ -1,4 +1,4 @@
-"""Words shared by every floor above the bytes: usage, targets, outcomes, the record of one exchange."""
+"""Words shared by every floor above the bytes: classes, endings, usage, where logs go."""
 
 import enum
 from typing import Protocol

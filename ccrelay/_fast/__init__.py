@@ -7,6 +7,6 @@ import importlib.util
 
 if importlib.util.find_spec("ccrelay._fast.conn") is None:
     raise ImportError(
-        "ccrelay's compiled modules are missing. Install a wheel (`pip install ccrelay-proxy`), or in a "
-        "checkout build them: `pip install -e .` (needs a C compiler)."
+        "ccrelay's compiled modules are missing. Install a wheel (`pip install ccrelay-proxy`), "
+        "or in a checkout build them: `pip install -e .` (needs a C compiler)."
     )

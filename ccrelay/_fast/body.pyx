@@ -1,9 +1,10 @@
 # cython: language_level=3
 """A request body on its way through the relay.
 
-It is kept until the upstream's answer is committed, so that another attempt can send it again. When the
-worker's memory for that (`replay_bytes_max`) is spent, a body passes through a window instead: what has been
-sent is dropped and cannot be sent again. While it arrives, the top-level members that matter are looked for.
+It is kept until the upstream's answer is committed, so that another attempt can send it again.
+When the worker's memory for that (`replay_bytes_max`) is spent, a body passes through a window
+instead: what has been sent is dropped and cannot be sent again. While it arrives, the top-level
+members that matter are looked for.
 """
 
 cimport cython
@@ -12,7 +13,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from ccrelay._fast.conn cimport READ_BYTES, Arena
 from ccrelay._fast.http1 cimport Head, Piece, Walker, walk
-from ccrelay._fast.json cimport COMPLETE, INVALID, MemberKeys, MemberScan
+from ccrelay._fast.json cimport COMPLETE, INVALID
 
 from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
 
@@ -32,6 +33,7 @@ cdef class BodyLimits:
 
 
 @cython.final
+@cython.no_gc            # nothing it holds refers back; __dealloc__ needs its members alive
 cdef class RequestBody:
     """The body of one request at a time."""
 

@@ -253,12 +253,12 @@ cdef class Conn:
         cdef Reactor reactor = self.reactor
         cdef char* p
         cdef Py_ssize_t room, n
-        cdef int turn
+        cdef int _turn
         if self.fd < 0:
             return
         reactor.tick()
         try:
-            for turn in range(4):     # a fast upload fills more than one read; others must get their turn
+            for _turn in range(4):     # a fast upload fills more than one read
                 room = READ_BYTES
                 if self.tls is None and self.direct_room(&p, &room):
                     n = c_recv(self.fd, p, room, 0)

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.body cimport BodyLimits, RequestBody
+from ccrelay._fast.buffer cimport Buffer
 from ccrelay._fast.conn cimport Conn, Reactor
 from ccrelay._fast.http1 cimport Head
 
@@ -30,15 +31,15 @@ cdef class Downstream(Conn):
     cdef bytes shown                   # credentials, Host and Origin that the memo is about
     cdef readonly int phase
     cdef readonly Head head
-    cdef char* inbuf                   # a head that arrived in pieces, or pipelined requests
-    cdef Py_ssize_t in_len, in_cap, in_scanned
+    cdef Buffer ahead                  # a head that arrived in pieces, or pipelined requests
+    cdef Py_ssize_t ahead_scanned
     cdef bint resuming
 
     # the request body
     cdef RequestBody body
     cdef bint read_stopped             # the window is full
     cdef bint wants_model, wants_body  # who waits for what
-    cdef Py_ssize_t linger_left
+    cdef double linger_until
     cdef double heard_at
 
     # the response
@@ -47,6 +48,8 @@ cdef class Downstream(Conn):
     cdef readonly bint started         # some response byte has been given to the kernel or queued
     cdef public bint keep_alive
     cdef bint closing                  # close once the queue is with the kernel
+    cdef bint resets                   # that close has to be a reset
+    cdef bint jammed                   # no next request before the queue is with the kernel
     cdef readonly int64_t bytes_out
     cdef readonly double received_at   # first byte of the request
     cdef readonly double last_out_at
@@ -61,7 +64,8 @@ cdef class Downstream(Conn):
     cdef Py_ssize_t _read_head(self, char* p, Py_ssize_t n) except -2
     cdef void _begin_request(self, Head head) except *
     cdef void _body_arrived(self) except *
-    cdef bint _keep(self, const char* p, Py_ssize_t n) except -1
     cdef void _close_when_sent(self) except *
+    cdef void _gone(self, bint reset) except *
+    cdef void _unjam(self) except *
     cdef void _reset_request(self) noexcept
     cdef void _refuse(self, int fault) except *

@@ -11,7 +11,6 @@ when the worker's memory for that is spent, a body passes through a window inste
 """
 
 cimport cython
-from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
@@ -20,6 +19,7 @@ from libc.stdint cimport int64_t
 from ccrelay._fast.body cimport (
     NO_ROOM, SLOT_MODEL, SLOT_STREAM, WINDOW_BYTES, BodyLimits, RequestBody,
 )
+from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_free, buffer_take
 from ccrelay._fast.conn cimport Conn, Reactor
 from ccrelay._fast.http1 cimport (
     F_AUTHORIZATION, F_CONTENT_ENCODING, F_HOST, F_ORIGIN, F_X_API_KEY, HEAD_TOO_LARGE, Head,
@@ -28,10 +28,12 @@ from ccrelay._fast.http1 cimport (
 
 cdef enum:
     PIPELINE_BYTES_MAX = 65536     # requests ahead of their turn; more is left in the kernel
-    LINGER_BYTES_MAX = 1048576     # thrown away before a close, so that the answer is not reset away
     SHOWN_MAX = 1024               # credentials longer than this are checked each time
 
-cdef double LINGER_S = 2.0
+# After an answer that came before the whole request: an upload is read on, so that the close does
+# not reset the answer away (nginx's lingering_time and lingering_timeout).
+cdef double LINGER_S = 30.0
+cdef double LINGER_IDLE_S = 5.0
 cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -57,7 +59,7 @@ cdef class Downstream(Conn):
     """One client connection."""
 
     def __dealloc__(self):
-        free(self.inbuf)
+        buffer_free(&self.ahead)
 
     cdef void open(self, Reactor reactor, int fd, object handler, DownstreamLimits limits) except *:
         """Begin to serve an accepted socket."""
@@ -95,13 +97,13 @@ cdef class Downstream(Conn):
 
     @property
     def can_replay(self) -> bool:
-        """Whether the body's first byte is still here, and the rest is kept too."""
+        """Whether the body is kept whole, so that it can be sent again."""
         return not self.body.windowed
 
     @property
-    def replay_room(self) -> bool:
-        """Whether the body is kept whole."""
-        return not self.body.windowed
+    def length_known(self) -> bool:
+        """False while a chunked body is still coming."""
+        return self.body.total >= 0
 
     def body_bytes(self) -> bytes:
         """The complete body, copied."""
@@ -167,6 +169,7 @@ cdef class Downstream(Conn):
         if self.fd < 0:
             return
         self.keep_alive = self.keep_alive and keep_alive
+        self.pending_head = None           # of an upstream that is not the answer any more
         self.started = True
         self.bytes_out += PyBytes_GET_SIZE(data)
         if self.send(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), NULL, 0) < 0:
@@ -206,7 +209,9 @@ cdef class Downstream(Conn):
         """Break the response off, so that the client cannot take it for complete."""
         if self.fd < 0:
             return
-        # What came before the cut still arrives; the missing last chunk tells the client.
+        # What came before the cut still arrives; the missing last chunk tells the client. Where the
+        # end of the connection is the end of the body, only a reset tells.
+        self.resets = self.head is not None and self.head.minor == 0
         self.exchange = None
         self.source = None
         self._reset_request()
@@ -216,25 +221,26 @@ cdef class Downstream(Conn):
         if self.backlog():
             self.closing = True
             self.phase = LINGERING
-            self.linger_left = LINGER_BYTES_MAX
-            self.set_deadline(self.reactor.now + self.limits.write_stall_s)
+            self.linger_until = self.reactor.now + self.limits.write_stall_s
+            self.set_deadline(self.linger_until)
         else:
-            self.close(False)
-            self.handler.on_gone(self)
+            self._gone(self.resets)
+
+    cdef void _gone(self, bint reset) except *:
+        self.close(reset)
+        self.handler.on_gone(self)
 
     def abort_idle(self) -> None:
         """Close a connection that carries no exchange."""
         if self.fd >= 0 and self.exchange is None and not self.closing:
-            self.close(False)
-            self.handler.on_gone(self)
+            self._gone(False)
 
     def abort(self) -> None:
         """Close at once with a reset."""
         if self.fd >= 0:
             self.exchange = None
             self.source = None
-            self.close(True)
-            self.handler.on_gone(self)
+            self._gone(True)
 
     # ---- response bytes
 
@@ -256,10 +262,11 @@ cdef class Downstream(Conn):
 
     cdef void on_drained(self) except *:
         if self.closing:
-            self.close(False)
-            self.handler.on_gone(self)
+            self._gone(self.resets)
         elif self.source is not None:
             self.source.on_peer_drained()
+        elif self.phase == IDLE and self.jammed:
+            self._unjam()
 
     cdef void complete(self) except *:
         """The response is with the kernel or queued: on to the next request, or to the close."""
@@ -273,8 +280,8 @@ cdef class Downstream(Conn):
             # answered before the body was here: an immediate close would reset the answer away
             self._reset_request()
             self.phase = LINGERING
-            self.linger_left = LINGER_BYTES_MAX
-            self.set_deadline(self.reactor.now + LINGER_S)
+            self.linger_until = self.reactor.now + LINGER_S
+            self.set_deadline(self.reactor.now + LINGER_IDLE_S)
             self.start_reading()
             return
         self._reset_request()
@@ -282,27 +289,37 @@ cdef class Downstream(Conn):
             self._close_when_sent()
             return
         self.phase = IDLE
+        if self.backlog():
+            # The next request waits until this answer is with the kernel: who pipelines without
+            # reading gets no queue.
+            self.jammed = True
+            self.stop_reading()
+            self.set_deadline(self.reactor.now + self.limits.write_stall_s)
+        else:
+            self._unjam()
+
+    cdef void _unjam(self) except *:
+        self.jammed = False
         self.start_reading()
         self.set_deadline(self.reactor.now + self.limits.keepalive_s)
-        if self.in_len and not self.resuming:
+        if self.ahead.size and not self.resuming:
             self.resuming = True
             self.reactor.loop.call_soon(self._resume)
 
     def _resume(self):
-        cdef char* p = self.inbuf
-        cdef Py_ssize_t n = self.in_len
+        cdef Buffer ahead
         self.resuming = False
-        if self.fd < 0 or self.phase != IDLE or n == 0:
+        if self.fd < 0 or self.phase != IDLE:
             return
         self.reactor.tick()
-        self.inbuf = NULL
-        self.in_len = self.in_cap = self.in_scanned = 0
+        ahead = buffer_take(&self.ahead)
+        self.ahead_scanned = 0
         try:
-            self._process(p, n)
+            self._process(ahead.data, ahead.size)
         except BaseException as exc:
             self._crashed(exc)
         finally:
-            free(p)
+            buffer_free(&ahead)
 
     cdef void peer_gone(self) except *:
         cdef object exchange = self.exchange
@@ -310,8 +327,7 @@ cdef class Downstream(Conn):
             return
         self.exchange = None
         self.source = None
-        self.close(True)
-        self.handler.on_gone(self)
+        self._gone(exchange is not None)
         if exchange is not None:
             exchange.on_client_left()
 
@@ -323,17 +339,17 @@ cdef class Downstream(Conn):
     cdef void on_bytes(self, char* p, Py_ssize_t n) except *:
         self.heard_at = self.reactor.now
         if self.phase == LINGERING:
-            self.linger_left -= n
-            if self.linger_left <= 0:
-                self.close(False)
-                self.handler.on_gone(self)
+            if self.heard_at >= self.linger_until:
+                self._gone(False)
+            elif not self.closing:
+                self.set_deadline(min(self.heard_at + LINGER_IDLE_S, self.linger_until))
             return
         self._process(p, n)
 
     cdef void _process(self, char* p, Py_ssize_t n) except *:
         cdef Py_ssize_t used
         while n > 0 and self.fd >= 0:
-            if self.phase == IDLE and not self.resuming:
+            if self.phase == IDLE and not self.resuming and not self.jammed:
                 used = self._read_head(p, n)
             elif self.phase == BODY:
                 used = self.body.take(p, n)
@@ -342,60 +358,41 @@ cdef class Downstream(Conn):
                 return
             else:
                 used = n
-                if not self._keep(p, n):
-                    return
-                if self.in_len > PIPELINE_BYTES_MAX:
+                buffer_add(&self.ahead, p, n)
+                if self.ahead.size > PIPELINE_BYTES_MAX:
                     self.stop_reading()
             if used <= 0:
                 return
             p += used
             n -= used
 
-    cdef bint _keep(self, const char* p, Py_ssize_t n) except -1:
-        cdef Py_ssize_t cap
-        cdef char* grown
-        if self.in_len + n > self.in_cap:
-            cap = 2048
-            while cap < self.in_len + n:
-                cap *= 2
-            grown = <char*>realloc(self.inbuf, cap)
-            if grown == NULL:
-                raise MemoryError
-            self.inbuf = grown
-            self.in_cap = cap
-        memcpy(self.inbuf + self.in_len, p, n)
-        self.in_len += n
-        return True
-
     cdef Py_ssize_t _read_head(self, char* p, Py_ssize_t n) except -2:
         """Bytes of p used, 0 when more are needed or the connection is done for."""
-        cdef Py_ssize_t end, before = self.in_len
+        cdef Py_ssize_t end, before = self.ahead.size
         cdef char* data = p
         cdef Py_ssize_t size = n
         cdef int fault = 0
         cdef Head head
         if before:
-            if not self._keep(p, n):
-                return 0
-            data = self.inbuf
-            size = self.in_len
+            buffer_add(&self.ahead, p, n)
+            data = self.ahead.data
+            size = self.ahead.size
         else:
             self.received_at = self.reactor.now
-        end = head_end(data, size, self.in_scanned)
+        end = head_end(data, size, self.ahead_scanned)
         if end == 0 or end > self.limits.head_bytes_max:
             if end or size > self.limits.head_bytes_max:
                 self._refuse(HEAD_TOO_LARGE)
                 return 0
             if before == 0:
-                self._keep(p, n)
+                buffer_add(&self.ahead, p, n)
                 self.set_deadline(self.reactor.now + self.limits.head_s)
-            self.in_scanned = size
+            self.ahead_scanned = size
             return 0
         head = read_request(data, end, self.limits.fields_max, &fault)
         if before:
-            free(self.inbuf)
-            self.inbuf = NULL
-            self.in_len = self.in_cap = self.in_scanned = 0
+            buffer_free(&self.ahead)
+            self.ahead_scanned = 0
         if head is None:
             self._refuse(fault)
             return 0
@@ -459,8 +456,8 @@ cdef class Downstream(Conn):
             exchange.on_bad_body(body.fault)
             return
         if body.window_full():
-            if self.wants_model and not body.model_ready():
-                # no route and no room: it cannot be kept until its model turns up
+            if self.wants_body or (self.wants_model and not body.model_ready()):
+                # no route and no room: it cannot be kept until its model, or its end, turns up
                 exchange.on_bad_body(<int>NO_ROOM)
                 return
             self.read_stopped = True
@@ -502,16 +499,14 @@ cdef class Downstream(Conn):
         cdef double now = self.reactor.now
         cdef double limit
         if self.phase == IDLE:
-            if self.in_len and not self.resuming:
+            if self.ahead.size and not self.resuming and not self.jammed:
                 self.keep_alive = False
                 self.phase = BODY
                 self.handler.on_slow(self)
             else:
-                self.close(False)
-                self.handler.on_gone(self)
+                self._gone(self.jammed)
         elif self.phase == LINGERING:
-            self.close(False)
-            self.handler.on_gone(self)
+            self._gone(self.closing)
         elif self.phase == BODY:
             limit = self.heard_at + self.limits.body_idle_s
             if self.reading and now >= limit:

@@ -68,10 +68,10 @@ cdef class Listener:
         self.pause = self.reactor.loop.call_later(PAUSE_S, self.start)
 
     def _acceptable(self):
-        cdef int fd, turn
+        cdef int fd, _turn
         cdef Downstream down
         self.reactor.tick()
-        for turn in range(ACCEPTS_PER_TURN):
+        for _turn in range(ACCEPTS_PER_TURN):
             if self.connections_max and len(self.handler.connections) >= self.connections_max:
                 self._rest()
                 return

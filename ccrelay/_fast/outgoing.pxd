@@ -24,5 +24,6 @@ cdef class Outgoing:
     cdef void splice_at_span(self, bytes value, int64_t start, int64_t end) noexcept
     cdef Py_ssize_t gather(self, iovec* parts, int* count) noexcept
     cdef void advance(self, Py_ssize_t n) noexcept
+    cdef bint waits_for_client(self) noexcept
     cdef bint finished(self) noexcept
     cdef void clear(self) noexcept

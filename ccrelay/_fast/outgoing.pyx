@@ -15,6 +15,7 @@ from ccrelay._fast.body cimport RequestBody
 
 
 @cython.final
+@cython.no_gc            # nothing it holds refers back
 cdef class Outgoing:
     """What of a request has gone, and what can go next."""
 
@@ -90,6 +91,10 @@ cdef class Outgoing:
                     self.at = self.splice_to
                     self.splice = None
         self.at += n
+
+    cdef bint waits_for_client(self) noexcept:
+        """Whether everything that has arrived is out, and more is to come."""
+        return self.own is None and self.at >= self.body.base + self.body.size
 
     cdef bint finished(self) noexcept:
         """Whether all of it has gone; remembers so, and lets go of what it held."""

@@ -3,12 +3,12 @@
 from libc.stdint cimport int64_t
 from posix.uio cimport iovec
 
+from ccrelay._fast.buffer cimport Buffer
 from ccrelay._fast.conn cimport Conn
 from ccrelay._fast.downstream cimport Downstream
-from ccrelay._fast.http1 cimport Head, RequestPlan, Walker
-from ccrelay._fast.json cimport MemberScan
+from ccrelay._fast.http1 cimport Head, Piece, RequestPlan, Walker
 from ccrelay._fast.outgoing cimport Outgoing
-from ccrelay._fast.sse cimport SseTap
+from ccrelay._fast.taps cimport Taps
 
 
 cpdef enum Mode:
@@ -17,7 +17,6 @@ cpdef enum Mode:
     FORWARD = 1              # downstream as they come
     HOLD = 2                 # kept until the first content event proves that the upstream means it
     COLLECT = 3              # kept whole and handed to the exchange
-    DISCARD = 4              # dropped
 
 
 cpdef enum Loss:
@@ -51,32 +50,30 @@ cdef class Upstream(Conn):
 
     # the response
     cdef readonly Head head
-    cdef char* inbuf
-    cdef Py_ssize_t in_len, in_cap, in_scanned
+    cdef Buffer early                  # a head that arrived in pieces
+    cdef Py_ssize_t early_scanned
     cdef readonly int mode
     cdef int kind                      # how its body ends
     cdef int framing                   # how it goes downstream
     cdef int64_t left
     cdef Walker walker
-    cdef readonly SseTap tap
-    cdef MemberScan json
-    cdef char* held
-    cdef Py_ssize_t held_len, held_cap, collect_max
+    cdef readonly Taps taps
+    cdef Buffer held                   # in its final framing (HOLD), or payload (COLLECT)
+    cdef Py_ssize_t collect_max
     cdef readonly bint repairs
     cdef readonly bint committed       # content went downstream: no other attempt
     cdef readonly bint any_byte        # something of the response has come
     cdef readonly int64_t bytes_in
-    cdef readonly double started_at, sent_at, head_seen_at, first_event_at, life_at
-    cdef int64_t events_seen
+    cdef readonly double started_at, sent_at, head_seen_at
 
     cdef int _pump(self) except -2
     cdef Py_ssize_t _seal(self, iovec* parts, int count) except -2
     cdef Py_ssize_t _response_head(self, char* p, Py_ssize_t n) except -2
     cdef void _body(self, char* p, Py_ssize_t n) except *
     cdef void _emit(self, const char* p, Py_ssize_t n) except *
-    cdef void _emit_chunked(self, const char* p, Py_ssize_t n, void* pieces, int count) except *
+    cdef void _emit_chunked(self, const char* p, const Piece* pieces, int count) except *
+    cdef void _arm(self, double limit) except *
     cdef void _commit(self, const char* p, Py_ssize_t n) except *
-    cdef void _tap(self, const char* p, Py_ssize_t n) noexcept
     cdef void _hold(self, const char* p, Py_ssize_t n) except *
     cdef void _response_done(self, bint clean) except *
     cdef void _lost(self, int reason) except *

@@ -11,24 +11,20 @@ walked, to find the end and to let the taps see the payload.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdio cimport snprintf
-from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memset
 from posix.uio cimport iovec, writev
 
 from ccrelay._fast.body cimport SLOT_MODEL
+from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_chunk, buffer_free, buffer_take
 from ccrelay._fast.conn cimport Conn, Reactor
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.http1 cimport (
-    CHUNKED, CLOSE, F_CONTENT_ENCODING, F_CONTENT_TYPE, KEEP, Head, Piece, RequestPlan, Walker,
-    head_end, read_response, walk, write_response,
+    CHUNKED, CLOSE, KEEP, Head, Piece, RequestPlan, Walker, head_end, read_response, walk,
+    write_response,
 )
-from ccrelay._fast.json cimport MemberKeys, MemberScan
 from ccrelay._fast.outgoing cimport PARTS_MAX, Outgoing
-from ccrelay._fast.sse cimport CONTENT, FAILED, SseTap
-
-from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
-from ccrelay._fast.sse import SseTap as _SseTap
+from ccrelay._fast.sse cimport CONTENT, FAILED
+from ccrelay._fast.taps cimport Taps
 
 cdef extern from "sock.h" nogil:
     int cc_would_block(int e)
@@ -42,30 +38,8 @@ cdef enum:
     PIECES_MAX = 64
     RESPONSE_HEAD_MAX = 262144     # nginx stops at 64 KB, Node at 16 KB; providers send 1-3 KB
     HOLD_MAX = 262144              # message_start with a long container list still fits
-    JSON_CAPTURE_MAX = 8192        # `usage` with iterations
 
-    SLOT_USAGE = 0
-
-cdef MemberKeys RESPONSE_KEYS = _MemberKeys(["usage"])
 cdef bytes LAST_CHUNK = b"0\r\n\r\n"
-
-
-cdef bint _media_type_is(Head head, const char* name, Py_ssize_t n) noexcept:
-    """Whether Content-Type names this type, whatever its parameters. `name` is lower case."""
-    cdef int k = head.find(F_CONTENT_TYPE)
-    cdef const char* value
-    cdef Py_ssize_t i
-    cdef char c
-    if k < 0 or head.fields[k].value_len < n:
-        return False
-    value = head.buf + head.fields[k].value
-    for i in range(n):
-        c = value[i]
-        if c >= 65 and c <= 90:
-            c += 32
-        if c != name[i]:
-            return False
-    return head.fields[k].value_len == n or value[n] == b";" or value[n] == b" "
 
 
 cdef class UpstreamLimits:
@@ -93,6 +67,7 @@ cdef class Upstream(Conn):
     def __init__(self, Reactor reactor, int fd, pool, UpstreamLimits limits):
         self.attach(reactor, fd)
         self.request = Outgoing()
+        self.taps = Taps()
         self.pool = pool
         self.limits = limits
 
@@ -122,22 +97,24 @@ cdef class Upstream(Conn):
         self.exchange = exchange
         self.down = down
         self.uses += 1
-        self.started_at = self.sent_at = self.life_at = now
+        self.started_at = self.sent_at = now
         out.begin(b"", down.body, body)
         length = down.body.total if body is None else PyBytes_GET_SIZE(body)
         if body is None and model is not None:
             start, end = down.body.scan.span(SLOT_MODEL)
             out.splice_at_span(model, start, end)
             length += PyBytes_GET_SIZE(model) - (end - start)
+        if length < 0:
+            raise ValueError("a chunked body has to be complete before it is sent")
         if length == 0 and down.head.content_length < 0:
-            length = -1
+            length = -1                     # no body, and nothing said of one
         self.is_head = down.head.method_len == 4 and memcmp(down.head.buf, b"HEAD", 4) == 0
         out.head = plan.write(down.head, length, False, path)
         down.source = self
-        self.set_deadline(now + self.limits.first_byte_s)
+        self._arm(now + self.limits.first_byte_s)
         self.start_reading()
         if self._pump() < 0:
-            self._lost(2)
+            self._lost(RESET)
 
     def forward(
         self, int mode, int framing, bint with_head, bytes extra=b"", bint repairs=False,
@@ -167,10 +144,6 @@ cdef class Upstream(Conn):
         self.mode = COLLECT
         self.collect_max = limit
 
-    def discard(self) -> None:
-        """Read the response to its end, for the connection's sake, and drop it."""
-        self.mode = DISCARD
-
     def drop(self) -> None:
         """Abort the attempt: the connection is closed, the provider stops working for nobody."""
         self._release()
@@ -180,6 +153,8 @@ cdef class Upstream(Conn):
 
     def park(self) -> None:
         """Wait in the pool."""
+        if self.uses == 0:
+            self.uses = 1                   # it may go stale like one that was used
         self.exchange = None
         self.down = None
         self.set_deadline(self.reactor.now + self.limits.pool_idle_s)
@@ -190,27 +165,18 @@ cdef class Upstream(Conn):
         if self.fd >= 0:
             self.close(False)
 
-    def usage_json(self):
-        """Raw JSON of `usage` of a JSON response, or None."""
-        return self.json.value(SLOT_USAGE) if self.json is not None else None
-
-    @property
-    def decided(self) -> bool:
-        """Whether `on_head` has said what becomes of the response."""
-        return self.mode != UNDECIDED
-
     @property
     def is_event_stream(self) -> bool:
-        return self.tap is not None
+        return self.taps.sse is not None
 
     @property
     def may_insert(self) -> bool:
         """Whether a foreign event could go downstream now without breaking an event or a chunk."""
-        if self.tap is None or self.kind == B_LENGTH:
+        if self.taps.sse is None or self.kind == B_LENGTH:
             return False
         if self.mode == HOLD:
             return True                     # nothing of the body has gone yet
-        if not self.tap.at_boundary:
+        if not self.taps.sse.at_boundary:
             return False
         if self.framing == KEEP and self.kind == B_CHUNKED:
             return self.walker.between
@@ -244,6 +210,7 @@ cdef class Upstream(Conn):
                 if done < 0:
                     return -1
             if done:
+                self.sent_at = self.reactor.now
                 out.advance(done)
                 down.consumed(out.at)
             if done < total and self.tls is None:
@@ -252,8 +219,8 @@ cdef class Upstream(Conn):
         if out.finished():
             self.sent_at = self.reactor.now
             if self.mode == UNDECIDED:
-                self.set_deadline(self.sent_at + self.limits.first_byte_s)
-            elif self.committed and self.tap is not None:
+                self._arm(self.sent_at + self.limits.first_byte_s)
+            elif self.committed and self.taps.sse is not None:
                 down.body.drop()
         return 0
 
@@ -281,7 +248,7 @@ cdef class Upstream(Conn):
         if self.fd >= 0 and self.head is None:
             self._readable()
             if self.fd >= 0 and self.exchange is not None and self.head is None:
-                self._lost(2)
+                self._lost(RESET)
 
     cdef void on_peer_drained(self) except *:
         if self.fd >= 0:
@@ -311,45 +278,31 @@ cdef class Upstream(Conn):
     cdef Py_ssize_t _response_head(self, char* p, Py_ssize_t n) except -2:
         """Bytes of p that belong to a head; 0: more are needed, or the upstream was lost."""
         cdef char* data = p
-        cdef char* grown
-        cdef Py_ssize_t size = n, end, before = self.in_len, cap
+        cdef Py_ssize_t size = n, end, before = self.early.size
         cdef int fault = 0, take
         cdef Head head
         if before:
-            if before + n > self.in_cap:
-                cap = before + n
-                grown = <char*>realloc(self.inbuf, cap)
-                if grown == NULL:
-                    raise MemoryError
-                self.inbuf = grown
-                self.in_cap = cap
-            memcpy(self.inbuf + before, p, n)
-            self.in_len = before + n
-            data = self.inbuf
-            size = self.in_len
+            buffer_add(&self.early, p, n)
+            data = self.early.data
+            size = self.early.size
         take = 5 if size > 5 else <int>size
         if memcmp(data, b"HTTP/", take) != 0:
-            self._lost(3)
+            self._lost(GARBAGE)
             return 0
-        end = head_end(data, size, self.in_scanned)
+        end = head_end(data, size, self.early_scanned)
         if end == 0:
             if size > RESPONSE_HEAD_MAX:
-                self._lost(3)
+                self._lost(GARBAGE)
                 return 0
             if before == 0:
-                self.inbuf = <char*>malloc(n)
-                if self.inbuf == NULL:
-                    raise MemoryError
-                memcpy(self.inbuf, p, n)
-                self.in_len = self.in_cap = n
-            self.in_scanned = size
+                buffer_add(&self.early, p, n)
+            self.early_scanned = size
             return 0
         head = read_response(data, end, &fault)
-        free(self.inbuf)
-        self.inbuf = NULL
-        self.in_len = self.in_cap = self.in_scanned = 0
+        buffer_free(&self.early)
+        self.early_scanned = 0
         if head is None or head.status == 101:
-            self._lost(3)
+            self._lost(GARBAGE)
             return 0
         end -= before
         if head.status < 200:
@@ -358,9 +311,8 @@ cdef class Upstream(Conn):
         return end if self.fd >= 0 and self.head is not None else 0
 
     def _take_head(self, Head head):
-        cdef bint encoded = head.find(F_CONTENT_ENCODING) >= 0
         self.head = head
-        self.head_seen_at = self.life_at = self.reactor.now
+        self.head_seen_at = self.reactor.now
         if self.is_head or head.status == 204 or head.status == 304:
             self.kind = B_NONE
         elif head.chunked:
@@ -370,11 +322,8 @@ cdef class Upstream(Conn):
             self.left = head.content_length
         else:
             self.kind = B_CLOSE
-        if not encoded and _media_type_is(head, b"text/event-stream", 17):
-            self.tap = _SseTap(self.limits.event_bytes_max)
-        elif not encoded and head.status == 200 and _media_type_is(head, b"application/json", 16):
-            self.json = _MemberScan(RESPONSE_KEYS, JSON_CAPTURE_MAX)
-        self.set_deadline(self.life_at + self.limits.idle_s)
+        self.taps.begin(head, self.limits.event_bytes_max, self.head_seen_at)
+        self._arm(self.head_seen_at + self.limits.idle_s)
         self.exchange.on_head(self)
 
     @property
@@ -394,9 +343,9 @@ cdef class Upstream(Conn):
                 count = 0
                 used = walk(&self.walker, p, n, pieces, PIECES_MAX, &count)
                 for k in range(count):
-                    self._tap(p + pieces[k].at, pieces[k].size)
+                    self.taps.feed(p + pieces[k].at, pieces[k].size, self.reactor.now)
                 if self.walker.fault:
-                    self._lost(3)
+                    self._lost(GARBAGE)
                     return
                 if self.framing == KEEP and self.mode != COLLECT:
                     self._emit(p, used)
@@ -404,7 +353,7 @@ cdef class Upstream(Conn):
                     for k in range(count):
                         self._hold(p + pieces[k].at, pieces[k].size)
                 elif self.framing == CHUNKED:
-                    self._emit_chunked(p, used, pieces, count)
+                    self._emit_chunked(p, pieces, count)
                 else:
                     for k in range(count):
                         self._emit(p + pieces[k].at, pieces[k].size)
@@ -419,13 +368,13 @@ cdef class Upstream(Conn):
                     if used > self.left:
                         used = <Py_ssize_t>self.left
                     self.left -= used
-                self._tap(p, used)
+                self.taps.feed(p, used, self.reactor.now)
                 if self.mode == COLLECT:
                     self._hold(p, used)
                 elif self.framing == CHUNKED:
                     pieces[0].at = 0
                     pieces[0].size = used
-                    self._emit_chunked(p, used, pieces, 1)
+                    self._emit_chunked(p, pieces, 1)
                 else:
                     self._emit(p, used)
                 if self.fd < 0:
@@ -436,42 +385,15 @@ cdef class Upstream(Conn):
             p += used
             n -= used
 
-    cdef void _tap(self, const char* p, Py_ssize_t n) noexcept:
-        if self.tap is not None:
-            self.tap.feed(p, n)
-            if self.tap.events != self.events_seen:
-                self.events_seen = self.tap.events
-                self.life_at = self.reactor.now
-            if self.first_event_at == 0 and self.tap.verdict >= CONTENT:
-                self.first_event_at = self.reactor.now
-        else:
-            self.life_at = self.reactor.now
-            if self.json is not None:
-                self.json.feed(p, n)
-
-    cdef void _emit_chunked(self, const char* p, Py_ssize_t n, void* where, int count) except *:
+    cdef void _emit_chunked(self, const char* p, const Piece* pieces, int count) except *:
         """Wrap payload pieces into one chunk."""
-        cdef Piece* pieces = <Piece*>where
-        cdef Py_ssize_t size = 0, at
-        cdef char* joined
-        cdef int k
-        for k in range(count):
-            size += pieces[k].size
-        if size == 0:
-            return
-        joined = <char*>malloc(size + 24)
-        if joined == NULL:
-            raise MemoryError
+        cdef Buffer chunk
+        memset(&chunk, 0, sizeof(Buffer))
         try:
-            at = snprintf(joined, 20, "%zx\r\n", <size_t>size)
-            for k in range(count):
-                memcpy(joined + at, p + pieces[k].at, pieces[k].size)
-                at += pieces[k].size
-            joined[at] = 13
-            joined[at + 1] = 10
-            self._emit(joined, at + 2)
+            buffer_chunk(&chunk, p, pieces, count)
+            self._emit(chunk.data, chunk.size)
         finally:
-            free(joined)
+            buffer_free(&chunk)
 
     cdef void _emit(self, const char* p, Py_ssize_t n) except *:
         """Bytes in their final framing: downstream now, or held."""
@@ -481,8 +403,8 @@ cdef class Upstream(Conn):
             if n and down.forward(p, n) > 0:
                 self.stop_reading()         # until the client has taken what it has
         elif self.mode == HOLD:
-            verdict = self.tap.verdict if self.tap is not None else <int>CONTENT
-            if verdict == CONTENT or self.held_len + n > HOLD_MAX:
+            verdict = self.taps.verdict()
+            if verdict == CONTENT or self.held.size + n > HOLD_MAX:
                 self._commit(p, n)
             else:
                 self._hold(p, n)
@@ -494,41 +416,26 @@ cdef class Upstream(Conn):
         self._commit(NULL, 0)
 
     cdef void _commit(self, const char* p, Py_ssize_t n) except *:
-        cdef char* held = self.held
-        cdef Py_ssize_t size = self.held_len
+        cdef Buffer held = buffer_take(&self.held)
         cdef Downstream down = self.down
         self.mode = FORWARD
         self.committed = True
-        self.held = NULL
-        self.held_len = self.held_cap = 0
-        if self.request.done and self.tap is not None:
+        if self.request.done and self.taps.sse is not None:
             down.body.drop()
         try:
-            if size and down.forward(held, size) > 0:
+            if held.size and down.forward(held.data, held.size) > 0:
                 self.stop_reading()
             if n and down.fd >= 0 and self.mode == FORWARD and self.down is not None:
                 if down.forward(p, n) > 0:
                     self.stop_reading()
         finally:
-            free(held)
+            buffer_free(&held)
 
     cdef void _hold(self, const char* p, Py_ssize_t n) except *:
-        cdef Py_ssize_t cap
-        cdef char* grown
-        if self.mode == COLLECT and self.held_len + n > self.collect_max:
-            self._lost(7)
-            return
-        if self.held_len + n > self.held_cap:
-            cap = self.held_cap * 2 if self.held_cap else 2048
-            if cap < self.held_len + n:
-                cap = self.held_len + n
-            grown = <char*>realloc(self.held, cap)
-            if grown == NULL:
-                raise MemoryError
-            self.held = grown
-            self.held_cap = cap
-        memcpy(self.held + self.held_len, p, n)
-        self.held_len += n
+        if self.mode == COLLECT and self.held.size + n > self.collect_max:
+            self._lost(TOO_BIG)
+        else:
+            buffer_add(&self.held, p, n)
 
     cdef void _response_done(self, bint clean) except *:
         """The last byte is here. `clean`: nothing came behind it."""
@@ -543,22 +450,24 @@ cdef class Upstream(Conn):
             if self.exchange is None:
                 return
         if self.framing == CHUNKED and self.mode == FORWARD:
-            if self.repairs and self.tap is not None and not self.tap.stopped:
+            if self.repairs and self.taps.sse is not None and not self.taps.sse.stopped:
                 exchange.on_unfinished(self)
                 if self.exchange is None:
                     return
             down.forward(PyBytes_AS_STRING(LAST_CHUNK), 5)
             if self.exchange is None:
                 return
+        if self.mode == FORWARD and down.pending_head is not None:
+            down.forward(NULL, 0)           # a head without a body
+            if self.exchange is None:
+                return
         reusable = (
-            clean and not self.spoiled and self.head.keep_alive and self.kind != B_CLOSE and self.request.done
-            and self.fd >= 0 and self.backlog() == 0
+            clean and not self.spoiled and self.head.keep_alive and self.kind != B_CLOSE
+            and self.request.done and self.fd >= 0 and self.backlog() == 0
         )
         if self.mode == COLLECT:
-            body = PyBytes_FromStringAndSize(self.held, self.held_len) if self.held_len else b""
-            free(self.held)
-            self.held = NULL
-            self.held_len = self.held_cap = 0
+            body = PyBytes_FromStringAndSize(self.held.data, self.held.size) if self.held.size else b""
+            buffer_free(&self.held)
             down.source = None
             exchange.on_collected(self, body, reusable)
         else:
@@ -590,7 +499,7 @@ cdef class Upstream(Conn):
                     self.down.keep_alive = False
                 self._response_done(False)
                 return
-        self._lost(2 if error else 1)
+        self._lost(<int>RESET if error else <int>CLOSED)
 
     def _idle_ended(self):
         if self.fd >= 0:
@@ -609,31 +518,36 @@ cdef class Upstream(Conn):
         self._release()
         self.down = None
 
+    cdef void _arm(self, double limit) except *:
+        cdef double total = self.started_at + self.limits.total_s
+        self.set_deadline(limit if limit < total else total)
+
     cdef void on_deadline(self) except *:
         cdef double now = self.reactor.now
-        cdef double limit, total
         if self.exchange is None:
             self._idle_ended()
-            return
-        total = self.started_at + self.limits.total_s
-        if now >= total:
-            self._lost(6)
-            return
-        if self.head is None:
-            limit = self.sent_at + self.limits.first_byte_s
-            if self.request.done and now >= limit:
-                self._lost(4)
-                return
-            if not self.request.done:
-                limit = now + self.limits.first_byte_s
+        elif now >= self.started_at + self.limits.total_s:
+            self._lost(TOTAL)
+        elif not self.request.done:
+            # Either the client is still sending, or the provider has stopped reading.
+            if self.request.waits_for_client():
+                self.sent_at = now
+            if now >= self.sent_at + self.limits.first_byte_s:
+                self._lost(NO_FIRST_BYTE)
+            else:
+                self._arm(self.sent_at + self.limits.first_byte_s)
+        elif self.head is None:
+            if now >= self.sent_at + self.limits.first_byte_s:
+                self._lost(NO_FIRST_BYTE)
+            else:
+                self._arm(self.sent_at + self.limits.first_byte_s)
         else:
             if not self.reading:
-                self.life_at = now          # paused for the client's sake: not the upstream's silence
-            limit = self.life_at + self.limits.idle_s
-            if now >= limit:
-                self._lost(5)
-                return
-        self.set_deadline(limit if limit < total else total)
+                self.taps.life_at = now     # paused for the client's sake: not the upstream's silence
+            if now >= self.taps.life_at + self.limits.idle_s:
+                self._lost(IDLE)
+            else:
+                self._arm(self.taps.life_at + self.limits.idle_s)
 
     cdef void _clear(self) noexcept:
         """Forget the previous exchange."""
@@ -647,15 +561,11 @@ cdef class Upstream(Conn):
         self.kind = B_NONE
         self.left = 0
         memset(&self.walker, 0, sizeof(Walker))
-        self.tap = None
-        self.json = None
-        self.bytes_in = self.events_seen = 0
-        self.head_seen_at = self.first_event_at = 0
+        self.taps.clear()
+        self.bytes_in = 0
+        self.head_seen_at = 0
 
     cdef void _release(self) noexcept:
-        free(self.inbuf)
-        self.inbuf = NULL
-        self.in_len = self.in_cap = self.in_scanned = 0
-        free(self.held)
-        self.held = NULL
-        self.held_len = self.held_cap = 0
+        buffer_free(&self.early)
+        buffer_free(&self.held)
+        self.early_scanned = 0

@@ -247,6 +247,17 @@ def _deltas(block: Block) -> Iterator[dict[str, Any]]:
                 yield {"type": "input_json_delta", "partial_json": piece}
 
 
+def _tokens(block: Block) -> int:
+    """Count a block's tokens: as many as it has deltas with something in them."""
+    match block:
+        case Text():
+            return len(block.pieces)
+        case Thinking():
+            return len(block.pieces) + 1
+        case ToolUse():
+            return -(-len(_json(block.input)) // JSON_PIECE_CHARACTERS)
+
+
 def _envelope(
     message: Message, content: list[Any], stop_reason: str | None, usage: dict[str, Any]
 ) -> dict[str, Any]:
@@ -279,7 +290,7 @@ def _start_usage(message: Message) -> dict[str, Any]:
 
 def _final_usage(message: Message) -> dict[str, Any]:
     usage = message.ask.usage
-    counts = [(block, sum(1 for _ in _deltas(block))) for block in message.blocks]
+    counts = [(block, _tokens(block)) for block in message.blocks]
     thinking = sum(count for block, count in counts if isinstance(block, Thinking))
     return {
         "input_tokens": usage.input,

@@ -30,9 +30,11 @@ READ_AHEAD_BYTES = (
 )  # taken from a client that pipelines while we answer; then reading pauses
 GAP_MS = 8.0  # before each delta: looks alive, delays nobody
 LINGER_S = 1.0  # for the client to see our FIN before its late bytes meet a reset
-FLUSH_S = 5.0  # for a client to take what was sent before we reset
+FLUSH_S = 30.0  # for a client to take what was sent before we close or reset
 TURN_WRITES = 64  # writes without a wait, before others get their turn
-SLOW_BUFFER_BYTES = 4096  # of the kernel, while reading slowly on purpose
+# Of the kernel, while reading slowly on purpose. With smaller ones loopback, whose segments are
+# 64 KB, waits for the sender's persist timer.
+SLOW_BUFFER_BYTES = 1 << 18
 
 T = TypeVar("T")
 
@@ -245,6 +247,9 @@ class _Connection(asyncio.Protocol):
         try:
             cut = await self._perform(conducted.steps(), scene, recorded)
             outcome = "answered" if cut is None else "cut"
+        except WireError:
+            outcome = "answered"  # by the refusal that follows
+            raise
         finally:
             recorded.fault = conducted.fault
             self._server.settled(recorded, outcome)
@@ -312,12 +317,7 @@ class _Connection(asyncio.Protocol):
 
     async def _reset(self) -> None:
         """Reset the connection, after what was sent has left."""
-        # uvloop writes at the end of a turn, and both loops drop on abort what they still hold.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_S):
-                await asyncio.sleep(0)
-                self._transport.set_write_buffer_limits(high=0)
-                await self._writable.wait()
+        await self._flush()
         # l_onoff=1, l_linger=0: close(2) sends RST instead of FIN (socket(7)).
         self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
@@ -328,8 +328,17 @@ class _Connection(asyncio.Protocol):
             return
         self._discards = True
         self._transport.resume_reading()
+        await self._flush()
         self._transport.write_eof()
         await asyncio.sleep(LINGER_S)  # cut short when the client closes too
+
+    async def _flush(self) -> None:
+        # uvloop writes at the end of a turn, and both loops drop on abort what they still hold.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                await asyncio.sleep(0)
+                self._transport.set_write_buffer_limits(high=0)
+                await self._writable.wait()
 
     def _socket(self) -> socket.socket:
         found: socket.socket = self._transport.get_extra_info("socket")

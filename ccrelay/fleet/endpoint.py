@@ -1,6 +1,7 @@
 """An endpoint's health: an address that could not be reached rests a while, longer each time.
 
-Pure: the caller brings `now` (monotonic seconds). Circuit breakers and shared state come in here later.
+Pure: the caller brings `now` (monotonic seconds). Circuit breakers and shared state come in here
+later.
 """
 
 

@@ -1,4 +1,4 @@
-"""A provider as it runs: its dialect, its endpoint, its credentials, how requests to it are written."""
+"""A provider as it runs: dialect, endpoint, credentials, and how requests to it are written."""
 
 import random
 
@@ -13,8 +13,8 @@ from ccrelay.providers.registry import dialect_for
 class Target:
     """One credential of one provider, with the plans by which its requests are written.
 
-    `plan` is used when the relay supplies the credential. A pass-through target has three more: a relay
-    token that came in one of the client's two credential headers must not go on.
+    `plan` is the usual one. A pass-through target has two more: a relay token that came in one of
+    the client's two credential headers must not go on.
     """
 
     __slots__ = (

@@ -1,11 +1,12 @@
 """One exchange: a request, the attempts to answer it, the one line that is left of it.
 
-    ROUTING -> (waiting for model or body) -> ACQUIRING -> SENDING -> AWAITING_HEAD -> HOLDING -> STREAMING
+    ROUTING -> (waiting for model or body) -> ACQUIRING -> SENDING -> AWAITING_HEAD -> HOLDING
+      -> STREAMING -> SETTLING
 
-The C side calls in when there is something to decide: `on_model`, `on_body`, `on_head`, `on_held_error`,
-`on_collected`, `on_unfinished`, `on_wait`, and one of `on_done`, `on_lost`, `on_client_left`,
-`on_bad_body`, `on_slow_body` at the end. Every path passes `settle` exactly once. What is paid per request
-is written flat; what is rare lives in `relay.rare`.
+The C side calls in when there is something to decide: `on_model`, `on_body`, `on_head`,
+`on_held_error`, `on_collected`, `on_unfinished`, `on_wait`, and one of `on_done`, `on_lost`,
+`on_client_left`, `on_bad_body`, `on_slow_body` at the end. Every path passes `settle` exactly
+once. What is paid per request is written flat; what is rare lives in `relay.rare`.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,7 +50,10 @@ class Exchange:
 
     __slots__ = (
         "_candidates",
+        "_plan",
+        "_sent_body",
         "_serving",
+        "_then",
         "_tried",
         "attempts",
         "body",
@@ -95,6 +99,9 @@ class Exchange:
         self._candidates: Sequence[Candidate] = ()
         self._tried: Sequence[Candidate] = ()
         self._serving: Endpoint | None = None  # counted in its in_flight
+        self._plan: RequestPlan | None = None  # how the head of the next attempt is written
+        self._sent_body: bytes | None = None  # what is sent instead of the client's bytes
+        self._then: Callable[[], None] | None = None  # what waits for the body
 
     @property
     def id(self) -> str:
@@ -141,8 +148,21 @@ class Exchange:
     # ---- acquiring and sending
 
     def send_to(self, service: Service) -> None:
-        """Take a connection and a credential of this provider, and send."""
-        self.target = service.choose_target(self.relay.rng)
+        """Take a credential and a connection of this provider, and send.
+
+        Raises:
+            RelayError: nothing can be sent; no connection has been taken.
+        """
+        if not self.down.length_known and self.body is None:
+            self.await_body(lambda: self.send_to(service))
+            return
+        self.target = target = service.choose_target(self.relay.rng)
+        passes = service.passes_client_credential
+        self._plan = self._pass_through_plan(target) if passes else target.plan
+        self._sent_body = None
+        candidate = self.candidate
+        if candidate is not None and (candidate.rewrites or self.body is not None):
+            self._plan, self._sent_body = rare.own_body(self, target, self._plan, candidate)
         pool = self.relay.pools[service.name]
         upstream = None if self.fresh else pool.take()
         if upstream is None:
@@ -151,24 +171,14 @@ class Exchange:
             self._send(upstream)
 
     def _send(self, upstream: Upstream) -> None:
-        target = self.target
-        assert target is not None
-        service = target.service
+        assert self.target is not None
+        assert self._plan is not None
         self.attempts += 1
         self.upstream = upstream
-        self._serving = endpoint = service.endpoint
+        self._serving = endpoint = self.target.service.endpoint
         endpoint.in_flight += 1
-        if service.passes_client_credential:
-            plan = self._pass_through_plan(target)
-        else:
-            plan = target.plan
-        candidate = self.candidate
-        if candidate is None:
-            upstream.send_request(self, self.down, plan)
-        elif candidate.rewrites or self.body is not None:
-            rare.send_own_body(self, upstream, plan, candidate)
-        else:
-            upstream.send_request(self, self.down, plan, candidate.splice)
+        splice = self.candidate.splice if self.candidate is not None else None
+        upstream.send_request(self, self.down, self._plan, splice, self._sent_body)
 
     def _pass_through_plan(self, target: Target) -> RequestPlan:
         """How to write the head so that the client's own credential goes on, and no relay token."""
@@ -221,7 +231,24 @@ class Exchange:
 
     def on_body(self) -> None:
         """The body that was waited for is complete."""
-        self.guard(lambda: rare.body_is_here(self))
+        step = self._then
+        assert step is not None
+        self._then = None
+        self.guard(step)
+
+    def await_body(self, step: Callable[[], None]) -> None:
+        """Go on with `step` when the request body is whole.
+
+        Raises:
+            NoTarget: there is no memory to keep it.
+        """
+        if not self.down.can_replay:
+            raise NoTarget(
+                "The relay's memory for request bodies (server.limits.replay_bytes_max) is spent.",
+                retry_after_s=1,
+            )
+        self._then = step
+        self.down.await_body()
 
     def on_bad_body(self, fault: int) -> None:
         """The body turned out unusable while it arrived."""
@@ -250,10 +277,7 @@ class Exchange:
             return
         self.stream = stream = upstream.is_event_stream
         repairs = stream and status == 200 and service.dialect.repairs_stream
-        if upstream.keeps_framing and not repairs:
-            framing = _KEEP
-        else:
-            framing = _CHUNKED
+        framing = _KEEP if upstream.keeps_framing and not repairs else _CHUNKED
         if self.down.head.minor == 0 and (framing == _CHUNKED or head.chunked):
             framing = _CLOSE
         mode = _HOLD if stream and status == 200 else _FORWARD
@@ -303,18 +327,21 @@ class Exchange:
         """End with an error of the relay's own."""
         if self.settled:
             return
+        may_say = self._may_say()
         self.drop_upstream()
         self.error = error.message
         down = self.down
         if down.is_closed:
             self.settle(Ending.CLIENT_LEFT)
-        elif self.early:
-            down.write(chunk(sse_error(error.type, error.message)) + LAST_CHUNK)
-            self.settle(Ending.ANSWERED)
-            down.finish()
         elif down.started:
-            self.settle(Ending.ABORTED)
-            down.cut()
+            # Past the commit point nothing is run again, and no ending is faked.
+            if may_say:
+                down.write(chunk(sse_error(error.type, error.message)) + LAST_CHUNK)
+            self.settle(rare.ending_of(error))
+            if may_say:
+                down.finish()
+            else:
+                down.cut()
         else:
             self.status = error.status
             keep_alive = down.keep_alive and down.body_complete
@@ -324,6 +351,15 @@ class Exchange:
                 Ending.ANSWERED,
                 keep_alive=keep_alive,
             )
+
+    def _may_say(self) -> bool:
+        """Whether an error event can go into the response without breaking what went before."""
+        upstream = self.upstream
+        if self.early and not (upstream is not None and upstream.committed):
+            return True
+        if upstream is None or self.down.head is None or self.down.head.minor == 0:
+            return False
+        return bool(upstream.committed and upstream.may_insert)
 
     def shut(self) -> None:
         """The drain's time is over."""

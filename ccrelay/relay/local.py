@@ -9,14 +9,7 @@ from ccrelay._fast.http1 import Head
 from ccrelay.errors import NotFound, RelayError
 from ccrelay.fleet.service import Service
 from ccrelay.wire.errors import json_response
-from ccrelay.wire.models import (
-    ModelEntry,
-    configured_entries,
-    find_model,
-    merge,
-    model_list,
-    page_query,
-)
+from ccrelay.wire.models import ModelEntry, find_model, model_list, page_query
 
 LOCAL_PATHS = frozenset({b"/", b"/health", b"/ready", b"/api/hello"})
 
@@ -51,11 +44,6 @@ def models_body(entries: list[ModelEntry], path: bytes, query: bytes) -> bytes:
     if found is None:
         raise not_served(name, [entry.id for entry in entries])
     return found
-
-
-def known_entries(services: list[Service]) -> list[ModelEntry]:
-    """The models that the configuration names."""
-    return merge(configured_entries(service.config) for service in services)
 
 
 def not_served(model: str, served: list[str]) -> RelayError:

@@ -100,6 +100,11 @@ class Pool:
             upstream.retire()
 
     @property
+    def dialer(self) -> Dialer:
+        """How connections to the endpoint are made, for what is asked on one of its own."""
+        return self._dialer
+
+    @property
     def idle(self) -> int:
         """Idle connections."""
         return len(self._idle)

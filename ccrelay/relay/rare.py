@@ -1,4 +1,4 @@
-"""What few exchanges need: bodies that must be whole, early heads, pings, translated errors, losses.
+"""What few exchanges need: whole bodies, early heads, pings, translated errors, losses.
 
 Functions on an `Exchange`, kept apart from what every request pays for.
 """
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ccrelay._fast.http1 import Framing, RequestPlan
 from ccrelay._fast.upstream import Loss, Mode, Upstream
-from ccrelay.errors import NoTarget, UpstreamFailed
+from ccrelay.errors import RelayError, UpstreamFailed
+from ccrelay.fleet.service import Target
 from ccrelay.relay.local import passed_on
 from ccrelay.relay.requests import span_of_model
 from ccrelay.routing.candidates import Candidate
@@ -43,12 +44,7 @@ def with_whole_body(exchange: "Exchange", candidate: Candidate) -> None:
     """Go on with a candidate that needs the body whole; wait for it if it is still coming."""
     down = exchange.down
     if exchange.body is None and not down.body_complete:
-        if not down.replay_room:
-            raise NoTarget(
-                "The relay's memory for request bodies (server.limits.replay_bytes_max) is spent.",
-                retry_after_s=1,
-            )
-        down.await_body()
+        exchange.await_body(lambda: with_whole_body(exchange, candidate))
     elif exchange.kind is RequestClass.COUNT_TOKENS and candidate.estimates:
         tokens = answer(estimate(whole_body(exchange)))
         exchange.status = 200
@@ -64,14 +60,13 @@ def whole_body(exchange: "Exchange") -> bytes:
     return exchange.body if exchange.body is not None else exchange.down.body_bytes()
 
 
-def body_is_here(exchange: "Exchange") -> None:
-    """A body that was waited for: for a candidate that rewrites it, or to be unpacked."""
-    if exchange.candidate is not None:
-        with_whole_body(exchange, exchange.candidate)
+def unpack(exchange: "Exchange") -> None:
+    """A compressed body is read whole and unpacked before anything else."""
+    if not exchange.down.body_complete:
+        exchange.await_body(lambda: unpack(exchange))
         return
-    limit = exchange.relay.config.server.limits.body_bytes_max
 
-    def unpacked(body: bytes | None, error: Exception | None) -> None:
+    def unpacked(body: bytes | None, error: RelayError | None) -> None:
         if exchange.settled:
             return
 
@@ -85,15 +80,18 @@ def body_is_here(exchange: "Exchange") -> None:
 
         exchange.guard(go_on)
 
+    limit = exchange.relay.config.server.limits.body_bytes_max
     exchange.relay.inflate(exchange.down.body_bytes(), limit, unpacked)
 
 
-def send_own_body(
-    exchange: "Exchange", upstream: Upstream, plan: RequestPlan, candidate: Candidate
-) -> None:
-    """Send a body that is not the client's bytes: rewritten for the dialect, or unpacked."""
-    target = exchange.target
-    assert target is not None
+def own_body(
+    exchange: "Exchange", target: Target, plan: RequestPlan, candidate: Candidate
+) -> tuple[RequestPlan, bytes]:
+    """A body that is not the client's bytes, rewritten or unpacked, and the plan that goes with it.
+
+    Raises:
+        BadRequest: the dialect cannot make sense of the body.
+    """
     body = whole_body(exchange)
     if candidate.rewrites:
         body = target.service.dialect.rewrite(body, candidate.sent, exchange.kind)
@@ -101,7 +99,7 @@ def send_own_body(
         body = splice_member(body, span_of_model(body), candidate.splice)
     if exchange.body is not None:
         plan = target.decoded_plan(plan)
-    upstream.send_request(exchange, exchange.down, plan, None, body)
+    return plan, body
 
 
 # ---- keeping the client company
@@ -154,12 +152,13 @@ def _ping_if_quiet(exchange: "Exchange", now: float, ping_s: float) -> float:
 
 
 def _head_if_late(exchange: "Exchange", now: float, ping_s: float, early_head_s: float) -> float:
-    """Send a 200 before the upstream's is committed, when it is time. Seconds until the next look."""
+    """Send a 200 before the upstream's is committed, if it is time. Seconds until the next look."""
     down = exchange.down
     upstream = exchange.upstream
     if upstream is not None and upstream.head is not None:
         # A held 200: its own head can go, what was held stays back.
         if upstream.may_insert and down.flush_head():
+            exchange.early = True  # from here on an error is an event
             down.write(chunk(PING))
         return ping_s
     left_s: float = down.received_at + early_head_s - now
@@ -226,24 +225,18 @@ def handle_loss(exchange: "Exchange", upstream: Upstream, reason: int) -> None:
     """The upstream is gone: once more, an error, or a cut, by how far the answer had come."""
     target = exchange.target
     assert target is not None
-    down = exchange.down
     if _was_stale(exchange, upstream, reason):
         exchange.redial()
         return
     status, what = _LOSSES[reason]
-    message = f"Provider {target.service.name} {what}."
-    if not (upstream.committed and down.started):
-        raise UpstreamFailed(message, status=status)
-    # Past the commit point nothing is run again, and no ending is faked.
-    exchange.error = f"upstream_{Loss(reason).name.lower()}"
-    may_say = status == 504 and upstream.may_insert and down.head.minor == 1
-    if may_say:
-        down.write(chunk(sse_error("timeout_error", message)) + LAST_CHUNK)
-    exchange.settle(Ending.TIMED_OUT if status == 504 else Ending.UPSTREAM_CUT)
-    if may_say:
-        down.finish()
-    else:
-        down.cut()
+    raise UpstreamFailed(f"Provider {target.service.name} {what}.", status=status)
+
+
+def ending_of(error: RelayError) -> Ending:
+    """How an exchange whose response had begun is recorded when it ends with this error."""
+    if isinstance(error, UpstreamFailed):
+        return Ending.TIMED_OUT if error.status == 504 else Ending.UPSTREAM_CUT
+    return Ending.ABORTED
 
 
 def _was_stale(exchange: "Exchange", upstream: Upstream, reason: int) -> bool:

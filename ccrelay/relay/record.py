@@ -16,11 +16,12 @@ _KINDS = [kind.name.lower() for kind in RequestClass]
 
 def usage_of(upstream: "Upstream") -> tuple[Usage, str | None]:
     """What the taps saw: usage and stop reason."""
-    tap = upstream.tap
+    taps = upstream.taps
+    tap = taps.sse
     if tap is not None:
         delta = tap.delta()
         return usage_from_stream(tap.start(), delta), stop_reason(delta)
-    raw = upstream.usage_json()
+    raw = taps.usage()
     return (usage_from_json(raw), None) if raw is not None else (NO_USAGE, None)
 
 
@@ -59,7 +60,7 @@ def record(exchange: "Exchange", ending: Ending, now: float, own_bytes: int) -> 
         line["head_ms"] = _ms(upstream.head_seen_at - received_at)
         if stop is not None:
             line["stop"] = stop
-            line["first_event_ms"] = _ms(upstream.first_event_at - received_at)
+            line["first_event_ms"] = _ms(upstream.taps.first_event_at - received_at)
     if exchange.error is not None:
         line["error"] = exchange.error
     return line

@@ -67,10 +67,7 @@ def model_name(raw: bytes) -> str:
         BadRequest: not a string, empty, or absurdly long.
     """
     try:
-        if raw[:1] == b'"' and b"\\" not in raw:
-            name = raw[1:-1].decode()
-        else:
-            name = _decode_text(raw)
+        name = _decode_text(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest('"model" is not a string.') from error
     if not name or len(name) > MODEL_NAME_MAX:

@@ -1,4 +1,4 @@
-"""The data plane of one worker: listeners, fleet, pools, and the way of a request into an exchange."""
+"""The data plane of one worker: listeners, fleet, pools, and how a request gets an exchange."""
 
 import asyncio
 import os
@@ -15,10 +15,13 @@ from ccrelay._fast.upstream import UpstreamLimits
 from ccrelay.config.model import Config, Provider
 from ccrelay.errors import BadRequest, NotFound, RelayError, SlowClient, TooLarge
 from ccrelay.fleet.service import Service
+from ccrelay.relay import rare
 from ccrelay.relay.dial import Dialer
+from ccrelay.relay.discovery import Discovery, fetch_over
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.gate import Gate, Pass
-from ccrelay.relay.local import LOCAL_PATHS, known_entries, local_answer, models_body
+from ccrelay.relay.listing import Listing, Listings, asks_for_models
+from ccrelay.relay.local import LOCAL_PATHS, local_answer
 from ccrelay.relay.origin import Origin
 from ccrelay.relay.pool import Pool
 from ccrelay.relay.proxies import proxy_for
@@ -27,7 +30,7 @@ from ccrelay.relay.tasks import TaskSet
 from ccrelay.routing.candidates import Candidates
 from ccrelay.routing.strategies import STRATEGIES
 from ccrelay.types import LogSink, RequestClass
-from ccrelay.wire.errors import error_response, json_response
+from ccrelay.wire.errors import error_response
 
 _CONTENT_ENCODING = int(FieldId.F_CONTENT_ENCODING)
 # Unpacking blocks the loop at about 300 MB/s: larger bodies go to a thread.
@@ -63,7 +66,7 @@ class Relay:
         self.rng = random.Random()
         self.reactor = Reactor(loop, self._crashed)
         self.connections: set[Downstream] = set()
-        self.active: set[Exchange] = set()
+        self.active: set[Exchange | Listing] = set()
         self.services = [
             Service(provider, config.health) for provider in config.providers if provider.enabled
         ]
@@ -75,10 +78,21 @@ class Relay:
         self._limits = _downstream_limits(config)
         self._listeners: list[Listener] = []
         self._sockets: list[socket.socket] = []
-        self._entries = known_entries(self.services)
+        self._listings = self._make_listings()
         self._draining = False
         self._served = 0
         self._id_prefix = f"req_ccrelay_{worker_id}{os.urandom(5).hex()}"
+
+    def _make_listings(self) -> Listings:
+        dialers = {name: pool.dialer for name, pool in self.pools.items()}
+        discovery = Discovery(
+            self.services,
+            fetch_over(dialers, self.loop),
+            loop=self.loop,
+            tasks=self._tasks,
+            log=self.log,
+        )
+        return Listings(discovery, tasks=self._tasks, active=self.active, refuse=self._refuse)
 
     def _pool(self, provider: Provider) -> Pool:
         assert provider.base_url is not None
@@ -193,16 +207,9 @@ class Relay:
         if encoding is None:
             exchange.route()
         elif encoding.lower() == b"gzip":
-            self._unpack(exchange)
+            rare.unpack(exchange)
         else:
             raise BadRequest("Of content encodings, only gzip is understood for requests.")
-
-    def _unpack(self, exchange: Exchange) -> None:
-        """A compressed body is read whole before anything else."""
-        if exchange.down.body_complete:
-            exchange.on_body()
-        else:
-            exchange.down.await_body()
 
     def _open(self, down: Downstream, kind: RequestClass, passed: Pass) -> Exchange:
         head = down.head
@@ -240,11 +247,8 @@ class Relay:
             passed = down.memo = self._gate.admit(head)
         if path in _POSTS:
             raise RelayError(f"Use POST for {path.decode('ascii')}.", status=405)
-        if path.startswith(b"/v1/models") and method in (b"GET", b"HEAD"):
-            query = head.query
-            body = models_body(self._entries, path, query)
-            keep_alive = down.keep_alive and down.body_complete
-            down.answer(json_response(200, body, (), keep_alive, method == b"GET"), keep_alive)
+        if asks_for_models(method, path):
+            self._listings.answer(down, passed)
             return
         if not path.startswith(b"/v1/"):
             raise NotFound("There is nothing at this path. The relay serves /v1/messages.")

@@ -67,7 +67,7 @@ class Candidates:
         return slate
 
     def served(self) -> list[str]:
-        """What is served, for a 404 that helps: mapped names and own models, globs as they stand."""
+        """What is served, for a 404 that helps: mapped names and own models, globs included."""
         names: dict[str, None] = {}
         for service in self.services:
             names.update(dict.fromkeys(service.config.model_mapping))

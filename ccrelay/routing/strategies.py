@@ -2,8 +2,8 @@
 
     choose(candidates, tried, now, rng) -> Candidate | None
 
-`tried` are the candidates that this exchange has tried already. Resting endpoints are chosen only when
-nothing else is left: a request that may fail is better than one that must.
+`tried` are the candidates that this exchange has tried already. Resting endpoints are chosen only
+when nothing else is left: a request that may fail is better than one that must.
 """
 
 import random

@@ -5,14 +5,13 @@ by h11, which is no code of ours, and compared. A tap never looks at the bytes i
 """
 
 import asyncio
-import contextlib
 import socket
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 import h11
 
-READ_BYTES = 1 << 16
 # l_onoff=1, l_linger=0: close(2) sends RST instead of FIN (socket(7)).
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -73,73 +72,116 @@ class Tap:
     def __init__(self, port: int) -> None:
         self.port = 0
         self.conversations: list[Conversation] = []
-        self._to = port
+        self.to_port = port
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: set[_End] = set()
+        self._dials: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         assert self._server is not None
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for end in tuple(self._ends):
+            end.transport.abort()
+        await asyncio.gather(*self._dials, return_exceptions=True)
+        await asyncio.sleep(0)  # for the ends to hear of it
 
     def seen(self) -> list[Seen]:
         """Every exchange so far, in order of connections and then of requests."""
         return [one for conversation in self.conversations for one in conversation.seen()]
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _accept(self) -> "_End":
         conversation = Conversation(len(self.conversations) + 1)
         self.conversations.append(conversation)
+        client = _End(self, conversation, conversation.sent)
+        server = _End(self, conversation, conversation.received)
+        client.peer, server.peer = server, client
+        client.on_open = lambda: self._dial(client, server)
+        return client
+
+    def _dial(self, client: "_End", server: "_End") -> None:
+        client.transport.pause_reading()  # until there is somebody to give it to
+        dial = asyncio.get_running_loop().create_task(self._connect(client, server))
+        self._dials.add(dial)
+        dial.add_done_callback(self._dials.discard)
+
+    async def _connect(self, client: "_End", server: "_End") -> None:
         try:
-            onward = await asyncio.open_connection("127.0.0.1", self._to)
-        except OSError:  # the other side is not there: neither are we
-            _reset(writer)
+            loop = asyncio.get_running_loop()
+            await loop.create_connection(lambda: server, "127.0.0.1", self.to_port)
+        except OSError:  # nobody there: neither are we
+            client.reset()
+        else:
+            client.transport.resume_reading()
+
+    def joined(self, end: "_End") -> None:
+        self._ends.add(end)
+
+    def left(self, end: "_End") -> None:
+        self._ends.discard(end)
+
+
+class _End(asyncio.Protocol):
+    """One of the two sockets of a connection through a tap."""
+
+    def __init__(self, tap: Tap, conversation: Conversation, copy: bytearray) -> None:
+        self.on_open: Callable[[], None] = lambda: None
+        self.transport: asyncio.Transport
+        self.peer: _End
+        self._tap = tap
+        self._conversation = conversation
+        self._copy = copy
+        self._has_ended = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._tap.joined(self)
+        self.on_open()
+
+    def data_received(self, data: bytes) -> None:
+        self._copy += data
+        self.peer.transport.write(data)
+
+    def eof_received(self) -> bool:
+        self._has_ended = True
+        if self.peer._has_ended:
+            self.peer.transport.close()
+            return False
+        if self.peer.transport.can_write_eof() and not self.peer.transport.is_closing():
+            self.peer.transport.write_eof()
+        return True  # the other direction stays open
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tap.left(self)
+        if not hasattr(self.peer, "transport"):
             return
-        out = asyncio.create_task(_pump(reader, onward[1], conversation.sent))  # noqa: TID251
-        back = asyncio.create_task(_pump(onward[0], writer, conversation.received))  # noqa: TID251
-        try:
-            # A reset on either side breaks the other off at once, as one connection would.
-            await asyncio.gather(out, back)
-        except ConnectionError:
-            conversation.was_reset = True
-            _reset(writer)
-            _reset(onward[1])
-        finally:
-            for pump in (out, back):
-                pump.cancel()
-            for end in (writer, onward[1]):
-                end.close()
+        if exc is None:
+            self.peer.transport.close()
+        else:  # as one connection would
+            self._conversation.was_reset = True
+            self.peer.reset()
 
+    def pause_writing(self) -> None:
+        self.peer.transport.pause_reading()
 
-async def _pump(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, copy: bytearray
-) -> None:
-    while data := await source.read(READ_BYTES):
-        copy += data
-        sink.write(data)
-        await sink.drain()
-    with contextlib.suppress(OSError):
-        sink.write_eof()
+    def resume_writing(self) -> None:
+        if not self.peer.transport.is_closing():
+            self.peer.transport.resume_reading()
 
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    sock = writer.get_extra_info("socket")
-    if sock is not None and not writer.transport.is_closing():
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-    writer.transport.abort()
+    def reset(self) -> None:
+        if not self.transport.is_closing():
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self.transport.abort()
 
 
 def _requests(sent: bytes) -> list[tuple[bytes, bytes, Fields, bytes]]:

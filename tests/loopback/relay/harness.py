@@ -26,7 +26,7 @@ from ccrelay.config.model import (
 )
 from ccrelay.config.resolve import resolve
 from ccrelay.relay.server import Relay
-from tests.loopback.relay.wires import Answer, Ended, Request, parse_answer, parse_request
+from tests.loopback.relay.wires import Answer, AnswerReader, Ended, Request, parse_request
 
 WAIT_S = 5.0  # longer than anything here may take; only failures wait for it
 KEY = "provider-key-1"
@@ -121,6 +121,8 @@ class Wire:
 class Peer(Wire):
     """The provider's end of one connection from the relay."""
 
+    seen: Request
+
     async def request(self) -> Request:
         """The next whole request."""
         while True:
@@ -150,8 +152,7 @@ class Upstream:
         self._sock = socket.create_server(("127.0.0.1", 0))
         self._sock.setblocking(False)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.peers: list[Peer] = []
-        self.requests: list[Request] = []
+        self.connections = 0
         self.failures: list[BaseException] = []
         self.url = "http://127.0.0.1:%d" % self._sock.getsockname()[1]
         self._spawn(self._accept())
@@ -166,8 +167,8 @@ class Upstream:
         while True:
             sock, _ = await loop.sock_accept(self._sock)
             peer = Peer(sock)
-            script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
-            self.peers.append(peer)
+            script = self._scripts[min(self.connections, len(self._scripts) - 1)]
+            self.connections += 1
             self._spawn(self._run(script, peer))
 
     async def _run(self, script: Script, peer: Peer) -> None:
@@ -198,12 +199,16 @@ class Client(Wire):
 
     async def answer(self, method: str = "POST", wait_s: float = WAIT_S) -> Answer:
         """The next answer; `answer.cut` when the connection ended before it was whole."""
+        reader = AnswerReader(method)
         while True:
-            answer = parse_answer(self.pending, method, self.end)
-            if answer is not None:
-                self.pending = self.pending[answer.size :]
-                return answer
-            await self.more(wait_s)
+            data, self.pending = self.pending, b""
+            if reader.feed(data):
+                self.pending = reader.rest
+                return reader.answer
+            if not await self.more(wait_s):
+                assert self.end is not None
+                reader.end(self.end)
+                return reader.answer
 
 
 class Lab:
@@ -214,7 +219,6 @@ class Lab:
         self.upstreams: list[Upstream] = []
         self.clients: list[Client] = []
         self.complaints: list[dict[str, Any]] = []
-        self.checks_records = True
         self.relay_: Relay | None = None
         self._listener: socket.socket | None = None
         self._fds = 0
@@ -310,6 +314,17 @@ class Lab:
         assert self.complaints == []
         for upstream in self.upstreams:
             assert upstream.failures == []
+
+    async def stop(self, relay: Relay) -> None:
+        """End this relay, so that the test can start another."""
+        for client in self.clients:
+            client.close()
+        await self._nothing_under_way(relay)
+        await relay.close()
+        assert self._listener is not None
+        self._listener.close()
+        self._check(relay)
+        self.relay_ = None
 
     async def _nothing_under_way(self, relay: Relay) -> None:
         await eventually(lambda: not relay.active, "exchanges still active")

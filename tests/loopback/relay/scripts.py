@@ -1,14 +1,16 @@
 """What scripted providers do with a connection."""
 
 import asyncio
+import socket
 
-from tests.loopback.relay.harness import Peer, Script, Upstream
-from tests.loopback.relay.wires import CHUNKED_HEAD, EVENTS, MESSAGE, chunks, response
+from tests.loopback.relay.harness import WAIT_S, Peer, Script
+from tests.loopback.relay.wires import CHUNKED_HEAD, EVENTS, MESSAGE, Request, chunks, response
 
 STREAM = CHUNKED_HEAD + chunks(EVENTS)
+JSON = response(200, MESSAGE)
 
 
-def always(*pieces: bytes, pause_s: float = 0.0, into: list[object] | None = None) -> Script:
+def always(*pieces: bytes, pause_s: float = 0.0, into: list[Request] | None = None) -> Script:
     """Answer every request of the connection with these pieces."""
 
     async def script(peer: Peer) -> None:
@@ -36,19 +38,37 @@ def once(*pieces: bytes, ends: str = "close", pause_s: float = 0.0, after_s: flo
     return script
 
 
+class Stage:
+    """A provider that takes one request per connection and then does what the test does with it."""
+
+    def __init__(self, *, whole_request: bool = True) -> None:
+        self._whole = whole_request
+        self._peers: asyncio.Queue[Peer] = asyncio.Queue()
+
+    async def __call__(self, peer: Peer) -> None:
+        if self._whole:
+            peer.seen = await peer.request()
+        else:
+            await peer.until(b"\r\n\r\n")
+        self._peers.put_nowait(peer)
+        await asyncio.Event().wait()
+
+    async def peer(self) -> Peer:
+        """The next connection that has a request."""
+        return await asyncio.wait_for(self._peers.get(), WAIT_S)
+
+
 async def deaf(peer: Peer) -> None:
     """Read everything, answer nothing."""
-    await peer.gone()
+    await peer.gone(30)
 
 
-async def blind(peer: Peer) -> None:
+async def blind(_: Peer) -> None:
     """Read nothing at all."""
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 
 
-def json_reply(body: bytes = MESSAGE, status: int = 200) -> bytes:
-    """A JSON answer."""
-    return response(status, body)
-
-
-__all__ = ["STREAM", "Upstream", "always", "blind", "deaf", "json_reply", "once"]
+def refused_url() -> str:
+    """A base URL where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return "http://127.0.0.1:%d" % sock.getsockname()[1]

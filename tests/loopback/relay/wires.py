@@ -38,12 +38,14 @@ class Answer:
 
     status: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    body: bytes = b""
     pieces: list[bytes] = field(default_factory=list)
     interim: list[int] = field(default_factory=list)
     cut: bool = False
     end: Ended | None = None
-    size: int = 0
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
 
     def get(self, name: bytes) -> bytes | None:
         return next((v for n, v in self.headers if n.lower() == name), None)
@@ -83,44 +85,53 @@ def parse_request(data: bytes) -> tuple[Request, int] | None:
             return Request(line, headers, body, head), size
 
 
-def parse_answer(data: bytes, method: str, end: Ended | None) -> Answer | None:
-    """The first answer in `data`; None while more may come."""
-    judge = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
-    judge.send(h11.Request(method=method, target="/", headers=[("host", "h")]))
-    judge.send(h11.EndOfMessage())
-    if data:  # nothing would mean the end
-        judge.receive_data(data)
-    if end is Ended.CLOSED:
-        judge.receive_data(b"")
-    answer = Answer(end=end)
-    pieces: list[bytes] = []
-    while True:
+class AnswerReader:
+    """Reads one answer, fed as it comes."""
+
+    def __init__(self, method: str) -> None:
+        self._judge = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
+        self._judge.send(h11.Request(method=method, target="/", headers=[("host", "h")]))
+        self._judge.send(h11.EndOfMessage())
+        self.answer = Answer()
+        self.rest = b""  # what came behind the answer
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes; True when the answer is whole. AssertionError when this is not HTTP."""
+        if data:  # to h11 nothing means the end
+            self._judge.receive_data(data)
         try:
-            event = judge.next_event()
+            return self._read()
         except h11.RemoteProtocolError as fault:
-            if end is None:
-                raise AssertionError(f"not HTTP: {fault}: {data[:500]!r}") from fault
-            event = h11.NEED_DATA
-        if event is h11.NEED_DATA or isinstance(event, h11.ConnectionClosed):
-            if end is None:
-                return None
-            answer.cut = True
-            size = len(data)
-            break
-        if isinstance(event, h11.InformationalResponse):
-            answer.interim.append(event.status_code)
-        elif isinstance(event, h11.Response):
-            answer.status = event.status_code
-            answer.headers = list(event.headers.raw_items())
-        elif isinstance(event, h11.Data):
-            pieces.append(bytes(event.data))
-        elif isinstance(event, h11.EndOfMessage):
-            size = len(data) - len(judge.trailing_data[0])
-            break
-    answer.size = size
-    answer.pieces = pieces
-    answer.body = b"".join(pieces)
-    return answer
+            raise AssertionError(f"not HTTP: {fault}: {data[:500]!r}") from fault
+
+    def end(self, how: Ended) -> None:
+        """The connection has ended: the answer is whole or cut."""
+        self.answer.end = how
+        if how is Ended.CLOSED:
+            self._judge.receive_data(b"")
+            try:
+                if self._read():
+                    return
+            except h11.RemoteProtocolError:
+                pass
+        self.answer.cut = True
+
+    def _read(self) -> bool:
+        answer = self.answer
+        while True:
+            event = self._judge.next_event()
+            if isinstance(event, h11.InformationalResponse):
+                answer.interim.append(event.status_code)
+            elif isinstance(event, h11.Response):
+                answer.status = event.status_code
+                answer.headers = list(event.headers.raw_items())
+            elif isinstance(event, h11.Data):
+                answer.pieces.append(bytes(event.data))
+            elif isinstance(event, h11.EndOfMessage):
+                self.rest = bytes(self._judge.trailing_data[0])
+                return True
+            else:
+                return False
 
 
 # ---- what clients send

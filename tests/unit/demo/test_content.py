@@ -37,8 +37,8 @@ def streamed(message):
 
 
 def accumulate(events):
-    """Put a stream together as a client does; the events must come in order."""
-    message, buffers = None, {}
+    """Put a stream together as a client does; blocks must come in order."""
+    message, inputs = None, {}
     for event in events:
         match event["type"]:
             case "message_start":
@@ -47,27 +47,19 @@ def accumulate(events):
                 assert event["index"] == len(message["content"])
                 message["content"].append(dict(event["content_block"]))
             case "content_block_delta":
-                block, delta = message["content"][event["index"]], event["delta"]
-                member = {"input_json_delta": "partial_json"}.get(
-                    delta["type"], delta["type"].removesuffix("_delta")
-                )
-                if member == "partial_json":
-                    buffers[event["index"]] = buffers.get(event["index"], "") + delta[member]
-                    block["input"] = (
-                        json.loads(buffers[event["index"]] or "{}")
-                        if complete(buffers[event["index"]])
-                        else {}
-                    )
+                at, delta = event["index"], event["delta"]
+                if delta["type"] == "input_json_delta":
+                    inputs[at] = inputs.get(at, "") + delta["partial_json"]
                 else:
-                    block[member] += delta[member]
+                    member = delta["type"].removesuffix("_delta")
+                    message["content"][at][member] += delta[member]
+            case "content_block_stop":
+                if event["index"] in inputs:
+                    message["content"][event["index"]]["input"] = json.loads(inputs[event["index"]])
             case "message_delta":
                 message |= event["delta"]
                 message["usage"] |= event["usage"]
     return message
-
-
-def complete(text):
-    return text.count("{") == text.count("}")
 
 
 def test_the_default_answer_says_that_it_is_the_demo_and_echoes_a_few_words(ask):

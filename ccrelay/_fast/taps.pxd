@@ -1,0 +1,20 @@
+"""What is read of a response in passing: usage, the first event, signs of life. The contract."""
+
+from libc.stdint cimport int64_t
+
+from ccrelay._fast.http1 cimport Head
+from ccrelay._fast.json cimport MemberScan
+from ccrelay._fast.sse cimport SseTap
+
+
+cdef class Taps:
+    cdef readonly SseTap sse           # None: not an event stream
+    cdef MemberScan json               # None: not a JSON answer
+    cdef readonly double life_at       # last event that was not a ping, or last byte of other bodies
+    cdef readonly double first_event_at    # first content event; 0: none yet
+    cdef int64_t events_seen
+
+    cdef void begin(self, Head head, int event_bytes_max, double now) except *
+    cdef void feed(self, const char* p, Py_ssize_t n, double now) noexcept
+    cdef int verdict(self) noexcept
+    cdef void clear(self) noexcept

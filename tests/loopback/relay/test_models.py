@@ -1,0 +1,459 @@
+"""GET /v1/models: what is configured, what providers tell, and who has to wait for it."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ccrelay.config.model import Auth, Model, Provider
+from ccrelay.demo.server import start_demo
+from ccrelay.relay import discovery
+from tests.loopback.relay.harness import KEY, Lab, Peer, Script, eventually, provider, server
+from tests.loopback.relay.scripts import JSON, always, deaf, once, refused_url
+from tests.loopback.relay.wires import Answer, Request, post, request, response
+
+MODELS = b"/v1/models"
+CANARY = "test-canary-key-1"
+
+
+def get(path: bytes = MODELS, *headers: tuple[bytes, bytes], method: bytes = b"GET") -> bytes:
+    return request(method, path, headers)
+
+
+def listing(*models: str) -> bytes:
+    """A provider's answer, in OpenAI's shape."""
+    return response(200, json.dumps({"object": "list", "data": [{"id": m} for m in models]}).encode())
+
+
+def ids(answer: Answer) -> list[str]:
+    assert answer.status == 200, answer.body
+    return [model["id"] for model in answer.json()["data"]]
+
+
+async def ask(
+    lab: Lab, path: bytes = MODELS, *headers: tuple[bytes, bytes], method: bytes = b"GET"
+) -> Answer:
+    return await lab.ask(get(path, *headers, method=method), method=method.decode())
+
+
+def discovering(upstream: object, name: str = "first", **fields: object) -> Provider:
+    return provider(upstream, name, discover_models=True, **fields)  # type: ignore[arg-type]
+
+
+def passing(upstream: object, name: str = "own") -> Provider:
+    """A provider that gets the client's own credential."""
+    return discovering(upstream, name, keys=(), type="anthropic", auth=None, models=["*"])
+
+
+def gated(reply: bytes, gate: asyncio.Event, into: list[Request] | None = None) -> Script:
+    """Answer when the gate opens."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            asked = await peer.request()
+            if into is not None:
+                into.append(asked)
+            await gate.wait()
+            await peer.send(reply)
+
+    return script
+
+
+@pytest.fixture
+def short_hold(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clients wait for a tenth of a second only."""
+    monkeypatch.setattr(discovery, "HOLD_S", 0.1)
+    yield
+
+
+# ---- who is asked
+
+
+async def test_without_discovery_nobody_is_asked(lab: Lab) -> None:
+    upstream = lab.upstream(deaf)
+    lab.start(provider(upstream, models=["glm-5", "*"]))
+    assert ids(await ask(lab)) == ["glm-5"]
+    assert upstream.connections == 0
+
+
+async def test_configured_models_come_first_and_win_over_discovered_ones(lab: Lab) -> None:
+    configured = [Model(id="m-1", display_name="Mine"), "*"]
+    first = lab.upstream(always(listing("m-1", "m-2")))
+    second = lab.upstream(always(listing("m-2", "m-3")))
+    lab.start(
+        discovering(first, models=configured),
+        discovering(second, "second"),
+        provider(second, "third", models=["m-4"]),
+    )
+    answer = await ask(lab)
+    assert ids(answer) == ["m-1", "m-4", "m-2", "m-3"]
+    assert answer.json()["data"][0]["display_name"] == "Mine"
+
+
+async def test_the_provider_sees_its_key_and_nothing_of_the_client(lab: Lab) -> None:
+    asked: list[Request] = []
+    upstream = lab.upstream(always(listing("m-1"), into=asked))
+    lab.start(
+        discovering(f"{upstream.url}/api", auth="bearer", headers={"X-Team": "blue"}),
+        server=server(auth=Auth(tokens=["relay-token-1"])),
+    )
+    await ask(lab, MODELS + b"?limit=5", (b"x-api-key", b"relay-token-1"), (b"cookie", b"c=1"))
+    (one,) = asked
+    assert one.line == b"GET /api/v1/models?limit=1000 HTTP/1.1"
+    assert one.get(b"host") == upstream.url.removeprefix("http://").encode()
+    assert one.all(b"authorization") == [b"Bearer " + KEY.encode()]
+    assert one.get(b"x-team") == b"blue"
+    assert one.get(b"anthropic-version") == b"2023-06-01"
+    assert one.get(b"accept-encoding") == b"identity"
+    assert b"relay-token-1" not in one.raw_head
+    assert one.get(b"cookie") is None
+
+
+async def test_discovery_needs_the_relay_token_too(lab: Lab) -> None:
+    upstream = lab.upstream(always(listing("m-1")))
+    lab.start(discovering(upstream), server=server(auth=Auth(tokens=["relay-token-1"])))
+    assert (await ask(lab)).status == 401
+    assert upstream.connections == 0
+
+
+# ---- the shape
+
+
+async def test_the_demo_provider_s_list_has_the_shape_that_claude_code_discovers(lab: Lab) -> None:
+    demo = await start_demo()
+    try:
+        lab.start(discovering(demo.url, models=["claude-*", "extra"]))
+        answer = await ask(lab, MODELS + b"?limit=1000")
+    finally:
+        await demo.close()
+    page = answer.json()
+    assert set(page) == {"data", "has_more", "first_id", "last_id"}
+    assert ids(answer)[:2] == ["extra", "claude-opus-5-5"]
+    assert page["has_more"] is False
+    assert (page["first_id"], page["last_id"]) == ("extra", "claude-haiku-4-5-20251001")
+    for model in page["data"]:
+        assert {"type", "id", "display_name", "created_at"} <= set(model)
+    # What a provider says of its models goes out as it came.
+    assert page["data"][1]["max_input_tokens"] == 1_000_000
+
+
+async def test_pages_run_over_configured_and_discovered_models(lab: Lab) -> None:
+    upstream = lab.upstream(always(listing("m-2", "m-3", "m-4")))
+    lab.start(discovering(upstream, models=["m-1", "*"]))
+    seen: list[str] = []
+    query = b"?limit=2"
+    for _ in range(2):
+        page = await ask(lab, MODELS + query)
+        seen += ids(page)
+        query = b"?limit=2&after_id=" + page.json()["last_id"].encode()
+    assert seen == ["m-1", "m-2", "m-3", "m-4"]
+    assert page.json()["has_more"] is False
+    assert ids(await ask(lab, MODELS + b"?limit=1&before_id=m-4")) == ["m-3"]
+
+
+async def test_one_model_is_found_by_its_name_with_and_without_the_window_mark(lab: Lab) -> None:
+    upstream = lab.upstream(always(listing("org/m-2")))
+    lab.start(discovering(upstream))
+    for path in (b"/org%2Fm-2", b"/org/m-2", b"/org%2Fm-2[1m]"):
+        answer = await ask(lab, MODELS + path)
+        assert (answer.status, answer.json()["id"]) == (200, "org/m-2")
+
+
+async def test_an_unknown_model_is_a_404_that_names_the_discovered_ones(lab: Lab) -> None:
+    upstream = lab.upstream(always(listing("m-2")))
+    lab.start(discovering(upstream))
+    client = await lab.client()
+    answer = await client.ask(get(MODELS + b"/m-9"), method="GET")
+    assert answer.status == 404
+    assert "'m-9'" in answer.error["message"]
+    assert "m-2" in answer.error["message"]
+    assert ids(await client.ask(get(), method="GET")) == ["m-2"], "the connection is still good"
+
+
+async def test_a_head_request_gets_the_head_alone(lab: Lab) -> None:
+    upstream = lab.upstream(always(listing("m-1")))
+    lab.start(discovering(upstream))
+    client = await lab.client()
+    for _ in range(2):  # asked for, then known
+        answer = await client.ask(get(method=b"HEAD"), method="HEAD")
+        assert (answer.status, answer.body) == (200, b"")
+    whole = await client.ask(get(), method="GET")
+    assert answer.get(b"content-length") == b"%d" % len(whole.body)
+
+
+async def test_only_models_that_would_be_routed_there_are_listed(lab: Lab) -> None:
+    upstream = lab.upstream(always(listing("glm-5", "embedding-1")))
+    lab.start(discovering(upstream, models=["glm-*"]))
+    assert ids(await ask(lab)) == ["glm-5"]
+
+
+async def test_a_longer_path_that_only_begins_alike_is_no_list(lab: Lab) -> None:
+    lab.start(provider(lab.upstream(deaf), models=["m-1"]))
+    assert (await ask(lab, b"/v1/modelsx")).status == 404
+
+
+# ---- time
+
+
+async def test_a_list_is_asked_for_once_and_shared_by_all_clients(lab: Lab) -> None:
+    gate = asyncio.Event()
+    upstream = lab.upstream(gated(listing("m-1"), gate))
+    lab.start(discovering(upstream))
+    waiting = [asyncio.ensure_future(ask(lab)) for _ in range(5)]
+    await eventually(lambda: len(lab.relay.active) == 5)
+    gate.set()
+    answers = await asyncio.gather(*waiting, ask(lab))
+    assert [ids(answer) for answer in answers] == [["m-1"]] * 6
+    assert upstream.connections == 1
+
+
+async def test_a_slow_provider_holds_nobody_longer_than_the_client_waits(lab: Lab) -> None:
+    gate = asyncio.Event()
+    slow = lab.upstream(gated(listing("slow-1"), gate))
+    fast = lab.upstream(always(listing("fast-1")))
+    lab.start(discovering(slow, models=["mine", "*"]), discovering(fast, "second"))
+    began = time.monotonic()
+    assert ids(await ask(lab)) == ["mine", "fast-1"]
+    assert 2.0 < time.monotonic() - began < 2.9, "Claude Code gives up after 3 s"
+    gate.set()
+    await eventually(lambda: not lab.relay._listings.discovery._lists["first"].entries == [])
+    began = time.monotonic()
+    assert ids(await ask(lab)) == ["mine", "slow-1", "fast-1"]
+    assert time.monotonic() - began < 1.0
+    assert slow.connections == 1
+
+
+@pytest.mark.usefixtures("short_hold")
+async def test_a_configured_model_and_other_requests_never_wait(lab: Lab) -> None:
+    slow = lab.upstream(deaf)
+    lab.start(discovering(slow, models=["mine", "*"]))
+    waiting = asyncio.ensure_future(ask(lab))
+    await eventually(lambda: len(lab.relay.active) == 1)
+    assert (await ask(lab, MODELS + b"/mine")).json()["id"] == "mine"
+    assert (await ask(lab, b"/health")).status == 200
+    assert not waiting.done()
+    assert ids(await waiting) == ["mine"]
+
+
+async def test_a_failure_is_told_once_and_remembered(lab: Lab) -> None:
+    upstream = lab.upstream(always(response(500, b"down")))
+    lab.start(discovering(upstream, models=["mine", "*"]))
+    for _ in range(3):
+        assert ids(await ask(lab)) == ["mine"]
+    assert upstream.connections == 1
+    assert lab.sink.events == [
+        (
+            "warning",
+            "models_unknown",
+            {"provider": "first", "reason": "the answer has status 500"},
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (response(302, b"", [(b"location", b"http://127.0.0.1:9/")]), "status 302"),
+        (b"SSH-2.0-test-canary-key-1\r\n\r\n", "not valid HTTP"),
+        (response(200, b"cut", length=10), "not whole"),
+        (response(200, b"<html>test-canary-key-1</html>"), "not a list"),
+        (response(200, b"x" * (discovery.LIST_BYTES_MAX + 1)), "longer than"),
+        (response(200, b"{}", [(b"content-encoding", b"gzip")]), "compressed"),
+    ],
+)
+async def test_what_is_no_list_counts_as_none(lab: Lab, reply: bytes, reason: str) -> None:
+    upstream = lab.upstream(once(reply))
+    lab.start(discovering(upstream, models=["mine", "*"]))
+    assert ids(await ask(lab)) == ["mine"]
+    ((_, _, told),) = lab.sink.events
+    assert reason in str(told["reason"])
+    assert CANARY not in lab.sink.text()
+    assert upstream.connections == 1
+
+
+async def test_a_provider_that_is_not_there_counts_as_none(lab: Lab) -> None:
+    lab.start(discovering(url := refused_url(), models=["mine", "*"]))
+    assert ids(await ask(lab)) == ["mine"]
+    assert lab.relay.services[0].usable(lab.relay.reactor.clock()), "routing is not affected"
+    ((_, name, told),) = lab.sink.events
+    assert name == "models_unknown"
+    assert url.removeprefix("http://") in str(told["reason"])
+
+
+# ---- clients and endings
+
+
+@pytest.mark.usefixtures("short_hold")
+async def test_a_client_that_leaves_takes_nothing_away_from_the_others(lab: Lab) -> None:
+    gate = asyncio.Event()
+    upstream = lab.upstream(gated(listing("m-1"), gate))
+    lab.start(discovering(upstream))
+    client = await lab.client()
+    await client.send(get())
+    await eventually(lambda: len(lab.relay.active) == 1)
+    client.close()
+    await eventually(lambda: not lab.relay.active)
+    assert not lab.relay.connections
+    gate.set()
+    await eventually(lambda: lab.relay._listings.discovery._lists["first"].entries != [])
+    assert ids(await ask(lab)) == ["m-1"]
+    assert upstream.connections == 1
+
+
+async def test_a_drain_waits_for_an_answer_under_way(lab: Lab) -> None:
+    gate = asyncio.Event()
+    upstream = lab.upstream(gated(listing("m-1"), gate))
+    relay = lab.start(discovering(upstream))
+    client = await lab.client()
+    await client.send(get())
+    await eventually(lambda: len(relay.active) == 1)
+    draining = asyncio.ensure_future(relay.drain(5))
+    await asyncio.sleep(0.1)
+    gate.set()
+    assert ids(await client.answer("GET")) == ["m-1"]
+    assert await draining == 0
+
+
+async def test_the_end_of_a_drain_is_said(lab: Lab) -> None:
+    upstream = lab.upstream(deaf)
+    relay = lab.start(discovering(upstream))
+    client = await lab.client()
+    await client.send(get())
+    await eventually(lambda: len(relay.active) == 1)
+    assert await relay.drain(0.1) == 1
+    answer = await client.answer("GET")
+    assert answer.status == 529
+    assert "shutting down" in answer.error["message"]
+
+
+async def test_a_worker_that_closes_meanwhile_leaves_nothing(lab: Lab) -> None:
+    upstream = lab.upstream(deaf)
+    relay = lab.start(discovering(upstream))
+    client = await lab.client()
+    await client.send(get())
+    await eventually(lambda: upstream.connections == 1)
+    await relay.close()
+    assert (await client.answer("GET")).status == 529
+    assert (await client.rest(), relay.active) == (b"", set())
+
+
+@pytest.mark.usefixtures("short_hold")
+async def test_requests_behind_one_that_waits_keep_their_order(lab: Lab) -> None:
+    upstream = lab.upstream(deaf)
+    lab.start(discovering(upstream, models=["mine", "*"]))
+    client = await lab.client()
+    await client.send(get() + get(b"/health"))
+    assert ids(await client.answer("GET")) == ["mine"]
+    assert (await client.answer("GET")).json() == {"status": "ok"}
+
+
+@pytest.mark.usefixtures("short_hold")
+async def test_a_body_with_the_question_does_no_harm(lab: Lab) -> None:
+    upstream = lab.upstream(deaf)
+    lab.start(discovering(upstream, models=["mine", "*"]))
+    client = await lab.client()
+    whole = request(b"GET", MODELS, body=b"x" * 100)
+    assert ids(await client.ask(whole, method="GET")) == ["mine"]
+    half = request(b"GET", MODELS, body=b"x" * 100)[:-50]
+    answer = await client.ask(half, method="GET")
+    assert ids(answer) == ["mine"]
+    assert answer.get(b"connection") == b"close"
+
+
+async def test_a_body_with_broken_framing_is_refused(lab: Lab) -> None:
+    upstream = lab.upstream(deaf)
+    lab.start(discovering(upstream))
+    client = await lab.client()
+    await client.send(get(MODELS, (b"transfer-encoding", b"chunked")))
+    await eventually(lambda: len(lab.relay.active) == 1)
+    assert (await client.ask(b"no chunk\r\n", method="GET")).status == 400
+
+
+async def test_a_body_that_stops_coming_is_refused(lab: Lab) -> None:
+    upstream = lab.upstream(deaf)
+    lab.start(discovering(upstream), server=server(body_idle_s=0.1))
+    client = await lab.client()
+    answer = await client.ask(request(b"GET", MODELS, body=b"x" * 100)[:-50], method="GET")
+    assert answer.status == 408
+
+
+# ---- credentials
+
+
+async def test_a_client_s_own_credential_asks_for_that_client_only(lab: Lab) -> None:
+    asked: list[Request] = []
+
+    async def by_credential(peer: Peer) -> None:
+        one = await peer.request()
+        asked.append(one)
+        name = (one.get(b"x-api-key") or one.get(b"authorization") or b"nobody").split()[-1]
+        await peer.send(listing(f"models-of-{name.decode()}"))
+
+    upstream = lab.upstream(by_credential)
+    lab.start(passing(upstream))
+    anna = await ask(lab, MODELS, (b"x-api-key", b"anna"))
+    bert = await ask(
+        lab, MODELS, (b"authorization", b"Bearer bert"), (b"anthropic-beta", b"oauth-2025-04-20")
+    )
+    assert (ids(anna), ids(bert)) == (["models-of-anna"], ["models-of-bert"])
+    assert ids(await ask(lab)) == [], "without a credential nobody is asked"
+    assert len(asked) == 2
+    assert asked[1].get(b"anthropic-beta") == b"oauth-2025-04-20"
+    assert asked[1].get(b"x-api-key") is None
+
+
+async def test_a_relay_token_never_goes_on(lab: Lab) -> None:
+    asked: list[Request] = []
+    upstream = lab.upstream(always(listing("m-1"), into=asked))
+    lab.start(passing(upstream), server=server(auth=Auth(tokens=["relay-token-1"])))
+    token, own = b"relay-token-1", b"own-login-1"
+    await ask(lab, MODELS, (b"x-api-key", token), (b"authorization", b"Bearer " + own))
+    await ask(lab, MODELS, (b"x-api-key", own), (b"authorization", b"Bearer " + token))
+    assert ids(await ask(lab, MODELS, (b"x-api-key", token))) == [], "no credential of its own"
+    assert [own in one.raw_head for one in asked] == [True, True]
+    assert not any(token in one.raw_head for one in asked)
+
+
+@pytest.mark.usefixtures("short_hold")
+async def test_a_late_answer_to_a_client_s_own_credential_is_thrown_away(lab: Lab) -> None:
+    upstream = lab.upstream(deaf)
+    lab.start(passing(upstream))
+    assert ids(await ask(lab, MODELS, (b"x-api-key", b"anna"))) == []
+    assert await upstream.peers[0].gone() is not None
+
+
+async def test_no_key_appears_in_the_log(lab: Lab) -> None:
+    own = lab.upstream(always(response(401, CANARY.encode())))
+    other = lab.upstream(always(response(403, CANARY.encode())))
+    lab.start(passing(own), discovering(other, "second", keys=(CANARY,)))
+    answer = await ask(lab, MODELS, (b"x-api-key", CANARY.encode()))
+    assert ids(answer) == []
+    assert len(lab.sink.events) == 2
+    assert CANARY not in lab.sink.text()
+    assert CANARY.encode() not in answer.body
+
+
+async def test_a_provider_without_usable_key_is_not_asked(lab: Lab) -> None:
+    upstream = lab.upstream(deaf)
+    disabled = discovering(upstream, models=["mine", "*"])
+    keys = [type(disabled.keys[0])(key=KEY, enabled=False)]
+    lab.start(type(disabled)(**{**_fields(disabled), "keys": keys}))
+    assert ids(await ask(lab)) == ["mine"]
+    assert upstream.connections == 0
+
+
+def _fields(made: Provider) -> dict[str, object]:
+    return {name: getattr(made, name) for name in made.__struct_fields__}
+
+
+async def test_messages_go_on_while_lists_are_awaited(lab: Lab) -> None:
+    slow = lab.upstream(deaf)
+    quick = lab.upstream(always(JSON))
+    lab.start(discovering(slow, models=["other"]), provider(quick, "second"))
+    client = await lab.client()
+    await client.send(get())
+    await eventually(lambda: len(lab.relay.active) == 1)
+    assert (await lab.ask(post())).status == 200
+    client.close()

@@ -1,0 +1,552 @@
+"""The house rules that can be read off the sources: floors, sizes, stubs, a test file per module.
+
+`FLOORS` and `BESIDE` are the table of docs/architecture.md. Everything here reads files; only the
+comparison of stubs with their extensions imports anything.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "ccrelay"
+FAST = PACKAGE / "_fast"
+
+# From the ground up: a room may import the rooms below it.
+FLOORS = (
+    ("_fast",),
+    ("errors", "types"),
+    ("wire", "config", "providers", "fleet", "routing"),
+    ("relay",),
+    ("runtime", "demo"),
+    ("cli",),
+)
+# What a room may import of its own floor; a dotted name is that module only.
+BESIDE = {
+    "errors": {"types"},
+    "wire": {"config.model"},
+    "providers": {"wire", "config.model"},
+    "fleet": {"providers", "config.model", "config.fingerprint"},
+    "routing": {"fleet", "config.model"},
+    "runtime": {"demo"},
+}
+# Rooms that may import less than everything below them.
+ONLY = {
+    "_fast": set[str](),
+    "errors": {"types"},
+    "types": set[str](),
+    "demo": {"errors", "types"},
+    "cli": {"config", "errors", "types"},
+}
+# Doors between rooms that are open to one module.
+DOORS = {
+    ("cli.serve", "runtime"),  # hands over
+    ("cli.mock", "demo"),  # hands over
+    ("cli.version", "_fast"),  # tells which scanner runs
+    ("runtime.worker", "relay"),
+}
+CLOSED = {("runtime", "relay")}  # but for the door above: a supervisor carries no data plane
+
+# Outside world: clocks, chance, sockets, disk, processes. Words and machines are told, they never ask.
+OUTSIDE = frozenset(
+    "asyncio logging os pathlib random secrets select selectors shutil signal socket ssl subprocess "
+    "tempfile threading time uuid uvloop".split()
+)
+MAY_GO_OUT = {
+    "config.load": {"os", "pathlib"},  # reads the file and the environment
+    "config.sources": {"os", "pathlib", "selectors", "signal", "subprocess", "time"},
+}
+# `random.Random` as the type of an argument; who calls brings the chance.
+MAY_NAME_RANDOM = {"fleet.service", "routing.strategies"}
+NEVER = frozenset({"grpc", "sqlite3", "boto3", "google"})  # not yet anywhere, never in a worker
+
+PY_LINES_MAX = 450
+PYX_LINES_MAX = 550
+FUNCTION_LINES_MAX = 60
+
+# Modules whose tests go by another name.
+TESTED_BY = {
+    "__main__": "tests/unit/cli/test_main.py",
+    "cli.main": "tests/unit/cli/test_main.py",
+    "cli.mock": "tests/unit/demo/test_mock_command.py",
+    "cli.serve": "tests/process/test_serve.py",
+    "cli.version": "tests/unit/cli/test_main.py",
+    "config.defaults": "tests/unit/config/test_defaults.py",
+    "demo.server": "tests/loopback/test_demo.py",
+    "runtime.lean": "tests/process/test_lean.py",
+    "runtime.notify": "tests/process/test_supervisor.py",
+    "runtime.worker": "tests/process/test_supervisor.py",
+}
+# Words without behaviour of their own.
+NEEDS_NO_TEST = {"types"}
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def cython_sources() -> list[Path]:
+    return sorted(chain(FAST.glob("*.pyx"), FAST.glob("*.pxd")))
+
+
+def module_of(path: Path) -> str:
+    """`relay.dial` for ccrelay/relay/dial.py; a package is its own name."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+def floor_of(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Every dotted name that a file imports, wherever in the file, with its line."""
+    if path.suffix != ".py":
+        yield from cython_imports(path)
+        return
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield (name if is_module(name) else node.module or "", node.lineno)
+
+
+def cython_imports(path: Path) -> Iterator[tuple[str, int]]:
+    pattern = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import|c?import\s+([\w.]+))")
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if match := pattern.match(line):
+            yield match[1] or match[2], number
+
+
+def is_module(name: str) -> bool:
+    head, *rest = name.split(".")
+    place = PACKAGE.joinpath(*rest)
+    return head == "ccrelay" and any(
+        candidate.exists()
+        for candidate in (place.with_suffix(".py"), place.with_suffix(".pyx"), place)
+    )
+
+
+def own_imports(path: Path) -> Iterator[tuple[str, int]]:
+    for name, line in imports(path):
+        if name.startswith("ccrelay."):
+            yield name.removeprefix("ccrelay."), line
+
+
+def allowed(module: str, target: str) -> bool:
+    """Whether a module may import another; both without `ccrelay.`."""
+    room, other = room_of(module), room_of(target)
+    if room == other or (module, other) in DOORS or module in ("", "__main__"):
+        return True
+    beside = BESIDE.get(room, set())
+    if other in beside or target in beside:
+        return True
+    if (room, other) in CLOSED or other not in ONLY.get(room, {other}):
+        return False
+    return floor_of(other) < floor_of(room)
+
+
+# ---- floors
+
+
+def test_every_room_stands_on_a_floor() -> None:
+    rooms = {room_of(module_of(path)) for path in sources()} - {"", "__main__"}
+    assert rooms | {"_fast"} == set(chain.from_iterable(FLOORS))
+
+
+def test_no_import_points_up() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {target}"
+        for path in [*sources(), *cython_sources()]
+        for target, line in own_imports(path)
+        if not allowed(module_of(path), target)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("module", "target"),
+    [
+        ("wire.errors", "relay.server"),
+        ("wire.errors", "providers.base"),
+        ("config.check", "wire.bodies"),
+        ("fleet.endpoint", "routing.strategies"),
+        ("relay.server", "runtime.logs"),
+        ("runtime.supervisor", "relay.server"),
+        ("demo.server", "wire.errors"),
+        ("cli.config", "runtime.launch"),
+        ("_fast.sse", "types"),
+    ],
+)
+def test_the_table_forbids_what_it_is_there_to_forbid(module: str, target: str) -> None:
+    assert not allowed(module, target)
+
+
+def test_every_exception_of_the_table_is_used() -> None:
+    used = {
+        (module_of(path), target) for path in sources() for target, _ in own_imports(path)
+    }
+    beside = {(room, target) for room, targets in BESIDE.items() for target in targets}
+    for room, target in beside:
+        assert any(
+            room_of(m) == room and target in (t, room_of(t)) for m, t in used
+        ), f"nobody in {room} imports {target}"
+    for module, room in DOORS:
+        assert any(m == module and room_of(t) == room for m, t in used), (module, room)
+
+
+def test_the_page_on_the_architecture_shows_the_same_floors() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (\d) \w+ \| ([^|]+) \|", page, re.MULTILINE)
+    shown = [tuple(re.findall(r"`(\w+)`", rooms)) for _, rooms in rows]
+    assert shown == list(FLOORS)
+
+
+# ---- what a floor may know
+
+
+def low_sources() -> list[Path]:
+    low = set(chain.from_iterable(FLOORS[1:3]))
+    return [path for path in sources() if room_of(module_of(path)) in low]
+
+
+def test_words_and_machines_do_not_know_the_outside_world() -> None:
+    wrong = []
+    for path in low_sources():
+        module = module_of(path)
+        open_to = MAY_GO_OUT.get(module, set())
+        if module in MAY_NAME_RANDOM:
+            open_to = open_to | {"random"}
+        wrong += [
+            f"{module}:{line} imports {name}"
+            for name, line in imports(path)
+            if name.split(".")[0] in OUTSIDE and name.split(".")[0] not in open_to
+        ]
+    assert wrong == []
+
+
+def test_the_permissions_to_go_out_are_used() -> None:
+    for module, names in {**MAY_GO_OUT, **dict.fromkeys(MAY_NAME_RANDOM, {"random"})}.items():
+        path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+        assert names <= {name.split(".")[0] for name, _ in imports(path)}, module
+
+
+@pytest.mark.parametrize("module", sorted(MAY_NAME_RANDOM))
+def test_chance_is_an_argument(module: str) -> None:
+    tree = tree_of(PACKAGE.joinpath(*module.split(".")).with_suffix(".py"))
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_name(node.value, "random"):
+            assert node.attr == "Random", f"{module}:{node.lineno}"
+            assert id(node) not in called, f"{module}:{node.lineno}: brought by the caller"
+
+
+def is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def test_wall_clocks_are_read_by_processes_and_faces_only() -> None:
+    low = set(chain.from_iterable(FLOORS[:4]))
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources()
+        if room_of(module_of(path)) in low
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute)
+        and (ast.unparse(node) == "time.time" or node.attr in ("utcnow", "today"))
+    ]
+    assert wrong == []
+
+
+def test_only_the_command_line_prints() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources()
+        if room_of(module_of(path)) != "cli"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and is_name(node.func, "print")
+    ]
+    assert wrong == []
+
+
+def test_catching_everything_is_for_outermost_shells_that_say_so() -> None:
+    wrong = []
+    for path in sources():
+        lines = path.read_text().splitlines()
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ExceptHandler) and catches_everything(node):
+                raises_again = any(
+                    isinstance(step, ast.Raise) and step.exc is None for step in ast.walk(node)
+                )
+                if not raises_again and "outermost shell" not in lines[node.lineno - 1]:
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert wrong == []
+
+
+def catches_everything(handler: ast.ExceptHandler) -> bool:
+    names = ast.unparse(handler.type) if handler.type is not None else "BaseException"
+    return bool({"Exception", "BaseException"} & set(re.findall(r"\w+", names)))
+
+
+def test_every_foreign_import_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[^\w-]", line)[0].lower() for line in project["dependencies"]}
+    known = {"yaml": "pyyaml"}
+    foreign = {
+        name.split(".")[0]
+        for path in sources()
+        for name, _ in imports(path)
+        if name.split(".")[0] not in (*sys.stdlib_module_names, "ccrelay")
+    }
+    assert {known.get(name, name) for name in foreign} == declared
+    assert not foreign & NEVER
+
+
+# ---- sizes
+
+
+def functions(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, line and length of each function; decorators are not counted."""
+    if path.suffix == ".py":
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield node.name, node.lineno, (node.end_lineno or 0) - node.lineno + 1
+        return
+    lines = path.read_text().splitlines()
+    for number, name, _, indent in cython_functions(path):
+        end = number + 1
+        for at in range(number, len(lines)):
+            text = lines[at]
+            if text.strip() and at >= number and not is_deeper(text, indent):
+                break
+            if text.strip():
+                end = at + 1
+        yield name, number, end - number + 1
+
+
+def is_deeper(line: str, indent: int) -> bool:
+    # The `)` that closes a signature of several lines stands as deep as its `def`.
+    depth = len(line) - len(line.lstrip())
+    return depth > indent or line.lstrip().startswith(")")
+
+
+def test_files_are_short_enough_to_read() -> None:
+    limits = {".py": PY_LINES_MAX, ".pyx": PYX_LINES_MAX, ".pxd": PYX_LINES_MAX}
+    files = [*sources(), *cython_sources(), *(ROOT / "bench").rglob("*.py")]
+    sizes = {
+        str(path.relative_to(ROOT)): (len(path.read_text().splitlines()), limits[path.suffix])
+        for path in files
+    }
+    assert {name: size for name, size in sizes.items() if size[0] > size[1]} == {}
+
+
+def test_functions_are_short_enough_to_see_at_once() -> None:
+    files = [*sources(), *cython_sources(), *(ROOT / "bench").rglob("*.py")]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} {name} has {length} lines"
+        for path in files
+        for name, line, length in functions(path)
+        if length > FUNCTION_LINES_MAX
+    ]
+    assert wrong == []
+
+
+# ---- Cython
+
+
+CYTHON_FUNCTION = re.compile(r"(?:cdef|cpdef)\s+(?:inline\s+)?(?P<type>[^=(]*?)(?P<name>\w+)\s*\(")
+NO_FUNCTION = re.compile(r"cdef\s+(?:class|enum|struct|packed|union|extern|ctypedef)\b")
+# An exception travels as NULL in place of an object: such functions need no clause.
+OBJECTS = {"", "object", "bytes", "bytearray", "str", "list", "dict", "tuple", "set", "type"}
+
+
+def cython_functions(path: Path) -> Iterator[tuple[int, str, str, int]]:
+    """Line, name, whole signature and indent of each function of ours (`def` too) in a file."""
+    extern_indent: int | None = None
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if extern_indent is not None and text and indent <= extern_indent:
+            extern_indent = None
+        if text.startswith("cdef extern"):
+            extern_indent = indent
+        if extern_indent is not None or NO_FUNCTION.match(text):
+            continue
+        found = CYTHON_FUNCTION.match(text) or re.match(r"def\s+(?P<name>\w+)\s*\(", text)
+        if found:
+            yield number, found["name"], signature(lines, number), indent
+
+
+def signature(lines: list[str], number: int) -> str:
+    """A signature that may go on over several lines, up to its closing parenthesis and the rest."""
+    text = ""
+    for line in lines[number - 1 :]:
+        text += " " + line.split("#")[0].strip()
+        if text.count("(") == text.count(")"):
+            break
+    return text.strip()
+
+
+def test_every_c_function_says_how_it_fails() -> None:
+    classes = {
+        name
+        for path in cython_sources()
+        for name in re.findall(r"^cdef class (\w+)", path.read_text(), re.MULTILINE)
+    }
+    wrong = []
+    for path in cython_sources():
+        for number, name, text, _ in cython_functions(path):
+            found = CYTHON_FUNCTION.match(text)
+            if found is None or found["type"].strip() in OBJECTS | classes:
+                continue
+            clause = text[text.rindex(")") :]
+            if "noexcept" not in clause and "except" not in clause:
+                wrong.append(f"{path.relative_to(ROOT)}:{number} {name}")
+    assert wrong == []
+
+
+def test_every_extension_has_a_stub() -> None:
+    extensions = {path.stem for path in FAST.glob("*.pyx")}
+    assert {path.stem for path in FAST.glob("*.pyi")} == extensions
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FAST.glob("*.pyx")))
+def test_a_stub_names_what_its_extension_has_and_nothing_else(name: str) -> None:
+    module = importlib.import_module(f"ccrelay._fast.{name}")
+    stub = ast.parse((FAST / f"{name}.pyi").read_text())
+    here = {
+        key: value
+        for key, value in vars(module).items()
+        if not key.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    }
+    # A C enum leaves its members in the module, too; the stub shows them in their class.
+    members = {key for key, value in here.items() if type(value).__mro__[1:2] == (int,)}
+    told = {
+        node.name: node
+        for node in stub.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
+    }
+    enums = {key for key, value in here.items() if inspect.isclass(value) and issubclass(value, int)}
+    members |= {key for enum in enums for key in here[enum].__members__}
+    assert told.keys() == here.keys() - members
+    for key, node in told.items():
+        if isinstance(node, ast.ClassDef):
+            names, told_of = public_names(here[key]), stub_names(node)
+            if "__dict__" in vars(here[key]):  # a plain class: what __init__ sets is not to be seen
+                told_of &= names
+            assert told_of == names, key
+
+
+def stub_names(node: ast.ClassDef) -> set[str]:
+    names = set()
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign):
+            names.add(ast.unparse(item.target))
+        elif isinstance(item, ast.Assign):
+            names |= {ast.unparse(target) for target in item.targets}
+        elif isinstance(item, ast.FunctionDef):
+            names.add(item.name)
+    return {name for name in names if not name.startswith("_")}
+
+
+def public_names(cls: type) -> set[str]:
+    if issubclass(cls, int):
+        return set(cls.__members__)  # type: ignore[attr-defined]
+    return {name for name in vars(cls) if not name.startswith("_")}
+
+
+# ---- tests
+
+
+def test_every_module_has_its_test_file() -> None:
+    missing = []
+    for path in [*sources(), *FAST.glob("*.pyx")]:
+        module = module_of(path)
+        if path.name == "__init__.py" or module in NEEDS_NO_TEST:
+            continue
+        named = ROOT / TESTED_BY[module] if module in TESTED_BY else None
+        if not (named.exists() if named else files_testing(module)):
+            missing.append(module)
+    assert missing == []
+
+
+def files_testing(module: str) -> list[Path]:
+    room, _, name = module.rpartition(".")
+    folder = {"_fast": "fast"}.get(room, room)
+    places = [
+        ROOT / "tests" / "unit" / folder,
+        *(ROOT / "tests" / kind for kind in ("parity", "property", "process", "loopback")),
+        ROOT / "tests" / "loopback" / folder,
+    ]
+    return [place / f"test_{name}.py" for place in places if (place / f"test_{name}.py").exists()]
+
+
+def test_the_exceptions_name_modules_that_exist() -> None:
+    known = {module_of(path) for path in [*sources(), *FAST.glob("*.pyx")]}
+    assert TESTED_BY.keys() | NEEDS_NO_TEST <= known
+
+
+# ---- the tree as a stranger sees it
+
+
+# Spelt in pieces, so that this file does not find itself.
+MACHINE_PATHS = re.compile(r"(?<![\w.~}$/-])/(?:" + "wo" + "rk|ro" + "ot|ho" + r"me/\w+)/")
+REGISTRY_HOSTS = re.compile(r"pythonho" + r"sted\.org|pypi\.o" + r"rg|npmj" + r"s\.(?:org|com)")
+REAL_LOOKING_KEYS = re.compile("sk-a" + r"nt-[A-Za-z0-9]|AK" + "IA[0-9A-Z]{16}|gh" + "p_[A-Za-z0-9]{30}")
+TOP = ("ccrelay", "tests", "docs", "bench", "proto", ".ci")
+TEXT = {".py", ".pyx", ".pxd", ".pyi", ".md", ".toml", ".yaml", ".yml", ".json", ".proto", ".h", ""}
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """The text files of the tree, built files left out."""
+    files = chain(ROOT.glob("*.*"), *((ROOT / folder).rglob("*") for folder in TOP))
+    for path in files:
+        is_built = "__pycache__" in path.parts or "results" in path.parts
+        if path.is_file() and path.suffix in TEXT and not is_built:
+            try:
+                yield path, path.read_text()
+            except UnicodeDecodeError:
+                continue  # a program, or a corpus entry on purpose
+
+
+@pytest.mark.parametrize("pattern", [MACHINE_PATHS, REGISTRY_HOSTS, REAL_LOOKING_KEYS])
+def test_no_file_tells_where_it_was_made(pattern: re.Pattern[str]) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path, text in texts()
+        for match in pattern.finditer(text)
+    ]
+    assert found == []
+
+
+def test_nothing_is_left_to_do_in_a_comment() -> None:
+    marks = re.compile("TO" + r"DO|FIX" + r"ME|XX" + "X")
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path, text in texts()
+        if path.suffix in {".py", ".pyx", ".pxd", ".pyi", ".h"}
+        for match in marks.finditer(text)
+    ]
+    assert found == []
