@@ -1,10 +1,10 @@
-"""A socket under the event loop: recv into a shared buffer, send at once, flow control, deadlines, TLS."""
+"""A socket under the event loop: shared read buffer, direct send, flow control, deadlines, TLS."""
 
 from libc.stdint cimport int64_t
 
 
 cdef enum:
-    READ_BYTES = 262144      # one recv at most; libuv and nginx read less, large bodies gain by more
+    READ_BYTES = 262144      # one recv at most; large bodies gain by more than nginx reads
     ARENA_CLASSES = 10       # large buffers kept for reuse: 64 KB << 0 .. 9
 
 
@@ -50,7 +50,7 @@ cdef class Conn:
     cdef Conn timer_prev, timer_next
     cdef object tls, bio_in, bio_out   # None without TLS
     cdef object tls_read, tls_write
-    cdef Py_ssize_t record_left        # TLS record bytes still to come, to know when a read can give data
+    cdef Py_ssize_t record_left        # TLS record bytes still to come: when a read can give data
     cdef int record_head               # header bytes of the current record seen
     cdef unsigned char record_len[2]
     cdef int records                   # complete records not read yet
@@ -68,14 +68,19 @@ cdef class Conn:
     cdef void on_end(self, int error) except *      # 0: clean end of input
     cdef void on_drained(self) except *
     cdef void on_deadline(self) except *
-    cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept   # where a large body wants its bytes
+    # where a large body wants its bytes
+    cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept
     cdef void on_direct(self, Py_ssize_t n) except *
     cdef void on_peer_more(self) except *           # the other side has more of the body for us
     cdef void on_peer_drained(self) except *        # the other side can take bytes again
     cdef void want_write(self) except *
 
-    cdef int _send_plain(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2
-    cdef int _send_tls(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2
+    cdef int _send_plain(
+        self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n
+    ) except -2
+    cdef int _send_tls(
+        self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n
+    ) except -2
     cdef int _queue(self, const char* p, Py_ssize_t n) except -2
     cdef void _read_tls(self, Py_ssize_t n) except *
     cdef void _count_records(self, const unsigned char* p, Py_ssize_t n) noexcept

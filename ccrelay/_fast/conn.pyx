@@ -1,13 +1,13 @@
 # cython: language_level=3
 """A socket under the event loop, without a transport.
 
-`loop.add_reader` tells when to read; everything else is ours: one buffer per worker that `recv(2)` fills,
-`send(2)` on the spot, an output queue only while the kernel's buffer is full, one intrusive list of
-deadlines per worker instead of a timer per connection. A connection costs about 400 bytes when idle.
+`loop.add_reader` tells when to read; everything else is ours: one buffer per worker that `recv(2)`
+fills, `send(2)` on the spot, an output queue only while the kernel's buffer is full, one intrusive
+list of deadlines per worker instead of a timer per connection.
 
-TLS runs over two memory BIOs that CPython's `ssl` drives (reference: performance lesson 9): bytes in, bytes
-out, so that the socket stays ours. Records are counted on the way in, because asking the library for data
-it does not have costs an exception.
+TLS runs over two memory BIOs that CPython's `ssl` drives: bytes in, bytes out, so that the socket
+stays ours. Records are counted on the way in, because asking the library for data it does not have
+costs an exception.
 """
 
 cimport cython
@@ -47,7 +47,7 @@ cdef class Arena:
                 free(self.free_list[k][i])
 
     cdef char* take(self, Py_ssize_t n, Py_ssize_t* cap) noexcept:
-        """A buffer of at least n bytes; NULL when there is no memory. *cap is what `give` wants back."""
+        """A buffer of at least n bytes, or NULL. *cap is what `give` wants back."""
         cdef int k = 0
         cdef Py_ssize_t size = ARENA_SMALLEST
         cdef char* p
@@ -96,7 +96,7 @@ cdef class Reactor:
 
     Args:
         loop: a running or idle asyncio loop (uvloop in production).
-        on_crash: called with (exception, connection) when a callback raised; the connection is closed.
+        on_crash: called with (exception, connection) when a callback raised and it was closed.
     """
 
     def __init__(self, loop, on_crash):
@@ -292,7 +292,7 @@ cdef class Conn:
         pass
 
     def _crashed(self, exc):
-        # The outermost shell of every callback: a defect of ours closes one connection, not the worker.
+        # The outermost shell of every callback: a defect closes one connection, not the worker.
         self.close(True)
         self.reactor.on_crash(exc, self)
 
@@ -302,14 +302,16 @@ cdef class Conn:
         return self.out_end - self.out_at
 
     cdef int send(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2:
-        """Send two pieces in one call. 0: the kernel took all; 1: the rest is queued; -1: the peer is gone."""
+        """Send two pieces at once. 0: the kernel took all; 1: the rest waits; -1: the peer left."""
         if self.fd < 0:
             return -1
         if self.tls is not None:
             return self._send_tls(head, head_n, p, n)
         return self._send_plain(head, head_n, p, n)
 
-    cdef int _send_plain(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2:
+    cdef int _send_plain(
+        self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n
+    ) except -2:
         cdef iovec parts[2]
         cdef Py_ssize_t done
         if self.out_end > self.out_at:      # order: nothing overtakes what waits
@@ -397,7 +399,9 @@ cdef class Conn:
 
     # ---- TLS
 
-    cdef int _send_tls(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2:
+    cdef int _send_tls(
+        self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n
+    ) except -2:
         cdef Py_ssize_t step
         cdef int result = 0
         cdef bytes joined
@@ -463,9 +467,11 @@ cdef class Conn:
                 if self.fd < 0:
                     return
             try:
-                got = self.tls_read(READ_BYTES - filled, reactor.pview[filled:] if filled else reactor.pview)
+                got = self.tls_read(
+                    READ_BYTES - filled, reactor.pview[filled:] if filled else reactor.pview
+                )
             except OSError as exc:
-                # 2 SSL_ERROR_WANT_READ: the records were tickets or a key update; 6 SSL_ERROR_ZERO_RETURN
+                # 2 SSL_ERROR_WANT_READ: tickets or a key update; 6 SSL_ERROR_ZERO_RETURN
                 if exc.errno == 2:
                     self.records = 0
                     break

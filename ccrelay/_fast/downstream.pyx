@@ -2,12 +2,12 @@
 """The client's side of an exchange.
 
     IDLE --head--> BODY --last byte--> WAITING --answered--> IDLE
-                     \--answered early--> LINGERING --> closed
+                     |
+                     +--answered early--> LINGERING --> closed
 
-The relay (Python) is called up at most three times here: `handler.on_request` when a head is complete (with
-`model` if it came in the same read), `exchange.on_model` or `exchange.on_body` if it asked to wait for them.
-Body bytes are kept until the upstream's answer is committed, so that another attempt can send them again;
-when the worker's memory for that is spent, a body passes through a window instead and cannot be re-sent.
+The relay (Python) is called up at most three times here: `handler.on_request` when a head is
+complete (with `model` if it came in the same read), `exchange.on_model` or `exchange.on_body` if it
+asked to wait for them. What becomes of the body's bytes is `body.pyx`.
 """
 
 cimport cython
@@ -153,7 +153,7 @@ cdef class Downstream(Conn):
         self.wants_body = True
 
     def wake_in(self, double seconds) -> None:
-        """Have `exchange.on_wait()` called after that many seconds, once the request is complete."""
+        """Have `exchange.on_wait()` called after that many seconds, if the request is complete."""
         if self.phase == WAITING:
             self.set_deadline(self.reactor.now + seconds)
 
@@ -404,7 +404,8 @@ cdef class Downstream(Conn):
         if self.body.complete:
             self.phase = WAITING
         self.set_deadline(
-            self.reactor.now + (self.limits.wait_s if self.phase == WAITING else self.limits.body_idle_s)
+            self.reactor.now
+            + (self.limits.wait_s if self.phase == WAITING else self.limits.body_idle_s)
         )
         self.handler.on_request(self)
         if self.fd < 0:

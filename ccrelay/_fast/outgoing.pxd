@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 from posix.uio cimport iovec
 
 from ccrelay._fast.body cimport RequestBody
+from ccrelay._fast.conn cimport Conn
 
 cdef enum:
     PARTS_MAX = 4            # head, body before the splice, splice, body behind it
@@ -23,6 +24,7 @@ cdef class Outgoing:
     cdef void begin(self, bytes head, RequestBody body, bytes own) noexcept
     cdef void splice_at_span(self, bytes value, int64_t start, int64_t end) noexcept
     cdef Py_ssize_t gather(self, iovec* parts, int* count) noexcept
+    cdef int push(self, Conn conn) except -2
     cdef void advance(self, Py_ssize_t n) noexcept
     cdef bint waits_for_client(self) noexcept
     cdef bint finished(self) noexcept

@@ -9,9 +9,14 @@ Of a body that is still arriving, the pieces end where it has got to.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
-from posix.uio cimport iovec
+from posix.uio cimport iovec, writev
 
 from ccrelay._fast.body cimport RequestBody
+from ccrelay._fast.conn cimport Conn
+
+cdef extern from "sock.h" nogil:
+    int cc_would_block(int e)
+    int errno
 
 
 @cython.final
@@ -72,6 +77,36 @@ cdef class Outgoing:
             k += 1
         count[0] = k
         return total
+
+    cdef int push(self, Conn conn) except -2:
+        """Send what there is. 0: all of that; 1: the kernel is full, go on when it drains; -1: gone."""
+        cdef iovec parts[PARTS_MAX]
+        cdef Py_ssize_t total, done
+        cdef int count = 0
+        while True:
+            if conn.backlog():
+                return 1                    # TLS: the sealed bytes first
+            total = self.gather(parts, &count)
+            if total == 0:
+                return 0
+            if conn.tls is None:
+                done = writev(conn.fd, parts, count)
+                if done < 0 and not cc_would_block(errno):
+                    return -1
+                if done > 0:
+                    self.advance(done)
+                if done < total:
+                    conn.want_write()
+                    return 1
+            else:
+                done = parts[0].iov_len + (parts[1].iov_len if count > 1 else 0)
+                if conn.send(
+                    <const char*>parts[0].iov_base, parts[0].iov_len,
+                    <const char*>parts[1].iov_base if count > 1 else NULL,
+                    parts[1].iov_len if count > 1 else 0,
+                ) < 0:
+                    return -1
+                self.advance(done)
 
     cdef void advance(self, Py_ssize_t n) noexcept:
         """n bytes of what `gather` described are on their way."""

@@ -10,7 +10,7 @@ from ccrelay._fast.sse cimport SseTap
 cdef class Taps:
     cdef readonly SseTap sse           # None: not an event stream
     cdef MemberScan json               # None: not a JSON answer
-    cdef readonly double life_at       # last event that was not a ping, or last byte of other bodies
+    cdef readonly double life_at       # last event but pings; last byte of other bodies
     cdef readonly double first_event_at    # first content event; 0: none yet
     cdef int64_t events_seen
 

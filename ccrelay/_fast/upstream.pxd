@@ -1,7 +1,6 @@
 """The provider's side of an exchange: request out, response in, taps in passing."""
 
 from libc.stdint cimport int64_t
-from posix.uio cimport iovec
 
 from ccrelay._fast.buffer cimport Buffer
 from ccrelay._fast.conn cimport Conn
@@ -67,7 +66,6 @@ cdef class Upstream(Conn):
     cdef readonly double started_at, sent_at, head_seen_at
 
     cdef int _pump(self) except -2
-    cdef Py_ssize_t _seal(self, iovec* parts, int count) except -2
     cdef Py_ssize_t _response_head(self, char* p, Py_ssize_t n) except -2
     cdef void _body(self, char* p, Py_ssize_t n) except *
     cdef void _emit(self, const char* p, Py_ssize_t n) except *

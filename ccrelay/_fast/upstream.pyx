@@ -1,18 +1,17 @@
 # cython: language_level=3
 """The provider's side of an exchange.
 
-    idle --send_request--> sending --last byte--> awaiting head --head--> body --end--> idle or closed
+    idle --send_request--> sending --last byte--> awaiting head --head--> body --end--> idle
 
-The exchange (Python) is called up when the head is there (`on_head`, which answers with `forward`, `collect`
-or `discard`), when the response is whole (`on_done`), or when the upstream is lost (`on_lost`). In between,
-bytes go from the shared read buffer straight to the client's socket; chunked framing is tunnelled and only
-walked, to find the end and to let the taps see the payload.
+The exchange (Python) is called up when the head is there (`on_head`, which answers with `forward`
+or `collect`), when the response is whole (`on_done`), or when the upstream is lost (`on_lost`). In
+between, bytes go from the shared read buffer straight to the client's socket; chunked framing is
+tunnelled and only walked, to find the end and to let the taps see the payload.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
-from posix.uio cimport iovec, writev
 
 from ccrelay._fast.body cimport SLOT_MODEL
 from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_chunk, buffer_free, buffer_take
@@ -22,13 +21,9 @@ from ccrelay._fast.http1 cimport (
     CHUNKED, CLOSE, KEEP, Head, Piece, RequestPlan, Walker, head_end, read_response, walk,
     write_response,
 )
-from ccrelay._fast.outgoing cimport PARTS_MAX, Outgoing
+from ccrelay._fast.outgoing cimport Outgoing
 from ccrelay._fast.sse cimport CONTENT, FAILED
 from ccrelay._fast.taps cimport Taps
-
-cdef extern from "sock.h" nogil:
-    int cc_would_block(int e)
-    int errno
 
 cdef enum:
     B_NONE = 0
@@ -80,7 +75,7 @@ cdef class Upstream(Conn):
         self, exchange, Downstream down, RequestPlan plan, bytes model=None, bytes body=None,
         bytes path=None,
     ) -> None:
-        """Start an attempt: the client's head rewritten by `plan`, its body with `model` spliced in.
+        """Start an attempt: the client's head rewritten by `plan`, its body with `model` spliced.
 
         Args:
             exchange: whose attempt this is.
@@ -126,7 +121,7 @@ cdef class Upstream(Conn):
             framing: http1.Framing of what goes downstream.
             with_head: False when a head was sent early.
             extra: ready header lines to add.
-            repairs: a stream that ends without message_stop is reported before its end is passed on.
+            repairs: a stream that ends without message_stop is reported before its end goes on.
         """
         cdef Downstream down = self.down
         self.mode = mode
@@ -140,7 +135,7 @@ cdef class Upstream(Conn):
             self.committed = True
 
     def collect(self, Py_ssize_t limit) -> None:
-        """Keep the whole body, at most `limit` bytes, for `exchange.on_collected(upstream, body)`."""
+        """Keep the whole body, at most `limit` bytes, for `exchange.on_collected`."""
         self.mode = COLLECT
         self.collect_max = limit
 
@@ -186,52 +181,25 @@ cdef class Upstream(Conn):
 
     cdef int _pump(self) except -2:
         """Send what there is of the request. -1: the upstream is gone."""
-        cdef iovec parts[PARTS_MAX]
         cdef Outgoing out = self.request
         cdef Downstream down = self.down
-        cdef Py_ssize_t total, done
-        cdef int count = 0
+        cdef int64_t before = out.at
+        cdef int result
         if out.done or self.fd < 0:
             return 0
-        while True:
-            if self.backlog():
-                return 1                    # TLS: the sealed bytes first
-            total = out.gather(parts, &count)
-            if total == 0:
-                break
-            if self.tls is None:
-                done = writev(self.fd, parts, count)
-                if done < 0:
-                    if not cc_would_block(errno):
-                        return -1
-                    done = 0
-            else:
-                done = self._seal(parts, count)
-                if done < 0:
-                    return -1
-            if done:
-                self.sent_at = self.reactor.now
-                out.advance(done)
-                down.consumed(out.at)
-            if done < total and self.tls is None:
-                self.want_write()
-                return 1
-        if out.finished():
+        result = out.push(self)
+        if result < 0:
+            return -1
+        if out.at != before:
+            self.sent_at = self.reactor.now
+            down.consumed(out.at)
+        if result == 0 and out.finished():
             self.sent_at = self.reactor.now
             if self.mode == UNDECIDED:
                 self._arm(self.sent_at + self.limits.first_byte_s)
             elif self.committed and self.taps.sse is not None:
                 down.body.drop()
         return 0
-
-    cdef Py_ssize_t _seal(self, iovec* parts, int count) except -2:
-        """Send the first parts over TLS; returns how many of their bytes, -1 when the upstream is gone."""
-        cdef Py_ssize_t first = parts[0].iov_len, second = parts[1].iov_len if count > 1 else 0
-        cdef int sent = self.send(
-            <const char*>parts[0].iov_base, first,
-            <const char*>parts[1].iov_base if count > 1 else NULL, second,
-        )
-        return -1 if sent < 0 else first + second
 
     cdef void on_peer_more(self) except *:
         if self._pump() < 0 and self.fd >= 0:
@@ -242,7 +210,7 @@ cdef class Upstream(Conn):
             self._upload_broken()
 
     def _upload_broken(self):
-        # The provider may have answered (413, 401) before it closed its reading side: the read tells.
+        # The provider may have answered (413, 401) before it closed its reading side.
         self.request.done = self.spoiled = True
         self.start_reading()
         if self.fd >= 0 and self.head is None:
@@ -466,7 +434,7 @@ cdef class Upstream(Conn):
             and self.request.done and self.fd >= 0 and self.backlog() == 0
         )
         if self.mode == COLLECT:
-            body = PyBytes_FromStringAndSize(self.held.data, self.held.size) if self.held.size else b""
+            body = self.held.data[:self.held.size] if self.held.size else b""
             buffer_free(&self.held)
             down.source = None
             exchange.on_collected(self, body, reusable)
@@ -543,7 +511,7 @@ cdef class Upstream(Conn):
                 self._arm(self.sent_at + self.limits.first_byte_s)
         else:
             if not self.reading:
-                self.taps.life_at = now     # paused for the client's sake: not the upstream's silence
+                self.taps.life_at = now     # paused for the client's sake
             if now >= self.taps.life_at + self.limits.idle_s:
                 self._lost(IDLE)
             else:

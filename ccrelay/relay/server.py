@@ -6,8 +6,8 @@ import random
 import socket
 from collections.abc import Callable
 
-from ccrelay._fast.conn import Conn, Reactor
 from ccrelay._fast.body import BodyLimits
+from ccrelay._fast.conn import Conn, Reactor
 from ccrelay._fast.downstream import Downstream, DownstreamLimits
 from ccrelay._fast.http1 import FieldId
 from ccrelay._fast.listener import Listener

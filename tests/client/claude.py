@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-RUN_S = float(os.environ.get("RS", 100))  # a whole run of the CLI, retries included
+RUN_S = 100.0  # a whole run of the CLI, retries included
 MODEL = "claude-opus-5-5"
 
 # Whatever goes out must go to the base URL (client reference, section 1).
@@ -17,6 +17,8 @@ QUIET = {
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_ERROR_REPORTING": "1",
 }
+# A sub-agent's report then comes back as the tool's result, not as a turn of its own.
+FOREGROUND = {"CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1"}
 
 
 class Run:
@@ -52,6 +54,11 @@ class Run:
         return text
 
     @property
+    def retries(self) -> list[Any]:
+        """The statuses after which the CLI tried again; None for a lost connection."""
+        return [event["error_status"] for event in self.of_type("system", "api_retry")]
+
+    @property
     def session(self) -> str:
         """The id by which the conversation can be resumed."""
         return str(self.result["session_id"])
@@ -80,7 +87,8 @@ class Claude:
         self.config_dir = folder / "home" / ".claude"
         self._home = folder / "home"
         self._work = folder / "work"
-        for made in (self.config_dir, self._work):
+        self._temporary = folder / "tmp"
+        for made in (self.config_dir, self._work, self._temporary):
             made.mkdir(parents=True, exist_ok=True)
 
     def ask(
@@ -115,6 +123,8 @@ class Claude:
                 "PATH": os.environ.get("PATH", os.defpath),
                 "HOME": str(self._home),
                 "CLAUDE_CONFIG_DIR": str(self.config_dir),
+                "CLAUDE_CODE_TMPDIR": str(self._temporary),
+                "TMPDIR": str(self._temporary),
                 "LANG": "C.UTF-8",
                 "IS_SANDBOX": "1",  # else root may not skip permissions
                 **QUIET,

@@ -1,18 +1,23 @@
 """GET /v1/models: what is configured, what providers tell, and who has to wait for it."""
 
 import asyncio
+import contextlib
 import json
+import shutil
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ccrelay.config.model import Auth, Model, Provider
-from ccrelay.demo.server import start_demo
-from ccrelay.relay import discovery
+from ccrelay.demo.server import DemoServer, start_demo
+from ccrelay.relay import discovery, tls
 from tests.loopback.relay.harness import KEY, Lab, Peer, Script, eventually, provider, server
 from tests.loopback.relay.scripts import JSON, always, deaf, once, refused_url
-from tests.loopback.relay.wires import Answer, Request, post, request, response
+from tests.loopback.relay.wires import Answer, Ended, Request, post, request, response
 
 MODELS = b"/v1/models"
 CANARY = "test-canary-key-1"
@@ -24,7 +29,8 @@ def get(path: bytes = MODELS, *headers: tuple[bytes, bytes], method: bytes = b"G
 
 def listing(*models: str) -> bytes:
     """A provider's answer, in OpenAI's shape."""
-    return response(200, json.dumps({"object": "list", "data": [{"id": m} for m in models]}).encode())
+    rows = [{"id": model} for model in models]
+    return response(200, json.dumps({"object": "list", "data": rows}).encode())
 
 
 def ids(answer: Answer) -> list[str]:
@@ -61,11 +67,23 @@ def gated(reply: bytes, gate: asyncio.Event, into: list[Request] | None = None) 
     return script
 
 
+def is_known(lab: Lab) -> bool:
+    """Whether the first provider's list has come, without asking for it."""
+    return bool(lab.relay._listings.discovery._lists["first"].entries)
+
+
 @pytest.fixture
-def short_hold(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def short_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients wait for a tenth of a second only."""
     monkeypatch.setattr(discovery, "HOLD_S", 0.1)
-    yield
+
+
+@pytest.fixture
+def demo(runner: asyncio.Runner) -> Iterator[DemoServer]:
+    """Stands before `lab` in a test: uvloop opens a descriptor for itself when it first listens."""
+    server = runner.run(start_demo())
+    yield server
+    runner.run(server.close())
 
 
 # ---- who is asked
@@ -121,13 +139,12 @@ async def test_discovery_needs_the_relay_token_too(lab: Lab) -> None:
 # ---- the shape
 
 
-async def test_the_demo_provider_s_list_has_the_shape_that_claude_code_discovers(lab: Lab) -> None:
-    demo = await start_demo()
-    try:
-        lab.start(discovering(demo.url, models=["claude-*", "extra"]))
-        answer = await ask(lab, MODELS + b"?limit=1000")
-    finally:
-        await demo.close()
+async def test_the_demo_provider_s_list_has_the_shape_that_claude_code_discovers(
+    demo: DemoServer, lab: Lab
+) -> None:
+    lab.start(discovering(demo.url, models=["claude-*", "extra"]))
+    answer = await ask(lab, MODELS + b"?limit=1000")
+    await eventually(lambda: demo.open_connections == 0)
     page = answer.json()
     assert set(page) == {"data", "has_more", "first_id", "last_id"}
     assert ids(answer)[:2] == ["extra", "claude-opus-5-5"]
@@ -194,6 +211,66 @@ async def test_a_longer_path_that_only_begins_alike_is_no_list(lab: Lab) -> None
     assert (await ask(lab, b"/v1/modelsx")).status == 404
 
 
+# ---- over TLS
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A self-signed certificate for localhost with its key, trusted by the relay."""
+    openssl = shutil.which("openssl")
+    assert openssl is not None, "this test needs the openssl program"
+    command = f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    names = ["-subj", "/CN=test", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "crt")]
+    subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
+    both = tmp_path / "both.pem"
+    both.write_bytes((tmp_path / "key").read_bytes() + (tmp_path / "crt").read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "crt"))
+    tls.context.cache_clear()
+    yield both
+    tls.context.cache_clear()
+
+
+@pytest.fixture
+def secure_url(runner: asyncio.Runner, certificate: Path) -> Iterator[str]:
+    """A provider that speaks TLS; stands before `lab` in a test, as `demo` does."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(listing("m-1", "m-" + "x" * 100_000))
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    server = runner.run(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))
+    yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    runner.run(server.wait_closed())
+
+
+async def test_a_list_comes_over_tls_as_well(secure_url: str, lab: Lab) -> None:
+    lab.start(discovering(secure_url))
+    assert ids(await ask(lab)) == ["m-1", "m-" + "x" * 100_000]
+    await asyncio.sleep(0.1)  # for the provider to see that its connection is closed
+
+
+async def test_a_provider_whose_certificate_is_wrong_is_not_told_the_key(
+    secure_url: str, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty"))
+    tls.context.cache_clear()
+    lab.start(discovering(secure_url, models=["mine", "*"]))
+    assert ids(await ask(lab)) == ["mine"]
+    ((_, _, told),) = lab.sink.events
+    assert "verification failed" in str(told["reason"])
+    await asyncio.sleep(0.1)
+
+
 # ---- time
 
 
@@ -201,10 +278,13 @@ async def test_a_list_is_asked_for_once_and_shared_by_all_clients(lab: Lab) -> N
     gate = asyncio.Event()
     upstream = lab.upstream(gated(listing("m-1"), gate))
     lab.start(discovering(upstream))
-    waiting = [asyncio.ensure_future(ask(lab)) for _ in range(5)]
+    clients = [await lab.client() for _ in range(5)]
+    for client in clients:
+        await client.send(get())
     await eventually(lambda: len(lab.relay.active) == 5)
     gate.set()
-    answers = await asyncio.gather(*waiting, ask(lab))
+    answers = [await client.answer("GET") for client in clients]
+    answers.append(await ask(lab))
     assert [ids(answer) for answer in answers] == [["m-1"]] * 6
     assert upstream.connections == 1
 
@@ -218,7 +298,7 @@ async def test_a_slow_provider_holds_nobody_longer_than_the_client_waits(lab: La
     assert ids(await ask(lab)) == ["mine", "fast-1"]
     assert 2.0 < time.monotonic() - began < 2.9, "Claude Code gives up after 3 s"
     gate.set()
-    await eventually(lambda: not lab.relay._listings.discovery._lists["first"].entries == [])
+    await eventually(lambda: is_known(lab))
     began = time.monotonic()
     assert ids(await ask(lab)) == ["mine", "slow-1", "fast-1"]
     assert time.monotonic() - began < 1.0
@@ -297,7 +377,7 @@ async def test_a_client_that_leaves_takes_nothing_away_from_the_others(lab: Lab)
     await eventually(lambda: not lab.relay.active)
     assert not lab.relay.connections
     gate.set()
-    await eventually(lambda: lab.relay._listings.discovery._lists["first"].entries != [])
+    await eventually(lambda: is_known(lab))
     assert ids(await ask(lab)) == ["m-1"]
     assert upstream.connections == 1
 
@@ -418,10 +498,14 @@ async def test_a_relay_token_never_goes_on(lab: Lab) -> None:
 
 @pytest.mark.usefixtures("short_hold")
 async def test_a_late_answer_to_a_client_s_own_credential_is_thrown_away(lab: Lab) -> None:
-    upstream = lab.upstream(deaf)
-    lab.start(passing(upstream))
+    left: list[Ended] = []
+
+    async def patient(peer: Peer) -> None:
+        left.append(await peer.gone())
+
+    lab.start(passing(lab.upstream(patient)))
     assert ids(await ask(lab, MODELS, (b"x-api-key", b"anna"))) == []
-    assert await upstream.peers[0].gone() is not None
+    await eventually(lambda: bool(left))
 
 
 async def test_no_key_appears_in_the_log(lab: Lab) -> None:

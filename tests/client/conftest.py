@@ -1,0 +1,83 @@
+"""The real clients: the Claude Code CLI and the Anthropic Python SDK. Run with `pytest -m client`."""
+
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tests.client.checks import Pair, assert_mapped, assert_passed_through
+from tests.client.claude import Claude
+from tests.client.rig import RELAY_TOKEN, Providers, Rig, mapped, passthrough
+
+ROOT = Path(__file__).parents[2]
+INSTALLED = Path(".work/claude/node_modules/.bin/claude")  # by .ci/run
+NO_CLAUDE = """\
+The Claude Code CLI is needed for these tests. Install it once:
+
+  npm install --prefix .work/claude --ignore-scripts @anthropic-ai/claude-code@2.1.330
+  node .work/claude/node_modules/@anthropic-ai/claude-code/install.cjs
+
+or name an installed one: CCRELAY_CLAUDE=/path/to/claude"""
+NO_SDK = "The Anthropic SDK is needed for these tests: pip install '.[test,client]'"
+
+OpenRig = Callable[..., Rig]
+
+
+@pytest.fixture(scope="session")
+def claude_binary() -> Path:
+    binary = Path(os.environ.get("CCRELAY_CLAUDE") or ROOT / INSTALLED)
+    if not binary.exists():
+        pytest.fail(f"{binary} is missing. {NO_CLAUDE}", pytrace=False)
+    return binary
+
+
+@pytest.fixture
+def claude(claude_binary: Path, tmp_path: Path) -> Claude:
+    return Claude(claude_binary, tmp_path)
+
+
+@pytest.fixture
+def anthropic(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
+        monkeypatch.delenv(name)
+    try:
+        return importlib.import_module("anthropic")
+    except ImportError:
+        pytest.fail(NO_SDK, pytrace=False)
+
+
+@pytest.fixture
+def open_rig(tmp_path: Path) -> Iterator[OpenRig]:
+    """Opens a rig that lives as long as the test: `open_rig(passthrough, script="529,ok")`."""
+    with ExitStack() as stack:
+
+        def open_rig(providers: Providers = passthrough, *, script: str = "ok") -> Rig:
+            return stack.enter_context(Rig(tmp_path, providers, script=script))
+
+        yield open_rig
+
+
+class Way:
+    """A rig with what a client needs to get through it, and what must come out of it."""
+
+    def __init__(self, rig: Rig, key: str, check: Callable[[Rig], list[Pair]]) -> None:
+        self.rig = rig
+        self.url = rig.url
+        self.key = key  # the client's, in whatever header
+        self._check = check
+
+    def assert_faithful(self) -> list[Pair]:
+        """Compare all that went through; returns it."""
+        return self._check(self.rig)
+
+
+@pytest.fixture(params=["passthrough", "mapped"])
+def way(request: pytest.FixtureRequest, open_rig: OpenRig) -> Way:
+    if request.param == "passthrough":
+        return Way(open_rig(passthrough), "test-client-key", assert_passed_through)
+    return Way(open_rig(mapped), RELAY_TOKEN, assert_mapped)
