@@ -82,7 +82,6 @@ def test_a_body_at_the_bound_is_taken_and_one_beyond_is_not() -> None:
         (HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "not whole"),
         (b"", "not whole"),
         (b"test-key-1\r\n\r\n", "not valid HTTP"),
-        (HEAD + b"a: " + b"x" * HEAD_BYTES_MAX + b"\r\n\r\n", "not valid HTTP"),
     ],
 )
 def test_anything_else_has_its_reason_and_repeats_nothing(answer: bytes, reason: str) -> None:
@@ -92,5 +91,7 @@ def test_anything_else_has_its_reason_and_repeats_nothing(answer: bytes, reason:
 
 
 def test_a_head_without_end_is_not_read_for_ever() -> None:
+    script = Script(HEAD, *[b"a: " + b"x" * 1000 + b"\r\n"] * 1000)
     with pytest.raises(FetchFailed, match="not valid HTTP"):
-        got(HEAD, *[b"a: " + b"x" * 1000] * 1000)
+        finish(ask(script, b"/", FIELDS, 10))
+    assert len(script.reads) > 1000 - 2 * HEAD_BYTES_MAX / 1000

@@ -1,0 +1,16 @@
+import enum
+
+class BodyFault(enum.IntEnum):
+    FINE = 0
+    NOT_JSON = 1
+    SECOND_MODEL = 2
+    TOO_LONG = 3
+    BAD_FRAMING = 4
+    NO_ROOM = 5
+
+class BodyLimits:
+    body_bytes_max: int
+    replay_bytes_max: int
+    def __init__(self, *, body_bytes_max: int, replay_bytes_max: int) -> None: ...
+
+class RequestBody: ...

@@ -1,0 +1,3 @@
+class Outgoing:
+    @property
+    def done(self) -> bool: ...

@@ -1,0 +1,443 @@
+"""Nothing drifts unwatched: what the documentation says is compared with the sources.
+
+Examples are checked by the real command line, tables against the code they describe.
+"""
+
+import ast
+import os
+import re
+import shlex
+import stat
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from msgspec import json as msgspec_json
+from msgspec.structs import fields
+
+from ccrelay import __version__, errors
+from ccrelay.cli.main import cli
+from ccrelay.config import model
+from ccrelay.config.presets import BY_TYPE, PRESETS
+from ccrelay.relay import rare, requests
+from ccrelay.types import Ending, RequestClass
+from tests.parity import test_http1_judges as judges
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PACKAGE = ROOT / "ccrelay"
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")),
+    *sorted(DOCS.glob("*.md")),
+    ROOT / "bench" / "README.md",
+    ROOT / "proto" / "README.md",
+]
+
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def text_of(page: str) -> str:
+    return (DOCS / page).read_text()
+
+
+def fences(*languages: str) -> Iterator[tuple[str, str, str]]:
+    """Name, language and text of the fenced blocks in these languages."""
+    for page in PAGES:
+        for number, match in enumerate(FENCE.finditer(page.read_text())):
+            if match[1] in languages:
+                yield f"{page.name}-{number}", match[1], match[2]
+
+
+def rows(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next one of its level or above."""
+    level = heading.split(" ")[0]
+    start = text.index(f"\n{heading}\n") + len(heading) + 2
+    following = re.search(rf"^#{{1,{len(level)}}} ", text[start:], re.MULTILINE)
+    return text[start : start + following.start()] if following else text[start:]
+
+
+# ---- examples
+
+
+EXAMPLES = [(name, suffix, text) for name, suffix, text in fences("yaml", "toml")]
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home in which every `${...}` of the examples has a value."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    for name, _, text in EXAMPLES:
+        for variable in re.findall(r"\$\{([A-Z_]+)\}", text):
+            monkeypatch.setenv(variable, f"test-key-{variable.lower()}")
+        for path in re.findall(r"\$\{file:~/([^}]+)\}", text):
+            secret = tmp_path / path
+            secret.parent.mkdir(parents=True, exist_ok=True)
+            secret.write_text(f"test-key-of-{name}")
+            secret.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        for command in re.findall(r"\$\{cmd:(\w+)", text):
+            program = programs / command
+            program.write_text("#!/bin/sh\necho test-key-of-a-program\n")
+            program.chmod(0o700)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("name", "suffix", "text"), EXAMPLES, ids=[e[0] for e in EXAMPLES])
+def test_an_example_is_a_configuration_that_passes_the_check(
+    sources: Path, name: str, suffix: str, text: str
+) -> None:
+    file = sources / f"example.{suffix}"
+    file.write_text(text)
+    result = CliRunner().invoke(cli, ["config", "check", "--config", str(file)])
+    assert result.exit_code == 0, result.output
+
+
+def test_the_readme_shows_a_configuration() -> None:
+    assert any(name.startswith("README") for name, _, _ in EXAMPLES)
+
+
+def test_the_mistake_shown_is_reported_in_the_words_shown(tmp_path: Path) -> None:
+    shown = re.search(r"```text\nccrelay.yaml(:.*)\n```", text_of("getting-started.md"))
+    assert shown
+    file = tmp_path / "ccrelay.yaml"
+    file.write_text("providers:\n  - name: anthropic\n    type: anthropic\n    wieght: 2\n")
+    result = CliRunner().invoke(cli, ["config", "check", "--config", str(file)])
+    assert f"{file}{shown[1]}" in result.output.splitlines()
+
+
+# ---- command line
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+COMMANDS = dict(commands(cli))
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {name for param in command.params for name in param.opts if name.startswith("--")}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_on_its_page_and_no_other(name: str) -> None:
+    level = "#" * (name.count(" ") + 2)
+    told = section(text_of("cli.md"), f"{level} `ccrelay {name}`")
+    named = {option for row in rows(told) for option in re.findall(r"^\| `(--[\w-]+)", row)}
+    assert named == options_of(COMMANDS[name])
+
+
+def test_no_section_describes_a_command_that_is_gone() -> None:
+    told = set(re.findall(r"^#+ `ccrelay ([\w ]+)`$", text_of("cli.md"), re.MULTILINE))
+    groups = {name.rpartition(" ")[0] for name in COMMANDS} - {""}
+    assert told == COMMANDS.keys() | groups
+
+
+def shown_commands() -> Iterator[tuple[str, list[str]]]:
+    """Every call of ccrelay in the shell blocks and in the indented blocks of the pages."""
+    for page in PAGES:
+        text = page.read_text()
+        blocks = [match[2] for match in FENCE.finditer(text) if match[1] in ("sh", "ini")]
+        blocks += re.findall(r"^ {4}(ccrelay .*)$", text, re.MULTILINE)
+        for line in "\n".join(blocks).splitlines():
+            for part in re.split(r"&&|\|", line):
+                call = part.strip().removeprefix("ExecStart=")
+                if re.match(r"(\S*/)?ccrelay\s", call):
+                    yield page.name, shlex.split(call, comments=True)[1:]
+
+
+def test_every_command_shown_exists_with_its_options() -> None:
+    shown = list(shown_commands())
+    assert len(shown) > 10
+    for page, words in shown:
+        if words[0].startswith("-"):
+            continue
+        name = " ".join(words[:2]) if words[0] == "config" else words[0]
+        assert name in COMMANDS, f"{page}: ccrelay {' '.join(words)}"
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert used <= options_of(COMMANDS[name]), f"{page}: ccrelay {' '.join(words)}"
+
+
+# ---- configuration
+
+
+STRUCTS = {
+    "server": model.Server,
+    "server.auth": model.Auth,
+    "server.limits": model.Limits,
+    "server.timeouts": model.ServerTimeouts,
+    "routing": model.Routing,
+    "routing.timeouts": model.UpstreamTimeouts,
+    "providers[]": model.Provider,
+    "providers[].keys[]": model.Key,
+    "providers[].models[]": model.Model,
+    "health": model.Health,
+    "logging": model.Logging,
+}
+
+
+@pytest.mark.parametrize("place", STRUCTS)
+def test_every_setting_has_its_row(place: str) -> None:
+    told = section(text_of("configuration.md"), f"## `{place}`")
+    named = re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE)
+    assert named == [field.encode_name for field in fields(STRUCTS[place])]
+
+
+@pytest.mark.parametrize("struct", [model.Limits, model.ServerTimeouts, model.UpstreamTimeouts])
+def test_every_limit_is_told_with_its_default(struct: type) -> None:
+    told = rows(text_of("timeouts-and-limits.md"))
+    for field in fields(struct):
+        default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+        assert any(
+            row.startswith(f"| `{field.encode_name}` | {default} |") for row in told
+        ), f"{field.encode_name} = {default}"
+
+
+def test_every_type_and_preset_of_provider_is_described() -> None:
+    page = text_of("providers.md")
+    for kind in BY_TYPE:
+        assert f"\n## `{kind}`\n" in page
+    for preset in PRESETS:
+        assert f"\n| `{preset}` |" in page
+
+
+# ---- errors
+
+
+CLASSES = {
+    name: value
+    for name, value in vars(errors).items()
+    if isinstance(value, type) and issubclass(value, errors.RelayError)
+}
+# Helpers that make an error of what they are told.
+WRAPPERS = {"_failure": errors.UpstreamFailed}
+# What one helper is told by a table or by its caller, which is read in its place.
+PASSES_ON = {"_failure", "_loss", "handle_loss", "head_error", "_unreachable", "fail", "error_response"}
+ROOMS = ("relay", "wire", "providers", "fleet", "routing")
+# Not for clients: the reasons of `models_unknown` in the log.
+LOG_ONLY = {"fetch.py", "discovery.py"}
+
+
+def templates() -> Iterator[tuple[str, int | None, list[str]]]:
+    """Place, status and literal pieces of every text that a client may be told."""
+    for room in ROOMS:
+        for path in sorted((PACKAGE / room).glob("*.py")):
+            if path.name not in LOG_ONLY:
+                yield from templates_of(path)
+    for fault in requests._HEAD_FAULTS.values():
+        yield "requests.py faults", None, [fault]
+    for status, what in rare._LOSSES.values():
+        yield "rare.py losses", status, [what]
+
+
+def templates_of(path: Path) -> Iterator[tuple[str, int | None, list[str]]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func).rpartition(".")[2]
+        kind = CLASSES.get(name) or WRAPPERS.get(name)
+        if kind is None or not node.args:
+            continue
+        pieces = literals(node.args[-1] if name in WRAPPERS else node.args[0])
+        place = f"{path.name}:{node.lineno}"
+        assert pieces or path.name == "rare.py", f"{place}: a text that no table of ours knows"
+        given = [word.value for word in node.keywords if word.arg == "status"]
+        status = given[0].value if given and isinstance(given[0], ast.Constant) else kind.status
+        yield place, status, pieces
+
+
+def literals(node: ast.expr) -> list[str]:
+    """The literal pieces of a string, long enough to be told apart."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    texts = [part.value for part in parts if isinstance(part, ast.Constant)]
+    return [text.strip(" .'(),") for text in texts if len(text.strip(" .'(),:")) > 2]
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+@pytest.mark.parametrize(("place", "status", "pieces"), list(templates()), ids=lambda v: str(v)[:50])
+def test_every_error_of_the_relay_is_on_its_page(
+    place: str, status: int | None, pieces: list[str]
+) -> None:
+    page = text_of("errors.md")
+    if status is None:
+        assert all(piece in plain(page) for piece in pieces), pieces
+        return
+    kind = errors.TYPE_BY_STATUS[status]
+    found = [row for row in rows(page) if all(piece in row for piece in pieces)]
+    assert any(f"| {status} | `{kind}` |" in row for row in found), (place, status, pieces)
+
+
+def test_the_sources_were_found_to_hold_errors() -> None:
+    assert len(list(templates())) > 40
+
+
+def test_no_row_tells_of_an_error_that_is_gone() -> None:
+    known = [pieces for _, _, pieces in templates() if pieces]
+    for row in rows(text_of("errors.md")):
+        if re.match(r"\| \d", row):
+            assert any(all(piece in row for piece in pieces) for pieces in known), row
+
+
+def test_the_error_shown_is_json_of_the_shape_that_is_sent() -> None:
+    [(_, _, text)] = [example for example in fences("json") if example[0].startswith("errors")]
+    assert set(msgspec_json.decode(text)) == {"type", "error", "request_id"}
+
+
+# ---- log
+
+
+def record_fields() -> set[str]:
+    tree = ast.parse((PACKAGE / "relay" / "record.py").read_text())
+    [function] = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "record"
+    ]
+    names = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Dict):
+            names |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
+        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            names.add(node.slice.value)
+    return {name for name in names if isinstance(name, str)}
+
+
+def first_cells(text: str) -> list[str]:
+    return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+
+
+def test_every_field_of_the_exchange_line_is_told_and_no_other() -> None:
+    told = section(text_of("operations.md"), "### Exchanges")
+    tables = re.split(r"\n\n", told)
+    [of_fields] = [table for table in tables if table.startswith("| field")]
+    [of_kinds] = [table for table in tables if table.startswith("| `kind`")]
+    [of_endings] = [table for table in tables if table.startswith("| `ending`")]
+    assert set(first_cells(of_fields)) == record_fields()
+    kinds = [kind.name.lower() for kind in RequestClass]
+    assert [name for name in first_cells(of_kinds) if name != "kind"] == kinds
+    endings = [ending.name.lower() for ending in Ending]
+    assert [name for name in first_cells(of_endings) if name != "ending"] == endings
+
+
+@cache
+def logged_events() -> frozenset[str]:
+    names = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "event"
+                and len(node.args) >= 2
+                and isinstance(node.args[1], ast.Constant)
+            ):
+                names.add(str(node.args[1].value))
+    return frozenset(names - {"exchange"})
+
+
+def test_every_event_of_the_log_is_told_and_no_other() -> None:
+    told = first_cells(section(text_of("operations.md"), "### Events"))
+    assert set(told) == logged_events()
+
+
+# ---- HTTP
+
+
+def difference_table(listed: list[tuple[str, str, str]]) -> str:
+    """The rows of docs/http.md for one of the judges' lists."""
+    lines = ["| why | parsers that think otherwise | messages |", "|---|---|---|"]
+    for reason, others, names in listed:
+        messages = ", ".join(f"`{name}`" for name in names.split())
+        lines.append(f"| {reason} | {', '.join(others.split())} | {messages} |")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("title", "listed"),
+    [
+        ("refused requests", judges.WE_REFUSE),
+        ("refused responses", judges.WE_REFUSE_RESPONSES),
+        ("accepted requests", judges.WE_ACCEPT),
+    ],
+)
+def test_the_differences_to_other_parsers_are_those_that_are_tested(
+    title: str, listed: list[tuple[str, str, str]]
+) -> None:
+    shown = re.search(
+        rf"<!-- begin: {title} -->\n(.*?)\n?<!-- end: {title} -->", text_of("http.md"), re.DOTALL
+    )
+    assert shown
+    assert shown[1].strip() == difference_table(listed)
+
+
+# ---- the whole
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which a page's headings are linked to."""
+    text = FENCE.sub("", page.read_text())
+    found = set()
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        plain_text = re.sub(r"[^\w\- ]", "", heading.lower())
+        found.add(plain_text.replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    text = FENCE.sub("", page.read_text())
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def test_the_map_shows_every_page() -> None:
+    shown = set(re.findall(r"\]\(([\w-]+\.md)\)", text_of("index.md")))
+    assert shown == {page.name for page in DOCS.glob("*.md")} - {"index.md"}
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    queue = [ROOT / "README.md"]
+    while queue:
+        page = queue.pop()
+        if page in seen or page.suffix != ".md":
+            continue
+        seen.add(page)
+        for target in re.findall(r"\]\(([^)\s#]+)", page.read_text()):
+            if not re.match(r"[a-z]+:", target):
+                queue.append((page.parent / target).resolve())
+    assert set(PAGES) - {ROOT / "proto" / "README.md"} <= seen
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == __version__
+
+
+def test_the_licence_is_the_one_that_is_declared() -> None:
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
