@@ -5,6 +5,9 @@ Environment switches (for developers; a plain build needs none):
 - ``CCRELAY_EXT=json,sse``  build only the named modules
 - ``CCRELAY_DEBUG=1``       bounds checks on, assertions on, no optimisation
 - ``CCRELAY_ASAN=1``        as above, with AddressSanitizer
+
+The C that Cython writes goes to ``build/``, a folder for each way to build, because Cython looks at
+the age of its sources only: a debug build would else take over the C of an optimised one.
 """
 
 import os
@@ -14,6 +17,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 FAST = "ccrelay/_fast"
+HEADERS = [f"{FAST}/scan.h", f"{FAST}/sock.h"]
 # module -> C sources it is linked with, beside its own
 MODULES: dict[str, list[str]] = {
     "http1": [],
@@ -41,6 +45,7 @@ DIRECTIVES = {
 
 
 def c_flags() -> tuple[list[str], list[str]]:
+    """Flags for the compiler and for the linker."""
     if os.environ.get("CCRELAY_ASAN"):
         flags = ["-O1", "-g", "-fsanitize=address", "-fno-omit-frame-pointer", "-UNDEBUG"]
         return flags, ["-fsanitize=address"]
@@ -50,6 +55,7 @@ def c_flags() -> tuple[list[str], list[str]]:
 
 
 def extensions() -> list[Extension]:
+    """The modules to build; one whose source is not there is left out."""
     only = set(filter(None, os.environ.get("CCRELAY_EXT", "").split(","))) or set(MODULES)
     compile_args, link_args = c_flags()
     return [
@@ -58,7 +64,8 @@ def extensions() -> list[Extension]:
             [f"{FAST}/{name}.pyx", *(f"{FAST}/{source}" for source in sources)],
             extra_compile_args=compile_args,
             extra_link_args=link_args,
-            depends=[f"{FAST}/scan.h"] if sources else [],
+            include_dirs=[FAST],
+            depends=HEADERS,
         )
         for name, sources in MODULES.items()
         if name in only and os.path.exists(f"{FAST}/{name}.pyx")
@@ -66,5 +73,10 @@ def extensions() -> list[Extension]:
 
 
 setup(
-    ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, nthreads=0),
+    ext_modules=cythonize(
+        extensions(),
+        compiler_directives=DIRECTIVES,
+        build_dir="build/cython-debug" if DEBUG else "build/cython",
+    ),
+    options={"build_ext": {"parallel": os.cpu_count()}},
 )

@@ -26,6 +26,10 @@ from ccrelay._fast.http1 cimport (
     head_end, read_request,
 )
 
+cdef extern from "sock.h" nogil:
+    int c_shutdown "shutdown"(int fd, int how)
+    int SHUT_WR
+
 cdef enum:
     PIPELINE_BYTES_MAX = 65536     # requests ahead of their turn; more is left in the kernel
     SHOWN_MAX = 1024               # credentials longer than this are checked each time
@@ -120,6 +124,11 @@ cdef class Downstream(Conn):
         cdef Py_ssize_t n = 0, size
         cdef Head head = self.head
         ids[0], ids[1], ids[2], ids[3] = F_AUTHORIZATION, F_X_API_KEY, F_HOST, F_ORIGIN
+        for k in range(head.count):
+            if head.fields[k].id == F_AUTHORIZATION or head.fields[k].id == F_X_API_KEY:
+                if head.find(head.fields[k].id) != k:
+                    self.memo = None
+                    return None        # a second one: the relay refuses it
         for k in range(4):
             at = head.find(ids[k])
             size = head.fields[at].value_len if at >= 0 else 0
@@ -267,6 +276,8 @@ cdef class Downstream(Conn):
             self.source.on_peer_drained()
         elif self.phase == IDLE and self.jammed:
             self._unjam()
+        elif self.phase == LINGERING:
+            c_shutdown(self.fd, SHUT_WR)
 
     cdef void complete(self) except *:
         """The response is with the kernel or queued: on to the next request, or to the close."""
@@ -283,6 +294,8 @@ cdef class Downstream(Conn):
             self.linger_until = self.reactor.now + LINGER_S
             self.set_deadline(self.reactor.now + LINGER_IDLE_S)
             self.start_reading()
+            if not self.backlog():
+                c_shutdown(self.fd, SHUT_WR)
             return
         self._reset_request()
         if not self.keep_alive:

@@ -81,7 +81,7 @@ class Exchange:
         self.down = down
         self.kind = kind
         self.passed = passed
-        self.serial = relay.next_serial()
+        relay.served = self.serial = relay.served + 1
         self.status = 0
         self.attempts = 0
         self.bytes_in = 0
@@ -127,7 +127,7 @@ class Exchange:
     def route_model(self, raw: bytes) -> None:
         """Find who serves the model, given as raw JSON, and go on with one of them."""
         candidates = self.relay.candidates
-        slate = candidates.known(raw) or candidates.of(raw, model_name(raw))
+        slate = candidates.remembered.get(raw) or candidates.of(raw, model_name(raw))
         self.model = slate.model
         self._candidates = slate.candidates
         if not self._candidates:
@@ -265,7 +265,8 @@ class Exchange:
         target = self.target
         assert target is not None
         service = target.service
-        service.endpoint.reached()
+        if service.endpoint.failures:
+            service.endpoint.reached()
         if self.early:
             rare.follow_early(self, upstream)
             return
@@ -327,9 +328,9 @@ class Exchange:
         """End with an error of the relay's own."""
         if self.settled:
             return
-        may_say = self._may_say()
+        may_say = self._may_say(error)
         self.drop_upstream()
-        self.error = error.message
+        self.error = self.error or error.message
         down = self.down
         if down.is_closed:
             self.settle(Ending.CLIENT_LEFT)
@@ -352,14 +353,18 @@ class Exchange:
                 keep_alive=keep_alive,
             )
 
-    def _may_say(self) -> bool:
-        """Whether an error event can go into the response without breaking what went before."""
+    def _may_say(self, error: RelayError) -> bool:
+        """Whether an error event can go into a response that has begun.
+
+        Not where it would break what went before, and not for a provider's cut, which is passed on
+        as a cut.
+        """
         upstream = self.upstream
-        if self.early and not (upstream is not None and upstream.committed):
-            return True
-        if upstream is None or self.down.head is None or self.down.head.minor == 0:
+        if upstream is None or not upstream.committed:
+            return self.early
+        if self.down.head is None or self.down.head.minor == 0 or rare.is_cut(error):
             return False
-        return bool(upstream.committed and upstream.may_insert)
+        return upstream.may_insert
 
     def shut(self) -> None:
         """The drain's time is over."""
@@ -399,7 +404,9 @@ class Exchange:
         if self.settled:
             return
         self.settled = True
-        self._leave_endpoint()
+        if self._serving is not None:
+            self._serving.in_flight -= 1
+            self._serving = None
         relay = self.relay
         relay.active.discard(self)
         relay.log.exchange(record(self, ending, relay.reactor.now, own_bytes))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ccrelay._fast.http1 import FieldId, Head
 from ccrelay.config.model import Server
-from ccrelay.errors import Forbidden, Unauthorized
+from ccrelay.errors import BadRequest, Forbidden, Unauthorized
 from ccrelay.wire.headers import client_tokens, host_allowed, host_set, origin_allowed
 
 _AUTHORIZATION = int(FieldId.F_AUTHORIZATION)
@@ -58,9 +58,13 @@ class Gate:
 
         Raises:
             Forbidden: Host or Origin.
+            BadRequest: a credential header stands twice.
             Unauthorized: no valid relay token although tokens are configured.
         """
         self.check_host(head)
+        names = [name.lower() for name, _ in head.items()]
+        if names.count(b"authorization") > 1 or names.count(b"x-api-key") > 1:
+            raise BadRequest("A credential header stands twice. Send each of them once.")
         authorization = head.value(_AUTHORIZATION)
         x_api_key = head.value(_X_API_KEY)
         if not self._tokens:

@@ -214,6 +214,13 @@ def report_unfinished(exchange: "Exchange") -> None:
     target = exchange.target
     assert target is not None
     exchange.error = "unfinished"
+    upstream = exchange.upstream
+    if upstream is None or upstream.taps.sse is None or not upstream.taps.sse.at_boundary:
+        # Half an event has gone: another behind it would be read as its other half.
+        exchange.drop_upstream()
+        exchange.settle(Ending.UPSTREAM_CUT)
+        exchange.down.cut()
+        return
     message = f"Provider {target.service.name} ended the stream before the message was complete."
     exchange.down.write(chunk(sse_error("api_error", message)))
 
@@ -229,7 +236,14 @@ def handle_loss(exchange: "Exchange", upstream: Upstream, reason: int) -> None:
         exchange.redial()
         return
     status, what = _LOSSES[reason]
+    if upstream.committed and exchange.down.started:
+        exchange.error = f"upstream_{Loss(reason).name.lower()}"
     raise UpstreamFailed(f"Provider {target.service.name} {what}.", status=status)
+
+
+def is_cut(error: RelayError) -> bool:
+    """Whether an error is the provider's breaking off, and no time limit of ours."""
+    return isinstance(error, UpstreamFailed) and error.status != 504
 
 
 def ending_of(error: RelayError) -> Ending:

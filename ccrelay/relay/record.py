@@ -46,7 +46,7 @@ def record(exchange: "Exchange", ending: Ending, now: float, own_bytes: int) -> 
         "attempts": exchange.attempts,
         "bytes_in": down.body_seen,
         "bytes_out": own_bytes or down.bytes_out,
-        "ms": _ms(now - received_at),
+        "ms": int((now - received_at) * 1e6) / 1000.0,
     }
     upstream = exchange.upstream
     if upstream is not None:

@@ -11,7 +11,7 @@ from ccrelay._fast.conn import Conn, Reactor
 from ccrelay._fast.downstream import Downstream, DownstreamLimits
 from ccrelay._fast.http1 import FieldId
 from ccrelay._fast.listener import Listener
-from ccrelay._fast.upstream import UpstreamLimits
+from ccrelay._fast.upstream import Upstream, UpstreamLimits
 from ccrelay.config.model import Config, Provider
 from ccrelay.errors import BadRequest, NotFound, RelayError, SlowClient, TooLarge
 from ccrelay.fleet.service import Service
@@ -80,7 +80,7 @@ class Relay:
         self._sockets: list[socket.socket] = []
         self._listings = self._make_listings()
         self._draining = False
-        self._served = 0
+        self.served = 0
         self._id_prefix = f"req_ccrelay_{worker_id}{os.urandom(5).hex()}"
 
     def _make_listings(self) -> Listings:
@@ -163,7 +163,7 @@ class Relay:
         return {
             "connections": len(self.connections),
             "active": len(self.active),
-            "served": self._served,
+            "served": self.served,
             "idle_upstreams": sum(pool.idle for pool in self.pools.values()),
             "dialled": sum(pool.dialled for pool in self.pools.values()),
             "body_bytes": self.reactor.arena.out,
@@ -171,8 +171,8 @@ class Relay:
 
     def next_serial(self) -> int:
         """The number of a request in this worker."""
-        self._served += 1
-        return self._served
+        self.served += 1
+        return self.served
 
     def id_of(self, serial: int) -> str:
         """The id of a request, unique among workers and starts."""
@@ -309,12 +309,11 @@ class Relay:
     def _crashed(self, error: BaseException, conn: Conn) -> None:
         self.log.event("error", "defect", error=repr(error), where=_where(error))
         if isinstance(conn, Downstream):
-            exchange = conn.exchange
             self.connections.discard(conn)
-        else:
-            exchange = conn.exchange
-        if exchange is not None:
-            exchange.on_client_left() if isinstance(conn, Downstream) else exchange.fail(
+            if conn.exchange is not None:
+                conn.exchange.on_client_left()
+        elif isinstance(conn, Upstream) and conn.exchange is not None:
+            conn.exchange.fail(
                 RelayError("The relay failed on this response; its log says where.", status=500)
             )
 

@@ -45,11 +45,7 @@ class Candidates:
 
     def __init__(self, services: list[Service]) -> None:
         self.services = services
-        self._remembered: dict[bytes, Slate] = {}
-
-    def known(self, raw: bytes) -> Slate | None:
-        """The slate for a model by its raw JSON, if it was asked for before."""
-        return self._remembered.get(raw)
+        self.remembered: dict[bytes, Slate] = {}
 
     def of(self, raw: bytes, model: str) -> Slate:
         """The slate for a model; `raw` is how the client spelt it, to be known the next time."""
@@ -61,9 +57,9 @@ class Candidates:
                 if service.targets and (sent := service.dialect.matcher.resolve(model)) is not None
             ],
         )
-        if len(self._remembered) >= REMEMBERED_MODELS_MAX:
-            self._remembered.clear()
-        self._remembered[raw] = slate
+        if len(self.remembered) >= REMEMBERED_MODELS_MAX:
+            self.remembered.clear()
+        self.remembered[raw] = slate
         return slate
 
     def served(self) -> list[str]:

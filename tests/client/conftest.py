@@ -1,4 +1,4 @@
-"""The real clients: the Claude Code CLI and the Anthropic Python SDK. Run with `pytest -m client`."""
+"""The real clients: the Claude Code CLI and the Anthropic SDK. Run with `pytest -m client`."""
 
 import importlib
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from tests.client.checks import Pair, assert_mapped, assert_passed_through
 from tests.client.claude import Claude
 from tests.client.rig import RELAY_TOKEN, Providers, Rig, mapped, passthrough

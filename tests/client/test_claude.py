@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from tests.client.checks import (
     assert_mapped,
     assert_passed_through,
@@ -78,7 +79,7 @@ def test_sub_agents_carry_their_own_id_upstream(claude, way):
 
 
 def test_a_prompt_of_more_than_a_megabyte_arrives_whole(claude, way):
-    prompt = "Grüße, 世界 \U0001f600 \\ \" \t. " * 48_000 + "\nsay something"
+    prompt = 'Grüße, 世界 \U0001f600 \\ " \t. ' * 48_000 + "\nsay something"
     run = claude.ask(way.url, prompt, ANTHROPIC_API_KEY=way.key)
     assert run.exit_code == 0
     [(client, _)] = way.assert_faithful()

@@ -1,7 +1,7 @@
 """The real Claude Code CLI when the upstream fails: the relay passes the failure on as it is.
 
-What the CLI then does was measured without a relay (client reference, section 6); behind one it must do
-the same.
+What the CLI then does was measured without a relay (client reference, section 6); behind one it
+must do the same.
 """
 
 import http.client
@@ -9,6 +9,7 @@ import json
 from collections import Counter
 
 import pytest
+
 from tests.client.checks import assert_passed_through, events
 
 pytestmark = [pytest.mark.client, pytest.mark.process]
@@ -16,6 +17,9 @@ pytestmark = [pytest.mark.client, pytest.mark.process]
 FEW = {"CLAUDE_CODE_MAX_RETRIES": "2"}
 RESETS = 150
 SILENCE_S = 3.0
+STREAM = (
+    b'{"model":"claude-x","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}'
+)
 
 
 def statuses(found):
@@ -132,10 +136,9 @@ def test_every_reset_in_the_middle_of_a_stream_reaches_the_client_at_once(open_r
 
 def ending(port):
     """How a stream ends for a client that waits for its next byte no longer than SILENCE_S."""
-    body = b'{"model":"claude-x","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}'
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SILENCE_S)
     try:
-        connection.request("POST", "/v1/messages", body, {"x-api-key": "test-key-1"})
+        connection.request("POST", "/v1/messages", STREAM, {"x-api-key": "test-key-1"})
         connection.getresponse().read()
     except (OSError, http.client.HTTPException) as error:
         return type(error).__name__

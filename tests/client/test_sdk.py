@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+
 from tests.client.checks import assert_passed_through, events
 from tests.client.rig import RELAY_TOKEN, mapped
 
@@ -94,7 +95,7 @@ def test_thinking_and_parallel_tools_go_round(client, way):
 
 
 def test_a_megabyte_goes_out_whole(client, way):
-    client.messages.create(**asked("Grüße \U0001f600 " * 80_000 + "\nhello"))
+    client.messages.create(**asked("Grüße \U0001f600 " * 100_000 + "\nhello"))
     [(seen, _)] = way.assert_faithful()
     assert len(seen.body) > MEGABYTE
 
@@ -173,7 +174,9 @@ def test_an_overload_is_tried_three_times_unless_that_is_forbidden(connect, open
     with pytest.raises(anthropic.APIStatusError) as raised:
         client.messages.create(**asked("hi"))
     assert raised.value.status_code == 529
-    counts = [pair.upstream.field(b"x-stainless-retry-count") for pair in assert_passed_through(rig)]
+    counts = [
+        pair.upstream.field(b"x-stainless-retry-count") for pair in assert_passed_through(rig)
+    ]
     assert counts == [b"0", b"1", b"2"]
     with pytest.raises(anthropic.APIStatusError):
         client.messages.create(**asked("hi"))

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 if __name__ == "__main__":  # started as a script: the repository root is not on the path
-    sys.path.insert(0, str(Path(__file__).parents[2]))
+    sys.path.append(str(Path(__file__).parents[2]))
 
 from tests.corpus.http1.entries import ENTRIES
 from tests.fuzz.mutate import mutations

@@ -15,7 +15,7 @@ import msgspec
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))  # run as a script
+    sys.path.append(str(ROOT))  # run as a script
 
 from ccrelay._fast.json import MemberKeys, MemberScan, simd, use_simd  # noqa: E402
 from tests.fuzz.mutate import mutations  # noqa: E402

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))  # run as a script
+    sys.path.append(str(ROOT))  # run as a script
 
 from ccrelay._fast.sse import SseTap  # noqa: E402
 from tests.fuzz.mutate import mutations  # noqa: E402

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import ccrelay
+
 pytestmark = pytest.mark.process
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(ccrelay.__file__).parents[1]  # of the package under test
 
 
 def run(code: str) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import ccrelay
+
 pytestmark = pytest.mark.process
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(ccrelay.__file__).parents[1]  # of the package under test, built tree or installed wheel
 CONFIG = """
 server: {listen: "127.0.0.1:0"}
 providers: [{name: zai, type: zai, keys: [{key: "${CANARY}"}]}]

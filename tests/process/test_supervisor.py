@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import ccrelay
 from ccrelay.config.model import Config, Key, Logging, Provider, Server, ServerTimeouts
 from ccrelay.runtime import listeners
 from ccrelay.runtime.notify import Notifier
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.process
 
 RUN = str(Path(__file__).with_name("run_supervisor.py"))
 FAKE_WORKER = str(Path(__file__).with_name("fake_worker.py"))
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(ccrelay.__file__).parents[1])  # of the package under test
 PATIENCE_S = 20.0  # a shared machine may be slow; nothing here waits that long when all is well
 
 

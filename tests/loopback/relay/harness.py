@@ -277,9 +277,10 @@ class Lab:
         if rcvbuf:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         sock.setblocking(False)
-        self.clients.append(Client(sock))
+        client = Client(sock)
+        self.clients.append(client)
         await asyncio.get_running_loop().sock_connect(sock, self.address)
-        return self.clients[-1]
+        return client
 
     async def ask(self, *pieces: bytes, method: str = "POST", pause_s: float = 0.0) -> Answer:
         """One request on a connection of its own."""

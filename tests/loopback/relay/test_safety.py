@@ -29,7 +29,7 @@ async def test_every_smuggling_attempt_is_refused_and_the_connection_is_over(lab
     got: list[Request] = []
     lab.start(
         provider(lab.upstream(always(JSON, into=got)), type="anthropic"),
-        server=server(allowed_hosts=["*"]),
+        server=server(allowed_hosts=["*"], head_s=0.3),
     )
 
     async def attack(entry: Entry, pieces: int) -> str:
@@ -37,11 +37,11 @@ async def test_every_smuggling_attempt_is_refused_and_the_connection_is_over(lab
         size = -(-len(entry.data) // pieces)
         data = [entry.data[i : i + size] for i in range(0, len(entry.data), size)]
         await client.send(*data, pause_s=0.005)
-        if entry.verdict.startswith(("BAD_HOST", "BAD_TARGET")) and b"\r\n\r\n" not in entry.data:
-            return ""
         answer = await client.answer()
         client.close()
-        fine = answer.status in (400, 431) and answer.get(b"connection") == b"close"
+        # Where even a lenient reader sees no end of the head, waiting for it is right.
+        statuses = (400, 431) if b"\n\r\n" in entry.data else (400, 408, 431)
+        fine = answer.status in statuses and answer.get(b"connection") == b"close"
         return "" if fine and not client.pending else f"{entry.name}: {answer}"
 
     for pieces in (1, 3):

@@ -1,0 +1,37 @@
+"""Which ccrelay is tested: the checkout when it is built in place, the installed one otherwise.
+
+`python -m pytest` puts the working directory first on the path, and a checkout without compiled
+modules would hide the installed package. `tests` and `bench` are always found here.
+"""
+
+import importlib.machinery
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+
+
+def is_built(package: Path) -> bool:
+    """Whether the compiled modules for this interpreter stand beside their sources."""
+    suffixes = importlib.machinery.EXTENSION_SUFFIXES
+    return any((package / f"conn{suffix}").exists() for suffix in suffixes)
+
+
+others = [entry for entry in sys.path if entry not in ("", str(ROOT))]
+sys.path[:] = [str(ROOT), *others] if is_built(ROOT / "ccrelay" / "_fast") else [*others, str(ROOT)]
+
+
+def pytest_configure() -> None:
+    import ccrelay
+
+    if os.environ.get("CCRELAY_TEST_INSTALLED") and ROOT in Path(ccrelay.__file__).parents:
+        raise pytest.UsageError("The installed ccrelay was to be tested, not the checkout's.")
+
+
+def pytest_report_header() -> str:
+    import ccrelay
+
+    return f"ccrelay {ccrelay.__version__} from {Path(ccrelay.__file__).parent}"
