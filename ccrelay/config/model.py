@@ -51,7 +51,7 @@ class Limits(_Section, frozen=True):
         int, Meta(ge=1024, le=1 << 20, description="Request line and headers, bytes (431 beyond).")
     ] = 65_536
     header_count_max: Annotated[
-        int, Meta(ge=8, le=1000, description="Header fields of a request (431 beyond).")
+        int, Meta(ge=8, le=256, description="Header fields of a request (431 beyond).")
     ] = 128
     body_bytes_max: Annotated[
         int,

@@ -136,9 +136,12 @@ class Relay:
         self._draining = True
         ends_at = self.loop.time() + limit_s
         while True:
-            for down in [down for down in self.connections if down.exchange is None]:
-                down.abort_idle()
-            if not self.active or self.loop.time() >= ends_at:
+            for down in list(self.connections):
+                if down.exchange is None and not down.queued:
+                    down.abort_idle()
+            # An exchange is over when its last byte is queued; the client has it when it is sent.
+            sending = any(down.queued for down in self.connections)
+            if not (self.active or sending) or self.loop.time() >= ends_at:
                 break
             await asyncio.sleep(DRAIN_LOOK_S)
         cut = list(self.active)
