@@ -39,7 +39,7 @@ def sdist_problems(names: list[str]) -> list[str]:
     problems = [f"sdist: {name} is missing" for name in wanted if name not in names]
     unwanted = ("*.so", "*.pyc", "build/*", ".work/*", ".venv/*")
     problems += [f"sdist: {name} does not belong there" for name in names if _any(name, unwanted)]
-    generated = [n for n in names if n.endswith(".c") and Path(n).stem in COMPILED]
+    generated = {f"ccrelay/_fast/{name}.c" for name in COMPILED} & set(names)
     return problems + [f"sdist: {name} is written by Cython, at build time" for name in generated]
 
 

@@ -46,6 +46,8 @@ def rate(
 ) -> Callable[[Callable[[], object], int], None]:
     def run(work: Callable[[], object], size: int) -> None:
         benchmark(work)
+        if benchmark.stats is None:
+            return  # --benchmark-disable: run once, nothing to tell
         best_s = benchmark.stats.stats.min  # type: ignore[attr-defined]
         with capsys.disabled():
             print(f" {size / best_s / 1e6:,.0f} MB/s", end="")

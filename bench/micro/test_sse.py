@@ -22,6 +22,8 @@ def rate(
 ) -> Callable[[Callable[[], object], int, int], None]:
     def run(work: Callable[[], object], size: int, events: int) -> None:
         benchmark(work)
+        if benchmark.stats is None:
+            return  # --benchmark-disable: run once, nothing to tell
         best_s = benchmark.stats.stats.min  # type: ignore[attr-defined]
         with capsys.disabled():
             print(

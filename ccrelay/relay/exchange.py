@@ -57,7 +57,6 @@ class Exchange:
         "_tried",
         "attempts",
         "body",
-        "bytes_in",
         "candidate",
         "down",
         "early",
@@ -68,7 +67,6 @@ class Exchange:
         "passed",
         "relay",
         "serial",
-        "session",
         "settled",
         "status",
         "stream",
@@ -84,10 +82,8 @@ class Exchange:
         relay.served = self.serial = relay.served + 1
         self.status = 0
         self.attempts = 0
-        self.bytes_in = 0
         self.model: str | None = None
         self.error: str | None = None
-        self.session: str | None = None
         self.target: Target | None = None
         self.candidate: Candidate | None = None
         self.upstream: Upstream | None = None

@@ -60,6 +60,7 @@ def record(exchange: "Exchange", ending: Ending, now: float, own_bytes: int) -> 
         line["head_ms"] = _ms(upstream.head_seen_at - received_at)
         if stop is not None:
             line["stop"] = stop
+        if upstream.taps.first_event_at:
             line["first_event_ms"] = _ms(upstream.taps.first_event_at - received_at)
     if exchange.error is not None:
         line["error"] = exchange.error

@@ -1,7 +1,9 @@
 """What scripted providers do with a connection."""
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterator
 
 from tests.loopback.relay.harness import WAIT_S, Peer, Script
 from tests.loopback.relay.wires import CHUNKED_HEAD, EVENTS, MESSAGE, Request, chunks, response
@@ -72,3 +74,18 @@ def refused_url() -> str:
     """A base URL where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return "http://127.0.0.1:%d" % sock.getsockname()[1]
+
+
+@contextlib.contextmanager
+def full_url() -> Iterator[str]:
+    """A base URL where connecting takes for ever: the queue of its listener is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect(listener.getsockname())
+        yield "http://127.0.0.1:%d" % listener.getsockname()[1]
