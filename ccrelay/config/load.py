@@ -101,7 +101,12 @@ def config_folders(env: Mapping[str, str]) -> list[Path]:
 def demo_config(base_url: str, listen: str | None = None) -> Config:
     """Return a resolved configuration with one keyless provider `demo` that serves every model."""
     provider = Provider(
-        name="demo", type="compatible", base_url=base_url, auth="none", models=["*"]
+        name="demo",
+        type="compatible",
+        base_url=base_url,
+        auth="none",
+        models=["*"],
+        discover_models=True,  # so that GET /v1/models shows something
     )
     server = Server() if listen is None else Server(listen=listen)
     return resolve(Config(server=server, providers=[provider]))

@@ -1,6 +1,7 @@
 """Each test here is a coroutine and runs on uvloop and on asyncio's own loop."""
 
 import asyncio
+import gc
 import inspect
 from collections.abc import Iterator
 
@@ -11,6 +12,15 @@ from tests.loopback.relay.harness import Lab
 
 LIMIT_S = 30.0
 _LOOPS = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _known_objects() -> Iterator[None]:
+    """What exists before is not looked through after every test."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])

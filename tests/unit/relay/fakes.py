@@ -1,0 +1,531 @@
+"""The C side of an exchange without sockets: a client, provider connections, their pool, a relay.
+
+Each fake does what `_fast/downstream.pyx`, `_fast/upstream.pyx` and `relay/pool.py` do as far as an
+exchange can tell, asserts what they rely on, and is moved by the test: `arrive`, `respond`, `feed`,
+`finish`, `lose`, `leave`. Exchanges, fleet, dialects and parsers are the real ones.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from ccrelay._fast.http1 import Framing, Head, RequestPlan, parse_request, parse_response
+from ccrelay._fast.json import MemberKeys, scan
+from ccrelay._fast.sse import SseTap, Verdict
+from ccrelay._fast.upstream import Mode
+from ccrelay.config.model import Config, Health, Key, Provider
+from ccrelay.errors import RelayError
+from ccrelay.fleet.service import Service
+from ccrelay.relay.exchange import Exchange
+from ccrelay.relay.gate import Pass
+from ccrelay.relay.requests import gunzip
+from ccrelay.routing.candidates import Candidates
+from ccrelay.routing.strategies import failover
+from ccrelay.types import RequestClass
+
+BODY = b'{"model":"m","stream":true,"messages":[]}'
+# The bytes of BODY after which its model is known.
+MODEL_SEEN = len(b'{"model":"m",')
+MEMBERS = MemberKeys(["model", "stream"])
+
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+START = b'event: message_start\ndata: {"type":"message_start","message":{}}\n\n'
+CONTENT = b'event: content_block_start\ndata: {"type":"content_block_start"}\n\n'
+STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+OVERLOADED = (
+    b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"m"}}\n\n'
+)
+
+
+def json_head(status: int) -> bytes:
+    """The head of a JSON answer, its end marked by chunks."""
+    return (
+        b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        % status
+    )
+
+
+def request_head(body: bytes | None, minor: int = 1, extra: bytes = b"") -> Head:
+    framing = b"transfer-encoding: chunked" if body is None else b"content-length: %d" % len(body)
+    data = b"POST /v1/messages HTTP/1.%d\r\nhost: localhost\r\n%b%b\r\n\r\n"
+    parsed = parse_request(data % (minor, extra, framing))
+    assert parsed is not None
+    return parsed[0]
+
+
+def service(name: str = "one", kind: str = "compatible", **settings: object) -> Service:
+    resolved: dict[str, object] = {
+        "base_url": "http://127.0.0.1:1",
+        "auth": "bearer",
+        "models": ["*"],
+        "system_role": "keep",
+        "count_tokens": "forward",
+        "keys": [Key(key="test-key-1")],
+        **settings,
+    }
+    return Service(Provider(name=name, type=kind, **resolved), Health())  # type: ignore[arg-type]
+
+
+class FakeReactor:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def clock(self) -> float:
+        return self.now
+
+
+class FakeDown:
+    """A client connection with one request."""
+
+    def __init__(
+        self,
+        reactor: FakeReactor,
+        *,
+        body: bytes = BODY,
+        arrived: int | None = None,
+        chunked: bool = False,
+        windowed: bool = False,
+        minor: int = 1,
+    ) -> None:
+        self.reactor = reactor
+        self.body = body
+        self.chunked = chunked
+        self.can_replay = not windowed
+        self.arrived = len(body) if arrived is None else arrived
+        self.head: Any = request_head(None if chunked else body, minor)
+        self.exchange: Any = None
+        self.source: Any = None
+        self.keep_alive = minor == 1
+        self.pending_head: bytes | None = None
+        self.received_at = self.last_out_at = reactor.now
+        self.started = self.is_closed = False
+        self.queued = self.bytes_out = 0
+        self.stalled_for = 0.0
+        self.wakes: list[float] = []
+        self.wants: str | None = None
+        # What the client got.
+        self.heads: list[bytes] = []
+        self.got = b""
+        self.ended: str | None = None  # complete, cut, abort or left
+        self.breaks = False  # the client has gone; the next byte sent finds out
+
+    # ---- what an exchange reads
+
+    @property
+    def body_complete(self) -> bool:
+        return self.arrived >= len(self.body)
+
+    @property
+    def body_seen(self) -> int:
+        return self.arrived
+
+    @property
+    def length_known(self) -> bool:
+        return self.body_complete or not self.chunked
+
+    def model(self) -> bytes | None:
+        return scan(self.body[: self.arrived], MEMBERS).value(0)
+
+    def stream_flag(self) -> bool:
+        return scan(self.body[: self.arrived], MEMBERS).value(1) == b"true"
+
+    def body_bytes(self) -> bytes:
+        assert self.body_complete
+        return self.body
+
+    # ---- what an exchange asks for
+
+    def await_model(self) -> None:
+        self.wants = "model"
+
+    def await_body(self) -> None:
+        assert not self.body_complete, "nobody would call on_body"
+        assert self.can_replay, "a window keeps no whole body"
+        self.wants = "body"
+
+    def wake_in(self, seconds: float) -> None:
+        assert seconds > 0.0
+        self.wakes.append(seconds)
+
+    def answer(self, data: bytes, keep_alive: bool) -> None:
+        if self.is_closed:
+            return
+        self.keep_alive = self.keep_alive and keep_alive
+        self.pending_head = None
+        self._begin(data.partition(b"\r\n\r\n")[0])
+        if self._send(data):
+            self.complete()
+
+    def begin(self, head: bytes) -> None:
+        if not self.is_closed:
+            self._begin(head.partition(b"\r\n\r\n")[0])
+            self._send(head)
+
+    def flush_head(self) -> bool:
+        if self.pending_head is None:
+            return False
+        self.forward(b"")
+        return True
+
+    def write(self, data: bytes) -> bool:
+        return not self.is_closed and self.forward(data)
+
+    def forward(self, data: bytes) -> bool:
+        self.last_out_at = self.reactor.now
+        if self.pending_head is not None:
+            head, self.pending_head = self.pending_head, None
+            self._begin(head)
+        assert self.started, "body bytes without a head"
+        return self._send(data)
+
+    def finish(self) -> None:
+        if not self.is_closed:
+            self.complete()
+
+    def complete(self) -> None:
+        assert self.ended is None
+        self.exchange = self.source = None
+        if self.pending_head is not None:
+            self.forward(b"")
+        if not self.is_closed:
+            self._end("complete")
+
+    def cut(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            self._end("cut")
+
+    def abort(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            self._end("abort")
+
+    def _begin(self, head: bytes) -> None:
+        assert not self.started, "a second head"
+        self.started = True
+        self.heads.append(head)
+
+    def _send(self, data: bytes) -> bool:
+        assert self.ended is None, "bytes behind the end of the response"
+        if self.breaks:
+            self.leave()
+            return False
+        self.got += data
+        self.bytes_out += len(data)
+        return True
+
+    def _end(self, how: str) -> None:
+        assert self.ended is None
+        self.ended = how
+        self.exchange = self.source = self.head = self.pending_head = self.wants = None
+
+    # ---- what a client does
+
+    def arrive(self, upto: int) -> None:
+        """More of the body comes."""
+        self.arrived = max(self.arrived, min(upto, len(self.body)))
+        if self.wants == "model" and (self.body_complete or self.model() is not None):
+            self.wants = None
+            self.exchange.on_model()
+        elif self.wants == "body" and self.body_complete:
+            self.wants = None
+            self.exchange.on_body()
+
+    def leave(self) -> None:
+        """The client closes."""
+        exchange = self.exchange
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._end("left")
+        if exchange is not None:
+            exchange.on_client_left()
+
+
+class FakeTaps:
+    def __init__(self) -> None:
+        self.sse: SseTap | None = None
+        self.first_event_at = 0.0
+        self.json_usage: bytes | None = None
+
+    def usage(self) -> bytes | None:
+        return self.json_usage
+
+
+class FakeUpstream:
+    """A connection to a provider."""
+
+    def __init__(self, pool: "FakePool") -> None:
+        self.pool = pool
+        self.exchange: Any = None
+        self.down: Any = None
+        self.session: object = None
+        self.uses = 0
+        self.is_closed = False
+        self.between = True  # no tunnelled chunk is open
+        self.sent: list[tuple[RequestPlan, bytes | None, bytes | None]] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self.head: Any = None
+        self.mode = int(Mode.UNDECIDED)
+        self.framing = int(Framing.KEEP)
+        self.committed = self.any_byte = self.repairs = False
+        self.taps = FakeTaps()
+        self.head_seen_at = 0.0
+        self.held = b""
+
+    # ---- what an exchange asks for
+
+    def send_request(
+        self,
+        exchange: Exchange,
+        down: FakeDown,
+        plan: RequestPlan,
+        model: bytes | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        assert self.exchange is None
+        assert not self.is_closed
+        assert self not in self.pool.idle
+        assert not down.is_closed
+        assert down.source is None, "two attempts at once"
+        assert body is not None or down.length_known, "a body without framing"
+        self._clear()
+        self.exchange, self.down = exchange, down
+        self.uses += 1
+        self.sent.append((plan, model, body))
+        down.source = self
+
+    def forward(
+        self, mode: int, framing: int, with_head: bool, extra: bytes = b"", repairs: bool = False
+    ) -> None:
+        assert self.mode == Mode.UNDECIDED
+        self.mode, self.framing, self.repairs = mode, framing, repairs
+        if with_head:
+            self.down.pending_head = b"upstream %d" % self.head.status
+        else:
+            assert self.down.started
+        self.committed = mode == Mode.FORWARD
+
+    def collect(self, limit: int) -> None:
+        assert self.mode == Mode.UNDECIDED
+        assert limit > 0
+        self.mode = int(Mode.COLLECT)
+
+    def release(self) -> None:
+        self._commit(b"")
+
+    def drop(self) -> None:
+        self.exchange = self.down = None
+        self.is_closed = True
+
+    def park(self) -> None:
+        self.uses = self.uses or 1
+        self.exchange = self.down = None
+
+    def retire(self) -> None:
+        self.is_closed = True
+
+    @property
+    def is_event_stream(self) -> bool:
+        return self.taps.sse is not None
+
+    @property
+    def keeps_framing(self) -> bool:
+        chunked: bool = self.head.chunked or self.head.content_length >= 0
+        return chunked
+
+    @property
+    def may_insert(self) -> bool:
+        if self.taps.sse is None or self.head.content_length >= 0:
+            return False
+        if self.mode == Mode.HOLD:
+            return True
+        if not self.taps.sse.at_boundary:
+            return False
+        return self.between if self.framing == Framing.KEEP and self.head.chunked else True
+
+    # ---- what a provider does
+
+    def respond(self, data: bytes) -> None:
+        """A response head comes."""
+        parsed = parse_response(data)
+        assert parsed is not None
+        self.any_byte = True
+        self.head = parsed[0]
+        self.head_seen_at = self.down.reactor.now
+        if (self.head.get(b"content-type") or b"").startswith(b"text/event-stream"):
+            self.taps.sse = SseTap()
+        self.exchange.on_head(self)
+
+    def feed(self, data: bytes) -> None:
+        """Some of the body comes."""
+        verdict = int(Verdict.CONTENT)
+        if self.taps.sse is not None:
+            self.taps.sse.feed_bytes(data)
+            verdict = self.taps.sse.verdict
+        if self.mode == Mode.FORWARD:
+            self.down.forward(data)
+        elif self.mode == Mode.COLLECT:
+            self.held += data
+        elif verdict == Verdict.CONTENT:
+            self._commit(data)
+        else:
+            self.held += data
+            if verdict == Verdict.FAILED:
+                self.exchange.on_held_error(self)
+
+    def _commit(self, data: bytes) -> None:
+        held, self.held = self.held, b""
+        self.mode = int(Mode.FORWARD)
+        self.committed = True
+        if held:
+            self.down.forward(held)
+        if data and self.down is not None:
+            self.down.forward(data)
+
+    def finish(self, *, reusable: bool = True) -> None:
+        """The response is whole."""
+        exchange, down = self.exchange, self.down
+        if self.mode == Mode.HOLD:
+            self._commit(b"")
+        chunks = self.framing == Framing.CHUNKED and self.mode == Mode.FORWARD
+        if chunks and self.exchange is not None:
+            if self.repairs and self.taps.sse is not None and not self.taps.sse.stopped:
+                exchange.on_unfinished(self)
+            if self.exchange is not None:
+                down.forward(b"0\r\n\r\n")
+        if self.exchange is not None and self.mode == Mode.FORWARD and down.pending_head:
+            down.forward(b"")
+        if self.exchange is None:
+            return
+        if self.mode == Mode.COLLECT:
+            down.source = None
+            exchange.on_collected(self, self.held, reusable)
+        else:
+            exchange.on_done(self, reusable)
+            if self.mode == Mode.FORWARD and not down.is_closed and down.source is self:
+                down.complete()
+        if self.exchange is exchange:
+            self._settle(reusable)
+
+    def _settle(self, reusable: bool) -> None:
+        self.exchange = self.down = None
+        if reusable and not self.is_closed:
+            self.park()
+            self.pool.give(self)
+        else:
+            self.is_closed = True
+
+    def lose(self, reason: int) -> None:
+        """The connection breaks, or one of its time limits passes."""
+        exchange = self.exchange
+        if self.down.source is self:
+            self.down.source = None
+        self.is_closed = True
+        self.exchange = None
+        exchange.on_lost(self, int(reason))
+        self.down = None
+
+
+class FakePool:
+    """Connections of one endpoint; dials end when the test says so."""
+
+    def __init__(self) -> None:
+        self.idle: list[FakeUpstream] = []
+        self.dials: list[Callable[[Any, Any], None]] = []
+        self.all: list[FakeUpstream] = []
+        self.sessions: list[FakeUpstream] = []
+
+    def add_idle(self) -> FakeUpstream:
+        upstream = FakeUpstream(self)
+        upstream.park()
+        self.all.append(upstream)
+        self.idle.append(upstream)
+        return upstream
+
+    def take(self) -> FakeUpstream | None:
+        return self.idle.pop() if self.idle else None
+
+    def give(self, upstream: FakeUpstream) -> None:
+        assert upstream not in self.idle
+        assert upstream.exchange is None
+        assert not upstream.is_closed
+        self.idle.append(upstream)
+
+    def dial(self, ready: Callable[[Any, Any], None]) -> None:
+        self.dials.append(ready)
+
+    def learned(self, upstream: FakeUpstream) -> None:
+        self.sessions.append(upstream)
+
+    def connect(self) -> FakeUpstream:
+        """The oldest dial succeeds."""
+        upstream = FakeUpstream(self)
+        self.all.append(upstream)
+        self.dials.pop(0)(upstream, None)
+        return upstream
+
+    def refuse(self, error: RelayError) -> None:
+        """The oldest dial fails."""
+        self.dials.pop(0)(None, error)
+
+
+class FakeLog:
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.events: list[str] = []
+
+    def event(self, level: str, name: str, **fields: object) -> None:
+        self.events.append(name)
+
+    def exchange(self, record: dict[str, object]) -> None:
+        self.records.append(record)
+
+
+class FakeRelay:
+    """What an exchange knows of its relay."""
+
+    def __init__(self, *services: Service, config: Config | None = None) -> None:
+        self.config = config or Config()
+        self.reactor = FakeReactor()
+        self.services = list(services) or [service()]
+        self.candidates = Candidates(self.services)
+        self.choose = failover
+        self.rng = random.Random(5)
+        self.log = FakeLog()
+        self.pools = {one.name: FakePool() for one in self.services}
+        self.active: set[Exchange] = set()
+        self.served = 0
+
+    def id_of(self, serial: int) -> str:
+        return f"req_{serial:x}"
+
+    def inflate(
+        self, data: bytes, limit: int, ready: Callable[[bytes | None, RelayError | None], None]
+    ) -> None:
+        try:
+            plain = gunzip(data, limit)
+        except RelayError as error:
+            ready(None, error)
+            return
+        ready(plain, None)
+
+    def open(
+        self,
+        down: FakeDown,
+        kind: RequestClass = RequestClass.MESSAGES,
+        passed: Pass | None = None,
+    ) -> Exchange:
+        """An exchange for the request of a client, as the relay opens it; not yet routed."""
+        passed = passed or Pass(False, False, False)
+        exchange = Exchange(self, down, kind, passed)  # type: ignore[arg-type]
+        down.exchange = exchange
+        self.active.add(exchange)
+        return exchange
+
+    def in_flight(self) -> int:
+        return sum(one.endpoint.in_flight for one in self.services)

@@ -1,0 +1,243 @@
+"""Steps of an exchange that real sockets cannot be brought to take in a given order.
+
+What bytes clients get is tested over sockets (loopback/relay), any order of events in
+property/test_exchange.
+"""
+
+import pytest
+
+from ccrelay._fast.upstream import Loss
+from ccrelay.errors import UpstreamFailed
+from ccrelay.relay.gate import Pass
+from ccrelay.types import RequestClass
+from tests.unit.relay.fakes import (
+    BODY,
+    CONTENT,
+    MODEL_SEEN,
+    START,
+    STOP,
+    STREAM_HEAD,
+    FakeDown,
+    FakePool,
+    FakeRelay,
+    FakeUpstream,
+    json_head,
+    service,
+)
+
+REFUSED = UpstreamFailed("Provider one cannot be reached.")
+
+
+@pytest.fixture
+def relay() -> FakeRelay:
+    return FakeRelay()
+
+
+def pool_of(relay: FakeRelay, name: str = "one") -> FakePool:
+    return relay.pools[name]
+
+
+def sending(relay: FakeRelay, down: FakeDown) -> FakeUpstream:
+    """The connection on which an exchange has sent its request."""
+    exchange = relay.open(down)
+    exchange.guard(exchange.route)
+    return pool_of(relay).connect()
+
+
+def test_a_stream_that_goes_well_is_settled_once_and_its_connection_kept(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor)
+    upstream = sending(relay, down)
+    assert relay.in_flight() == 1
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START)
+    assert down.got == b""
+    upstream.feed(CONTENT)
+    upstream.feed(STOP)
+    upstream.finish()
+    assert down.got == START + CONTENT + STOP
+    (line,) = relay.log.records
+    assert (line["ending"], line["status"], line["attempts"]) == ("complete", 200, 1)
+    assert (relay.in_flight(), relay.active, down.ended) == (0, set(), "complete")
+    assert pool_of(relay).idle == [upstream]
+
+
+def test_an_exchange_waits_for_its_model_and_takes_no_connection_before(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor, arrived=3)
+    exchange = relay.open(down)
+    exchange.guard(exchange.route)
+    down.arrive(MODEL_SEEN - 2)
+    assert pool_of(relay).dials == []
+    down.arrive(MODEL_SEEN)
+    assert len(pool_of(relay).dials) == 1
+
+
+def test_a_whole_body_without_a_model_is_told_so(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor, body=b'{"stream":true}')
+    exchange = relay.open(down)
+    exchange.guard(exchange.route)
+    assert b'has no \\"model\\"' in down.got
+    assert relay.log.records[0]["status"] == 400
+
+
+def test_a_chunked_body_is_whole_before_anything_is_dialled(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor, chunked=True, arrived=MODEL_SEEN)
+    exchange = relay.open(down)
+    exchange.guard(exchange.route)
+    assert pool_of(relay).dials == []
+    down.arrive(len(BODY))
+    assert pool_of(relay).connect().sent
+
+
+def test_a_connection_dialled_for_a_client_that_left_serves_the_next_one(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor)
+    exchange = relay.open(down)
+    exchange.route()
+    down.leave()
+    upstream = pool_of(relay).connect()
+    assert (upstream.sent, upstream.exchange) == ([], None)
+    assert pool_of(relay).take() is upstream
+    assert relay.log.records[0]["ending"] == "client_left"
+
+
+def test_a_pooled_connection_that_went_stale_is_replaced_once_by_a_fresh_one(
+    relay: FakeRelay,
+) -> None:
+    pool = pool_of(relay)
+    stale, other = pool.add_idle(), pool.add_idle()
+    down = FakeDown(relay.reactor)
+    exchange = relay.open(down)
+    exchange.route()
+    other.lose(Loss.RESET)
+    assert pool.idle == [stale]  # perhaps as stale as the other
+    fresh = pool.connect()
+    assert relay.in_flight() == 1
+    fresh.lose(Loss.RESET)
+    assert pool.dials == []
+    (line,) = relay.log.records
+    assert (line["status"], line["attempts"], relay.in_flight()) == (502, 2, 0)
+
+
+@pytest.mark.parametrize("loss", [Loss.GARBAGE, Loss.NO_FIRST_BYTE, Loss.TOTAL])
+def test_only_a_closed_connection_can_have_been_stale(relay: FakeRelay, loss: Loss) -> None:
+    upstream = pool_of(relay).add_idle()
+    down = FakeDown(relay.reactor)
+    relay.open(down).route()
+    upstream.lose(loss)
+    assert pool_of(relay).dials == []
+    assert len(down.heads) == 1
+
+
+def test_a_body_that_was_not_kept_is_not_sent_twice(relay: FakeRelay) -> None:
+    upstream = pool_of(relay).add_idle()
+    down = FakeDown(relay.reactor, windowed=True)
+    relay.open(down).route()
+    upstream.lose(Loss.CLOSED)
+    assert pool_of(relay).dials == []
+    assert down.heads[0].startswith(b"HTTP/1.1 502 ")
+
+
+def test_an_unreachable_provider_rests_and_the_next_one_is_asked() -> None:
+    relay = FakeRelay(service("one"), service("two", model_mapping={"m": "other"}))
+    relay.open(FakeDown(relay.reactor)).route()
+    pool_of(relay).refuse(REFUSED)
+    upstream = pool_of(relay, "two").connect()
+    assert upstream.sent[0][1] == b'"other"'
+    assert not relay.services[0].endpoint.available(relay.reactor.now)
+    assert relay.log.events == ["unreachable"]
+
+
+def test_when_the_last_provider_is_unreachable_the_client_gets_its_error() -> None:
+    relay = FakeRelay(service("one"), service("two"))
+    down = FakeDown(relay.reactor)
+    relay.open(down).route()
+    pool_of(relay).refuse(REFUSED)
+    pool_of(relay, "two").refuse(UpstreamFailed("Provider two cannot be reached."))
+    assert b"Provider two cannot be reached." in down.got
+    assert relay.log.records[0]["attempts"] == 0
+
+
+def test_a_dial_that_fails_after_the_client_left_changes_nothing(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor)
+    relay.open(down).route()
+    down.leave()
+    pool_of(relay).refuse(REFUSED)
+    assert len(relay.log.records) == 1
+    assert down.got == b""
+
+
+def test_an_answer_ends_the_rest_of_its_endpoint(relay: FakeRelay) -> None:
+    relay.services[0].endpoint.unreachable(relay.reactor.now)
+    sending(relay, FakeDown(relay.reactor)).respond(STREAM_HEAD)
+    assert relay.services[0].endpoint.available(relay.reactor.now)
+
+
+def test_a_client_that_leaves_mid_stream_aborts_the_provider_and_nobody_is_blamed(
+    relay: FakeRelay,
+) -> None:
+    down = FakeDown(relay.reactor)
+    upstream = sending(relay, down)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START + CONTENT)
+    down.leave()
+    assert upstream.is_closed
+    assert relay.log.records[0]["ending"] == "client_left"
+    assert relay.services[0].endpoint.available(relay.reactor.now)
+
+
+def test_a_relay_token_alone_never_reaches_a_provider_without_a_key() -> None:
+    relay = FakeRelay(service("one", "anthropic", keys=[]))
+    down = FakeDown(relay.reactor)
+    exchange = relay.open(down, passed=Pass(True, False, False))
+    exchange.guard(exchange.route)
+    assert pool_of(relay).dials == []
+    assert down.heads[0].startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize(
+    ("passed", "plan"),
+    [
+        (Pass(False, False, True), "plan"),
+        (Pass(True, False, True), "plan_no_bearer"),
+        (Pass(False, True, True), "plan_no_key"),
+    ],
+)
+def test_a_login_passes_without_the_field_that_held_the_relay_token(
+    passed: Pass, plan: str
+) -> None:
+    relay = FakeRelay(service("one", "anthropic", keys=[]))
+    relay.open(FakeDown(relay.reactor), passed=passed).route()
+    upstream = pool_of(relay).connect()
+    assert upstream.sent[0][0] is getattr(relay.services[0].targets[0], plan)
+
+
+def test_the_framing_fits_the_client(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor, minor=0)
+    upstream = sending(relay, down)
+    upstream.respond(json_head(200))
+    upstream.feed(b"{}")
+    upstream.finish()
+    assert down.got == b"{}"
+
+
+def test_shutting_down_in_mid_stream_says_so_between_two_events_only(relay: FakeRelay) -> None:
+    endings = []
+    for data in (START + CONTENT, START + CONTENT + b"event: con"):
+        down = FakeDown(relay.reactor)
+        exchange = relay.open(down)
+        exchange.route()
+        upstream = pool_of(relay).connect()
+        upstream.respond(STREAM_HEAD)
+        upstream.feed(data)
+        exchange.shut()
+        endings.append((down.ended, b"event: error" in down.got))
+    assert endings == [("complete", True), ("cut", False)]
+
+
+def test_an_estimate_needs_no_connection() -> None:
+    relay = FakeRelay(service(count_tokens="estimate"))
+    down = FakeDown(relay.reactor, arrived=MODEL_SEEN)
+    relay.open(down, RequestClass.COUNT_TOKENS).route()
+    down.arrive(len(BODY))
+    assert b'"input_tokens":' in down.got
+    assert relay.log.records[0]["ending"] == "answered"
+    assert pool_of(relay).dials == []
