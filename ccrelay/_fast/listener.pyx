@@ -52,11 +52,11 @@ cdef class Listener:
 
     def stop(self) -> None:
         """Accept what the kernel has queued already, and no more."""
+        if self.running:
+            self._acceptable()
         if self.pause is not None:
             self.pause.cancel()
             self.pause = None
-        if self.running:
-            self._acceptable()
         if self.running:
             self.running = False
             self.reactor.loop.remove_reader(self.fd)

@@ -14,9 +14,10 @@ from typing import Any
 
 import h11
 
+import ccrelay
 from ccrelay.demo.server import DemoServer, start_demo
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(ccrelay.__file__).parents[1]  # of the package under test: tree or installed
 PATIENCE_S = 20.0  # a shared machine may be slow; nothing here waits that long when all is well
 
 Whole = tuple[int, bytes, bool]

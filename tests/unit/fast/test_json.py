@@ -5,9 +5,11 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import ccrelay
 from ccrelay._fast.json import MemberKeys, MemberScan, ScanState, scan, simd, use_simd
 
 MODEL, STREAM = 0, 1
@@ -297,6 +299,9 @@ def test_the_environment_can_forbid_vector_code(value: str | None, portable: boo
     if value is not None:
         env["CCRELAY_NO_SIMD"] = value
     code = "from ccrelay._fast import json as j; b = j.simd(); print(b, j.use_simd(True))"
-    output = subprocess.check_output([sys.executable, "-c", code], env=env, text=True, timeout=30)
+    home = Path(ccrelay.__file__).parents[1]  # of the package under test: tree or installed
+    output = subprocess.check_output(
+        [sys.executable, "-c", code], env=env, cwd=home, text=True, timeout=30
+    )
     at_import, possible = (word == "True" for word in output.split())
     assert at_import == (possible and not portable)

@@ -103,7 +103,7 @@ class FakeDown:
         self.started = self.is_closed = False
         self.queued = self.bytes_out = 0
         self.stalled_for = 0.0
-        self.wakes: list[float] = []
+        self.wake_at = 0.0  # when `on_wait` is due; 0: as the limits of the connection say
         self.wants: str | None = None
         # What the client got.
         self.heads: list[bytes] = []
@@ -147,7 +147,7 @@ class FakeDown:
 
     def wake_in(self, seconds: float) -> None:
         assert seconds > 0.0
-        self.wakes.append(seconds)
+        self.wake_at = self.reactor.now + seconds
 
     def answer(self, data: bytes, keep_alive: bool) -> None:
         if self.is_closed:

@@ -1,0 +1,96 @@
+"""Answers that need no provider."""
+
+import json
+
+import pytest
+
+from ccrelay import __version__
+from ccrelay._fast.http1 import Head, parse_response
+from ccrelay.errors import NotFound, RelayError
+from ccrelay.relay.local import LOCAL_PATHS, local_answer, models_body, not_served, passed_on
+from ccrelay.wire.models import ModelEntry
+from tests.unit.relay.fakes import service
+
+ENTRIES = [ModelEntry(id=name, body=b'{"id":"%b"}' % name.encode()) for name in ("a", "b c", "d")]
+
+
+def split(data: bytes) -> tuple[Head, bytes]:
+    parsed = parse_response(data)
+    assert parsed is not None
+    return parsed[0], data[parsed[1] :]
+
+
+@pytest.mark.parametrize("path", sorted(LOCAL_PATHS))
+@pytest.mark.parametrize("keep_alive", [True, False])
+def test_every_local_path_answers_in_json_of_the_announced_length(
+    path: bytes, keep_alive: bool
+) -> None:
+    status, data = local_answer(path, [service()], 0.0, keep_alive=keep_alive, body_wanted=True)
+    head, body = split(data)
+    assert (status, head.status, head.keep_alive) == (200, 200, keep_alive)
+    assert head.content_length == len(body)
+    assert isinstance(json.loads(body), dict)
+
+
+@pytest.mark.parametrize("path", sorted(LOCAL_PATHS))
+def test_a_head_request_gets_the_same_head_and_no_body(path: bytes) -> None:
+    _, whole = local_answer(path, [service()], 0.0, keep_alive=True, body_wanted=True)
+    _, bare = local_answer(path, [service()], 0.0, keep_alive=True, body_wanted=False)
+    assert bare == whole[: whole.index(b"\r\n\r\n") + 4]
+
+
+def test_the_root_tells_name_and_version() -> None:
+    _, data = local_answer(b"/", [], 0.0, keep_alive=True, body_wanted=True)
+    assert json.loads(split(data)[1]) == {"name": "ccrelay", "version": __version__}
+
+
+def test_ready_names_who_is_usable_and_is_503_when_nobody_is() -> None:
+    services = [service("one"), service("two")]
+    services[0].endpoint.unreachable(10.0)
+    status, data = local_answer(b"/ready", services, 10.5, keep_alive=True, body_wanted=True)
+    assert (status, json.loads(split(data)[1])) == (200, {"ready": True, "providers": ["two"]})
+    services[1].endpoint.unreachable(10.0)
+    status, data = local_answer(b"/ready", services, 10.5, keep_alive=True, body_wanted=True)
+    assert (status, json.loads(split(data)[1])) == (503, {"ready": False, "providers": []})
+
+
+def test_health_does_not_depend_on_providers() -> None:
+    status, data = local_answer(b"/health", [], 0.0, keep_alive=True, body_wanted=True)
+    assert (status, split(data)[1]) == (200, b'{"status":"ok"}')
+
+
+@pytest.mark.parametrize("path", [b"/v1/models", b"/v1/models/"])
+def test_the_list_of_models_is_paged_by_the_query(path: bytes) -> None:
+    page = json.loads(models_body(ENTRIES, path, b"limit=2"))
+    assert [model["id"] for model in page["data"]] == ["a", "b c"]
+    assert page["has_more"] is True
+
+
+def test_a_single_model_is_found_by_its_encoded_name() -> None:
+    assert models_body(ENTRIES, b"/v1/models/b%20c", b"") == b'{"id":"b c"}'
+
+
+def test_an_unknown_model_is_a_404_that_tells_what_is_served() -> None:
+    with pytest.raises(NotFound, match=r"'nope'.*Served: a, b c, d\."):
+        models_body(ENTRIES, b"/v1/models/nope", b"")
+
+
+def test_a_404_stays_short_whatever_was_asked_and_served() -> None:
+    error: RelayError = not_served("x" * 10_000, [f"model-{n}" for n in range(1000)])
+    assert len(error.message) < 1000
+    assert "Served: nothing." in not_served("m", []).message
+
+
+def test_of_an_errors_head_only_what_still_holds_goes_on() -> None:
+    head, _ = split(
+        b"HTTP/1.1 429 X\r\nrequest-id: up_1\r\nretry-after: 7\r\ncontent-encoding: br\r\n"
+        b"content-length: 9\r\nset-cookie: a\r\n\r\n"
+    )
+    assert passed_on(head, False) == [(b"request-id", b"up_1"), (b"retry-after", b"7")]
+    assert passed_on(head, True)[2:] == [(b"x-should-retry", b"false")]
+
+
+@pytest.mark.parametrize("word", [b"true", b"false"])
+def test_what_the_provider_says_of_retrying_stands(word: bytes) -> None:
+    head, _ = split(b"HTTP/1.1 429 X\r\nx-should-retry: " + word + b"\r\n\r\n")
+    assert passed_on(head, True) == [(b"x-should-retry", word)]

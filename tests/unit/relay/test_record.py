@@ -1,0 +1,110 @@
+"""The members of an exchange's line."""
+
+import pytest
+
+from ccrelay.relay.exchange import Exchange
+from ccrelay.relay.record import NO_USAGE, record, usage_of
+from ccrelay.types import Ending, RequestClass
+from tests.unit.relay.fakes import (
+    STREAM_HEAD,
+    FakeDown,
+    FakeRelay,
+    FakeUpstream,
+    json_head,
+    service,
+)
+
+START = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"usage":'
+    b'{"input_tokens":7,"cache_read_input_tokens":5,"output_tokens":1}}}\n\n'
+)
+CONTENT = b'event: content_block_start\ndata: {"type":"content_block_start"}\n\n'
+DELTA = (
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},'
+    b'"usage":{"output_tokens":20}}\n\n'
+)
+ALWAYS = {
+    *("id", "kind", "model", "sent", "provider", "key", "status", "ending"),
+    *("attempts", "bytes_in", "bytes_out", "ms"),
+}
+
+
+@pytest.fixture
+def relay() -> FakeRelay:
+    return FakeRelay(service(model_mapping={"m": "sent-m"}))
+
+
+def begin(relay: FakeRelay) -> tuple[Exchange, FakeUpstream]:
+    exchange = relay.open(FakeDown(relay.reactor))
+    exchange.route()
+    return exchange, relay.pools["one"].connect()
+
+
+def test_an_exchange_that_got_nowhere_has_the_members_every_line_has(relay: FakeRelay) -> None:
+    exchange = relay.open(FakeDown(relay.reactor, arrived=4), RequestClass.COUNT_TOKENS)
+    line = record(exchange, Ending.CLIENT_LEFT, relay.reactor.now + 0.25, 0)
+    assert line.keys() == ALWAYS
+    assert (line["kind"], line["ending"]) == ("count_tokens", "client_left")
+    assert (line["bytes_in"], line["ms"]) == (4, 250.0)
+    assert line["provider"] is line["key"] is line["model"] is line["sent"] is None
+
+
+def test_a_line_tells_what_was_asked_sent_and_to_whom_without_the_key(relay: FakeRelay) -> None:
+    exchange, _ = begin(relay)
+    line = record(exchange, Ending.COMPLETE, relay.reactor.now, 0)
+    assert (line["model"], line["sent"], line["provider"]) == ("m", "sent-m", "one")
+    assert line["key"] == relay.services[0].targets[0].fingerprint
+    assert "test-key" not in repr(line)
+
+
+def test_a_stream_leaves_usage_stop_reason_and_times(relay: FakeRelay) -> None:
+    exchange, upstream = begin(relay)
+    relay.reactor.now += 0.1
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START + CONTENT + DELTA)
+    upstream.taps.first_event_at = relay.reactor.now + 0.2
+    line = record(exchange, Ending.COMPLETE, relay.reactor.now + 0.3, 0)
+    assert (line["input"], line["output"], line["cache_read"]) == (7, 20, 5)
+    assert line["stop"] == "end_turn"
+    times = [line["head_ms"], line["first_event_ms"], line["ms"]]
+    assert times == [pytest.approx(ms, abs=0.01) for ms in (100.0, 300.0, 400.0)]
+
+
+def test_an_answer_that_is_no_stream_leaves_its_usage(relay: FakeRelay) -> None:
+    _, upstream = begin(relay)
+    upstream.respond(json_head(200))
+    upstream.taps.json_usage = b'{"input_tokens":3,"output_tokens":4}'
+    usage, stop = usage_of(upstream)  # type: ignore[arg-type]
+    assert (usage.input, usage.output, stop) == (3, 4, None)
+
+
+def test_an_answer_without_usage_leaves_zeros(relay: FakeRelay) -> None:
+    _, upstream = begin(relay)
+    upstream.respond(json_head(500))
+    assert usage_of(upstream) == (NO_USAGE, None)  # type: ignore[arg-type]
+
+
+def test_a_stream_cut_before_its_usage_leaves_what_the_start_told(relay: FakeRelay) -> None:
+    _, upstream = begin(relay)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START)
+    usage, stop = usage_of(upstream)  # type: ignore[arg-type]
+    assert (usage.input, usage.output, stop) == (7, 1, None)
+
+
+def test_no_head_and_clocks_that_disagree_give_no_negative_times(relay: FakeRelay) -> None:
+    exchange, upstream = begin(relay)
+    assert record(exchange, Ending.TIMED_OUT, relay.reactor.now, 0)["head_ms"] == 0.0
+    upstream.head_seen_at = relay.reactor.now - 5.0
+    assert record(exchange, Ending.TIMED_OUT, relay.reactor.now, 0)["head_ms"] == 0.0
+
+
+def test_an_answer_of_the_relays_own_counts_before_it_is_sent(relay: FakeRelay) -> None:
+    exchange = relay.open(FakeDown(relay.reactor))
+    assert record(exchange, Ending.ANSWERED, relay.reactor.now, 321)["bytes_out"] == 321
+
+
+def test_an_error_is_in_the_line(relay: FakeRelay) -> None:
+    exchange = relay.open(FakeDown(relay.reactor))
+    exchange.error = "unfinished"
+    assert record(exchange, Ending.COMPLETE, relay.reactor.now, 0)["error"] == "unfinished"
