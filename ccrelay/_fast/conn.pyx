@@ -27,6 +27,7 @@ cdef extern from "sock.h" nogil:
     ssize_t c_recv "recv"(int fd, void* p, size_t n, int flags)
     ssize_t c_send "send"(int fd, const void* p, size_t n, int flags)
     int c_close "close"(int fd)
+    int ECONNABORTED
 
 cdef enum:
     SWEEP_MIN_MS = 50          # deadlines are kept to within this
@@ -278,7 +279,8 @@ cdef class Conn:
                             continue
                         return
                 if n == 0:
-                    self.on_end(0)
+                    # Over TLS a clean end is close_notify; without it anybody could have cut it.
+                    self.on_end(<int>ECONNABORTED if self.tls is not None else 0)
                 elif not cc_would_block(errno):
                     self.on_end(errno)
                 return

@@ -238,6 +238,7 @@ cdef class Downstream(Conn):
     cdef void _gone(self, bint reset) except *:
         self.close(reset)
         self.handler.on_gone(self)
+        self._reset_request()              # the body's memory goes back now, not with the object
 
     def abort_idle(self) -> None:
         """Close a connection that carries no exchange."""
@@ -340,9 +341,11 @@ cdef class Downstream(Conn):
             return
         self.exchange = None
         self.source = None
-        self._gone(exchange is not None)
+        self.close(exchange is not None)
+        self.handler.on_gone(self)
         if exchange is not None:
             exchange.on_client_left()
+        self._reset_request()
 
     # ---- request bytes
 

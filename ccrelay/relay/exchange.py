@@ -400,6 +400,7 @@ class Exchange:
         if self.settled:
             return
         self.settled = True
+        self._then = None  # it refers back to this exchange
         if self._serving is not None:
             self._serving.in_flight -= 1
             self._serving = None

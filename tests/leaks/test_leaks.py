@@ -100,7 +100,9 @@ async def soak(lab: Lab) -> None:
     busy = response(429, b'{"error":{"code":"1302","message":"slow down"}}')
     relay = lab.start(
         provider(lab.upstream(always(STREAM)), "stream", models=["claude-*"]),
-        provider(lab.upstream(always(JSON)), "json", models=["json"], model_mapping={"mapped": "m"}),
+        provider(
+            lab.upstream(always(JSON)), "json", models=["json"], model_mapping={"mapped": "m"}
+        ),
         provider(lab.upstream(always(busy)), "busy", type="zai", auth="bearer", models=["busy"]),
         provider(lab.upstream(torn), "torn", models=["torn"]),
         provider(lab.upstream(never), "deaf", models=["deaf"]),

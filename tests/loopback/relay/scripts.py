@@ -73,7 +73,7 @@ async def blind(_: Peer) -> None:
 def refused_url() -> str:
     """A base URL where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        return "http://127.0.0.1:%d" % sock.getsockname()[1]
+        return f"http://127.0.0.1:{sock.getsockname()[1]}"
 
 
 @contextlib.contextmanager
@@ -88,4 +88,4 @@ def full_url() -> Iterator[str]:
             sock.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 sock.connect(listener.getsockname())
-        yield "http://127.0.0.1:%d" % listener.getsockname()[1]
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

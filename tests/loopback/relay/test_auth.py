@@ -29,9 +29,7 @@ Fields = list[tuple[bytes, bytes]]
         [(b"x-api-key", TOKEN), (b"Authorization", b"Bearer something-else")],
     ],
 )
-async def test_a_relay_token_in_either_field_opens_and_stays_here(
-    lab: Lab, fields: Fields
-) -> None:
+async def test_a_relay_token_in_either_field_opens_and_stays_here(lab: Lab, fields: Fields) -> None:
     got: list[Request] = []
     lab.start(lab.upstream(always(JSON, into=got)), server=GUARDED)
     client = await lab.client()
@@ -138,7 +136,7 @@ async def test_beside_a_relay_token_the_own_credential_passes_and_the_token_does
     for path in (b"/v1/messages", b"/v1/messages/count_tokens"):
         assert (await lab.ask(post(body, path, [*fields, BETAS, *more]))).status == 200
     for seen in got:
-        assert seen.get(kept) == dict((n.lower(), v) for n, v in fields)[kept]
+        assert seen.get(kept) == {n.lower(): v for n, v in fields}[kept]
         assert seen.get(gone) is None
         assert seen.get(b"anthropic-beta") == BETAS[1]
         assert TOKEN not in seen.raw_head
@@ -151,7 +149,11 @@ async def test_no_field_that_repeats_a_relay_token_reaches_a_pass_through_provid
     got: list[Request] = []
     upstream = lab.upstream(always(JSON, into=got))
     lab.start(provider(upstream, type="anthropic", keys=()), server=GUARDED)
-    fields = [(b"x-api-key", OWN_KEY), (b"x-api-key", TOKEN), (b"Authorization", b"Bearer " + TOKEN)]
+    fields = [
+        (b"x-api-key", OWN_KEY),
+        (b"x-api-key", TOKEN),
+        (b"Authorization", b"Bearer " + TOKEN),
+    ]
     await lab.ask(post(headers=fields))
     assert [seen for seen in got if TOKEN in seen.raw_head] == []
 
@@ -202,7 +204,10 @@ async def test_no_secret_shows_in_any_record_event_error_repr_or_count(lab: Lab)
         provider(bad, "bad", keys=[key + "-2"], models=["bad"]),
         provider(refused_url(), "gone", keys=[key + "-3"], models=["gone"]),
         provider(
-            lab.upstream(always(response(401, b"{}"))), "own", keys=(), type="anthropic",
+            lab.upstream(always(response(401, b"{}"))),
+            "own",
+            keys=(),
+            type="anthropic",
             models=["own"],
         ),
         server=server(auth=Auth(tokens=[token])),
@@ -211,7 +216,10 @@ async def test_no_secret_shows_in_any_record_event_error_repr_or_count(lab: Lab)
     for model in (b"good", b"bad", b"gone", b"own", b"unknown"):
         body = b'{"model":"%b"}' % model
         for credential in (token, "canary-wrong-7f3a"):
-            fields = [(b"x-api-key", credential.encode()), (b"Authorization", b"Bearer " + login.encode())]
+            fields = [
+                (b"x-api-key", credential.encode()),
+                (b"Authorization", b"Bearer " + login.encode()),
+            ]
             answer = await lab.ask(post(body, headers=fields))
             shown += repr(answer)
     for thing in (relay.config, relay.services, relay.stats(), relay.candidates, relay.pools):

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from tests.loopback.relay.harness import Lab, eventually, provider, routing, server
+from tests.loopback.relay.harness import Lab, Peer, eventually, provider, routing, server
 from tests.loopback.relay.scripts import JSON, Stage, always, blind
 from tests.loopback.relay.wires import (
     BODY,
@@ -30,16 +30,16 @@ async def test_large_bodies_arrive_whole(lab: Lab, size: int, model_last: bool) 
     sizes: list[tuple[int, int]] = []
     body = padded(size, model_last)
 
-    async def script(peer: object) -> None:
-        head = await peer.until(b"\r\n\r\n")  # type: ignore[attr-defined]
+    async def script(peer: Peer) -> None:
+        head = await peer.until(b"\r\n\r\n")
         crc, left = zlib.crc32(head.partition(b"\r\n\r\n")[2]), len(head.partition(b"\r\n\r\n")[2])
         while left < size:
-            peer.pending = b""  # type: ignore[attr-defined]
-            assert await peer.more()  # type: ignore[attr-defined]
-            crc = zlib.crc32(peer.pending, crc)  # type: ignore[attr-defined]
-            left += len(peer.pending)  # type: ignore[attr-defined]
+            peer.pending = b""
+            assert await peer.more()
+            crc = zlib.crc32(peer.pending, crc)
+            left += len(peer.pending)
         sizes.append((left, crc))
-        await peer.send(JSON)  # type: ignore[attr-defined]
+        await peer.send(JSON)
 
     lab.start(lab.upstream(script))
     assert (await lab.ask(post(body))).status == 200

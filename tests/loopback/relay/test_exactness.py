@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from tests.loopback.relay.harness import KEY, Lab, provider
+from tests.loopback.relay.harness import KEY, Lab, Peer, provider
 from tests.loopback.relay.scripts import JSON, STREAM, always
 from tests.loopback.relay.wires import (
     BODY,
@@ -33,7 +33,7 @@ CLIENT_FIELDS = [
     (b"anthropic-dangerous-direct-browser-access", b"true"),
     (b"anthropic-version", b"2023-06-01"),
     (b"x-app", b"cli"),
-    (b"X-Never-Seen-Before", b"caf\xc3\xa9; q=\"1,2\"  inner  blanks"),
+    (b"X-Never-Seen-Before", b'caf\xc3\xa9; q="1,2"  inner  blanks'),
     (b"x-never-seen-before", b"twice"),
     (b"X-NEVER-SEEN-BEFORE", b"thrice"),
     (b"anthropic-beta", b"second-line-2026-01-01"),
@@ -92,9 +92,18 @@ async def test_a_body_that_needs_no_change_leaves_as_it_came(lab: Lab, body: byt
 @pytest.mark.parametrize(
     ("body", "sent"),
     [
-        (b'{"model":"claude-a","n":12345678901234567890}', b'{"model":"glm-x","n":12345678901234567890}'),
-        (b'{"n":1.0,"messages":[{"model":"no"}],"model":"claude-a"}', b'{"n":1.0,"messages":[{"model":"no"}],"model":"glm-x"}'),
-        (b'{"a":[1, 2], "model" : "claude-a" , "z":"\\u00e9"}', b'{"a":[1, 2], "model" : "glm-x" , "z":"\\u00e9"}'),
+        (
+            b'{"model":"claude-a","n":12345678901234567890}',
+            b'{"model":"glm-x","n":12345678901234567890}',
+        ),
+        (
+            b'{"n":1.0,"messages":[{"model":"no"}],"model":"claude-a"}',
+            b'{"n":1.0,"messages":[{"model":"no"}],"model":"glm-x"}',
+        ),
+        (
+            b'{"a":[1, 2], "model" : "claude-a" , "z":"\\u00e9"}',
+            b'{"a":[1, 2], "model" : "glm-x" , "z":"\\u00e9"}',
+        ),
         (b'{"mod\\u0065l":"claude-a","x":{}}', b'{"mod\\u0065l":"glm-x","x":{}}'),
         (b'{"model":"claud\\u0065-a"}', b'{"model":"glm-x"}'),
     ],
@@ -188,9 +197,9 @@ async def test_streams_written_one_byte_at_a_time_are_identical(lab: Lab, kind: 
         "close": CLOSE_HEAD + events,
     }[kind]
 
-    async def script(peer: object) -> None:
-        await peer.request()  # type: ignore[attr-defined]
-        await peer.send(*[wire[i : i + 1] for i in range(len(wire))])  # type: ignore[attr-defined]
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(*[wire[i : i + 1] for i in range(len(wire))])
 
     lab.start(lab.upstream(script))
     answer = await lab.ask(post(STREAM_BODY))
@@ -216,7 +225,10 @@ async def test_requests_written_one_byte_at_a_time_are_answered(lab: Lab) -> Non
 
 
 async def test_compressed_answers_pass_untouched(lab: Lab) -> None:
-    for body, kind in ((gzip.compress(EVENTS), b"text/event-stream"), (gzip.compress(MESSAGE), b"application/json")):
+    for body, kind in (
+        (gzip.compress(EVENTS), b"text/event-stream"),
+        (gzip.compress(MESSAGE), b"application/json"),
+    ):
         fields = [(b"Content-Type", kind), (b"Content-Encoding", b"gzip")]
         upstream = lab.upstream(always(response(200, body, fields)))
         relay = lab.start(upstream)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ccrelay.config.model import Health
-from tests.loopback.relay.harness import Lab, eventually, provider, routing
+from tests.loopback.relay.harness import Lab, Peer, eventually, provider, routing
 from tests.loopback.relay.scripts import JSON, STREAM, Stage, always, deaf, once, refused_url
 from tests.loopback.relay.wires import (
     BODY,
@@ -88,7 +88,9 @@ async def test_a_provider_that_fails_first_is_one_whole_502_and_nothing_follows_
     assert (records[0]["status"], records[0]["ending"]) == (502, "answered")
 
 
-@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nDa", CHUNKED_HEAD + chunks(START, last=False)])
+@pytest.mark.parametrize(
+    "sent", [b"", b"HTTP/1.1 200 OK\r\nDa", CHUNKED_HEAD + chunks(START, last=False)]
+)
 async def test_a_provider_that_falls_silent_first_is_504(lab: Lab, sent: bytes) -> None:
     lab.start(lab.upstream(once(sent, ends="stay")), routing=routing(first_byte_s=0.3, idle_s=0.3))
     client = await lab.client()
@@ -120,11 +122,11 @@ async def test_interim_answers_are_for_the_relay_alone(lab: Lab) -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
     wire = early + STREAM
 
-    async def script(peer: object) -> None:
+    async def script(peer: Peer) -> None:
         for size in (len(wire), 1, 7):
-            await peer.request()  # type: ignore[attr-defined]
+            await peer.request()
             parts = [wire[i : i + size] for i in range(0, len(wire), size)]
-            await peer.send(*parts)  # type: ignore[attr-defined]
+            await peer.send(*parts)
 
     lab.start(lab.upstream(script))
     client = await lab.client()
@@ -176,9 +178,9 @@ async def test_an_answer_before_the_request_is_whole_reaches_the_client(
 
 
 async def test_a_413_sent_before_the_upload_ends_is_not_lost_in_the_noise(lab: Lab) -> None:
-    async def script(peer: object) -> None:
-        await peer.until(b"\r\n\r\n")  # type: ignore[attr-defined]
-        await peer.send(response(413, b'{"type":"error"}'))  # type: ignore[attr-defined]
+    async def script(peer: Peer) -> None:
+        await peer.until(b"\r\n\r\n")
+        await peer.send(response(413, b'{"type":"error"}'))
 
     lab.start(lab.upstream(script))
     for _ in range(3):
@@ -198,7 +200,11 @@ async def test_a_provider_error_to_be_translated_closes_what_it_could_not_read(l
 
 
 async def test_zai_errors_are_told_in_anthropics_terms(lab: Lab) -> None:
-    fields = [(b"Content-Type", b"application/json"), (b"request-id", b"r1"), (b"Retry-After", b"3")]
+    fields = [
+        (b"Content-Type", b"application/json"),
+        (b"request-id", b"r1"),
+        (b"Retry-After", b"3"),
+    ]
     body = b'{"error":{"code":"1113","message":"Insufficient balance"}}'
     upstream = lab.upstream(always(response(429, body, fields)))
     lab.start(provider(upstream, type="zai", auth="bearer"))

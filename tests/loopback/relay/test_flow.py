@@ -30,7 +30,7 @@ AT_ONCE_S = 0.25
 
 
 class Hose:
-    """A provider that sends a stream of `count` chunks as fast as it may, and tells how far it is."""
+    """A provider that sends a stream of `count` chunks as fast as it may."""
 
     def __init__(self, count: int, size: int = 65_536) -> None:
         self.count = count
@@ -93,7 +93,9 @@ async def test_a_client_that_reads_nothing_stops_the_provider_and_later_gets_eve
 async def test_a_client_that_takes_nothing_for_too_long_is_cut_off(lab: Lab) -> None:
     hose = Hose(2000)
     lab.start(
-        lab.upstream(hose), server=server(write_stall_s=0.4), routing=routing(idle_s=0.2, ping_s=0.3)
+        lab.upstream(hose),
+        server=server(write_stall_s=0.4),
+        routing=routing(idle_s=0.2, ping_s=0.3),
     )
     client = await lab.client(rcvbuf=4096)
     await client.send(post(STREAM_BODY))

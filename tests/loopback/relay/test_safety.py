@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.corpus.http1.entries import ENTRIES, Entry
-from tests.loopback.relay.harness import Client, Lab, provider, server
+from tests.loopback.relay.harness import Client, Lab, Peer, provider, server
 from tests.loopback.relay.scripts import JSON, STREAM, Stage, always
 from tests.loopback.relay.wires import (
     BODY,
@@ -132,10 +132,10 @@ async def test_too_many_header_fields_are_431(lab: Lab) -> None:
 
 
 async def test_pipelined_requests_are_answered_in_order_however_they_are_cut(lab: Lab) -> None:
-    async def echo(peer: object) -> None:
+    async def echo(peer: Peer) -> None:
         while True:
-            got = await peer.request()  # type: ignore[attr-defined]
-            await peer.send(response(200, got.body))  # type: ignore[attr-defined]
+            got = await peer.request()
+            await peer.send(response(200, got.body))
 
     lab.start(lab.upstream(echo))
     bodies = [b'{"model":"m","n":%d}' % n for n in range(3)]

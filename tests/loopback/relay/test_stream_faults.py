@@ -1,10 +1,10 @@
-"""Providers that fail after the client has seen some of their answer: nothing is run again or faked."""
+"""Providers that fail in the middle of their answer: nothing is run again, nothing is faked."""
 
 import hashlib
 
 import pytest
 
-from tests.loopback.relay.harness import Lab, Peer, eventually, provider, routing
+from tests.loopback.relay.harness import Lab, Peer, Script, eventually, provider, routing
 from tests.loopback.relay.scripts import JSON, STREAM, Stage, always, once
 from tests.loopback.relay.wires import (
     BLOCK,
@@ -259,7 +259,7 @@ async def test_an_idle_connection_is_closed_after_its_time(lab: Lab) -> None:
 # ---- connections that died while they were idle
 
 
-def dies_at_second(sent: bytes, ends: str = "close") -> object:
+def dies_at_second(sent: bytes, ends: str = "close") -> Script:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(JSON)
@@ -275,7 +275,7 @@ def dies_at_second(sent: bytes, ends: str = "close") -> object:
 async def test_a_stale_connection_is_replaced_without_the_client_noticing(
     lab: Lab, ends: str
 ) -> None:
-    upstream = lab.upstream(dies_at_second(b"", ends), always(STREAM))  # type: ignore[arg-type]
+    upstream = lab.upstream(dies_at_second(b"", ends), always(STREAM))
     lab.start(provider(upstream, model_mapping={"*": "m-2"}))
     client = await lab.client()
     assert (await client.ask(post())).status == 200
@@ -286,7 +286,7 @@ async def test_a_stale_connection_is_replaced_without_the_client_noticing(
 
 
 async def test_a_fresh_connection_is_not_replaced_a_second_time(lab: Lab) -> None:
-    upstream = lab.upstream(dies_at_second(b""), once(b""), always(JSON))  # type: ignore[arg-type]
+    upstream = lab.upstream(dies_at_second(b""), once(b""), always(JSON))
     lab.start(upstream)
     client = await lab.client()
     assert (await client.ask(post())).status == 200
@@ -296,7 +296,7 @@ async def test_a_fresh_connection_is_not_replaced_a_second_time(lab: Lab) -> Non
 
 @pytest.mark.parametrize("sent", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", CHUNKED_HEAD])
 async def test_once_a_byte_has_come_nothing_is_sent_twice(lab: Lab, sent: bytes) -> None:
-    upstream = lab.upstream(dies_at_second(sent), always(JSON))  # type: ignore[arg-type]
+    upstream = lab.upstream(dies_at_second(sent), always(JSON))
     lab.start(upstream)
     client = await lab.client()
     assert (await client.ask(post())).status == 200

@@ -94,14 +94,14 @@ async def finish(client: Client, peer: Peer, wire: bytes) -> Answer:
 @pytest.mark.parametrize("kind", ["chunked", "close"])
 async def test_silence_between_events_is_filled_with_pings(lab: Lab, kind: str) -> None:
     stage = Stage()
-    lab.start(lab.upstream(stage), routing=routing(ping_s=0.3))
+    lab.start(lab.upstream(stage), routing=routing(ping_s=0.2))
     client = await ask(lab)
     peer = await stage.peer()
     begun = START + BLOCK
     begin = CHUNKED_HEAD + chunks(begun, last=False) if kind == "chunked" else CLOSE_HEAD + begun
     await peer.send(begin)
     await client.until(RELAYS_PING)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.4)
     await peer.send(chunks(delta("Hello"), STOP) if kind == "chunked" else delta("Hello") + STOP)
     peer.close()
     answer = await client.answer()
@@ -141,7 +141,7 @@ async def test_a_ping_never_breaks_an_event_or_a_chunk(lab: Lab, gap: str) -> No
         wire = chunks(text, last=False)
         first, second = wire[:1], wire[1:]
     await peer.send(begun + first)
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(0.4)
     answer = await finish(client, peer, second + chunks(STOP))
     assert not answer.cut
     texts = events_in(text) * (2 if gap == "inside a chunk" else 1)
@@ -154,7 +154,7 @@ async def test_a_stream_of_known_length_gets_no_ping(lab: Lab) -> None:
     client = await ask(lab)
     peer = await stage.peer()
     await peer.send(SSE_HEAD + b"Content-Length: %d\r\n\r\n" % len(EVENTS) + EVENTS[:-80])
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.4)
     answer = await finish(client, peer, EVENTS[-80:])
     assert (answer.body, answer.cut) == (EVENTS, False)
 
@@ -174,7 +174,7 @@ async def test_an_old_client_gets_no_ping(lab: Lab) -> None:
 
 async def test_a_held_stream_shows_its_head_and_pings_but_not_its_start(lab: Lab) -> None:
     stage = Stage()
-    lab.start(lab.upstream(stage), routing=routing(ping_s=0.3))
+    lab.start(lab.upstream(stage), routing=routing(ping_s=0.2))
     client = await ask(lab)
     peer = await stage.peer()
     await peer.send(CHUNKED_HEAD + chunks(START, last=False))
@@ -193,8 +193,8 @@ async def test_a_held_stream_that_dies_after_a_ping_ends_in_an_error_event(
     lab: Lab, ends: str
 ) -> None:
     wire = CHUNKED_HEAD + chunks(START, last=False)
-    upstream = lab.upstream(once(wire, ends=ends, after_s=0.6))
-    lab.start(upstream, routing=routing(ping_s=0.3, idle_s=0.6))
+    upstream = lab.upstream(once(wire, ends=ends, after_s=0.45))
+    lab.start(upstream, routing=routing(ping_s=0.2, idle_s=0.45))
     answer = await (await ask(lab)).answer()
     assert (answer.status, answer.cut) == (200, False)
     assert names_in(answer.body)[-1] == "error"
@@ -206,21 +206,25 @@ async def test_a_held_stream_that_dies_after_a_ping_ends_in_an_error_event(
 # ---- the early head
 
 
-EARLY = {"early_head_s": 0.3, "ping_s": 0.3}
+EARLY = {"early_head_s": 0.15, "ping_s": 0.2}
 
 
 async def test_a_late_stream_follows_an_early_head(lab: Lab) -> None:
-    for wire in (STREAM, CLOSE_HEAD + EVENTS, SSE_HEAD + b"Content-Length: %d\r\n\r\n" % len(EVENTS) + EVENTS):
+    for wire in (
+        STREAM,
+        CLOSE_HEAD + EVENTS,
+        SSE_HEAD + b"Content-Length: %d\r\n\r\n" % len(EVENTS) + EVENTS,
+    ):
         stage = Stage()
         relay = lab.start(lab.upstream(stage), routing=routing(**EARLY))
         begun_at = time.monotonic()
         client = await ask(lab)
         peer = await stage.peer()
         seen = await client.until(RELAYS_PING)
-        assert 0.2 < time.monotonic() - begun_at < 0.6
+        assert 0.1 < time.monotonic() - begun_at < 0.6
         assert seen.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b"text/event-stream" in seen
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(0.25)
         await peer.send(wire)
         peer.close()
         answer = await client.answer()
@@ -233,8 +237,17 @@ async def test_a_late_stream_follows_an_early_head(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("wire", "expected"),
     [
-        (response(529, b'{"type":"error","error":{"type":"overloaded_error","message":"Over"}}'), b'"overloaded_error"'),
-        (response(400, b'{"type":"error","error":{"type":"invalid_request_error",\n"message":"m: 5 > 4"}}'), b"m: 5 > 4"),
+        (
+            response(529, b'{"type":"error","error":{"type":"overloaded_error","message":"Over"}}'),
+            b'"overloaded_error"',
+        ),
+        (
+            response(
+                400,
+                b'{"type":"error","error":{"type":"invalid_request_error",\n"message":"m: 5 > 4"}}',
+            ),
+            b"m: 5 > 4",
+        ),
         (response(502, b"<html>", [(b"Content-Type", b"text/html")]), b"502"),
         (JSON, b"error"),
         (b"garbage\r\n\r\n", b"not valid HTTP"),
@@ -261,7 +274,7 @@ async def test_a_late_error_becomes_an_event_of_the_stream(
 
 
 async def test_no_answer_at_all_becomes_an_event_too(lab: Lab) -> None:
-    lab.start(lab.upstream(deaf), routing=routing(**EARLY, first_byte_s=0.8))
+    lab.start(lab.upstream(deaf), routing=routing(**EARLY, first_byte_s=0.5))
     answer = await (await ask(lab)).answer()
     assert names_in(answer.body)[-1] == "error"
     assert b"timeout_error" in answer.body
@@ -312,13 +325,13 @@ async def test_an_answer_that_is_not_to_be_streamed_gets_no_early_head(lab: Lab)
     client = await lab.client()
     await client.send(post())
     peer = await stage.peer()
-    assert await client.silent(0.7)
+    assert await client.silent(0.4)
     assert (await finish(client, peer, JSON)).status == 200
 
 
 async def test_dialling_takes_its_time_behind_an_early_head(lab: Lab) -> None:
     with full_url() as full:
-        lab.start(provider(full), routing=routing(**EARLY, connect_s=0.7))
+        lab.start(provider(full), routing=routing(**EARLY, connect_s=0.4))
         answer = await (await ask(lab)).answer()
     assert answer.status == 200
     assert names_in(answer.body)[-1] == "error"

@@ -176,8 +176,10 @@ def chunked_post(pieces: Sequence[bytes], headers: Iterable[tuple[bytes, bytes]]
 def padded(size: int, model_last: bool = False) -> bytes:
     """A messages body of exactly `size` bytes."""
     model = b'"model":"claude-test-1"'
-    frame = b'{"messages":[{"role":"user","content":"%b"}],%b}' if model_last else (
-        b'{%b,"messages":[{"role":"user","content":"%b"}]}'
+    frame = (
+        b'{"messages":[{"role":"user","content":"%b"}],%b}'
+        if model_last
+        else (b'{%b,"messages":[{"role":"user","content":"%b"}]}')
     )
     empty = frame % ((b"", model) if model_last else (model, b""))
     text = b"x" * (size - len(empty))

@@ -105,6 +105,7 @@ class FakeDown:
         self.stalled_for = 0.0
         self.wake_at = 0.0  # when `on_wait` is due; 0: as the limits of the connection say
         self.wants: str | None = None
+        self.is_spent = False  # some of the body was sent
         # What the client got.
         self.heads: list[bytes] = []
         self.got = b""
@@ -292,12 +293,14 @@ class FakeUpstream:
         assert self not in self.pool.idle
         assert not down.is_closed
         assert down.source is None, "two attempts at once"
+        assert down.can_replay or body is not None or not down.is_spent, "a window is sent once"
         assert body is not None or down.length_known, "a body without framing"
         self._clear()
         self.exchange, self.down = exchange, down
         self.uses += 1
         self.sent.append((plan, model, body))
         down.source = self
+        down.is_spent = True
 
     def forward(
         self, mode: int, framing: int, with_head: bool, extra: bytes = b"", repairs: bool = False

@@ -156,13 +156,38 @@ def test_when_the_last_provider_is_unreachable_the_client_gets_its_error() -> No
     assert relay.log.records[0]["attempts"] == 0
 
 
-def test_a_dial_that_fails_after_the_client_left_changes_nothing(relay: FakeRelay) -> None:
+def test_a_dial_that_fails_after_the_client_left_tries_nobody_else() -> None:
+    relay = FakeRelay(service("one"), service("two"))
     down = FakeDown(relay.reactor)
     relay.open(down).route()
     down.leave()
     pool_of(relay).refuse(REFUSED)
+    assert pool_of(relay, "two").dials == []
     assert len(relay.log.records) == 1
     assert down.got == b""
+
+
+def test_a_failure_closes_the_connection_of_the_attempt_under_way(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor)
+    upstream = sending(relay, down)
+    down.exchange.shut()
+    assert upstream.is_closed
+    assert relay.in_flight() == 0
+
+
+@pytest.mark.parametrize("answered", [b"", STREAM_HEAD])
+def test_a_pooled_connection_that_has_answered_anything_was_not_stale(
+    relay: FakeRelay, answered: bytes
+) -> None:
+    upstream = pool_of(relay).add_idle()
+    down = FakeDown(relay.reactor)
+    relay.open(down).route()
+    upstream.any_byte = True
+    if answered:
+        upstream.respond(answered)
+    upstream.lose(Loss.CLOSED)
+    assert pool_of(relay).dials == []
+    assert down.heads[0].startswith(b"HTTP/1.1 502 ")
 
 
 def test_an_answer_ends_the_rest_of_its_endpoint(relay: FakeRelay) -> None:
@@ -231,6 +256,18 @@ def test_shutting_down_in_mid_stream_says_so_between_two_events_only(relay: Fake
         exchange.shut()
         endings.append((down.ended, b"event: error" in down.got))
     assert endings == [("complete", True), ("cut", False)]
+
+
+def test_an_exchange_that_is_over_cannot_fail(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor)
+    exchange = relay.open(down)
+    exchange.fail(REFUSED)
+    got = down.got
+    exchange.fail(UpstreamFailed("another"))
+    exchange.shut()
+    exchange.on_client_left()
+    assert down.got == got
+    assert [line["error"] for line in relay.log.records] == [REFUSED.message]
 
 
 def test_an_estimate_needs_no_connection() -> None:

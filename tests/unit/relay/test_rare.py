@@ -95,6 +95,15 @@ def test_a_held_head_goes_out_with_the_first_ping_and_what_is_held_stays(
     assert down.got.endswith(START + CONTENT)
 
 
+def test_a_stream_of_a_known_length_gets_nothing_added(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor)
+    _, upstream = begin(relay, down)
+    upstream.respond(STREAM_HEAD.replace(b"transfer-encoding: chunked", b"content-length: 999"))
+    upstream.feed(START)
+    wait(relay, down, 100.0)
+    assert (down.heads, down.got) == ([], b"")
+
+
 @pytest.mark.parametrize("tail", ["half an event", "half a chunk", "queued bytes"])
 def test_no_ping_goes_where_it_would_break_something(relay: FakeRelay, tail: str) -> None:
     down = FakeDown(relay.reactor)
@@ -167,6 +176,18 @@ def test_a_loss_behind_an_early_head_is_an_event(relay: FakeRelay) -> None:
     upstream.lose(Loss.CLOSED)
     assert b"closed the connection" in down.got
     assert (down.ended, down.got[-5:]) == ("complete", b"0\r\n\r\n")
+
+
+def test_a_loss_behind_a_head_that_went_out_with_a_ping_is_an_event(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor)
+    _, upstream = begin(relay, down)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START)
+    wait(relay, down, 10.0)
+    upstream.lose(Loss.IDLE)
+    assert b"event: error\n" in down.got
+    assert (down.ended, down.got[-5:]) == ("complete", b"0\r\n\r\n")
+    assert relay.log.records[0]["ending"] == "timed_out"
 
 
 # ---- losses
