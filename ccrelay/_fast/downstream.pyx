@@ -288,7 +288,7 @@ cdef class Downstream(Conn):
             self.forward(NULL, 0)
             if self.fd < 0:
                 return
-        if self.phase == BODY:
+        if self.phase == BODY and not self.body.complete:
             # answered before the body was here: an immediate close would reset the answer away
             self._reset_request()
             self.phase = LINGERING

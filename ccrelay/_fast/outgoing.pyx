@@ -79,7 +79,7 @@ cdef class Outgoing:
         return total
 
     cdef int push(self, Conn conn) except -2:
-        """Send what there is. 0: all of it; 1: the kernel is full, go on when it drains; -1: gone."""
+        """Send what there is. 0: all; 1: the kernel is full, go on once it drains; -1: lost."""
         cdef iovec parts[PARTS_MAX]
         cdef Py_ssize_t total, done
         cdef int count = 0

@@ -258,10 +258,10 @@ cdef class Upstream(Conn):
             self._lost(GARBAGE)
             return 0
         end = head_end(data, size, self.early_scanned)
+        if end > RESPONSE_HEAD_MAX or (end == 0 and size > RESPONSE_HEAD_MAX):
+            self._lost(GARBAGE)
+            return 0
         if end == 0:
-            if size > RESPONSE_HEAD_MAX:
-                self._lost(GARBAGE)
-                return 0
             if before == 0:
                 buffer_add(&self.early, p, n)
             self.early_scanned = size

@@ -197,6 +197,25 @@ async def test_bodies_without_one_model_are_400(lab: Lab, body: bytes) -> None:
     assert [r["status"] for r in records] == [400]
 
 
+@pytest.mark.parametrize("body", [b'{"model":"m",}', b'{"model":"a","model":"b"}', b'{"n":1}'])
+@pytest.mark.parametrize("kind", ["at once", "in pieces", "chunked", "gzip"])
+async def test_a_bad_body_that_is_whole_leaves_the_connection_usable_or_says_close(
+    lab: Lab, body: bytes, kind: str
+) -> None:
+    lab.start(lab.upstream(always(JSON)))
+    client = await lab.client()
+    wire = chunked_post([body]) if kind == "chunked" else post(body)
+    if kind == "gzip":
+        wire = post(gzip.compress(body), headers=GZIP)
+    for _ in range(3):
+        pieces = [wire[:-9], wire[-9:]] if kind == "in pieces" else [wire]
+        answer = await client.ask(*pieces, pause_s=0.01)
+        assert answer.status == 400
+        if answer.get(b"connection") == b"close":
+            return
+    assert (await client.ask(post())).status == 200
+
+
 async def test_an_unknown_model_is_404_and_names_what_is_served(lab: Lab) -> None:
     upstream = lab.upstream(always(JSON))
     lab.start(provider(upstream, models=["glm-5", "claude-*"], model_mapping={"fast": "glm-5"}))

@@ -335,3 +335,22 @@ async def test_dialling_takes_its_time_behind_an_early_head(lab: Lab) -> None:
         answer = await (await ask(lab)).answer()
     assert answer.status == 200
     assert names_in(answer.body)[-1] == "error"
+
+
+async def test_time_spent_dialling_is_not_taken_from_the_first_byte(lab: Lab) -> None:
+    async def late(peer: Peer) -> None:
+        await peer.request()
+        await asyncio.sleep(0.1)
+        await peer.send(JSON)
+
+    upstream = lab.upstream(late)
+    relay = lab.start(upstream, routing=routing(first_byte_s=0.4))
+    pool = relay.pools["first"]
+    dial = pool._dialer.dial
+
+    async def slowly() -> object:
+        await asyncio.sleep(0.6)
+        return await dial()
+
+    pool._dialer.dial = slowly  # type: ignore[method-assign]
+    assert (await lab.ask(post())).status == 200

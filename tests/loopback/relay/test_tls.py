@@ -80,7 +80,9 @@ async def serve(lab: Lab, pem: Path, script: Serve) -> list[asyncio.StreamWriter
 async def take(reader: asyncio.StreamReader) -> bytes:
     """The body of the next request."""
     head = await reader.readuntil(b"\r\n\r\n")
-    length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    length = next(
+        line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
     return await reader.readexactly(int(length.split(b":")[1]))
 
 
@@ -127,9 +129,7 @@ async def test_large_bodies_pass_both_ways_over_tls(lab: Lab, pem: Path, size: i
     assert digests == [hashlib.sha256(body).digest()] * 2
 
 
-async def test_a_slow_client_stops_a_tls_provider_and_gets_every_byte(
-    lab: Lab, pem: Path
-) -> None:
+async def test_a_slow_client_stops_a_tls_provider_and_gets_every_byte(lab: Lab, pem: Path) -> None:
     piece = chunks(delta("y" * 65_536), last=False)
     sent = 0
 
@@ -154,7 +154,9 @@ async def test_a_slow_client_stops_a_tls_provider_and_gets_every_byte(
     assert answer.body == START + BLOCK + delta("y" * 65_536) * 400 + STOP
 
 
-@pytest.mark.parametrize("wire", [CLOSE_HEAD, CHUNKED_HEAD + b"1\r\n:\r\n", response(200, b"", length=9)])
+@pytest.mark.parametrize(
+    "wire", [CLOSE_HEAD, CHUNKED_HEAD + b"1\r\n:\r\n", response(200, b"", length=9)]
+)
 async def test_an_end_without_notice_is_never_a_whole_answer(
     lab: Lab, pem: Path, wire: bytes
 ) -> None:
