@@ -40,7 +40,8 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = (
         f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
         " -keyout key.pem -out cert.pem -subj /CN=localhost"
-        " -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext basicConstraints=critical,CA:TRUE"
+        " -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
+        " -addext basicConstraints=critical,CA:TRUE"
     )
     subprocess.run(command.split(), check=True, capture_output=True, cwd=path)
     both = path / "both.pem"
