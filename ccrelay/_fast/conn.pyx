@@ -24,6 +24,7 @@ cdef extern from "sock.h" nogil:
     void cc_reset(int fd)
     double cc_now()
     int cc_would_block(int e)
+    int cc_failed(int fd)
     ssize_t c_recv "recv"(int fd, void* p, size_t n, int flags)
     ssize_t c_send "send"(int fd, const void* p, size_t n, int flags)
     int c_close "close"(int fd)
@@ -32,6 +33,7 @@ cdef extern from "sock.h" nogil:
 cdef enum:
     SWEEP_MIN_MS = 50          # deadlines are kept to within this
     ARENA_SMALLEST = 65536
+    TURNS_MAX = 4              # full reads of one connection before the others get their turn
     TLS_STEP = 131072          # plaintext sealed before the socket gets to see it
 
 
@@ -254,20 +256,17 @@ cdef class Conn:
         cdef Reactor reactor = self.reactor
         cdef char* p
         cdef Py_ssize_t room, n
-        cdef int _turn
+        cdef int turn = 0
         if self.fd < 0:
             return
         reactor.tick()
         try:
-            for _turn in range(4):     # a fast upload fills more than one read
+            while True:
                 room = READ_BYTES
                 if self.tls is None and self.direct_room(&p, &room):
                     n = c_recv(self.fd, p, room, 0)
                     if n > 0:
                         self.on_direct(n)
-                        if n == room and self.reading and self.fd >= 0:
-                            continue
-                        return
                 else:
                     n = c_recv(self.fd, reactor.rbuf, READ_BYTES, 0)
                     if n > 0:
@@ -275,15 +274,20 @@ cdef class Conn:
                             self.on_bytes(reactor.rbuf, n)
                         else:
                             self._read_tls(n)
-                        if n == READ_BYTES and self.reading and self.fd >= 0:
-                            continue
-                        return
-                if n == 0:
-                    # Over TLS a clean end is close_notify; without it anybody could have cut it.
-                    self.on_end(<int>ECONNABORTED if self.tls is not None else 0)
-                elif not cc_would_block(errno):
-                    self.on_end(errno)
-                return
+                if n <= 0:
+                    break
+                turn += 1
+                if not self.reading or self.fd < 0:
+                    return
+                # uvloop tells of a reset once, even if data came with it: read on until recv tells.
+                # Otherwise the loop calls when there is more.
+                if (n < room or turn >= TURNS_MAX) and not cc_failed(self.fd):
+                    return
+            if n == 0:
+                # Over TLS a clean end is close_notify; without it anybody could have cut it.
+                self.on_end(<int>ECONNABORTED if self.tls is not None else 0)
+            elif not cc_would_block(errno):
+                self.on_end(errno)
         except BaseException as exc:
             self._crashed(exc)
 
@@ -317,16 +321,12 @@ cdef class Conn:
         cdef iovec parts[2]
         cdef Py_ssize_t done
         if self.out_end > self.out_at:      # order: nothing overtakes what waits
-            if head_n and self._queue(head, head_n) < 0:
-                return -1
-            if n and self._queue(p, n) < 0:
+            if (head_n and self._queue(head, head_n) < 0) or (n and self._queue(p, n) < 0):
                 return -1
             return 1
         if head_n and n:
-            parts[0].iov_base = <void*>head
-            parts[0].iov_len = head_n
-            parts[1].iov_base = <void*>p
-            parts[1].iov_len = n
+            parts[0].iov_base, parts[0].iov_len = <void*>head, head_n
+            parts[1].iov_base, parts[1].iov_len = <void*>p, n
             done = writev(self.fd, parts, 2)
         elif head_n:
             done = c_send(self.fd, head, head_n, 0)
@@ -338,10 +338,9 @@ cdef class Conn:
             done = 0
         if done == head_n + n:
             return 0
-        if done < head_n:
-            if self._queue(head + done, head_n - done) < 0 or (n and self._queue(p, n) < 0):
-                return -1
-        elif self._queue(p + (done - head_n), n - (done - head_n)) < 0:
+        if done >= head_n:
+            return -1 if self._queue(p + (done - head_n), n - (done - head_n)) < 0 else 1
+        if self._queue(head + done, head_n - done) < 0 or (n and self._queue(p, n) < 0):
             return -1
         return 1
 

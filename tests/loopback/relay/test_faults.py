@@ -92,7 +92,7 @@ async def test_a_provider_that_fails_first_is_one_whole_502_and_nothing_follows_
     "sent", [b"", b"HTTP/1.1 200 OK\r\nDa", CHUNKED_HEAD + chunks(START, last=False)]
 )
 async def test_a_provider_that_falls_silent_first_is_504(lab: Lab, sent: bytes) -> None:
-    lab.start(lab.upstream(once(sent, ends="stay")), routing=routing(first_byte_s=0.3, idle_s=0.3))
+    lab.start(lab.upstream(once(sent, ends="stay")), routing=routing(first_byte_s=0.2, idle_s=0.2))
     client = await lab.client()
     answer = await client.ask(post(STREAM_BODY))
     assert (answer.status, answer.error["type"]) == (504, "timeout_error")

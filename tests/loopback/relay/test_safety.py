@@ -41,8 +41,7 @@ async def attack(lab: Lab, entry: Entry, pieces: int) -> str:
     return "" if fine and not client.pending else f"{entry.name}: {answer}"
 
 
-@pytest.mark.parametrize("pieces", [1, 3])
-@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize(("endless", "pieces"), [(False, 1), (False, 3), (True, 2)])
 async def test_every_smuggling_attempt_is_refused_and_the_connection_is_over(
     lab: Lab, endless: bool, pieces: int
 ) -> None:
@@ -96,10 +95,10 @@ async def test_a_slow_body_is_408(lab: Lab) -> None:
 
 
 async def test_a_body_that_keeps_coming_is_not_slow(lab: Lab) -> None:
-    lab.start(lab.upstream(always(JSON)), server=server(body_idle_s=0.3))
+    lab.start(lab.upstream(always(JSON)), server=server(body_idle_s=0.2))
     wire = post()
     pieces = [wire[:-60], *[wire[i : i + 10] for i in range(len(wire) - 60, len(wire), 10)]]
-    assert (await lab.ask(*pieces, pause_s=0.1)).status == 200
+    assert (await lab.ask(*pieces, pause_s=0.06)).status == 200
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -181,7 +180,7 @@ async def test_answers_to_a_client_that_pipelines_but_never_reads_stay_bounded(l
     client = await lab.client(rcvbuf=4096)
     sending = asyncio.ensure_future(client.send(request(b"GET", b"/v1/models") * 200_000))
     queued = 0
-    for _ in range(40):
+    for _ in range(25):
         await asyncio.sleep(0.02)
         queued = max([queued, *(down.queued for down in relay.connections)])
     sending.cancel()

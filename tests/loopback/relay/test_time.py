@@ -344,12 +344,12 @@ async def test_time_spent_dialling_is_not_taken_from_the_first_byte(lab: Lab) ->
         await peer.send(JSON)
 
     upstream = lab.upstream(late)
-    relay = lab.start(upstream, routing=routing(first_byte_s=0.4))
+    relay = lab.start(upstream, routing=routing(first_byte_s=0.3))
     pool = relay.pools["first"]
     dial = pool._dialer.dial
 
     async def slowly() -> object:
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.4)
         return await dial()
 
     pool._dialer.dial = slowly  # type: ignore[method-assign]
