@@ -70,6 +70,7 @@ cdef class Conn:
     cdef void on_deadline(self) except *
     # where a large body wants its bytes
     cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept
+    cdef bint expects_more(self) noexcept  # somebody waits for bytes of this connection
     cdef void on_direct(self, Py_ssize_t n) except *
     cdef void on_peer_more(self) except *           # the other side has more of the body for us
     cdef void on_peer_drained(self) except *        # the other side can take bytes again

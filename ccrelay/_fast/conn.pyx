@@ -191,7 +191,6 @@ cdef class Reactor:
                         conn._crashed(exc)
 
     def stop(self) -> None:
-        """Cancel the sweep timer."""
         if self.sweep_handle is not None:
             self.sweep_handle.cancel()
             self.sweep_handle = None
@@ -279,10 +278,11 @@ cdef class Conn:
                 turn += 1
                 if not self.reading or self.fd < 0:
                     return
-                # uvloop tells of a reset once, even if data came with it: read on until recv tells.
-                # Otherwise the loop calls when there is more.
-                if (n < room or turn >= TURNS_MAX) and not cc_failed(self.fd):
-                    return
+                # uvloop tells of a reset once, even if data came with it: who waits for more reads
+                # on until recv tells. Everybody else learns it with the next write.
+                if n < room or turn >= TURNS_MAX:
+                    if not (self.expects_more() and cc_failed(self.fd)):
+                        return
             if n == 0:
                 # Over TLS a clean end is close_notify; without it anybody could have cut it.
                 self.on_end(<int>ECONNABORTED if self.tls is not None else 0)
@@ -292,6 +292,9 @@ cdef class Conn:
             self._crashed(exc)
 
     cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept:
+        return False
+
+    cdef bint expects_more(self) noexcept:
         return False
 
     cdef void on_direct(self, Py_ssize_t n) except *:
@@ -542,8 +545,5 @@ cdef class Conn:
     cdef void on_deadline(self) except *:
         pass
 
-    cdef void on_peer_more(self) except *:
-        pass
-
-    cdef void on_peer_drained(self) except *:
-        pass
+    cdef void on_peer_more(self) except *: pass
+    cdef void on_peer_drained(self) except *: pass

@@ -455,6 +455,9 @@ cdef class Downstream(Conn):
             return False
         return self.body.direct_room(p, n)
 
+    cdef bint expects_more(self) noexcept:
+        return self.phase == BODY
+
     cdef void on_direct(self, Py_ssize_t n) except *:
         self.heard_at = self.reactor.now
         self.body.direct_taken(n)

@@ -218,6 +218,9 @@ cdef class Upstream(Conn):
             if self.fd >= 0 and self.exchange is not None and self.head is None:
                 self._lost(RESET)
 
+    cdef bint expects_more(self) noexcept:
+        return self.exchange is not None
+
     cdef void on_peer_drained(self) except *:
         if self.fd >= 0:
             self.start_reading()
