@@ -8,6 +8,7 @@
       TooLarge          413 / 431, over a limit of ours
       SlowClient        408, head or body not sent in time
       NoTarget          503-like 529, nothing usable can serve this now
+        AllResting      429 / 529, every target rests, and it is known until when
       UpstreamFailed    502 / 504, connect, reset, garbage, time limit
       Draining          529, the relay is shutting down
 
@@ -52,6 +53,8 @@ class RelayError(Exception):
 
     status = 500
     blame = Blame.RELAY
+    # Whether `retry_after_s` is a fact, not a guess: facts are told however long they are.
+    knows_when = False
 
     def __init__(
         self,
@@ -121,6 +124,12 @@ class NoTarget(RelayError):
 
     status = 529
     blame = Blame.PROVIDER
+
+
+class AllResting(NoTarget):
+    """Every target rests, or has no room, for longer than a request may wait."""
+
+    knows_when = True
 
 
 class UpstreamFailed(RelayError):

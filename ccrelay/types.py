@@ -37,6 +37,25 @@ class RequestClass(enum.IntEnum):
     UNKNOWN = 5  # anything else
 
 
+class TrafficClass(enum.IntEnum):
+    """What a request is for (client reference, section 5, "Request kinds"). Waiting goes by it."""
+
+    MAIN = 0  # the turn a person waits for
+    COMPACTION = 1  # the summary that makes room for the next turn
+    SUBAGENT = 2
+    WEB_SEARCH = 3  # the side call that runs a search
+    BACKGROUND = 4  # titles, classifiers, summaries
+    COUNT_TOKENS = 5
+
+
+class OutputClass(enum.IntEnum):
+    """What the time to the first event depends on; latencies are kept apart by it."""
+
+    STREAM = 0
+    THINKING = 1  # a stream that begins with thinking
+    WHOLE = 2  # not streamed: the first event comes with the last
+
+
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one exchange, in Anthropic's terms (`input` is the uncached input only)."""
 

@@ -13,6 +13,7 @@ class Handler(Protocol):
 
 class Listener:
     connections_max: int
+    limits: DownstreamLimits
     @property
     def reactor(self) -> Reactor: ...
     def __init__(

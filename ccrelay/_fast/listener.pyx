@@ -32,7 +32,7 @@ cdef class Listener:
     cdef readonly Reactor reactor
     cdef int fd
     cdef object handler
-    cdef DownstreamLimits limits
+    cdef public DownstreamLimits limits    # of the connections to come
     cdef bint running
     cdef object pause
     cdef public int64_t connections_max

@@ -61,6 +61,7 @@ cdef class Upstream(Conn):
     cdef Py_ssize_t collect_max
     cdef readonly bint repairs
     cdef readonly bint committed       # content went downstream: no other attempt
+    cdef public bint tells             # `on_commit` is wanted
     cdef readonly bint any_byte        # something of the response has come
     cdef readonly int64_t bytes_in
     cdef readonly double started_at, sent_at, head_seen_at

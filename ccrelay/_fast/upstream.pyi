@@ -47,6 +47,8 @@ class Upstream(Conn):
     # Whom it works for: an exchange, or whatever takes the same calls.
     exchange: Any
     session: Any
+    # Whether `exchange.on_commit` is called when the first content goes on.
+    tells: bool
     @property
     def uses(self) -> int: ...
     @property

@@ -21,6 +21,7 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "serve": Entry("ccrelay.cli.serve:serve", "Run the relay."),
     "config": Entry("ccrelay.cli.config:config", "Write, check and show the configuration."),
+    "route": Entry("ccrelay.cli.route:route", "Show how requests are routed."),
     "mock": Entry(
         "ccrelay.cli.mock:mock",
         "Run a provider that answers like Anthropic, without a model.",

@@ -15,8 +15,10 @@ import msgspec
 
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.demo.faults import FAULTS
+from ccrelay.demo.limits import Quotas
 from ccrelay.demo.script import Call, Script, parse_call, parse_calls
 from ccrelay.demo.server import GAP_MS, Recorded, start_demo
+from ccrelay.demo.windows import WINDOWS, WindowKind
 from ccrelay.errors import BadRequest
 
 T = TypeVar("T")
@@ -24,7 +26,8 @@ T = TypeVar("T")
 CREDENTIALS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization")
 EPILOG = """\b
 Per request, instead of options: the header `x-demo-fault: NAME[,option=value...]`,
-or in the prompt `demo:fault=NAME`, `demo:deltas=N`, `demo:gap_ms=N`, `demo:text=...`."""
+or in the prompt `demo:fault=NAME`, `demo:deltas=N`, `demo:gap_ms=N`, `demo:text=...`.
+While it runs: `GET /demo/limits`, `POST /demo/limits/reset`, `POST /demo/fault?name=NAME`."""
 
 
 def _address(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, int]:
@@ -44,6 +47,18 @@ def _calls(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[Call, ...] | None:
     return None if value is None else _parsed(parse_calls, value)
+
+
+def _key_faults(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, Call], ...]:
+    found = []
+    for value in values:
+        key, colon, fault = value.partition(":")
+        if not (key and colon):
+            raise click.BadParameter(f"{value!r} is not END_OF_KEY:FAULT.")
+        found.append((key, _parsed(parse_call, fault)))
+    return tuple(found)
 
 
 def _parsed(parse: Callable[[str], T], value: str) -> T:
@@ -86,6 +101,35 @@ def _parsed(parse: Callable[[str], T], value: str) -> T:
 @click.option("--seed", type=int, help="Makes --fault-rate repeatable.")
 @click.option("--times", type=click.IntRange(0), help="So many faults, then all is well.")
 @click.option(
+    "--key-fault",
+    "key_faults",
+    metavar="END_OF_KEY:FAULT",
+    multiple=True,
+    callback=_key_faults,
+    help="What happens to every request whose key ends so; may be given again.",
+)
+@click.option(
+    "--limits",
+    metavar="rpm=N,tpm=N,...",
+    default="",
+    help="Limits of each key, enforced: rpm, tpm, itpm, otpm, concurrent.",
+)
+@click.option(
+    "--limit-window",
+    "window",
+    type=click.Choice(list(WINDOWS)),
+    default="sliding",
+    show_default=True,
+    help="Any 60 s, the minute of the clock, or a bucket that refills all the time.",
+)
+@click.option(
+    "--limit-headers",
+    type=click.Choice(["on", "off"]),
+    default="on",
+    show_default=True,
+    help="Whether answers tell what is left, and a 429 when to come back.",
+)
+@click.option(
     "--delay-ms", type=click.IntRange(0), default=0, show_default=True, help="Before every answer."
 )
 @click.option(
@@ -108,6 +152,10 @@ def mock(
     fault_rate: float,
     seed: int | None,
     times: int | None,
+    key_faults: tuple[tuple[str, Call], ...],
+    limits: str,
+    window: WindowKind,
+    limit_headers: str,
     delay_ms: int,
     gap_ms: float,
     record: str | None,
@@ -125,12 +173,21 @@ def mock(
         seed=seed,
         times=times,
         delay_s=delay_ms / 1000,
+        by_key=key_faults,
     )
+    quotas = _quotas(limits, window, limit_headers == "on")
     try:
         with _open_record(record) as file:
-            asyncio.run(_run(listen, script, gap_ms, file))
+            asyncio.run(_run(listen, script, quotas, gap_ms, file))
     except OSError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _quotas(limits: str, window: WindowKind, are_told: bool) -> Quotas:
+    try:
+        return Quotas.parse(limits, window=window, are_told=are_told)
+    except BadRequest as error:
+        raise click.BadParameter(error.message, param_hint="--limits") from error
 
 
 def fault_table() -> str:
@@ -163,7 +220,7 @@ def record_line(recorded: Recorded) -> str:
 
 
 async def _run(
-    listen: tuple[str, int], script: Script, gap_ms: float, file: IO[str] | None
+    listen: tuple[str, int], script: Script, quotas: Quotas, gap_ms: float, file: IO[str] | None
 ) -> None:
     def settled(recorded: Recorded) -> None:
         target, what = recorded.target, f"{recorded.fault}, {recorded.outcome}"
@@ -177,7 +234,12 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     server = await start_demo(
-        *listen, script=script, gap_ms=gap_ms, record=file is not None, on_settled=settled
+        *listen,
+        script=script,
+        gap_ms=gap_ms,
+        record=file is not None,
+        on_settled=settled,
+        quotas=quotas,
     )
     click.echo(_greeting(server.url))
     try:

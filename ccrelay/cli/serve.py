@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ccrelay.runtime.launch import Options, launch
+from ccrelay.runtime.launch import launch
+from ccrelay.runtime.source import Options
 
 FAILED = 1  # the address is taken, no worker starts, the second signal
 MISCONFIGURED = 2  # as click's own usage errors
@@ -41,7 +42,9 @@ def serve(
     """Run the relay.
 
     SIGTERM or Ctrl-C lets running exchanges finish (server.timeouts.drain_s), a second one ends at
-    once. Exit codes: 0 after a drain, 1 when something failed, 2 when the configuration is wrong.
+    once. SIGHUP reads the configuration again, as does a change of its file. SIGUSR2 replaces all
+    processes by the program that is installed now, without a gap. Exit codes: 0 after a drain, 1
+    when something failed, 2 when the configuration is wrong.
     """
     options = Options(config, listen, workers, demo, log_format, log_level)
     sys.exit(_launch(options))

@@ -6,9 +6,11 @@ something is missing while an unknown key stands beside it: that may be the very
 """
 
 from ccrelay.config.address import is_loopback, split_listen
+from ccrelay.config.check_health import check_health
 from ccrelay.config.check_provider import check_provider
+from ccrelay.config.check_routing import check_routing
 from ccrelay.config.findings import Findings
-from ccrelay.config.model import Config, Health, Server
+from ccrelay.config.model import Config, Server
 from ccrelay.config.problems import Path, Problem
 
 TOKEN_LENGTH_MIN = 8
@@ -34,7 +36,8 @@ def check(
     findings = Findings(bad, unknown)
     _check_server(config.server, findings)
     _check_providers(config, findings)
-    _check_health(config.health, findings)
+    check_routing(config, findings)
+    check_health(config, findings)
     if config.logging.file is not None and not config.logging.file.strip():
         findings.error(("logging", "file"), "the path is empty")
     if expanded is not None:
@@ -92,12 +95,6 @@ def _check_providers(config: Config, findings: Findings) -> None:
         )
     elif not any(provider.enabled for provider in config.providers):
         findings.error(("providers",), "every provider is disabled; at least one must be enabled")
-
-
-def _check_health(health: Health, findings: Findings) -> None:
-    if health.rest_s > health.rest_max_s:
-        message = f"the first rest is longer than the longest, rest_max_s: {health.rest_max_s:g}"
-        findings.error(("health", "rest_s"), message)
 
 
 def _check_literal_secrets(config: Config, expanded: frozenset[Path], findings: Findings) -> None:

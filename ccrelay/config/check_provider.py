@@ -4,17 +4,20 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from ccrelay.config.address import is_host, is_loopback, is_private
+from ccrelay.config.check_names import (
+    TOKEN,
+    check_model,
+    check_pattern,
+    check_patterns,
+    is_glob,
+)
 from ccrelay.config.findings import Findings
 from ccrelay.config.model import Key, Model, Provider
 from ccrelay.config.problems import Path, quoted
 from ccrelay.config.resolve import auth_of, service_of
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?\Z")
 _AUTHORITY = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+)(:[0-9]{1,5})?\Z")
-_GLOB = re.compile(r"[*?]")
-# Claude Code's mark for a window of one million tokens: the only brackets that are no mistake.
-_WINDOW = re.compile(r"\[1m\]\Z", re.IGNORECASE)
 
 # The relay writes these by itself: framing, hop by hop, coding, credentials.
 _RESERVED_HEADERS = frozenset(
@@ -26,7 +29,6 @@ _RESERVED_HEADERS = frozenset(
         *("accept-encoding", "authorization", "x-api-key"),
     }
 )
-_NOT_ENFORCED = ("rpm_limit", "tpm_limit", "itpm_limit", "otpm_limit", "max_concurrent")
 
 
 def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
@@ -47,9 +49,10 @@ def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
         )
     _check_credentials(provider, path, findings)
     _check_models(provider, path, findings)
+    check_patterns((*path, "prices"), provider.prices, findings)
     _check_headers(provider.headers, (*path, "headers"), findings)
     for index, beta in enumerate(provider.drop_betas or ()):
-        if not _TOKEN.match(beta):
+        if not TOKEN.match(beta):
             findings.error((*path, "drop_betas", index), "not the name of a beta")
 
 
@@ -101,10 +104,7 @@ def _check_credentials(provider: Provider, path: Path, findings: Findings) -> No
             needs=("keys",),
             unless=tuple((*path, name) for name in ("auth", "type", "preset")),
         )
-    for index, key in enumerate(provider.keys):
-        _check_key(key, (*path, "keys", index), findings)
-    if provider.enabled and provider.keys and not any(key.enabled for key in provider.keys):
-        findings.warning((*path, "keys"), "every key is disabled: this provider serves nothing")
+    _check_keys(provider, (*path, "keys"), findings)
 
 
 def _check_pass_through(provider: Provider, path: Path, findings: Findings) -> None:
@@ -132,52 +132,50 @@ def _check_pass_through(provider: Provider, path: Path, findings: Findings) -> N
         findings.error((*path, "base_url"), "a client's own credential needs https")
 
 
+def _check_keys(provider: Provider, path: Path, findings: Findings) -> None:
+    first: dict[str, int] = {}
+    for index, key in enumerate(provider.keys):
+        _check_key(key, (*path, index), findings)
+        if key.enabled and key.key:
+            if key.key in first:
+                message = (
+                    f"the same key as keys[{first[key.key]}]: its limits would be counted twice; "
+                    "leave one out"
+                )
+                findings.error((*path, index, "key"), message)
+            first.setdefault(key.key, index)
+    usable = [key for key in provider.keys if key.enabled]
+    if not provider.enabled or not provider.keys:
+        return
+    if not usable:
+        findings.warning(path, "every key is disabled: this provider serves nothing")
+    elif not any(key.weight for key in usable):
+        message = "every key has weight 0, which sets none apart: give a weight to those to prefer"
+        findings.warning(path, message)
+
+
 def _check_key(key: Key, path: Path, findings: Findings) -> None:
     findings.secret((*path, "key"), key.key, "the key")
     if key.name is not None and not (key.name.strip() and key.name.isprintable()):
         findings.error((*path, "name"), "empty, or with control characters")
-    for name in _NOT_ENFORCED:
-        if getattr(key, name) is not None:
-            findings.warning((*path, name), "accepted, not enforced in this version")
+    for name in ("itpm_limit", "otpm_limit"):
+        limit = getattr(key, name)
+        if limit is not None and key.tpm_limit is not None and limit > key.tpm_limit:
+            message = f"never reached: tpm_limit, which counts both, is {key.tpm_limit:,}"
+            findings.warning((*path, name), message)
 
 
 def _check_models(provider: Provider, path: Path, findings: Findings) -> None:
-    earlier: list[str] = []  # globs
+    check_patterns((*path, "model_mapping"), provider.model_mapping, findings)
     for pattern, model in provider.model_mapping.items():
-        place = (*path, "model_mapping", pattern)
-        _check_pattern(place, pattern, findings)
-        if not model or model != model.strip() or not model.isprintable():
-            findings.error(place, "the model sent is empty, or has white space around it")
-        elif _GLOB.search(model):
-            findings.error(place, "the model sent must be one name, without * or ?")
-        if not _GLOB.search(pattern):
-            continue  # an exact name wins over every glob, wherever it stands
-        first = next((glob for glob in earlier if _covers(glob, pattern)), None)
-        if first is not None:
-            findings.warning(place, f"never used: {quoted(first)} stands before it and matches")
-        earlier.append(pattern)
+        check_model((*path, "model_mapping", pattern), model, "the model sent", findings)
     for index, entry in enumerate(provider.models or ()):
         place = (*path, "models", index)
         if isinstance(entry, Model):
-            if _GLOB.search(entry.id) or entry.id != entry.id.strip():
+            if is_glob(entry.id) or entry.id != entry.id.strip():
                 findings.error((*place, "id"), "must be one name, without *, ? or white space")
         else:
-            _check_pattern(place, entry, findings)
-
-
-def _check_pattern(path: Path, pattern: str, findings: Findings) -> None:
-    if not pattern:
-        findings.error(path, "the model name is empty")
-    elif not pattern.isprintable() or " " in pattern:
-        findings.error(path, "a model name has no white space or control characters")
-    elif "[" in _WINDOW.sub("", pattern):
-        findings.warning(path, "only * and ? are special: [ and ] stand for themselves")
-
-
-def _covers(glob: str, later: str) -> bool:
-    """Tell whether every name that `later` matches is matched by `glob` (never wrong, may miss)."""
-    expression = "".join(".*" if c == "*" else "[^*]" if c == "?" else re.escape(c) for c in glob)
-    return re.fullmatch(expression, later) is not None
+            check_pattern(place, entry, findings)
 
 
 def _check_headers(headers: dict[str, str], path: Path, findings: Findings) -> None:
@@ -185,7 +183,7 @@ def _check_headers(headers: dict[str, str], path: Path, findings: Findings) -> N
     for name, value in headers.items():
         place = (*path, name)
         lower = name.lower()
-        if not _TOKEN.match(name):
+        if not TOKEN.match(name):
             findings.error(place, "not a header name")
         elif lower in _RESERVED_HEADERS:
             findings.error(place, "the relay writes this header by itself")

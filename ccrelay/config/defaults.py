@@ -170,17 +170,22 @@ server:
   #   tokens: ["${RELAY_TOKEN}"]
 
 routing:
-  # simple-shuffle: weighted random among the providers that serve a model
-  # failover: the first that can be reached, in the order below
+  # How a provider is chosen: simple-shuffle, round-robin, least-busy, failover, cost-based,
+  # latency-based or model-based (docs/strategies.md).
   strategy: simple-shuffle
+  # rules:                      # exceptions; the first that matches wins (docs/rules.md)
+  #   - when: {request_class: [background]}
+  #     use: {model: claude-haiku-4-5}
 
 providers:"""
 
 _ANTHROPIC_KEY = """\
   - name: anthropic
     type: anthropic
-    keys:
+    keys:                       # several keys act as one (docs/limits.md)
       - key: "${ANTHROPIC_API_KEY}"
+        # rpm_limit: 50         # per minute: requests, tokens
+        # tpm_limit: 100000
 """
 
 _ANTHROPIC_LOGIN = """\

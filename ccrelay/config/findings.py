@@ -2,7 +2,7 @@
 
 import re
 
-from ccrelay.config.problems import Path, Problem
+from ccrelay.config.problems import Path, Problem, Severity
 from ccrelay.config.suggest import closest
 
 _VISIBLE = re.compile(r"[\x21-\x7e]*\Z")
@@ -18,11 +18,16 @@ class Findings:
 
     def error(self, path: Path, message: str) -> None:
         """Note that the value at `path` cannot be used."""
-        if not self._is_spoilt(path):
-            self.problems.append(Problem(message=message, path=path))
+        self._note(path, message, "error")
 
     def missing(
-        self, path: Path, message: str, *, needs: tuple[str, ...], unless: tuple[Path, ...] = ()
+        self,
+        path: Path,
+        message: str,
+        *,
+        needs: tuple[str, ...],
+        unless: tuple[Path, ...] = (),
+        severity: Severity = "error",
     ) -> None:
         """Note that one of the `needs` is missing beside `path`.
 
@@ -35,12 +40,11 @@ class Findings:
         if not misspelt and not any(
             wrong[: len(reason)] == reason for reason in unless for wrong in self._bad
         ):
-            self.error(path, message)
+            self._note(path, message, severity)
 
     def warning(self, path: Path, message: str) -> None:
         """Note what works, and should be known."""
-        if not self._is_spoilt(path):
-            self.problems.append(Problem(message=message, path=path, severity="warning"))
+        self._note(path, message, "warning")
 
     def secret(self, path: Path, text: str, what: str, length_min: int = 1) -> None:
         """Check that a secret can be sent in a header. The message never shows any of it."""
@@ -53,5 +57,15 @@ class Findings:
         elif len(text) < length_min:
             self.error(path, f"{what} is shorter than {length_min} characters")
 
-    def _is_spoilt(self, path: Path) -> bool:
+    def is_spoilt(self, path: Path) -> bool:
+        """Tell whether the value at `path` stands for one that is wrong."""
         return any(path[:end] in self._bad for end in range(1, len(path) + 1))
+
+    def is_sound(self, path: Path) -> bool:
+        """Tell whether nothing is known to be wrong at, around or below `path`."""
+        below = any(wrong[: len(path)] == path for wrong in self._bad)
+        return not below and not self.is_spoilt(path)
+
+    def _note(self, path: Path, message: str, severity: Severity) -> None:
+        if not self.is_spoilt(path):
+            self.problems.append(Problem(message=message, path=path, severity=severity))

@@ -7,7 +7,7 @@ provider: MiniMax and Kimi have a second base URL for China (api.minimaxi.com, a
 
 import msgspec
 
-from ccrelay.config.model import AuthStyle, CountTokens, SystemRole, ToolTypeCustom
+from ccrelay.config.model import AuthStyle, CountTokens, Signatures, SystemRole, ToolTypeCustom
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +20,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     system_role: SystemRole = "keep"
     count_tokens: CountTokens = "forward"
     tool_type_custom: ToolTypeCustom = "keep"
+    signatures: Signatures = "none"
 
 
 BY_TYPE: dict[str, Service] = {
@@ -27,6 +28,7 @@ BY_TYPE: dict[str, Service] = {
         base_url="https://api.anthropic.com",
         auth="x-api-key",
         models=("claude-*", "anthropic*"),
+        signatures="claude",
     ),
     "zai": Service(base_url="https://api.z.ai/api/anthropic", models=("glm-*", "GLM-*")),
     # No count_tokens route; any credential is ignored locally, Ollama's cloud wants Bearer.

@@ -12,17 +12,24 @@ from msgspec import inspect
 from ccrelay.config.model import Config
 from ccrelay.config.presets import BY_TYPE, PRESETS, Service
 
+_NUMBER = "@NUMBER@"  # stands for the word until the name of the member is known
+
 EXAMPLE = """\
 server:
   listen: "127.0.0.1:8787"
   workers: 1
   auth: {tokens: ["${RELAY_TOKEN}"]}
-routing: {strategy: simple-shuffle}
+routing:
+  strategy: simple-shuffle
+  rules:
+    - when: {request_class: [background], tokens_under: 20000}
+      use: {providers: [ollama]}
 providers:
   - name: anthropic
     type: anthropic
     keys:
       - {key: "${ANTHROPIC_API_KEY}", rpm_limit: 60, tpm_limit: 100000}
+      - {key: "${ANTHROPIC_KEY_TWO}", rpm_limit: 60, tpm_limit: 100000}
   - name: zai
     type: zai
     base_url: "https://api.z.ai/api/anthropic"
@@ -70,6 +77,8 @@ def _structs(kind: inspect.Type) -> list[tuple[inspect.StructType, str]]:
         return [(kind, "")]
     if isinstance(kind, inspect.ListType):
         return [(inner, "[]" + suffix) for inner, suffix in _structs(kind.item_type)]
+    if isinstance(kind, inspect.DictType):
+        return [(inner, ".*" + suffix) for inner, suffix in _structs(kind.value_type)]
     if isinstance(kind, inspect.UnionType):
         return [found for option in kind.types for found in _structs(option)]
     return []
@@ -79,7 +88,10 @@ def _row(field: inspect.Field) -> str:
     description = ""
     if isinstance(field.type, inspect.Metadata):
         description = (field.type.extra_json_schema or {}).get("description", "")
-    cells = [f"`{field.encode_name}`", _type(field.type), _default(field), description]
+    # The suffix of a name is its unit, here as everywhere.
+    number = "seconds" if field.encode_name.endswith("_s") else "number"
+    kind = _type(field.type).replace(_NUMBER, number)
+    cells = [f"`{field.encode_name}`", kind, _default(field), description]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -121,7 +133,7 @@ def _scalar(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.StrType):
         return "text"
     assert isinstance(kind, inspect.IntType | inspect.FloatType), f"no word for {kind}"
-    name = "integer" if isinstance(kind, inspect.IntType) else "seconds"
+    name = "integer" if isinstance(kind, inspect.IntType) else _NUMBER
     low = f"{kind.ge:,}" if kind.ge is not None else f"above {kind.gt:,}"
     return f"{name}, {low} to {kind.le:,}"
 
@@ -227,11 +239,23 @@ are reported at once.
 - Static headers that frame, route or authenticate the request (`host`, `content-length`,
   `authorization` ...), or that are no valid header.
 - A mapped model that is empty or a glob. In names `*` is any text, `?` any character.
+- The same key twice in one provider: its limits would be counted twice.
+- A provider named by `routing.models`, `routing.models_default` or a rule that does not exist.
+- A rule whose `use` is empty, whose numbers of tokens exclude each other, or that looks at a header
+  with credentials.
 - `health.rest_s` longer than `health.rest_max_s`.
+- `health.probe` set to `count_tokens` or `message` where a provider names no model in full, without
+  `health.probe_model`.
 
-Warned about, not refused: plain http to another host, secrets written into the file, limits of keys
-that this version accepts but does not enforce, providers of which every key is disabled, globs of
-`model_mapping` that an earlier one hides.
+Warned about, not refused:
+
+- plain http to another host; secrets written into the file;
+- providers of which every key is disabled, or has weight 0; limits of a key that are never reached;
+- globs of `model_mapping` or `prices` that an earlier one hides; rules that an earlier one leaves
+  nothing to;
+- disabled providers named by rules and model tables; a model table that nothing uses, or
+  `model-based` without one;
+- `affinity.wait_s` beyond `max_wait_s`; a retry budget of nothing; probes that cost money.
 """
 
 

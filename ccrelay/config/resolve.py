@@ -14,7 +14,8 @@ def resolve(config: Config) -> Config:
     """Return the configuration with every provider's defaults filled in; resolving twice is once.
 
     Filled: base_url (without a slash at its end), auth, models, drop_betas, system_role,
-    count_tokens and tool_type_custom. The configuration must have passed its checks.
+    count_tokens, tool_type_custom and signatures. Prices are left to the price table. The
+    configuration must have passed its checks.
     """
     providers = [_resolve(provider) for provider in config.providers]
     return msgspec.structs.replace(config, providers=providers)
@@ -53,4 +54,5 @@ def _resolve(provider: Provider) -> Provider:
         system_role=provider.system_role or service.system_role,
         count_tokens=provider.count_tokens or service.count_tokens,
         tool_type_custom=provider.tool_type_custom or service.tool_type_custom,
+        signatures=provider.signatures or service.signatures,
     )

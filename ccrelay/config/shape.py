@@ -182,7 +182,9 @@ def _hole(kind: inspect.Type) -> Any:
         return _hole(kind.types[0])
     if isinstance(kind, inspect.StructType):
         return kind.cls(**{f.encode_name: _hole(f.type) for f in kind.fields if f.required})
-    return ""
+    if isinstance(kind, inspect.ListType):
+        return []
+    return 0.0 if isinstance(kind, inspect.FloatType) else ""
 
 
 def _string_fits(kind: inspect.StrType, value: str) -> bool:

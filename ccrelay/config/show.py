@@ -30,7 +30,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
-        return dict(value)
+        return {name: _plain(item) for name, item in value.items()}
     return value
 
 

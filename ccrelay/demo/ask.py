@@ -15,10 +15,11 @@ BYTES_PER_TOKEN = 4  # rough, as good as an estimate without a tokenizer gets
 DELTAS_MAX = 1_000_000  # demo:deltas
 GAP_MS_MAX = 60_000  # demo:gap_ms
 TOOLS_MAX = 64  # demo:tools
+TOKENS_MAX = 100_000_000  # demo:input, demo:cache_read
 
 _REMINDER = re.compile(r"<system-reminder>.*?(?:</system-reminder>|\Z)", re.DOTALL)
 _TEXT_DIRECTIVE = re.compile(r"\bdemo:text=([^\n]*)")
-_DIRECTIVE = re.compile(r"\bdemo:(deltas|gap_ms|fault|tool|tools)=(\S+)")
+_DIRECTIVE = re.compile(r"\bdemo:(deltas|gap_ms|fault|tool|tools|input|cache_read)=(\S+)")
 
 
 class _CacheControl(msgspec.Struct):
@@ -86,6 +87,8 @@ class Directives(msgspec.Struct, frozen=True):
     fault: str | None = None  # a fault call, see `ccrelay.demo.script`
     tool: str | None = None  # call this tool
     tools: int = 2  # so many times in parallel
+    input: int | None = None  # uncached input tokens of this request
+    cache_read: int | None = None  # tokens read from the cache besides
 
 
 class InputUsage(msgspec.Struct, frozen=True):
@@ -95,6 +98,11 @@ class InputUsage(msgspec.Struct, frozen=True):
     cache_read: int = 0
     cache_write_5m: int = 0
     cache_write_1h: int = 0
+
+    @property
+    def limited(self) -> int:
+        """What counts against input limits: all but cache reads."""
+        return self.input + self.cache_write_5m + self.cache_write_1h
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +140,7 @@ def read_ask(body: bytes, *, counting: bool = False) -> Ask:
     if request.max_tokens is None and not counting:
         raise BadRequest("max_tokens: Field required")
     prompt = _last_prompt(messages)
+    directives = read_directives(prompt)
     thinking = request.thinking or _Thinking()
     choice = request.tool_choice or _ToolChoice()
     wanted = request.output_config.format if request.output_config else None
@@ -150,8 +159,8 @@ def read_ask(body: bytes, *, counting: bool = False) -> Ask:
         tool_forced=choice.name,
         parallel=not choice.disable_parallel_tool_use,
         schema=wanted.schema if wanted and wanted.type == "json_schema" else None,
-        directives=read_directives(prompt),
-        usage=_estimate(request, messages, len(body)),
+        directives=directives,
+        usage=_usage(directives, request, messages, len(body)),
     )
 
 
@@ -165,12 +174,18 @@ def read_directives(prompt: str) -> Directives:
     found = dict(_DIRECTIVE.findall(_TEXT_DIRECTIVE.sub("", prompt)))
     return Directives(
         text=text[1] if text else None,
-        deltas=int(_number(found["deltas"], DELTAS_MAX)) if "deltas" in found else None,
+        deltas=_count(found, "deltas", DELTAS_MAX),
         gap_ms=_number(found["gap_ms"], GAP_MS_MAX) if "gap_ms" in found else None,
         fault=found.get("fault"),
         tool=found.get("tool"),
         tools=int(_number(found.get("tools", "2"), TOOLS_MAX)),
+        input=_count(found, "input", TOKENS_MAX),
+        cache_read=_count(found, "cache_read", TOKENS_MAX),
     )
+
+
+def _count(found: dict[str, str], name: str, most: int) -> int | None:
+    return int(_number(found[name], most)) if name in found else None
 
 
 def _number(text: str, most: int) -> float:
@@ -208,9 +223,22 @@ def _tool_results(messages: list[_Message]) -> int:
     return sum(block.type == "tool_result" for block in _blocks(turns[-1]))
 
 
+def _usage(
+    directives: Directives, request: _Request, messages: list[_Message], body_bytes: int
+) -> InputUsage:
+    if directives.input is None and directives.cache_read is None:
+        return _estimate(request, messages, body_bytes)
+    total = _tokens(body_bytes) if directives.input is None else directives.input
+    return InputUsage(input=total, cache_read=directives.cache_read or 0)
+
+
+def _tokens(size_bytes: int) -> int:
+    return max(1, -(-size_bytes // BYTES_PER_TOKEN))
+
+
 def _estimate(request: _Request, messages: list[_Message], body_bytes: int) -> InputUsage:
     """Estimate as a prompt cache would: all up to the last answer is read, the rest is written."""
-    total = max(1, body_bytes // BYTES_PER_TOKEN)
+    total = _tokens(body_bytes)
     marks = [request.cache_control] if request.cache_control else []
     if isinstance(request.system, list):
         marks += [block.cache_control for block in request.system if block.cache_control]

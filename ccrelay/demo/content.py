@@ -121,6 +121,11 @@ def events(message: Message) -> Iterator[Event]:
     yield _event("message_stop")
 
 
+def output_tokens(message: Message) -> int:
+    """Return the output tokens that the answer reports at its end."""
+    return sum(_tokens(block) for block in message.blocks)
+
+
 def error_event(type: str, message: str, request_id: str) -> Event:
     """Return an `error` event, as it comes inside a stream that began with 200."""
     error = {"type": type, "message": message}
@@ -290,13 +295,12 @@ def _start_usage(message: Message) -> dict[str, Any]:
 
 def _final_usage(message: Message) -> dict[str, Any]:
     usage = message.ask.usage
-    counts = [(block, _tokens(block)) for block in message.blocks]
-    thinking = sum(count for block, count in counts if isinstance(block, Thinking))
+    thinking = sum(_tokens(block) for block in message.blocks if isinstance(block, Thinking))
     return {
         "input_tokens": usage.input,
         "cache_creation_input_tokens": usage.cache_write_5m + usage.cache_write_1h,
         "cache_read_input_tokens": usage.cache_read,
-        "output_tokens": sum(count for _, count in counts),
+        "output_tokens": output_tokens(message),
         "output_tokens_details": {"thinking_tokens": thinking},
     }
 

@@ -71,6 +71,7 @@ class Stream(msgspec.Struct, frozen=True):
 
     message: content.Message
     gap_s: float
+    note: Callable[[int], None]  # told of each output token, how many there are so far
 
 
 class Scene:
@@ -78,6 +79,7 @@ class Scene:
 
     `body` is empty until a `ReadBody` step has been performed. `serial` makes ids unique, `number`
     counts the requests of the server, `gap_s` is the pace unless the prompt says otherwise.
+    `rate_limits` are sent instead of the invented ones, and `produced` counts the output tokens.
     """
 
     def __init__(
@@ -91,6 +93,8 @@ class Scene:
     ) -> None:
         self.head = head
         self.body = b""
+        self.rate_limits: wire.Headers | None = None
+        self.produced = 0
         self.serial = serial
         self._number = number
         self._now = now
@@ -140,7 +144,8 @@ class Scene:
         gap_ms = message.ask.directives.gap_ms
         gap_s = self._gap_s if gap_ms is None else gap_ms / 1000
         if message.ask.stream:
-            return Stream(message, gap_s)
+            return Stream(message, gap_s, self._note)
+        self._note(content.output_tokens(message))
         return Document(200, content.document(message))
 
     def response_head(
@@ -155,13 +160,18 @@ class Scene:
             ("server", "ccrelay-demo"),
         ]
         if self.head.path.startswith("/v1/messages"):
-            headers += self._rate_limits(exhausted=status == 429)
+            told = self.rate_limits
+            headers += self._invented_limits(exhausted=status == 429) if told is None else told
         headers += more
         if close or not self.head.keep_alive:
             headers.append(("connection", "close"))
         return wire.response_head(status, headers)
 
-    def _rate_limits(self, *, exhausted: bool) -> wire.Headers:
+    def _note(self, tokens: int) -> None:
+        # A fault may begin an answer twice.
+        self.produced = max(self.produced, tokens)
+
+    def _invented_limits(self, *, exhausted: bool) -> wire.Headers:
         reset = (self._now + datetime.timedelta(seconds=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
         used = REQUESTS_LIMIT if exhausted else self._number % REQUESTS_LIMIT
         tokens = TOKENS_LIMIT if exhausted else min(TOKENS_LIMIT, len(self.body) // 4)
@@ -240,9 +250,13 @@ def pieces(
         half = len(reply.body) // 2
         yield from (reply.body[:half], reply.body[half:])
         return
+    total, deltas = content.output_tokens(reply.message), 0
     for event in content.events(reply.message):
-        if reply.gap_s and event.name == "content_block_delta":
-            yield Wait(reply.gap_s)
+        if event.name == "content_block_delta":
+            if reply.gap_s:
+                yield Wait(reply.gap_s)
+            deltas += 1
+            reply.note(min(deltas, total))
         yield render(event)
 
 

@@ -1,4 +1,4 @@
-"""Which fault hits which request: fault calls, the script of a server, the plan of one request.
+"""Which fault hits which request: fault calls, and the script of a server.
 
 A fault call is written `NAME[,option=value...]`; `NAME=value` sets the first option, a bare number
 is a status. A sequence is calls joined by commas: `529,status=429,retry_after=1,ok`.
@@ -11,10 +11,8 @@ from typing import Any
 import msgspec
 
 from ccrelay.demo.faults import FAULTS
-from ccrelay.demo.plan import Plan, ReadBody, Scene, Wait, error_document, send
+from ccrelay.demo.plan import Plan, Scene
 from ccrelay.errors import BadRequest
-
-HEADER = "x-demo-fault"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -39,6 +37,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None  # of the dice for `rate`
     times: int | None = None  # after so many faults all is well
     delay_s: float = 0.0  # before every answer
+    by_key: tuple[tuple[str, Call], ...] = ()  # end of a credential -> what always hits it
     paths: tuple[str, ...] = ("/v1/messages",)  # other paths are spared, `delay_s` included
 
     @classmethod
@@ -48,18 +47,29 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptRun:
-    """A script under way: counts the requests and rolls the dice."""
+    """A script under way: counts the requests and rolls the dice. May be changed meanwhile."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
+        self._by_key = dict(script.by_key)
         self._dice = random.Random(script.seed)
         self._requests = 0
         self._faults = 0
 
-    def next_call(self, path: str) -> Call:
+    def use(self, call: Call, *, key: str | None = None) -> None:
+        """Let this hit every later request, or those whose credential ends with `key`."""
+        if key is not None:
+            self._by_key[key] = call
+            return
+        self._script = msgspec.structs.replace(self._script, calls=(call,), rate=1.0, times=None)
+
+    def next_call(self, path: str, credential: str = "") -> Call:
         """Return what is to happen to the next request."""
         if path not in self._script.paths:
             return OK
+        for end, call in self._by_key.items():
+            if credential.endswith(end) and call.name != "ok":
+                return call
         calls = self._script.calls
         call = calls[min(self._requests, len(calls) - 1)]
         self._requests += 1
@@ -72,41 +82,6 @@ class ScriptRun:
     def delay_s(self, path: str) -> float:
         """Return how long the answer to a request is held back."""
         return self._script.delay_s if path in self._script.paths else 0.0
-
-
-class Conducted:
-    """The plan of one request, and the name of the fault in it once that is settled."""
-
-    def __init__(self, scene: Scene, run: ScriptRun) -> None:
-        self.fault = "ok"
-        self._scene = scene
-        self._scripted = run.next_call(scene.head.path)
-        self._delay_s = run.delay_s(scene.head.path)
-
-    def steps(self) -> Plan:
-        """Yield all steps: the header of the request wins over the script, that over the prompt."""
-        try:
-            yield from self._steps()
-        except BadRequest as error:
-            # Raised while the fault is being chosen or before it sent anything.
-            yield from send(self._scene, error_document(self._scene, 400, error.message))
-
-    def _steps(self) -> Plan:
-        scene = self._scene
-        try:
-            call = _from_header(scene) or self._scripted
-        except BadRequest:
-            yield ReadBody()  # what stays unread would be taken for the next request
-            raise
-        body_is_read = call.name == "ok" or FAULTS[call.name].reads_body
-        if body_is_read:
-            yield ReadBody()
-        if call.name == "ok":
-            call = _from_prompt(scene) or call
-        self.fault = call.name
-        if self._delay_s:
-            yield Wait(self._delay_s)
-        yield from call.plan(scene, body_is_read=body_is_read)
 
 
 def parse_calls(text: str) -> tuple[Call, ...]:
@@ -150,15 +125,3 @@ def _split(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 def _checked(name: str, options: dict[str, str]) -> Call:
     return Call(name, FAULTS[name].convert(options))
-
-
-def _from_header(scene: Scene) -> Call | None:
-    text = scene.head.get(HEADER)
-    return parse_call(text) if text else None
-
-
-def _from_prompt(scene: Scene) -> Call | None:
-    if not scene.is_messages:
-        return None
-    fault = scene.ask().directives.fault
-    return parse_call(fault) if fault else None

@@ -14,14 +14,17 @@ import datetime
 import secrets
 import socket
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar, cast
 
 import msgspec
 
+from ccrelay.demo.conduct import Conducted
+from ccrelay.demo.limits import Limiter, Quotas
 from ccrelay.demo.plan import Cut, Plan, ReadBody, Scene, Wait, document_head, error_document
-from ccrelay.demo.script import Conducted, Script, ScriptRun
+from ccrelay.demo.script import Script, ScriptRun, parse_call
 from ccrelay.demo.wire import CONTINUE, RequestHead, RequestReader, WireError
 
 REQUESTS_KEPT = 1000  # of `DemoServer.requests`
@@ -63,11 +66,14 @@ class DemoServer:
         gap_ms: float,
         record: bool,
         on_settled: Callable[[Recorded], None] | None,
+        quotas: Quotas,
     ) -> None:
         self.requests: deque[Recorded] = deque(maxlen=REQUESTS_KEPT)
         self.connections = 0  # accepted so far
         self.host = ""
         self.port = 0
+        # By the wall clock: a fixed window is a minute of it, and resets are told in it.
+        self.limiter = Limiter(quotas, time.time)
         self._run = ScriptRun(script)
         self._gap_s = gap_ms / 1000
         self._record = record
@@ -87,6 +93,14 @@ class DemoServer:
     def open_connections(self) -> int:
         """How many connections are open now."""
         return len(self._open)
+
+    def set_fault(self, fault: str, *, key: str | None = None) -> None:
+        """Let a fault hit every later request, or those whose credential ends with `key`.
+
+        Raises:
+            BadRequest: there is no such fault. `ok` ends it.
+        """
+        self._run.use(parse_call(fault), key=key)
 
     async def listen(self, host: str, port: int) -> None:
         """Bind and accept. Raises OSError."""
@@ -131,7 +145,7 @@ class DemoServer:
             headers=head.headers,
         )
         self.requests.append(recorded)
-        return scene, Conducted(scene, self._run), recorded
+        return scene, Conducted(scene, self._run, self.limiter), recorded
 
     def note_body(self, recorded: Recorded, body: bytes) -> None:
         """Note the body of a request, or only its length."""
@@ -156,6 +170,7 @@ async def start_demo(
     gap_ms: float = GAP_MS,
     record: bool = False,
     on_settled: Callable[[Recorded], None] | None = None,
+    quotas: Quotas | None = None,
 ) -> DemoServer:
     """Start a demo provider.
 
@@ -166,11 +181,18 @@ async def start_demo(
         gap_ms: milliseconds before each delta of a stream; `demo:gap_ms=` in a prompt wins.
         record: keep request bodies in `DemoServer.requests`.
         on_settled: called with each request once it is answered, cut or left.
+        quotas: what each credential may do; see `DemoServer.limiter` for what it did.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    server = DemoServer(script or Script(), gap_ms=gap_ms, record=record, on_settled=on_settled)
+    server = DemoServer(
+        script or Script(),
+        gap_ms=gap_ms,
+        record=record,
+        on_settled=on_settled,
+        quotas=quotas or Quotas(),
+    )
     await server.listen(host, port)
     return server
 

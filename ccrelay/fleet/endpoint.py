@@ -1,41 +1,34 @@
-"""An endpoint's health: an address that could not be reached rests a while, longer each time.
+"""An endpoint: one base URL, its shared words, its circuit breaker."""
 
-Pure: the caller brings `now` (monotonic seconds). Circuit breakers and shared state come in here
-later.
-"""
+from collections.abc import Callable
+
+from ccrelay._fast.pulse import Pulse
+from ccrelay.config.model import Health
+from ccrelay.fleet.breaker import Breaker, State
+
+OnChange = Callable[[str, State, State], None]
+"""Told (endpoint, old state, new state) by the worker that made the change."""
 
 
 class Endpoint:
-    """One base URL and whether it is worth trying now."""
+    """One base URL and whether it is worth trying now. Its state is that of all workers."""
 
-    __slots__ = ("_rest_max_s", "_rest_s", "failures", "in_flight", "name", "resumes_at")
+    __slots__ = ("breaker", "name", "pulse")
 
-    def __init__(self, name: str, *, rest_s: float, rest_max_s: float) -> None:
+    def __init__(
+        self, name: str, pulse: Pulse, health: Health, on_change: OnChange | None = None
+    ) -> None:
         self.name = name
-        self.in_flight = 0
-        self._rest_s = rest_s
-        self._rest_max_s = rest_max_s
-        self.failures = 0
-        self.resumes_at = 0.0  # when the rest ends, monotonic seconds; 0: it never rested
+        self.pulse = pulse
+        self.breaker = Breaker(
+            pulse,
+            health,
+            None if on_change is None else lambda old, new, _now: on_change(name, old, new),
+        )
 
     def available(self, now: float) -> bool:
-        """Whether it is not resting."""
-        return now >= self.resumes_at
-
-    def unreachable(self, now: float) -> None:
-        """A connection could not be made: rest, twice as long as the last time."""
-        if now < self.resumes_at:
-            return  # one rest for all that failed together
-        rest = min(self._rest_s * 2.0 ** min(self.failures, 30), self._rest_max_s)
-        self.failures += 1
-        self.resumes_at = now + rest
-
-    def reached(self) -> None:
-        """It answered: the next failure starts from the shortest rest again."""
-        if self.failures:
-            self.failures = 0
-            self.resumes_at = 0.0
+        """Whether a request would be let through."""
+        return self.breaker.available(now)
 
     def __repr__(self) -> str:
-        state = f"resting until {self.resumes_at:.1f}" if self.failures else "ok"
-        return f"<Endpoint {self.name} {state} in_flight={self.in_flight}>"
+        return f"<Endpoint {self.name} {self.breaker!r}>"

@@ -1,11 +1,16 @@
 """A provider as it runs: dialect, endpoint, credentials, and how requests to it are written."""
 
 import random
+from collections.abc import Callable
 
+from ccrelay._fast.board import Board
 from ccrelay._fast.http1 import RequestPlan
+from ccrelay._fast.places import hash64
+from ccrelay._fast.pulse import Pulse
+from ccrelay._fast.slots import Bank, Gauge
 from ccrelay.config.fingerprint import fingerprint
-from ccrelay.config.model import Health, Key, Provider
-from ccrelay.fleet.endpoint import Endpoint
+from ccrelay.config.model import Health, Key, KeyStrategy, Provider
+from ccrelay.fleet.endpoint import Endpoint, OnChange
 from ccrelay.providers.base import Dialect
 from ccrelay.providers.registry import dialect_for
 
@@ -21,21 +26,38 @@ class Target:
         "_decoded",
         "_secret",
         "fingerprint",
+        "gauge",
+        "index",
+        "learn_at",
+        "limited",
+        "name",
         "plan",
         "plan_no_bearer",
         "plan_no_key",
+        "priority",
+        "seed",
         "service",
+        "slot",
         "weight",
     )
 
-    def __init__(self, service: "Service", key: Key | None) -> None:
+    def __init__(self, service: "Service", key: Key | None, gauge: Gauge, index: int) -> None:
         self.service = service
+        self.index = index  # in its service's bank
+        self.gauge = gauge
+        self.slot = gauge.slot
+        self.learn_at = 0.0  # when its response headers are worth reading again
         self.weight = key.weight if key else 1
+        self.priority = key.priority if key else 0
         dialect = service.dialect
         if key is None:
             self.fingerprint = "client" if dialect.passes_client_credential else "none"
         else:
             self.fingerprint = fingerprint(key.key)
+        self.name = (key.name if key else None) or self.fingerprint
+        # Neither slot nor order: workers, nodes and reloads must agree where a conversation lives.
+        self.seed = hash64(f"{service.name}\n{self.fingerprint}".encode())
+        self.limited = key is not None and _limit(gauge, key)
         secret = key.key if key else None
         self._secret = secret
         self._decoded: dict[int, RequestPlan] = {}
@@ -61,6 +83,18 @@ class Target:
         return f"<Target {self.service.name} {self.fingerprint}>"
 
 
+def _limit(gauge: Gauge, key: Key) -> bool:
+    """Set the configured limits; whether there is any that counts tokens."""
+    gauge.limit(
+        rpm=key.rpm_limit or 0,
+        tpm=key.tpm_limit or 0,
+        itpm=key.itpm_limit or 0,
+        otpm=key.otpm_limit or 0,
+        max_concurrent=key.max_concurrent or 0,
+    )
+    return any((key.tpm_limit, key.itpm_limit, key.otpm_limit))
+
+
 def _plan(dialect: Dialect, key: str | None, drop: tuple[bytes, ...] = ()) -> RequestPlan:
     return RequestPlan(
         prefix=dialect.prefix(),
@@ -73,47 +107,95 @@ def _plan(dialect: Dialect, key: str | None, drop: tuple[bytes, ...] = ()) -> Re
 
 
 class Service:
-    """One enabled provider."""
+    """One enabled provider.
+
+    Args:
+        provider: resolved.
+        health: how its failures are taken.
+        board: the shared memory; None: memory of its own (tests, and commands that only look).
+        slots: one target slot per configured key, or the one of a provider without keys.
+        endpoint_slot: where its endpoint's words are.
+        on_change: told of the breaker's changes.
+    """
 
     __slots__ = (
-        "_total_weight",
+        "bank",
         "config",
         "dialect",
         "endpoint",
+        "limited",
         "name",
         "passes_client_credential",
+        "pick",
+        "priority",
+        "seed",
         "targets",
+        "turn",
+        "validates",
         "weight",
     )
 
-    def __init__(self, provider: Provider, health: Health) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        health: Health,
+        *,
+        board: Board | None = None,
+        slots: list[int] | None = None,
+        endpoint_slot: int = 0,
+        on_change: OnChange | None = None,
+    ) -> None:
+        if board is None:
+            board = Board.private(targets=max(len(provider.keys), 1), endpoints=1, places=8)
+        slots = slots if slots is not None else list(range(max(len(provider.keys), 1)))
         self.config = provider
         self.name = provider.name
         self.weight = provider.weight
+        self.priority = provider.priority
+        self.seed = hash64(provider.name.encode())
+        self.turn = 0.0  # the current weight of smooth round-robin
         self.dialect = dialect_for(provider)
-        self.endpoint = Endpoint(provider.name, rest_s=health.rest_s, rest_max_s=health.rest_max_s)
-        keys = [key for key in provider.keys if key.enabled]
-        self.targets = (
-            [Target(self, key) for key in keys] if provider.keys else [Target(self, None)]
+        self.endpoint = Endpoint(
+            provider.name, Pulse(board, endpoint_slot), health, on_change=on_change
         )
+        keys: list[tuple[Key | None, int]] = [
+            (key, slot) for key, slot in zip(provider.keys, slots, strict=False) if key.enabled
+        ]
+        if not provider.keys:
+            keys = [(None, slots[0])]
+        self.targets = [
+            Target(self, key, Gauge(board, slot), index) for index, (key, slot) in enumerate(keys)
+        ]
+        self.bank = Bank(
+            [target.gauge for target in self.targets],
+            [target.weight for target in self.targets],
+            [target.priority for target in self.targets],
+            [target.seed for target in self.targets],
+        )
+        self.limited = any(target.limited for target in self.targets)
         self.passes_client_credential = self.dialect.passes_client_credential
-        self._total_weight = sum(target.weight for target in self.targets)
-
-    def choose_target(self, rng: random.Random) -> Target:
-        """One of the credentials, weighted random. Key pools with limits come in here later."""
-        targets = self.targets
-        if len(targets) == 1:
-            return targets[0]
-        point = rng.random() * self._total_weight
-        for target in targets:
-            point -= target.weight
-            if point < 0.0:
-                return target
-        return targets[int(rng.random() * len(targets))]  # all weights are 0
+        # Whether it refuses thinking blocks whose signature is not Claude's.
+        self.validates = provider.signatures == "claude"
+        self.pick = _picker(self.bank, provider.key_strategy)
 
     def usable(self, now: float) -> bool:
         """Whether a request could be sent to it now."""
-        return bool(self.targets) and self.endpoint.available(now)
+        return (
+            bool(self.targets) and self.endpoint.available(now) and self.bank.survey(now, 0, 0) > 0
+        )
 
     def __repr__(self) -> str:
         return f"<Service {self.name} {len(self.targets)} targets {self.endpoint!r}>"
+
+
+def _picker(bank: Bank, strategy: KeyStrategy) -> Callable[[random.Random], int]:
+    """How a key is chosen of those that the bank's last survey found ready; -1: there is none."""
+    match strategy:
+        case "most-room":
+            return lambda _: bank.most_room()
+        case "least-loaded":
+            return lambda _: bank.least_loaded()
+        case "round-robin":
+            return lambda _: bank.in_turn()
+        case "random":
+            return lambda rng: bank.at_random(rng.random())

@@ -4,14 +4,24 @@ A dialect is built once per provider and configuration, holds no state, and is a
 The base class is the Anthropic format as it is; subclasses say what is different elsewhere.
 """
 
+import re
+from datetime import UTC, datetime
 from typing import ClassVar, Literal
 from urllib.parse import SplitResult, quote, urlsplit
 
+import msgspec
 from msgspec import Raw
 
 from ccrelay.config.model import Provider
 from ccrelay.types import RequestClass
-from ccrelay.wire.bodies import Members, fold_system_turns, json_string, read_body, write
+from ccrelay.wire.bodies import (
+    UNREADABLE,
+    Members,
+    fold_system_turns,
+    json_string,
+    read_body,
+    write,
+)
 from ccrelay.wire.matching import ModelMatcher
 
 BETA_HEADER = b"anthropic-beta"
@@ -23,6 +33,57 @@ CONVERSATIONS = frozenset({RequestClass.MESSAGES, RequestClass.COUNT_TOKENS})
 _DEFAULT_PORT = {"http": 80, "https": 443}
 # Left alone in the path of a base URL; `%` because the path may be encoded already.
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
+
+# HTTP statuses of the types that `error` events carry (providers reference, section 3.1).
+STATUS_BY_TYPE: dict[str, int] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+# Types and codes of a spent balance or quota: Anthropic, Kimi, MiniMax, OpenAI's format.
+SPENT = frozenset(
+    {
+        "billing_error",
+        "enforced_spend_limit_reached",
+        "contract_spend_limit_reached",
+        "exceeded_current_quota_error",
+        "insufficient_balance_error",
+        "insufficient_quota",
+    }
+)
+# The same in words, where the type says something else: Anthropic's 400s for an empty balance and
+# for a spend limit set by oneself, DeepSeek, MiniMax (a 500), Kimi, Ollama's cloud.
+_SPENT_WORDS = re.compile(
+    r"credit balance is too low|insufficient balance|exceeded (your )?current quota"
+    r"|reached your (specified |workspace |organization )*api usage limits"
+    r"|reached your \w+ usage limit",
+    re.IGNORECASE,
+)
+# "You will regain access on 2026-08-01 at 00:00 UTC."
+_REGAIN = re.compile(r"regain access on (\d{4}-\d\d-\d\d) at (\d\d:\d\d) UTC")
+# Characters of a message that anybody looks into.
+MESSAGE_MAX = 4096
+
+_ANY = msgspec.json.Decoder()
+
+
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """What an upstream's error says, in Anthropic's terms."""
+
+    status: int  # the HTTP status it stands for, which may differ from the one it came with
+    type: str = ""  # empty: the body is nobody's error format
+    code: str = ""  # a machine's word for it: `details.error_code`, or the provider's own code
+    message: str = ""
+    spent: bool = False  # a balance or quota is: no later try within minutes can succeed
+    resets_at: float = 0.0  # when it is there again, seconds since 1970; 0.0: not told
 
 
 class Dialect:
@@ -109,12 +170,69 @@ class Dialect:
         """Status and body for the client. Only asked for when `translates_errors`."""
         return status, body
 
+    def read_error(self, status: int, body: bytes) -> Fault:
+        """What an error body says. `status` below 400: it is the data of an `error` event."""
+        return read_fault(status, body)
+
     def forbids_retry(self, body: bytes) -> bool:
         """Whether an error body says that trying again is useless for now (`x-should-retry`)."""
         return False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+def read_fault(status: int, body: bytes) -> Fault:
+    """An error body of any shape that Messages endpoints were seen to send.
+
+    Known places: `error.{type,message,code,details.error_code}`, `error` as text, `message`.
+    """
+    try:
+        found = _ANY.decode(body)
+    except UNREADABLE:
+        return Fault(status if status >= 400 else 500, spent=status == 402)
+    outer = found if isinstance(found, dict) else {}
+    inner = outer.get("error", outer)
+    if not isinstance(inner, dict):
+        inner = {"message": inner}
+    kind, code = _text(inner.get("type")), _code(inner)
+    message = _text(inner.get("message"))[:MESSAGE_MAX]
+    if status < 400:
+        status = STATUS_BY_TYPE.get(kind) or _http_status(code)
+    if not (kind or code or message):
+        return Fault(status, spent=status == 402)
+    spent = (
+        status == 402 or not SPENT.isdisjoint((kind, code)) or bool(_SPENT_WORDS.search(message))
+    )
+    return Fault(status, kind or "error", code, message, spent, _regain(message))
+
+
+def _code(inner: dict[str, object]) -> str:
+    details = inner.get("details")
+    if isinstance(details, dict) and (code := _text(details.get("error_code"))):
+        return code
+    return _text(inner.get("code"))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def _http_status(code: str) -> int:
+    # OpenRouter gives the HTTP status as the code; an event of which nothing is known is a failure.
+    return int(code) if len(code) == 3 and code.isdecimal() and 400 <= int(code) <= 599 else 500
+
+
+def _regain(message: str) -> float:
+    found = _REGAIN.search(message)
+    if found is None:
+        return 0.0
+    try:
+        return datetime.fromisoformat(f"{found[1]}T{found[2]}").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _host(url: SplitResult) -> bytes:

@@ -1,16 +1,19 @@
 """Z.AI and BigModel: GLM models behind an Anthropic-shaped endpoint with errors of its own.
 
-Source of the tables: providers reference, section 9. An error's `code` decides, not its HTTP
-status: a spent balance and a short burst are both 429 there. Codes nobody listed follow the status.
+Source of the tables: providers reference, section 9, and the vendor's page of codes
+(docs.bigmodel.cn, api-code). An error's `code` decides, not its HTTP status: a spent balance and a
+short burst are both 429 there. Codes nobody listed follow the status.
 """
 
+import re
+from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
 import msgspec
 from msgspec import Raw
 
-from ccrelay.providers.base import Dialect
+from ccrelay.providers.base import Dialect, Fault, read_fault
 from ccrelay.wire.bodies import UNREADABLE, Members, read_members, read_type, write
 from ccrelay.wire.errors import error_body, error_type
 
@@ -18,6 +21,13 @@ from ccrelay.wire.errors import error_body, error_type
 ALWAYS_THINKING = ("glm-5.3*",)
 ADAPTIVE = Raw(b'{"type":"adaptive"}')
 LOW = Raw(b'"low"')
+
+# "Your limit will reset at 2026-09-09 05:38:28", and the same in Chinese. Users who compared found
+# the time to be that of Beijing, in both languages; nothing in the message says so.
+_RESET = re.compile(r"(?:reset at|\u5c06\u5728)\s*(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)")
+_BEIJING = timezone(timedelta(hours=8))
+# "[1302][High concurrency ...]": what an `error` event has instead of a code.
+_BRACKETED = re.compile(r"\[(\d{3,6})\]")
 
 
 class Meaning(msgspec.Struct, frozen=True, gc=False):
@@ -50,12 +60,14 @@ MEANING_BY_CODE: dict[int, Meaning] = {
     1112: _PERMISSION,
     1113: _BALANCE,  # insufficient balance, sent as 429
     1120: _SERVER,
+    1121: _PERMISSION,  # account locked for a violation
     1210: _INVALID,  # parameters
     1211: _UNKNOWN,  # model
     1213: _INVALID,
     1214: _INVALID,
     1215: _INVALID,
     1220: _PERMISSION,
+    1221: _UNKNOWN,  # API withdrawn
     1222: _UNKNOWN,  # API
     1230: _SERVER,
     1234: _SERVER,
@@ -66,8 +78,15 @@ MEANING_BY_CODE: dict[int, Meaning] = {
     1304: _QUOTA,  # daily
     1305: _OVERLOADED,
     1308: _QUOTA,  # window
+    1309: _BALANCE,  # the plan has expired, sent as 429
     1310: _QUOTA,  # weekly
+    1311: _UNKNOWN,  # the plan does not include the model
+    1312: _OVERLOADED,  # the model
+    1313: _QUOTA,  # fair use: until the user asks for release
 }
+# Those that speak of the model, in the word of OpenAI's format: another provider may have it.
+MODEL_CODES = frozenset({1211, 1311})
+NO_SUCH_MODEL = "model_not_found"
 
 # Statuses of its own.
 MEANING_BY_STATUS: dict[int, Meaning] = {
@@ -128,10 +147,28 @@ class ZaiDialect(Dialect):
             message = f"[{code}] {message}"
         return meaning.status, error_body((meaning.type, message), parsed.request_id)
 
+    def read_error(self, status: int, body: bytes) -> Fault:
+        """What an error body or event says; the code decides, wherever it stands."""
+        fault = read_fault(status, body)
+        code = _code_anywhere(body)
+        if code is None and status not in MEANING_BY_STATUS:
+            return fault
+        meaning = _meaning(code, status)
+        resets_at = _resets_at(fault.message)
+        spent = not meaning.retry and meaning.status in (402, 429)
+        return Fault(
+            meaning.status,
+            meaning.type,
+            NO_SUCH_MODEL if code in MODEL_CODES else fault.code if code is None else str(code),
+            fault.message,
+            # A reset is told of quotas only, which gives away codes that nobody has listed.
+            spent if code in MEANING_BY_CODE else fault.spent or resets_at > 0,
+            resets_at,
+        )
+
     def forbids_retry(self, body: bytes) -> bool:
         """True for codes that no later try can mend, such as a spent quota, a 429 like a burst."""
-        parsed = _read(body)
-        code = _code(parsed.error) if parsed else None
+        code = _code_anywhere(body)
         return code in MEANING_BY_CODE and not MEANING_BY_CODE[code].retry
 
 
@@ -154,6 +191,26 @@ def _code(error: _Error) -> int | None:
         if text.isascii() and text.isdigit() and len(text) <= 6:
             return int(text)
     return None
+
+
+def _code_anywhere(body: bytes) -> int | None:
+    parsed = _read(body)
+    if parsed is None:
+        return None
+    code = _code(parsed.error)
+    if code is None and (found := _BRACKETED.match(parsed.error.message)):
+        code = int(found[1])
+    return code
+
+
+def _resets_at(message: str) -> float:
+    found = _RESET.search(message)
+    if found is None:
+        return 0.0
+    try:
+        return datetime.fromisoformat(found[1]).replace(tzinfo=_BEIJING).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _meaning(code: int | None, status: int) -> Meaning:

@@ -1,30 +1,35 @@
 """One exchange: a request, the attempts to answer it, the one line that is left of it.
 
-    ROUTING -> (waiting for model or body) -> ACQUIRING -> SENDING -> AWAITING_HEAD -> HOLDING
-      -> STREAMING -> SETTLING
+    ROUTING -> (waiting for model, body or a target) -> ACQUIRING -> SENDING -> AWAITING_HEAD
+      -> HOLDING -> STREAMING -> SETTLING
+
+Up to STREAMING an attempt that fails leads back to ROUTING (`relay.failing`).
 
 The C side calls in when there is something to decide: `on_model`, `on_body`, `on_head`,
-`on_held_error`, `on_collected`, `on_unfinished`, `on_wait`, and one of `on_done`, `on_lost`,
-`on_client_left`, `on_bad_body`, `on_slow_body` at the end. Every path passes `settle` exactly
-once. What is paid per request is written flat; what is rare lives in `relay.rare`.
+`on_held_error`, `on_collected`, `on_commit`, `on_unfinished`, `on_wait`, and one of `on_done`,
+`on_lost`, `on_client_left`, `on_bad_body`, `on_slow_body` at the end. Every path passes `settle`
+exactly once. What is paid per request is written flat; what is rare lives in `relay.asking`,
+`relay.rare` and `relay.failing`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.http1 import Framing, RequestPlan
+from ccrelay._fast.slots import Reservation
 from ccrelay._fast.upstream import Mode, Upstream
-from ccrelay.errors import NoTarget, RelayError, SlowClient, Unauthorized
-from ccrelay.fleet.endpoint import Endpoint
-from ccrelay.fleet.service import Service, Target
-from ccrelay.relay import rare
+from ccrelay.errors import NoTarget, RelayError, SlowClient
+from ccrelay.fleet.service import Target
+from ccrelay.relay import asking, failing, rare
 from ccrelay.relay.gate import Pass
 from ccrelay.relay.local import not_served
 from ccrelay.relay.pool import Pool
-from ccrelay.relay.record import record
+from ccrelay.relay.record import record, usage_of
 from ccrelay.relay.requests import FAULTS, missing_model, model_name
-from ccrelay.routing.candidates import Candidate
+from ccrelay.routing.ask import Ask
+from ccrelay.routing.candidates import Candidate, Slate
+from ccrelay.routing.router import Taken, Tries, Wait
 from ccrelay.types import Ending, RequestClass
 from ccrelay.wire.chunks import LAST_CHUNK, chunk
 from ccrelay.wire.errors import error_response, sse_error
@@ -49,12 +54,10 @@ class Exchange:
     """One request and all done to answer it."""
 
     __slots__ = (
-        "_candidates",
         "_plan",
         "_sent_body",
-        "_serving",
         "_then",
-        "_tried",
+        "ask",
         "attempts",
         "body",
         "candidate",
@@ -62,20 +65,31 @@ class Exchange:
         "early",
         "error",
         "fresh",
+        "good",
         "kind",
         "model",
+        "moved",
         "passed",
         "relay",
+        "reservation",
         "serial",
         "settled",
+        "slate",
+        "snap",
         "status",
         "stream",
+        "strip",
         "target",
+        "ticket",
+        "told",
+        "tries",
         "upstream",
+        "waited_s",
     )
 
     def __init__(self, relay: "Relay", down: Downstream, kind: RequestClass, passed: Pass) -> None:
         self.relay = relay
+        self.snap = relay.snap  # the configuration this request began with
         self.down = down
         self.kind = kind
         self.passed = passed
@@ -84,17 +98,24 @@ class Exchange:
         self.attempts = 0
         self.model: str | None = None
         self.error: str | None = None
+        self.slate: Slate | None = None  # who serves the model
+        self.ask: Ask | None = None  # what the request needs
         self.target: Target | None = None
         self.candidate: Candidate | None = None
         self.upstream: Upstream | None = None
+        self.reservation: Reservation | None = None  # of the target's limits
+        self.ticket: int | None = None  # of the endpoint's breaker
+        self.good: bool | None = None  # what this attempt proves of the endpoint; None: nothing
+        self.tries: Tries | None = None  # attempts that failed
+        self.told: failing.Told | None = None  # the most telling error so far
+        self.waited_s = 0.0  # for a target
+        self.moved = False  # the conversation left the place it had
+        self.strip: bool | None = None  # leave out foreign thinking blocks; True: all of them
         self.body: bytes | None = None  # a body of our own making; None: the client's bytes
         self.early = False  # a 200 head went out before the upstream's
         self.fresh = False  # the next attempt dials: a pooled connection was stale
         self.stream: bool | None = None  # whether the answer is an event stream, once known
         self.settled = False
-        self._candidates: Sequence[Candidate] = ()
-        self._tried: Sequence[Candidate] = ()
-        self._serving: Endpoint | None = None  # counted in its in_flight
         self._plan: RequestPlan | None = None  # how the head of the next attempt is written
         self._sent_body: bytes | None = None  # what is sent instead of the client's bytes
         self._then: Callable[[], None] | None = None  # what waits for the body
@@ -122,44 +143,97 @@ class Exchange:
 
     def route_model(self, raw: bytes) -> None:
         """Find who serves the model, given as raw JSON, and go on with one of them."""
-        candidates = self.relay.candidates
+        snap = self.snap
+        candidates = snap.candidates
         slate = candidates.remembered.get(raw) or candidates.of(raw, model_name(raw))
         self.model = slate.model
-        self._candidates = slate.candidates
-        if not self._candidates:
-            raise not_served(slate.model, candidates.served())
-        self._attempt()
+        if snap.rules is not None:
+            asking.apply_rules(self, slate)
+        else:
+            self.begin(slate)
 
-    def _attempt(self) -> None:
+    def begin(self, slate: Slate) -> None:
+        """The slate is known: find out what the request asks for, then try.
+
+        Raises:
+            NotFound: nobody serves the model.
+        """
+        if not slate.candidates:
+            raise not_served(slate.model, self.snap.candidates.served())
+        self.slate = slate
+        ask = asking.ask_of(self, slate)
+        if ask is not None:
+            self.ask = ask
+            self.relay.budget.request(ask.now)
+            self.attempt()
+
+    def choose(self) -> Taken | Wait:
+        """Take a target, or learn how long to wait for one."""
+        ask = self.ask
         relay = self.relay
-        candidate = relay.choose(self._candidates, self._tried, relay.reactor.now, relay.rng)
-        if candidate is None:
-            raise NoTarget("No provider is left to try.", retry_after_s=1)
-        self.candidate = candidate
-        if candidate.rewrites or (self.kind is _COUNT_TOKENS and candidate.estimates):
+        assert ask is not None
+        assert self.slate is not None
+        ask.now = relay.reactor.now
+        return self.snap.router.choose(self.slate, ask, self.tries, relay.rng)
+
+    def attempt(self) -> None:
+        """Go on with a target, or wait for one.
+
+        Raises:
+            RelayError: nobody can serve this, and waiting would not help.
+        """
+        relay = self.relay
+        if relay.waiting and self.tries is None and asking.must_queue(self):
+            return
+        choice = self.choose()
+        if isinstance(choice, Taken):
+            self.take(choice)
+        else:
+            failing.wait(self, choice)
+
+    def take(self, taken: Taken) -> None:
+        """Send to a target that was taken."""
+        self.candidate, self.target, self.reservation, self.ticket = taken
+        candidate, target = taken.candidate, taken.target
+        ask = self.ask
+        assert ask is not None
+        self.upstream = None  # an earlier attempt's belongs to others by now
+        self.fresh = False
+        self.good = None
+        if ask.conversation:
+            asking.settle_down(self, target)
+        if (
+            candidate.rewrites
+            or self.strip is not None
+            or (self.kind is _COUNT_TOKENS and candidate.estimates)
+        ):
             rare.with_whole_body(self, candidate)
         else:
-            self.send_to(candidate.service)
+            self.send()
 
     # ---- acquiring and sending
 
-    def send_to(self, service: Service) -> None:
-        """Take a credential and a connection of this provider, and send.
+    def send(self) -> None:
+        """Take a connection to the target, and send.
 
         Raises:
             RelayError: nothing can be sent; no connection has been taken.
         """
         if not self.down.length_known and self.body is None:
-            self.await_body(lambda: self.send_to(service))
+            self.await_body(self.send)
             return
-        self.target = target = service.choose_target(self.relay.rng)
+        target = self.target
+        assert target is not None
+        service = target.service
         passes = service.passes_client_credential
-        self._plan = self._pass_through_plan(target) if passes else target.plan
+        self._plan = rare.pass_through_plan(self, target) if passes else target.plan
         self._sent_body = None
         candidate = self.candidate
-        if candidate is not None and (candidate.rewrites or self.body is not None):
+        if candidate is not None and (
+            candidate.rewrites or self.body is not None or self.strip is not None
+        ):
             self._plan, self._sent_body = rare.own_body(self, target, self._plan, candidate)
-        pool = self.relay.pools[service.name]
+        pool = self.snap.pools[service.name]
         upstream = None if self.fresh else pool.take()
         if upstream is None:
             pool.dial(self._connected)
@@ -167,57 +241,25 @@ class Exchange:
             self._send(upstream)
 
     def _send(self, upstream: Upstream) -> None:
-        assert self.target is not None
         assert self._plan is not None
         self.attempts += 1
         self.upstream = upstream
-        self._serving = endpoint = self.target.service.endpoint
-        endpoint.in_flight += 1
         splice = self.candidate.splice if self.candidate is not None else None
         upstream.send_request(self, self.down, self._plan, splice, self._sent_body)
 
-    def _pass_through_plan(self, target: Target) -> RequestPlan:
-        """How to write the head so that the client's own credential goes on, and no relay token."""
-        passed = self.passed
-        if not (passed.token_in_key or passed.token_in_bearer):
-            return target.plan
-        if not passed.has_own:
-            raise Unauthorized(
-                f"Provider {target.service.name} has no key of its own, and the request carries "
-                "no credential besides the relay token. Configure a key for it.",
-                should_retry=False,
-            )
-        return target.plan_no_key if passed.token_in_key else target.plan_no_bearer
-
     def _connected(self, upstream: Upstream | None, error: RelayError | None) -> None:
         """A dial has ended."""
+        self.relay.reactor.clock()
         if upstream is None:
             assert error is not None
             failure = error
-            self.guard(lambda: self._unreachable(failure))
+            self.guard(lambda: failing.on_unreachable(self, failure))
         elif self.settled:  # the client left meanwhile: the next one has a connection
             upstream.park()
             self.pool().give(upstream)
         else:
             connection = upstream
             self.guard(lambda: self._send(connection))
-
-    def _unreachable(self, error: RelayError) -> None:
-        """A connection could not be made: the next candidate, or the error."""
-        if self.settled:
-            return
-        relay = self.relay
-        assert self.target is not None
-        service = self.target.service
-        service.endpoint.unreachable(relay.reactor.clock())
-        relay.log.event("warning", "unreachable", provider=service.name, reason=error.message)
-        if self.candidate is None:
-            raise error
-        self._tried = [*self._tried, self.candidate]
-        if len(self._tried) >= len(self._candidates):
-            raise error
-        self.fresh = False
-        self._attempt()
 
     # ---- called while the request arrives
 
@@ -261,29 +303,37 @@ class Exchange:
         target = self.target
         assert target is not None
         service = target.service
-        if service.endpoint.failures:
-            service.endpoint.reached()
+        head = upstream.head
+        status: int = head.status
+        if upstream.head_seen_at >= target.learn_at or status == 429:
+            asking.learn(self, target, upstream)
         if self.early:
             rare.follow_early(self, upstream)
             return
-        head = upstream.head
-        status: int = head.status
         self.status = status
-        if status >= 400 and service.dialect.translates_errors:
-            upstream.collect(ERROR_BODY_MAX)
-            return
+        if status >= 400 and (self.candidate is not None or service.dialect.translates_errors):
+            if head.content_length <= ERROR_BODY_MAX or service.dialect.translates_errors:
+                upstream.collect(ERROR_BODY_MAX)
+                return
+            self.good = status < 500
         self.stream = stream = upstream.is_event_stream
         repairs = stream and status == 200 and service.dialect.repairs_stream
         framing = _KEEP if upstream.keeps_framing and not repairs else _CHUNKED
         if self.down.head.minor == 0 and (framing == _CHUNKED or head.chunked):
             framing = _CLOSE
         mode = _HOLD if stream and status == 200 else _FORWARD
-        upstream.forward(mode, framing, True, b"", repairs)
+        extra = b"" if not self.snap.debug else rare.debug_lines(self)
+        if mode == _HOLD and (target.limited or (self.ticket and self.ticket & 3)):
+            upstream.tells = True  # a breaker's trial, or limits that want the true input early
+        upstream.forward(mode, framing, True, extra, repairs)
 
     def on_held_error(self, upstream: Upstream) -> None:
-        """An error event came before any content. Later versions try elsewhere; it is passed on."""
-        self.error = "error_event"
-        upstream.release()
+        """An error event came before any content: elsewhere, if somebody else can."""
+        self.guard(lambda: failing.on_error_event(self, upstream))
+
+    def on_commit(self, upstream: Upstream) -> None:
+        """The first content is here, and somebody wants to know before the end."""
+        asking.on_commit(self, upstream)
 
     def on_unfinished(self, upstream: Upstream) -> None:
         """A stream ended without message_stop, and its provider says nothing of failures."""
@@ -291,7 +341,7 @@ class Exchange:
 
     def on_collected(self, upstream: Upstream, body: bytes, reusable: bool) -> None:
         """An error body is here whole."""
-        rare.answer_collected(self, upstream, body)
+        self.guard(lambda: failing.on_error_answer(self, upstream, body))
 
     def on_wait(self) -> None:
         """Some time has passed since the request was complete."""
@@ -303,12 +353,13 @@ class Exchange:
         """The response is whole and forwarded."""
         if upstream.uses == 1 and upstream.session is not None:
             self.pool().learned(upstream)
+        if self.good is None:
+            self.good = self.error is None
         self.settle(_COMPLETE)
 
     def on_lost(self, upstream: Upstream, reason: int) -> None:
         """The upstream is gone before its response was whole."""
-        self._leave_endpoint()
-        self.guard(lambda: rare.handle_loss(self, upstream, reason))
+        self.guard(lambda: failing.on_loss(self, upstream, reason))
 
     def on_client_left(self) -> None:
         """The client closed: the upstream is aborted, nobody is blamed."""
@@ -324,7 +375,7 @@ class Exchange:
         """End with an error of the relay's own."""
         if self.settled:
             return
-        may_say = self._may_say(error)
+        may_say = rare.may_say(self, error)
         self.drop_upstream()
         self.error = self.error or error.message
         down = self.down
@@ -343,24 +394,14 @@ class Exchange:
             self.status = error.status
             keep_alive = down.keep_alive and down.body_complete
             body_wanted = down.head is None or down.head.method != b"HEAD"
+            fields = rare.debug_fields(self) if self.snap.debug else ()
             self.answer(
-                error_response(error, self.id, keep_alive=keep_alive, body_wanted=body_wanted),
+                error_response(
+                    error, self.id, keep_alive=keep_alive, body_wanted=body_wanted, fields=fields
+                ),
                 Ending.ANSWERED,
                 keep_alive=keep_alive,
             )
-
-    def _may_say(self, error: RelayError) -> bool:
-        """Whether an error event can go into a response that has begun.
-
-        Not where it would break what went before, and not for a provider's cut, which is passed on
-        as a cut.
-        """
-        upstream = self.upstream
-        if upstream is None or not upstream.committed:
-            return self.early
-        if self.down.head is None or self.down.head.minor == 0 or rare.is_cut(error):
-            return False
-        return upstream.may_insert
 
     def shut(self) -> None:
         """The drain's time is over."""
@@ -382,7 +423,7 @@ class Exchange:
     def pool(self) -> Pool:
         """The connections of the current target's endpoint."""
         assert self.target is not None
-        return self.relay.pools[self.target.service.name]
+        return self.snap.pools[self.target.service.name]
 
     def drop_upstream(self) -> None:
         """Abort the attempt under way, if there is one."""
@@ -390,20 +431,17 @@ class Exchange:
         if upstream is not None and upstream.exchange is self:
             upstream.drop()
 
-    def _leave_endpoint(self) -> None:
-        if self._serving is not None:
-            self._serving.in_flight -= 1
-            self._serving = None
-
     def settle(self, ending: Ending, own_bytes: int = 0) -> None:
-        """Every path ends here, once: counts go back, one line is written."""
+        """Every path ends here, once: what was taken goes back, one line is written."""
         if self.settled:
             return
         self.settled = True
         self._then = None  # it refers back to this exchange
-        if self._serving is not None:
-            self._serving.in_flight -= 1
-            self._serving = None
         relay = self.relay
+        now = relay.reactor.now
+        upstream = self.upstream
+        usage, stop = usage_of(upstream) if upstream is not None else (None, None)
+        if self.ask is not None:
+            asking.close(self, ending, usage, now)
         relay.active.discard(self)
-        relay.log.exchange(record(self, ending, relay.reactor.now, own_bytes))
+        relay.log.exchange(record(self, ending, now, own_bytes, usage, stop))

@@ -5,7 +5,8 @@ h11 is imported by the first fetch, because most workers never make one.
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from ccrelay.errors import UpstreamFailed
@@ -49,15 +50,26 @@ async def fetch(
         FetchFailed: there is no document.
     """
     try:
-        async with asyncio.timeout(limit_s):
-            return await _fetch(dialer, loop, path, fields, bytes_max)
+        async with asyncio.timeout(limit_s), _connected(dialer, loop) as stream:
+            return await ask(stream, path, fields, bytes_max)
     except TimeoutError:
         raise FetchFailed(f"no whole answer came within {limit_s:g} s", status=504) from None
 
 
-async def _fetch(
-    dialer: Dialer, loop: asyncio.AbstractEventLoop, path: bytes, fields: Fields, bytes_max: int
-) -> bytes:
+async def post_status(
+    dialer: Dialer, loop: asyncio.AbstractEventLoop, path: bytes, fields: Fields, body: bytes
+) -> int:
+    """POST a body and return the status of the answer, whose own body is not waited for.
+
+    Raises:
+        FetchFailed: there is no answer.
+    """
+    async with _connected(dialer, loop) as stream:
+        return await status_of(stream, path, fields, body)
+
+
+@contextlib.asynccontextmanager
+async def _connected(dialer: Dialer, loop: asyncio.AbstractEventLoop) -> AsyncIterator[Stream]:
     try:
         dialed = await dialer.dial()
     except UpstreamFailed as error:
@@ -66,10 +78,9 @@ async def _fetch(
         stream: Stream = SocketStream(loop, dialed.sock)
         if dialed.tls is not None:
             stream = TlsStream(stream, dialed.tls)
-        body = await ask(stream, path, fields, bytes_max)
+        yield stream
         if dialed.tls is not None:
             dialer.remember(dialed.tls)
-        return body
     except OSError as error:  # ssl.SSLError too
         raise FetchFailed("the connection broke") from error
     finally:
@@ -106,6 +117,32 @@ async def ask(stream: Stream, path: bytes, fields: Fields, bytes_max: int) -> by
                 raise FetchFailed(f"the answer is longer than {bytes_max} bytes")
         elif isinstance(event, h11.EndOfMessage):
             return bytes(body)
+
+
+async def status_of(stream: Stream, path: bytes, fields: Fields, body: bytes) -> int:
+    """POST `body` over an open stream and return the status of the answer.
+
+    Raises:
+        FetchFailed: what came is not HTTP.
+        OSError: the connection broke.
+    """
+    import h11
+
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
+    request = h11.Request(method=b"POST", target=path, headers=list(fields))
+    sent = (connection.send(request) or b"") + (connection.send(h11.Data(data=body)) or b"")
+    await stream.send(sent + (connection.send(h11.EndOfMessage()) or b""))
+    while True:
+        try:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                connection.receive_data(await stream.receive())
+        except h11.RemoteProtocolError:
+            raise FetchFailed("the answer is not valid HTTP/1.1") from None
+        if isinstance(event, h11.Response):
+            return int(event.status_code)
+        if isinstance(event, h11.ConnectionClosed):
+            raise FetchFailed("the connection was closed without an answer")
 
 
 def _check(response: Any) -> None:

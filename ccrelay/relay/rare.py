@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from ccrelay._fast.http1 import Framing, RequestPlan
 from ccrelay._fast.upstream import Loss, Mode, Upstream
-from ccrelay.errors import RelayError, UpstreamFailed
+from ccrelay.errors import RelayError, Unauthorized, UpstreamFailed
 from ccrelay.fleet.service import Target
-from ccrelay.relay.local import passed_on
 from ccrelay.relay.requests import span_of_model
 from ccrelay.routing.candidates import Candidate
 from ccrelay.types import Ending, RequestClass
 from ccrelay.wire.bodies import splice_member
-from ccrelay.wire.chunks import LAST_CHUNK, chunk, early_head
-from ccrelay.wire.errors import PING, json_response, sse_error, sse_error_from_body
+from ccrelay.wire.chunks import chunk, early_head
+from ccrelay.wire.errors import PING, json_response, sse_error
+from ccrelay.wire.thinking import strip_foreign
 from ccrelay.wire.tokens import ESTIMATE_HEADER, answer, estimate
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def with_whole_body(exchange: "Exchange", candidate: Candidate) -> None:
         data = json_response(200, tokens, extra, down.keep_alive)
         exchange.answer(data, Ending.ANSWERED, keep_alive=down.keep_alive)
     else:
-        exchange.send_to(candidate.service)
+        exchange.send()
 
 
 def whole_body(exchange: "Exchange") -> bytes:
@@ -80,7 +80,7 @@ def unpack(exchange: "Exchange") -> None:
 
         exchange.guard(go_on)
 
-    limit = exchange.relay.config.server.limits.body_bytes_max
+    limit = exchange.snap.config.server.limits.body_bytes_max
     exchange.relay.inflate(exchange.down.body_bytes(), limit, unpacked)
 
 
@@ -97,9 +97,29 @@ def own_body(
         body = target.service.dialect.rewrite(body, candidate.sent, exchange.kind)
     elif candidate.splice is not None:
         body = splice_member(body, span_of_model(body), candidate.splice)
+    if exchange.strip is not None:
+        body, _ = strip_foreign(body, everything=exchange.strip)
     if exchange.body is not None:
         plan = target.decoded_plan(plan)
     return plan, body
+
+
+def pass_through_plan(exchange: "Exchange", target: Target) -> RequestPlan:
+    """How to write the head so that the client's own credential goes on, and no relay token.
+
+    Raises:
+        Unauthorized: the client sent no credential of its own.
+    """
+    passed = exchange.passed
+    if not (passed.token_in_key or passed.token_in_bearer):
+        return target.plan
+    if not passed.has_own:
+        raise Unauthorized(
+            f"Provider {target.service.name} has no key of its own, and the request carries "
+            "no credential besides the relay token. Configure a key for it.",
+            should_retry=False,
+        )
+    return target.plan_no_key if passed.token_in_key else target.plan_no_bearer
 
 
 # ---- keeping the client company
@@ -109,13 +129,13 @@ def keep_company(exchange: "Exchange") -> None:
     """Called every while: cut off a client that takes nothing, ping one that waits."""
     relay = exchange.relay
     down = exchange.down
-    if down.stalled_for > relay.config.server.timeouts.write_stall_s:
+    if down.stalled_for > exchange.snap.config.server.timeouts.write_stall_s:
         exchange.error = "client_stalled"
         exchange.drop_upstream()
         exchange.settle(Ending.TIMED_OUT)
         down.abort()
         return
-    routing = relay.config.routing
+    routing = exchange.snap.config.routing
     if exchange.stream is None:
         exchange.stream = _asked_for_stream(exchange)
     wait_s = routing.ping_s
@@ -184,29 +204,32 @@ def follow_early(exchange: "Exchange", upstream: Upstream) -> None:
         upstream.collect(ERROR_BODY_MAX)
 
 
+# ---- what is said in headers
+
+
+def debug_fields(exchange: "Exchange") -> list[tuple[bytes, bytes]]:
+    """The `x-ccrelay-*` header fields: who answered, after how many attempts, chosen how."""
+    target, slate = exchange.target, exchange.slate
+    chooser = slate.chooser if slate is not None else exchange.snap.strategy
+    fields = [
+        (b"x-ccrelay-attempts", b"%d" % exchange.attempts),
+        (b"x-ccrelay-strategy", chooser.name.encode()),
+        (b"x-ccrelay-waited-ms", b"%d" % (exchange.waited_s * 1000)),
+    ]
+    if target is not None:
+        fields.insert(0, (b"x-ccrelay-key", target.fingerprint.encode()))
+        fields.insert(0, (b"x-ccrelay-provider", target.service.name.encode()))
+    if slate is not None and slate.rule is not None:
+        fields.append((b"x-ccrelay-rule", slate.rule.name.encode("ascii", "replace")))
+    return fields
+
+
+def debug_lines(exchange: "Exchange") -> bytes:
+    """The same as header lines."""
+    return b"".join(b"%b: %b\r\n" % field for field in debug_fields(exchange))
+
+
 # ---- answers that are not passed on as they are
-
-
-def answer_collected(exchange: "Exchange", upstream: Upstream, body: bytes) -> None:
-    """An answer that was read whole: translate it, or put it into the stream that has begun."""
-    target = exchange.target
-    assert target is not None
-    dialect = target.service.dialect
-    down = exchange.down
-    status = exchange.status
-    forbids_retry = False
-    if dialect.translates_errors and status >= 400:
-        forbids_retry = dialect.forbids_retry(body)
-        status, body = dialect.translate_error(status, body)
-        exchange.status = status
-    if exchange.early:
-        down.write(chunk(sse_error_from_body(status, body)) + LAST_CHUNK)
-        exchange.settle(Ending.COMPLETE)
-        down.finish()
-        return
-    keep_alive = down.keep_alive and down.body_complete
-    data = json_response(status, body, passed_on(upstream.head, forbids_retry), keep_alive)
-    exchange.answer(data, Ending.COMPLETE, keep_alive=keep_alive)
 
 
 def report_unfinished(exchange: "Exchange") -> None:
@@ -228,17 +251,28 @@ def report_unfinished(exchange: "Exchange") -> None:
 # ---- losses
 
 
-def handle_loss(exchange: "Exchange", upstream: Upstream, reason: int) -> None:
-    """The upstream is gone: once more, an error, or a cut, by how far the answer had come."""
-    target = exchange.target
-    assert target is not None
-    if _was_stale(exchange, upstream, reason):
-        exchange.redial()
-        return
+def loss_error(
+    exchange: "Exchange", target: Target, upstream: Upstream, reason: int
+) -> UpstreamFailed:
+    """What the client is told of a lost upstream, if it is told at all."""
     status, what = _LOSSES[reason]
     if upstream.committed and exchange.down.started:
         exchange.error = f"upstream_{Loss(reason).name.lower()}"
-    raise UpstreamFailed(f"Provider {target.service.name} {what}.", status=status)
+    return UpstreamFailed(f"Provider {target.service.name} {what}.", status=status)
+
+
+def may_say(exchange: "Exchange", error: RelayError) -> bool:
+    """Whether an error event can go into a response that has begun.
+
+    Not where it would break what went before, and not for a provider's cut, which is passed on
+    as a cut.
+    """
+    upstream = exchange.upstream
+    if upstream is None or not upstream.committed:
+        return exchange.early
+    if exchange.down.head is None or exchange.down.head.minor == 0 or is_cut(error):
+        return False
+    return bool(upstream.may_insert)
 
 
 def is_cut(error: RelayError) -> bool:
@@ -253,7 +287,7 @@ def ending_of(error: RelayError) -> Ending:
     return Ending.ABORTED
 
 
-def _was_stale(exchange: "Exchange", upstream: Upstream, reason: int) -> bool:
+def was_stale(exchange: "Exchange", upstream: Upstream, reason: int) -> bool:
     """Whether the provider closed an idle connection while we wrote on it: nobody's fault."""
     return (
         reason in _STALE

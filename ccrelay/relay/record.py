@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ccrelay.types import Ending, RequestClass, Usage
+from ccrelay.types import Ending, RequestClass, TrafficClass, Usage
 from ccrelay.wire.usage import stop_reason, usage_from_json, usage_from_stream
 
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 NO_USAGE = Usage()
 _ENDINGS = [ending.name.lower() for ending in Ending]
+_CLASSES = [traffic.name.lower() for traffic in TrafficClass]
 _KINDS = [kind.name.lower() for kind in RequestClass]
 
 
@@ -25,7 +26,14 @@ def usage_of(upstream: "Upstream") -> tuple[Usage, str | None]:
     return (usage_from_json(raw), None) if raw is not None else (NO_USAGE, None)
 
 
-def record(exchange: "Exchange", ending: Ending, now: float, own_bytes: int) -> dict[str, object]:
+def record(
+    exchange: "Exchange",
+    ending: Ending,
+    now: float,
+    own_bytes: int,
+    usage: Usage | None,
+    stop: str | None,
+) -> dict[str, object]:
     """The members of the log line. Times in milliseconds, sizes in bytes.
 
     `own_bytes` is the size of an answer of the relay's own that is about to be sent.
@@ -49,8 +57,7 @@ def record(exchange: "Exchange", ending: Ending, now: float, own_bytes: int) -> 
         "ms": int((now - received_at) * 1e6) / 1000.0,
     }
     upstream = exchange.upstream
-    if upstream is not None:
-        usage, stop = usage_of(upstream)
+    if upstream is not None and usage is not None:
         line["input"] = usage.input
         line["output"] = usage.output
         line["cache_read"] = usage.cache_read
@@ -62,6 +69,16 @@ def record(exchange: "Exchange", ending: Ending, now: float, own_bytes: int) -> 
             line["stop"] = stop
         if upstream.taps.first_event_at:
             line["first_event_ms"] = _ms(upstream.taps.first_event_at - received_at)
+    ask = exchange.ask
+    if ask is not None and ask.conversation:
+        line["class"] = _CLASSES[ask.traffic]
+        line["conversation"] = f"{ask.conversation:016x}"
+    if exchange.waited_s:
+        line["waited_ms"] = _ms(exchange.waited_s)
+    if exchange.moved:
+        line["moved"] = True
+    if exchange.slate is not None and exchange.slate.rule is not None:
+        line["rule"] = exchange.slate.rule.name
     if exchange.error is not None:
         line["error"] = exchange.error
     return line

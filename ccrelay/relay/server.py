@@ -1,34 +1,39 @@
-"""The data plane of one worker: listeners, fleet, pools, and how a request gets an exchange."""
+"""The data plane of one worker: listeners, shared state, and how a request gets an exchange."""
 
 import asyncio
 import os
 import random
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
 
-from ccrelay._fast.body import BodyLimits
+from ccrelay._fast.board import Board
 from ccrelay._fast.conn import Conn, Reactor
-from ccrelay._fast.downstream import Downstream, DownstreamLimits
+from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.http1 import FieldId
 from ccrelay._fast.listener import Listener
-from ccrelay._fast.upstream import Upstream, UpstreamLimits
-from ccrelay.config.model import Config, Provider
+from ccrelay._fast.places import Places
+from ccrelay._fast.pulse import Budget
+from ccrelay._fast.upstream import Upstream
+from ccrelay.config.model import Config
 from ccrelay.errors import BadRequest, NotFound, RelayError, SlowClient, TooLarge
-from ccrelay.fleet.service import Service
-from ccrelay.relay import rare
-from ccrelay.relay.dial import Dialer
+from ccrelay.fleet.breaker import State
+from ccrelay.fleet.estimate import Estimator
+from ccrelay.fleet.layout import Layout
+from ccrelay.fleet.service import Service, Target
+from ccrelay.relay import asking, rare
 from ccrelay.relay.discovery import Discovery, fetch_over
 from ccrelay.relay.exchange import Exchange
-from ccrelay.relay.gate import Gate, Pass
+from ccrelay.relay.gate import Pass
 from ccrelay.relay.listing import Listing, Listings, asks_for_models
 from ccrelay.relay.local import LOCAL_PATHS, local_answer
-from ccrelay.relay.origin import Origin
-from ccrelay.relay.pool import Pool
-from ccrelay.relay.proxies import proxy_for
+from ccrelay.relay.probes import Probes
 from ccrelay.relay.requests import FAULTS, gunzip, head_error
+from ccrelay.relay.snapshot import Maker, Snapshot
 from ccrelay.relay.tasks import TaskSet
-from ccrelay.routing.candidates import Candidates
-from ccrelay.routing.strategies import STRATEGIES
+from ccrelay.relay.waitroom import WaitRoom
 from ccrelay.types import LogSink, RequestClass
 from ccrelay.wire.errors import error_response
 
@@ -36,6 +41,10 @@ _CONTENT_ENCODING = int(FieldId.F_CONTENT_ENCODING)
 # Unpacking blocks the loop at about 300 MB/s: larger bodies go to a thread.
 INFLATE_INLINE_MAX = 65_536
 DRAIN_LOOK_S = 0.05
+# A gentle drain leaves idle connections open so long: a client that uses one is answered, and told
+# to close it. Closing at once would meet requests that are on their way.
+GENTLE_IDLE_S = 60.0
+PLACES_ALONE = 4096  # conversations remembered by a worker that shares its memory with nobody
 
 _POSTS = {
     b"/v1/messages": RequestClass.MESSAGES,
@@ -51,6 +60,8 @@ class Relay:
         loop: the worker's event loop.
         log: where exchanges and events are written.
         worker_id: slot of this worker.
+        board: the memory shared by all workers; None: memory of its own.
+        layout: whose words are where in it; None: numbered through.
     """
 
     def __init__(
@@ -59,34 +70,59 @@ class Relay:
         loop: asyncio.AbstractEventLoop,
         log: LogSink,
         worker_id: int = 0,
+        board: Board | None = None,
+        layout: Layout | None = None,
     ) -> None:
-        self.config = config
         self.log = log
         self.loop = loop
         self.rng = random.Random()
+        self.wall = time.time
         self.reactor = Reactor(loop, self._crashed)
         self.connections: set[Downstream] = set()
         self.active: set[Exchange | Listing] = set()
-        self.services = [
-            Service(provider, config.health) for provider in config.providers if provider.enabled
-        ]
-        self.candidates = Candidates(self.services)
-        self.choose = STRATEGIES[config.routing.strategy]
+        layout = layout if layout is not None else Layout.of(config)
+        if board is None:
+            slots = sum(map(len, layout.targets.values()))
+            board = Board.private(
+                targets=max(slots, 1),
+                endpoints=max(len(layout.endpoints), 1),
+                places=PLACES_ALONE,
+            )
+        self.board = board
+        self.places = Places(board)
+        self.budget = Budget(board)
+        self.estimator = Estimator()
+        self.waiting = WaitRoom(loop, self.reactor)
         self._tasks = TaskSet(loop, self._task_failed)
-        self.pools = {service.name: self._pool(service.config) for service in self.services}
-        self._gate = Gate(config.server)
-        self._limits = _downstream_limits(config)
+        self._maker = Maker(loop, self.reactor, board, self._tasks, self._breaker_changed)
+        self.snap = self._maker.make(config, layout, None, self._make_listings)
         self._listeners: list[Listener] = []
         self._sockets: list[socket.socket] = []
-        self._listings = self._make_listings()
+        self._probes = Probes(self)
         self._draining = False
         self.served = 0
         self._id_prefix = f"req_ccrelay_{worker_id}{os.urandom(5).hex()}"
 
-    def _make_listings(self) -> Listings:
-        dialers = {name: pool.dialer for name, pool in self.pools.items()}
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.snap.config
+
+    @property
+    def listings(self) -> Listings:
+        """What answers for models."""
+        assert self.snap.listings is not None
+        return self.snap.listings
+
+    @property
+    def services(self) -> list[Service]:
+        """The providers in force."""
+        return self.snap.services
+
+    def _make_listings(self, snap: Snapshot) -> Listings:
+        dialers = {name: pool.dialer for name, pool in snap.pools.items()}
         discovery = Discovery(
-            self.services,
+            snap.services,
             fetch_over(dialers, self.loop),
             loop=self.loop,
             tasks=self._tasks,
@@ -94,54 +130,64 @@ class Relay:
         )
         return Listings(discovery, tasks=self._tasks, active=self.active, refuse=self._refuse)
 
-    def _pool(self, provider: Provider) -> Pool:
-        assert provider.base_url is not None
-        origin = Origin.parse(provider.base_url)
-        routing = self.config.routing
-        timeouts = provider.timeouts or routing.timeouts
-        dialer = Dialer(
-            origin,
-            self.loop,
-            connect_s=timeouts.connect_s,
-            proxy=proxy_for(origin, os.environ),
-        )
-        limits = UpstreamLimits(
-            first_byte_s=timeouts.first_byte_s,
-            idle_s=timeouts.idle_s,
-            total_s=timeouts.total_s,
-            pool_idle_s=routing.pool_idle_s,
-            event_bytes_max=self.config.server.limits.event_bytes_max,
-        )
-        return Pool(self.reactor, dialer, limits, self._tasks, routing.pool_idle_max)
+    def reload(self, config: Config, layout: Layout) -> None:
+        """Serve by another configuration from the next request on.
+
+        Listening addresses stay. Requests under way finish as they began; those that wait for a
+        target are routed anew.
+
+        Raises:
+            ValueError: it cannot be served; nothing has changed.
+        """
+        old = self.snap
+        self.snap = snap = self._maker.make(config, layout, old, self._make_listings)
+        for listener in self._listeners:
+            listener.limits = snap.limits
+            listener.connections_max = config.server.limits.connections_max
+        kept = set(map(id, snap.pools.values()))
+        for pool in old.pools.values():
+            if id(pool) not in kept:
+                pool.close()
+        for exchange in self.waiting.everybody():
+            self.waiting.leave(exchange)
+            exchange.guard(partial(asking.reroute, exchange))
 
     # ---- life
 
     def listen(self, sockets: list[socket.socket]) -> None:
         """Accept on listening, non-blocking sockets."""
         for sock in sockets:
-            listener = Listener(self.reactor, sock.fileno(), self, self._limits)
+            listener = Listener(self.reactor, sock.fileno(), self, self.snap.limits)
             listener.connections_max = self.config.server.limits.connections_max
             listener.start()
             self._listeners.append(listener)
             self._sockets.append(sock)
+        self._probes.start()
 
     def stop_listening(self) -> None:
         """Leave new connections in the kernel's queue."""
         for listener in self._listeners:
             listener.stop()
 
-    async def drain(self, limit_s: float) -> int:
-        """Let running exchanges finish for at most `limit_s`; returns how many were cut."""
+    async def drain(self, limit_s: float, gentle: bool = False) -> int:
+        """Let running exchanges finish for at most `limit_s`; returns how many were cut.
+
+        Gentle: connections that are idle may bring one more request each, for a while.
+        """
         self.stop_listening()
         self._draining = True
-        ends_at = self.loop.time() + limit_s
+        began_at = self.loop.time()
+        idle_s = GENTLE_IDLE_S if gentle else 0.0
         while True:
+            now = self.loop.time()
             for down in list(self.connections):
                 if down.exchange is None and not down.queued:
-                    down.abort_idle()
+                    quiet_since = max(down.last_out_at, began_at)
+                    if now >= quiet_since + idle_s:
+                        down.abort_idle()
             # An exchange is over when its last byte is queued; the client has it when it is sent.
-            sending = any(down.queued for down in self.connections)
-            if not (self.active or sending) or self.loop.time() >= ends_at:
+            busy = bool(self.active) or any(down.queued for down in self.connections)
+            if not (busy or (gentle and self.connections)) or now >= began_at + limit_s:
                 break
             await asyncio.sleep(DRAIN_LOOK_S)
         cut = list(self.active)
@@ -156,8 +202,10 @@ class Relay:
             exchange.shut()
         for down in list(self.connections):
             down.abort_idle()
-        for pool in self.pools.values():
+        for pool in self.snap.pools.values():
             pool.close()
+        self._probes.stop()
+        self.waiting.close()
         await self._tasks.cancel_all()
         self.reactor.stop()
 
@@ -167,10 +215,15 @@ class Relay:
             "connections": len(self.connections),
             "active": len(self.active),
             "served": self.served,
-            "idle_upstreams": sum(pool.idle for pool in self.pools.values()),
-            "dialled": sum(pool.dialled for pool in self.pools.values()),
+            "waiting": len(self.waiting),
+            "idle_upstreams": sum(pool.idle for pool in self.snap.pools.values()),
+            "dialled": sum(pool.dialled for pool in self.snap.pools.values()),
             "body_bytes": self.reactor.arena.out,
         }
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something in the background; it ends with the relay."""
+        self._tasks.spawn(work, name)
 
     def next_serial(self) -> int:
         """The number of a request in this worker."""
@@ -204,7 +257,7 @@ class Relay:
             return
         passed = down.recall()
         if passed is None:
-            passed = down.memo = self._gate.admit(head)
+            passed = down.memo = self.snap.gate.admit(head)
         exchange = self._open(down, kind, passed)
         encoding = head.value(_CONTENT_ENCODING)
         if encoding is None:
@@ -234,7 +287,7 @@ class Relay:
         head = down.head
         method = head.method
         if path in LOCAL_PATHS and method in (b"GET", b"HEAD"):
-            self._gate.check_host(head)
+            self.snap.gate.check_host(head)
             keep_alive = down.keep_alive and down.body_complete
             _, data = local_answer(
                 path,
@@ -247,20 +300,27 @@ class Relay:
             return
         passed = down.recall()
         if passed is None:
-            passed = down.memo = self._gate.admit(head)
+            passed = down.memo = self.snap.gate.admit(head)
         if path in _POSTS:
             raise RelayError(f"Use POST for {path.decode('ascii')}.", status=405)
         if asks_for_models(method, path):
-            self._listings.answer(down, passed)
+            self.listings.answer(down, passed)
             return
         if not path.startswith(b"/v1/"):
             raise NotFound("There is nothing at this path. The relay serves /v1/messages.")
-        service = self.candidates.anthropic()
+        service = self.snap.candidates.anthropic()
         if service is None:
             raise NotFound(
                 "No provider of type anthropic is configured, and only those serve this path."
             )
-        self._open(down, RequestClass.OTHER_V1, passed).send_to(service)
+        exchange = self._open(down, RequestClass.OTHER_V1, passed)
+        exchange.target = self._any_target(service)
+        exchange.send()
+
+    def _any_target(self, service: Service) -> Target:
+        """For what no limit counts: a key that works, else any."""
+        service.bank.survey(self.reactor.now, 0, 0)
+        return service.targets[max(service.pick(self.rng), 0)]
 
     def on_refused(self, down: Downstream, fault: int) -> None:
         """A request head is not valid HTTP, or over a limit."""
@@ -307,6 +367,15 @@ class Relay:
             return
         ready(body, None)
 
+    # ---- what breakers tell
+
+    def _breaker_changed(self, name: str, old: State, new: State) -> None:
+        level = "info" if new is State.CLOSED else "warning"
+        if new is State.HALF_OPEN:
+            level = "debug"
+        self.log.event(level, "breaker", provider=name, state=new.name.lower())
+        self.waiting.poke()
+
     # ---- defects
 
     def _crashed(self, error: BaseException, conn: Conn) -> None:
@@ -331,20 +400,3 @@ def _where(error: BaseException) -> str:
         places.append(f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}")
         trace = trace.tb_next
     return " ".join(places[-5:])
-
-
-def _downstream_limits(config: Config) -> DownstreamLimits:
-    limits, timeouts = config.server.limits, config.server.timeouts
-    routing = config.routing
-    return DownstreamLimits(
-        head_bytes_max=limits.head_bytes_max,
-        fields_max=limits.header_count_max,
-        body=BodyLimits(
-            body_bytes_max=limits.body_bytes_max, replay_bytes_max=limits.replay_bytes_max
-        ),
-        head_s=timeouts.head_s,
-        body_idle_s=timeouts.body_idle_s,
-        keepalive_s=timeouts.keepalive_s,
-        write_stall_s=timeouts.write_stall_s,
-        wait_s=min(routing.ping_s, routing.early_head_s, timeouts.write_stall_s),
-    )

@@ -1,10 +1,14 @@
 """Who serves a model: the providers in configured order, with the name to send to each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ccrelay.fleet.service import Service
+from ccrelay.config.model import Price
+from ccrelay.fleet.service import Service, Target
+from ccrelay.ledger.pricing import PriceList, price_for
+from ccrelay.routing.rules import CompiledRule
+from ccrelay.routing.strategies import Chooser
 
 # Names of models come from clients: the memory of past answers is bounded.
 REMEMBERED_MODELS_MAX = 1024
@@ -15,52 +19,120 @@ _encode = msgspec.json.Encoder().encode
 class Candidate:
     """A provider that serves the asked model."""
 
-    __slots__ = ("endpoint", "estimates", "rewrites", "sent", "service", "splice", "weight")
+    __slots__ = (
+        "_slots",
+        "asked",
+        "estimates",
+        "order",
+        "price",
+        "rewrites",
+        "sent",
+        "service",
+        "splice",
+    )
 
-    def __init__(self, service: Service, asked: str, sent: str) -> None:
+    def __init__(self, service: Service, asked: str, sent: str, spelt: str, order: int = 0) -> None:
+        """Make one.
+
+        Args:
+            service: the provider.
+            asked: the model that is looked for.
+            sent: the model named to the provider.
+            spelt: the model as the client's body has it.
+            order: position among the configured providers.
+        """
         self.service = service
+        self.asked = asked
         self.sent = sent
-        self.splice: bytes | None = None if sent == asked else _encode(sent)
-        self.endpoint = service.endpoint
-        self.weight = service.weight
+        self.splice: bytes | None = None if sent == spelt else _encode(sent)
+        self.order = order
         self.estimates = service.dialect.counts_tokens == "estimate"
         self.rewrites = service.dialect.needs_rewrite(sent)
+        prices: dict[str, Price] = service.config.prices
+        self.price: PriceList | None = price_for(service.config.type, sent, prices)
+        self._slots = frozenset(target.slot for target in service.targets)
+
+    def holds(self, slot: int) -> bool:
+        """Whether a target slot is one of its keys'."""
+        return slot in self._slots
 
     def __repr__(self) -> str:
         return f"<Candidate {self.service.name} {self.sent}>"
 
 
 class Slate:
-    """Everybody who serves one model, in configured order."""
+    """Everybody who serves one model, in configured order, and how one of them is chosen."""
 
-    __slots__ = ("candidates", "model")
+    __slots__ = ("by_slot", "candidates", "chooser", "limited", "lone", "model", "rule")
 
-    def __init__(self, model: str, candidates: Sequence[Candidate]) -> None:
+    def __init__(
+        self,
+        model: str,
+        candidates: Sequence[Candidate],
+        chooser: Chooser,
+        rule: CompiledRule | None = None,
+    ) -> None:
         self.model = model
         self.candidates = candidates
+        self.chooser = chooser
+        self.rule = rule
+        self.by_slot: dict[int, tuple[Candidate, Target]] = {
+            target.slot: (candidate, target)
+            for candidate in candidates
+            for target in candidate.service.targets
+        }
+        # The only target there is: nothing to choose.
+        self.lone = next(iter(self.by_slot.values())) if len(self.by_slot) == 1 else None
+        self.limited = any(candidate.service.limited for candidate in candidates)
 
 
 class Candidates:
-    """Answers which providers serve a model."""
+    """Answers which providers serve a model.
 
-    def __init__(self, services: list[Service]) -> None:
+    Args:
+        services: the providers in configured order.
+        chooser_for: the strategy by name; None: the configured one.
+    """
+
+    def __init__(
+        self, services: list[Service], chooser_for: Callable[[CompiledRule | None], Chooser]
+    ) -> None:
         self.services = services
+        self._chooser_for = chooser_for
         self.remembered: dict[bytes, Slate] = {}
+        self._ruled: dict[tuple[int, str], Slate] = {}
 
     def of(self, raw: bytes, model: str) -> Slate:
         """The slate for a model; `raw` is how the client spelt it, to be known the next time."""
-        slate = Slate(
-            model,
-            [
-                Candidate(service, model, sent)
-                for service in self.services
-                if service.targets and (sent := service.dialect.matcher.resolve(model)) is not None
-            ],
-        )
+        slate = self._slate(model, model, None)
         if len(self.remembered) >= REMEMBERED_MODELS_MAX:
             self.remembered.clear()
         self.remembered[raw] = slate
         return slate
+
+    def under(self, rule: CompiledRule, asked: str) -> Slate:
+        """The slate for a model when a rule applies."""
+        found = self._ruled.get((rule.number, asked))
+        if found is None:
+            if len(self._ruled) >= REMEMBERED_MODELS_MAX:
+                self._ruled.clear()
+            found = self._slate(rule.model or asked, asked, rule)
+            self._ruled[rule.number, asked] = found
+        return found
+
+    def _slate(self, model: str, spelt: str, rule: CompiledRule | None) -> Slate:
+        services = self.services
+        if rule is not None and rule.providers:
+            services = sorted(
+                (service for service in services if service.name in rule.providers),
+                key=lambda service: rule.providers.index(service.name),
+            )
+        candidates = [
+            Candidate(service, model, sent, spelt, order)
+            for order, service in enumerate(services)
+            if service.targets and (sent := service.dialect.matcher.resolve(model)) is not None
+        ]
+        return Slate(spelt, candidates, self._chooser_for(rule), rule)
 
     def served(self) -> list[str]:
         """What is served, for a 404 that helps: mapped names and own models, globs included."""

@@ -1,56 +1,354 @@
 """Strategies: one signature, one question. Who failed and why is decided elsewhere.
 
-    choose(candidates, tried, now, rng) -> Candidate | None
+    choose(available, ask, rng) -> Candidate
 
-`tried` are the candidates that this exchange has tried already. Resting endpoints are chosen only
-when nothing else is left: a request that may fail is better than one that must.
+`available` are the candidates that could be sent the request now and were not tried before: never
+empty, in configured order (or in the order of the rule that applies), their banks surveyed for this
+request. Affinity has spoken before, except to a strategy that says `weighs_cache`: that one is
+asked every time and judges by itself what leaving a warm cache costs.
+
+A strategy keeps nothing of its own but what configuration says. What goes on is in the fleet.
 """
 
+import fnmatch
 import random
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from ccrelay.config.model import Strategy
-from ccrelay.routing.candidates import Candidate
+from ccrelay._fast.places import rendezvous
+from ccrelay.config.model import Routing, Strategy
+from ccrelay.ledger.pricing import TTL_SHORT_S, expected_micros
+from ccrelay.routing.ask import Ask
 
-Choose = Callable[
-    [Sequence[Candidate], Sequence[Candidate], float, random.Random], Candidate | None
-]
+if TYPE_CHECKING:  # a slate holds its strategy
+    from ccrelay.routing.candidates import Candidate
 
+# An average that nothing has confirmed for so long may be out of date: explored first.
+STALE_S = 60.0
+# Names of models come from clients: the memory of past answers is bounded.
+REMEMBERED_MODELS_MAX = 1024
 
-def simple_shuffle(
-    candidates: Sequence[Candidate], tried: Sequence[Candidate], now: float, rng: random.Random
-) -> Candidate | None:
-    """Weighted random over the providers that are up."""
-    choice = _worth_trying(candidates, tried, now)
-    if len(choice) <= 1:
-        return choice[0] if choice else None
-    total = 0
-    for candidate in choice:
-        total += candidate.weight
-    point = rng.random() * total
-    for candidate in choice:
-        point -= candidate.weight
-        if point < 0.0:
-            return candidate
-    return choice[int(rng.random() * len(choice))]  # all weights are 0
+_WILDCARD = re.compile(r"[*?]")
 
 
-def failover(
-    candidates: Sequence[Candidate], tried: Sequence[Candidate], now: float, rng: random.Random
-) -> Candidate | None:
-    """The first provider, in configured order, that is up."""
-    choice = _worth_trying(candidates, tried, now)
-    return choice[0] if choice else None
+class Chooser(Protocol):
+    """A strategy, ready to be asked."""
+
+    @property
+    def name(self) -> Strategy:
+        """As configured."""
+
+    @property
+    def weighs_cache(self) -> bool:
+        """True: to be asked although the conversation has a target, which `ask.place` tells."""
+
+    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+        """One of `available`, which has at least one."""
 
 
-def _worth_trying(
-    candidates: Sequence[Candidate], tried: Sequence[Candidate], now: float
-) -> Sequence[Candidate]:
-    left = [c for c in candidates if c not in tried] if tried else candidates
-    for candidate in left:
-        if candidate.endpoint.resumes_at > now:
-            return [c for c in left if c.endpoint.available(now)] or left
-    return left
+class SimpleShuffle:
+    """By chance, weighted by what a provider has left; a conversation by rendezvous hashing.
+
+    Hashing gives every worker and node the same answer, so it goes by the weight alone: room is
+    another number in each of them by the time they look.
+    """
+
+    name: ClassVar[Strategy] = "simple-shuffle"
+    weighs_cache: ClassVar[bool] = False
+
+    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+        """One of them."""
+        if len(available) == 1:
+            return available[0]
+        if ask.conversation:
+            return _place_of(available, ask.conversation)
+        total = 0.0
+        shares = []
+        for one in available:
+            service = one.service
+            share = service.weight * service.bank.room
+            shares.append(share)
+            total += share
+        if total <= 0.0:  # each is full to the last token: the weights alone
+            shares = [float(one.service.weight) for one in available]
+            total = sum(shares)
+        point = rng.random() * total
+        for one, share in zip(available, shares, strict=True):
+            point -= share
+            if point < 0.0:
+                return one
+        return _any(available, rng)  # all weights are 0
 
 
-STRATEGIES: dict[Strategy, Choose] = {"simple-shuffle": simple_shuffle, "failover": failover}
+class RoundRobin:
+    """In turn, smoothly: of weights 5, 1, 1 the heavy one is spread over the round.
+
+    Everybody gains its weight, the one ahead is taken and pays the weights of all. What is gained
+    stays with the service, so that whoever is away for a while neither loses its place nor comes
+    back with a claim to more than a round.
+    """
+
+    name: ClassVar[Strategy] = "round-robin"
+    weighs_cache: ClassVar[bool] = False
+
+    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+        """One of them."""
+        if len(available) == 1:
+            return available[0]
+        total = 0
+        for one in available:
+            total += one.service.weight
+        best = available[0]
+        ahead = float("-inf")
+        for one in available:
+            service = one.service
+            weight = service.weight if total else 1  # all weights are 0
+            service.turn += weight
+            if weight and service.turn > ahead:
+                best, ahead = one, service.turn
+        best.service.turn -= total or len(available)
+        return best
+
+
+class LeastBusy:
+    """The fewest exchanges under way for its weight; equal: more room, then chance."""
+
+    name: ClassVar[Strategy] = "least-busy"
+    weighs_cache: ClassVar[bool] = False
+
+    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+        """One of them."""
+        if len(available) == 1:
+            return available[0]
+        best: list[Candidate] = []
+        least = (True, 0.0, 0.0)
+        for one in available:
+            service = one.service
+            weight = service.weight
+            bank = service.bank
+            # A weight of 0 comes after every other.
+            rank = (not weight, bank.in_flight / (weight or 1), -bank.room)
+            if not best or rank < least:
+                best, least = [one], rank
+            elif rank == least:
+                best.append(one)
+        return best[0] if len(best) == 1 else _any(best, rng)
+
+
+class Failover:
+    """The highest priority; of equals, the first."""
+
+    name: ClassVar[Strategy] = "failover"
+    weighs_cache: ClassVar[bool] = False
+
+    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+        """One of them."""
+        best = available[0]
+        for one in available:
+            if one.service.priority > best.service.priority:
+                best = one
+        return best
+
+
+class CostBased:
+    """The cheapest for this turn, the prompt read from the cache only where the cache is.
+
+    Equal cost: the most room. Who has no known price comes after everybody who has.
+    """
+
+    name: ClassVar[Strategy] = "cost-based"
+    weighs_cache: ClassVar[bool] = True
+
+    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+        """One of them."""
+        if len(available) == 1:
+            return available[0]
+        best = available[0]
+        least: tuple[float, float] | None = None
+        for one in available:
+            cost = expected_cost(one, ask)
+            if cost is None:
+                continue
+            rank = (cost, -one.service.bank.room)
+            if least is None or rank < least:
+                best, least = one, rank
+        return best
+
+
+class LatencyBased:
+    """The quickest to its first event for this kind of output, now and then another one.
+
+    - The lowest average wins, however old: it is what is known, and a provider that comes back from
+      a rest has its share at once. Averages forget by time, so that one answer corrects an old one.
+    - In `explore` of the choices another one is taken: any of those that were never seen to answer
+      or have not answered for STALE_S, because one answer sets an outdated average right; when
+      there are none, any but the quickest.
+    - When nothing is known of anybody, chance decides.
+    """
+
+    name: ClassVar[Strategy] = "latency-based"
+    weighs_cache: ClassVar[bool] = False
+
+    def __init__(self, explore: float) -> None:
+        self.explore = explore
+
+    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+        """One of them."""
+        if len(available) == 1:
+            return available[0]
+        output_class = ask.output_class
+        best = None
+        least = 0.0
+        for one in available:
+            average = one.service.endpoint.pulse.average(output_class)
+            if average > 0.0 and (best is None or average < least):
+                best, least = one, average
+        if best is None:
+            return _any(available, rng)
+        if self.explore and rng.random() < self.explore:
+            return self._another(available, best, ask, rng)
+        return best
+
+    def _another(
+        self, available: Sequence["Candidate"], best: "Candidate", ask: Ask, rng: random.Random
+    ) -> "Candidate":
+        others = [one for one in available if one is not best]
+        since = ask.now - STALE_S
+        unsure = [
+            one
+            for one in others
+            if one.service.endpoint.pulse.observed_at(ask.output_class) < since
+            or one.service.endpoint.pulse.average(ask.output_class) <= 0.0
+        ]
+        return _any(unsure or others, rng)
+
+
+class ModelBased:
+    """By the model asked for: the first available of the providers listed for it.
+
+    After them come those of `models_default`, then the rest in configured order.
+    """
+
+    name: ClassVar[Strategy] = "model-based"
+    weighs_cache: ClassVar[bool] = False
+
+    def __init__(self, models: Mapping[str, Sequence[str]], default: Sequence[str]) -> None:
+        self._models = models
+        self._default = default
+        self._remembered: dict[str, dict[str, int]] = {}
+
+    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+        """One of them."""
+        best = available[0]
+        if len(available) == 1:
+            return best
+        ranks = self._remembered.get(best.asked)
+        if ranks is None:
+            ranks = self._remember(best.asked)
+        last = len(ranks)
+        least = last
+        for one in available:
+            rank = ranks.get(one.service.name, last)
+            if rank < least:
+                best, least = one, rank
+        return best
+
+    def providers(self, asked: str) -> Sequence[str]:
+        """The names listed for a model: its own entry's, or `models_default`."""
+        entry = entry_for(self._models, asked)
+        return self._default if entry is None else self._models[entry]
+
+    def _remember(self, asked: str) -> dict[str, int]:
+        names = dict.fromkeys([*self.providers(asked), *self._default])
+        ranks = {name: rank for rank, name in enumerate(names)}
+        if len(self._remembered) >= REMEMBERED_MODELS_MAX:
+            self._remembered.clear()
+        self._remembered[asked] = ranks
+        return ranks
+
+
+def strategy_for(routing: Routing, name: Strategy | None = None) -> Chooser:
+    """The configured strategy, or the named one with the configured settings."""
+    match name or routing.strategy:
+        case "simple-shuffle":
+            return SimpleShuffle()
+        case "round-robin":
+            return RoundRobin()
+        case "least-busy":
+            return LeastBusy()
+        case "failover":
+            return Failover()
+        case "cost-based":
+            return CostBased()
+        case "latency-based":
+            return LatencyBased(routing.explore)
+        case "model-based":
+            return ModelBased(routing.models, routing.models_default)
+
+
+def expected_cost(candidate: "Candidate", ask: Ask) -> float | None:
+    """What the turn would cost at a candidate, in millionths of a dollar; None: not known.
+
+    At the provider that holds the conversation's place, as much of the prompt as the last turn had
+    is read from its cache; everywhere else all of it is bought anew.
+    """
+    price = candidate.price
+    if price is None:
+        return None
+    cached = 0
+    ttl_s = TTL_SHORT_S
+    place = ask.place
+    if place is not None:
+        ttl_s = place.ttl_s
+        if candidate.holds(place.slot):
+            cached = min(place.prefix_tokens, ask.tokens_in)
+    return expected_micros(
+        price,
+        fresh_tokens=ask.tokens_in - cached,
+        cached_tokens=cached,
+        output_tokens=ask.tokens_out,
+        ttl_s=ttl_s,
+    )
+
+
+def entry_for(models: Mapping[str, Sequence[str]], asked: str) -> str | None:
+    """The entry of `routing.models` that a model falls under.
+
+    The exact name wins, without its `[1m]` if need be; then the entry with the longest text before
+    its first `*` or `?`, of equals the one written first. An entry without either is a prefix.
+    """
+    plain = asked[:-4] if asked[-4:].lower() == "[1m]" else asked
+    for name in (asked, plain):
+        if name in models:
+            return name
+    best = None
+    longest = -1
+    for entry in models:
+        literal = _WILDCARD.split(entry, maxsplit=1)[0]
+        if len(literal) <= longest or not asked.startswith(literal):
+            continue
+        # Brackets are themselves, as in model_mapping.
+        glob = entry.replace("[", "[[]")
+        if literal == entry or any(fnmatch.fnmatchcase(name, glob) for name in (asked, plain)):
+            best, longest = entry, len(literal)
+    return best
+
+
+def _place_of(available: Sequence["Candidate"], conversation: int) -> "Candidate":
+    weighs = 0
+    for one in available:
+        weighs += one.service.weight
+    best = available[0]
+    highest = float("-inf")
+    for one in available:
+        service = one.service
+        # All weights are 0: everybody counts alike.
+        score = rendezvous(conversation, service.seed, service.weight if weighs else 1)
+        if score > highest:
+            best, highest = one, score
+    return best
+
+
+def _any(choice: Sequence["Candidate"], rng: random.Random) -> "Candidate":
+    return choice[int(rng.random() * len(choice))]

@@ -1,41 +1,54 @@
 """The control channel: what supervisor and worker tell each other over a socketpair.
 
     supervisor                               worker
-      Start(config, worker_id) + listeners -->
+      Start(config, layout, ...) + memory,
+        listeners -->
                                            <-- Ready | Failed(error, detail)
+      Reload(config, layout) -->           <-- Reloaded | ReloadFailed(error)
       Stats -->                            <-- StatsReply(values)
                                            <-- Leaving   (the worker itself got SIGTERM)
-      Drain(limit_s) -->                   <-- Drained(cut)
+      Drain(limit_s, gentle) -->           <-- Drained(cut)
       Stop -->
 
-A frame is four bytes of length (big-endian) and one msgpack message. The listening sockets travel
-beside the first byte of Start (SCM_RIGHTS), so a worker can be started, and can import what it
-needs, before the configuration is known. When either end closes, the other process ends the
-relationship: a worker without its supervisor exits.
+A frame is four bytes of length (big-endian) and one msgpack message. The shared memory and the
+listening sockets travel beside the first byte of Start (SCM_RIGHTS), so a worker can be started,
+and can import what it needs, before the configuration is known. When either end closes, the other
+process ends the relationship: a worker without its supervisor exits.
+
+After an upgrade a worker of the older version answers to a supervisor of the newer one: messages
+and members are added, never renamed, and what is added has a default.
 """
 
-import asyncio
 import socket
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from ccrelay.config.model import Config
+from ccrelay.fleet.layout import Layout
 
 # A Start carries the whole configuration; 64 MB is far above any and stops a garbled length.
 MESSAGE_BYTES_MAX = 64 << 20
-# Listening sockets one Start may carry: one per address of the listen host.
-LISTENERS_MAX = 32
+# Descriptors one Start may carry: the memory, and one listening socket per address of the listen
+# host; after upgrades to fewer workers also those of slots that are no more. The kernel's limit for
+# one message is 253 (unix(7)).
+DESCRIPTORS_MAX = 250
 READ_BYTES = 65_536
 LENGTH_BYTES = 4
 
 
 class Start(msgspec.Struct, tag="start", frozen=True):
-    """The first message to a worker; the listening sockets come with it."""
+    """The first message to a worker; the memory and the listening sockets come with it.
+
+    `worker_id` is the slot it fills. `column` is its own in the shared memory: a worker that still
+    drains and its successor have one slot, and two columns.
+    """
 
     config: Config
     worker_id: int
+    layout: Layout
+    column: int
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):
@@ -53,10 +66,32 @@ class Leaving(msgspec.Struct, tag="leaving", frozen=True):
     """The worker stopped accepting by itself: its slot can be filled again."""
 
 
+class Reload(msgspec.Struct, tag="reload", frozen=True):
+    """Take this configuration for requests that begin from now on."""
+
+    config: Config
+    layout: Layout
+
+
+class Reloaded(msgspec.Struct, tag="reloaded", frozen=True):
+    """The new configuration is in force."""
+
+
+class ReloadFailed(msgspec.Struct, tag="reload_failed", frozen=True):
+    """The configuration before is still in force; `error` says why, in a line for people."""
+
+    error: str
+
+
 class Drain(msgspec.Struct, tag="drain", frozen=True):
-    """Stop accepting, let running exchanges finish for `limit_s` seconds, then exit."""
+    """Stop accepting, let running exchanges finish for `limit_s` seconds, then exit.
+
+    `gentle`: others accept meanwhile, and idle connections are kept until their client has used or
+    closed them. A second Drain replaces the first.
+    """
 
     limit_s: float
+    gentle: bool = False
 
 
 class Drained(msgspec.Struct, tag="drained", frozen=True):
@@ -79,8 +114,8 @@ class StatsReply(msgspec.Struct, tag="stats_reply", frozen=True):
     values: dict[str, int]
 
 
-ToWorker = Start | Drain | Stop | Stats
-FromWorker = Ready | Failed | Leaving | Drained | StatsReply
+ToWorker = Start | Reload | Drain | Stop | Stats
+FromWorker = Ready | Failed | Reloaded | ReloadFailed | Leaving | Drained | StatsReply
 Message = TypeVar("Message")
 
 
@@ -123,6 +158,10 @@ class Decoder(Generic[Message]):
         except msgspec.DecodeError as error:  # its ValidationError too
             raise ControlError(f"unreadable message: {error}") from error
 
+    def pending(self) -> bytes:
+        """What was received and is no whole message yet."""
+        return bytes(self._buffer)
+
     def _next_body(self) -> bytes | None:
         buffer = self._buffer
         if len(buffer) < LENGTH_BYTES:
@@ -139,88 +178,45 @@ class Decoder(Generic[Message]):
         return body
 
 
-class Channel(Generic[Message]):
-    """One end of the socketpair inside a running loop; receives messages of `kind`."""
+class Received(NamedTuple):
+    """What a worker begins with; the descriptors are its own."""
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        decoder: Decoder[Message],
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._decoder = decoder
-
-    @classmethod
-    async def open(cls, sock: socket.socket, decoder: Decoder[Message]) -> "Channel[Message]":
-        """Take over `sock`; `decoder` may already hold messages."""
-        sock.setblocking(False)
-        reader, writer = await asyncio.open_unix_connection(sock=sock)
-        return cls(reader, writer, decoder)
-
-    async def receive(self) -> Message | None:
-        """Return the next message, or None when the other end is gone. Raises ControlError."""
-        while (message := self._decoder.next_message()) is None:
-            try:
-                data = await self._reader.read(READ_BYTES)
-            except ConnectionError:  # killed with unread bytes in its socket
-                return None
-            if not data:
-                return None
-            self._decoder.receive(data)
-        return message
-
-    def send(self, message: ToWorker | FromWorker) -> None:
-        """Send one message; a peer that is gone is noticed by `receive`, not here."""
-        self.send_raw(encode(message))
-
-    def send_raw(self, data: bytes) -> None:
-        """Send bytes that are framed already (the rest of a Start)."""
-        if not self._writer.is_closing():
-            self._writer.write(data)
-
-    async def close(self) -> None:
-        """Send what is pending, then close."""
-        self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except ConnectionError:
-            pass  # the peer went first
-
-    def abort(self) -> None:
-        """Close at once."""
-        self._writer.transport.abort()
+    start: Start
+    memory: int
+    listeners: list[socket.socket]
 
 
-def send_start(sock: socket.socket, start: Start, listeners: Iterable[socket.socket]) -> bytes:
-    """Send as much of `start` as fits at once, with the listeners; returns the unsent rest.
+def send_start(
+    sock: socket.socket, start: Start, memory: int, listeners: Iterable[socket.socket]
+) -> bytes:
+    """Send as much of `start` as fits at once, with the descriptors; returns the unsent rest.
 
     Raises OSError when the worker is gone.
     """
     frame = encode(start)
-    sent = socket.send_fds(sock, [frame], [listener.fileno() for listener in listeners])
+    descriptors = [memory, *(listener.fileno() for listener in listeners)]
+    sent = socket.send_fds(sock, [frame], descriptors)
     return frame[sent:]
 
 
-def receive_start(
-    sock: socket.socket, decoder: Decoder[ToWorker]
-) -> tuple[Start, list[socket.socket]] | None:
+def receive_start(sock: socket.socket, decoder: Decoder[ToWorker]) -> Received | None:
     """Block until Start is here; None when the supervisor went away first.
 
     Messages behind it stay in `decoder`.
 
     Raises ControlError when anything else comes.
     """
-    listeners: list[socket.socket] = []
+    descriptors: list[int] = []
     while True:
-        data, descriptors, _, _ = socket.recv_fds(sock, READ_BYTES, LISTENERS_MAX)
-        listeners += [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        data, more, _, _ = socket.recv_fds(sock, READ_BYTES, DESCRIPTORS_MAX)
+        descriptors += more
         if not data:
             return None
         decoder.receive(data)
         message = decoder.next_message()
-        if message is not None and not isinstance(message, Start):
-            raise ControlError(f"expected Start, got {type(message).__name__}")
-        if message is not None:
-            return message, listeners
+        if message is None:
+            continue
+        if not isinstance(message, Start) or not descriptors:
+            raise ControlError(f"expected Start and descriptors, got {type(message).__name__}")
+        memory, *listeners = descriptors
+        return Received(message, memory, [socket.socket(fileno=fd) for fd in listeners])

@@ -1,16 +1,23 @@
 """`ccrelay serve` from its flags to its exit code: first worker, configuration, listeners, loop.
 
 Imports little at the top: the first worker is started before anything else is loaded, so that both
-processes import at the same time.
+processes import at the same time. The same way in is taken by the new image of an upgrade, and by
+its rehearsal (`ccrelay.runtime.upgrade`).
 """
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ccrelay.runtime.lean import import_asyncio_without_ssl
 from ccrelay.runtime.limits import raise_open_files
-from ccrelay.runtime.processes import WorkerProcess, spawn
+from ccrelay.runtime.processes import (
+    HANDOVER_VARIABLE,
+    REHEARSAL_VARIABLE,
+    WORKER_COMMAND,
+    Recruits,
+)
+from ccrelay.runtime.source import Options, Source, overridden
 
 if TYPE_CHECKING:
     from ccrelay.config.model import Config
@@ -18,103 +25,106 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-class Options(NamedTuple):
-    """The flags; None means: as the configuration says."""
-
-    config: Path | None = None
-    listen: str | None = None
-    workers: int | None = None
-    demo: bool = False
-    log_format: str | None = None
-    log_level: str | None = None
-
-
-def launch(options: Options, say: Say, warn: Say) -> int:
+def launch(options: Options, say: Say, warn: Say, command: Sequence[str] = WORKER_COMMAND) -> int:
     """Run the relay until a signal ends it; return 0 after a drain, 1 when it was cut short.
 
-    `say` gets the banner, `warn` what the configuration should be told of. Raises ConfigError,
-    ListenError, WorkersFailed, and OSError when the log file cannot be opened.
+    `say` gets the banner, `warn` what the configuration should be told of; `command` starts a
+    worker. Raises ConfigError, ListenError, WorkersFailed, and OSError when the log file cannot be
+    opened.
     """
+    # Taken out of the environment, so that no other child takes it for its own.
+    rehearsal = os.environ.pop(REHEARSAL_VARIABLE, None)
+    handed = [int(fd) for fd in os.environ.pop(HANDOVER_VARIABLE, "").split(",") if fd]
+    for fd in handed:
+        os.set_inheritable(fd, False)
     raise_open_files()
-    first = spawn()
+    if rehearsal is not None:
+        from ccrelay.runtime.upgrade import perform
+
+        perform(Source(options), int(rehearsal))
+        return 0
+    recruits = Recruits(command)
+    recruits.start_first()
     try:
         import_asyncio_without_ssl()
         import asyncio
 
-        return asyncio.run(_run(options, say, warn, first))
+        if handed:
+            return asyncio.run(_go_on(options, handed[0], recruits))
+        return asyncio.run(_run(options, say, warn, recruits))
     finally:
-        first.end()
+        recruits.end()
 
 
-async def _run(options: Options, say: Say, warn: Say, first: WorkerProcess) -> int:
+async def _run(options: Options, say: Say, warn: Say, recruits: Recruits) -> int:
     if not options.demo:
-        from ccrelay.config.load import load
-
-        loaded = load(options.config)
+        source = Source(options)
+        loaded = source.load()
         for warning in loaded.warnings:
             warn(str(warning))
-        return await _supervise(
-            overridden(loaded.config, options), loaded.path, options, say, first
-        )
+        return await _begin(loaded.config, source, say, recruits)
     from ccrelay.config.load import demo_config
     from ccrelay.demo.server import start_demo
 
     demo = await start_demo()
     try:
         config = overridden(demo_config(f"http://127.0.0.1:{demo.port}"), options)
-        return await _supervise(config, None, options, say, first)
+        return await _begin(config, None, say, recruits)
     finally:
         await demo.close()
 
 
-async def _supervise(
-    config: "Config", source: Path | None, options: Options, say: Say, first: WorkerProcess
-) -> int:
-    import os
-
+async def _begin(config: "Config", source: Source | None, say: Say, recruits: Recruits) -> int:
     from ccrelay.runtime import listeners
     from ccrelay.runtime.banner import banner
+    from ccrelay.runtime.crew import Snapshot
     from ccrelay.runtime.logs import LogWriter
+    from ccrelay.runtime.memory import Memory
     from ccrelay.runtime.notify import Notifier
     from ccrelay.runtime.supervisor import Supervisor
+    from ccrelay.runtime.upgrade import Estate
 
     slots = listeners.bind(config.server.listen, config.server.workers)
-    text = banner(config, listeners.addresses(slots), source=source, demo=options.demo)
+    path = None if source is None else source.path
+    text = banner(config, listeners.addresses(slots), source=path, demo=source is None)
+    memory = Memory.create(config)
     log = LogWriter(config.logging)
     try:
         supervisor = Supervisor(
-            config,
-            slots,
+            Estate(Snapshot(config, memory.layout(config)), slots, memory),
             log,
             notifier=Notifier(os.environ),
             on_ready=lambda: say(text),
-            first=first,
+            recruit=recruits.take,
+            source=source,
         )
         return await supervisor.run()
     finally:
         log.close()
 
 
-def overridden(config: "Config", options: Options) -> "Config":
-    """Return the configuration with the flags in place, checked again. Raises ConfigError."""
-    from msgspec.structs import replace
+async def _go_on(options: Options, handed: int, recruits: Recruits) -> int:
+    from ccrelay.runtime.logs import LogWriter
+    from ccrelay.runtime.notify import Notifier
+    from ccrelay.runtime.supervisor import Supervisor
+    from ccrelay.runtime.upgrade import adopt, take_over
 
-    from ccrelay.config.check import check
-    from ccrelay.config.problems import ConfigError
-
-    server = {"listen": options.listen, "workers": options.workers}
-    logging = {"format": options.log_format, "level": options.log_level}
-    changed = replace(
-        config,
-        server=replace(config.server, **_given(server)),
-        logging=replace(config.logging, **_given(logging)),
-    )
-    # Only what flags can change: `--listen 0.0.0.0:8787` without relay tokens is refused here.
-    wrong = [p for p in check(changed) if p.severity == "error" and p.path[:1] == ("server",)]
-    if wrong:
-        raise ConfigError(wrong)
-    return changed
-
-
-def _given(members: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in members.items() if value is not None}
+    handover = take_over(handed)
+    prepared = handover.loaded()
+    source = Source(options)
+    source.seen = prepared.digest
+    log = LogWriter(prepared.config.logging)
+    try:
+        for warning in prepared.warnings:
+            log.event("warning", "config_warning", problem=warning)
+        supervisor = Supervisor(
+            adopt(handover, prepared.config, log),
+            log,
+            notifier=Notifier(os.environ),
+            on_ready=lambda: log.event("info", "upgraded", workers=prepared.config.server.workers),
+            recruit=recruits.take,
+            source=source,
+        )
+        return await supervisor.run()
+    finally:
+        log.close()

@@ -11,6 +11,7 @@ import queue
 import select
 import stat
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -21,6 +22,7 @@ BUFFER_BYTES_MAX = (
 # over the interpreter lock: at 64 KB, 10,000 exchanges a second spent 15 % of their time on that.
 FLUSH_BYTES = 1 << 20
 LINGER_S = 0.1  # otherwise lines are gathered this long: one wake-up and one write for many
+FLUSH_LOOK_S = 0.005
 # Beyond PIPE_BUF a pipe may mix the lines of several processes (POSIX write(2)).
 PIPE_WRITE_BYTES = select.PIPE_BUF
 FILE_WRITE_BYTES = 1 << 18
@@ -69,6 +71,17 @@ class LinePump:
         if not self._is_urgent:
             self._is_urgent = True
             self._bell.put(None)
+
+    def flush(self, timeout_s: float = 2.0) -> bool:
+        """Wait until what is queued is written; False when a stalled reader kept it waiting."""
+        ends_at = time.monotonic() + timeout_s
+        while self._gone_bytes < self._put_bytes:
+            if time.monotonic() > ends_at:
+                return False
+            self._is_urgent = False
+            self.hurry()
+            time.sleep(FLUSH_LOOK_S)
+        return True
 
     def _has_room(self, put_bytes: int) -> bool:
         self.hurry()

@@ -24,24 +24,30 @@ class ListenError(Exception):
     """The listen address cannot be used. The message says why and what to do next."""
 
 
-def bind(listen: str, slots: int) -> Slots:
+def bind(listen: str, slots: int, *, beside: Slots | None = None) -> Slots:
     """Bind `listen` ("HOST:PORT", "[V6]:PORT", port 0: any free one) for `slots` workers.
 
     Returns one list of non-blocking listening sockets per slot (several when a host name has
-    several addresses). Raises ListenError.
+    several addresses). `beside`: sockets of ours that may have the same port on another address.
+    Raises ListenError.
     """
     try:
         host, port = split_listen(listen)
     except ValueError as error:
         raise ListenError(f"Cannot listen on {listen}: {error}.") from error
     addresses = _resolve(host, port, listen)
-    reuse_port = slots > 1 and HAS_BALANCING_REUSEPORT
+    ours = _share_port(beside or [], port)
+    reuse_port = (slots > 1 or ours) and HAS_BALANCING_REUSEPORT
     taken: Slots = [[] for _ in range(slots)]
     refused: OSError | None = None
     for family, address in addresses:
         if taken[0]:  # port 0: the first address decided it
             address = (address[0], taken[0][0].getsockname()[1], *address[2:])
         try:
+            if reuse_port and not ours and address[1] != 0:
+                # With SO_REUSEPORT set, another process of this user that set it too (another
+                # ccrelay) would not be noticed: both would get a share of the connections.
+                _bound(family, address, reuse_port=False).close()
             _bind_all_slots(family, address, taken, reuse_port)
         except OSError as error:
             refused = error
@@ -54,6 +60,48 @@ def bind(listen: str, slots: int) -> Slots:
         assert refused is not None
         raise ListenError(_explain(refused, listen, host, port)) from refused
     return taken
+
+
+def regroup(slots: Slots, count: int) -> Slots:
+    """Deal the same sockets out to another number of slots, binding more where there are too few.
+
+    None is closed: connections wait in it. So with fewer slots than before, some have several
+    sockets of one address. Raises ListenError, and all is as before.
+    """
+    same: dict[tuple[Any, ...], list[socket.socket]] = {}
+    for sock in (sock for sockets in slots for sock in sockets):
+        same.setdefault(sock.getsockname(), []).append(sock)
+    dealt: Slots = [[] for _ in range(count)]
+    added: list[socket.socket] = []
+    for address, sockets in same.items():
+        try:
+            more = [_one_more(sockets[0], address) for _ in range(count - len(sockets))]
+        except OSError as error:
+            close([added])
+            raise ListenError(_explain(error, join_address(*address[:2]), *address[:2])) from error
+        added += more
+        for number, sock in enumerate([*sockets, *more]):
+            dealt[number % count].append(sock)
+    return dealt
+
+
+def _one_more(sock: socket.socket, address: tuple[Any, ...]) -> socket.socket:
+    if not HAS_BALANCING_REUSEPORT:
+        more = sock.dup()
+        more.setblocking(False)
+        return more
+    # A single worker's socket was bound without it; the kernel takes it afterwards, too.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    more = _bound(sock.family, address, reuse_port=True)
+    more.listen(BACKLOG)
+    return more
+
+
+def _share_port(slots: Slots, port: int) -> bool:
+    ours = [sock for sockets in slots for sock in sockets if sock.getsockname()[1] == port]
+    for sock in ours if HAS_BALANCING_REUSEPORT else []:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return bool(ours)
 
 
 def close(slots: Slots) -> None:
@@ -90,10 +138,6 @@ def _resolve(host: str, port: int, listen: str) -> list[_Address]:
 def _bind_all_slots(
     family: socket.AddressFamily, address: tuple[Any, ...], taken: Slots, reuse_port: bool
 ) -> None:
-    if reuse_port and address[1] != 0:
-        # With SO_REUSEPORT set, another process of this user that set it too (another ccrelay)
-        # would not be noticed: both would get a share of the connections.
-        _bound(family, address, reuse_port=False).close()
     for sockets in taken:
         if sockets is taken[0] or reuse_port:
             sock = _bound(family, address, reuse_port=reuse_port)

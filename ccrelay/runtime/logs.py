@@ -66,6 +66,10 @@ class LogWriter:
         if self._exchanges:
             self._put(self._exchange_line(record))
 
+    def flush(self) -> None:
+        """Wait until what is queued is written. A stalled reader is given two seconds."""
+        self._pump.flush()
+
     def close(self) -> None:
         """Write what is queued and close the file. A stalled reader is given two seconds."""
         is_written = self._pump.close()

@@ -14,7 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 CONTROL_FD = 3  # where a worker finds its end of the control channel
-BLOCKED_UNTIL_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BLOCKED_UNTIL_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+# How one image of the supervisor speaks to the next (`ccrelay.runtime.upgrade`): descriptors.
+HANDOVER_VARIABLE = "CCRELAY_HANDOVER"
+REHEARSAL_VARIABLE = "CCRELAY_REHEARSAL"
 
 # What a worker may know of its environment. Provider keys live in variables of any name, so this
 # is a list of what passes, never of what does not.
@@ -30,7 +33,7 @@ PASSED_NAMES = frozenset(
 PASSED_PREFIXES = ("LC_", "PYTHON", "CCRELAY_", "LD_", "DYLD_", "ASAN_")
 # The prefixes above are open to names that users choose, CCRELAY_TOKEN say.
 SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASS", "AUTH", "CRED")
-NOT_PASSED = frozenset({"CCRELAY_CONFIG"})
+NOT_PASSED = frozenset({"CCRELAY_CONFIG", HANDOVER_VARIABLE, REHEARSAL_VARIABLE})
 
 # The worker takes over the parent's import path as it is: a checkout, a venv and an editable
 # install all find the same ccrelay, and -P keeps the current directory out of the path.
@@ -79,6 +82,28 @@ class WorkerProcess:
     def __repr__(self) -> str:
         state = "running" if self.exit_code is None else describe_exit(self.exit_code)
         return f"<WorkerProcess pid={self.pid} {state}>"
+
+
+class Recruits:
+    """Worker processes to be had. The first may be started ahead of everything else."""
+
+    def __init__(self, command: Sequence[str] = WORKER_COMMAND) -> None:
+        self._command = command
+        self._first: WorkerProcess | None = None
+
+    def start_first(self) -> None:
+        """Let it import while the configuration is read. Raises OSError."""
+        self._first = spawn(self._command)
+
+    def take(self) -> WorkerProcess:
+        """One more. Raises OSError when the system cannot start a process."""
+        process, self._first = self._first or spawn(self._command), None
+        return process
+
+    def end(self) -> None:
+        """End the first if nobody took it."""
+        if self._first is not None:
+            self._first.end()
 
 
 def spawn(command: Sequence[str] = WORKER_COMMAND) -> WorkerProcess:

@@ -8,6 +8,7 @@ when it is sent SIGTERM (after draining), or when its supervisor is gone.
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
@@ -17,9 +18,11 @@ from typing import Any, Protocol
 
 import uvloop
 
+from ccrelay._fast.board import Board
 from ccrelay.config.model import Config
+from ccrelay.fleet.layout import Layout
+from ccrelay.runtime.channel import Channel
 from ccrelay.runtime.control import (
-    Channel,
     ControlError,
     Decoder,
     Drain,
@@ -27,6 +30,10 @@ from ccrelay.runtime.control import (
     Failed,
     Leaving,
     Ready,
+    Received,
+    Reload,
+    Reloaded,
+    ReloadFailed,
     Start,
     Stats,
     StatsReply,
@@ -55,8 +62,15 @@ class RelayLike(Protocol):
     def stop_listening(self) -> None:
         """Stop accepting; running exchanges go on."""
 
-    async def drain(self, limit_s: float) -> int:
-        """Let running exchanges finish; return how many had to be cut."""
+    def reload(self, config: Config, layout: Layout) -> None:
+        """Serve requests that begin from now on by this; raise, and nothing has changed."""
+
+    async def drain(self, limit_s: float, gentle: bool) -> int:
+        """Let running exchanges finish; return how many had to be cut.
+
+        `gentle`: idle connections stay open until the client has used or closed them, for a while.
+        It may be cancelled, and called again with another limit.
+        """
 
     async def close(self) -> None:
         """Break off what is left."""
@@ -65,7 +79,7 @@ class RelayLike(Protocol):
         """Counters by name."""
 
 
-RelayFactory = Callable[[Config, asyncio.AbstractEventLoop, LogSink, int], RelayLike]
+RelayFactory = Callable[[Config, asyncio.AbstractEventLoop, LogSink, int, Board, Layout], RelayLike]
 
 
 def main(make_relay: RelayFactory | None = None) -> None:
@@ -76,15 +90,16 @@ def main(make_relay: RelayFactory | None = None) -> None:
     # The terminal sends Ctrl-C and its hang-up to the whole group; the supervisor decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     control = socket.socket(fileno=CONTROL_FD)
     control.set_inheritable(False)
     decoder: Decoder[ToWorker] = Decoder(ToWorker)
     try:
-        make_relay = make_relay or _real_relay()
+        make_relay = make_relay or real_relay()
         received = receive_start(control, decoder)
         if received is None:
             return  # the supervisor gave up before the start, and said why
-        log = LogWriter(received[0].config.logging, worker_id=received[0].worker_id)
+        log = LogWriter(received.start.config.logging, worker_id=received.start.worker_id)
     except Exception as error:  # outermost shell: the supervisor tells the user
         with contextlib.suppress(OSError):
             control.sendall(encode(_failed(error)))
@@ -100,22 +115,24 @@ def main(make_relay: RelayFactory | None = None) -> None:
 async def _serve(
     control: socket.socket,
     decoder: Decoder[ToWorker],
-    received: tuple[Start, list[socket.socket]],
+    received: Received,
     make_relay: RelayFactory,
     log: LogSink,
 ) -> bool:
-    start, listeners = received
+    start, memory, listeners = received
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: _log_loop_error(log, context))
-    channel = await Channel.open(control, decoder)
+    channel = Channel(control, decoder)
     try:
-        relay = make_relay(start.config, loop, log, start.worker_id)
+        board = Board(memory, start.column)
+        os.close(memory)
+        relay = make_relay(start.config, loop, log, start.worker_id, board, start.layout)
         relay.listen(listeners)
     except Exception as error:  # outermost shell, as in main()
         channel.send(_failed(error))
         await channel.close()
         return False
-    worker = _Worker(relay, listeners, channel, start.config.server.timeouts.drain_s)
+    worker = _Worker(relay, listeners, channel, log, start.config.server.timeouts.drain_s)
     loop.add_signal_handler(signal.SIGTERM, worker.leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_UNTIL_HANDLED)
     _settle_memory()
@@ -132,37 +149,42 @@ class _Worker:
         relay: RelayLike,
         listeners: list[socket.socket],
         channel: Channel[ToWorker],
+        log: LogSink,
         drain_s: float,
     ) -> None:
         self._relay = relay
         self._listeners = listeners
         self._channel = channel
+        self._log = log
         self._drain_s = drain_s
-        self._drain_limit: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._draining: asyncio.Task[int] | None = None
+        self._is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             obeying = tasks.create_task(self._obey())
-            draining = tasks.create_task(self._drain())
             self._channel.send(Ready())
-            await asyncio.wait((obeying, draining), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((obeying, self._is_over), return_when=asyncio.FIRST_COMPLETED)
             obeying.cancel()
-            draining.cancel()
+            if self._draining is not None:
+                self._draining.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._relay.close(), CLOSE_LIMIT_S)
 
     def leave(self) -> None:
         """SIGTERM to this worker alone: drain, and let the supervisor fill the slot at once."""
-        if not self._drain_limit.done():
+        if self._draining is None:
             self._channel.send(Leaving())
-            self._drain_limit.set_result(self._drain_s)
+            self._drain(Drain(self._drain_s))
 
     async def _obey(self) -> None:
         while True:
             match await self._channel.receive():
-                case Drain(limit_s):
-                    if not self._drain_limit.done():
-                        self._drain_limit.set_result(limit_s)
+                case Drain() as order:
+                    self._drain(order)
+                case Reload(config, layout):
+                    self._reload(config, layout)
                 case Stats():
                     self._channel.send(StatsReply(self._relay.stats()))
                 case Stop() | None:
@@ -170,18 +192,39 @@ class _Worker:
                 case Start():
                     raise ControlError("a second Start")
 
-    async def _drain(self) -> None:
-        limit_s = await self._drain_limit
-        self._relay.stop_listening()
-        # When the supervisor has closed its copies too, new connections are refused at once. When
-        # only this worker leaves, they wait in the supervisor's copy for the next one.
-        for listener in self._listeners:
-            listener.close()
-        self._channel.send(Drained(await self._relay.drain(limit_s)))
+    def _reload(self, config: Config, layout: Layout) -> None:
+        try:
+            self._relay.reload(config, layout)
+        except Exception as error:  # outermost shell: what served goes on serving
+            detail = "".join(traceback.format_exception(error))
+            self._log.event("error", "defect", error=repr(error), where=detail)
+            self._channel.send(ReloadFailed(f"{type(error).__name__}: {error}"))
+            return
+        self._drain_s = config.server.timeouts.drain_s
+        self._channel.send(Reloaded())
+
+    def _drain(self, order: Drain) -> None:
+        if self._draining is None:
+            self._relay.stop_listening()
+            # When the supervisor has closed its copies too, new connections are refused at once.
+            # When only this worker leaves, they wait in the supervisor's copy for the next one.
+            for listener in self._listeners:
+                listener.close()
+        else:
+            self._draining.cancel()
+        self._draining = self._tasks.create_task(self._relay.drain(order.limit_s, order.gentle))
+        self._draining.add_done_callback(self._on_drained)
+
+    def _on_drained(self, draining: asyncio.Task[int]) -> None:
+        if draining.cancelled() or draining.exception() is not None or self._is_over.done():
+            return  # another order came, or the task group tells of it
+        self._channel.send(Drained(draining.result()))
+        self._is_over.set_result(None)
 
 
-def _real_relay() -> RelayFactory:
-    from ccrelay.relay.server import Relay  # here, so that tests run without the data plane
+def real_relay() -> RelayFactory:
+    """The data plane; imported by the call, so that tests of processes run without it."""
+    from ccrelay.relay.server import Relay
 
     return Relay
 

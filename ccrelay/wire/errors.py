@@ -58,12 +58,19 @@ def error_body(error: RelayError | tuple[str, str], request_id: str | None) -> b
 
 
 def error_response(
-    error: RelayError, request_id: str, *, keep_alive: bool, body_wanted: bool = True
+    error: RelayError,
+    request_id: str,
+    *,
+    keep_alive: bool,
+    body_wanted: bool = True,
+    fields: Iterable[tuple[bytes, bytes]] = (),
 ) -> bytes:
     """A whole HTTP/1.1 response. `body_wanted` is False for the answer to a HEAD request."""
-    extra = [(b"request-id", request_id.encode("ascii", "replace"))]
+    extra = [(b"request-id", request_id.encode("ascii", "replace")), *fields]
     if error.retry_after_s is not None:
-        wait_s = min(max(error.retry_after_s, 0), RETRY_AFTER_MAX_S)
+        wait_s = max(error.retry_after_s, 0)
+        if not error.knows_when:
+            wait_s = min(wait_s, RETRY_AFTER_MAX_S)
         extra.append((b"retry-after", b"%d" % wait_s))
     if error.should_retry is not None:
         extra.append((b"x-should-retry", b"true" if error.should_retry else b"false"))

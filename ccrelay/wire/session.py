@@ -2,18 +2,43 @@
 
 Claude Code sends it as `x-claude-code-session-id` and again inside `metadata.user_id`: a JSON
 string with `session_id`, in older versions `user_..._account_..._session_<uuid>` (client reference,
-sections 4 and 5).
+sections 4 and 5). A client that sends neither is known by how its conversation begins.
 """
 
 import re
 
 import msgspec
 
+from ccrelay._fast.json import MemberKeys, MemberScan, scan
 from ccrelay.wire.bodies import UNREADABLE
+from ccrelay.wire.items import (
+    WORD_BYTES_MAX,
+    Span,
+    inside,
+    objects,
+    span_of,
+    string_of,
+    word,
+)
 
 # Ids end up in logs and as keys of a table: plain characters, and not for ever.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _LEGACY = re.compile(r".*_session_([^_]+)", re.DOTALL)
+
+METADATA_BYTES_MAX = 4096
+# How much of a beginning tells conversations apart. Of the system prompt little: it is mostly the
+# same for all, and some clients write the time further down.
+SYSTEM_BYTES = 1024
+USER_BYTES = 16_384
+# Blocks looked at for it, and turns until one is the user's.
+BLOCKS_MAX = 64
+TURNS_MAX = 8
+
+# Claude Code's first system block names its version, which changes under a conversation.
+_ATTRIBUTION = b"x-anthropic-billing-header:"
+_TOP = MemberKeys(["metadata", "system", "messages"])
+_TURN = MemberKeys(["role", "content"])
+_BLOCK = MemberKeys(["type", "text"])
 
 
 class _Metadata(msgspec.Struct, gc=False):
@@ -38,6 +63,62 @@ def conversation_id(header: bytes | None, metadata: bytes | None) -> str | None:
     if header is not None and (known := _plain(header.decode("latin-1"))):
         return known
     return _plain(_from_metadata(metadata)) if metadata is not None else None
+
+
+def conversation_key(session: bytes | None, body: bytes | None) -> bytes | None:
+    """What to hash for a conversation; None when nothing tells it from another.
+
+    The id if there is one, else the text with which the conversation begins: of the system prompt
+    and of the first user turn, bounded. A turn is the same whether it comes as blocks or as plain
+    text, with `cache_control` or without: Claude Code sends its first turn both ways.
+
+    Args:
+        session: value of `x-claude-code-session-id`.
+        body: the whole body; None: it is not there, only the header is asked.
+    """
+    if session is not None and _plain(session.decode("latin-1")):
+        return session
+    if body is None:
+        return None
+    top = scan(body, _TOP, METADATA_BYTES_MAX)
+    known = conversation_id(None, top.value(0))
+    if known is not None:
+        return known.encode()
+    user = _first_user(body, top.span(2))
+    text = _text(body, user, USER_BYTES) if user is not None else b""
+    if not text:
+        return None
+    system = top.span(1)
+    # No id has a NUL, and no JSON text either.
+    return (_text(body, system, SYSTEM_BYTES) if system is not None else b"") + b"\0" + text
+
+
+def _first_user(body: bytes, messages: Span | None) -> Span | None:
+    # Turns of role system may stand before it.
+    if messages is None:
+        return None
+    turn = MemberScan(_TURN, WORD_BYTES_MAX)
+    for start in objects(body, messages, turn, TURNS_MAX):
+        if word(turn, 0) == "user":
+            return span_of(turn, 1, start)
+    return None
+
+
+def _text(body: bytes, content: Span, most: int) -> bytes:
+    # The text of a string or of text blocks as JSON spells it: a client spells it alike each time.
+    string = inside(body, content)
+    if string is not None:
+        return body[string[0] : min(string[1], string[0] + most)]
+    block = MemberScan(_BLOCK, WORD_BYTES_MAX)
+    text = b""
+    for at in objects(body, content, block, BLOCKS_MAX):
+        string = string_of(block, 1, at, body) if word(block, 0) == "text" else None
+        if string is None or body.startswith(_ATTRIBUTION, string[0]):
+            continue
+        text += body[string[0] : min(string[1], string[0] + most - len(text))]
+        if len(text) >= most:
+            break
+    return text
 
 
 def _from_metadata(metadata: bytes) -> str | None:

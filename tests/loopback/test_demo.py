@@ -12,6 +12,7 @@ import time
 import pytest
 import uvloop
 
+from ccrelay.demo.limits import Quotas
 from ccrelay.demo.script import Script
 from ccrelay.demo.server import DemoServer, start_demo
 
@@ -43,12 +44,13 @@ def run(request):
     return runs
 
 
-def request(prompt="hello", *, path="/v1/messages", fault=None, close=False, **members):
+def request(prompt="hello", *, path="/v1/messages", fault=None, key=None, close=False, **members):
     messages = [{"role": "user", "content": prompt}]
     plain = {"model": "m", "max_tokens": 1000, "messages": messages, "stream": True}
     body = json.dumps(plain | members).encode()
     lines = [f"POST {path} HTTP/1.1", "host: demo", f"content-length: {len(body)}"]
     lines += [f"x-demo-fault: {fault}"] if fault else []
+    lines += [f"x-api-key: {key}"] if key else []
     lines += ["connection: close"] if close else []
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
@@ -299,6 +301,57 @@ def test_two_demos_never_give_out_the_same_message_id(run):
     run(scenario)
 
 
+# Limits and steering
+
+
+def test_limits_are_enforced_per_key_and_told_on_every_answer(run):
+    async def scenario(server):
+        got = [await converse(server, request(key="test-key-1", close=True)) for _ in range(3)]
+        assert [int(data[9:12]) for data in got] == [200, 200, 429]
+        for data, left in zip(got, (b"1", b"0", b"0"), strict=True):
+            assert b"anthropic-ratelimit-requests-remaining: %b\r\n" % left in data
+        wait_s = int(re.search(rb"retry-after: (\d+)\r\n", got[2])[1])
+        assert 55 <= wait_s <= 60
+        other = await converse(server, request(key="test-key-2", close=True))
+        assert other.startswith(b"HTTP/1.1 200 ")
+        first, second = server.limiter.ledger().values()
+        assert (first["requests"], first["rejected"], second["requests"]) == (2, 1, 1)
+
+    run(scenario, quotas=Quotas(requests=2))
+
+
+def test_requests_at_once_are_limited_and_one_that_is_left_makes_room(run):
+    async def scenario(server):
+        _, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(request("demo:deltas=1000 demo:gap_ms=50"))
+        await asyncio.sleep(0.05)
+        assert (await converse(server, request(close=True))).startswith(b"HTTP/1.1 429 ")
+        writer.close()
+        await outcome(server, 2)
+        await asyncio.sleep(0.05)
+        assert (await converse(server, request(close=True))).startswith(b"HTTP/1.1 200 ")
+        assert server.limiter.ledger()["none"]["in_flight"] == 0
+
+    run(scenario, quotas=Quotas(concurrent=1))
+
+
+def test_the_demo_is_steered_over_http(run):
+    async def scenario(server):
+        await converse(server, request(path="/demo/fault?name=529", close=True))
+        assert (await converse(server, request(close=True))).startswith(b"HTTP/1.1 529 ")
+        await converse(server, request(path="/demo/fault?name=none", close=True))
+        assert (await converse(server, request(close=True))).startswith(b"HTTP/1.1 200 ")
+        server.set_fault("402", key="key-1")
+        got = [await converse(server, request(key=f"test-key-{n}", close=True)) for n in (1, 2)]
+        assert [int(data[9:12]) for data in got] == [402, 200]
+        ledger = b"GET /demo/limits HTTP/1.1\r\nconnection: close\r\n\r\n"
+        told = json.loads((await converse(server, ledger)).partition(b"\r\n\r\n")[2])
+        assert told == server.limiter.ledger()
+        assert sorted(line["requests"] for line in told.values()) == [1, 1, 2]
+
+    run(scenario)
+
+
 # The Anthropic SDK (2.x) as a client
 
 
@@ -454,6 +507,7 @@ def test_the_command_serves_records_and_ends_on_sigterm(tmp_path):
     record = tmp_path / "requests.jsonl"
     start = "from ccrelay.cli.main import main; main()"
     arguments = ["mock", "--listen", "127.0.0.1:0", "--fault", "503", "--times", "1"]
+    arguments += ["--limits", "rpm=2", "--limit-window", "bucket", "--key-fault", "key-2:401"]
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", start, *arguments, "--record", str(record)],
         stdout=subprocess.PIPE,
@@ -461,16 +515,17 @@ def test_the_command_serves_records_and_ends_on_sigterm(tmp_path):
     )
     try:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
-        server = DemoServer(Script(), gap_ms=0, record=False, on_settled=None)
+        server = DemoServer(Script(), gap_ms=0, record=False, on_settled=None, quotas=Quotas())
         server.host, server.port = "127.0.0.1", int(found[1])
-        got = [asyncio.run(converse(server, request(close=True))) for _ in range(2)]
-        assert [int(data[9:12]) for data in got] == [503, 200]
+        got = [asyncio.run(converse(server, request(close=True))) for _ in range(3)]
+        got.append(asyncio.run(converse(server, request(key="test-key-2", close=True))))
+        assert [int(data[9:12]) for data in got] == [503, 200, 429, 401]
     finally:
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=10)
     assert process.returncode == 0
     assert "  1  POST /v1/messages  status, answered\n" in rest
     lines = [json.loads(line) for line in record.read_text().splitlines()]
-    assert [line["fault"] for line in lines] == ["status", "ok"]
+    assert [line["fault"] for line in lines] == ["status", "ok", "limit", "status"]
     assert lines[0]["body"].endswith("}")
     assert record.stat().st_mode & 0o777 == 0o600

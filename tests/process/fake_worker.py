@@ -1,7 +1,9 @@
-"""A real worker process around a fake Relay that understands four words.
+"""A real worker process around a fake Relay that understands a few words.
 
 pid: answer with the process id · hold SECONDS: answer later · die: SIGKILL itself · env: answer
-with the names in its environment.
+with the names in its environment · names: answer with the providers in force · drain: answer with
+the last order to drain · column: answer with its column of the shared memory · rest: let the first
+target rest · rests: answer whether it does. A connection may be used for several words.
 """
 
 import asyncio
@@ -9,18 +11,32 @@ import os
 import signal
 import socket
 import sys
+import time
 
+from ccrelay._fast.slots import Gauge, Rest
 from ccrelay.runtime.worker import main
 
 
 class FakeRelay:
-    def __init__(self, config, loop, log, worker_id=0):
+    def __init__(self, config, loop, log, worker_id=0, board=None, layout=None):
+        self.config = config
+        self.layout = layout
+        self.board = board
         self.loop = loop
         self.worker_id = worker_id
         self.listeners = []
         self.running = set()
-        if config.providers and config.providers[0].name == "broken":
+        self.drained = None
+        if config.providers[0].name == "broken":
             raise RuntimeError("this relay cannot be built")
+
+    def reload(self, config, layout):
+        names = [provider.name for provider in config.providers]
+        if names[0] == "unloadable" or f"unloadable-{self.worker_id}" in names:
+            raise RuntimeError("this configuration cannot be built")
+        assert layout.targets.keys() == set(names)
+        self.config = config
+        self.layout = layout
 
     def listen(self, sockets):
         self.listeners = sockets
@@ -39,19 +55,35 @@ class FakeRelay:
 
     async def answer(self, connection: socket.socket):
         with connection:
-            words = (await self.loop.sock_recv(connection, 100)).decode().split()
-            if words[0] == "die":
+            while words := (await self.loop.sock_recv(connection, 100)).decode().split():
+                if words[0] == "hold":
+                    await asyncio.sleep(float(words[1]))
+                await self.loop.sock_sendall(connection, self.said(words[0]).encode())
+
+    def said(self, word: str) -> str:
+        match word:
+            case "die":
                 os.kill(os.getpid(), signal.SIGKILL)
-            if words[0] == "hold":
-                await asyncio.sleep(float(words[1]))
-            reply = ",".join(os.environ) if words[0] == "env" else str(os.getpid())
-            await self.loop.sock_sendall(connection, reply.encode())
+            case "env":
+                return ",".join(os.environ)
+            case "names":
+                return ",".join(f"{name}:{slots}" for name, slots in self.layout.targets.items())
+            case "drain":
+                return repr(self.drained)
+            case "rest":
+                Gauge(self.board, 0).rest(time.monotonic() + 1000.0, Rest.RATE)
+            case "rests":
+                return str(Gauge(self.board, 0).rests_until > 0.0)
+            case "column":
+                return str(self.board.worker)
+        return str(os.getpid())
 
     def stop_listening(self):
         for sock in self.listeners:
             self.loop.remove_reader(sock)
 
-    async def drain(self, limit_s):
+    async def drain(self, limit_s, gentle):
+        self.drained = (limit_s, gentle)
         running = set(self.running)
         if not running:
             return 0

@@ -1,45 +1,31 @@
-"""A real supervisor over fake workers, as a process: `run_supervisor.py LISTEN CONFIG_JSON ARGS...`
+"""`ccrelay serve` over fake workers, as a process: `run_supervisor.py CONFIG_FILE ARGS...`
 
-Prints its addresses when it is ready; ARGS are given to the workers.
+Prints its addresses when it is ready; ARGS are given to the workers. An upgrade runs this again.
 """
 
-import asyncio
-import os
+import re
 import sys
 from pathlib import Path
 
-import msgspec
-
-from ccrelay.config.model import Config
-from ccrelay.runtime import listeners
-from ccrelay.runtime.logs import LogWriter
-from ccrelay.runtime.notify import Notifier
-from ccrelay.runtime.supervisor import Supervisor, WorkersFailed
+from ccrelay.runtime.launch import launch
+from ccrelay.runtime.source import Options
+from ccrelay.runtime.supervisor import WorkersFailed
 
 FAKE_WORKER = str(Path(__file__).with_name("fake_worker.py"))
 
 
-async def main(listen: str, config: Config, arguments: list[str]) -> int:
-    slots = listeners.bind(listen, config.server.workers)
-    addresses = listeners.addresses(slots)
-    log = LogWriter(config.logging)
-    supervisor = Supervisor(
-        config,
-        slots,
-        log,
-        notifier=Notifier(os.environ),
-        on_ready=lambda: print(*addresses, flush=True),
-        worker_command=(sys.executable, FAKE_WORKER, *arguments),
-    )
+def say(text: str) -> None:
+    print(*re.findall(r"http://([^ ,]+)", text.splitlines()[0]), flush=True)
+
+
+def main(config: str, *arguments: str) -> int:
+    command = (sys.executable, FAKE_WORKER, *arguments)
     try:
-        return await supervisor.run()
+        return launch(Options(config=Path(config)), say, lambda text: None, command)
     except WorkersFailed as error:
         print(f"failed: {error}", flush=True)
         return 1
-    finally:
-        log.close()
 
 
 if __name__ == "__main__":
-    decoded = msgspec.json.decode(sys.argv[2], type=Config)
-    sys.exit(asyncio.run(main(sys.argv[1], decoded, sys.argv[3:])))
+    sys.exit(main(*sys.argv[1:]))

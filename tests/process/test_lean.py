@@ -26,7 +26,7 @@ def test_asyncio_is_loaded_without_ssl_and_ssl_can_be_loaded_later():
 
 
 def test_the_supervisor_loads_no_data_plane():
-    unwanted = "{'ssl', 'uvloop', 'orjson', 'ccrelay.relay', 'ccrelay._fast'}"
+    unwanted = "{'ssl', 'uvloop', 'orjson', 'watchfiles', 'ccrelay.relay', 'ccrelay._fast.conn'}"
     code = (
         "from ccrelay.runtime.lean import import_asyncio_without_ssl as f; f(); import sys;"
         "import ccrelay.cli.serve, ccrelay.runtime.supervisor, ccrelay.runtime.banner;"

@@ -1,5 +1,6 @@
 """Binding real sockets: ports, families, balancing, and what is said when it does not work."""
 
+import contextlib
 import socket
 import sys
 
@@ -92,3 +93,54 @@ def test_a_name_without_an_address_says_so(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     with pytest.raises(ListenError, match=r"the host 'relay\.invalid' has no address here"):
         listeners.bind("relay.invalid:8787", 1)
+
+
+# ---- another number of slots
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (3, 2), (2, 2), (2, 5)])
+def test_sockets_are_dealt_out_anew_and_none_is_closed(bind, host, before, after):
+    slots = bind(f"{host}:0", before)
+    every = {sock for sockets in slots for sock in sockets}
+    dealt = listeners.regroup(slots, after)
+    try:
+        now = [sock for sockets in dealt for sock in sockets]
+        assert len(now) == len(set(now))
+        assert every <= set(now)
+        assert all(sock.fileno() >= 0 for sock in now)
+        assert ports(dealt) == ports(slots)
+        names = {sock.getsockname() for sock in every}
+        for sockets in dealt:
+            assert {sock.getsockname() for sock in sockets} == names
+    finally:
+        listeners.close(dealt)
+
+
+def test_the_same_number_of_slots_changes_nothing(bind):
+    slots = bind("127.0.0.1:0", 3)
+    assert listeners.regroup(slots, 3) == slots
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux balances over SO_REUSEPORT")
+def test_connections_reach_sockets_that_were_added_to_a_single_one(bind):
+    slots = bind("127.0.0.1:0", 1)
+    dealt = listeners.regroup(slots, 2)
+    try:
+        reached = set()
+        while len(reached) < 2:
+            with socket.create_connection(slots[0][0].getsockname(), timeout=5):
+                for number, (sock,) in enumerate(dealt):
+                    with contextlib.suppress(BlockingIOError):
+                        sock.accept()[0].close()
+                        reached.add(number)
+    finally:
+        listeners.close(dealt)
+
+
+def test_a_port_of_ours_can_be_bound_on_a_wider_address_too(bind):
+    slots = bind("127.0.0.1:0", 1)
+    (port,) = ports(slots)
+    with pytest.raises(ListenError):
+        listeners.bind(f"0.0.0.0:{port}", 1)
+    listeners.close(listeners.bind(f"0.0.0.0:{port}", 1, beside=slots))

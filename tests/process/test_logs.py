@@ -73,6 +73,31 @@ def test_closing_on_a_stalled_pipe_gives_up_after_its_time(pipe):
     assert pump.close()
 
 
+def test_a_flush_returns_when_everything_is_written_and_lines_go_on_behind_it(pipe, monkeypatch):
+    monkeypatch.setattr(linepump, "LINGER_S", 60.0)
+    reader, writer = pipe
+    log = LogWriter(Logging(), fd=writer)
+    for number in (1, 2):
+        log.event("info", f"line-{number}")
+        log.flush()
+        os.set_blocking(reader, False)
+        assert os.read(reader, 1000).endswith(b"line-%d\n" % number)
+    log.close()
+
+
+def test_a_flush_waits_for_a_stalled_reader_only_so_long(pipe):
+    reader, writer = pipe
+    pump = LinePump(writer, lambda dropped: b"")
+    for _ in range(200):
+        pump.put(b"z" * 1023 + b"\n")
+    assert not pump.flush(timeout_s=0.1)
+    left = 200 * 1024
+    while left:
+        left -= len(os.read(reader, 1 << 20))
+    assert pump.flush()
+    pump.close()
+
+
 def test_a_reader_that_went_away_is_no_failure():
     reader, writer = os.pipe()
     os.close(reader)

@@ -2,124 +2,28 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 
-import ccrelay
-from ccrelay.config.model import Config, Key, Logging, Provider, Server, ServerTimeouts
+from ccrelay.config.model import Config, Key, Provider, Server, ServerTimeouts
 from ccrelay.runtime import listeners
+from ccrelay.runtime.crew import Snapshot
+from ccrelay.runtime.memory import Memory
 from ccrelay.runtime.notify import Notifier
+from ccrelay.runtime.processes import Recruits
 from ccrelay.runtime.supervisor import Supervisor, WorkersFailed
+from ccrelay.runtime.upgrade import Estate
+from tests.process.running import PATIENCE_S, ROOT, eventually, is_alive, is_refused, provider
 
 pytestmark = pytest.mark.process
 
-RUN = str(Path(__file__).with_name("run_supervisor.py"))
 FAKE_WORKER = str(Path(__file__).with_name("fake_worker.py"))
-ROOT = str(Path(ccrelay.__file__).parents[1])  # of the package under test
-PATIENCE_S = 20.0  # a shared machine may be slow; nothing here waits that long when all is well
-
-
-class Running:
-    """One supervisor process, its workers and its log."""
-
-    def __init__(self, log: Path, *, workers: int = 1, drain_s: float = 10.0, **how: object):
-        self.log = log
-        timeouts = ServerTimeouts(drain_s=drain_s)
-        config = Config(
-            server=Server(workers=workers, timeouts=timeouts),
-            providers=how.get("providers", []),
-            logging=Logging(level="debug", format="json", file=str(log)),
-        )
-        command = [sys.executable, RUN, "127.0.0.1:0", msgspec.json.encode(config).decode()]
-        self.process = subprocess.Popen(
-            [*command, *how.get("arguments", ())],
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": ROOT, **how.get("env", {})},
-        )
-        self.said = self.process.stdout.readline().split()
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, _, port = self.said[0].rpartition(":")
-        return host, int(port)
-
-    def connect(self, words: str) -> socket.socket:
-        connection = socket.create_connection(self.address, timeout=PATIENCE_S)
-        connection.sendall(words.encode())
-        return connection
-
-    def ask(self, words: str) -> str:
-        with self.connect(words) as connection:
-            return connection.recv(10_000).decode()
-
-    def pids(self, count: int) -> set[int]:
-        """Ask until `count` different workers have answered."""
-        seen: set[int] = set()
-        deadline = time.monotonic() + PATIENCE_S
-        while len(seen) < count and time.monotonic() < deadline:
-            seen.add(int(self.ask("pid")))
-        return seen
-
-    def events(self, name: str) -> list[dict[str, object]]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [event for event in map(json.loads, lines) if event["event"] == name]
-
-    def await_event(self, name: str) -> dict[str, object]:
-        return eventually(lambda: next(iter(self.events(name)), None))
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def wait(self) -> int:
-        return self.process.wait(PATIENCE_S)
-
-
-def eventually(question):
-    deadline = time.monotonic() + PATIENCE_S
-    while not (answer := question()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-    return answer
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    with contextlib.suppress(OSError):
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z"  # not yet reaped by init
-    return True
-
-
-@pytest.fixture
-def start(tmp_path):
-    started: list[Running] = []
-
-    def start(**how) -> Running:
-        started.append(Running(tmp_path / f"log-{len(started)}", **how))
-        return started[-1]
-
-    yield start
-    for running in started:
-        if running.process.poll() is None:
-            running.process.kill()
-        running.process.wait(PATIENCE_S)
-        running.process.stdout.close()
-        for event in running.events("worker_ready"):
-            eventually(lambda pid=event["pid"]: not is_alive(pid))
 
 
 def test_every_slot_serves_once_ready_is_said(start):
@@ -170,14 +74,6 @@ def test_sigterm_lets_a_running_exchange_finish_and_refuses_new_ones(start):
     assert {event["how"] for event in running.events("worker_gone")} == {"exit code 0"}
 
 
-def is_refused(address) -> bool:
-    try:
-        with socket.create_connection(address, timeout=PATIENCE_S):
-            return False
-    except ConnectionError:
-        return True
-
-
 def test_the_drain_limit_cuts_what_still_runs_and_the_end_is_clean(start):
     running = start(drain_s=0.2)
     with running.connect("hold 600"):
@@ -206,14 +102,6 @@ def test_ctrl_c_reaches_the_whole_group_and_is_a_drain(start):
     assert running.wait() == 0
 
 
-def test_hangup_is_logged_and_changes_nothing(start):
-    running = start()
-    before = running.ask("pid")
-    os.killpg(running.process.pid, signal.SIGHUP)
-    assert running.await_event("hangup_ignored")["why"] == "reload comes with a later version"
-    assert running.ask("pid") == before
-
-
 def test_workers_end_when_the_supervisor_is_killed(start):
     running = start(workers=2)
     pids = running.pids(2)
@@ -222,7 +110,7 @@ def test_workers_end_when_the_supervisor_is_killed(start):
 
 
 def test_a_relay_that_cannot_be_built_ends_the_supervisor_with_its_error(start):
-    running = start(workers=2, providers=[Provider(name="broken", keys=[Key(key="test-key-1")])])
+    running = start(workers=2, providers=[provider("broken")])
     assert " ".join(running.said) == "failed: RuntimeError: this relay cannot be built"
     assert running.wait() == 1
 
@@ -235,15 +123,39 @@ def test_workers_that_exit_before_they_are_ready_end_the_supervisor(start):
 
 
 def test_a_worker_program_that_is_not_there_ends_the_supervisor():
-    supervisor = Supervisor(
-        Config(),
-        listeners.bind("127.0.0.1:0", 1),
+    with pytest.raises(WorkersFailed, match="No such file"):
+        asyncio.run(asyncio.wait_for(_run_without_a_program(), PATIENCE_S))
+
+
+async def _run_without_a_program() -> None:
+    await supervisor(1, ("/no/such/program",), lambda: None).run()
+
+
+def supervisor(workers, command, on_ready) -> Supervisor:
+    server = Server(workers=workers, timeouts=ServerTimeouts(drain_s=1))
+    config = Config(server=server, providers=[Provider(name="zai", keys=[Key(key="test-key-1")])])
+    memory = Memory.create(config)
+    snapshot = Snapshot(config, memory.layout(config))
+    return Supervisor(
+        Estate(snapshot, listeners.bind("127.0.0.1:0", workers), memory),
         SilentLog(),
         notifier=Notifier({}),
-        worker_command=("/no/such/program",),
+        on_ready=on_ready,
+        recruit=Recruits(command).take,
     )
-    with pytest.raises(WorkersFailed, match="No such file"):
-        asyncio.run(asyncio.wait_for(supervisor.run(), PATIENCE_S))
+
+
+def test_processes_of_one_slot_have_columns_of_their_own_and_give_them_back(start):
+    running = start()
+    first = running.ask("column")
+    with running.connect("hold 0.5"):
+        os.kill(int(running.ask("pid")), signal.SIGTERM)
+        running.await_event("worker_ready", 2)
+        assert running.ask("column") != first
+    assert running.await_event("worker_gone")["returned"] == 0
+    os.kill(int(running.ask("pid")), signal.SIGTERM)
+    running.await_event("worker_ready", 3)
+    assert running.ask("column") == first
 
 
 def test_no_secret_reaches_a_worker_environment_or_command_line(start):
@@ -280,9 +192,41 @@ def test_the_service_manager_is_told_ready_and_stopping(start, tmp_path, kind):
         assert running.wait() == 0
 
 
+async def _signal_at_a_demo(number: signal.Signals, event: str) -> dict[str, object]:
+    ready = asyncio.Event()
+    running = supervisor(1, (sys.executable, FAKE_WORKER), ready.set)  # as the demo: no source
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(running.run())
+        await ready.wait()
+        os.kill(os.getpid(), number)
+        while not running._log.told(event):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        running.stop()
+    return running._log.told(event)[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "event", "why"),
+    [
+        (signal.SIGHUP, "nothing_to_reload", "there is no configuration file"),
+        (signal.SIGUSR2, "nothing_to_upgrade", "the demo ends with its process"),
+    ],
+)
+def test_the_demo_has_nothing_to_reload_or_to_upgrade(monkeypatch, number, event, why):
+    monkeypatch.setenv("PYTHONPATH", ROOT)
+    told = asyncio.run(asyncio.wait_for(_signal_at_a_demo(number, event), PATIENCE_S))
+    assert told == {"why": why}
+
+
 class SilentLog:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, object]]] = []
+
     def event(self, level: str, name: str, **fields: object) -> None:
-        pass
+        self.events.append((name, fields))
+
+    def told(self, name: str) -> list[dict[str, object]]:
+        return [fields for event, fields in self.events if event == name]
 
     def exchange(self, record: dict[str, object]) -> None:
         pass
@@ -290,22 +234,14 @@ class SilentLog:
 
 async def _stats_of_two_workers() -> list[dict[str, int]]:
     ready = asyncio.Event()
-    config = Config(server=Server(workers=2, timeouts=ServerTimeouts(drain_s=1)))
-    supervisor = Supervisor(
-        config,
-        listeners.bind("127.0.0.1:0", 2),
-        SilentLog(),
-        notifier=Notifier({}),
-        on_ready=ready.set,
-        worker_command=(sys.executable, FAKE_WORKER),
-    )
+    running = supervisor(2, (sys.executable, FAKE_WORKER), ready.set)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(supervisor.run())
+        tasks.create_task(running.run())
         await ready.wait()
         try:
-            return await supervisor.stats()
+            return await running.stats()
         finally:
-            supervisor.stop()
+            running.stop()
 
 
 def test_counters_come_from_every_worker(monkeypatch):

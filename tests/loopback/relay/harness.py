@@ -334,11 +334,10 @@ class Lab:
         assert stats["active"] == stats["connections"] == stats["idle_upstreams"] == 0, stats
         assert relay.reactor.connections == 0, "the reactor still counts connections"
         assert relay.reactor.arena.out == 0, "request bodies still hold memory"
-        assert [service.endpoint.in_flight for service in relay.services] == [0] * len(
-            relay.services
-        )
+        assert [service.bank.in_flight for service in relay.services] == [0] * len(relay.services)
+        assert len(relay.waiting) == 0, "requests still wait for a target"
         defects = [event for event in self.sink.events if event[1] == "defect"]
-        assert defects == []
+        assert defects == [], defects
         ids = [record["id"] for record in self.sink.records]
         assert len(ids) == len(set(ids)), "an exchange was settled twice"
         open_ones = [o for o in gc.get_objects() if isinstance(o, UpstreamConnection)]

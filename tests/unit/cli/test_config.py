@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from ccrelay.cli import config as face
 from ccrelay.config.defaults import KNOWN_KEYS, Ollama
 
-GOOD = "providers: [{name: p, type: zai, keys: [{key: '${K}', rpm_limit: 5}]}]\n"
+GOOD = "providers: [{name: p, type: zai, keys: [{key: '${K}', tpm_limit: 5, otpm_limit: 6}]}]\n"
 
 
 @pytest.fixture
@@ -35,7 +35,10 @@ def test_check_says_ok_and_prints_warnings(run):
     Path("ccrelay.yaml").write_text(GOOD)
     result = run("check")
     assert result.exit_code == 0
-    assert "ccrelay.yaml:1:66: warning: providers[0].keys[0].rpm_limit" in result.output
+    assert (
+        "ccrelay.yaml:1:81: warning: providers[0].keys[0].otpm_limit: never reached"
+        in result.output
+    )
     assert "ok (providers: p)" in result.output
 
 

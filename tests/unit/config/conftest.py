@@ -9,6 +9,7 @@ from ccrelay.config.problems import Problem
 ENV = {
     "RELAY_TOKEN": "relay-token-1",
     "ANTHROPIC_API_KEY": "test-key-1",
+    "ANTHROPIC_KEY_TWO": "test-key-3",
     "ZAI_API_KEY": "test-key-2",
     "PATH": "/usr/bin:/bin",
 }

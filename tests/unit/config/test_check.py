@@ -1,7 +1,7 @@
 import pytest
 
 from ccrelay.config.check import LITERAL_SECRET, check
-from ccrelay.config.model import Auth, Config, Health, Key, Logging, Provider, Server
+from ccrelay.config.model import Auth, Config, Health, Key, Logging, Provider, Routing, Server
 from ccrelay.config.problems import path_text
 
 PROVIDER = Provider(name="p", type="ollama")
@@ -70,10 +70,15 @@ def test_provider_names_are_unique():
     ]
 
 
-def test_the_first_rest_is_not_longer_than_the_longest():
-    config = Config(providers=[PROVIDER], health=Health(rest_s=31))
-    (finding,) = findings(config)
-    assert finding.startswith("health.rest_s: ")
+def test_routing_and_health_are_checked_too():
+    config = Config(
+        providers=[PROVIDER], health=Health(rest_s=31), routing=Routing(models_default=["q"])
+    )
+    assert {finding.partition(":")[0] for finding in findings(config)} == {
+        "health.rest_s",
+        "routing.models_default",
+        "routing.models_default[0]",
+    }
 
 
 def test_an_empty_log_file_name_is_refused():

@@ -2,7 +2,7 @@ import pytest
 
 from ccrelay.config.check_provider import check_provider
 from ccrelay.config.findings import Findings
-from ccrelay.config.model import Key, Model, Provider
+from ccrelay.config.model import Key, Model, Price, Provider
 from ccrelay.config.problems import path_text
 
 KEY = Key(key="test-key-1")
@@ -104,12 +104,48 @@ def test_keys_must_be_sendable():
     only("keys[0].name: ", type="zai", keys=[Key(key="test-key-1", name="a\nb")])
 
 
-def test_limits_that_are_not_enforced_yet_are_warned_about():
-    keys = [Key(key="test-key-1", rpm_limit=1, max_concurrent=2)]
-    assert findings(type="zai", keys=keys) == [
-        "warning: keys[0].rpm_limit: accepted, not enforced in this version",
-        "warning: keys[0].max_concurrent: accepted, not enforced in this version",
-    ]
+@pytest.mark.parametrize("name", ["itpm_limit", "otpm_limit"])
+def test_a_limit_beyond_that_of_all_tokens_is_warned_about(name):
+    keys = [Key(key="test-key-1", tpm_limit=1000, **{name: 1001})]
+    only(f"warning: keys[0].{name}: never reached: tpm_limit", type="zai", keys=keys)
+    assert findings(type="zai", keys=[Key(key="test-key-1", tpm_limit=9, **{name: 9})]) == []
+    assert findings(type="zai", keys=[Key(key="test-key-1", **{name: 9})]) == []
+
+
+def test_limits_are_no_findings():
+    limits = {"rpm_limit": 1, "tpm_limit": 2, "max_concurrent": 3, "weight": 0, "priority": 1}
+    assert findings(type="zai", keys=[Key(key="test-key-1", **limits), Key(key="x")]) == []
+
+
+def test_the_same_key_twice_is_refused_and_not_shown():
+    keys = [Key(key="other"), Key(key="canary"), Key(key="canary", name="again", rpm_limit=5)]
+    (finding,) = findings(type="zai", keys=keys)
+    assert finding.startswith("keys[2].key: the same key as keys[1]")
+    assert "canary" not in finding
+
+
+def test_a_key_may_stand_twice_when_only_one_of_them_is_used():
+    keys = [Key(key="test-key-1"), Key(key="test-key-1", enabled=False)]
+    assert findings(type="zai", keys=keys) == []
+
+
+def test_keys_that_could_not_be_read_are_not_the_same_key():
+    bad = frozenset({("keys", 0, "key"), ("keys", 1, "key")})
+    assert findings(bad, type="zai", keys=[Key(key=""), Key(key="")]) == []
+
+
+def test_keys_of_which_none_has_a_weight_are_warned_about():
+    none = [Key(key="a", weight=0), Key(key="b", weight=0), Key(key="c", enabled=False)]
+    only("warning: keys: every key has weight 0", type="zai", keys=none)
+    assert findings(type="zai", keys=none, enabled=False) == []
+    assert findings(type="zai", keys=[*none, Key(key="d")]) == []
+
+
+def test_prices_are_named_by_models_or_globs():
+    price = Price(input=1, output=2)
+    assert findings(type="ollama", prices={"m": price, "glm-*": price, "*": price}) == []
+    only('prices["a b"]: a model name has no white space', type="ollama", prices={"a b": price})
+    only("never used", type="ollama", prices={"glm-*": price, "glm-4*": price})
 
 
 def test_a_provider_of_which_every_key_is_disabled_is_warned_about():

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import yaml
 
@@ -88,3 +90,14 @@ def test_models_of_ollama_are_listed_and_odd_names_left_out():
 def test_every_starter_loads_without_a_finding(load_text, env, ollama):
     loaded = load_text(starter(detect(env, ollama)), **env)
     assert loaded.warnings == []
+
+
+def test_what_the_starter_has_commented_out_may_be_switched_on(load_text):
+    text = starter(detect({"ANTHROPIC_API_KEY": "x"}, None))
+    head, rules, rest = text.partition("  # rules:")
+    text = head + re.sub(r"^( *)# ", r"\1", rules + rest, flags=re.MULTILINE)
+    loaded = load_text(text)
+    assert loaded.warnings == []
+    assert len(loaded.config.routing.rules) == 1
+    assert loaded.config.providers[0].keys[0].tpm_limit == 100_000
+    assert loaded.config.logging.format == "json"

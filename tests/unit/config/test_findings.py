@@ -33,6 +33,22 @@ def test_a_missing_thing_is_not_reported_when_the_reason_for_it_is_wrong():
     assert messages(findings) == ["no health"]
 
 
+def test_what_is_missing_may_be_a_warning():
+    findings = Findings(NOTHING, NOTHING)
+    findings.missing(("p", "x"), "no table", needs=("models",), severity="warning")
+    assert [problem.severity for problem in findings.problems] == ["warning"]
+
+
+def test_a_place_is_spoilt_from_above_and_sound_only_without_faults_below():
+    findings = Findings(frozenset({("a", 0, "b")}), NOTHING)
+    assert findings.is_spoilt(("a", 0, "b", "c"))
+    assert findings.is_spoilt(("a", 0, "b"))
+    assert not findings.is_spoilt(("a", 0))
+    assert not findings.is_sound(("a", 0))
+    assert not findings.is_sound(("a", 0, "b", "c"))
+    assert findings.is_sound(("a", 1))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ccrelay.config.load import ConfigError, demo_config, find, load, search_list
-from ccrelay.config.model import Key, UpstreamTimeouts
+from ccrelay.config.model import Key, Price, Rule, UpstreamTimeouts, Use, When
 
 EXAMPLE = """\
 server:   {listen: "127.0.0.1:8787", workers: 1, auth: {tokens: ["${RELAY_TOKEN}"]}}
@@ -173,9 +173,9 @@ def test_no_secret_reaches_the_report(tmp_path):
 def test_files_and_commands_give_secrets(load_text, tmp_path):
     (tmp_path / "k").write_text("test-key-7\n")
     (tmp_path / "k").chmod(0o600)
-    text = "providers: [{name: p, type: zai, keys: [{key: '${file:k}'}, {key: '${cmd:cat k}'}]}]"
+    text = "providers: [{name: p, type: zai, keys: [{key: '${file:k}'}, {key: '${cmd:echo x}'}]}]"
     keys = load_text(text).config.providers[0].keys
-    assert [key.key for key in keys] == ["test-key-7", "test-key-7"]
+    assert [key.key for key in keys] == ["test-key-7", "x"]
 
 
 def test_a_file_with_secrets_that_others_can_read_is_warned_about(tmp_path):
@@ -196,6 +196,152 @@ def test_warnings_have_their_places(warnings_of):
         "2:25: warning: providers[0].base_url: plain http to another host: prompts travel "
         "unencrypted"
     ]
+
+
+BROKEN_RULES = """\
+providers:
+  - name: zai
+    type: zai
+    keys: [{key: "${ZAI_API_KEY}"}, {key: "${ZAI_API_KEY}"}]
+    prices:
+      glm-5: {input: 1, output: 3.2}
+      "glm-4*": {input: -1, cache_reed: 0.1}
+routing:
+  strategy: model-based
+  models:
+    glm-: [zai]
+    claude-: [zia, 7]
+  rules:
+    - when: {model: [""], headers: {x-team: ""}}
+      use: {providers: [zay], strategy: cheapest}
+    - when: {tokens_over: 10, tokens_under: 5, class: [main]}
+      use:
+    - when: {request_class: [mian]}
+      use: {model: "glm-*"}
+"""
+
+
+def test_problems_inside_rules_prices_and_tables_have_their_places(problems_of):
+    strategies = (
+        'expected one of "cost-based", "failover", "latency-based", "least-busy", "model-based", '
+        '"round-robin", "simple-shuffle"'
+    )
+    classes = '"background", "compaction", "count_tokens", "main", "subagent", "web-search"'
+    assert problems_of(BROKEN_RULES) == [
+        "4:43: providers[0].keys[1].key: the same key as keys[0]: its limits would be counted "
+        "twice; leave one out",
+        '7:17: providers[0].prices["glm-4*"].output: is missing',
+        '7:25: providers[0].prices["glm-4*"].input: expected a number from 0 up to 100,000, got -1',
+        '7:29: providers[0].prices["glm-4*"].cache_reed: unknown key (did you mean "cache_read"?)',
+        '12:15: routing.models.claude-[0]: no provider has this name (did you mean "zai"?)',
+        "12:20: routing.models.claude-[1]: expected text, got a number; put it in quotes",
+        "14:22: routing.rules[0].when.model[0]: the model name is empty",
+        "14:45: routing.rules[0].when.headers.x-team: empty, or with control or non-ASCII "
+        "characters ('*': any value)",
+        '15:25: routing.rules[0].use.providers[0]: no provider has this name (did you mean "zai"?)',
+        f"15:41: routing.rules[0].use.strategy: {strategies}, got text "
+        '(did you mean "cost-based"?)',
+        "16:45: routing.rules[1].when.tokens_under: no number of tokens is both: tokens_over is 10",
+        '16:48: routing.rules[1].when.class: unknown key (did you mean "request_class"?)',
+        "17:11: routing.rules[1].use: changes nothing: give providers, strategy or model (to keep "
+        "requests from the rules below, name the strategy they have anyway)",
+        f"18:30: routing.rules[2].when.request_class[0]: expected one of {classes}, got text "
+        '(did you mean "main"?)',
+        "19:20: routing.rules[2].use.model: the model must be one name, without * or ?",
+    ]
+
+
+BROKEN_TOML = """\
+[[providers]]
+name = "p"
+type = "ollama"
+[providers.prices."m*"]
+input = 1
+output = "two"
+[routing.models]
+"m-*" = ["p", "P"]
+[[routing.rules]]
+use.providers = ["p"]
+[routing.rules.when]
+tokens_over = -1
+[[routing.rules]]
+when = {images = true}
+[[routing.rules]]
+use = {modle = "x"}
+"""
+
+
+def test_nested_sections_of_toml_have_their_places_too(problems_of):
+    assert problems_of(BROKEN_TOML, "c.toml") == [
+        '6:10: providers[0].prices["m*"].output: expected a number from 0 up to 100,000, got text',
+        '8:15: routing.models["m-*"][1]: no provider has this name (did you mean "p"?)',
+        "12:15: routing.rules[0].when.tokens_over: expected an integer from 0 up to "
+        "1,000,000,000,000, got -1",
+        "13:1: routing.rules[1].use: changes nothing: give providers, strategy or model (to keep "
+        "requests from the rules below, name the strategy they have anyway)",
+        '16:8: routing.rules[2].use.modle: unknown key (did you mean "model"?)',
+    ]
+
+
+ROUTED = """\
+providers:
+  - {name: a, type: ollama, prices: {"m*": {input: 1, output: 2, cache_read: 0.1}}}
+  - {name: b, type: ollama}
+routing:
+  strategy: model-based
+  models: {"m-": [b, a]}
+  models_default: [a]
+  rules:
+    - {name: small, when: {model: ["m*"], request_class: [main, web-search]}, use: {model: m-1}}
+    - {when: {headers: {x-team: "red*"}, images: false}, use: {providers: [b], strategy: failover}}
+"""
+
+ROUTED_TOML = """\
+[[providers]]
+name = "a"
+type = "ollama"
+prices."m*" = {input = 1, output = 2, cache_read = 0.1}
+[[providers]]
+name = "b"
+type = "ollama"
+[routing]
+strategy = "model-based"
+models_default = ["a"]
+models = {"m-" = ["b", "a"]}
+[[routing.rules]]
+name = "small"
+when.model = ["m*"]
+when.request_class = ["main", "web-search"]
+use.model = "m-1"
+[[routing.rules]]
+[routing.rules.when]
+headers = {x-team = "red*"}
+images = false
+[routing.rules.use]
+providers = ["b"]
+strategy = "failover"
+"""
+
+
+def test_rules_prices_and_tables_load_from_both_formats(load_text):
+    loaded = load_text(ROUTED)
+    assert loaded.warnings == []
+    routing = loaded.config.routing
+    assert routing.models == {"m-": ["b", "a"]}
+    assert routing.rules == [
+        Rule(
+            name="small",
+            when=When(model=["m*"], request_class=["main", "web-search"]),
+            use=Use(model="m-1"),
+        ),
+        Rule(
+            when=When(headers={"x-team": "red*"}, images=False),
+            use=Use(providers=["b"], strategy="failover"),
+        ),
+    ]
+    prices = loaded.config.providers[0].prices
+    assert prices == {"m*": Price(input=1, output=2, cache_read=0.1)}
+    assert load_text(ROUTED_TOML, "c.toml").config == loaded.config
 
 
 def test_one_time_limit_given_leaves_the_others_at_their_defaults(load_text):

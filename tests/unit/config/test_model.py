@@ -1,7 +1,18 @@
 import msgspec
 from msgspec import inspect
 
-from ccrelay.config.model import Auth, Config, Key, Provider, Server
+from ccrelay.config.model import (
+    Auth,
+    Config,
+    Key,
+    Price,
+    Provider,
+    Routing,
+    Rule,
+    Server,
+    Use,
+    When,
+)
 
 
 def _sections(kind: inspect.Type) -> list[inspect.StructType]:
@@ -11,6 +22,8 @@ def _sections(kind: inspect.Type) -> list[inspect.StructType]:
         return [kind] + [s for field in kind.fields for s in _sections(field.type)]
     if isinstance(kind, inspect.ListType):
         return _sections(kind.item_type)
+    if isinstance(kind, inspect.DictType):
+        return _sections(kind.value_type)
     if isinstance(kind, inspect.UnionType):
         return [s for option in kind.types for s in _sections(option)]
     return []
@@ -57,5 +70,11 @@ def test_no_secret_appears_in_a_repr():
 
 
 def test_a_configuration_survives_the_way_to_the_workers():
-    config = Config(providers=[Provider(name="p", keys=[Key(key="test-key-1", weight=3)])])
+    provider = Provider(
+        name="p",
+        keys=[Key(key="test-key-1", weight=3)],
+        prices={"m": Price(input=1, output=2, cache_read=0.0)},
+    )
+    rules = [Rule(when=When(images=False, headers={"x-a": "*"}), use=Use(providers=["p"]))]
+    config = Config(providers=[provider], routing=Routing(rules=rules, models={"m": ["p"]}))
     assert msgspec.json.decode(msgspec.json.encode(config), type=Config) == config

@@ -19,5 +19,20 @@ def test_the_example_on_the_page_loads(load_text):
 
 def test_every_section_has_its_table():
     page = reference()
-    for title in ("Top level", "`server.limits`", "`providers[].keys[]`", "`providers[].models[]`"):
-        assert f"## {title}\n" in page
+    for title in (
+        "Top level",
+        "`server.limits`",
+        "`routing.rules[].when`",
+        "`routing.rules[].use`",
+        "`providers[].keys[]`",
+        "`providers[].models[]`",
+        "`providers[].prices.*`",
+    ):
+        assert page.count(f"## {title}\n") == 1
+
+
+def test_only_times_are_told_in_seconds():
+    page = reference()
+    assert "| `wait_s` | seconds, 0 to 600 |" in page
+    assert "| `failure_rate` | number, above 0 to 1 |" in page
+    assert "| `cache_read` | number, 0 to 100,000 |" in page

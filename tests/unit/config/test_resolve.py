@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from ccrelay.config.model import Config, Key, Model, Provider
+from ccrelay.config.model import Config, Key, Model, Price, Provider
 from ccrelay.config.resolve import auth_of, resolve
 
 
@@ -89,6 +89,17 @@ def test_deepseek_drops_betas_and_the_custom_type_of_tools():
     assert resolved(type="anthropic").tool_type_custom == "keep"
 
 
+def test_only_anthropic_checks_signatures_of_claude():
+    assert resolved(type="anthropic").signatures == "claude"
+    for members in ({"type": "zai"}, {"type": "ollama"}, {"preset": "openrouter"}):
+        assert resolved(**members).signatures == "none"
+
+
+def test_prices_are_left_as_they_are():
+    prices = {"m": Price(input=1, output=2)}
+    assert resolved(type="ollama", prices=prices).prices == prices
+
+
 def test_what_is_given_wins_over_every_default():
     given = {
         "base_url": "https://api.minimaxi.com/anthropic",
@@ -98,6 +109,7 @@ def test_what_is_given_wins_over_every_default():
         "system_role": "keep",
         "count_tokens": "forward",
         "tool_type_custom": "drop",
+        "signatures": "claude",
     }
     provider = resolved(preset="minimax", **given)
     assert {name: getattr(provider, name) for name in given} == given

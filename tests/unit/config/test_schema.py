@@ -21,6 +21,7 @@ def test_the_example_is_valid():
 
 def test_an_empty_section_is_valid():
     assert errors({"logging": None}) == []
+    assert errors({"routing": {"affinity": None, "rules": [{"when": None, "use": None}]}}) == []
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,11 @@ def test_an_empty_section_is_valid():
         {"providers": [{}]},
         {"providers": [{"name": "p", "type": "antropic"}]},
         {"providers": [{"name": "p", "keys": [{"kye": "x"}]}]},
+        {"providers": [{"name": "p", "prices": {"m": {"input": 1}}}]},
+        {"routing": {"models": {"m": "p"}}},
+        {"routing": {"rules": [{"when": {"model": "m"}}]}},
+        {"routing": {"rules": [{"use": {"strategy": "cheapest"}}]}},
+        {"routing": {"rules": [{"when": {"request_class": ["mian"]}}]}},
     ],
 )
 def test_mistakes_are_invalid(data):

@@ -5,13 +5,19 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from ccrelay.config.model import Config, Model, UpstreamTimeouts
+from ccrelay.config.model import Config, Model, Price, Rule, UpstreamTimeouts
 from ccrelay.config.problems import path_text
 from ccrelay.config.shape import shape
 
 GOOD: dict[str, Any] = {
     "server": {"workers": 2, "auth": {"tokens": ["relay-token-1"]}},
-    "routing": {"ping_s": 5, "timeouts": {"connect_s": 1.5}},
+    "routing": {
+        "ping_s": 5,
+        "timeouts": {"connect_s": 1.5},
+        "models": {"a-": ["one"]},
+        "rules": [{"when": {"images": True, "request_class": ["main"]}, "use": {"model": "b"}}],
+        "retry_budget": {"ratio": 0.5, "minimum": 0},
+    },
     "providers": [
         {
             "name": "one",
@@ -20,6 +26,7 @@ GOOD: dict[str, Any] = {
             "model_mapping": {"a-*": "b"},
             "models": ["x", {"id": "m", "max_input_tokens": 5}],
             "timeouts": {"idle_s": 3},
+            "prices": {"b": {"input": 1, "output": 2.5}},
         }
     ],
     "logging": {"level": "debug", "exchanges": False},
@@ -121,6 +128,29 @@ def test_no_data_is_the_default_configuration():
             changed("providers", 0, "models", 0, value={"id": ""}),
             "providers[0].models[0].id: expected text that is not empty, got empty text",
         ),
+        (
+            changed("providers", 0, "prices", "b", value={"input": 1}),
+            "providers[0].prices.b.output: is missing",
+        ),
+        (
+            changed("providers", 0, "prices", "b", value=3),
+            "providers[0].prices.b: expected a mapping, got 3",
+        ),
+        (
+            changed("routing", "models", "a-", value="one"),
+            "routing.models.a-: expected a list, got text",
+        ),
+        (
+            changed("routing", "rules", 0, "when", "request_class", 0, value="mian"),
+            'routing.rules[0].when.request_class[0]: expected one of "background", "compaction", '
+            '"count_tokens", "main", "subagent", "web-search", got text (did you mean "main"?)',
+        ),
+        (
+            changed("routing", "rules", 0, "use", "strategy", value="latency"),
+            'routing.rules[0].use.strategy: expected one of "cost-based", "failover", '
+            '"latency-based", "least-busy", "model-based", "round-robin", "simple-shuffle", '
+            'got text (did you mean "latency-based"?)',
+        ),
         (changed("providers", 0, value={}), "providers[0].name: is missing"),
         (
             changed("providers", 0, "timeouts", value=3),
@@ -148,6 +178,19 @@ def test_all_mistakes_are_found_at_once_and_the_rest_is_kept():
     assert shaped.draft.providers[0].keys[0].rpm_limit == 60
     assert len(shaped.draft.providers) == 2
     assert ("providers", 0, "keys", 1, "key") in shaped.bad
+
+
+def test_what_stands_for_a_wrong_section_has_its_type():
+    data = changed("providers", 0, "prices", value={"b": 3, "c": {"input": "x", "output": 1}})
+    data["routing"]["models"] = {"a": "one", "b": ["one"]}
+    data["routing"]["rules"].append("text")
+    draft = shape(data).draft
+    assert draft.providers[0].prices == {
+        "b": Price(input=0.0, output=0.0),
+        "c": Price(input=0.0, output=1),
+    }
+    assert draft.routing.models == {"a": [], "b": ["one"]}
+    assert draft.routing.rules[1] == Rule()
 
 
 def test_no_finding_quotes_text_which_may_be_a_secret():
@@ -182,6 +225,9 @@ def test_an_expansion_that_failed_is_not_reported_again():
     assert path in shaped.bad
 
 
+SECTIONS = ("server", "auth", "routing", "logging", "timeouts", "when", "use", "retry_budget")
+
+
 def _accepted_by_msgspec(data: Any) -> bool:
     try:
         msgspec.convert(data, Config)
@@ -211,8 +257,6 @@ def _places(node: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int
 )
 def test_the_walk_and_msgspec_agree_on_what_is_acceptable(place, value):
     data = changed(*place, value=value)
-    if value is None and isinstance(place[-1], str) and place[-1] in ("server", "auth", "routing"):
-        return
-    if value is None and place[-1] in ("logging", "timeouts"):
+    if value is None and place[-1] in SECTIONS:
         return  # the walk takes an empty section, on purpose
     assert (not shape(data).problems) == _accepted_by_msgspec(data)

@@ -1,7 +1,19 @@
 import yaml
 
 from ccrelay.config.fingerprint import fingerprint
-from ccrelay.config.model import Auth, Config, Key, Model, Provider, Server
+from ccrelay.config.model import (
+    Auth,
+    Config,
+    Key,
+    Model,
+    Price,
+    Provider,
+    Routing,
+    Rule,
+    Server,
+    Use,
+    When,
+)
 from ccrelay.config.show import shown
 
 CONFIG = Config(
@@ -12,8 +24,13 @@ CONFIG = Config(
             keys=[Key(key="canary-key", name="mine")],
             headers={"x-team": "canary-header"},
             models=["a", Model(id="b")],
+            prices={"m": Price(input=1, output=2)},
         )
     ],
+    routing=Routing(
+        models={"m": ["p"]},
+        rules=[Rule(when=When(headers={"x-a": "*"}), use=Use(providers=["p"]))],
+    ),
 )
 
 
@@ -36,3 +53,12 @@ def test_defaults_are_shown_and_absent_values_left_out():
 
 def test_the_result_is_plain_data_that_yaml_writes_and_reads():
     assert yaml.safe_load(yaml.safe_dump(shown(CONFIG))) == shown(CONFIG)
+
+
+def test_sections_inside_lists_and_mappings_are_shown_whole():
+    data = shown(CONFIG)
+    assert data["providers"][0]["prices"] == {"m": {"input": 1, "output": 2}}
+    assert data["routing"]["models"] == {"m": ["p"]}
+    (rule,) = data["routing"]["rules"]
+    assert rule["when"] == {"model": [], "request_class": [], "headers": {"x-a": "*"}}
+    assert rule["use"] == {"providers": ["p"]}

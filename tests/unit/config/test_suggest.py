@@ -14,6 +14,9 @@ from ccrelay.config.suggest import closest, hint
         ("url", ["base_url"], "base_url"),
         ("antropic", ["anthropic", "zai"], "anthropic"),
         ("warn", ["warning"], "warning"),
+        ("class", ["model", "request_class"], "request_class"),
+        ("round_robin", ["round-robin", "random"], "round-robin"),
+        ("cheapest", ["failover", "cost-based"], "cost-based"),
     ],
 )
 def test_the_likely_name_is_suggested(word, options, meant):

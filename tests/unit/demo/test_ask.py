@@ -69,7 +69,7 @@ def test_what_anthropic_requires_is_required_here_too(raw, word):
 
 def test_counting_needs_no_max_tokens():
     raw = b'{"model":"m","messages":[{"role":"user","content":"x"}]}'
-    assert read_ask(raw, counting=True).usage.input == len(raw) // 4
+    assert read_ask(raw, counting=True).usage.input == -(-len(raw) // 4)
 
 
 def test_members_nobody_knows_yet_are_ignored(ask):
@@ -94,7 +94,7 @@ def test_a_directive_without_meaning_is_refused(word):
 def test_without_cache_marks_all_input_is_uncached(ask):
     raw = body(ask)
     usage = read_ask(raw).usage
-    assert (usage.input, usage.cache_read, usage.cache_write_5m) == (len(raw) // 4, 0, 0)
+    assert (usage.input, usage.cache_read, usage.cache_write_5m) == (-(-len(raw) // 4), 0, 0)
 
 
 def test_the_first_turn_writes_the_cache_and_the_next_one_reads_it(ask):
@@ -108,7 +108,7 @@ def test_the_first_turn_writes_the_cache_and_the_next_one_reads_it(ask):
     assert (one.cache_read, one.cache_write_1h) == (0, 0)
     assert one.cache_write_5m > 1000
     assert two.cache_read > 1000 > two.cache_write_5m > 0
-    assert two.input + two.cache_read + two.cache_write_5m == len(raw) // 4
+    assert two.input + two.cache_read + two.cache_write_5m == -(-len(raw) // 4)
 
 
 def test_an_hour_of_life_counts_as_a_one_hour_write(ask):
@@ -117,3 +117,19 @@ def test_an_hour_of_life_counts_as_a_one_hour_write(ask):
     assert usage.cache_write_1h > 0
     assert usage.cache_write_5m == 0
     assert read_ask(body(ask, cache_control={"type": "ephemeral"})).usage.cache_write_5m > 0
+
+
+def test_a_prompt_may_say_how_many_tokens_it_is(ask):
+    told = read_ask(body(ask, prompt="demo:input=900 demo:cache_read=50")).usage
+    assert (told.input, told.cache_read, told.limited) == (900, 50, 900)
+    raw = body(ask, prompt="demo:cache_read=50", cache_control={"type": "ephemeral"})
+    read = read_ask(raw).usage
+    assert (read.input, read.cache_read, read.cache_write_5m) == (-(-len(raw) // 4), 50, 0)
+
+
+def test_cache_writes_count_against_limits_and_reads_do_not(ask):
+    mark = [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}]
+    answer = {"role": "assistant", "content": "x" * 400}
+    usage = read_ask(body(ask, user("y" * 4000), answer, user("next"), system=mark)).usage
+    assert usage.limited == usage.input + usage.cache_write_5m
+    assert usage.cache_read > usage.limited

@@ -32,6 +32,10 @@ def test_the_list_of_faults_is_the_table():
         (["--listen", "8788"], "HOST:PORT"),
         (["--listen", "127.0.0.1:99999"], "HOST:PORT"),
         (["--fault-rate", "2"], "fault-rate"),
+        (["--limits", "rps=1"], "rps"),
+        (["--limit-window", "hourly"], "hourly"),
+        (["--key-fault", "key-1"], "END_OF_KEY"),
+        (["--key-fault", "key-1:nonsense"], "nonsense"),
     ],
 )
 def test_wrong_usage_is_named_and_nothing_starts(arguments, word):

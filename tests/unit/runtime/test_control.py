@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ccrelay.config.model import Config, Key, Provider
+from ccrelay.fleet.layout import Layout
 from ccrelay.runtime import control
 from ccrelay.runtime.control import (
     ControlError,
@@ -12,6 +13,9 @@ from ccrelay.runtime.control import (
     FromWorker,
     Leaving,
     Ready,
+    Reload,
+    Reloaded,
+    ReloadFailed,
     Start,
     Stats,
     StatsReply,
@@ -21,8 +25,24 @@ from ccrelay.runtime.control import (
 )
 
 CONFIG = Config(providers=[Provider(name="zai", type="zai", keys=[Key(key="test-key-1")])])
-TO_WORKER = [Start(CONFIG, 3), Stats(), Drain(60.0), Stop()]
-FROM_WORKER = [Ready(), Failed("no", "why"), Leaving(), Drained(2), StatsReply({"open": 1})]
+LAYOUT = Layout.of(CONFIG)
+TO_WORKER = [
+    Start(CONFIG, 3, LAYOUT, 7),
+    Reload(CONFIG, LAYOUT),
+    Stats(),
+    Drain(60.0),
+    Drain(3600.0, gentle=True),
+    Stop(),
+]
+FROM_WORKER = [
+    Ready(),
+    Failed("no", "why"),
+    Reloaded(),
+    ReloadFailed("no"),
+    Leaving(),
+    Drained(2),
+    StatsReply({"open": 1}),
+]
 
 
 def decode_all(decoder, pieces):
@@ -65,5 +85,15 @@ def test_what_is_not_a_message_of_this_direction_is_an_error(body):
 def test_a_configuration_that_is_not_text_is_an_error_and_shows_no_value():
     config = Config(providers=[Provider(name="zai", keys=[Key(key="test-\udcff")])])
     with pytest.raises(ControlError) as caught:
-        encode(Start(config, 0))
+        encode(Start(config, 0, Layout.of(config), 0))
     assert str(caught.value) == "a value of the configuration is not UTF-8"
+
+
+def test_bytes_of_a_message_that_is_not_whole_yet_can_be_handed_on():
+    frame = encode(Drained(2))
+    first, second = Decoder(FromWorker), Decoder(FromWorker)
+    first.receive(encode(Ready()) + frame[:6])
+    assert first.next_message() == Ready()
+    assert first.next_message() is None
+    second.receive(first.pending() + frame[6:])
+    assert second.next_message() == Drained(2)

@@ -1,8 +1,9 @@
 import json
 
 import pytest
+from hypothesis import given, strategies as st
 
-from ccrelay.wire.session import conversation_id
+from ccrelay.wire.session import SYSTEM_BYTES, USER_BYTES, conversation_id, conversation_key
 
 UUID = "0b2a4ee1-8c1d-4f11-a4d3-3b4f3e5a7d11"
 
@@ -49,3 +50,105 @@ def test_a_header_unfit_for_a_log_is_passed_over(header: bytes) -> None:
 )
 def test_metadata_that_names_no_conversation_gives_none(raw: bytes) -> None:
     assert conversation_id(None, raw) is None
+
+
+# ---- a key for affinity
+
+ATTRIBUTION = "x-anthropic-billing-header: cc_version=2.1.330.d01; cc_entrypoint=cli;"
+
+
+def key_of(body: object, **layout: object) -> bytes | None:
+    return conversation_key(None, json.dumps(body, **layout).encode())  # type: ignore[arg-type]
+
+
+def conversation(
+    content: object, system: object = "You help.", **more: object
+) -> dict[str, object]:
+    return {"messages": [{"role": "user", "content": content}], "system": system, **more}
+
+
+def blocks(*texts: str) -> list[dict[str, object]]:
+    return [{"type": "text", "text": text} for text in texts]
+
+
+def test_the_header_is_the_key_and_the_body_is_not_asked() -> None:
+    assert conversation_key(UUID.encode(), None) == UUID.encode()
+    assert conversation_key(UUID.encode(), b"{broken") == UUID.encode()
+
+
+def test_the_session_of_the_metadata_is_the_same_key_as_the_header() -> None:
+    body = b'{"messages":[],"metadata":%b}' % MODERN
+    assert conversation_key(None, body) == conversation_key(b"not plain", body) == UUID.encode()
+
+
+def test_without_an_id_the_beginning_of_the_conversation_is_the_key() -> None:
+    first = conversation("Mend the boiler.")
+    assert key_of(first) != key_of(conversation("Mend the roof."))
+    assert key_of(first) != key_of(conversation("Mend the boiler.", system="You joke."))
+    grown = conversation("Mend the boiler.")
+    grown["messages"] += [  # type: ignore[operator]
+        {"role": "assistant", "content": "How?"},
+        {"role": "user", "content": "Well."},
+    ]
+    assert key_of(grown) == key_of(first)
+
+
+def test_nothing_to_go_by_is_no_key() -> None:
+    picture = [{"type": "image", "source": {"data": "AAAA"}}]
+    for body in ({}, {"system": "s"}, conversation([]), conversation(""), conversation(picture)):
+        assert key_of(body) is None
+    for raw in (None, b"", b"[]", b"{", b'{"messages":5}', b'{"messages":[{"role":5}]}'):
+        assert conversation_key(None, raw) is None
+    assert conversation_key(b"not plain", None) is None
+
+
+def test_the_version_of_the_client_does_not_change_the_key() -> None:
+    new = blocks(ATTRIBUTION, "You help.")
+    old = blocks(ATTRIBUTION.replace("330", "329"), "You help.")
+    assert key_of(conversation("Hi", new)) == key_of(conversation("Hi", old))
+    assert key_of(conversation("Hi", new)) == key_of(conversation("Hi", blocks("You help.")))
+
+
+def test_system_turns_before_the_first_user_turn_are_passed_over() -> None:
+    body = conversation("Hi")
+    body["messages"] = [{"role": "system", "content": "It is noon."}, *body["messages"]]  # type: ignore[misc]
+    assert key_of(body) == key_of(conversation("Hi"))
+
+
+def test_only_the_beginning_counts() -> None:
+    long = "u" * USER_BYTES
+    assert key_of(conversation(long + "a")) == key_of(conversation(blocks(long, "b")))
+    clock = "s" * SYSTEM_BYTES
+    assert key_of(conversation("Hi", clock + "9:00")) == key_of(conversation("Hi", clock + "9:01"))
+    key = key_of(conversation(blocks(*["u" * 1000] * 100), blocks(*["s" * 1000] * 100)))
+    assert key is not None
+    assert len(key) == SYSTEM_BYTES + 1 + USER_BYTES
+
+
+def test_a_key_made_of_text_is_never_an_id() -> None:
+    key = key_of(conversation("a", system="b"))
+    assert key == b"b\0a"
+
+
+@given(
+    st.lists(st.text(max_size=20), min_size=1, max_size=4).filter(any),
+    st.booleans(),
+    st.sampled_from([None, 2]),
+    st.booleans(),
+)
+def test_a_turn_is_the_same_as_blocks_and_as_plain_text(
+    texts: list[str], cached: bool, indent: int | None, escaped: bool
+) -> None:
+    content = blocks(*texts)
+    if cached:
+        content[-1]["cache_control"] = {"type": "ephemeral"}
+    first = key_of(conversation(content), indent=indent, ensure_ascii=escaped)
+    later = key_of(conversation("".join(texts)), ensure_ascii=escaped)
+    assert first == later is not None
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_give_a_key_or_none(body: bytes) -> None:
+    for raw in (body, b'{"messages":' + body, b'{"messages":[{"role":"user","content":' + body):
+        key = conversation_key(None, raw)
+        assert key is None or len(key) <= SYSTEM_BYTES + 1 + USER_BYTES

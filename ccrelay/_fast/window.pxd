@@ -1,0 +1,121 @@
+"""A sliding minute in shared memory: a ring of 128 buckets of half a second, one word each.
+
+    word = number of the bucket (32 bits) | what was counted in it (32 bits)
+
+The number is the instant divided by half a second, so that a word tells by itself whether it
+still counts: nobody has to sweep the ring, and a process may die between any two instructions. A
+word is changed by compare-and-swap only. 2^31 buckets are 34 years of uptime.
+
+The window is the bucket under way and the 120 before it: what is counted stays for 60 s at least
+and 60.5 s at most.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from ccrelay._fast.board cimport word_get, word_swap
+
+
+cdef extern from "ring.h" nogil:
+    enum:
+        BUCKETS "RING_WORDS"
+    int64_t ring_total(const int64_t* ring, uint32_t first, uint32_t span) noexcept
+    void ring_barrier() noexcept
+
+
+cdef enum:
+    BUCKET_US = 500000
+    WINDOW = 120                   # whole buckets
+    AHEAD = BUCKETS - WINDOW       # the one under way, and 7 of workers whose clock is newer
+    COUNT_BITS = 32
+
+cdef extern from * nogil:
+    """
+    /* The end of time: leaves two bits for the reason of a rest. */
+    #define CCRELAY_NEVER_US (INT64_MAX >> 2)
+    """
+    const int64_t NEVER_US "CCRELAY_NEVER_US"
+
+
+cdef inline int64_t instant_us(double seconds) noexcept nogil:
+    """Seconds to whole microseconds, rounded, so that an instant given out comes back as it was."""
+    if not seconds > 0.0:          # a NaN, too
+        return 0
+    if seconds >= <double>NEVER_US * 1e-6:
+        return NEVER_US
+    return <int64_t>(seconds * 1e6 + 0.5)
+
+
+cdef inline int64_t bucket_at(int64_t now_us) noexcept nogil:
+    return now_us // BUCKET_US
+
+
+cdef inline int64_t left_behind_us(int64_t bucket) noexcept nogil:
+    """When a bucket is no longer in the window."""
+    return (bucket + 1 + WINDOW) * BUCKET_US
+
+
+cdef inline int64_t ring_sum(const int64_t* ring, int64_t first, int64_t bucket) noexcept nogil:
+    """What was counted since bucket `first` (at least `bucket - WINDOW`), as of `bucket`."""
+    return ring_total(ring, <uint32_t>first, <uint32_t>(bucket + AHEAD - first))
+
+
+cdef inline void ring_add(int64_t* ring, int64_t bucket, int64_t count) noexcept nogil:
+    """Count in a bucket, or in the newer one that took its word when the caller's clock is old."""
+    cdef int64_t* at = ring + (bucket & (BUCKETS - 1))
+    cdef int64_t old
+    cdef uint64_t number, sum
+    while True:
+        old = word_get(at)
+        number = <uint64_t>old >> COUNT_BITS
+        sum = <uint64_t>count
+        if <int32_t>(<uint32_t>number - <uint32_t>bucket) >= 0:
+            sum += <uint32_t>old
+        else:
+            number = <uint32_t>bucket
+        if sum > <uint32_t>-1:
+            sum = <uint32_t>-1
+        if word_swap(at, old, <int64_t>(number << COUNT_BITS | sum)):
+            return
+
+
+cdef inline void ring_take(int64_t* ring, int64_t bucket, int64_t count) noexcept nogil:
+    """Give back what was counted in a bucket; one that is gone keeps nothing to give back."""
+    cdef int64_t* at = ring + (bucket & (BUCKETS - 1))
+    cdef int64_t old
+    while True:
+        old = word_get(at)
+        if <uint32_t>(<uint64_t>old >> COUNT_BITS) != <uint32_t>bucket:
+            return
+        # The number stands in the upper half: taking from the lower one leaves it as it is.
+        if word_swap(at, old, old - min(count, <int64_t><uint32_t>old)):
+            return
+
+
+cdef inline int64_t ring_count(const int64_t* ring, int64_t bucket) noexcept nogil:
+    """What one bucket holds."""
+    cdef uint64_t word = <uint64_t>word_get(ring + (bucket & (BUCKETS - 1)))
+    return <uint32_t>word if <uint32_t>(word >> COUNT_BITS) == <uint32_t>bucket else 0
+
+
+cdef inline int64_t rings_fall_us(
+    const int64_t* ring, const int64_t* other, int64_t first, int64_t bucket, int64_t allowed
+) noexcept nogil:
+    """When the sum since `first` of a ring (and another, if any) will be at most `allowed`.
+
+    0: it is now; NEVER_US: not by waiting, `allowed` is negative.
+    """
+    cdef int64_t total = ring_sum(ring, first, bucket)
+    cdef int64_t at
+    if other != NULL:
+        total += ring_sum(other, first, bucket)
+    if total <= allowed:
+        return 0
+    if allowed < 0:
+        return NEVER_US
+    for at in range(first, bucket + AHEAD):
+        total -= ring_count(ring, at)
+        if other != NULL:
+            total -= ring_count(other, at)
+        if total <= allowed:
+            return left_behind_us(at)
+    return left_behind_us(bucket + AHEAD)      # another worker counts meanwhile

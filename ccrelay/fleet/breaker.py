@@ -1,0 +1,253 @@
+"""Circuit breaker: let a failing endpoint rest, then try it once before trusting it again.
+
+    CLOSED --TRIPPED--> OPEN --COOLED--> HALF_OPEN --PASSED--> CLOSED
+                        ^  |                 |
+                        |  +--PASSED--> CLOSED   (a probe, or a request sent in panic)
+                        +------FAILED--------+   (a probe that failed: OPEN --FAILED--> OPEN)
+
+One word in shared memory is the whole state, and every change is one compare-and-swap of it: all
+workers see the same breaker, one of them makes each change, and none can die half-way. The word:
+
+    generation 20 bits | until 36 bits | openings 5 bits | state 2 bits
+    generation 20 bits | failures in a row 41 bits       | state 2 bits   while CLOSED
+
+The generation changes with the state. A ticket carries it, so that the outcome of a request sent
+before the last change proves nothing. It comes round after 2**20 changes: days, with rests of a
+second, and no exchange lasts that long.
+
+Pure: the caller brings `now` (monotonic seconds) and chance. Nothing here sleeps, logs or reads a
+clock.
+"""
+
+import enum
+import math
+import random
+from collections.abc import Callable
+
+from ccrelay._fast.pulse import Pulse
+from ccrelay.config.model import Health
+
+TRIAL_S = 30.0  # a trial without outcome for so long went down with its worker: another may go
+JITTER = 0.2  # of a rest, up and down: nodes that fell together do not come back together
+
+_STATE_BITS = 2
+_OPENINGS_BITS = 5
+_UNTIL_BITS = 36
+_UNTIL_AT = _STATE_BITS + _OPENINGS_BITS
+_GENERATION_AT = _UNTIL_AT + _UNTIL_BITS
+
+_STATE = (1 << _STATE_BITS) - 1
+_OPENINGS_MAX = (1 << _OPENINGS_BITS) - 1
+_UNTIL_MAX = (1 << _UNTIL_BITS) - 1
+_TICKS = 256  # a second, for `until`: 36 bits are eight years since the machine started
+_GENERATION = 0xFFFFF << _GENERATION_AT
+_FAILURE = 1 << _STATE_BITS
+
+
+class State(enum.IntEnum):
+    """What is let through."""
+
+    CLOSED = 0  # requests flow
+    OPEN = 1  # requests are refused until the rest is over
+    HALF_OPEN = 2  # one trial request is out, the others are refused
+
+
+class Signal(enum.IntEnum):
+    """What changes the state."""
+
+    TRIPPED = 0  # too many failures in a row, or too large a share
+    COOLED = 1  # the rest is over and somebody asks
+    PASSED = 2  # the trial, a probe or a request sent in panic succeeded
+    FAILED = 3  # the trial or a probe failed
+
+
+TRANSITIONS: dict[State, dict[Signal, State]] = {
+    State.CLOSED: {Signal.TRIPPED: State.OPEN},
+    State.OPEN: {
+        Signal.COOLED: State.HALF_OPEN,
+        Signal.PASSED: State.CLOSED,
+        Signal.FAILED: State.OPEN,
+    },
+    State.HALF_OPEN: {Signal.PASSED: State.CLOSED, Signal.FAILED: State.OPEN},
+}
+
+OnChange = Callable[[State, State, float], None]
+"""Told (old, new, now) by the worker that made the change."""
+
+
+class Breaker:
+    """The breaker of one endpoint, as one worker sees it. What it knows is in the pulse alone."""
+
+    __slots__ = ("_health", "_on_change", "_pulse", "_trial_s", "_window_s")
+
+    def __init__(
+        self,
+        pulse: Pulse,
+        health: Health,
+        on_change: OnChange | None = None,
+        *,
+        trial_s: float = TRIAL_S,
+    ) -> None:
+        self._pulse = pulse
+        self._health = health
+        self._window_s = health.window_s
+        self._on_change = on_change
+        self._trial_s = trial_s
+
+    # ---- questions
+
+    @property
+    def state(self) -> State:
+        """The state, all workers'."""
+        return State(self._pulse.word & _STATE)
+
+    @property
+    def resumes_at(self) -> float:
+        """When the rest, or the time of the trial that is out, is over; 0.0: now."""
+        word = self._pulse.word
+        return _until(word) if word & _STATE else 0.0
+
+    def available(self, now: float) -> bool:
+        """Whether `admit` would let a request through."""
+        word = self._pulse.word
+        return not word & _STATE or _until(word) <= now
+
+    def due(self, now: float) -> bool:
+        """Whether a trial or a probe should go: it is not closed, and its rest is over."""
+        word = self._pulse.word
+        return word & _STATE != 0 and _until(word) <= now
+
+    # ---- requests
+
+    def admit(self, now: float, rng: random.Random) -> int | None:
+        """A ticket to hand to `settle`, 0 among them, or None while the endpoint rests.
+
+        When the rest is over, the request is the one trial.
+        """
+        while True:
+            word = self._pulse.word
+            if not word & _STATE:
+                return word & _GENERATION
+            if _until(word) > now:
+                return None
+            if word & _STATE == State.OPEN:
+                trial = self._enter(Signal.COOLED, word, now, rng)
+            else:
+                trial = self._try_again(word, now + self._trial_s)
+            if trial is not None:
+                return trial
+
+    def force(self, now: float) -> int:
+        """A ticket whatever the state: every endpoint rests and one has to be asked (panic).
+
+        Its outcome counts like any other; but a failure while the endpoint rests was to be expected
+        and changes nothing.
+        """
+        return self._pulse.word & _GENERATION
+
+    def settle(self, ticket: int, now: float, rng: random.Random, ok: bool | None) -> None:
+        """Record an outcome, once a ticket; None: the client left and nothing was learnt."""
+        pulse = self._pulse
+        word = pulse.word
+        if ok and word == ticket and not word & _STATE:  # closed, and no failure before
+            pulse.count(now, True, self._window_s)
+        elif ok is None:
+            # A trial's ticket is the whole word: it frees its own trial and no other.
+            if word == ticket and word & _STATE == State.HALF_OPEN:
+                self._try_again(word, 0.0)
+        elif (word ^ ticket) & _GENERATION:
+            pass  # sent before the last transition: no evidence about this state
+        elif not word & _STATE:
+            self._settle_closed(ticket, now, rng, ok)
+        else:
+            self._settle_resting(ticket & _GENERATION, now, rng, ok)
+
+    def probed(self, now: float, rng: random.Random, ok: bool) -> None:
+        """Record the outcome of an active probe; it speaks where a trial would be due or is out."""
+        word = self._pulse.word
+        state = word & _STATE
+        if state == State.HALF_OPEN or (state == State.OPEN and _until(word) <= now):
+            self._enter(Signal.PASSED if ok else Signal.FAILED, word, now, rng)
+
+    # ---- changes
+
+    def _settle_closed(self, ticket: int, now: float, rng: random.Random, ok: bool) -> None:
+        pulse = self._pulse
+        pulse.count(now, ok, self._window_s)
+        too_many = not ok and self._fails_often(now)
+        while True:
+            word = pulse.word
+            if (word ^ ticket) & _GENERATION:
+                return  # another worker was faster
+            failures = 0 if ok else (word - ticket) // _FAILURE + 1
+            if too_many or failures >= self._health.failures:
+                done = self._enter(Signal.TRIPPED, word, now, rng) is not None
+            else:
+                done = pulse.swap(word, ticket + failures * _FAILURE)
+            if done:
+                return
+
+    def _settle_resting(self, generation: int, now: float, rng: random.Random, ok: bool) -> None:
+        while True:
+            word = self._pulse.word
+            if word & _GENERATION != generation:
+                return
+            if not ok and word & _STATE == State.OPEN:
+                return  # sent in panic: it was known to fail, its rest goes on
+            if self._enter(Signal.PASSED if ok else Signal.FAILED, word, now, rng) is not None:
+                return
+
+    def _fails_often(self, now: float) -> bool:
+        good, failed = self._pulse.outcomes(now, self._window_s)
+        total = good + failed
+        return (
+            total >= self._health.window_requests_min
+            and failed >= self._health.failure_rate * total
+        )
+
+    def _try_again(self, word: int, until: float) -> int | None:
+        # The state stays, and so does the generation: should a trial that was given up come back
+        # after all, its outcome is as good as the other's.
+        fresh = word & ~(_UNTIL_MAX << _UNTIL_AT) | _ticks(until) << _UNTIL_AT
+        return fresh if self._pulse.swap(word, fresh) else None
+
+    def _enter(self, signal: Signal, word: int, now: float, rng: random.Random) -> int | None:
+        # The only place where the state changes. The fresh word; None: another worker was faster.
+        old = State(word & _STATE)
+        new = TRANSITIONS[old][signal]
+        openings = word >> _STATE_BITS & _OPENINGS_MAX if old is not State.CLOSED else 0
+        fresh = (word & _GENERATION) + (1 << _GENERATION_AT) & _GENERATION | new
+        if new is State.CLOSED:
+            self._pulse.forget_outcomes()  # before the change: a worker may die in between
+        elif new is State.OPEN:
+            openings = min(openings + 1, _OPENINGS_MAX)
+            until = now + self._rest_s(openings, rng)
+            fresh |= openings << _STATE_BITS | _ticks(until) << _UNTIL_AT
+        else:
+            fresh |= openings << _STATE_BITS | _ticks(now + self._trial_s) << _UNTIL_AT
+        if not self._pulse.swap(word, fresh):
+            return None
+        if self._on_change is not None and new is not old:
+            self._on_change(old, new, now)
+        return fresh
+
+    def _rest_s(self, openings: int, rng: random.Random) -> float:
+        health = self._health
+        rest = min(health.rest_s * 2.0 ** (openings - 1), health.rest_max_s)
+        return min(rest * rng.uniform(1.0 - JITTER, 1.0 + JITTER), health.rest_max_s)
+
+    def __repr__(self) -> str:
+        word = self._pulse.word
+        if not word & _STATE:
+            failures = (word & ~_GENERATION) // _FAILURE
+            return f"<Breaker CLOSED failures={failures}/{self._health.failures}>"
+        return f"<Breaker {State(word & _STATE).name} resumes_at={_until(word):.1f}>"
+
+
+def _until(word: int) -> float:
+    return (word >> _UNTIL_AT & _UNTIL_MAX) / _TICKS
+
+
+def _ticks(until: float) -> int:
+    # Rounded up: a rest is never shorter than it was meant to be.
+    return min(math.ceil(until * _TICKS), _UNTIL_MAX)

@@ -1,0 +1,225 @@
+"""What response headers say of a key's limits, told to its gauge.
+
+    anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}
+    x-ratelimit-{limit,remaining,reset}-{requests,tokens}
+    anthropic-ratelimit-unified-{status,reset}, -{5h,7d}-{status,utilization,reset}
+    retry-after, retry-after-ms                                       (only where a 429 is judged)
+
+Source: providers reference, section 3.4. Headers are a stranger's word: what is no number is
+ignored, an instant is never believed further than a clamp, and a limit is forgotten when it has not
+been seen for a while. Otherwise one stale header rests a key for days (peers reference, section 3).
+
+Anthropic's limits hold per group of models, a gauge holds per key: the last answer's limit stands.
+`now` is monotonic, `now_wall` seconds since 1970.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from ccrelay._fast.slots import Dim, Gauge, Rest
+from ccrelay.config.model import Health
+
+# The value of a header, by its name in small letters.
+Get = Callable[[bytes], bytes | None]
+
+KEEP_S = 600.0  # a learned limit holds so long after it was last seen
+WINDOW_MAX_S = 120.0  # the windows of request and token limits are minutes
+COUNT_MAX = 1 << 40  # requests or tokens; more is garbage
+VALUE_BYTES_MAX = 64
+
+# Unified windows that hold for all models; `7d_sonnet` and its like rest no key.
+WINDOWS = (b"5h", b"7d")
+# What `-representative-claim` calls them.
+WHOLE_CLAIMS = frozenset({b"five_hour", b"seven_day", b"overage"})
+
+_UNIFIED = b"anthropic-ratelimit-unified-"
+# Dimension, and the names of its limit, what remains of it, and when that resets.
+_FAMILIES = (
+    *(
+        (int(dim), name + b"-limit", name + b"-remaining", name + b"-reset")
+        for dim, name in (
+            (Dim.REQUESTS, b"anthropic-ratelimit-requests"),
+            (Dim.INPUT, b"anthropic-ratelimit-input-tokens"),
+            (Dim.OUTPUT, b"anthropic-ratelimit-output-tokens"),
+            (Dim.TOKENS, b"anthropic-ratelimit-tokens"),
+        )
+    ),
+    *(
+        (
+            int(dim),
+            b"x-ratelimit-limit-" + name,
+            b"x-ratelimit-remaining-" + name,
+            b"x-ratelimit-reset-" + name,
+        )
+        for dim, name in ((Dim.REQUESTS, b"requests"), (Dim.TOKENS, b"tokens"))
+    ),
+)
+_WINDOW_FIELDS = tuple(
+    (name + b"-status", name + b"-utilization", name + b"-reset")
+    for name in (_UNIFIED + window for window in WINDOWS)
+)
+# One of these is there wherever a gauge could learn anything.
+_TELLTALES = (
+    b"anthropic-ratelimit-requests-remaining",
+    b"anthropic-ratelimit-tokens-remaining",
+    b"anthropic-ratelimit-input-tokens-remaining",
+    b"anthropic-ratelimit-output-tokens-remaining",
+    _UNIFIED + b"status",
+    _WINDOW_FIELDS[0][0],
+    _WINDOW_FIELDS[1][0],
+    b"x-ratelimit-remaining-requests",
+    b"x-ratelimit-remaining-tokens",
+)
+
+_INTEGER = re.compile(rb"[0-9]{1,15}")
+_NUMBER = re.compile(rb"[0-9]{1,15}(?:\.[0-9]{0,9})?")
+_DURATION = re.compile(rb"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|d|h|m|s))+")
+_PART = re.compile(rb"([0-9.]+)(ms|d|h|m|s)")
+_UNIT_S = {b"ms": 0.001, b"s": 1.0, b"m": 60.0, b"h": 3600.0, b"d": 86400.0}
+# Above these a number is no span but an instant: 1e9 s is 2001, 1e9 s in ms is 1e12.
+_EPOCH_S = 1e9
+_EPOCH_MS = 1e12
+_HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
+
+
+class Pause(msgspec.Struct, frozen=True, gc=False):
+    """How long a refused key should rest, as the refusal's headers have it."""
+
+    seconds: float
+    quota: bool  # a subscription's window, not a minute's limit
+
+
+def has_any(get: Get) -> bool:
+    """Whether a response has headers of limits at all; the cheap question to ask first."""
+    return any(get(name) is not None for name in _TELLTALES)
+
+
+def learn(get: Get, gauge: Gauge, now: float, now_wall: float, health: Health) -> None:
+    """Tell a key's gauge what a response of this key says of its limits."""
+    if not has_any(get):
+        return
+    for dim, limit_name, remaining_name, reset_name in _FAMILIES:
+        limit = _count(get(limit_name)) or 0
+        left_s = _window(get(reset_name), now_wall)
+        remaining = _count(get(remaining_name)) if left_s else None
+        if remaining is not None and limit:
+            remaining = min(remaining, limit)
+        if limit or remaining is not None:
+            gauge.learn(
+                dim,
+                limit,
+                -1 if remaining is None else remaining,
+                now + left_s,
+                now + KEEP_S,
+                now,
+            )
+    spent_s = _unified(get, now_wall)
+    if spent_s > 0:
+        gauge.rest(now + min(spent_s, health.key_rest_max_s), int(Rest.QUOTA))
+
+
+def pause(get: Get, now_wall: float) -> Pause | None:
+    """When a key that answered 429 may be asked again; None: the headers do not say.
+
+    None also when the spent window is that of one model: the key is good for others. Not clamped.
+    """
+    if get(_UNIFIED + b"status") == b"rejected":
+        claim = get(_UNIFIED + b"representative-claim")
+        if claim is not None and claim not in WHOLE_CLAIMS:
+            return None
+        seconds = _unified(get, now_wall) or _retry_after(get, now_wall)
+        return Pause(seconds, quota=True) if seconds else None
+    seconds = _retry_after(get, now_wall) or _exhausted(get, now_wall)
+    return Pause(seconds, quota=False) if seconds else None
+
+
+def seconds_until(value: bytes | None, now_wall: float) -> float | None:
+    """Seconds until the instant that a header's value names; 0.0: it has passed; None: no instant.
+
+    Forms: seconds, `1m30s`, seconds or milliseconds since 1970, RFC 3339, an HTTP date.
+    """
+    if value is None or not value or len(value) > VALUE_BYTES_MAX:
+        return None
+    if _NUMBER.fullmatch(value):
+        number = float(value)
+        if number >= _EPOCH_MS:
+            return max(number / 1000 - now_wall, 0.0)
+        return max(number - now_wall, 0.0) if number >= _EPOCH_S else number
+    if _DURATION.fullmatch(value):
+        return sum(_part(*part) for part in _PART.findall(value))
+    instant = _instant(value)
+    return None if instant is None else max(instant - now_wall, 0.0)
+
+
+def _part(number: bytes, unit: bytes) -> float:
+    return float(number) * _UNIT_S[unit]
+
+
+def _instant(value: bytes) -> float | None:
+    text = value.decode("latin-1")
+    try:
+        if text.endswith(" GMT"):
+            found = datetime.strptime(text, _HTTP_DATE).replace(tzinfo=UTC)
+        else:
+            found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _count(value: bytes | None) -> int | None:
+    if value is None or not _INTEGER.fullmatch(value):
+        return None
+    number = int(value)
+    return number if number <= COUNT_MAX else None
+
+
+def _window(value: bytes | None, now_wall: float) -> float:
+    return min(seconds_until(value, now_wall) or 0.0, WINDOW_MAX_S)
+
+
+def _retry_after(get: Get, now_wall: float) -> float:
+    """Seconds; 0.0: it does not say, or says at once."""
+    millis = get(b"retry-after-ms")
+    if millis is not None and _NUMBER.fullmatch(millis):
+        return float(millis) / 1000
+    return seconds_until(get(b"retry-after"), now_wall) or 0.0
+
+
+def _exhausted(get: Get, now_wall: float) -> float:
+    """Seconds until the last of the limits with nothing left is there again."""
+    longest = 0.0
+    for _, _, remaining, reset in _FAMILIES:
+        if _count(get(remaining)) == 0:
+            longest = max(longest, _window(get(reset), now_wall))
+    # OpenRouter's, of a day as well as of a minute.
+    if _count(get(b"x-ratelimit-remaining")) == 0:
+        longest = max(longest, seconds_until(get(b"x-ratelimit-reset"), now_wall) or 0.0)
+    return longest
+
+
+def _unified(get: Get, now_wall: float) -> float:
+    """Seconds until the spent windows of a subscription are there again; 0.0: none is spent.
+
+    The whole decides where it is told: with overage a window may be spent and requests be allowed.
+    """
+    whole = get(_UNIFIED + b"status")
+    if whole is not None and whole != b"rejected":
+        return 0.0
+    longest = 0.0
+    for status, utilization, reset in _WINDOW_FIELDS:
+        if get(status) == b"rejected" or _full(get(utilization)):
+            longest = max(longest, seconds_until(get(reset), now_wall) or 0.0)
+    if whole is None or longest:
+        return longest
+    claim = get(_UNIFIED + b"representative-claim")
+    if claim is not None and claim not in WHOLE_CLAIMS:
+        return 0.0
+    return seconds_until(get(_UNIFIED + b"reset"), now_wall) or 0.0
+
+
+def _full(value: bytes | None) -> bool:
+    return value is not None and _NUMBER.fullmatch(value) is not None and float(value) >= 1.0

@@ -1,0 +1,167 @@
+"""What tokens cost: which price holds for a model, what an exchange cost, what one would cost.
+
+The formula is that of Anthropic's usage: input, cache writes by the life of the cache, cache reads
+and output have a price each, and some models a second list for long prompts. Factors that usage
+does not tell (batches, fast mode, region) and the price of web searches are left out.
+
+Sums are whole numbers until the end: prices are kept in picodollars per token, which holds every
+price of the table exactly.
+"""
+
+import fnmatch
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from ccrelay.config.model import Price, ProviderType
+from ccrelay.ledger.prices import PRICES, UNBILLED
+from ccrelay.types import Usage
+
+PICOS_PER_MICRO = 1_000_000
+# Caches live for 5 minutes or for an hour; what lives longer than this is of the second kind.
+TTL_SHORT_S = 300.0
+
+_WINDOW = re.compile(r"\[1m\]\Z", re.IGNORECASE)
+_DATE = re.compile(r"-20[0-9]{6}\Z")
+
+
+class PriceList(msgspec.Struct, frozen=True, gc=False):
+    """Picodollars per token: 3 dollars per million tokens are 3,000,000."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    above_tokens: int = 0  # prompts longer than this pay by `above`
+    above: "PriceList | None" = None
+
+    def at(self, prompt_tokens: int) -> "PriceList":
+        """The list for a prompt of so many tokens, cached or not."""
+        if self.above is not None and prompt_tokens > self.above_tokens:
+            return self.above
+        return self
+
+    def fresh(self, ttl_s: float) -> int:
+        """Price of a prompt token that is not in the cache yet: Claude Code asks to have it there.
+
+        Never less than an input token. Vendors that cache by themselves list writes as 0 and bill
+        the tokens as input.
+        """
+        write = self.cache_write_1h if ttl_s > TTL_SHORT_S else self.cache_write_5m
+        return write if write > self.input else self.input
+
+
+def price_list(price: Price, above_tokens: int = 0, above: Price | None = None) -> PriceList:
+    """A configured price with its gaps filled in: what has no price of its own counts as input."""
+    base = _picos(price.input)
+    return PriceList(
+        input=base,
+        output=_picos(price.output),
+        cache_read=_picos(price.cache_read, base),
+        cache_write_5m=_picos(price.cache_write_5m, base),
+        cache_write_1h=_picos(price.cache_write_1h, base),
+        above_tokens=above_tokens,
+        above=price_list(above) if above is not None else None,
+    )
+
+
+def price_for(
+    provider_type: ProviderType, model: str, overrides: Mapping[str, Price]
+) -> PriceList | None:
+    """What a model costs at a provider; None: not known.
+
+    A name may carry `[1m]`, a date and a vendor (`anthropic/claude-sonnet-4.5`); what is written
+    out in full wins over what is left when they are taken away.
+
+    Args:
+        provider_type: of the provider; the table knows prices of vendors, not of Ollama.
+        model: the model sent.
+        overrides: the provider's `prices`: exact names first, then globs as they are written.
+    """
+    names = _spellings(model)
+    for name in names:
+        if name in overrides:
+            return price_list(overrides[name])
+    for pattern, price in overrides.items():
+        # Brackets are themselves, as in model_mapping.
+        glob = pattern.replace("[", "[[]")
+        if any(fnmatch.fnmatchcase(name, glob) for name in names):
+            return price_list(price)
+    if provider_type in UNBILLED:
+        return None
+    for name in names:
+        folded = _fold(name)
+        found = _TABLE.get((provider_type, folded)) or _TABLE.get(("*", folded))
+        if found is not None:
+            return found
+    return None
+
+
+def cost_micros(price: PriceList, usage: Usage) -> int:
+    """What an exchange cost, in millionths of a dollar, rounded half up."""
+    prompt = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
+    now = price.at(prompt)
+    picos = (
+        usage.input * now.input
+        + usage.cache_write_5m * now.cache_write_5m
+        + usage.cache_write_1h * now.cache_write_1h
+        + usage.cache_read * now.cache_read
+        + usage.output * now.output
+    )
+    return _micros(picos)
+
+
+def expected_micros(
+    price: PriceList, *, fresh_tokens: int, cached_tokens: int, output_tokens: int, ttl_s: float
+) -> float:
+    """What a turn of this shape would cost, in millionths of a dollar.
+
+    Args:
+        price: of the model at the provider in question.
+        fresh_tokens: of the prompt, not in its cache; they are written to it.
+        cached_tokens: of the prompt, read from its cache.
+        output_tokens: of the answer.
+        ttl_s: how long the cache lives that Claude Code asks for.
+    """
+    now = price.at(fresh_tokens + cached_tokens)
+    picos = (
+        fresh_tokens * now.fresh(ttl_s)
+        + cached_tokens * now.cache_read
+        + output_tokens * now.output
+    )
+    return picos / PICOS_PER_MICRO
+
+
+def switch_micros(price_here: PriceList, prefix_tokens: int, ttl_s: float) -> int:
+    """What is lost when a warm prefix is bought again, here: written instead of read."""
+    now = price_here.at(prefix_tokens)
+    return _micros(prefix_tokens * max(now.fresh(ttl_s) - now.cache_read, 0))
+
+
+def _spellings(model: str) -> list[str]:
+    """A name in full, then with less and less around it."""
+    plain = _WINDOW.sub("", model)
+    bare = plain.rpartition("/")[2]
+    return list(dict.fromkeys([model, plain, _DATE.sub("", plain), bare, _DATE.sub("", bare)]))
+
+
+def _fold(name: str) -> str:
+    # GLM-4.7 and glm-4.7 are one model, and OpenRouter writes claude-sonnet-4.5.
+    return name.lower().replace(".", "-")
+
+
+def _picos(dollars: float | None, default: int = 0) -> int:
+    # Dollars per million tokens are micro-dollars per token.
+    return default if dollars is None else round(dollars * PICOS_PER_MICRO)
+
+
+def _micros(picos: int) -> int:
+    return (picos + PICOS_PER_MICRO // 2) // PICOS_PER_MICRO
+
+
+_TABLE: dict[tuple[str, str], PriceList] = {
+    (row.provider, _fold(row.model)): price_list(row.price, row.above_tokens, row.above)
+    for row in PRICES
+}

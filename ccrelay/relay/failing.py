@@ -1,0 +1,425 @@
+"""An attempt that failed: somewhere else, later, or the client is told.
+
+Functions on an `Exchange`. What a failure means is decided by `routing.verdict`; here it is acted
+upon. Nothing is tried again once content has gone to the client.
+
+    failed -> blame and rests noted, what was taken goes back
+      another target may do better, budget and bounds allow -> ROUTING
+      nobody can now, somebody soon                         -> waiting
+      else the most telling error, as its provider sent it
+"""
+
+import re
+from collections.abc import Sequence
+from math import ceil, inf
+from typing import TYPE_CHECKING
+
+from ccrelay._fast.http1 import Framing, Head, render_response
+from ccrelay._fast.slots import Rest
+from ccrelay._fast.upstream import Upstream
+from ccrelay.errors import AllResting, RelayError
+from ccrelay.relay import asking, rare
+from ccrelay.relay.local import passed_on
+from ccrelay.routing.router import Taken, Tries, Wait
+from ccrelay.routing.verdict import (
+    Blame,
+    Telling,
+    Verdict,
+    as_http,
+    of_connect,
+    of_event,
+    of_loss,
+    of_status,
+)
+from ccrelay.types import Ending
+from ccrelay.wire.chunks import LAST_CHUNK, chunk
+from ccrelay.wire.errors import json_response, sse_error_from_body
+from ccrelay.wire.thinking import strip_foreign
+
+if TYPE_CHECKING:
+    from ccrelay.relay.exchange import Exchange
+
+# Answers that say "later" carry the time after which somebody can really take the request.
+_LATER = frozenset({429, 503, 529})
+Fields = Sequence[tuple[bytes, bytes]]
+# Failures after which a connection that can be made is good news.
+_CONNECTIONS = frozenset({"unreachable", "reset", "closed"})
+_RETRY_AFTER = re.compile(rb"(?im)^retry-after:[^\r\n]*\r\n")
+
+
+class Told:
+    """An error that could be told to the client."""
+
+    __slots__ = ("body", "error", "fields", "head", "status", "telling")
+
+    def __init__(
+        self,
+        telling: int,
+        status: int,
+        body: bytes = b"",
+        *,
+        head: Head | None = None,
+        fields: Fields = (),
+        error: RelayError | None = None,
+    ) -> None:
+        self.telling = telling
+        self.status = status
+        self.body = body  # as the provider sent it, or translated
+        self.head = head  # None: the body is not what it belongs to
+        self.fields = fields  # instead of the head
+        self.error = error  # instead of all that: one of the relay's own
+
+
+# ---- what can fail
+
+
+def on_unreachable(exchange: "Exchange", error: RelayError) -> None:
+    """A connection could not be made."""
+    if exchange.settled:
+        return
+    target = exchange.target
+    assert target is not None
+    exchange.relay.log.event(
+        "warning", "unreachable", provider=target.service.name, reason=error.message
+    )
+    verdict = of_connect()
+    _failed(exchange, verdict, Told(verdict.telling, error.status, error=error))
+
+
+def on_error_answer(exchange: "Exchange", upstream: Upstream, body: bytes) -> None:
+    """An answer of 400 and above is here whole."""
+    target = exchange.target
+    assert target is not None
+    relay = exchange.relay
+    head = upstream.head
+    status: int = head.status
+    dialect = target.service.dialect
+    told = Told(Telling.FINAL, status, body, head=head)
+    if dialect.translates_errors:
+        fields = passed_on(head, dialect.forbids_retry(body))
+        told = Told(Telling.FINAL, *dialect.translate_error(status, body), fields=fields)
+    exchange.status = told.status
+    if exchange.candidate is None:
+        tell(exchange, told)
+        return
+    own_key = not target.service.passes_client_credential
+    health = exchange.snap.config.health
+    verdict = of_status(status, head.get, body, dialect, health, relay.wall(), own_key=own_key)
+    told.telling = verdict.telling
+    if verdict.blame is Blame.SIGNATURE and _mend_signatures(exchange, verdict):
+        return
+    _failed(exchange, verdict, told)
+
+
+def on_error_event(exchange: "Exchange", upstream: Upstream) -> None:
+    """A 200 stream began with an error event: an error like any other, as long as it is held."""
+    target = exchange.target
+    assert target is not None
+    sse = upstream.taps.sse
+    data = sse.error() if sse is not None else None
+    if exchange.candidate is None or data is None:
+        _let_go(exchange, upstream)
+        return
+    dialect = target.service.dialect
+    own_key = not target.service.passes_client_credential
+    verdict = of_event(
+        data,
+        upstream.head.get,
+        dialect,
+        exchange.snap.config.health,
+        exchange.relay.wall(),
+        own_key=own_key,
+    )
+    _note(exchange, verdict, "error_event")
+    taken = _next(exchange, verdict)
+    if taken is None:
+        _let_go(exchange, upstream)
+        return
+    status, body = as_http(data, dialect)
+    if dialect.translates_errors:
+        status, body = dialect.translate_error(status, body)
+    _remember(exchange, Told(verdict.telling, status, body))
+    exchange.drop_upstream()
+    _go_on(exchange, taken)
+
+
+def _let_go(exchange: "Exchange", upstream: Upstream) -> None:
+    exchange.error = "error_event"
+    exchange.good = False
+    upstream.release()
+
+
+def on_loss(exchange: "Exchange", upstream: Upstream, reason: int) -> None:
+    """The upstream is gone: once more, elsewhere, an error, or a cut, by how far it had come."""
+    target = exchange.target
+    assert target is not None
+    if rare.was_stale(exchange, upstream, reason):
+        exchange.redial()
+        return
+    error = rare.loss_error(exchange, target, upstream, reason)
+    verdict = of_loss(reason)
+    if upstream.committed and exchange.down.started:
+        exchange.good = False
+        raise error
+    if exchange.candidate is None:
+        raise error
+    _failed(exchange, verdict, Told(verdict.telling, error.status, error=error))
+
+
+# ---- what follows
+
+
+def _failed(exchange: "Exchange", verdict: Verdict, told: Told) -> None:
+    """An attempt has failed: go on, or tell."""
+    _note(exchange, verdict, verdict.reason)
+    _remember(exchange, told)
+    taken = _next(exchange, verdict)
+    if taken is not None:
+        _go_on(exchange, taken)
+    else:
+        best = exchange.told
+        assert best is not None
+        tell(exchange, told if verdict.telling is Telling.FINAL else best)
+
+
+def _go_on(exchange: "Exchange", choice: Taken | Wait) -> None:
+    if isinstance(choice, Taken):
+        exchange.take(choice)
+    else:
+        wait(exchange, choice)
+
+
+def _remember(exchange: "Exchange", told: Told) -> None:
+    if exchange.told is None or told.telling >= exchange.told.telling:
+        exchange.told = told
+
+
+def _note(exchange: "Exchange", verdict: Verdict, reason: str) -> None:
+    """Give back what the attempt took, let its key rest, and write it down."""
+    target = exchange.target
+    assert target is not None
+    relay = exchange.relay
+    now = relay.reactor.now
+    exchange.good = verdict.counts
+    if verdict.counts is False:
+        target.service.endpoint.pulse.answers = verdict.reason not in _CONNECTIONS
+    asking.release(exchange, now, 0, 0)
+    if verdict.rest_reason is not Rest.NONE:
+        until = inf if verdict.rest_reason is Rest.REFUSED else now + verdict.rest_s
+        target.gauge.rest(until, int(verdict.rest_reason))
+        relay.log.event(
+            "error" if verdict.loud else "warning",
+            "key_out" if until == inf else "key_rests",
+            provider=target.service.name,
+            key=target.fingerprint,
+            key_name=target.name,
+            why=reason,
+            seconds=None if until == inf else round(verdict.rest_s, 1),
+            hint=_HINTS.get(verdict.rest_reason),
+        )
+    tries = exchange.tries
+    if tries is None:
+        tries = exchange.tries = Tries()
+    tries.add(target, endpoint_failed=verdict.blame is Blame.ENDPOINT)
+    if verdict.blame is Blame.MODEL:
+        tries.exclude(target.service)
+
+
+_HINTS = {
+    Rest.REFUSED: "The provider refuses this key. Replace it and reload (SIGHUP): until then it "
+    "is not used.",
+    Rest.QUOTA: "Its balance or quota is spent.",
+}
+
+
+def _next(exchange: "Exchange", verdict: Verdict) -> Taken | Wait | None:
+    """Where to go on; None: the client is told."""
+    tries, relay = exchange.tries, exchange.relay
+    assert tries is not None
+    routing = exchange.snap.config.routing
+    if not verdict.elsewhere or exchange.slate is None or exchange.ask is None:
+        return None
+    if tries.count >= routing.attempts_max or not _can_send_again(exchange):
+        return None
+    budget = routing.retry_budget
+    if not relay.budget.retry(relay.reactor.now, budget.ratio, budget.minimum):
+        relay.log.event("warning", "retry_budget_spent", id=exchange.id)
+        return None
+    choice = exchange.choose()
+    if isinstance(choice, Wait):
+        return choice if _may_wait(exchange, choice) else None
+    target = exchange.target
+    assert target is not None
+    relay.log.event(
+        "info",
+        "failover",
+        id=exchange.id,
+        provider=target.service.name,
+        key=target.fingerprint,
+        why=verdict.reason,
+        to_provider=choice.target.service.name,
+        to_key=choice.target.fingerprint,
+    )
+    return choice
+
+
+def _can_send_again(exchange: "Exchange") -> bool:
+    down = exchange.down
+    if down.is_closed or (down.started and not exchange.early):
+        return False
+    return bool(down.can_replay) or exchange.body is not None
+
+
+def _mend_signatures(exchange: "Exchange", verdict: Verdict) -> bool:
+    """Once more on the same target, without the thinking blocks that it did not sign."""
+    target, ask = exchange.target, exchange.ask
+    assert target is not None
+    if ask is None or exchange.strip is True or not _can_send_again(exchange):
+        return False
+    if exchange.body is None and not exchange.down.body_complete:
+        return False
+    body = rare.whole_body(exchange)
+    everything = exchange.strip is False or strip_foreign(body, everything=False)[1] == 0
+    if everything and strip_foreign(body, everything=True)[1] == 0:
+        return False
+    exchange.strip = everything
+    relay = exchange.relay
+    now = relay.reactor.now
+    exchange.good = True
+    asking.release(exchange, now, 0, 0)
+    ticket = target.service.endpoint.breaker.admit(now, relay.rng)
+    if ticket is None:
+        return False
+    candidate = exchange.candidate
+    assert candidate is not None
+    relay.log.event(
+        "info",
+        "signatures_left_out",
+        id=exchange.id,
+        provider=target.service.name,
+        all=everything,
+    )
+    reservation = target.gauge.force(now, ask.tokens_in, ask.tokens_out)
+    exchange.take(Taken(candidate, target, reservation, ticket))
+    return True
+
+
+# ---- waiting
+
+
+def _may_wait(exchange: "Exchange", choice: Wait) -> bool:
+    ask = exchange.ask
+    assert ask is not None
+    routing = exchange.snap.config.routing
+    if len(exchange.relay.waiting) >= routing.waiting_max:
+        return False
+    return choice.until <= ask.waits_since + routing.max_wait_s
+
+
+def wait(exchange: "Exchange", choice: Wait) -> None:
+    """Wait for a target, or say at once that it would take too long.
+
+    Raises:
+        RelayError: it would.
+    """
+    if exchange.settled:
+        return
+    if not _may_wait(exchange, choice):
+        give_up(exchange, choice)
+        return
+    ask = exchange.ask
+    assert ask is not None
+    limit_s = exchange.snap.config.routing.max_wait_s
+    exchange.upstream = None
+    exchange.relay.waiting.join(exchange, choice, ask.waits_since + limit_s)
+
+
+def give_up(exchange: "Exchange", choice: Wait) -> None:
+    """Nobody can take the request in time: the most telling error, and when to come again.
+
+    Raises:
+        AllResting: no provider has said anything.
+    """
+    exchange.relay.waiting.leave(exchange)
+    if exchange.told is not None:
+        tell(exchange, exchange.told)
+        return
+    seconds = _soonest_s(exchange)
+    why = _WHY.get(choice.why, "has room for it now")
+    names = ", ".join(c.service.name for c in exchange.slate.candidates) if exchange.slate else ""
+    when = f"Try again in {seconds} s." if seconds is not None else "See the relay's log."
+    raise AllResting(
+        f"None of the providers for this model ({names}) {why}. {when}",
+        status=_status(choice.why),
+        retry_after_s=seconds,
+        should_retry=False if choice.why == "key_refused" else None,
+    )
+
+
+def _status(why: str) -> int:
+    if why == "key_refused":
+        return 502  # ours to mend, and not by trying again
+    return 429 if why in _LIMITS else 529
+
+
+_LIMITS = frozenset({"limit", "resting", "max_concurrent", "those ahead", "its own key"})
+_WHY = {
+    "limit": "has room left in its request and token limits",
+    "max_concurrent": "may take another request at the same time",
+    "resting": "is ready: their keys rest after the provider's limits",
+    "breaker_open": "answers: their circuit breakers are open",
+    "key_refused": "accepts its keys: they were refused and need replacing",
+    "nobody is left to try": "is left to try",
+}
+
+
+def _soonest_s(exchange: "Exchange") -> int | None:
+    """Whole seconds until some target could take the request; None: nobody knows."""
+    slate, ask = exchange.slate, exchange.ask
+    if slate is None or ask is None:
+        return None
+    until = exchange.snap.router.soonest(slate, ask).until
+    return max(ceil(until - ask.now), 1) if until < inf else None
+
+
+# ---- telling
+
+
+def tell(exchange: "Exchange", told: Told) -> None:
+    """Answer with an error that a provider sent, as it came, or with one of our own.
+
+    Raises:
+        RelayError: the error is our own.
+    """
+    if told.error is not None:
+        raise told.error
+    exchange.status = told.status
+    down = exchange.down
+    if exchange.early:
+        down.write(chunk(sse_error_from_body(told.status, told.body)) + LAST_CHUNK)
+        exchange.settle(Ending.COMPLETE)
+        down.finish()
+        return
+    keep_alive = down.keep_alive and down.body_complete
+    extra = rare.debug_fields(exchange) if exchange.snap.debug else []
+    if told.head is None:
+        fields = [*told.fields, *extra]
+        data = json_response(told.status, told.body, fields, keep_alive)
+    else:
+        lines = b"".join(b"%b: %b\r\n" % field for field in extra)
+        data = _replayed(exchange, told, told.head, keep_alive, lines)
+    exchange.answer(data, Ending.COMPLETE, keep_alive=keep_alive)
+
+
+def _replayed(
+    exchange: "Exchange", told: Told, head: Head, keep_alive: bool, lines: bytes
+) -> bytes:
+    length = len(told.body)
+    if told.status in _LATER and exchange.slate is not None and exchange.slate.lone is None:
+        seconds = _soonest_s(exchange)
+        if seconds is not None:
+            lines += b"retry-after: %d\r\n" % seconds
+            data = render_response(head, int(Framing.LENGTH), length, keep_alive, b"")
+            top, _, rest = _RETRY_AFTER.sub(b"", data, count=1).partition(b"\r\n")
+            return top + b"\r\n" + lines + rest + told.body
+    return render_response(head, int(Framing.LENGTH), length, keep_alive, lines) + told.body

@@ -1,0 +1,157 @@
+"""Active probes: an endpoint whose breaker is open and that has no traffic is tried by ourselves.
+
+The first request after a rest would be its trial, and might fail for a person; a probe finds out
+before. One worker probes at a time (a lease in shared memory).
+
+    connect       TCP and TLS, as configured by default
+    count_tokens  POST /v1/messages/count_tokens with a few bytes; free at every provider
+    message       POST /v1/messages with max_tokens 1; costs about ten tokens
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ccrelay import __version__
+from ccrelay.config.model import Health, Probe
+from ccrelay.errors import RelayError
+from ccrelay.fleet.service import Service
+from ccrelay.relay.dial import Dialer
+from ccrelay.relay.fetch import FetchFailed, Fields, post_status
+from ccrelay.wire.bodies import json_string
+
+if TYPE_CHECKING:
+    from ccrelay.relay.server import Relay
+
+LOOK_EVERY_S = 0.25
+# Beyond the time limit of the probe: a lease that its holder could not give back ends by itself.
+LEASE_SLACK_S = 1.0
+
+_BODIES = {
+    "count_tokens": b'{"model":%b,"messages":[{"role":"user","content":"ping"}]}',
+    "message": b'{"model":%b,"max_tokens":1,"messages":[{"role":"user","content":"ping"}]}',
+}
+_PATHS = {"count_tokens": b"/v1/messages/count_tokens", "message": b"/v1/messages"}
+
+
+class Probes:
+    """The probing of one worker."""
+
+    def __init__(self, relay: "Relay") -> None:
+        self._relay = relay
+        self._timer: asyncio.TimerHandle | None = None
+        self._running: set[str] = set()
+
+    def start(self) -> None:
+        """Look now and then, from now on."""
+        if self._timer is None:
+            self._timer = self._relay.loop.call_later(LOOK_EVERY_S, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        relay = self._relay
+        health = relay.config.health
+        if health.probe != "off":
+            now = relay.reactor.clock()
+            for service in relay.services:
+                breaker = service.endpoint.breaker
+                if service.endpoint.pulse.word & 3 and breaker.due(now):
+                    self._maybe(service, _kind(service, health), now)
+        self._timer = relay.loop.call_later(LOOK_EVERY_S, self._look)
+
+    def _maybe(self, service: Service, kind: Probe, now: float) -> None:
+        pulse = service.endpoint.pulse
+        if service.name in self._running or service.bank.in_flight:
+            return  # a request on its way will tell
+        if kind == "connect" and pulse.answers:
+            return  # it could be reached and failed: the next request is its trial
+        health = self._relay.config.health
+        if not pulse.lease(now, health.probe_timeout_s + LEASE_SLACK_S):
+            return
+        self._running.add(service.name)
+        self._relay.spawn(self._probe(service, kind), f"probe of {service.name}")
+
+    async def _probe(self, service: Service, kind: Probe) -> None:
+        relay = self._relay
+        health = relay.config.health
+        dialer = relay.snap.pools[service.name].dialer
+        began_at = relay.reactor.clock()
+        reason = None
+        try:
+            async with asyncio.timeout(health.probe_timeout_s):
+                reason = await self._try(service, kind, dialer)
+        except TimeoutError:
+            reason = f"no answer within {health.probe_timeout_s:g} s"
+        except RelayError as error:
+            reason = error.message
+        finally:
+            self._running.discard(service.name)
+            service.endpoint.pulse.unlease()
+        now = relay.reactor.clock()
+        service.endpoint.breaker.probed(now, relay.rng, reason is None)
+        relay.log.event(
+            "info" if reason is None else "warning",
+            "probe",
+            provider=service.name,
+            kind=kind,
+            good=reason is None,
+            reason=reason,
+            ms=round((now - began_at) * 1000, 1),
+        )
+
+    async def _try(self, service: Service, kind: Probe, dialer: Dialer) -> str | None:
+        """Why the endpoint is not fine; None: it is."""
+        if kind not in _BODIES:
+            dialed = await dialer.dial()
+            dialed.sock.close()
+            return None
+        model = _model_of(service, self._relay.config.health)
+        if model is None:
+            return "no model is known to ask for: set health.probe_model"
+        body = _BODIES[kind] % bytes(json_string(model))
+        path = service.dialect.prefix() + _PATHS[kind]
+        try:
+            status = await post_status(dialer, self._relay.loop, path, _fields(service, body), body)
+        except FetchFailed as error:
+            return error.message
+        return f"it answered {status}" if status >= 500 or status == 408 else None
+
+
+def _kind(service: Service, health: Health) -> Probe:
+    """What is asked of this provider: a connection, where it has no key or cannot count."""
+    if health.probe == "off" or service.passes_client_credential:
+        return "connect"
+    if health.probe == "count_tokens" and service.dialect.counts_tokens == "estimate":
+        return "connect"
+    return health.probe
+
+
+def _model_of(service: Service, health: Health) -> str | None:
+    """The model that a probe names to this provider."""
+    matcher = service.dialect.matcher
+    if health.probe_model is not None:
+        return matcher.resolve(health.probe_model) or health.probe_model
+    names = [m if isinstance(m, str) else m.id for m in service.config.models or ()]
+    names += service.config.model_mapping.values()
+    return next((name for name in names if "*" not in name and "?" not in name), None)
+
+
+def _fields(service: Service, body: bytes) -> Fields:
+    dialect = service.dialect
+    key = next((key.key for key in service.config.keys if key.enabled), None)
+    own = [
+        (b"host", dialect.host()),
+        (b"accept", b"application/json"),
+        (b"accept-encoding", b"identity"),
+        (b"connection", b"close"),
+        (b"user-agent", f"ccrelay/{__version__}".encode()),
+        (b"anthropic-version", b"2023-06-01"),
+        *dialect.credential_lines(key),
+    ]
+    given = [field for field in own if field[0] not in dialect.drop_names]
+    framing = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    return [*given, *framing, *dialect.static_headers]

@@ -1,0 +1,326 @@
+"""How a request would be routed, by the configuration alone: for `ccrelay route explain`.
+
+Rules, model names and prices are asked as the relay asks them. What changes while it runs is left
+out: limits in use, resting keys, open breakers, and where a conversation has its cache.
+"""
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+import msgspec
+
+from ccrelay.config.fingerprint import fingerprint
+from ccrelay.config.model import Config, Key, Provider, RequestKind, Routing, Rule, Strategy, When
+from ccrelay.ledger.pricing import TTL_SHORT_S, expected_micros, price_for
+from ccrelay.providers.base import Dialect
+from ccrelay.providers.registry import dialect_for
+from ccrelay.routing.features import Features, traffic_of, traffic_of_head
+from ccrelay.routing.rules import CLASSES, CompiledRule, Header, compile_rules
+from ccrelay.routing.strategies import ModelBased
+from ccrelay.types import RequestClass
+from ccrelay.wire.matching import strip_window
+
+TOKENS = 20_000  # an early turn of Claude Code
+OUTPUT_TOKENS = 1000  # assumed for the price of a turn
+NEAREST_MAX = 3
+
+# What such a request of Claude Code has (client reference, section 5): thinking, tools.
+USUAL: dict[RequestKind, tuple[bool, bool]] = {
+    "main": (True, True),
+    "subagent": (True, True),
+    "compaction": (True, True),
+    "background": (False, False),
+    "web-search": (False, True),
+    "count_tokens": (False, True),
+}
+HOW: dict[Strategy, str] = {
+    "simple-shuffle": "by chance, weighted by what each has left",
+    "round-robin": "in turn, by weight",
+    "least-busy": "the fewest exchanges under way for its weight",
+    "failover": "the first of these that is available",
+    "cost-based": "the cheapest of these that is available, a warm cache counted in",
+    "latency-based": "the quickest to its first event, now and then another",
+    "model-based": "the first of these that is available",
+}
+SHARED = frozenset[Strategy]({"simple-shuffle", "round-robin"})
+
+_KINDS = {traffic: kind for kind, traffic in CLASSES.items()}
+_LIMITS = ("rpm_limit", "tpm_limit", "itpm_limit", "otpm_limit", "max_concurrent")
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A request, as far as routing looks at it. None: as is usual for its class."""
+
+    model: str
+    kind: RequestKind | None = None  # None: what the headers tell, else main
+    tokens: int = TOKENS  # input, estimated
+    images: bool = False
+    thinking: bool | None = None
+    tools: bool | None = None
+    headers: dict[str, str] = msgspec.field(default_factory=dict)  # names in any case
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """The question with its gaps filled in."""
+
+    model: str
+    kind: RequestKind
+    tokens: int
+    images: bool
+    thinking: bool
+    tools: bool
+
+
+class PassedOver(msgspec.Struct, frozen=True):
+    """A rule before the one that applies, and those of its conditions that do not hold."""
+
+    rule: str
+    unmet: list[str]
+
+
+class KeyNote(msgspec.Struct, frozen=True):
+    """A key of a provider; the secret as fingerprint."""
+
+    fingerprint: str
+    name: str | None
+    enabled: bool
+    weight: int
+    priority: int
+    limits: dict[str, int]  # setting -> value, only those that are set
+
+
+class Inside(msgspec.Struct, frozen=True):
+    """A provider that could get the request."""
+
+    provider: str
+    sent: str  # the model named to it
+    weight: int
+    priority: int
+    share: (
+        float | None
+    )  # 0..1 of the requests, while all have room; None: the strategy has no shares
+    new_micros: float | None  # price of the turn, nothing cached, in millionths of a dollar
+    cached_micros: float | None  # the same with the whole prompt cached
+    keys: list[KeyNote]  # none: the client's own credential, or none at all
+
+
+class Outside(msgspec.Struct, frozen=True):
+    """A provider that could not, and why."""
+
+    provider: str
+    reasons: list[str]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """The whole answer. `inside` is in the order of preference where the strategy has one."""
+
+    asked: Asked
+    passed_over: list[PassedOver]
+    rule: str | None
+    model: str  # that is looked for: the one asked for, or the rule's
+    strategy: Strategy
+    how: str
+    inside: list[Inside]
+    outside: list[Outside]
+
+
+def explain(config: Config, question: Question) -> Explanation:
+    """Answer for a checked and resolved configuration."""
+    asked = _asked(question)
+    rule, passed_over = _rule(config.routing, question, asked)
+    model = (rule.model if rule is not None else None) or asked.model
+    strategy = (rule.strategy if rule is not None else None) or config.routing.strategy
+    inside: list[Inside] = []
+    outside: list[Outside] = []
+    for provider in _in_order(config.providers, rule):
+        reasons, sent = _judge(provider, rule, model)
+        if sent is None or reasons:
+            outside.append(Outside(provider.name, reasons))
+        else:
+            inside.append(_inside(provider, sent, asked.tokens))
+    return Explanation(
+        asked=asked,
+        passed_over=passed_over,
+        rule=rule.name if rule is not None else None,
+        model=model,
+        strategy=strategy,
+        how=HOW[strategy],
+        inside=_with_shares(_preferred(inside, strategy, config.routing, model), strategy),
+        outside=outside,
+    )
+
+
+# --- the request and its rule -----------------------------------------------------------------
+
+
+def _asked(question: Question) -> Asked:
+    kind = question.kind
+    if kind is None:
+        header = _header(question)
+        head = traffic_of_head(
+            header(b"x-claude-code-agent-id"),
+            header(b"x-claude-code-request-class"),
+            RequestClass.MESSAGES,
+        )
+        kind = _KINDS[traffic_of(head, None)]
+    thinking, tools = USUAL[kind]
+    return Asked(
+        model=question.model,
+        kind=kind,
+        tokens=question.tokens,
+        images=question.images,
+        thinking=thinking if question.thinking is None else question.thinking,
+        tools=tools if question.tools is None else question.tools,
+    )
+
+
+def _header(question: Question) -> Header:
+    values = {name.lower().encode(): value.encode() for name, value in question.headers.items()}
+    return values.get
+
+
+def _rule(
+    routing: Routing, question: Question, asked: Asked
+) -> tuple[CompiledRule | None, list[PassedOver]]:
+    traffic = CLASSES[asked.kind]
+    features = Features(asked.images, asked.thinking, asked.tools, True, traffic)
+    header = _header(question)
+
+    def holds(rule: CompiledRule) -> bool:
+        return rule.applies(asked.model, traffic, asked.tokens, features, header)
+
+    passed_over: list[PassedOver] = []
+    for rule, written in zip(compile_rules(routing).rules, routing.rules, strict=True):
+        if holds(rule):
+            return rule, passed_over
+        unmet = [told for told, single in _conditions(written.when) if not holds(single)]
+        passed_over.append(PassedOver(rule.name, unmet))
+    return None, passed_over
+
+
+def _conditions(when: When) -> list[tuple[str, CompiledRule]]:
+    # Each condition as a rule of its own, so that the one that fails is found by asking.
+    found = []
+    for name, value in msgspec.structs.asdict(when).items():
+        if value is None or value in ([], {}):
+            continue
+        told = ", ".join(value) if isinstance(value, list | dict) else str(value).lower()
+        single = Rule(when=When(**{name: value}))
+        found.append((f"{name}: {told}", CompiledRule(0, single)))
+    return found
+
+
+# --- providers --------------------------------------------------------------------------------
+
+
+def _in_order(providers: Sequence[Provider], rule: CompiledRule | None) -> list[Provider]:
+    # Those that a rule names first, in its order.
+    if rule is None or not rule.providers:
+        return list(providers)
+    place = {name: number for number, name in enumerate(rule.providers)}
+    return sorted(providers, key=lambda provider: place.get(provider.name, len(place)))
+
+
+def _judge(
+    provider: Provider, rule: CompiledRule | None, model: str
+) -> tuple[list[str], str | None]:
+    """Why a provider is out (empty: it is in), and the model that would be sent."""
+    if not provider.enabled:
+        return ["disabled (enabled: false)"], None  # its other settings may be unfinished
+    reasons = []
+    if rule is not None and rule.providers and provider.name not in rule.providers:
+        reasons.append(f"not among the providers of rule {rule.name}")
+    if provider.keys and not any(key.enabled for key in provider.keys):
+        reasons.append("all its keys are disabled")
+    dialect = dialect_for(provider)
+    sent = dialect.matcher.resolve(model)
+    if sent is None:
+        reasons.append(_not_served(dialect, model))
+    return reasons, sent
+
+
+def _not_served(dialect: Dialect, model: str) -> str:
+    provider = dialect.provider
+    names = dict.fromkeys(provider.model_mapping)
+    for own in provider.models or ():
+        names[own if isinstance(own, str) else own.id] = None
+    if not names:
+        return f"does not serve {model}, nor any other model"
+    wanted = strip_window(model)
+    nearest = sorted(names, key=lambda name: -SequenceMatcher(None, wanted, name).ratio())
+    return f"does not serve {model}; nearest: {', '.join(nearest[:NEAREST_MAX])}"
+
+
+def _inside(provider: Provider, sent: str, tokens: int) -> Inside:
+    price = price_for(provider.type, sent, provider.prices)
+    new = cached = None
+    if price is not None:
+        new = expected_micros(
+            price,
+            fresh_tokens=tokens,
+            cached_tokens=0,
+            output_tokens=OUTPUT_TOKENS,
+            ttl_s=TTL_SHORT_S,
+        )
+        cached = expected_micros(
+            price,
+            fresh_tokens=0,
+            cached_tokens=tokens,
+            output_tokens=OUTPUT_TOKENS,
+            ttl_s=TTL_SHORT_S,
+        )
+    return Inside(
+        provider=provider.name,
+        sent=sent,
+        weight=provider.weight,
+        priority=provider.priority,
+        share=None,
+        new_micros=new,
+        cached_micros=cached,
+        keys=[_key_note(key) for key in provider.keys],
+    )
+
+
+def _key_note(key: Key) -> KeyNote:
+    limits = {name: getattr(key, name) for name in _LIMITS}
+    return KeyNote(
+        fingerprint=fingerprint(key.key),
+        name=key.name,
+        enabled=key.enabled,
+        weight=key.weight,
+        priority=key.priority,
+        limits={name: value for name, value in limits.items() if value is not None},
+    )
+
+
+# --- what the strategy makes of them ----------------------------------------------------------
+
+
+def _preferred(
+    inside: list[Inside], strategy: Strategy, routing: Routing, model: str
+) -> list[Inside]:
+    # Sorting is stable: of equals the first stays first, as in ccrelay.routing.strategies.
+    match strategy:
+        case "failover":
+            return sorted(inside, key=lambda one: -one.priority)
+        case "cost-based":
+            return sorted(inside, key=lambda one: (one.new_micros is None, one.new_micros or 0.0))
+        case "model-based":
+            listed = ModelBased(routing.models, routing.models_default).providers(model)
+            names = list(dict.fromkeys([*listed, *routing.models_default]))
+            return sorted(
+                inside,
+                key=lambda one: names.index(one.provider) if one.provider in names else len(names),
+            )
+        case _:
+            return inside
+
+
+def _with_shares(inside: list[Inside], strategy: Strategy) -> list[Inside]:
+    if strategy not in SHARED:
+        return inside
+    total = sum(one.weight for one in inside)
+    return [
+        msgspec.structs.replace(one, share=one.weight / total if total else 1 / len(inside))
+        for one in inside
+    ]

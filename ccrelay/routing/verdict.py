@@ -1,0 +1,270 @@
+"""What a failure means: whose it is, whether another target may do better, what has to rest.
+
+    of_status    an HTTP answer of 400 and above
+    of_event     an `error` event inside a 200, before any content
+    of_loss      a connection that broke, or a time limit that passed
+    of_connect   a connection that could not be made
+
+The whole of the policy is here; who acts on it is elsewhere. Sources: gateway contract, section 6;
+providers reference, sections 3, 8, 9 and 10. What a body says is read by the provider's dialect,
+since a code may mean another thing than its status.
+"""
+
+import re
+from enum import IntEnum
+
+import msgspec
+
+from ccrelay._fast.slots import Rest
+from ccrelay._fast.upstream import Loss
+from ccrelay.config.model import Health
+from ccrelay.fleet.learned import Get, pause
+from ccrelay.providers.base import Dialect, Fault
+
+
+class Blame(IntEnum):
+    """Whose failure it is."""
+
+    NOBODY = 0
+    KEY = 1  # this credential's: refused, or its limit, quota or balance
+    ENDPOINT = 2  # the provider's, whatever the key
+    REQUEST = 3  # it would fail anywhere
+    MODEL = 4  # this provider lacks the model
+    SIGNATURE = 5  # thinking blocks that this provider did not sign, or not like this
+
+
+class Telling(IntEnum):
+    """Which of several errors the client is shown: the highest, and of equals the last.
+
+    Those that a later try may mend go before those that it cannot, since Claude Code tries again
+    by itself; what only the operator can mend comes last.
+    """
+
+    OURS = 0  # one of our keys was refused
+    MODEL = 10
+    SPENT = 20  # the balance or quota of one of our keys
+    LOST = 30
+    FAILED = 40
+    CROWDED = 50  # a 429 that does not say until when
+    OVERLOADED = 60
+    LIMITED = 70  # a 429 that does
+    FINAL = 100  # shown at once: it is about the request or the client's own credential
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What follows from a failure."""
+
+    blame: Blame
+    elsewhere: bool  # go on with another target
+    reason: str  # one word for the log
+    telling: Telling
+    counts: bool | None = None  # for the breaker: True the endpoint is fine, None proves nothing
+    rest_s: float = 0.0  # how long the key rests, seconds; 0.0: it does not
+    rest_reason: Rest = Rest.NONE  # REFUSED: until a reload, whatever `rest_s`
+    loud: bool = False  # one line that nobody overlooks
+
+
+# How much of a body is searched for wordings; error bodies are a few hundred bytes.
+SEARCHED_BYTES_MAX = 65_536
+
+# A 400 of Anthropic's, or one handed on by a gateway, about blocks another backend made or another
+# prefix was sent with (providers reference, section 3.3). Searched in the whole body, as Claude
+# Code does, because gateways wrap the sentence into their own; it must speak of thinking as well.
+_SIGNATURE = re.compile(
+    rb"invalid\W{1,8}(?:signature|data)\W{1,8}in\W{1,8}(?:redacted_)?thinking"
+    rb"|bound to a different"
+    rb"|thinking\W{1,4}signature\W{1,8}(?:field required|input should be)"
+    rb"|blocks in the latest assistant message cannot be modified"
+    # The turn has to begin with thinking, and another vendor's turn did not.
+    rb"|expected\W{1,4}thinking\W{1,4}or\W{1,4}redacted_thinking"
+)
+# A model that is not there: Anthropic and Ollama, OpenRouter, DeepSeek, Kimi, MiniMax, OpenAI.
+_NO_MODEL = re.compile(
+    r"""\bmodel:?\s+['"`]?[^\s'"`]{1,200}['"`]?,?\s+(?:is\s+|was\s+)?(?:not found|does not exist)"""
+    r"|not a valid model id|no endpoints found|model not exist|supported api model names"
+    r"|not found the model|unknown model",
+    re.IGNORECASE,
+)
+_MODEL = re.compile(r"\bmodel\b", re.IGNORECASE)
+_FLAGGED = re.compile(r"flagged|moderation", re.IGNORECASE)
+_MODEL_STATUSES = frozenset({400, 403, 404})
+_NOT_FOUND_TYPES = frozenset({"not_found_error", "resource_not_found_error"})
+
+FINE = Verdict(Blame.NOBODY, False, "ok", Telling.FINAL, counts=True)
+_REQUEST = Verdict(Blame.REQUEST, False, "bad_request", Telling.FINAL, counts=True)
+_FLAGGED_REQUEST = Verdict(Blame.REQUEST, False, "flagged", Telling.FINAL, counts=True)
+_NO_SUCH_MODEL = Verdict(Blame.MODEL, True, "model_unknown", Telling.MODEL, counts=True)
+_SIGNED_ELSEWHERE = Verdict(Blame.SIGNATURE, False, "signature_refused", Telling.FINAL, counts=True)
+_REFUSED = Verdict(
+    Blame.KEY,
+    True,
+    "key_refused",
+    Telling.OURS,
+    counts=True,
+    rest_reason=Rest.REFUSED,
+    loud=True,
+)
+_CLIENT_REFUSED = Verdict(Blame.REQUEST, False, "client_refused", Telling.FINAL, counts=True)
+_CROWDED = Verdict(Blame.REQUEST, True, "too_many_requests", Telling.CROWDED)
+# A 403 that is no error of the provider's API: a firewall in front of it, which dislikes what the
+# body says or where we come from. A key that works should not be taken out for that.
+_BLOCKED = Verdict(Blame.ENDPOINT, True, "blocked", Telling.FAILED)
+_FAILED = Verdict(Blame.ENDPOINT, True, "server_error", Telling.FAILED, counts=False)
+_BY_STATUS = {
+    408: Verdict(Blame.ENDPOINT, True, "timed_out", Telling.FAILED, counts=False),
+    409: Verdict(Blame.ENDPOINT, True, "conflict", Telling.FAILED),
+    504: Verdict(Blame.ENDPOINT, True, "timed_out", Telling.FAILED, counts=False),
+    529: Verdict(Blame.ENDPOINT, True, "overloaded", Telling.OVERLOADED, counts=False),
+}
+_UNREACHABLE = Verdict(Blame.ENDPOINT, True, "unreachable", Telling.LOST, counts=False)
+_LOSSES = {
+    int(loss): Verdict(Blame.ENDPOINT, elsewhere, loss.name.lower(), Telling.LOST, counts)
+    for loss, elsewhere, counts in (
+        (Loss.CLOSED, True, False),
+        (Loss.RESET, True, False),
+        (Loss.GARBAGE, True, False),
+        (Loss.NO_FIRST_BYTE, True, False),
+        (Loss.IDLE, True, False),
+        (Loss.TOTAL, False, False),  # the exchange's whole time is spent
+        (Loss.TOO_BIG, True, None),  # an error of which nothing is known
+    )
+}
+
+
+def of_status(
+    status: int,
+    get: Get,
+    body: bytes,
+    dialect: Dialect,
+    health: Health,
+    now_wall: float,
+    *,
+    own_key: bool,
+) -> Verdict:
+    """What an HTTP answer means.
+
+    Args:
+        status: as it came.
+        get: the answer's headers.
+        body: the answer's body; empty is allowed, and tells less.
+        dialect: of the provider that answered.
+        health: bounds of how long a key rests.
+        now_wall: seconds since 1970.
+        own_key: False where the client's own credential was sent. Nothing rests then: the next
+            request may bring another one.
+    """
+    if status < 400:
+        return FINE
+    return _judge(dialect.read_error(status, body), get, body, health, now_wall, own_key=own_key)
+
+
+def of_event(
+    data: bytes, get: Get, dialect: Dialect, health: Health, now_wall: float, *, own_key: bool
+) -> Verdict:
+    """What an `error` event means that came before any content. `get`: headers of the 200."""
+    return _judge(dialect.read_error(200, data), get, data, health, now_wall, own_key=own_key)
+
+
+def as_http(data: bytes, dialect: Dialect) -> tuple[int, bytes]:
+    """An `error` event as the HTTP answer it would have been: its status, and its data unchanged.
+
+    Where the dialect translates errors, the pair goes through `translate_error` like any answer.
+    """
+    return dialect.read_error(200, data).status, data
+
+
+def of_loss(loss: int) -> Verdict:
+    """What it means that an upstream was lost before its answer began. `loss`: a `Loss`."""
+    return _LOSSES[loss]
+
+
+def of_connect() -> Verdict:
+    """What it means that an upstream could not be connected to."""
+    return _UNREACHABLE
+
+
+def _judge(
+    fault: Fault, get: Get, body: bytes, health: Health, now_wall: float, *, own_key: bool
+) -> Verdict:
+    status = fault.status
+    if status == 400 and _is_about_signatures(body):
+        return _SIGNED_ELSEWHERE
+    if _is_spent(fault, get):
+        return _spent(fault, get, health, now_wall, own_key=own_key)
+    if status == 429:
+        return _limited(get, health, now_wall, own_key=own_key)
+    if status in _MODEL_STATUSES and _lacks_model(fault):
+        return _NO_SUCH_MODEL
+    if status in (401, 403):
+        return _refused(fault, own_key=own_key)
+    if status >= 500:
+        return _BY_STATUS.get(status, _FAILED)
+    return _BY_STATUS.get(status, _REQUEST)
+
+
+def _is_about_signatures(body: bytes) -> bool:
+    text = body[:SEARCHED_BYTES_MAX].lower()
+    return b"thinking" in text and _SIGNATURE.search(text) is not None
+
+
+def _is_spent(fault: Fault, get: Get) -> bool:
+    # `x-should-retry: false` on a 429: a spend limit, as gateways and Anthropic send it
+    # (gateway contract, section 9).
+    return fault.spent or (fault.status == 429 and get(b"x-should-retry") == b"false")
+
+
+def _spent(fault: Fault, get: Get, health: Health, now_wall: float, *, own_key: bool) -> Verdict:
+    if not own_key:
+        return Verdict(Blame.KEY, True, "quota_spent", Telling.SPENT, counts=True)
+    rest_s = fault.resets_at - now_wall
+    if rest_s <= 0:
+        told = pause(get, now_wall)
+        rest_s = told.seconds if told is not None else 0.0
+    rest_s = min(rest_s, health.key_rest_max_s) if rest_s > 0 else health.quota_rest_s
+    return Verdict(
+        Blame.KEY,
+        True,
+        "quota_spent",
+        Telling.SPENT,
+        counts=True,
+        rest_s=rest_s,
+        rest_reason=Rest.QUOTA,
+    )
+
+
+def _limited(get: Get, health: Health, now_wall: float, *, own_key: bool) -> Verdict:
+    told = pause(get, now_wall)
+    if told is None:
+        return _CROWDED
+    return Verdict(
+        Blame.KEY,
+        True,
+        "rate_limited",
+        Telling.LIMITED,
+        counts=None,
+        rest_s=min(told.seconds, health.key_rest_max_s) if own_key else 0.0,
+        rest_reason=(Rest.QUOTA if told.quota else Rest.RATE) if own_key else Rest.NONE,
+    )
+
+
+def _lacks_model(fault: Fault) -> bool:
+    if fault.code == "model_not_found" or _NO_MODEL.search(fault.message):
+        return True
+    if fault.status == 404:
+        return fault.type in _NOT_FOUND_TYPES and _MODEL.search(fault.message) is not None
+    # Permission to use the model, not the API. Moderation speaks of the model, too.
+    return (
+        fault.status == 403
+        and _MODEL.search(fault.message) is not None
+        and not _FLAGGED.search(fault.message)
+    )
+
+
+def _refused(fault: Fault, *, own_key: bool) -> Verdict:
+    if not own_key:
+        return _CLIENT_REFUSED
+    if fault.status == 403 and not fault.type:
+        return _BLOCKED
+    if fault.status == 403 and _FLAGGED.search(fault.message):
+        return _FLAGGED_REQUEST
+    return _REFUSED

@@ -1,0 +1,298 @@
+"""Replace the program under a running relay: new code, same process id, no connection lost.
+
+    old image                                     new image (same process)
+      rehearse: a child of the new code must
+        import and load everything
+      write down what is open, exec itself -----> take over: listeners, memory, old workers
+                                                  start new workers
+                                                  all ready: old workers leave gently
+
+Sockets stay open all the while, so nobody is refused. The new image takes the configuration that
+the rehearsal read: what could go wrong with it went wrong there, with nothing at stake.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+import msgspec
+
+from ccrelay.config.model import Config
+from ccrelay.runtime import listeners
+from ccrelay.runtime.channel import Channel
+from ccrelay.runtime.control import Decoder, FromWorker
+from ccrelay.runtime.crew import Crew, Member, Snapshot
+from ccrelay.runtime.logs import LogWriter
+from ccrelay.runtime.memory import Allotment, Memory, anonymous_file
+from ccrelay.runtime.processes import HANDOVER_VARIABLE, REHEARSAL_VARIABLE, WorkerProcess
+from ccrelay.runtime.source import Source
+from ccrelay.types import LogSink
+
+REHEARSAL_S = 30.0  # importing takes 0.2 s; the rest is for ${cmd:...}
+ERROR_LENGTH_MAX = 4000
+# Blocked from before the exec until the new image has its handlers: none is lost, none kills.
+HELD_BACK = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
+
+
+class UpgradeFailed(Exception):
+    """The new code will not run. The message says why; nothing has changed."""
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """What a rehearsal found: the checked configuration, and what of it belongs into the log."""
+
+    config: Config
+    digest: bytes | None
+    warnings: list[str]
+
+
+class HandedWorker(msgspec.Struct, frozen=True):
+    """A worker that goes on. `received` and `unsent` are bytes of its channel under way."""
+
+    slot: int
+    pid: int
+    control: int
+    column: int | None
+    is_ready: bool
+    is_leaving: bool
+    received: bytes
+    unsent: bytes
+
+
+class Handover(msgspec.Struct, frozen=True):
+    """What one image leaves to the next. Numbers of sockets and memory are descriptors.
+
+    `is_reload_due`: somebody asked for one meanwhile, and still waits.
+
+    Read by newer versions than the one that wrote it: members are added, with a default, and
+    neither renamed nor given another meaning.
+    """
+
+    listen: str
+    slots: list[list[int]]
+    memory: int
+    allotment: Allotment
+    workers: list[HandedWorker]
+    prepared: msgspec.Raw
+    is_reload_due: bool = False
+
+    def loaded(self) -> Prepared:
+        """The configuration as the rehearsal read it.
+
+        Raises msgspec.DecodeError when it was not this code that rehearsed.
+        """
+        return msgspec.msgpack.decode(self.prepared, type=Prepared)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Everything that has to stay open over the exec."""
+        sockets = [fd for slot in self.slots for fd in slot]
+        return [self.memory, *sockets, *(worker.control for worker in self.workers)]
+
+
+class Estate(NamedTuple):
+    """What a supervisor begins with, made afresh or taken over.
+
+    `old` are workers of the image before, `surplus` its sockets that have no slot any more.
+    `is_reload_due`: begin with a reload.
+    """
+
+    snapshot: Snapshot
+    slots: listeners.Slots
+    memory: Memory
+    old: Sequence[Member] = ()
+    surplus: Sequence[socket.socket] = ()
+    is_reload_due: bool = False
+
+
+# ---- the rehearsal: a child process of the new code
+
+
+async def rehearse() -> bytes:
+    """Let the new code load everything, without serving; returns its `Prepared`, encoded.
+
+    Raises UpgradeFailed.
+    """
+    fd = anonymous_file()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *sys.orig_argv[1:],
+            env={**os.environ, REHEARSAL_VARIABLE: str(fd)},
+            pass_fds=(fd,),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said = await _ending(process)
+        if process.returncode != 0:
+            text = said.decode(errors="replace").strip()[-ERROR_LENGTH_MAX:]
+            raise UpgradeFailed(text or f"the new code ended with {process.returncode}")
+        if prepared := os.pread(fd, os.fstat(fd).st_size, 0):
+            return prepared
+        raise UpgradeFailed("the new code does not know how to take over")
+    except OSError as error:
+        raise UpgradeFailed(str(error)) from error
+    finally:
+        os.close(fd)
+
+
+async def _ending(process: asyncio.subprocess.Process) -> bytes:
+    try:
+        _, said = await asyncio.wait_for(process.communicate(), REHEARSAL_S)
+        return said
+    except TimeoutError:
+        raise UpgradeFailed(f"the new code was not ready within {REHEARSAL_S:g} s") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def perform(source: Source, fd: int) -> None:
+    """The child's part: load all that a supervisor and a worker need, write `Prepared` to `fd`.
+
+    Raises ConfigError, ImportError, OSError: the parent shows what was said.
+    """
+    from ccrelay.runtime.worker import real_relay
+
+    real_relay()
+    loaded = source.load()
+    LogWriter(loaded.config.logging).close()
+    prepared = Prepared(loaded.config, source.seen, list(map(str, loaded.warnings)))
+    os.pwrite(fd, msgspec.msgpack.encode(prepared), 0)
+
+
+# ---- the old image
+
+
+def replace_image(
+    crew: Crew,
+    slots: listeners.Slots,
+    memory: Memory,
+    prepared: bytes,
+    *,
+    is_reload_due: bool,
+    log: LogWriter,
+) -> NoReturn:
+    """Become the new code. Raises OSError when that cannot be, and nothing has changed."""
+    workers = [_handed(member) for member in crew.members if member.channel is not None]
+    columns = [worker.column for worker in workers if worker.column is not None]
+    handover = Handover(
+        listen=crew.snapshot.config.server.listen,
+        slots=[[sock.fileno() for sock in sockets] for sockets in slots],
+        memory=memory.fd,
+        allotment=msgspec.structs.replace(memory.allotment, columns=columns),
+        workers=workers,
+        prepared=msgspec.Raw(prepared),
+        is_reload_due=is_reload_due,
+    )
+    fd = anonymous_file()
+    try:
+        os.pwrite(fd, msgspec.msgpack.encode(handover), 0)
+        log.flush()
+        _exec([fd, *handover.descriptors])
+    finally:  # only when it failed
+        os.close(fd)
+
+
+def _handed(member: Member) -> HandedWorker:
+    assert member.channel is not None
+    received, unsent = member.channel.pending()
+    return HandedWorker(
+        slot=member.slot,
+        pid=member.process.pid,
+        control=member.process.control.fileno(),
+        column=member.column,
+        is_ready=member.is_ready,
+        is_leaving=member.is_leaving,
+        received=received,
+        unsent=unsent,
+    )
+
+
+def _exec(descriptors: list[int]) -> NoReturn:
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        for fd in descriptors:
+            os.set_inheritable(fd, True)
+        # All of them: the new image keeps them from its children before it has read anything.
+        environment = {**os.environ, HANDOVER_VARIABLE: ",".join(map(str, descriptors))}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+    finally:  # only when it failed
+        for fd in descriptors:
+            os.set_inheritable(fd, False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+
+
+# ---- the new image
+
+
+def take_over(fd: int) -> Handover:
+    """Read what the image before has left."""
+    try:
+        data = os.pread(fd, os.fstat(fd).st_size, 0)
+    finally:
+        os.close(fd)
+    return msgspec.msgpack.decode(data, type=Handover)
+
+
+def adopt(handover: Handover, config: Config, log: LogSink) -> Estate:
+    """Make an estate of it. Call it inside the loop."""
+    old_slots = [[socket.socket(fileno=fd) for fd in slot] for slot in handover.slots]
+    slots = _slots(handover, old_slots, config, log)
+    kept = {sock for sockets in slots for sock in sockets}
+    surplus = [sock for sockets in old_slots for sock in sockets if sock not in kept]
+    memory = _memory(handover, config, log)
+    is_same = memory.fd == handover.memory
+    old = [_adopted(worker, has_column=is_same) for worker in handover.workers]
+    snapshot = Snapshot(config, memory.layout(config))
+    return Estate(snapshot, slots, memory, old, surplus, handover.is_reload_due)
+
+
+def _slots(
+    handover: Handover, old: listeners.Slots, config: Config, log: LogSink
+) -> listeners.Slots:
+    server = config.server
+    try:
+        if server.listen != handover.listen:
+            return listeners.bind(server.listen, server.workers, beside=old)
+    except listeners.ListenError as error:
+        log.event("error", "upgrade_listens_as_before", error=str(error))
+    try:
+        return listeners.regroup(old, server.workers)
+    except listeners.ListenError as error:
+        log.event("error", "upgrade_listens_as_before", error=str(error))
+        return old
+
+
+def _memory(handover: Handover, config: Config, log: LogSink) -> Memory:
+    why = "no room for this configuration"
+    try:
+        memory = Memory(handover.memory, handover.allotment)
+        if memory.has_room(config):
+            return memory
+    except ValueError as error:
+        why = str(error)
+    # The old workers go on in the old one, which lasts as long as they do.
+    log.event("warning", "upgrade_counts_afresh", why=why)
+    fresh = Memory.create(config)
+    os.close(handover.memory)
+    return fresh
+
+
+def _adopted(worker: HandedWorker, *, has_column: bool) -> Member:
+    process = WorkerProcess(worker.pid, socket.socket(fileno=worker.control))
+    member = Member(worker.slot, process, worker.column if has_column else None, is_old=True)
+    member.is_ready = worker.is_ready
+    member.is_leaving = worker.is_leaving
+    decoder: Decoder[FromWorker] = Decoder(FromWorker)
+    decoder.receive(worker.received)
+    member.channel = Channel(process.control, decoder, worker.unsent)
+    return member

@@ -1,0 +1,128 @@
+"""A supervisor process over fake workers, and its log."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+import ccrelay
+from ccrelay.config.model import Config, Key, Logging, Provider, Server, ServerTimeouts
+
+RUN = str(Path(__file__).with_name("run_supervisor.py"))
+ROOT = str(Path(ccrelay.__file__).parents[1])  # of the package under test
+PATIENCE_S = 20.0  # a shared machine may be slow; nothing here waits that long when all is well
+
+
+def provider(name: str = "zai", *keys: str, **members: object) -> Provider:
+    """A provider that passes the checks."""
+    made = [Key(key=key) for key in keys or ("test-key-1",)]
+    return Provider(name=name, type="zai", keys=made, **members)
+
+
+class Running:
+    """One supervisor process, its workers and its log."""
+
+    def __init__(self, folder: Path, *, workers: int = 1, drain_s: float = 10.0, **how: object):
+        self.log = folder / "log"
+        self.file = folder / "ccrelay.yaml"
+        self.config = Config(
+            server=Server(
+                listen="127.0.0.1:0",
+                workers=workers,
+                watch=how.get("watch", True),
+                timeouts=ServerTimeouts(drain_s=drain_s),
+            ),
+            providers=how.get("providers", [provider()]),
+            logging=Logging(level="debug", format="json", file=str(self.log)),
+        )
+        self.write(self.config)
+        self.process = subprocess.Popen(
+            [sys.executable, RUN, str(how.get("path", self.file)), *how.get("arguments", ())],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": ROOT, **how.get("env", {})},
+        )
+        self.said = self.process.stdout.readline().split()
+
+    def write(self, config: Config) -> None:
+        """Put it into the file, in place."""
+        self.file.write_bytes(msgspec.json.encode(config))
+
+    def change(self, **members: object) -> Config:
+        """Write the configuration with other members, and keep it as the present one."""
+        self.config = msgspec.structs.replace(self.config, **members)
+        self.write(self.config)
+        return self.config
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.said[0].rpartition(":")
+        return host, int(port)
+
+    def connect(self, words: str) -> socket.socket:
+        connection = socket.create_connection(self.address, timeout=PATIENCE_S)
+        connection.sendall(words.encode())
+        return connection
+
+    def ask(self, words: str) -> str:
+        with self.connect(words) as connection:
+            return connection.recv(10_000).decode()
+
+    def pids(self, count: int) -> set[int]:
+        """Ask until `count` different workers have answered."""
+        seen: set[int] = set()
+        deadline = time.monotonic() + PATIENCE_S
+        while len(seen) < count and time.monotonic() < deadline:
+            seen.add(int(self.ask("pid")))
+        return seen
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        """Lines of the log with this name; its last line may still be on its way."""
+        lines = self.log.read_text().split("\n")[:-1] if self.log.exists() else []
+        return [event for event in map(json.loads, lines) if event["event"] == name]
+
+    def await_event(self, name: str, count: int = 1) -> dict[str, object]:
+        eventually(lambda: len(self.events(name)) >= count, f"no event {name}")
+        return self.events(name)[count - 1]
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        return self.process.wait(PATIENCE_S)
+
+
+def eventually(question, what="it did not happen"):
+    """Wait until the answer is true, and return it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (answer := question()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+    return answer
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    with contextlib.suppress(OSError):
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"  # not yet reaped by init
+    return True
+
+
+def is_refused(address) -> bool:
+    try:
+        with socket.create_connection(address, timeout=PATIENCE_S):
+            return False
+    except ConnectionError:
+        return True

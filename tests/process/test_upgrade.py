@@ -1,0 +1,233 @@
+"""SIGUSR2: real processes replace themselves; the Relay is a fake."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.process.running import PATIENCE_S, Running, eventually, is_alive, is_refused, provider
+
+pytestmark = pytest.mark.process
+
+
+def upgrade(running: Running, count: int = 1) -> None:
+    running.send(signal.SIGUSR2)
+    running.await_event("upgraded", count)
+
+
+def use(connection: socket.socket, words: str) -> str:
+    connection.sendall(words.encode())
+    return connection.recv(1000).decode()
+
+
+def test_all_processes_are_new_and_the_process_id_and_the_address_stay(start):
+    running = start(workers=2)
+    before = running.pids(2)
+    upgrade(running)
+    eventually(lambda: not any(map(is_alive, before)))
+    after = running.pids(2)
+    assert len(after) == 2
+    assert not after & before
+    assert running.process.poll() is None
+    assert {event["how"] for event in running.events("worker_gone")} == {"exit code 0"}
+    assert running.events("worker_died") == []
+    running.send(signal.SIGTERM)
+    assert running.wait() == 0
+    assert running.process.stdout.read() == "", "it says where it listens once only"
+
+
+def test_what_runs_and_what_is_idle_stays_with_its_worker_until_the_client_is_done(start):
+    running = start()
+    with running.connect("hold 1") as held, running.connect("pid") as idle:
+        old = idle.recv(100).decode()
+        upgrade(running)
+        assert held.recv(100).decode() == old
+        assert use(idle, "pid") == old
+        limit_s = running.config.routing.timeouts.total_s
+        assert eventually(lambda: use(idle, "drain") == repr((limit_s, True)))
+        assert running.ask("pid") != old
+        assert is_alive(int(old))
+    eventually(lambda: not is_alive(int(old)))
+    assert running.await_event("worker_gone")["cut"] == 0
+
+
+def test_nobody_is_refused_while_it_happens_three_times(start):
+    running = start(workers=2)
+    answers: set[str] = set()
+    failures: list[OSError] = []
+    over = threading.Event()
+
+    def knock() -> None:
+        while not over.is_set():
+            try:
+                answers.add(running.ask("pid"))
+            except OSError as error:
+                failures.append(error)
+
+    knocking = [threading.Thread(target=knock) for _ in range(3)]
+    for thread in knocking:
+        thread.start()
+    try:
+        for count in (1, 2, 3):
+            upgrade(running, count)
+    finally:
+        over.set()
+        for thread in knocking:
+            thread.join()
+    assert failures == []
+    assert "" not in answers
+    assert len(answers) >= 7
+
+
+def test_code_or_configuration_that_cannot_run_changes_nothing(start):
+    running = start(watch=False)
+    before = running.ask("pid")
+    running.file.write_text("providers: {\n")
+    running.send(signal.SIGUSR2)
+    assert "ccrelay.yaml:2" in running.await_event("upgrade_failed")["error"]
+    assert running.ask("pid") == before
+    running.change(providers=[provider("mended")])
+    upgrade(running)
+    assert running.ask("names") == "mended:[1]"
+
+
+def test_when_new_workers_cannot_start_the_old_ones_serve_on(start):
+    running = start(watch=False)
+    before = running.ask("pid")
+    good = running.config
+    running.change(providers=[provider("broken")])
+    running.send(signal.SIGUSR2)
+    assert "cannot be built" in running.await_event("upgrade_failed")["error"]
+    assert running.ask("pid") == before
+    running.write(good)
+    upgrade(running)
+    eventually(lambda: not is_alive(int(before)))
+    assert running.ask("names") == "zai:[0]"
+
+
+def test_counters_and_rests_outlive_the_processes(start):
+    running = start(watch=False)
+    running.ask("rest")
+    upgrade(running)
+    assert running.ask("rests") == "True"
+    assert running.events("upgrade_counts_afresh") == []
+    providers = [provider("other"), *running.config.providers]
+    running.change(providers=providers)
+    upgrade(running, 2)
+    assert running.ask("names") == "other:[1],zai:[0]"
+
+
+def test_a_configuration_that_outgrew_the_memory_gets_a_larger_one(start):
+    running = start(watch=False)
+    keys = [f"test-key-{number}" for number in range(300)]
+    running.change(providers=[provider("zai", *keys)])
+    running.send(signal.SIGHUP)
+    assert "SIGUSR2" in running.await_event("reload_failed")["problem"]
+    with running.connect("pid") as idle:
+        idle.recv(100)
+        upgrade(running)
+        assert running.await_event("upgrade_counts_afresh")["why"] == (
+            "no room for this configuration"
+        )
+        assert "299" in running.ask("names")[-10:]
+    running.await_event("worker_gone")
+
+
+@pytest.mark.parametrize(("workers", "then"), [(1, 3), (3, 1), (3, 2)])
+def test_another_number_of_workers_keeps_every_socket(start, workers, then):
+    running = start(workers=workers, watch=False)
+    with running.connect("hold 1") as held:
+        server = msgspec.structs.replace(running.config.server, workers=then)
+        running.change(server=server)
+        upgrade(running)
+        assert held.recv(100)
+    assert len(running.pids(then)) == then
+    eventually(lambda: len(running.events("worker_gone")) == workers)
+    assert len({running.ask("pid") for _ in range(60)}) == then
+
+
+def test_another_address_is_bound_and_the_old_one_let_go(start):
+    running = start(watch=False)
+    old = running.address
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    server = msgspec.structs.replace(running.config.server, listen=f"127.0.0.1:{port}")
+    running.change(server=server)
+    upgrade(running)
+    eventually(lambda: is_refused(old))
+    running.said = [f"127.0.0.1:{port}"]
+    assert running.ask("pid")
+
+
+def test_an_address_that_is_taken_leaves_the_old_one_in_use(start):
+    running = start(watch=False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        running.change(server=msgspec.structs.replace(running.config.server, listen=listen))
+        upgrade(running)
+        assert "already in use" in running.await_event("upgrade_listens_as_before")["error"]
+        assert running.ask("pid")
+
+
+def test_the_end_comes_in_time_for_workers_of_before_too(start):
+    running = start(drain_s=0.3)
+    with running.connect("hold 600"):
+        upgrade(running)
+        running.send(signal.SIGTERM)
+        assert running.wait() == 0
+    assert sorted(event["cut"] for event in running.events("worker_gone")) == [0, 1]
+
+
+def test_a_worker_of_before_that_is_killed_is_reaped_and_replaced_by_nobody(start):
+    running = start()
+    with running.connect("pid") as idle:
+        old = int(idle.recv(100))
+        upgrade(running)
+        os.kill(old, signal.SIGKILL)
+        died = running.await_event("worker_died")
+    assert (died["pid"], died["how"]) == (old, "killed by SIGKILL")
+    running.ask("pid")
+    assert len(running.events("worker_ready")) == 2
+
+
+def test_reloads_and_file_events_go_on_afterwards(start):
+    running = start()
+    upgrade(running)
+    running.change(providers=[provider("by-file")])
+    assert running.await_event("reloaded")["why"] == "file"
+    running.change(server=msgspec.structs.replace(running.config.server, watch=False))
+    running.await_event("reloaded", 2)
+    running.change(providers=[provider("by-signal")])
+    running.send(signal.SIGHUP)
+    running.await_event("reloaded", 3)
+    assert running.ask("names").startswith("by-signal:")
+
+
+def test_no_trace_of_the_handover_reaches_a_worker(start):
+    running = start(workers=2)
+    upgrade(running)
+    assert not any("HANDOVER" in name for name in running.ask("env").split(","))
+    eventually(lambda: len(running.events("worker_gone")) == 2)
+    if sys.platform == "linux":
+        for pid in running.pids(2):
+            links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+            assert not any("memfd" in link for link in links)
+            assert sum(link.startswith("socket:") for link in links) <= 4
+
+
+def test_the_service_manager_hears_of_it_and_keeps_the_same_process(start, tmp_path):
+    place = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(place)
+        manager.settimeout(PATIENCE_S)
+        running = start(env={"NOTIFY_SOCKET": place})
+        heard = [manager.recv(1000) for _ in range(2)]
+        running.send(signal.SIGUSR2)
+        heard = [manager.recv(1000) for _ in range(2)]
+    assert heard[0].startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+    assert heard[1] == b"READY=1"

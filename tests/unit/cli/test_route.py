@@ -1,0 +1,141 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ccrelay.cli import route as face
+from ccrelay.config.fingerprint import fingerprint
+from ccrelay.routing.rules import CLASSES
+
+FILE = """
+routing:
+  rules:
+    - name: titles
+      when: {request_class: [background]}
+      use: {providers: [zai], strategy: failover, model: glm-4.7}
+    - when: {headers: {x-team: "a*"}, images: true}
+      use: {strategy: least-busy}
+providers:
+  - name: anthropic
+    type: anthropic
+    weight: 3
+    keys:
+      - {key: "${K}", name: main, rpm_limit: 60, tpm_limit: 100000}
+      - {key: "${L}", enabled: false}
+    prices: {"claude-*": {input: 1, output: 10, cache_read: 0.1}}
+  - {name: zai, type: zai, keys: [{key: "${K}"}], model_mapping: {"claude-*": glm-5}}
+  - {name: local, type: ollama, models: [qwen3]}
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run `ccrelay route explain ...` on FILE."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("K", "canary-key-1")
+    monkeypatch.setenv("L", "canary-key-2")
+    Path("c.yaml").write_text(FILE)
+
+    def invoke(*arguments: str, model: str = "claude-x"):
+        return CliRunner().invoke(
+            face.route, ["explain", "--config", "c.yaml", "--model", model, *arguments]
+        )
+
+    return invoke
+
+
+def test_the_page_tells_rule_strategy_and_everybody_with_reasons(run):
+    result = run("--tokens", "2000")
+    one, two = fingerprint("canary-key-1"), fingerprint("canary-key-2")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    [zai] = [line for line in lines if line.startswith("  2  zai")]
+    price = zai[zai.index("share 25%") + len("share 25%") :]  # of the built-in table
+    assert lines == [
+        "asked     claude-x: main, 2000 tokens, no images, thinking, tools",
+        "rule      titles does not apply (request_class: background)",
+        "rule      rules[1] does not apply (images: true; headers: x-team)",
+        "rule      none",
+        "strategy  simple-shuffle: by chance, weighted by what each has left",
+        "",
+        "in",
+        "  1  anthropic  claude-x  weight 3  priority 0  share 75%  a turn $0.0120, cached $0.0102",
+        f"     key {one} main: weight 1, priority 0, rpm_limit 60, tpm_limit 100000",
+        f"     key {two}: disabled",
+        f"  2  zai        glm-5     weight 1  priority 0  share 25%{price}",
+        f"     key {one}: weight 1, priority 0, no limits",
+        "",
+        "out",
+        "  local  does not serve claude-x; nearest: qwen3",
+        "",
+        face.NOTE,
+    ]
+    assert "canary" not in result.output
+
+
+def test_a_rule_that_applies_is_told_with_the_model_it_asks_for(run):
+    lines = run("--class", "background").output.splitlines()
+    assert lines[:4] == [
+        "asked     claude-x: background, 20000 tokens, no images, no thinking, no tools",
+        "rule      titles applies",
+        "model     glm-4.7 instead",
+        "strategy  failover: the first of these that is available",
+    ]
+    assert "share" not in "".join(lines)
+
+
+def test_flags_and_headers_reach_the_rules(run):
+    lines = run("--images", "--header", "X-Team: abc", "--no-tools", "--no-thinking").output
+    assert "images, no thinking, no tools" in lines
+    assert "rule      rules[1] applies" in lines
+    assert "strategy  least-busy" in lines
+
+
+def test_nobody_is_an_exit_code_of_its_own(run):
+    result = run(model="gpt-x")
+    assert result.exit_code == 1
+    assert "in\n  nobody\n" in result.output
+    assert "does not serve gpt-x; nearest: " in result.output
+
+
+def test_a_price_that_is_not_known_is_not_invented(run):
+    assert "price not known" in run(model="qwen3").output
+
+
+def test_json_holds_the_same_for_machines(run):
+    told = json.loads(run("--json", "--class", "subagent").output)
+    assert told["asked"]["kind"] == "subagent"
+    assert told["rule"] is None
+    assert [one["provider"] for one in told["inside"]] == ["anthropic", "zai"]
+    assert told["inside"][0]["keys"][0]["limits"] == {"rpm_limit": 60, "tpm_limit": 100000}
+    assert told["outside"][0]["reasons"] == ["does not serve claude-x; nearest: qwen3"]
+
+
+@pytest.mark.parametrize("text", ["no colon", ": value"])
+def test_a_header_without_name_or_colon_is_wrong_usage(run, text):
+    result = run("--header", text)
+    assert result.exit_code == 2
+    assert "name: value" in result.output
+
+
+def test_a_wrong_configuration_is_refused(run):
+    result = run("--config", "missing.yaml")
+    assert result.exit_code == 2
+    assert "no such file" in result.stderr
+
+
+def test_the_classes_offered_are_those_of_the_rules():
+    assert set(face.CLASSES) == set(CLASSES)
+
+
+def test_the_page_on_rules_shows_what_the_command_prints(run, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs" / "rules.md").read_text()
+    fences = re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    Path("page.yaml").write_text(next(text for kind, text in fences if kind == "yaml"))
+    shown = next(text for kind, text in fences if kind == "text")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key-1")
+    monkeypatch.setenv("ZAI_API_KEY", "test-key-2")
+    result = run("--config", "page.yaml", "--class", "background", model="claude-opus-5-5")
+    assert result.output == shown

@@ -1,0 +1,182 @@
+import pytest
+
+from ccrelay.config.check_routing import check_routing
+from ccrelay.config.findings import Findings
+from ccrelay.config.model import (
+    Affinity,
+    Config,
+    Provider,
+    RetryBudget,
+    Routing,
+    Rule,
+    Use,
+    When,
+)
+from ccrelay.config.problems import Path, path_text
+
+NOTHING: frozenset[Path] = frozenset()
+PROVIDERS = [Provider(name="a", type="ollama"), Provider(name="b", type="ollama")]
+FAILOVER = Use(strategy="failover")
+
+
+def findings(bad: frozenset = NOTHING, unknown: frozenset = NOTHING, **routing: object) -> list:
+    collected = Findings(bad | unknown, unknown)
+    check_routing(Config(providers=PROVIDERS, routing=Routing(**routing)), collected)
+    return [
+        f"{'warning: ' * (p.severity == 'warning')}{path_text(p.path)}: {p.message}"
+        for p in collected.problems
+    ]
+
+
+def only(words: str, **routing: object) -> None:
+    (finding,) = findings(**routing)
+    assert words in finding
+
+
+def when(**conditions: object) -> Rule:
+    return Rule(when=When(**conditions), use=FAILOVER)
+
+
+def test_the_default_has_no_findings():
+    assert findings() == []
+
+
+def test_a_model_table_that_works_is_no_finding():
+    assert findings(strategy="model-based", models={"glm-": ["a"], "x-*": ["b", "a"]}) == []
+    assert findings(strategy="model-based", models_default=["a"]) == []
+    assert findings(models={"m": ["a"]}, rules=[Rule(use=Use(strategy="model-based"))]) == []
+
+
+def test_a_model_table_names_models_and_providers_that_exist():
+    told = findings(
+        strategy="model-based",
+        models={"a b": ["a"], "x": [], "y": ["a", "c"]},
+        models_default=["d"],
+    )
+    assert [finding.partition(": ")[0] for finding in told] == [
+        'routing.models["a b"]',
+        "routing.models.x",
+        "routing.models.y[1]",
+        "routing.models_default[0]",
+    ]
+
+
+@pytest.mark.parametrize(
+    "routing", [{"models": {"m": ["a"]}}, {"models": {"m": ["a"]}, "strategy": "failover"}]
+)
+def test_a_model_table_that_nothing_uses_is_warned_about(routing):
+    only("warning: routing.models: never used", **routing)
+    only("warning: routing.models_default: never used", models_default=["a"])
+
+
+def test_a_table_is_not_called_unused_when_the_strategy_could_not_be_read():
+    for path in (("routing", "strategy"), ("routing", "rules", 0, "use", "strategy")):
+        assert findings(frozenset({path}), models={"m": ["a"]}) == []
+
+
+def test_model_based_without_a_table_is_warned_about():
+    only("warning: routing.strategy: without routing.models", strategy="model-based")
+    only(
+        "warning: routing.rules[0].use.strategy: without routing.models",
+        rules=[Rule(use=Use(strategy="model-based"))],
+    )
+
+
+def test_a_table_is_not_called_missing_when_it_is_misspelt_or_wrong():
+    misspelt = frozenset({("routing", "model")})
+    assert findings(unknown=misspelt, strategy="model-based") == []
+    assert findings(frozenset({("routing", "models")}), strategy="model-based") == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        when(),
+        when(model=["claude-*", "m"], request_class=["main"], images=True),
+        when(tokens_over=0),
+        when(tokens_over=10, tokens_under=12),
+        when(headers={"x-team": "red*", "x-claude-code-agent-id": "*"}),
+        Rule(use=Use(providers=["b", "a"])),
+        Rule(use=Use(model="m[1m]"), name="small things"),
+    ],
+)
+def test_rules_that_work_are_no_finding(rule):
+    assert findings(rules=[rule]) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (
+            Rule(use=Use(providers=["A"])),
+            ".use.providers[0]: no provider has this name (did you me",
+        ),
+        (Rule(use=Use(model="m-*")), ".use.model: the model must be one name"),
+        (Rule(use=Use(model="")), ".use.model: the model is empty"),
+        (Rule(use=FAILOVER, name=" "), ".name: empty"),
+        (Rule(when=When(images=True)), ".use: changes nothing: give providers, strategy or model"),
+        (when(model=["", "m"]), ".when.model[0]: the model name is empty"),
+        (when(tokens_over=10, tokens_under=11), ".when.tokens_under: no number of tokens is both"),
+        (when(tokens_over=10, tokens_under=5), ".when.tokens_under: no number of tokens is both"),
+        (when(headers={"x team": "*"}), '.when.headers["x team"]: not a header name'),
+        (when(headers={"x-team": ""}), ".when.headers.x-team: empty"),
+        (when(headers={"x-team": "a\n"}), ".when.headers.x-team: empty, or with control"),
+        (when(headers={"X-A": "*", "x-a": "*"}), ".when.headers.x-a: this header is given twice"),
+        (when(headers={"Authorization": "*"}), "rules do not look at credentials"),
+        (when(headers={"x-api-key": "*"}), "rules do not look at credentials"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused(rule, words):
+    (finding,) = findings(rules=[rule])
+    assert finding.startswith("routing.rules[0].")
+    assert words in finding
+
+
+def test_a_use_that_is_misspelt_or_could_not_be_read_is_not_called_empty():
+    use: Path = ("routing", "rules", 0, "use")
+    assert findings(unknown=frozenset({(*use, "modle")}), rules=[Rule()]) == []
+    assert findings(unknown=frozenset({(*use[:-1], "uses")}), rules=[Rule()]) == []
+    assert findings(frozenset({(*use, "providers")}), rules=[Rule()]) == []
+
+
+def test_a_rule_after_one_without_conditions_is_never_used():
+    rules = [when(images=True), when(), when(tools=True), when()]
+    assert findings(rules=rules) == [
+        "warning: routing.rules[2]: never used: routing.rules[1] has no conditions",
+        "warning: routing.rules[3]: never used: routing.rules[1] has no conditions",
+    ]
+
+
+def test_a_rule_with_the_conditions_of_an_earlier_one_is_never_used():
+    rules = [when(images=True), when(tools=True), when(images=True)]
+    assert findings(rules=rules) == [
+        "warning: routing.rules[2]: never used: routing.rules[0] has the same conditions",
+    ]
+
+
+def test_a_rule_whose_conditions_could_not_be_read_hides_no_other():
+    rules = [when(), when(images=True), when()]
+    bad = frozenset({("routing", "rules", 0, "when", "modle")})
+    assert findings(bad, rules=rules) == []
+    bad |= {("routing", "rules", 2, "when", "tools")}
+    assert findings(bad, rules=[*rules, when(tools=True)]) == []
+
+
+def test_waiting_for_a_key_ends_with_all_waiting():
+    only(
+        "warning: routing.affinity.wait_s: never so long: routing.max_wait_s, 20, ends",
+        affinity=Affinity(wait_s=30),
+    )
+    assert findings(affinity=Affinity(wait_s=30, enabled=False)) == []
+    assert findings(affinity=Affinity(wait_s=30), max_wait_s=30) == []
+
+
+def test_a_shorter_wait_alone_is_no_finding():
+    assert findings(max_wait_s=0) == []
+
+
+def test_a_retry_budget_of_nothing_is_warned_about():
+    nothing = RetryBudget(ratio=0, minimum=0)
+    only("warning: routing.retry_budget: with ratio 0 and minimum 0", retry_budget=nothing)
+    assert findings(retry_budget=nothing, attempts_max=1) == []
+    assert findings(retry_budget=RetryBudget(ratio=0)) == []

@@ -1,0 +1,245 @@
+from typing import Any
+
+import pytest
+
+from ccrelay._fast.slots import Dim, Rest
+from ccrelay.config.model import Health
+from ccrelay.fleet import learned
+from ccrelay.fleet.learned import Get, Pause, has_any, learn, pause, seconds_until
+
+NOW = 1000.0
+WALL = 1_800_000_000.0  # 2027-01-15T08:00:00Z
+HEALTH = Health(key_rest_max_s=3600.0)
+UNIFIED = "anthropic-ratelimit-unified-"
+
+
+class Told:
+    """A gauge that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.limits: dict[Dim, tuple[int, int, float]] = {}
+        self.kept_until: set[float] = set()
+        self.rests: list[tuple[float, int]] = []
+
+    def learn(
+        self,
+        dim: int,
+        limit: int,
+        remaining: int,
+        resets_at: float,
+        keep_until: float,
+        now: float,
+    ) -> None:
+        assert now == NOW
+        self.limits[Dim(dim)] = (limit, remaining, resets_at)
+        self.kept_until.add(keep_until)
+
+    def rest(self, until: float, reason: int) -> None:
+        self.rests.append((until, reason))
+
+
+def getter(headers: dict[str, str]) -> Get:
+    return {name.encode(): value.encode("latin-1") for name, value in headers.items()}.get
+
+
+def told(headers: dict[str, str]) -> Told:
+    gauge: Any = Told()
+    learn(getter(headers), gauge, NOW, WALL, HEALTH)
+    assert isinstance(gauge, Told)
+    return gauge
+
+
+def first_party(kind: str, limit: str, remaining: str, reset: str) -> dict[str, str]:
+    name = f"anthropic-ratelimit-{kind}"
+    return {f"{name}-limit": limit, f"{name}-remaining": remaining, f"{name}-reset": reset}
+
+
+# ---- limits
+
+
+@pytest.mark.parametrize(
+    ("kind", "dim"),
+    [
+        ("requests", Dim.REQUESTS),
+        ("tokens", Dim.TOKENS),
+        ("input-tokens", Dim.INPUT),
+        ("output-tokens", Dim.OUTPUT),
+    ],
+)
+def test_a_limit_of_anthropics_is_learned_with_what_is_left_of_it(kind: str, dim: Dim) -> None:
+    gauge = told(first_party(kind, "50", "12", "2027-01-15T08:00:30Z"))
+    assert gauge.limits == {dim: (50, 12, NOW + 30)}
+    assert gauge.kept_until == {NOW + learned.KEEP_S}
+    assert gauge.rests == []
+
+
+@pytest.mark.parametrize(
+    ("reset", "seconds"),
+    [("1s", 1), ("6m0s", 120), ("250ms", 0.25), ("20", 20), ("1800000045", 45)],
+)
+def test_limits_in_openais_names_are_learned_whatever_the_form_of_the_reset(
+    reset: str, seconds: float
+) -> None:
+    gauge = told(
+        {
+            "x-ratelimit-limit-requests": "60",
+            "x-ratelimit-remaining-requests": "59",
+            "x-ratelimit-reset-requests": reset,
+        }
+    )
+    assert gauge.limits == {Dim.REQUESTS: (60, 59, NOW + seconds)}
+
+
+def test_a_reset_is_not_believed_beyond_the_window_of_a_limit() -> None:
+    gauge = told(first_party("requests", "50", "0", "2027-01-21T08:00:00Z"))
+    assert gauge.limits == {Dim.REQUESTS: (50, 0, NOW + learned.WINDOW_MAX_S)}
+    assert gauge.rests == []
+
+
+@pytest.mark.parametrize("reset", ["", "soon", "2027-01-15T07:59:59Z", "0", "1e9", "2027-13-01"])
+def test_what_is_left_means_nothing_without_an_instant_to_come(reset: str) -> None:
+    gauge = told(first_party("requests", "50", "0", reset))
+    assert gauge.limits == {Dim.REQUESTS: (50, -1, NOW)}
+
+
+@pytest.mark.parametrize(
+    "limit", ["", "-1", "abc", "1.5", "99999999999999999999", "1_000", "\xb2", "0"]
+)
+def test_a_limit_that_is_no_number_is_ignored(limit: str) -> None:
+    gauge = told(first_party("tokens", limit, "7", "2027-01-15T08:00:30Z"))
+    assert gauge.limits == {Dim.TOKENS: (0, 7, NOW + 30)}
+
+
+def test_more_cannot_be_left_than_the_limit() -> None:
+    gauge = told(first_party("tokens", "100", "900", "2027-01-15T08:00:30Z"))
+    assert gauge.limits == {Dim.TOKENS: (100, 100, NOW + 30)}
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"retry-after": "5"}, {"anthropic-ratelimit-requests-limit": "50"}]
+)
+def test_nothing_is_learned_where_no_telltale_is(headers: dict[str, str]) -> None:
+    assert not has_any(getter(headers))
+    assert told(headers).limits == {}
+
+
+# ---- unified windows
+
+
+@pytest.mark.parametrize(
+    ("headers", "rest_s"),
+    [
+        ({"status": "allowed", "5h-utilization": "0.4", "5h-reset": "1800000100"}, None),
+        ({"status": "rejected", "5h-status": "rejected", "5h-reset": "1800000100"}, 100),
+        ({"status": "rejected", "reset": "1800000200"}, 200),
+        ({"5h-status": "rejected", "5h-reset": "1800000100"}, 100),
+        ({"5h-status": "allowed", "5h-utilization": "1.0", "5h-reset": "1800000100"}, 100),
+        ({"7d-status": "rejected", "7d-reset": "1800500000"}, 3600),
+        ({"5h-status": "rejected"}, None),
+        ({"5h-status": "rejected", "5h-reset": "1700000000"}, None),
+        ({"5h-status": "rejected", "5h-reset": "tomorrow"}, None),
+        ({"5h-status": "allowed", "5h-utilization": "nan", "5h-reset": "1800000100"}, None),
+        # Overage pays for what is above the window.
+        ({"status": "allowed", "5h-status": "rejected", "5h-reset": "1800000100"}, None),
+        # A window of one model is no window of the key.
+        (
+            {
+                "status": "rejected",
+                "representative-claim": "seven_day_opus",
+                "5h-status": "allowed",
+                "reset": "1800000200",
+            },
+            None,
+        ),
+        (
+            {"status": "rejected", "representative-claim": "five_hour", "reset": "1800000200"},
+            200,
+        ),
+    ],
+)
+def test_a_spent_window_rests_the_key_until_its_reset(
+    headers: dict[str, str], rest_s: float | None
+) -> None:
+    gauge = told({UNIFIED + name: value for name, value in headers.items()})
+    assert gauge.rests == ([] if rest_s is None else [(NOW + rest_s, int(Rest.QUOTA))])
+
+
+# ---- a 429
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after": "12"}, Pause(12, quota=False)),
+        ({"retry-after": "0.5"}, Pause(0.5, quota=False)),
+        ({"retry-after": "60", "retry-after-ms": "700"}, Pause(0.7, quota=False)),
+        ({"retry-after": "later"}, None),
+        ({"retry-after": "-1"}, None),
+        (first_party("tokens", "9", "0", "2027-01-15T08:00:05Z"), Pause(5, quota=False)),
+        (first_party("tokens", "9", "1", "2027-01-15T08:00:05Z"), None),
+        (
+            first_party("tokens", "9", "0", "2027-01-15T08:00:05Z")
+            | first_party("requests", "9", "0", "2027-01-15T08:00:09Z"),
+            Pause(9, quota=False),
+        ),
+        (
+            {UNIFIED + "status": "rejected", "retry-after": "4000"},
+            Pause(4000, quota=True),
+        ),
+        ({UNIFIED + "status": "allowed", "retry-after": "4"}, Pause(4, quota=False)),
+    ],
+)
+def test_a_refusal_says_how_long_the_key_should_rest(
+    headers: dict[str, str], expected: Pause | None
+) -> None:
+    assert pause(getter(headers), WALL) == expected
+
+
+# ---- instants
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (b"90", 90),
+        (b"1.25", 1.25),
+        (b"1h2m3s", 3723),
+        (b"1d", 86_400),
+        (b"1800000010", 10),
+        (b"1800000010500", 10.5),
+        (b"2027-01-15T08:01:00Z", 60),
+        (b"2027-01-15T09:01:00+01:00", 60),
+        (b"2027-01-15T08:01:00.5Z", 60.5),
+        (b"2027-01-15T08:01:00", 60),
+        (b"Fri, 15 Jan 2027 08:01:00 GMT", 60),
+        (b"2020-01-01T00:00:00Z", 0),
+        (b"0001-01-01T00:00:00+14:00", 0),
+    ],
+)
+def test_an_instant_is_read_in_every_form_it_was_seen_in(value: bytes, seconds: float) -> None:
+    assert seconds_until(value, WALL) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"-1",
+        b"inf",
+        b"nan",
+        b"1e5",
+        b"0x10",
+        b"1_0",
+        b"s",
+        b"1x",
+        b"9" * 65,
+        b"\xff",
+        b"1 s",
+        b"Fri, 99 Jan 2027 08:01:00 GMT",
+        b"9" * 40,
+    ],
+)
+def test_what_is_no_instant_is_none(value: bytes | None) -> None:
+    assert seconds_until(value, WALL) is None

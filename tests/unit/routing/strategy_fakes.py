@@ -1,0 +1,103 @@
+"""What a strategy sees of a candidate, without a fleet behind it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ccrelay.config.model import Price
+from ccrelay.ledger.pricing import PriceList, price_list
+from ccrelay.routing.ask import Ask
+from ccrelay.types import OutputClass
+
+NOW = 1000.0
+
+
+@dataclass
+class Bank:
+    room: float = 1.0
+    in_flight: int = 0
+
+
+@dataclass
+class Pulse:
+    """Averages in seconds and when they were last confirmed, by output class."""
+
+    seen: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def average(self, output_class: int) -> float:
+        return self.seen.get(output_class, (0.0, 0.0))[0]
+
+    def observed_at(self, output_class: int) -> float:
+        return self.seen.get(output_class, (0.0, 0.0))[1]
+
+
+@dataclass
+class Endpoint:
+    pulse: Pulse = field(default_factory=Pulse)
+
+
+@dataclass
+class Service:
+    name: str
+    weight: int = 1
+    priority: int = 0
+    turn: float = 0.0
+    seed: int = 0
+    bank: Bank = field(default_factory=Bank)
+    endpoint: Endpoint = field(default_factory=Endpoint)
+
+
+@dataclass(eq=False)
+class Candidate:
+    service: Service
+    asked: str = "claude-opus-5-5"
+    price: PriceList | None = None
+    slots: frozenset[int] = frozenset()
+
+    def holds(self, slot: int) -> bool:
+        return slot in self.slots
+
+    def __repr__(self) -> str:
+        return f"<{self.service.name}>"
+
+
+@dataclass
+class Place:
+    slot: int
+    prefix_tokens: int = 0
+    ttl_s: float = 300.0
+
+
+def candidate(
+    name: str,
+    weight: int = 1,
+    *,
+    priority: int = 0,
+    room: float = 1.0,
+    in_flight: int = 0,
+    first_event_s: float = 0.0,
+    observed_at: float = NOW,
+    dollars: tuple[float, ...] = (),
+    slot: int = -1,
+    asked: str = "claude-opus-5-5",
+) -> Any:
+    """A candidate; `dollars` are the columns of its price: input, output, cache read, writes."""
+    seen = {int(OutputClass.STREAM): (first_event_s, observed_at)} if first_event_s else {}
+    seed = sum(ord(letter) * 1_000_003**place for place, letter in enumerate(name, 1))
+    return Candidate(
+        Service(
+            name,
+            weight,
+            priority,
+            seed=seed & ((1 << 64) - 1),
+            bank=Bank(room, in_flight),
+            endpoint=Endpoint(Pulse(seen)),
+        ),
+        asked=asked,
+        price=price_list(Price(*dollars)) if dollars else None,
+        slots=frozenset({slot}) - {-1},
+    )
+
+
+def ask(**facts: Any) -> Ask:
+    """An ask at NOW."""
+    return Ask(**{"now": NOW, **facts})

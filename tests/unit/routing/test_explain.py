@@ -1,0 +1,266 @@
+"""Who could get a request and why, by the configuration alone."""
+
+import random
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import pytest
+
+from ccrelay.config.fingerprint import fingerprint
+from ccrelay.config.model import (
+    Config,
+    Key,
+    Model,
+    Price,
+    Provider,
+    RequestKind,
+    Routing,
+    Rule,
+    Strategy,
+    Use,
+    When,
+)
+from ccrelay.config.resolve import resolve
+from ccrelay.ledger.pricing import expected_micros, price_list
+from ccrelay.routing.ask import Ask
+from ccrelay.routing.explain import (
+    HOW,
+    OUTPUT_TOKENS,
+    USUAL,
+    Explanation,
+    Inside,
+    KeyNote,
+    PassedOver,
+    Question,
+    explain,
+)
+from ccrelay.routing.strategies import strategy_for
+
+PRICE = Price(input=3, output=15, cache_read=0.3, cache_write_5m=3.75)
+
+
+def provider(name: str, **settings: Any) -> Provider:
+    given = {"base_url": "http://127.0.0.1:1", "keys": [Key(key=f"test-key-{name}")], **settings}
+    return Provider(name=name, **given)
+
+
+def asked(
+    *providers: Provider, routing: Routing | None = None, model: str = "m", **question: Any
+) -> Explanation:
+    config = resolve(Config(providers=list(providers), routing=routing or Routing()))
+    return explain(config, Question(model=model, **question))
+
+
+def inside(explanation: Explanation) -> list[str]:
+    return [one.provider for one in explanation.inside]
+
+
+def outside(explanation: Explanation) -> dict[str, list[str]]:
+    return {one.provider: one.reasons for one in explanation.outside}
+
+
+# ---- in and out
+
+
+def test_everybody_who_serves_the_model_is_in_with_the_name_that_is_sent() -> None:
+    found = asked(
+        provider("own", models=["claude-*"]),
+        provider("maps", model_mapping={"claude-*": "glm-5"}),
+        model="claude-x[1m]",
+    )
+    assert [(one.provider, one.sent) for one in found.inside] == [
+        ("own", "claude-x"),
+        ("maps", "glm-5"),
+    ]
+    assert found.outside == []
+
+
+def test_everybody_else_is_out_with_all_reasons() -> None:
+    off = [Key(key="test-key-1", enabled=False)]
+    found = asked(
+        provider("in"),
+        provider("disabled", enabled=False, base_url=None),
+        provider("keyless", keys=off),
+        provider("other", models=["glm-5", Model(id="mm")], keys=off),
+        provider("none", models=[]),
+    )
+    assert inside(found) == ["in"]
+    assert outside(found) == {
+        "disabled": ["disabled (enabled: false)"],
+        "keyless": ["all its keys are disabled"],
+        "other": ["all its keys are disabled", "does not serve m; nearest: mm, glm-5"],
+        "none": ["does not serve m, nor any other model"],
+    }
+
+
+def test_only_the_nearest_names_are_told() -> None:
+    names = ["glm-5", "qwen", "claude-sonnet-4", "claude-opus-4", "claude-opus-5"]
+    found = asked(provider("p", models=names), model="claude-opus-6[1m]")
+    assert outside(found)["p"] == [
+        "does not serve claude-opus-6[1m]; nearest: claude-opus-4, claude-opus-5, claude-sonnet-4"
+    ]
+
+
+def test_a_provider_without_keys_is_in_when_it_needs_none() -> None:
+    found = asked(Provider(name="claude", type="anthropic"), model="claude-x")
+    assert [(one.provider, one.keys) for one in found.inside] == [("claude", [])]
+
+
+def test_keys_are_told_by_fingerprint_with_their_limits() -> None:
+    key = Key(key="test-key-1", name="main", rpm_limit=60, max_concurrent=4, weight=2, priority=1)
+    found = asked(provider("p", keys=[key, Key(key="test-key-2", enabled=False)]))
+    assert found.inside[0].keys == [
+        KeyNote(
+            fingerprint("test-key-1"), "main", True, 2, 1, {"rpm_limit": 60, "max_concurrent": 4}
+        ),
+        KeyNote(fingerprint("test-key-2"), None, False, 1, 0, {}),
+    ]
+    assert "test-key" not in repr(found)
+
+
+def test_a_turn_has_a_price_new_and_cached_where_it_is_known() -> None:
+    known, unknown = asked(
+        provider("known", prices={"m": PRICE}), provider("unknown"), tokens=50_000
+    ).inside
+    for found, fresh, cached in ((known.new_micros, 50_000, 0), (known.cached_micros, 0, 50_000)):
+        assert found == expected_micros(
+            price_list(PRICE),
+            fresh_tokens=fresh,
+            cached_tokens=cached,
+            output_tokens=OUTPUT_TOKENS,
+            ttl_s=300,
+        )
+    assert (unknown.new_micros, unknown.cached_micros) == (None, None)
+
+
+# ---- rules
+
+
+RULES = [
+    Rule(
+        name="titles",
+        when=When(request_class=["background"], tokens_under=5000, headers={"X-Team": "a*"}),
+        use=Use(providers=["b", "a"], strategy="failover", model="small"),
+    ),
+    Rule(when=When(images=True), use=Use(providers=["b"])),
+]
+
+
+def test_the_rule_that_applies_decides_providers_strategy_and_model() -> None:
+    found = asked(
+        provider("a", model_mapping={"small": "tiny"}),
+        provider("b", models=["*"]),
+        provider("c", models=["m"]),
+        routing=Routing(rules=RULES),
+        kind="background",
+        tokens=10,
+        headers={"x-team": "abc"},
+    )
+    assert (found.rule, found.strategy, found.model) == ("titles", "failover", "small")
+    assert [(one.provider, one.sent) for one in found.inside] == [("b", "small"), ("a", "tiny")]
+    assert outside(found) == {
+        "c": ["not among the providers of rule titles", "does not serve small; nearest: m"]
+    }
+    assert found.passed_over == []
+
+
+def test_rules_before_it_are_told_with_what_does_not_hold() -> None:
+    found = asked(provider("b"), routing=Routing(rules=RULES), images=True, tokens=10)
+    assert found.rule == "rules[1]"
+    assert found.passed_over == [
+        PassedOver("titles", ["request_class: background", "headers: X-Team"])
+    ]
+    assert (found.strategy, found.model) == ("simple-shuffle", "m")
+
+
+def test_without_a_rule_that_applies_the_strategy_is_the_configured_one() -> None:
+    found = asked(provider("b"), routing=Routing(rules=RULES, strategy="least-busy"))
+    assert (found.rule, found.strategy) == (None, "least-busy")
+    assert found.passed_over[1] == PassedOver("rules[1]", ["images: true"])
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ({}, "main"),
+        ({"headers": {"X-Claude-Code-Agent-Id": "a1"}}, "subagent"),
+        ({"headers": {"x-claude-code-request-class": "auxiliary"}}, "background"),
+        ({"headers": {"x-claude-code-agent-id": "a1"}, "kind": "web-search"}, "web-search"),
+    ],
+)
+def test_the_class_is_what_is_said_or_what_the_headers_tell(
+    question: dict[str, Any], kind: str
+) -> None:
+    assert asked(provider("p"), **question).asked.kind == kind
+
+
+def test_what_is_not_said_is_as_usual_for_the_class() -> None:
+    assert set(USUAL) == set(get_args(RequestKind))
+    titles = asked(provider("p"), kind="background").asked
+    assert (titles.images, titles.thinking, titles.tools) == (False, False, False)
+    said = asked(provider("p"), kind="background", thinking=True, tools=True, images=True).asked
+    assert (said.images, said.thinking, said.tools) == (True, True, True)
+    assert asked(provider("p")).asked.thinking
+
+
+# ---- order and shares
+
+
+def test_shares_go_by_weight() -> None:
+    providers = [provider("a", weight=3), provider("b"), provider("c", weight=0)]
+    for strategy in ("simple-shuffle", "round-robin"):
+        found = asked(*providers, routing=Routing(strategy=strategy))
+        assert [one.share for one in found.inside] == [0.75, 0.25, 0.0]
+    idle = asked(provider("a", weight=0), provider("b", weight=0))
+    assert [one.share for one in idle.inside] == [0.5, 0.5]
+    busy = asked(*providers, routing=Routing(strategy="least-busy"))
+    assert [one.share for one in busy.inside] == [None, None, None]
+
+
+def test_every_strategy_is_told_in_words() -> None:
+    assert set(HOW) == set(get_args(Strategy))
+    for strategy in get_args(Strategy):
+        found = asked(provider("a"), routing=Routing(strategy=strategy))
+        assert (found.strategy, found.how) == (strategy, HOW[strategy])
+
+
+FOUR = [
+    provider("a", prices={"m": PRICE}),
+    provider("b", priority=5),
+    provider("c", prices={"m": Price(input=1, output=1)}, priority=5),
+    provider("d", prices={"m": Price(input=0, output=0)}),
+]
+
+
+def stand_in(one: Inside, model: str) -> Any:
+    """As much of a candidate as the ordered strategies look at."""
+    [config] = [provider for provider in FOUR if provider.name == one.provider]
+    price = config.prices.get("m")
+    return SimpleNamespace(
+        asked=model,
+        price=price_list(price) if price is not None else None,
+        service=SimpleNamespace(
+            name=one.provider, priority=one.priority, bank=SimpleNamespace(room=1.0)
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("strategy", "order"),
+    [("failover", "bcad"), ("cost-based", "dcab"), ("model-based", "dbac")],
+)
+def test_the_order_is_the_one_in_which_the_strategy_itself_would_choose(
+    strategy: Strategy, order: str
+) -> None:
+    routing = Routing(strategy=strategy, models={"m": ["d"], "x": ["a"]}, models_default=["b"])
+    found = asked(*FOUR, routing=routing, tokens=1000)
+    assert inside(found) == list(order)
+    left = [stand_in(one, "m") for one in sorted(found.inside, key=lambda one: one.provider)]
+    chooser = strategy_for(routing)
+    ask = Ask(tokens_in=1000, tokens_out=OUTPUT_TOKENS)
+    chosen = []
+    while left:
+        best = chooser.choose(left, ask, random.Random(0))
+        left.remove(best)
+        chosen.append(best.service.name)
+    assert chosen == list(order)

@@ -1,0 +1,505 @@
+"""What each provider's failures mean: a table of answers, and what follows from them."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from ccrelay._fast.slots import Rest
+from ccrelay._fast.upstream import Loss
+from ccrelay.config.model import Health, Provider
+from ccrelay.providers.base import Dialect
+from ccrelay.providers.registry import dialect_for
+from ccrelay.providers.zai import MEANING_BY_CODE
+from ccrelay.routing import verdict
+from ccrelay.routing.verdict import Blame, Verdict
+
+HEALTH = Health(quota_rest_s=900.0, key_rest_max_s=3600.0)
+NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
+
+Headers = dict[str, str]
+
+
+def dialect(kind: str) -> Dialect:
+    return dialect_for(
+        Provider(
+            name="p",
+            type=kind,  # type: ignore[arg-type]
+            base_url="https://relay.example/base",
+            auth="bearer",
+            models=["*"],
+            system_role="keep",
+            count_tokens="forward",
+            drop_betas=[],
+        )
+    )
+
+
+DIALECTS = {kind: dialect(kind) for kind in ("anthropic", "zai", "ollama", "compatible")}
+
+
+def getter(headers: Headers) -> Callable[[bytes], bytes | None]:
+    return {name.encode(): value.encode() for name, value in headers.items()}.get
+
+
+def judge(
+    kind: str, status: int, headers: Headers, body: bytes, *, own_key: bool = True
+) -> Verdict:
+    return verdict.of_status(
+        status, getter(headers), body, DIALECTS[kind], HEALTH, NOW, own_key=own_key
+    )
+
+
+def err(kind: str, message: str = "m", **more: object) -> bytes:
+    return json.dumps(
+        {"type": "error", "error": {"type": kind, "message": message, **more}}
+    ).encode()
+
+
+def zai(code: int | str, message: str = "m") -> bytes:
+    return json.dumps(
+        {"error": {"code": str(code), "message": message}}, ensure_ascii=False
+    ).encode()
+
+
+def plain(message: str, **more: object) -> bytes:
+    return json.dumps({"error": {"message": message, **more}}).encode()
+
+
+# What follows: blame, elsewhere, counts, rest, seconds of rest.
+ENDPOINT = (Blame.ENDPOINT, True, False, Rest.NONE, 0)
+UNSURE = (Blame.ENDPOINT, True, None, Rest.NONE, 0)
+REQUEST = (Blame.REQUEST, False, True, Rest.NONE, 0)
+MODEL = (Blame.MODEL, True, True, Rest.NONE, 0)
+SIGNATURE = (Blame.SIGNATURE, False, True, Rest.NONE, 0)
+REFUSED = (Blame.KEY, True, True, Rest.REFUSED, 0)
+CROWDED = (Blame.REQUEST, True, None, Rest.NONE, 0)
+
+
+def rate(seconds: float) -> tuple[object, ...]:
+    return (Blame.KEY, True, None, Rest.RATE, seconds)
+
+
+def window(seconds: float) -> tuple[object, ...]:
+    return (Blame.KEY, True, None, Rest.QUOTA, seconds)
+
+
+def spent(seconds: float = 900) -> tuple[object, ...]:
+    return (Blame.KEY, True, True, Rest.QUOTA, seconds)
+
+
+UNIFIED = "anthropic-ratelimit-unified-"
+BINDING = (
+    "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a "
+    "different conversation. Remove the block."
+)
+
+TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
+    # ---- the endpoint
+    ("anthropic", 500, {}, err("api_error"), ENDPOINT),
+    ("anthropic", 502, {}, b"<html>bad gateway</html>", ENDPOINT),
+    ("anthropic", 503, {"retry-after": "30"}, b"", ENDPOINT),
+    ("anthropic", 504, {}, err("timeout_error"), ENDPOINT),
+    ("anthropic", 529, {}, err("overloaded_error", "Overloaded"), ENDPOINT),
+    ("anthropic", 408, {}, b"", ENDPOINT),
+    ("anthropic", 409, {}, err("conflict_error"), UNSURE),
+    ("compatible", 599, {}, b"", ENDPOINT),
+    # ---- 429
+    ("anthropic", 429, {"retry-after": "7"}, err("rate_limit_error"), rate(7)),
+    ("anthropic", 429, {"retry-after-ms": "1500"}, err("rate_limit_error"), rate(1.5)),
+    ("anthropic", 429, {"retry-after": "86400"}, err("rate_limit_error"), rate(3600)),
+    ("anthropic", 429, {"retry-after": "Fri, 15 Jan 2027 08:00:40 GMT"}, b"", rate(40)),
+    ("anthropic", 429, {}, err("rate_limit_error"), CROWDED),
+    ("anthropic", 429, {"retry-after": "0"}, err("rate_limit_error"), CROWDED),
+    ("anthropic", 429, {"retry-after": "-5"}, err("rate_limit_error"), CROWDED),
+    ("anthropic", 429, {"retry-after": "nan"}, b"not json", CROWDED),
+    (
+        "anthropic",
+        429,
+        {
+            "anthropic-ratelimit-requests-remaining": "0",
+            "anthropic-ratelimit-requests-reset": "2027-01-15T08:00:12Z",
+        },
+        err("rate_limit_error"),
+        rate(12),
+    ),
+    (
+        "anthropic",
+        429,
+        {
+            "anthropic-ratelimit-requests-remaining": "3",
+            "anthropic-ratelimit-requests-reset": "2027-01-15T08:00:12Z",
+        },
+        err("rate_limit_error"),
+        CROWDED,
+    ),
+    (
+        "compatible",
+        429,
+        {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m30s"},
+        plain("slow down", code=429),
+        rate(90),
+    ),
+    (
+        "compatible",
+        429,
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1800000600000"},
+        plain("Rate limit exceeded: free-models-per-min", code=429),
+        rate(600),
+    ),
+    (
+        "anthropic",
+        429,
+        {UNIFIED + "status": "rejected", UNIFIED + "reset": "1800000900"},
+        err("rate_limit_error"),
+        window(900),
+    ),
+    (
+        "anthropic",
+        429,
+        {
+            UNIFIED + "status": "rejected",
+            UNIFIED + "representative-claim": "seven_day_sonnet",
+            UNIFIED + "reset": "1800000900",
+            "retry-after": "900",
+        },
+        err("rate_limit_error"),
+        CROWDED,
+    ),
+    # ---- quota and balance
+    ("anthropic", 402, {}, err("billing_error"), spent()),
+    ("anthropic", 402, {}, b"", spent()),
+    ("anthropic", 429, {"x-should-retry": "false"}, err("rate_limit_error"), spent()),
+    ("anthropic", 429, {"x-should-retry": "true"}, err("rate_limit_error"), CROWDED),
+    (
+        "anthropic",
+        429,
+        {"x-should-retry": "false", "retry-after": "1200"},
+        err("billing_error"),
+        spent(1200),
+    ),
+    (
+        "anthropic",
+        429,
+        {},
+        err("rate_limit_error", details={"error_code": "enforced_spend_limit_reached"}),
+        spent(),
+    ),
+    (
+        "anthropic",
+        429,
+        {},
+        err("rate_limit_error", details={"error_code": "ramp_limit_exceeded"}),
+        CROWDED,
+    ),
+    (
+        "anthropic",
+        400,
+        {},
+        err("invalid_request_error", "Your credit balance is too low to access the API."),
+        spent(),
+    ),
+    (
+        "anthropic",
+        400,
+        {},
+        err(
+            "invalid_request_error",
+            "You have reached your specified API usage limits. You will regain access on "
+            "2027-01-15 at 08:30 UTC.",
+        ),
+        spent(1800),
+    ),
+    ("compatible", 402, {}, plain("Insufficient Balance", type="unknown_error"), spent()),
+    ("compatible", 500, {}, err("api_error", "insufficient balance (1008)"), spent()),
+    (
+        "compatible",
+        403,
+        {},
+        plain("Your account exceeded current quota", type="exceeded_current_quota_error"),
+        spent(),
+    ),
+    ("ollama", 429, {}, plain("you have reached your session usage limit"), spent()),
+    # ---- the key
+    ("anthropic", 401, {}, err("authentication_error", "invalid x-api-key"), REFUSED),
+    ("anthropic", 401, {}, b"<html>", REFUSED),
+    ("anthropic", 403, {}, err("permission_error", "not allowed"), REFUSED),
+    ("anthropic", 403, {}, b"<html>blocked</html>", UNSURE),
+    ("anthropic", 403, {}, err("permission_error", "No access to this model."), MODEL),
+    ("compatible", 403, {}, plain("The model's moderation flagged it", code=403), REQUEST),
+    # ---- the request
+    ("anthropic", 400, {}, err("invalid_request_error", "prompt is too long: 9 > 8"), REQUEST),
+    ("anthropic", 400, {}, b"", REQUEST),
+    ("anthropic", 413, {}, b"", REQUEST),
+    ("anthropic", 422, {}, plain("m"), REQUEST),
+    ("anthropic", 404, {}, err("not_found_error", "Not Found"), REQUEST),
+    ("anthropic", 404, {}, b"404 page not found", REQUEST),
+    ("anthropic", 405, {}, b"", REQUEST),
+    ("anthropic", 400, {}, err("invalid_request_error", "model: Field required"), REQUEST),
+    # ---- the model
+    ("anthropic", 404, {}, err("not_found_error", "model: claude-x-9"), MODEL),
+    ("ollama", 404, {}, err("not_found_error", "model 'qwen:7b' not found"), MODEL),
+    ("ollama", 404, {}, plain('model "qwen" not found, try pulling it first'), MODEL),
+    ("compatible", 400, {}, plain("a/b is not a valid model ID", code=400), MODEL),
+    ("compatible", 404, {}, plain("No endpoints found for a/b.", code=404), MODEL),
+    ("compatible", 400, {}, plain("Model Not Exist", type="invalid_request_error"), MODEL),
+    (
+        "compatible",
+        404,
+        {},
+        plain("Not found the model k2 or Permission denied", type="resource_not_found_error"),
+        MODEL,
+    ),
+    ("compatible", 404, {}, plain("The model `x` does not exist", code="model_not_found"), MODEL),
+    # ---- signatures
+    ("anthropic", 400, {}, err("invalid_request_error", BINDING), SIGNATURE),
+    (
+        "anthropic",
+        400,
+        {},
+        err("invalid_request_error", "messages.3.content.0: invalid signature in thinking block"),
+        SIGNATURE,
+    ),
+    (
+        "anthropic",
+        400,
+        {},
+        err("invalid_request_error", "messages.1.content.0.thinking.signature: Field required"),
+        SIGNATURE,
+    ),
+    (
+        "anthropic",
+        400,
+        {},
+        err(
+            "invalid_request_error",
+            "messages.5.content.1: `thinking` or `redacted_thinking` blocks in the latest "
+            "assistant message cannot be modified.",
+        ),
+        SIGNATURE,
+    ),
+    (
+        "anthropic",
+        400,
+        {},
+        err(
+            "invalid_request_error",
+            "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
+            "`tool_use`.",
+        ),
+        SIGNATURE,
+    ),
+    (
+        "compatible",
+        400,
+        {},
+        plain("Provider returned error", code=400, metadata={"raw": err("x", BINDING).decode()}),
+        SIGNATURE,
+    ),
+    ("anthropic", 400, {}, err("invalid_request_error", "Invalid signature of a file"), REQUEST),
+    (
+        "anthropic",
+        400,
+        {},
+        err("invalid_request_error", "adaptive thinking is not supported on this model"),
+        REQUEST,
+    ),
+    ("compatible", 400, {}, plain("content[].thinking must be passed back"), REQUEST),
+    ("anthropic", 500, {}, err("api_error", BINDING), ENDPOINT),
+    # ---- Z.AI: the code decides
+    ("zai", 429, {}, zai(1302), CROWDED),
+    ("zai", 429, {"retry-after": "3"}, zai(1302), rate(3)),
+    ("zai", 429, {}, zai(1305), ENDPOINT),
+    ("zai", 429, {}, zai(1312), ENDPOINT),
+    ("zai", 429, {}, zai(1113), spent()),
+    ("zai", 429, {}, zai(1304), spent()),
+    ("zai", 429, {}, zai(1309), spent()),
+    (
+        "zai",
+        429,
+        {},
+        zai(1308, "Usage limit reached for 5 hour. Your limit will reset at 2027-01-15 16:20:00"),
+        spent(1200),
+    ),
+    (
+        "zai",
+        429,
+        {},
+        zai(1310, "\u60a8\u7684\u9650\u989d\u5c06\u5728 2027-01-20 07:41:44 \u91cd\u7f6e\u3002"),
+        spent(3600),
+    ),
+    ("zai", 429, {}, zai(1308, "Your limit will reset at 2027-01-15 15:59:00"), spent()),
+    ("zai", 429, {}, zai(1308, "Your limit will reset at 2027-99-99 99:99:99"), spent()),
+    ("zai", 429, {}, zai(1319, "Your limit will reset at 2027-01-15 16:01:00"), spent(60)),
+    ("zai", 429, {}, zai(1999), CROWDED),
+    ("zai", 429, {}, err("1113", "Insufficient balance or no resource package."), spent()),
+    ("zai", 429, {}, err("rate_limit_error", "[1302][High concurrency]"), CROWDED),
+    ("zai", 401, {}, zai(1000), REFUSED),
+    ("zai", 400, {}, zai(1002), REFUSED),
+    ("zai", 400, {}, zai(1211), MODEL),
+    ("zai", 429, {}, zai(1311), MODEL),
+    ("zai", 404, {}, zai(1222), REQUEST),
+    ("zai", 400, {}, zai(1261), REQUEST),
+    ("zai", 400, {}, zai(1301), REQUEST),
+    ("zai", 200, {}, zai(1302), (Blame.NOBODY, False, True, Rest.NONE, 0)),
+    ("zai", 500, {}, zai(1234), ENDPOINT),
+    ("zai", 500, {}, b"", ENDPOINT),
+    ("zai", 435, {}, b"", REQUEST),
+]
+
+
+@pytest.mark.parametrize(("kind", "status", "headers", "body", "expected"), TABLE)
+def test_an_answer_means_what_the_table_says(
+    kind: str, status: int, headers: Headers, body: bytes, expected: tuple[object, ...]
+) -> None:
+    got = judge(kind, status, headers, body)
+    shape = (got.blame, got.elsewhere, got.counts, got.rest_reason, pytest.approx(got.rest_s))
+    assert shape == expected, got
+    assert got.reason
+    assert got.loud is (got.rest_reason is Rest.REFUSED), "one line, and only for a refused key"
+
+
+@pytest.mark.parametrize("code", MEANING_BY_CODE)
+def test_every_code_of_zai_is_judged_as_its_meaning_is(code: int) -> None:
+    meaning = MEANING_BY_CODE[code]
+    got = judge("zai", 429, {}, zai(code))
+    if meaning.status in (400, 413):
+        assert got.blame is Blame.REQUEST
+        assert not got.elsewhere
+    elif meaning.status in (401, 403):
+        assert got.rest_reason is Rest.REFUSED
+    elif meaning.retry:
+        assert got.elsewhere
+        assert got.rest_reason is Rest.NONE, "no code of a passing state rests a key"
+    elif meaning.status != 404:
+        assert got.rest_reason is Rest.QUOTA
+
+
+# ---- the client's own credential
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_of_the_clients_own_credential_is_passed_on(status: int) -> None:
+    got = judge("anthropic", status, {}, err("authentication_error"), own_key=False)
+    assert not got.elsewhere
+    assert got.rest_reason is Rest.NONE
+    assert not got.loud
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(429, {"retry-after": "7"}), (402, {}), (429, {"x-should-retry": "false"})],
+)
+def test_limits_of_the_clients_own_credential_rest_nothing(status: int, headers: Headers) -> None:
+    got = judge("anthropic", status, headers, err("rate_limit_error"), own_key=False)
+    assert got.elsewhere
+    assert got.rest_reason is Rest.NONE
+    assert got.rest_s == 0
+
+
+# ---- which error the client is shown
+
+
+def test_errors_are_told_in_the_order_of_what_they_are_worth_to_a_client() -> None:
+    worst_first = [
+        judge("anthropic", 401, {}, b""),
+        judge("anthropic", 404, {}, err("not_found_error", "model: m")),
+        judge("anthropic", 402, {}, b""),
+        verdict.of_connect(),
+        judge("anthropic", 500, {}, b""),
+        judge("anthropic", 429, {}, b""),
+        judge("anthropic", 529, {}, b""),
+        judge("anthropic", 429, {"retry-after": "9"}, b""),
+        judge("anthropic", 400, {}, b""),
+    ]
+    ranks = [int(each.telling) for each in worst_first]
+    assert ranks == sorted(set(ranks))
+
+
+# ---- events inside a 200
+
+
+EVENTS = [
+    ("anthropic", err("overloaded_error", "Overloaded"), 529, ENDPOINT),
+    ("anthropic", err("rate_limit_error"), 429, CROWDED),
+    ("anthropic", err("api_error"), 500, ENDPOINT),
+    ("anthropic", err("timeout_error"), 504, ENDPOINT),
+    ("anthropic", err("invalid_request_error"), 400, REQUEST),
+    ("anthropic", err("invalid_request_error", BINDING), 400, SIGNATURE),
+    ("anthropic", err("not_found_error", "model: m"), 404, MODEL),
+    ("anthropic", err("authentication_error"), 401, REFUSED),
+    ("anthropic", err("billing_error"), 402, spent()),
+    ("anthropic", err("brand_new_error"), 500, ENDPOINT),
+    ("anthropic", b"\xff garbage", 500, ENDPOINT),
+    ("compatible", plain("upstream", code=502), 502, ENDPOINT),
+    ("zai", err("rate_limit_error", "[1302][High concurrency]"), 429, CROWDED),
+    ("zai", zai(1302), 429, CROWDED),
+    ("zai", zai(1305), 529, ENDPOINT),
+    ("zai", zai(1113), 402, spent()),
+    ("zai", zai(4242), 500, ENDPOINT),
+    ("zai", err("overloaded_error"), 529, ENDPOINT),
+]
+
+
+@pytest.mark.parametrize(("kind", "data", "status", "expected"), EVENTS)
+def test_an_error_event_means_what_the_same_answer_would(
+    kind: str, data: bytes, status: int, expected: tuple[object, ...]
+) -> None:
+    spoken = DIALECTS[kind]
+    got = verdict.of_event(data, getter({}), spoken, HEALTH, NOW, own_key=True)
+    shape = (got.blame, got.elsewhere, got.counts, got.rest_reason, got.rest_s)
+    assert shape == expected
+    assert verdict.as_http(data, spoken) == (status, data)
+
+
+def test_the_headers_of_the_200_tell_how_long_a_key_rests() -> None:
+    got = verdict.of_event(
+        err("rate_limit_error"),
+        getter({"retry-after": "4"}),
+        DIALECTS["anthropic"],
+        HEALTH,
+        NOW,
+        own_key=True,
+    )
+    assert (got.rest_reason, got.rest_s) == (Rest.RATE, 4)
+
+
+# ---- connections
+
+
+@pytest.mark.parametrize("loss", list(Loss))
+def test_every_loss_is_the_endpoints_and_goes_elsewhere_while_there_is_time(loss: Loss) -> None:
+    got = verdict.of_loss(int(loss))
+    assert got.blame is Blame.ENDPOINT
+    assert got.elsewhere is (loss is not Loss.TOTAL)
+    assert got.counts is (None if loss is Loss.TOO_BIG else False)
+    assert got.rest_reason is Rest.NONE
+    assert got.reason == loss.name.lower()
+
+
+def test_a_connect_error_is_the_endpoints() -> None:
+    got = verdict.of_connect()
+    assert (got.blame, got.elsewhere, got.counts) == (Blame.ENDPOINT, True, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"error":' * 5000,
+        b'{"error":null}',
+        b'{"error":{"type":[],"code":{},"message":7,"details":"x"}}',
+        b'{"error":{"code":true,"message":"' + b"model " * 20_000 + b'"}}',
+        b'{"error":{"type":"x","code":' + b"9" * 5000 + b"}}",
+        b"null",
+        b"\x00\xff",
+    ],
+)
+@pytest.mark.parametrize("kind", DIALECTS)
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
+def test_a_body_that_makes_no_sense_is_judged_by_its_status(
+    kind: str, status: int, body: bytes
+) -> None:
+    got = judge(kind, status, {}, body)
+    assert got.elsewhere is (status in (403, 429, 500))
+    assert got.rest_s == 0

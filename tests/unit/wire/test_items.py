@@ -1,0 +1,84 @@
+"""Walking over the objects of an array."""
+
+import json
+
+from hypothesis import given, strategies as st
+
+from ccrelay._fast.json import MemberKeys, MemberScan
+from ccrelay.wire.items import (
+    STEP_FIRST_BYTES,
+    STEP_MAX_BYTES,
+    WORD_BYTES_MAX,
+    objects,
+    span_of,
+    string_of,
+    word,
+)
+
+KEYS = MemberKeys(["type", "text"])
+LONG = "x" * (STEP_FIRST_BYTES + STEP_MAX_BYTES)
+
+
+def walk(body: bytes, most: int = 1000) -> list[tuple[str | None, bytes | None]]:
+    """Type and raw text of every object of the array that the whole body is."""
+    scan = MemberScan(KEYS, WORD_BYTES_MAX)
+    found = []
+    for start in objects(body, (0, len(body)), scan, most):
+        span = span_of(scan, 1, start)
+        found.append((word(scan, 0), body[slice(*span)] if span is not None else None))
+    return found
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+OBJECTS = st.fixed_dictionaries(
+    {},
+    optional={"type": st.text(max_size=8), "text": VALUES, "more": VALUES, "data": st.just(LONG)},
+)
+
+
+@given(st.lists(OBJECTS, max_size=6), st.sampled_from([None, 0, 3]), st.booleans())
+def test_every_object_is_read_however_the_array_is_written(
+    written: list[dict[str, object]], indent: int | None, escaped: bool
+) -> None:
+    body = json.dumps(written, indent=indent, ensure_ascii=escaped).encode()
+    found = walk(body)
+    assert [kind for kind, _ in found] == [item.get("type") for item in written]
+    texts = [json.loads(raw) if raw is not None else None for _, raw in found]
+    assert texts == [item.get("text") for item in written]
+
+
+def test_what_is_no_array_of_objects_ends_the_walk_there() -> None:
+    assert walk(b"") == walk(b'"a"') == walk(b"{}") == walk(b"[]") == walk(b"[1,{}]") == []
+    assert walk(b'[{"type":"a"},1,{"type":"b"}]') == [("a", None)]
+    assert walk(b'[{"type":"a"},{"type":"b"') == [("a", None), ("b", None)]
+
+
+def test_no_more_objects_are_looked_at_than_asked_for() -> None:
+    assert len(walk(b"[" + b",".join([b"{}"] * 50) + b"]", most=7)) == 7
+
+
+def test_the_walk_stays_inside_the_array() -> None:
+    body = b'{"a":[{"type":"x"}],"b":[{"type":"y"}]}'
+    scan = MemberScan(KEYS, WORD_BYTES_MAX)
+    span = (body.index(b"["), body.index(b"]") + 1)
+    assert [word(scan, 0) for _ in objects(body, span, scan, 9)] == ["x"]
+
+
+def test_a_word_is_a_short_string() -> None:
+    scan = MemberScan(KEYS, WORD_BYTES_MAX)
+    seen = []
+    for value in (b'"\\u0061b"', b"5", b"null", b'"\\ud800"', b'"' + b"a" * 80 + b'"'):
+        list(objects(b'[{"type":%b}]' % value, (0, 200), scan, 1))
+        seen.append(word(scan, 0))
+    assert seen == ["ab", None, None, None, None]
+
+
+def test_a_string_is_found_without_its_quotes_and_other_values_are_none() -> None:
+    scan = MemberScan(KEYS, WORD_BYTES_MAX)
+    body = b'[{"text":"ab"},{"text":5},{}]'
+    found = [string_of(scan, 1, start, body) for start in objects(body, (0, len(body)), scan, 9)]
+    assert found == [(10, 12), None, None]
