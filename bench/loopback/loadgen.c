@@ -63,7 +63,8 @@ static const char *o_mode = "closed", *o_spec = "n=20", *o_key = "bench-relay-to
 
 static int g_stream, g_epoll;
 static int64_t g_promised_deltas = -1, g_promised_bytes = -1;
-static buffer_t g_request;
+enum { SESSIONS = 16 };
+static buffer_t g_requests[SESSIONS]; /* connections are dealt out to so many conversations */
 static struct sockaddr_in g_address;
 static conn_t *g_conns;
 static int *g_idle, g_idle_len;
@@ -126,8 +127,9 @@ static int dial(conn_t *c) {
 }
 
 static void send_request(conn_t *c) {
-    while (c->sent < g_request.len) {
-        ssize_t n = send(c->fd, g_request.data + c->sent, g_request.len - c->sent, MSG_NOSIGNAL);
+    const buffer_t *request = &g_requests[(c - g_conns) % SESSIONS];
+    while (c->sent < request->len) {
+        ssize_t n = send(c->fd, request->data + c->sent, request->len - c->sent, MSG_NOSIGNAL);
         if (n >= 0) {
             c->sent += n;
         } else if (errno == EAGAIN) {
@@ -493,25 +495,29 @@ static int64_t spec_value(char letter) {
 }
 
 /* Headers like those of the real client, so that a relay has the usual work with them. */
-static size_t make_request(void) {
+static size_t make_requests(void) {
     buffer_t body = make_body(o_body, g_stream);
     char check[32] = "";
     if (o_verify)
         sprintf(check, ",c=%u", crc32c(CRC_START, body.data, body.len));
-    g_request.len += sprintf(buffer_room(&g_request, 2048 + strlen(o_key) + strlen(o_spec)),
-            "POST /v1/messages HTTP/1.1\r\n"
-            "Host: 127.0.0.1:%d\r\n"
-            "x-api-key: %s\r\n"
-            "anthropic-version: 2023-06-01\r\n"
-            "anthropic-beta: claude-code-20250219,interleaved-thinking-2025-05-14\r\n"
-            "user-agent: ccrelay-bench/1 (loopback)\r\n"
-            "x-app: cli\r\n"
-            "accept: application/json\r\n"
-            "content-type: application/json\r\n"
-            "X-Mock: %s,s=%d%s\r\n"
-            "content-length: %zu\r\n\r\n",
-            o_port, o_key, o_spec, g_stream, check, body.len);
-    buffer_add(&g_request, body.data, body.len);
+    for (int i = 0; i < SESSIONS; i++) {
+        buffer_t *request = &g_requests[i];
+        request->len += sprintf(buffer_room(request, 2048 + strlen(o_key) + strlen(o_spec)),
+                "POST /v1/messages HTTP/1.1\r\n"
+                "Host: 127.0.0.1:%d\r\n"
+                "x-api-key: %s\r\n"
+                "anthropic-version: 2023-06-01\r\n"
+                "anthropic-beta: claude-code-20250219,interleaved-thinking-2025-05-14\r\n"
+                "user-agent: ccrelay-bench/1 (loopback)\r\n"
+                "x-claude-code-session-id: 3f6c0000-0000-4000-8000-0000000000%02x\r\n"
+                "x-app: cli\r\n"
+                "accept: application/json\r\n"
+                "content-type: application/json\r\n"
+                "X-Mock: %s,s=%d%s\r\n"
+                "content-length: %zu\r\n\r\n",
+                o_port, o_key, i, o_spec, g_stream, check, body.len);
+        buffer_add(request, body.data, body.len);
+    }
     size_t size = body.len;
     buffer_free(&body);
     return size;
@@ -551,7 +557,7 @@ int main(int argc, char **argv) {
     settle_in();
     g_promised_deltas = spec_value('n');
     g_promised_bytes = spec_value('r');
-    size_t body_bytes = make_request();
+    size_t body_bytes = make_requests();
     g_address = (struct sockaddr_in){.sin_family = AF_INET,
             .sin_port = htons(o_port),
             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

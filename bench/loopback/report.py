@@ -17,7 +17,7 @@ from bench.loopback.scenarios import SCENARIOS, TARGETS, Scenario, Target
 BEGIN, END = "<!-- begin: rendered tables -->", "<!-- end: rendered tables -->"
 NOTHING = "-"
 
-OURS = ("ccrelay", "ccrelay_tls")
+OURS = ("ccrelay", "ccrelay_tls", "ccrelay_one", "ccrelay_many")
 
 Figures = dict[str, Any]
 Row = dict[str, str]
@@ -65,6 +65,11 @@ class Record:
         theirs = self.added(scenario, reference(scenario), "p50_us")
         return [mine[n] / theirs[n] for n in mine if theirs.get(n, 0) > 0]
 
+    def more(self, scenario: str, figure: str) -> list[float]:
+        """A figure of the second special peer less that of the first in the same round."""
+        few, many = (self.rounds(scenario, peer) for peer in SCENARIOS[scenario].only)
+        return [many[n][figure] - few[n][figure] for n in many if n in few]
+
     def errors(self, scenario: str, peer: str) -> dict[str, int]:
         """All that went wrong in all rounds, by kind."""
         found: dict[str, int] = {}
@@ -108,6 +113,7 @@ def measured(record: Record, target: Target) -> list[float]:
             100 * f["done"] / f["wanted"] for f in record.rounds(scenario, peer).values()
         ],
         "kb_per_stream": lambda: record.values(scenario, peer, "kb_per_stream"),
+        "cpu_more_us": lambda: record.more(scenario, "cpu_us"),
         "start_s": lambda: record.values(scenario, peer, "start_s"),
         "idle_mb": lambda: [kb / 1024 for kb in record.values(scenario, peer, "idle_pss")],
     }

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.loopback import machine, processes, programs
 from bench.loopback.peer import TOKEN, Peer, Surroundings
-from bench.loopback.scenarios import SCENARIOS, Scenario
+from bench.loopback.scenarios import SCENARIOS, SPECIAL, Scenario
 
 LOADGEN_WAIT_S = 90.0
 UPSTREAM_WAIT_S = 5.0
@@ -189,6 +189,8 @@ class Session:
 
 def plays(peer: Peer, scenario: Scenario) -> bool:
     """Whether the peer takes part: `direct` is what the latency of all others is counted from."""
+    if scenario.only or peer.name in SPECIAL:
+        return peer.name in scenario.only
     if peer.is_direct:
         return scenario.kind != "start"
     return peer.tls == scenario.tls

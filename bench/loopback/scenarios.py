@@ -8,7 +8,14 @@ from typing import Literal
 
 Kind = Literal["requests", "streams", "start"]
 Quantity = Literal[
-    "cpu", "added_p50", "complete_percent", "kb_per_stream", "start_s", "idle_mb", "errors"
+    "cpu",
+    "added_p50",
+    "complete_percent",
+    "kb_per_stream",
+    "start_s",
+    "idle_mb",
+    "cpu_more_us",
+    "errors",
 ]
 
 
@@ -22,6 +29,7 @@ class Scenario:
     kind: Kind
     tls: bool = False  # whether the upstream is spoken to over TLS
     streams: int = 0  # wanted at once; how much memory each takes is measured
+    only: tuple[str, ...] = ()  # these peers take part, and in nothing else
     calm: bool = True  # False: the load saturates, so latency is queueing and no quality of a peer
 
 
@@ -89,6 +97,14 @@ SCENARIOS = {
         "requests",
         tls=True,
     ),
+    "R1": Scenario(
+        "what routing costs: S1b with one key, and with 3 providers x 4 keys, all limits on",
+        "-m closed -C 64 -n 20000 -w 500 -B 2048 -s r=1024 -t 3",
+        "-m closed -C 64 -n 256 -w 64 -B 2048 -s r=1024 -t 10",
+        "requests",
+        only=("ccrelay_one", "ccrelay_many"),
+        calm=False,
+    ),
     "M1": Scenario(
         "start to the first answer, idle memory, memory after 1,000 requests",
         "-m closed -C 16 -n 1000 -B 2048 -s r=1024 -t 20",
@@ -111,7 +127,25 @@ TARGETS = (
     Target("TLS upstream, 1 MB body: CPU per request / nginx", "T2c", "cpu", "x", 1.0, 0.6),
     Target("start of `serve` to the first answer", "M1", "start_s", "s", 0.6, 0.3),
     Target("idle memory (PSS), supervisor and one worker", "M1", "idle_mb", "MB", 90, 60),
+    Target(
+        "12 keys with limits, more than 1 key without: CPU per request",
+        "R1",
+        "cpu_more_us",
+        "us",
+        12,
+        8,
+    ),
     Target("errors of ccrelay in all runs", "", "errors", "", 0, 0),
 )
 
-PEERS = ("direct", "nginx", "ccrelay", "nginx_tls", "ccrelay_tls")
+PEERS = (
+    "direct",
+    "nginx",
+    "ccrelay",
+    "nginx_tls",
+    "ccrelay_tls",
+    "ccrelay_one",
+    "ccrelay_many",
+)
+# Peers of scenarios that name theirs; they play in no other.
+SPECIAL = frozenset(name for scenario in SCENARIOS.values() for name in scenario.only)
