@@ -1,3 +1,3 @@
 """ccrelay: a relay between Claude Code and the LLM providers behind it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -168,7 +168,7 @@ def test_every_command_shown_exists_with_its_options() -> None:
     for page, words in shown:
         if words[0].startswith("-"):
             continue
-        name = " ".join(words[:2]) if words[0] == "config" else words[0]
+        name = " ".join(words[:2]) if words[0] in ("config", "route") else words[0]
         assert name in COMMANDS, f"{page}: ccrelay {' '.join(words)}"
         used = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert used <= options_of(COMMANDS[name]), f"{page}: ccrelay {' '.join(words)}"
@@ -184,6 +184,12 @@ STRUCTS = {
     "server.timeouts": model.ServerTimeouts,
     "routing": model.Routing,
     "routing.timeouts": model.UpstreamTimeouts,
+    "routing.rules[]": model.Rule,
+    "routing.rules[].when": model.When,
+    "routing.rules[].use": model.Use,
+    "routing.affinity": model.Affinity,
+    "routing.retry_budget": model.RetryBudget,
+    "providers[].prices.*": model.Price,
     "providers[]": model.Provider,
     "providers[].keys[]": model.Key,
     "providers[].models[]": model.Model,

@@ -19,7 +19,7 @@ cdef extern from "shared.h" nogil:
 cdef enum:
     HEADER_WORDS = 64
     FLEET_WORDS = 64               # retry budget, leases
-    TARGET_WORDS = 448             # slots.pyx: three rings of 128, limits learned, rest
+    TARGET_WORDS = 448             # target.pxd: generation, rest, limits learned, three rings
     ENDPOINT_WORDS = 112           # pulse.pyx: breaker words, outcome ring, averages
     PLACE_WORDS = 8                # places.pyx: one conversation
 

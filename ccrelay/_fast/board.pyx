@@ -1,8 +1,8 @@
 # cython: language_level=3
 """The shared memory of all workers. Layout and rules: board.pxd.
 
-Times are those of the monotonic clock, which is one for all processes of a machine (clock_gettime(2),
-CLOCK_MONOTONIC).
+Times are those of the monotonic clock, which is one for all processes of a machine
+(clock_gettime(2), CLOCK_MONOTONIC).
 """
 
 from libc.string cimport memset

@@ -39,7 +39,7 @@ cdef enum:
 
 
 cdef inline double _seconds(int64_t us) noexcept:
-    return INFINITY if us >= NEVER_US else <double>us * 1e-6
+    return INFINITY if us >= NEVER_US else <double>us / 1e6
 
 
 cdef void _raise(int64_t* word, int64_t value) noexcept:
@@ -191,7 +191,7 @@ cdef class Gauge:
     @property
     def rests_until(self):
         cdef int64_t rest = word_get(self.target.words + T_REST)
-        return INFINITY if rest == OUT_WORD else <double>(rest >> 2) * 1e-6
+        return INFINITY if rest == OUT_WORD else <double>(rest >> 2) / 1e6
 
     @property
     def rest_reason(self):

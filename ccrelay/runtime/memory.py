@@ -9,7 +9,6 @@ before still write to it, and whoever comes back finds its state there.
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterable
 
 import msgspec
@@ -174,6 +173,8 @@ def anonymous_file() -> int:
     """A descriptor of memory that no path leads to. Raises OSError."""
     if sys.platform == "linux":
         return os.memfd_create("ccrelay", os.MFD_CLOEXEC)
+    import tempfile  # half a megabyte of modules
+
     with tempfile.TemporaryFile(prefix="ccrelay-") as file:
         return os.dup(file.fileno())
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ccrelay.runtime import upgrade
+from ccrelay.runtime.memory import anonymous_file
 from tests.process.running import PATIENCE_S, Running, eventually, is_alive, is_refused, provider
 
 pytestmark = pytest.mark.process
 
 
-def upgrade(running: Running, count: int = 1) -> None:
+def replace(running: Running, count: int = 1) -> None:
     running.send(signal.SIGUSR2)
     running.await_event("upgraded", count)
 
@@ -28,7 +30,7 @@ def use(connection: socket.socket, words: str) -> str:
 def test_all_processes_are_new_and_the_process_id_and_the_address_stay(start):
     running = start(workers=2)
     before = running.pids(2)
-    upgrade(running)
+    replace(running)
     eventually(lambda: not any(map(is_alive, before)))
     after = running.pids(2)
     assert len(after) == 2
@@ -45,7 +47,7 @@ def test_what_runs_and_what_is_idle_stays_with_its_worker_until_the_client_is_do
     running = start()
     with running.connect("hold 1") as held, running.connect("pid") as idle:
         old = idle.recv(100).decode()
-        upgrade(running)
+        replace(running)
         assert held.recv(100).decode() == old
         assert use(idle, "pid") == old
         limit_s = running.config.routing.timeouts.total_s
@@ -74,7 +76,7 @@ def test_nobody_is_refused_while_it_happens_three_times(start):
         thread.start()
     try:
         for count in (1, 2, 3):
-            upgrade(running, count)
+            replace(running, count)
     finally:
         over.set()
         for thread in knocking:
@@ -92,7 +94,7 @@ def test_code_or_configuration_that_cannot_run_changes_nothing(start):
     assert "ccrelay.yaml:2" in running.await_event("upgrade_failed")["error"]
     assert running.ask("pid") == before
     running.change(providers=[provider("mended")])
-    upgrade(running)
+    replace(running)
     assert running.ask("names") == "mended:[1]"
 
 
@@ -105,7 +107,7 @@ def test_when_new_workers_cannot_start_the_old_ones_serve_on(start):
     assert "cannot be built" in running.await_event("upgrade_failed")["error"]
     assert running.ask("pid") == before
     running.write(good)
-    upgrade(running)
+    replace(running)
     eventually(lambda: not is_alive(int(before)))
     assert running.ask("names") == "zai:[0]"
 
@@ -113,12 +115,12 @@ def test_when_new_workers_cannot_start_the_old_ones_serve_on(start):
 def test_counters_and_rests_outlive_the_processes(start):
     running = start(watch=False)
     running.ask("rest")
-    upgrade(running)
+    replace(running)
     assert running.ask("rests") == "True"
     assert running.events("upgrade_counts_afresh") == []
     providers = [provider("other"), *running.config.providers]
     running.change(providers=providers)
-    upgrade(running, 2)
+    replace(running, 2)
     assert running.ask("names") == "other:[1],zai:[0]"
 
 
@@ -130,7 +132,7 @@ def test_a_configuration_that_outgrew_the_memory_gets_a_larger_one(start):
     assert "SIGUSR2" in running.await_event("reload_failed")["problem"]
     with running.connect("pid") as idle:
         idle.recv(100)
-        upgrade(running)
+        replace(running)
         assert running.await_event("upgrade_counts_afresh")["why"] == (
             "no room for this configuration"
         )
@@ -144,7 +146,7 @@ def test_another_number_of_workers_keeps_every_socket(start, workers, then):
     with running.connect("hold 1") as held:
         server = msgspec.structs.replace(running.config.server, workers=then)
         running.change(server=server)
-        upgrade(running)
+        replace(running)
         assert held.recv(100)
     assert len(running.pids(then)) == then
     eventually(lambda: len(running.events("worker_gone")) == workers)
@@ -158,7 +160,7 @@ def test_another_address_is_bound_and_the_old_one_let_go(start):
         port = probe.getsockname()[1]
     server = msgspec.structs.replace(running.config.server, listen=f"127.0.0.1:{port}")
     running.change(server=server)
-    upgrade(running)
+    replace(running)
     eventually(lambda: is_refused(old))
     running.said = [f"127.0.0.1:{port}"]
     assert running.ask("pid")
@@ -169,7 +171,7 @@ def test_an_address_that_is_taken_leaves_the_old_one_in_use(start):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         running.change(server=msgspec.structs.replace(running.config.server, listen=listen))
-        upgrade(running)
+        replace(running)
         assert "already in use" in running.await_event("upgrade_listens_as_before")["error"]
         assert running.ask("pid")
 
@@ -177,7 +179,7 @@ def test_an_address_that_is_taken_leaves_the_old_one_in_use(start):
 def test_the_end_comes_in_time_for_workers_of_before_too(start):
     running = start(drain_s=0.3)
     with running.connect("hold 600"):
-        upgrade(running)
+        replace(running)
         running.send(signal.SIGTERM)
         assert running.wait() == 0
     assert sorted(event["cut"] for event in running.events("worker_gone")) == [0, 1]
@@ -187,7 +189,7 @@ def test_a_worker_of_before_that_is_killed_is_reaped_and_replaced_by_nobody(star
     running = start()
     with running.connect("pid") as idle:
         old = int(idle.recv(100))
-        upgrade(running)
+        replace(running)
         os.kill(old, signal.SIGKILL)
         died = running.await_event("worker_died")
     assert (died["pid"], died["how"]) == (old, "killed by SIGKILL")
@@ -197,7 +199,7 @@ def test_a_worker_of_before_that_is_killed_is_reaped_and_replaced_by_nobody(star
 
 def test_reloads_and_file_events_go_on_afterwards(start):
     running = start()
-    upgrade(running)
+    replace(running)
     running.change(providers=[provider("by-file")])
     assert running.await_event("reloaded")["why"] == "file"
     running.change(server=msgspec.structs.replace(running.config.server, watch=False))
@@ -210,7 +212,7 @@ def test_reloads_and_file_events_go_on_afterwards(start):
 
 def test_no_trace_of_the_handover_reaches_a_worker(start):
     running = start(workers=2)
-    upgrade(running)
+    replace(running)
     assert not any("HANDOVER" in name for name in running.ask("env").split(","))
     eventually(lambda: len(running.events("worker_gone")) == 2)
     if sys.platform == "linux":
@@ -231,3 +233,20 @@ def test_the_service_manager_hears_of_it_and_keeps_the_same_process(start, tmp_p
         heard = [manager.recv(1000) for _ in range(2)]
     assert heard[0].startswith(b"RELOADING=1\nMONOTONIC_USEC=")
     assert heard[1] == b"READY=1"
+
+
+def test_an_exec_that_fails_leaves_everything_as_it_was(monkeypatch):
+    def fails(*arguments: object) -> None:
+        assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        assert os.get_inheritable(fd)
+        raise OSError("no memory for a program")
+
+    monkeypatch.setattr(os, "execve", fails)
+    fd = anonymous_file()
+    try:
+        with pytest.raises(OSError, match="no memory for a program"):
+            upgrade._exec([fd])
+        assert not os.get_inheritable(fd)
+        assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        os.close(fd)

@@ -225,7 +225,7 @@ async def test_such_a_connection_may_be_stale_without_the_next_client_noticing(l
 async def _dial_for_nobody(lab: Lab) -> None:
     """Let a client leave while its connection is dialled."""
     relay = lab.relay
-    pool = relay.pools["first"]
+    pool = relay.snap.pools["first"]
     dial = pool._dialer.dial
     began = asyncio.Event()
 

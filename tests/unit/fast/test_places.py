@@ -182,7 +182,6 @@ def test_a_conversation_that_is_there_pushes_nobody_out(small: Places) -> None:
 
 @pytest.mark.parametrize("number", [1, 3, 8, 100, 1023])
 def test_any_number_of_places_will_do(number: int) -> None:
-    # The board ends behind the places: writing further would be seen in the neighbour's words.
     places = Places(Board.private(places=number))
     for k in range(1, 4000):
         places.keep(k, 1, NOW + k / 1000)

@@ -74,6 +74,18 @@ def test_the_word_changes_only_for_who_knows_what_it_is(board: Board, pulse: Pul
     assert pulse.word == 2**63 - 1
 
 
+def test_whether_the_last_failure_was_an_answer_is_known_to_all_workers(
+    board: Board, pulse: Pulse
+) -> None:
+    other = Pulse(board.as_worker(2), 1)
+    assert pulse.answers is False
+    other.answers = True
+    assert pulse.answers is True
+    assert Pulse(board, 2).answers is False
+    pulse.answers = False
+    assert other.answers is False
+
+
 # ---- outcomes
 
 

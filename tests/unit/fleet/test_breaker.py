@@ -137,6 +137,13 @@ def test_so_large_a_share_of_failures_opens_it(one: Worker) -> None:
     assert one.breaker.state is State.OPEN
 
 
+def test_a_success_never_opens_it_whatever_the_share(one: Worker) -> None:
+    for k in range(10):
+        one.send(NOW + k, k % 2 == 1)
+    assert one.pulse.outcomes(NOW + 9, HEALTH.window_s) == (5, 5)
+    assert one.breaker.state is State.CLOSED
+
+
 def test_a_smaller_share_does_not(one: Worker) -> None:
     for k in range(100):
         one.send(NOW + k / 10, k % 3 != 0)
@@ -157,11 +164,13 @@ def test_failures_before_the_window_are_forgotten(one: Worker) -> None:
 
 
 def test_it_rests_as_long_as_configured_give_or_take_a_fifth(board: Board) -> None:
-    rests = set()
+    worker = Worker(board, 0)
+    rests = []
     for seed in range(50):
-        worker = Worker(board, 0)
         worker.rng.seed(seed)
-        rests.add(worker.trip(NOW) - NOW)
+        meant = 2.0 * random.Random(seed).uniform(1 - JITTER, 1 + JITTER)
+        rests.append(worker.trip(NOW) - NOW)
+        assert meant <= rests[-1] < meant + TICK_S  # rounded, but never shorter
         worker.probed(NOW + 10, True)
     assert 2.0 * (1 - JITTER) <= min(rests) < 1.8
     assert 2.2 < max(rests) <= 2.0 * (1 + JITTER) + TICK_S

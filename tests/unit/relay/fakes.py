@@ -2,25 +2,35 @@
 
 Each fake does what `_fast/downstream.pyx`, `_fast/upstream.pyx` and `relay/pool.py` do as far as an
 exchange can tell, asserts what they rely on, and is moved by the test: `arrive`, `respond`, `feed`,
-`finish`, `lose`, `leave`. Exchanges, fleet, dialects and parsers are the real ones.
+`finish`, `lose`, `leave`, `pass_time`. Exchanges, snapshots, waiting room, routing, fleet, shared
+memory, dialects and parsers are the real ones.
 """
 
+import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
+from ccrelay._fast.board import Board
 from ccrelay._fast.http1 import Framing, Head, RequestPlan, parse_request, parse_response
 from ccrelay._fast.json import MemberKeys, scan
+from ccrelay._fast.places import Places
+from ccrelay._fast.pulse import Budget
 from ccrelay._fast.sse import SseTap, Verdict
 from ccrelay._fast.upstream import Mode
 from ccrelay.config.model import Config, Health, Key, Provider
 from ccrelay.errors import RelayError
+from ccrelay.fleet.breaker import State
+from ccrelay.fleet.estimate import Estimator
+from ccrelay.fleet.layout import Layout
 from ccrelay.fleet.service import Service
+from ccrelay.relay import asking
 from ccrelay.relay.exchange import Exchange
-from ccrelay.relay.gate import Pass
+from ccrelay.relay.gate import Gate, Pass
 from ccrelay.relay.requests import gunzip
-from ccrelay.routing.candidates import Candidates
-from ccrelay.routing.strategies import failover
+from ccrelay.relay.snapshot import Snapshot
+from ccrelay.relay.waitroom import WaitRoom
 from ccrelay.types import RequestClass
 
 BODY = b'{"model":"m","stream":true,"messages":[]}'
@@ -55,17 +65,27 @@ def request_head(body: bytes | None, minor: int = 1, extra: bytes = b"") -> Head
     return parsed[0]
 
 
-def service(name: str = "one", kind: str = "compatible", **settings: object) -> Service:
+def provider(name: str = "one", kind: str = "compatible", **settings: object) -> Provider:
     resolved: dict[str, object] = {
         "base_url": "http://127.0.0.1:1",
         "auth": "bearer",
         "models": ["*"],
         "system_role": "keep",
         "count_tokens": "forward",
-        "keys": [Key(key="test-key-1")],
+        "signatures": "none",
+        "keys": [Key(key=f"test-key-{name}")],
         **settings,
     }
-    return Service(Provider(name=name, type=kind, **resolved), Health())  # type: ignore[arg-type]
+    return Provider(name=name, type=kind, **resolved)  # type: ignore[arg-type]
+
+
+def service(name: str = "one", kind: str = "compatible", **settings: object) -> Service:
+    """A provider that stands alone, in memory of its own."""
+    return Service(provider(name, kind, **settings), Health())
+
+
+def keys(*names: str, **limits: Any) -> list[Key]:
+    return [Key(key=f"test-key-{name}", **limits) for name in names]
 
 
 class FakeReactor:
@@ -74,6 +94,52 @@ class FakeReactor:
 
     def clock(self) -> float:
         return self.now
+
+
+class FakeTimer:
+    def __init__(self) -> None:
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class FakeLoop:
+    """What is to be called soon or later; nothing is until `run`."""
+
+    def __init__(self, reactor: FakeReactor) -> None:
+        self._reactor = reactor
+        self._order = count()
+        self._later: list[tuple[float, int, FakeTimer, Callable[[], None]]] = []
+        self._soon: list[Callable[[], None]] = []
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self._soon.append(callback)
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> FakeTimer:
+        assert delay >= 0.0
+        timer = FakeTimer()
+        at = self._reactor.now + delay
+        heapq.heappush(self._later, (at, next(self._order), timer, callback))
+        return timer
+
+    @property
+    def next_at(self) -> float:
+        """When something is due; inf: nothing is."""
+        while self._later and self._later[0][2].is_cancelled:
+            heapq.heappop(self._later)
+        return self._later[0][0] if self._later else float("inf")
+
+    def run(self) -> None:
+        """Call what is due now."""
+        for _ in range(10_000):
+            if self._soon:
+                self._soon.pop(0)()
+            elif self.next_at <= self._reactor.now:
+                heapq.heappop(self._later)[3]()
+            else:
+                return
+        raise AssertionError("the loop never comes to rest")
 
 
 class FakeDown:
@@ -88,13 +154,17 @@ class FakeDown:
         chunked: bool = False,
         windowed: bool = False,
         minor: int = 1,
+        session: str | None = None,
+        extra: bytes = b"",
     ) -> None:
         self.reactor = reactor
         self.body = body
         self.chunked = chunked
         self.can_replay = not windowed
         self.arrived = len(body) if arrived is None else arrived
-        self.head: Any = request_head(None if chunked else body, minor)
+        if session is not None:
+            extra += b"x-claude-code-session-id: %b\r\n" % session.encode()
+        self.head: Any = request_head(None if chunked else body, minor, extra)
         self.exchange: Any = None
         self.source: Any = None
         self.keep_alive = minor == 1
@@ -161,6 +231,7 @@ class FakeDown:
 
     def begin(self, head: bytes) -> None:
         if not self.is_closed:
+            self.last_out_at = self.reactor.now
             self._begin(head.partition(b"\r\n\r\n")[0])
             self._send(head)
 
@@ -187,6 +258,8 @@ class FakeDown:
 
     def complete(self) -> None:
         assert self.ended is None
+        exchange = self.exchange
+        assert exchange is None or exchange.settled
         self.exchange = self.source = None
         if self.pending_head is not None:
             self.forward(b"")
@@ -273,9 +346,10 @@ class FakeUpstream:
         self.head: Any = None
         self.mode = int(Mode.UNDECIDED)
         self.framing = int(Framing.KEEP)
-        self.committed = self.any_byte = self.repairs = False
+        self.committed = self.any_byte = self.repairs = self.tells = False
         self.taps = FakeTaps()
-        self.head_seen_at = 0.0
+        self.started_at = self.head_seen_at = 0.0
+        self.extra = b""
         self.held = b""
 
     # ---- what an exchange asks for
@@ -287,6 +361,7 @@ class FakeUpstream:
         plan: RequestPlan,
         model: bytes | None = None,
         body: bytes | None = None,
+        path: bytes | None = None,
     ) -> None:
         assert self.exchange is None
         assert not self.is_closed
@@ -298,6 +373,7 @@ class FakeUpstream:
         self._clear()
         self.exchange, self.down = exchange, down
         self.uses += 1
+        self.started_at = down.reactor.now
         self.sent.append((plan, model, body))
         down.source = self
         down.is_spent = True
@@ -307,6 +383,7 @@ class FakeUpstream:
     ) -> None:
         assert self.mode == Mode.UNDECIDED
         self.mode, self.framing, self.repairs = mode, framing, repairs
+        self.extra = extra
         if with_head:
             self.down.pending_head = b"upstream %d" % self.head.status
         else:
@@ -370,6 +447,8 @@ class FakeUpstream:
         if self.taps.sse is not None:
             self.taps.sse.feed_bytes(data)
             verdict = self.taps.sse.verdict
+            if verdict >= Verdict.CONTENT and not self.taps.first_event_at:
+                self.taps.first_event_at = self.down.reactor.now
         if self.mode == Mode.FORWARD:
             self.down.forward(data)
         elif self.mode == Mode.COLLECT:
@@ -385,6 +464,8 @@ class FakeUpstream:
         held, self.held = self.held, b""
         self.mode = int(Mode.FORWARD)
         self.committed = True
+        if self.tells and self.exchange is not None:
+            self.exchange.on_commit(self)
         if held:
             self.down.forward(held)
         if data and self.down is not None:
@@ -481,28 +562,98 @@ class FakeLog:
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
         self.events: list[str] = []
+        self.told: list[tuple[str, str, dict[str, Any]]] = []  # level, name, members
 
     def event(self, level: str, name: str, **fields: object) -> None:
         self.events.append(name)
+        self.told.append((level, name, fields))
 
     def exchange(self, record: dict[str, object]) -> None:
         self.records.append(record)
 
+    def members(self, name: str) -> list[dict[str, Any]]:
+        """What each event of this name told."""
+        return [fields for _, told, fields in self.told if told == name]
+
 
 class FakeRelay:
-    """What an exchange knows of its relay."""
+    """What an exchange knows of its relay. Providers share one memory, as in a worker."""
 
-    def __init__(self, *services: Service, config: Config | None = None) -> None:
-        self.config = config or Config()
+    def __init__(self, *providers: Provider, config: Config | None = None) -> None:
         self.reactor = FakeReactor()
-        self.services = list(services) or [service()]
-        self.candidates = Candidates(self.services)
-        self.choose = failover
-        self.rng = random.Random(5)
+        self.loop = FakeLoop(self.reactor)
         self.log = FakeLog()
-        self.pools = {one.name: FakePool() for one in self.services}
+        self.rng = random.Random(5)
+        self.wall_offset = 1_700_000_000.0
+        self.board = Board.private(targets=64, endpoints=16, places=64)
+        self.places = Places(self.board)
+        self.budget = Budget(self.board)
+        self.estimator = Estimator()
+        self.waiting = WaitRoom(self.loop, self.reactor)  # type: ignore[arg-type]
+        self.pools: dict[str, FakePool] = {}
         self.active: set[Exchange] = set()
         self.served = 0
+        self.first_config = config or Config()
+        self._slots: dict[str, int] = {}
+        self.snap = self._snapshot(self.first_config, providers or (provider(),))
+
+    def _snapshot(self, config: Config, providers: Sequence[Provider]) -> Snapshot:
+        # Slots stay with their credentials, as the supervisor has it.
+        def slot_of(name: str) -> int:
+            return self._slots.setdefault(name, len(self._slots))
+
+        targets = {
+            one.name: [slot_of(f"{one.name} {key.key}") for key in one.keys]
+            or [slot_of(f"{one.name} no key")]
+            for one in providers
+        }
+        for one in providers:
+            self.pools.setdefault(one.name, FakePool())
+        names = list(self.pools)
+        layout = Layout(targets, {one.name: names.index(one.name) for one in providers})
+        services = [
+            Service(
+                one,
+                config.health,
+                board=self.board,
+                slots=layout.targets[one.name],
+                endpoint_slot=layout.endpoints[one.name],
+                on_change=self._breaker_changed,
+            )
+            for one in providers
+        ]
+        return Snapshot(config, services, dict(self.pools), Gate(config.server))  # type: ignore[arg-type]
+
+    def _breaker_changed(self, name: str, _old: State, new: State) -> None:
+        self.log.event("warning", "breaker", provider=name, state=new.name.lower())
+        self.waiting.poke()
+
+    @property
+    def config(self) -> Config:
+        return self.snap.config
+
+    @property
+    def services(self) -> list[Service]:
+        return self.snap.services
+
+    def wall(self) -> float:
+        return self.wall_offset + self.reactor.now
+
+    def reload(self, *providers: Provider, config: Config | None = None) -> None:
+        """As `Relay.reload`: those that wait are routed anew, the others go on as they were."""
+        self.snap = self._snapshot(config or self.config, providers)
+        for exchange in self.waiting.everybody():
+            self.waiting.leave(exchange)
+            exchange.guard(lambda one=exchange: asking.reroute(one))  # type: ignore[misc]
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes, and what is due on the way is called."""
+        ends_at = self.reactor.now + seconds
+        self.loop.run()
+        while self.loop.next_at <= ends_at:
+            self.reactor.now = max(self.loop.next_at, self.reactor.now)
+            self.loop.run()
+        self.reactor.now = ends_at
 
     def id_of(self, serial: int) -> str:
         return f"req_{serial:x}"
@@ -530,5 +681,14 @@ class FakeRelay:
         self.active.add(exchange)
         return exchange
 
+    def ask(self, down: FakeDown, kind: RequestClass = RequestClass.MESSAGES) -> Exchange:
+        """The same, routed."""
+        exchange = self.open(down, kind)
+        exchange.guard(exchange.route)
+        return exchange
+
+    def upstreams(self) -> "list[FakeUpstream]":
+        return [upstream for pool in self.pools.values() for upstream in pool.all]
+
     def in_flight(self) -> int:
-        return sum(one.endpoint.in_flight for one in self.services)
+        return sum(service.bank.in_flight for service in self.services)

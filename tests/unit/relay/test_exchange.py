@@ -22,7 +22,7 @@ from tests.unit.relay.fakes import (
     FakeRelay,
     FakeUpstream,
     json_head,
-    service,
+    provider,
 )
 
 REFUSED = UpstreamFailed("Provider one cannot be reached.")
@@ -137,7 +137,7 @@ def test_a_body_that_was_not_kept_is_not_sent_twice(relay: FakeRelay) -> None:
 
 
 def test_an_unreachable_provider_rests_and_the_next_one_is_asked() -> None:
-    relay = FakeRelay(service("one"), service("two", model_mapping={"m": "other"}))
+    relay = FakeRelay(provider("one"), provider("two", model_mapping={"m": "other"}))
     relay.open(FakeDown(relay.reactor)).route()
     pool_of(relay).refuse(REFUSED)
     upstream = pool_of(relay, "two").connect()
@@ -147,7 +147,7 @@ def test_an_unreachable_provider_rests_and_the_next_one_is_asked() -> None:
 
 
 def test_when_the_last_provider_is_unreachable_the_client_gets_its_error() -> None:
-    relay = FakeRelay(service("one"), service("two"))
+    relay = FakeRelay(provider("one"), provider("two"))
     down = FakeDown(relay.reactor)
     relay.open(down).route()
     pool_of(relay).refuse(REFUSED)
@@ -157,7 +157,7 @@ def test_when_the_last_provider_is_unreachable_the_client_gets_its_error() -> No
 
 
 def test_a_dial_that_fails_after_the_client_left_tries_nobody_else() -> None:
-    relay = FakeRelay(service("one"), service("two"))
+    relay = FakeRelay(provider("one"), provider("two"))
     down = FakeDown(relay.reactor)
     relay.open(down).route()
     down.leave()
@@ -210,7 +210,7 @@ def test_a_client_that_leaves_mid_stream_aborts_the_provider_and_nobody_is_blame
 
 
 def test_a_relay_token_alone_never_reaches_a_provider_without_a_key() -> None:
-    relay = FakeRelay(service("one", "anthropic", keys=[]))
+    relay = FakeRelay(provider("one", "anthropic", keys=[]))
     down = FakeDown(relay.reactor)
     exchange = relay.open(down, passed=Pass(True, False, False))
     exchange.guard(exchange.route)
@@ -229,7 +229,7 @@ def test_a_relay_token_alone_never_reaches_a_provider_without_a_key() -> None:
 def test_a_login_passes_without_the_field_that_held_the_relay_token(
     passed: Pass, plan: str
 ) -> None:
-    relay = FakeRelay(service("one", "anthropic", keys=[]))
+    relay = FakeRelay(provider("one", "anthropic", keys=[]))
     relay.open(FakeDown(relay.reactor), passed=passed).route()
     upstream = pool_of(relay).connect()
     assert upstream.sent[0][0] is getattr(relay.services[0].targets[0], plan)
@@ -271,7 +271,7 @@ def test_an_exchange_that_is_over_cannot_fail(relay: FakeRelay) -> None:
 
 
 def test_an_estimate_needs_no_connection() -> None:
-    relay = FakeRelay(service(count_tokens="estimate"))
+    relay = FakeRelay(provider(count_tokens="estimate"))
     down = FakeDown(relay.reactor, arrived=MODEL_SEEN)
     relay.open(down, RequestClass.COUNT_TOKENS).route()
     down.arrive(len(BODY))

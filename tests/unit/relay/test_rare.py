@@ -21,7 +21,7 @@ from tests.unit.relay.fakes import (
     FakeRelay,
     FakeUpstream,
     json_head,
-    service,
+    provider,
 )
 
 ROUTING = Routing(ping_s=10.0, early_head_s=40.0)
@@ -254,7 +254,7 @@ def test_an_error_event_before_any_content_is_passed_on_and_recorded(relay: Fake
 def test_an_unfinished_stream_is_told_between_events_and_cut_inside_one(
     tail: bytes, ended: str
 ) -> None:
-    relay = FakeRelay(service(kind="ollama"))
+    relay = FakeRelay(provider(kind="ollama"))
     down = FakeDown(relay.reactor)
     _, upstream = begin(relay, down)
     upstream.respond(STREAM_HEAD)
@@ -269,7 +269,7 @@ def test_an_unfinished_stream_is_told_between_events_and_cut_inside_one(
 
 
 def test_a_translated_error_keeps_what_still_holds() -> None:
-    relay = FakeRelay(service(kind="zai"))
+    relay = FakeRelay(provider(kind="zai"))
     down = FakeDown(relay.reactor)
     _, upstream = begin(relay, down)
     upstream.respond(
@@ -287,7 +287,7 @@ def test_a_translated_error_keeps_what_still_holds() -> None:
 
 
 def test_a_gzip_body_is_sent_plain_with_its_model_replaced() -> None:
-    relay = FakeRelay(service(model_mapping={"m": "other"}))
+    relay = FakeRelay(provider(model_mapping={"m": "other"}))
     down = FakeDown(relay.reactor, body=gzip.compress(BODY))
     exchange = relay.open(down)
     exchange.guard(lambda: rare.unpack(exchange))
@@ -314,7 +314,7 @@ def test_a_body_that_must_be_whole_but_cannot_be_kept_is_refused(relay: FakeRela
 
 
 def test_a_rewritten_body_waits_for_its_end() -> None:
-    relay = FakeRelay(service(system_role="user"))
+    relay = FakeRelay(provider(system_role="user"))
     body = b'{"model":"m","stream":true,"messages":[{"role":"system","content":"s"}]}'
     down = FakeDown(relay.reactor, body=body, arrived=20)
     exchange = relay.open(down)

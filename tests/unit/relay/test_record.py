@@ -11,7 +11,7 @@ from tests.unit.relay.fakes import (
     FakeRelay,
     FakeUpstream,
     json_head,
-    service,
+    provider,
 )
 
 START = (
@@ -31,7 +31,7 @@ ALWAYS = {
 
 @pytest.fixture
 def relay() -> FakeRelay:
-    return FakeRelay(service(model_mapping={"m": "sent-m"}))
+    return FakeRelay(provider(model_mapping={"m": "sent-m"}))
 
 
 def begin(relay: FakeRelay) -> tuple[Exchange, FakeUpstream]:
