@@ -17,7 +17,8 @@ import h11
 
 TOKEN = "bench-relay-token"
 READ_BYTES = 1 << 16
-CONTENT = b"event: content_block_delta"
+# The first event that is content; from here on nothing can be run again.
+CONTENT = b"event: content_block_start"
 _DELTA = re.compile(rb'"type":"text_delta","text":"(\d+) "')
 
 

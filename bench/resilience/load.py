@@ -1,12 +1,15 @@
 """Load: when requests are offered, and lanes that send one after another."""
 
 import asyncio
+import contextlib
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from bench.resilience.client import Answer
+
+LATENESS_STEP_S = 0.005
 
 Send = Callable[[int], Awaitable[Answer]]
 """Sends the n-th request."""
@@ -76,6 +79,30 @@ async def lanes(
         for number in range(count):
             group.create_task(lane(number))
     return answers
+
+
+class Lateness:
+    """How late the bench itself was: figures are no better than that."""
+
+    def __init__(self) -> None:
+        self.worst_s = 0.0
+
+    async def watch(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            due_at = time.monotonic() + LATENESS_STEP_S
+            await asyncio.sleep(LATENESS_STEP_S)
+            self.worst_s = max(self.worst_s, time.monotonic() - due_at)
+
+
+@contextlib.asynccontextmanager
+async def lateness() -> AsyncIterator[Lateness]:
+    """Watch how late the event loop is meanwhile."""
+    found = Lateness()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(found.watch())
+        yield found
+        task.cancel()
 
 
 async def _awaited(send: Send, number: int) -> Answer:

@@ -38,5 +38,5 @@ cdef class Board:
 
 
 cdef inline int64_t micros(double seconds) noexcept:
-    """Instants and spans are kept in microseconds of the monotonic clock, the same in every process."""
+    """Instants and spans are kept in microseconds of the monotonic clock, one for all processes."""
     return <int64_t>(seconds * 1e6)

@@ -141,10 +141,10 @@ def settle_down(exchange: "Exchange", target: Target) -> None:
         )
         return
     if target.service.validates and place.flags & (FOREIGN | UNSIGNED) and exchange.strip is None:
-        if exchange.body is None and not exchange.down.can_replay:
-            return  # it passes through a window and cannot be edited
-        exchange.strip = bool(place.flags & UNSIGNED)
-    if place.slot != target.slot:
+        # A body that passes through a window cannot be edited.
+        if exchange.body is not None or exchange.down.can_replay:
+            exchange.strip = bool(place.flags & UNSIGNED)
+    if place.slot != target.slot and ask.traffic is _MAIN:
         exchange.moved = True
         _tell_move(exchange, place, target)
 
@@ -292,9 +292,10 @@ def _keep_place(exchange: "Exchange", ask: Ask, target: Target, usage: Usage, no
     prefix = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
     size = ask.body_bytes
     if ask.traffic is not _MAIN:
-        # A sub-agent's short turn is not the main loop's prefix.
-        here = place is not None and place.slot == target.slot
-        prefix, size = (place.prefix_tokens, place.body_bytes) if place and here else (0, 0)
+        if place is not None and place.slot != target.slot:
+            return  # a sub-agent that had to go elsewhere does not take the main loop along
+        # Its short turn is not the main loop's prefix.
+        prefix, size = (place.prefix_tokens, place.body_bytes) if place is not None else (0, 0)
     exchange.relay.places.keep(
         ask.conversation,
         target.slot,

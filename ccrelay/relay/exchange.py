@@ -355,6 +355,8 @@ class Exchange:
             self.pool().learned(upstream)
         if self.good is None:
             self.good = self.error is None
+        if self.stream:
+            failing.note_late_error(self, upstream)
         self.settle(_COMPLETE)
 
     def on_lost(self, upstream: Upstream, reason: int) -> None:

@@ -149,6 +149,20 @@ def _let_go(exchange: "Exchange", upstream: Upstream) -> None:
     upstream.release()
 
 
+def note_late_error(exchange: "Exchange", upstream: Upstream) -> None:
+    """A stream is over: an `error` event behind content was passed on, and proves as much."""
+    sse = upstream.taps.sse
+    data = sse.error() if sse is not None else None
+    if data is None or exchange.error is not None or exchange.target is None:
+        return
+    exchange.error = "error_event"
+    service = exchange.target.service
+    own_key = not service.passes_client_credential
+    health, wall = exchange.snap.config.health, exchange.relay.wall()
+    verdict = of_event(data, upstream.head.get, service.dialect, health, wall, own_key=own_key)
+    exchange.good = verdict.counts
+
+
 def on_loss(exchange: "Exchange", upstream: Upstream, reason: int) -> None:
     """The upstream is gone: once more, elsewhere, an error, or a cut, by how far it had come."""
     target = exchange.target
@@ -201,6 +215,7 @@ def _note(exchange: "Exchange", verdict: Verdict, reason: str) -> None:
     relay = exchange.relay
     now = relay.reactor.now
     exchange.good = verdict.counts
+    exchange.strip = None  # the next target may read them
     if verdict.counts is False:
         target.service.endpoint.pulse.answers = verdict.reason not in _CONNECTIONS
     asking.release(exchange, now, 0, 0)

@@ -117,6 +117,7 @@ def test_upgrades_under_load_fail_no_request_and_cut_no_stream(tmp_path: Path) -
     run(scenario())
 
 
+@pytest.mark.slow
 def test_fifty_reloads_under_load_fail_no_request_and_cut_no_stream(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with serving(tmp_path) as (relay, _):

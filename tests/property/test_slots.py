@@ -155,7 +155,7 @@ class GaugeMachine(RuleBasedStateMachine):
 
 
 TestGaugeMachine = GaugeMachine.TestCase
-TestGaugeMachine.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
+TestGaugeMachine.settings = settings(deadline=None, max_examples=150, stateful_step_count=30)
 
 
 @given(

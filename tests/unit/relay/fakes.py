@@ -19,7 +19,7 @@ from ccrelay._fast.places import Places
 from ccrelay._fast.pulse import Budget
 from ccrelay._fast.sse import SseTap, Verdict
 from ccrelay._fast.upstream import Mode
-from ccrelay.config.model import Config, Health, Key, Provider
+from ccrelay.config.model import Config, Health, Key, Provider, Routing
 from ccrelay.errors import RelayError
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.estimate import Estimator
@@ -82,6 +82,9 @@ def provider(name: str = "one", kind: str = "compatible", **settings: object) ->
 def service(name: str = "one", kind: str = "compatible", **settings: object) -> Service:
     """A provider that stands alone, in memory of its own."""
     return Service(provider(name, kind, **settings), Health())
+
+
+IN_ORDER = Config(routing=Routing(strategy="failover"))
 
 
 def keys(*names: str, **limits: Any) -> list[Key]:
@@ -577,7 +580,10 @@ class FakeLog:
 
 
 class FakeRelay:
-    """What an exchange knows of its relay. Providers share one memory, as in a worker."""
+    """What an exchange knows of its relay. Providers share one memory, as in a worker.
+
+    Without a configuration they are taken in the order they are given.
+    """
 
     def __init__(self, *providers: Provider, config: Config | None = None) -> None:
         self.reactor = FakeReactor()
@@ -593,9 +599,8 @@ class FakeRelay:
         self.pools: dict[str, FakePool] = {}
         self.active: set[Exchange] = set()
         self.served = 0
-        self.first_config = config or Config()
         self._slots: dict[str, int] = {}
-        self.snap = self._snapshot(self.first_config, providers or (provider(),))
+        self.snap = self._snapshot(config or IN_ORDER, providers or (provider(),))
 
     def _snapshot(self, config: Config, providers: Sequence[Provider]) -> Snapshot:
         # Slots stay with their credentials, as the supervisor has it.

@@ -8,6 +8,7 @@ import pytest
 
 from ccrelay._fast.upstream import Loss
 from ccrelay.errors import UpstreamFailed
+from ccrelay.fleet.breaker import State
 from ccrelay.relay.gate import Pass
 from ccrelay.types import RequestClass
 from tests.unit.relay.fakes import (
@@ -136,14 +137,23 @@ def test_a_body_that_was_not_kept_is_not_sent_twice(relay: FakeRelay) -> None:
     assert down.heads[0].startswith(b"HTTP/1.1 502 ")
 
 
-def test_an_unreachable_provider_rests_and_the_next_one_is_asked() -> None:
+def test_after_an_unreachable_provider_the_next_one_is_asked_by_its_own_name_of_the_model() -> None:
     relay = FakeRelay(provider("one"), provider("two", model_mapping={"m": "other"}))
     relay.open(FakeDown(relay.reactor)).route()
     pool_of(relay).refuse(REFUSED)
     upstream = pool_of(relay, "two").connect()
     assert upstream.sent[0][1] == b'"other"'
+    assert relay.log.events == ["unreachable", "failover"]
+
+
+def test_a_provider_that_stays_unreachable_is_asked_no_more() -> None:
+    relay = FakeRelay(provider("one"), provider("two"))
+    for _ in range(relay.config.health.failures):
+        relay.ask(FakeDown(relay.reactor))
+        pool_of(relay).refuse(REFUSED)
     assert not relay.services[0].endpoint.available(relay.reactor.now)
-    assert relay.log.events == ["unreachable"]
+    relay.ask(FakeDown(relay.reactor))
+    assert pool_of(relay).dials == []
 
 
 def test_when_the_last_provider_is_unreachable_the_client_gets_its_error() -> None:
@@ -190,10 +200,17 @@ def test_a_pooled_connection_that_has_answered_anything_was_not_stale(
     assert down.heads[0].startswith(b"HTTP/1.1 502 ")
 
 
-def test_an_answer_ends_the_rest_of_its_endpoint(relay: FakeRelay) -> None:
-    relay.services[0].endpoint.unreachable(relay.reactor.now)
-    sending(relay, FakeDown(relay.reactor)).respond(STREAM_HEAD)
-    assert relay.services[0].endpoint.available(relay.reactor.now)
+def test_content_closes_the_breaker_of_an_endpoint_that_was_tried_again(relay: FakeRelay) -> None:
+    breaker = relay.services[0].endpoint.breaker
+    for _ in range(relay.config.health.failures):
+        breaker.settle(breaker.force(relay.reactor.now), relay.reactor.now, relay.rng, ok=False)
+    relay.reactor.now += 60.0
+    upstream = sending(relay, FakeDown(relay.reactor))
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START)
+    assert breaker.state is State.HALF_OPEN
+    upstream.feed(CONTENT)
+    assert breaker.state is State.CLOSED
 
 
 def test_a_client_that_leaves_mid_stream_aborts_the_provider_and_nobody_is_blamed(

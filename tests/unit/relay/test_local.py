@@ -1,17 +1,27 @@
 """Answers that need no provider."""
 
 import json
+import random
 
 import pytest
 
 from ccrelay import __version__
 from ccrelay._fast.http1 import Head, parse_response
+from ccrelay._fast.slots import Rest
 from ccrelay.errors import NotFound, RelayError
+from ccrelay.fleet.service import Service
 from ccrelay.relay.local import LOCAL_PATHS, local_answer, models_body, not_served, passed_on
 from ccrelay.wire.models import ModelEntry
 from tests.unit.relay.fakes import service
 
 ENTRIES = [ModelEntry(id=name, body=b'{"id":"%b"}' % name.encode()) for name in ("a", "b c", "d")]
+
+
+def fell(one: Service) -> None:
+    """Open its breaker at 10.0."""
+    breaker, rng = one.endpoint.breaker, random.Random(1)
+    while breaker.available(10.0):
+        breaker.settle(breaker.force(10.0), 10.0, rng, ok=False)
 
 
 def split(data: bytes) -> tuple[Head, bytes]:
@@ -46,10 +56,10 @@ def test_the_root_tells_name_and_version() -> None:
 
 def test_ready_names_who_is_usable_and_is_503_when_nobody_is() -> None:
     services = [service("one"), service("two")]
-    services[0].endpoint.unreachable(10.0)
+    fell(services[0])
     status, data = local_answer(b"/ready", services, 10.5, keep_alive=True, body_wanted=True)
     assert (status, json.loads(split(data)[1])) == (200, {"ready": True, "providers": ["two"]})
-    services[1].endpoint.unreachable(10.0)
+    services[1].targets[0].gauge.rest(20.0, int(Rest.QUOTA))
     status, data = local_answer(b"/ready", services, 10.5, keep_alive=True, body_wanted=True)
     assert (status, json.loads(split(data)[1])) == (503, {"ready": False, "providers": []})
 

@@ -1,0 +1,182 @@
+"""Puts a relay before one or three providers, lets the first fail, and writes down what follows.
+
+    client -> relay -> tap -> demo provider that fails
+                    -> demo provider, if there are three
+                    -> demo provider
+
+All of it in this process, with the checks of `Lab` that nothing is left behind.
+"""
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
+from typing import Any, NamedTuple
+
+from ccrelay.config.model import Health
+from ccrelay.demo.limits import Quotas
+from ccrelay.demo.script import Script
+from ccrelay.demo.server import DemoServer, start_demo
+from tests.client.checks import HOP, without
+from tests.client.recorder import Seen, Tap
+from tests.faults.kinds import Form, Kind
+from tests.loopback.relay.harness import Lab, provider, routing
+from tests.loopback.relay.wires import Answer, events_in, post
+
+LIMIT_S = 20.0
+SOON_S = 0.3  # of a provider's silence
+NAMES = ("first", "second", "third")
+OURS = b'"request_id":"req_ccrelay_'
+
+
+class Outcome(NamedTuple):
+    """What one request came to."""
+
+    client: str  # what the client got
+    status: int
+    asked: tuple[int, ...]  # requests that reached each provider
+    key: str  # what becomes of the first provider's key
+    breaker: str  # what its circuit breaker counts
+
+
+class Stage(NamedTuple):
+    """The providers of one case."""
+
+    urls: list[str]
+    demos: list[DemoServer]
+    tap: Tap | None  # before the first; None: nobody listens there
+
+
+@cache
+def measure(kind: Kind, form: Form, providers: int) -> Outcome:
+    """Send one request to a fresh relay."""
+    with asyncio.Runner() as runner:
+        return runner.run(asyncio.wait_for(_measure(kind, form, providers), LIMIT_S))
+
+
+async def _measure(kind: Kind, form: Form, providers: int) -> Outcome:
+    lab = Lab()
+    asyncio.get_running_loop().set_exception_handler(lambda _, c: lab.complaints.append(c))
+    await lab.open()
+    async with _stage(kind, providers) as stage:
+        lab.start(
+            *(
+                provider(url, name, [f"test-key-{name}"], type="anthropic")
+                for url, name in zip(stage.urls, NAMES, strict=False)
+            ),
+            routing=routing(strategy="failover", first_byte_s=SOON_S, idle_s=SOON_S),
+            health=Health(probe="off"),
+        )
+        answer = await lab.ask(post(_body(form), headers=[(b"x-api-key", b"test-client-key")]))
+        await lab.records()
+        seen = stage.tap.seen() if stage.tap is not None else []
+        outcome = Outcome(
+            client=_told(answer, form, seen[0] if seen else None, lab),
+            status=answer.status,
+            asked=tuple(len(demo.requests) for demo in stage.demos),
+            key=_key(lab),
+            breaker=_breaker(lab),
+        )
+    await lab.finish()
+    return outcome
+
+
+@asynccontextmanager
+async def _stage(kind: Kind, providers: int) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        script = Script.parse(kind.fault or "ok")
+        quotas = Quotas(are_told=not kind.is_bare)
+        demos = [await start_demo(script=script, gap_ms=0, quotas=quotas)]
+        demos += [await start_demo(gap_ms=0) for _ in range(providers - 1)]
+        for demo in demos:
+            stack.push_async_callback(demo.close)
+        tap = None
+        if kind.fault:
+            tap = Tap(demos[0].port)
+            await tap.open()
+            stack.push_async_callback(tap.close)
+            url = tap.url
+        else:
+            # Bound and not listening: nobody else gets the port, and whoever comes is refused.
+            closed = stack.enter_context(socket.socket())
+            closed.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        yield Stage([url, *(demo.url for demo in demos[1:])], demos, tap)
+
+
+def _body(form: Form) -> bytes:
+    messages = [{"role": "user", "content": "Hello"}]
+    asked: dict[str, Any] = {"model": "claude-test-1", "max_tokens": 1000, "messages": messages}
+    return json.dumps(asked | {"stream": form is Form.STREAM}).encode()
+
+
+# ---- what the client got
+
+
+def _told(answer: Answer, form: Form, first: Seen | None, lab: Lab) -> str:
+    """In words. `first`: the exchange with the failing provider.
+
+    AssertionError when it is none of what a client may get: a whole answer, a provider's error as
+    it was sent, an error of the relay's own, or a part of an answer as it was sent.
+    """
+    by = lab.sink.records[0]["provider"]
+    if answer.status != 200:
+        if OURS in answer.body:
+            assert answer.error
+            return f"{answer.status} of the relay's own"
+        assert first is not None
+        assert (answer.status, answer.body) == (first.status, first.payload)
+        assert without(answer.headers, HOP) == without(first.response_fields, HOP)
+        return f"{answer.status} as sent"
+    if _is_whole(answer, form):
+        assert b"Hello from the ccrelay demo" in _text(answer, form)
+        return f"the {by} provider's answer"
+    assert by == "first"
+    assert first is not None
+    if answer.cut:
+        assert first.payload.startswith(answer.body)
+        assert answer.body or first.payload == b""
+        return "what had come, then the cut"
+    assert form is Form.STREAM
+    *_, (name, data) = events_in(answer.body)
+    assert name == "error", name
+    if answer.body == first.payload:
+        return "what had come, then the error event as sent"
+    assert OURS not in answer.body  # an event has no id
+    assert first.payload.startswith(answer.body[: answer.body.rindex(b"event: error")])
+    kind = json.loads(data)["error"]["type"]
+    return f"what had come, then `{kind}` of the relay's own"
+
+
+def _is_whole(answer: Answer, form: Form) -> bool:
+    if answer.cut:
+        return False
+    if form is Form.WHOLE:
+        return bool(answer.json()["type"] == "message")
+    return [name for name, _ in events_in(answer.body)][-1] == "message_stop"
+
+
+def _text(answer: Answer, form: Form) -> bytes:
+    if form is Form.WHOLE:
+        return answer.body
+    return "".join(re.findall(r'"text_delta","text":"([^"]*)"', answer.body.decode())).encode()
+
+
+# ---- what is remembered
+
+
+def _key(lab: Lab) -> str:
+    for _, name, fields in lab.sink.events:
+        if name in ("key_rests", "key_out"):
+            assert fields["provider"] == "first"
+            return "out" if name == "key_out" else "rests"
+    return "goes on"
+
+
+def _breaker(lab: Lab) -> str:
+    pulse = lab.relay.services[0].endpoint.pulse
+    outcomes = pulse.outcomes(lab.relay.reactor.now, Health().window_s)
+    return {(0, 0): "nothing", (1, 0): "a success", (0, 1): "a failure"}[outcomes]
