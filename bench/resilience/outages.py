@@ -56,9 +56,9 @@ async def provider_dies(stage: Stage) -> list[Finding]:
     for name, fault in BREAKS.items():
         for mock in mocks:
             await mock.forget()
-        async with _fresh_relay(stage, f"breaks-{name.replace(' ', '-')}", mocks) as relay:
-            async with load.lateness() as late:
-                await _break(found, name, relay, mocks, fault)
+        fresh = _fresh_relay(stage, f"breaks-{name.replace(' ', '-')}", mocks)
+        async with fresh as relay, load.lateness() as late:
+            await _break(found, name, relay, mocks, fault)
         worst_ms = 1000 * late.worst_s
         found.tell(
             f"past the commit point, {name}: the bench itself was late", f"{worst_ms:.1f} ms"

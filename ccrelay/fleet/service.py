@@ -14,6 +14,8 @@ from ccrelay.fleet.endpoint import Endpoint, OnChange
 from ccrelay.providers.base import Dialect
 from ccrelay.providers.registry import dialect_for
 
+CLIENT_RESTS_MAX = 1024
+
 
 class Target:
     """One credential of one provider, with the plans by which its requests are written.
@@ -120,6 +122,7 @@ class Service:
 
     __slots__ = (
         "bank",
+        "client_rests",
         "config",
         "dialect",
         "endpoint",
@@ -174,6 +177,9 @@ class Service:
         )
         self.limited = any(target.limited for target in self.targets)
         self.passes_client_credential = self.dialect.passes_client_credential
+        # Clients' own credentials that were refused for their limits, by hash, and until when: a
+        # target rests for everybody, these for their owner.
+        self.client_rests: dict[int, float] = {}
         # Whether it refuses thinking blocks whose signature is not Claude's.
         self.validates = provider.signatures == "claude"
         self.pick = _picker(self.bank, provider.key_strategy)
@@ -183,6 +189,12 @@ class Service:
         return (
             bool(self.targets) and self.endpoint.available(now) and self.bank.survey(now, 0, 0) > 0
         )
+
+    def rest_client(self, credential: int, until: float) -> None:
+        """Leave a client's own credential alone until then; this worker's knowledge only."""
+        if len(self.client_rests) >= CLIENT_RESTS_MAX:
+            del self.client_rests[next(iter(self.client_rests))]
+        self.client_rests[credential] = until
 
     def __repr__(self) -> str:
         return f"<Service {self.name} {len(self.targets)} targets {self.endpoint!r}>"

@@ -12,6 +12,7 @@ from ccrelay._fast.upstream import Upstream
 from ccrelay.fleet.learned import has_any, learn as learn_limits
 from ccrelay.fleet.service import Target
 from ccrelay.ledger.pricing import switch_micros
+from ccrelay.relay import rare
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Slate
 from ccrelay.routing.features import read_features, traffic_of, traffic_of_head
@@ -81,18 +82,11 @@ def ask_of(exchange: "Exchange", slate: Slate) -> Ask | None:
     size = ask.body_bytes = _size(exchange)
     if slate.lone is None:
         ask.traffic = _traffic(exchange)
-        if exchange.snap.affinity:
-            session = exchange.down.head.value(_SESSION)
-            if session is None:
-                if not (exchange.down.body_complete or exchange.body is not None):
-                    if exchange.down.can_replay:
-                        exchange.await_body(lambda: exchange.begin(slate))
-                        return None
-                else:
-                    session = conversation_key(None, _whole(exchange))
-            if session is not None:
-                ask.conversation = hash64(session)
-                ask.place = relay.places.find(ask.conversation, ask.now)
+        if slate.passes:
+            ask.credential = rare.own_credential(exchange)
+        if exchange.snap.affinity and not _find_place(exchange, ask):
+            exchange.await_body(lambda: exchange.begin(slate))
+            return None
     elif slate.lone[1].limited:
         ask.traffic = _traffic(exchange)
     else:
@@ -106,6 +100,20 @@ def ask_of(exchange: "Exchange", slate: Slate) -> Ask | None:
         ask.tokens_in = estimator.tokens_in(slate.model, size, warm_bytes=warm)
         ask.tokens_out = estimator.tokens_out(slate.model, ask.output_class)
     return ask
+
+
+def _find_place(exchange: "Exchange", ask: Ask) -> bool:
+    """Find the conversation and where it lives. False: only the body tells, and it is coming."""
+    session = exchange.down.head.value(_SESSION)
+    if session is None:
+        if exchange.body is not None or exchange.down.body_complete:
+            session = conversation_key(None, _whole(exchange))
+        elif exchange.down.can_replay:
+            return False
+    if session is not None:
+        ask.conversation = hash64(session)
+        ask.place = exchange.relay.places.find(ask.conversation, ask.now)
+    return True
 
 
 def _whole(exchange: "Exchange") -> bytes:
@@ -140,10 +148,11 @@ def settle_down(exchange: "Exchange", target: Target) -> None:
             ask.conversation, target.slot, ask.now, body_bytes=0, flags=flags
         )
         return
-    if target.service.validates and place.flags & (FOREIGN | UNSIGNED) and exchange.strip is None:
-        # A body that passes through a window cannot be edited.
-        if exchange.body is not None or exchange.down.can_replay:
-            exchange.strip = bool(place.flags & UNSIGNED)
+    # A body that passes through a window cannot be edited.
+    may_edit = exchange.body is not None or exchange.down.can_replay
+    is_mixed = target.service.validates and place.flags & (FOREIGN | UNSIGNED)
+    if is_mixed and may_edit and exchange.strip is None:
+        exchange.strip = bool(place.flags & UNSIGNED)
     if place.slot != target.slot and ask.traffic is _MAIN:
         exchange.moved = True
         _tell_move(exchange, place, target)

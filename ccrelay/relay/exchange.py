@@ -27,6 +27,7 @@ from ccrelay.relay.local import not_served
 from ccrelay.relay.pool import Pool
 from ccrelay.relay.record import record, usage_of
 from ccrelay.relay.requests import FAULTS, missing_model, model_name
+from ccrelay.relay.telling import Told
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Candidate, Slate
 from ccrelay.routing.router import Taken, Tries, Wait
@@ -107,7 +108,7 @@ class Exchange:
         self.ticket: int | None = None  # of the endpoint's breaker
         self.good: bool | None = None  # what this attempt proves of the endpoint; None: nothing
         self.tries: Tries | None = None  # attempts that failed
-        self.told: failing.Told | None = None  # the most telling error so far
+        self.told: Told | None = None  # the most telling error so far
         self.waited_s = 0.0  # for a target
         self.moved = False  # the conversation left the place it had
         self.strip: bool | None = None  # leave out foreign thinking blocks; True: all of them

@@ -9,17 +9,18 @@ upon. Nothing is tried again once content has gone to the client.
       else the most telling error, as its provider sent it
 """
 
-import re
-from collections.abc import Sequence
-from math import ceil, inf
+from math import inf
 from typing import TYPE_CHECKING
 
-from ccrelay._fast.http1 import Framing, Head, render_response
+from ccrelay._fast.http1 import Head
 from ccrelay._fast.slots import Rest
 from ccrelay._fast.upstream import Upstream
 from ccrelay.errors import AllResting, RelayError
+from ccrelay.fleet.learned import pause
+from ccrelay.fleet.service import Target
 from ccrelay.relay import asking, rare
 from ccrelay.relay.local import passed_on
+from ccrelay.relay.telling import Told, soonest_s, tell
 from ccrelay.routing.router import Taken, Tries, Wait
 from ccrelay.routing.verdict import (
     Blame,
@@ -31,43 +32,15 @@ from ccrelay.routing.verdict import (
     of_loss,
     of_status,
 )
-from ccrelay.types import Ending
-from ccrelay.wire.chunks import LAST_CHUNK, chunk
-from ccrelay.wire.errors import json_response, sse_error_from_body
 from ccrelay.wire.thinking import strip_foreign
 
 if TYPE_CHECKING:
     from ccrelay.relay.exchange import Exchange
 
-# Answers that say "later" carry the time after which somebody can really take the request.
-_LATER = frozenset({429, 503, 529})
-Fields = Sequence[tuple[bytes, bytes]]
+# Requests that were under way together are refused together: one line is enough.
+SAME_REST_S = 1.0
 # Failures after which a connection that can be made is good news.
 _CONNECTIONS = frozenset({"unreachable", "reset", "closed"})
-_RETRY_AFTER = re.compile(rb"(?im)^retry-after:[^\r\n]*\r\n")
-
-
-class Told:
-    """An error that could be told to the client."""
-
-    __slots__ = ("body", "error", "fields", "head", "status", "telling")
-
-    def __init__(
-        self,
-        telling: int,
-        status: int,
-        body: bytes = b"",
-        *,
-        head: Head | None = None,
-        fields: Fields = (),
-        error: RelayError | None = None,
-    ) -> None:
-        self.telling = telling
-        self.status = status
-        self.body = body  # as the provider sent it, or translated
-        self.head = head  # None: the body is not what it belongs to
-        self.fields = fields  # instead of the head
-        self.error = error  # instead of all that: one of the relay's own
 
 
 # ---- what can fail
@@ -105,10 +78,21 @@ def on_error_answer(exchange: "Exchange", upstream: Upstream, body: bytes) -> No
     own_key = not target.service.passes_client_credential
     health = exchange.snap.config.health
     verdict = of_status(status, head.get, body, dialect, health, relay.wall(), own_key=own_key)
+    if verdict.blame is Blame.KEY and not own_key:
+        _rest_client(exchange, target, head)
     told.telling = verdict.telling
     if verdict.blame is Blame.SIGNATURE and _mend_signatures(exchange, verdict):
         return
     _failed(exchange, verdict, told)
+
+
+def _rest_client(exchange: "Exchange", target: Target, head: Head) -> None:
+    """The client's own credential is at its limit: where others can serve it, ask them first."""
+    ask, relay = exchange.ask, exchange.relay
+    told = pause(head.get, relay.wall())
+    if ask is not None and ask.credential and told is not None:
+        seconds = min(told.seconds, exchange.snap.config.health.key_rest_max_s)
+        target.service.rest_client(ask.credential, relay.reactor.now + seconds)
 
 
 def on_error_event(exchange: "Exchange", upstream: Upstream) -> None:
@@ -220,18 +204,7 @@ def _note(exchange: "Exchange", verdict: Verdict, reason: str) -> None:
         target.service.endpoint.pulse.answers = verdict.reason not in _CONNECTIONS
     asking.release(exchange, now, 0, 0)
     if verdict.rest_reason is not Rest.NONE:
-        until = inf if verdict.rest_reason is Rest.REFUSED else now + verdict.rest_s
-        target.gauge.rest(until, int(verdict.rest_reason))
-        relay.log.event(
-            "error" if verdict.loud else "warning",
-            "key_out" if until == inf else "key_rests",
-            provider=target.service.name,
-            key=target.fingerprint,
-            key_name=target.name,
-            why=reason,
-            seconds=None if until == inf else round(verdict.rest_s, 1),
-            hint=_HINTS.get(verdict.rest_reason),
-        )
+        _rest_key(exchange, target, verdict, reason)
     tries = exchange.tries
     if tries is None:
         tries = exchange.tries = Tries()
@@ -240,11 +213,23 @@ def _note(exchange: "Exchange", verdict: Verdict, reason: str) -> None:
         tries.exclude(target.service)
 
 
-_HINTS = {
-    Rest.REFUSED: "The provider refuses this key. Replace it and reload (SIGHUP): until then it "
-    "is not used.",
-    Rest.QUOTA: "Its balance or quota is spent.",
-}
+def _rest_key(exchange: "Exchange", target: Target, verdict: Verdict, reason: str) -> None:
+    """Let a key rest, or take it out, and say so once."""
+    log, gauge = exchange.relay.log, target.gauge
+    now = exchange.relay.reactor.now
+    refused = verdict.rest_reason is Rest.REFUSED
+    until = inf if refused else now + verdict.rest_s
+    is_news = until > gauge.rests_until + SAME_REST_S
+    gauge.rest(until, int(verdict.rest_reason))
+    if not is_news:
+        return
+    known = {"provider": target.service.name, "key": target.fingerprint, "key_name": target.name}
+    if refused:
+        hint = "The provider refuses it. It is not used until a reload (SIGHUP): replace it."
+        log.event("error", "key_out", **known, why=reason, hint=hint)
+    else:
+        level = "error" if verdict.loud else "warning"
+        log.event(level, "key_rests", **known, why=reason, seconds=round(verdict.rest_s, 1))
 
 
 def _next(exchange: "Exchange", verdict: Verdict) -> Taken | Wait | None:
@@ -254,6 +239,8 @@ def _next(exchange: "Exchange", verdict: Verdict) -> Taken | Wait | None:
     routing = exchange.snap.config.routing
     if not verdict.elsewhere or exchange.slate is None or exchange.ask is None:
         return None
+    if exchange.slate.lone is not None:
+        return None  # there is nobody else, and the budget is for those who have somebody
     if tries.count >= routing.attempts_max or not _can_send_again(exchange):
         return None
     budget = routing.retry_budget
@@ -359,7 +346,7 @@ def give_up(exchange: "Exchange", choice: Wait) -> None:
     if exchange.told is not None:
         tell(exchange, exchange.told)
         return
-    seconds = _soonest_s(exchange)
+    seconds = soonest_s(exchange)
     why = _WHY.get(choice.why, "has room for it now")
     names = ", ".join(c.service.name for c in exchange.slate.candidates) if exchange.slate else ""
     when = f"Try again in {seconds} s." if seconds is not None else "See the relay's log."
@@ -386,55 +373,3 @@ _WHY = {
     "key_refused": "accepts its keys: they were refused and need replacing",
     "nobody is left to try": "is left to try",
 }
-
-
-def _soonest_s(exchange: "Exchange") -> int | None:
-    """Whole seconds until some target could take the request; None: nobody knows."""
-    slate, ask = exchange.slate, exchange.ask
-    if slate is None or ask is None:
-        return None
-    until = exchange.snap.router.soonest(slate, ask).until
-    return max(ceil(until - ask.now), 1) if until < inf else None
-
-
-# ---- telling
-
-
-def tell(exchange: "Exchange", told: Told) -> None:
-    """Answer with an error that a provider sent, as it came, or with one of our own.
-
-    Raises:
-        RelayError: the error is our own.
-    """
-    if told.error is not None:
-        raise told.error
-    exchange.status = told.status
-    down = exchange.down
-    if exchange.early:
-        down.write(chunk(sse_error_from_body(told.status, told.body)) + LAST_CHUNK)
-        exchange.settle(Ending.COMPLETE)
-        down.finish()
-        return
-    keep_alive = down.keep_alive and down.body_complete
-    extra = rare.debug_fields(exchange) if exchange.snap.debug else []
-    if told.head is None:
-        fields = [*told.fields, *extra]
-        data = json_response(told.status, told.body, fields, keep_alive)
-    else:
-        lines = b"".join(b"%b: %b\r\n" % field for field in extra)
-        data = _replayed(exchange, told, told.head, keep_alive, lines)
-    exchange.answer(data, Ending.COMPLETE, keep_alive=keep_alive)
-
-
-def _replayed(
-    exchange: "Exchange", told: Told, head: Head, keep_alive: bool, lines: bytes
-) -> bytes:
-    length = len(told.body)
-    if told.status in _LATER and exchange.slate is not None and exchange.slate.lone is None:
-        seconds = _soonest_s(exchange)
-        if seconds is not None:
-            lines += b"retry-after: %d\r\n" % seconds
-            data = render_response(head, int(Framing.LENGTH), length, keep_alive, b"")
-            top, _, rest = _RETRY_AFTER.sub(b"", data, count=1).partition(b"\r\n")
-            return top + b"\r\n" + lines + rest + told.body
-    return render_response(head, int(Framing.LENGTH), length, keep_alive, lines) + told.body

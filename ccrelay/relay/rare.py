@@ -5,7 +5,8 @@ Functions on an `Exchange`, kept apart from what every request pays for.
 
 from typing import TYPE_CHECKING
 
-from ccrelay._fast.http1 import Framing, RequestPlan
+from ccrelay._fast.http1 import FieldId, Framing, RequestPlan
+from ccrelay._fast.places import hash64
 from ccrelay._fast.upstream import Loss, Mode, Upstream
 from ccrelay.errors import RelayError, Unauthorized, UpstreamFailed
 from ccrelay.fleet.service import Target
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ccrelay.relay.exchange import Exchange
 
 ERROR_BODY_MAX = 1_048_576
+_AUTHORIZATION = int(FieldId.F_AUTHORIZATION)
+_KEY = int(FieldId.F_X_API_KEY)
 # A look comes a little early rather than a whole round late.
 SLACK_S = 0.1
 
@@ -120,6 +123,16 @@ def pass_through_plan(exchange: "Exchange", target: Target) -> RequestPlan:
             should_retry=False,
         )
     return target.plan_no_key if passed.token_in_key else target.plan_no_bearer
+
+
+def own_credential(exchange: "Exchange") -> int:
+    """A hash of the client's own credential, 0 without one: to know it again, not to show it."""
+    head, passed = exchange.down.head, exchange.passed
+    for field, is_token in ((_AUTHORIZATION, passed.token_in_bearer), (_KEY, passed.token_in_key)):
+        value = None if is_token else head.value(field)
+        if value is not None:
+            return hash64(value)
+    return 0
 
 
 # ---- keeping the client company

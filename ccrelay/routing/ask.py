@@ -10,6 +10,7 @@ class Ask:
     __slots__ = (
         "body_bytes",
         "conversation",
+        "credential",
         "kind",
         "now",
         "output_class",
@@ -35,6 +36,7 @@ class Ask:
     ) -> None:
         self.kind = kind
         self.traffic = traffic
+        self.credential = 0  # hash of the client's own, where a provider passes it through
         self.conversation = conversation  # 0: none is known
         self.tokens_in = tokens_in
         self.tokens_out = tokens_out

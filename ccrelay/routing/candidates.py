@@ -63,7 +63,7 @@ class Candidate:
 class Slate:
     """Everybody who serves one model, in configured order, and how one of them is chosen."""
 
-    __slots__ = ("by_slot", "candidates", "chooser", "limited", "lone", "model", "rule")
+    __slots__ = ("by_slot", "candidates", "chooser", "limited", "lone", "model", "passes", "rule")
 
     def __init__(
         self,
@@ -83,6 +83,8 @@ class Slate:
         }
         # The only target there is: nothing to choose.
         self.lone = next(iter(self.by_slot.values())) if len(self.by_slot) == 1 else None
+        # Whether a client's own credential goes to one of them.
+        self.passes = any(c.service.passes_client_credential for c in candidates)
         self.limited = any(candidate.service.limited for candidate in candidates)
 
 

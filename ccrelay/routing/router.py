@@ -118,6 +118,8 @@ class Router:
         if home is None:
             return None
         candidate, target = home
+        if candidate.service.client_rests and _rests(candidate.service, ask):
+            return None
         if tries is not None and (target in tries.targets or candidate.service in tries.failed):
             return None
         taken = self._take(candidate, target, ask, rng)
@@ -140,6 +142,8 @@ class Router:
         for candidate in slate.candidates:
             service = candidate.service
             skip = 0
+            if service.client_rests and _rests(service, ask):
+                continue
             if tries is not None:
                 if service in tries.failed:
                     continue
@@ -266,6 +270,11 @@ class Router:
         if not target.service.endpoint.breaker.available(ask.now):
             return "breaker_open"
         return _WORDS[target.gauge.state(ask.now, ask.tokens_in, ask.tokens_out)]
+
+
+def _rests(service: Service, ask: Ask) -> bool:
+    """Whether the client's own credential was refused there for its limits."""
+    return service.client_rests.get(ask.credential, 0.0) > ask.now
 
 
 _WORDS = {

@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
@@ -57,8 +57,15 @@ def open_rig(tmp_path: Path) -> Iterator[OpenRig]:
     """Opens a rig that lives as long as the test: `open_rig(passthrough, script="529,ok")`."""
     with ExitStack() as stack:
 
-        def open_rig(providers: Providers = passthrough, *, script: str = "ok") -> Rig:
-            return stack.enter_context(Rig(tmp_path, providers, script=script))
+        def open_rig(
+            providers: Providers = passthrough,
+            *,
+            script: str = "ok",
+            others: Sequence[str] = (),
+            are_told: bool = True,
+        ) -> Rig:
+            scripts = (script, *others)
+            return stack.enter_context(Rig(tmp_path, providers, scripts=scripts, are_told=are_told))
 
         yield open_rig
 

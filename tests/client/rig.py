@@ -4,7 +4,8 @@
         ...            # a client talks to rig.url
         rig.front.seen(), rig.back.seen(), rig.demo.requests
 
-The relay is a real process; taps and demo run on an event loop in a thread of this one.
+The relay is a real process; taps and demos run on an event loop in a thread of this one. There may be
+several providers, each with a tap of its own: `Rig(folder, chain, scripts=["529,ok", "ok"])`.
 """
 
 import asyncio
@@ -12,14 +13,17 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import ccrelay
+from ccrelay.demo.limits import Quotas
 from ccrelay.demo.script import Script
 from ccrelay.demo.server import DemoServer, start_demo
 from tests.client.recorder import Tap
@@ -29,9 +33,11 @@ ENDED_S = 20.0
 
 RELAY_TOKEN = "test-relay-token"
 UPSTREAM_KEY = "test-upstream-key"
+OTHER_KEY = "test-other-key"
+THIRD_KEY = "test-third-key"
 SENT_MODEL = "demo-model-1"
 
-Providers = Callable[[str], dict[str, Any]]
+Providers = Callable[..., dict[str, Any]]  # given the URLs of the upstreams
 T = TypeVar("T")
 
 
@@ -52,38 +58,78 @@ def mapped(upstream: str) -> dict[str, Any]:
     return {"server": {"auth": {"tokens": ["${RELAY_TOKEN}"]}}, "providers": [provider]}
 
 
+def chain(*upstreams: str) -> dict[str, Any]:
+    """Providers `first`, `second` ..., in this order for every request; each has one key."""
+    names = ("first", "second", "third")
+    keys = ("${UPSTREAM_KEY}", "${OTHER_KEY}", "${THIRD_KEY}")
+    return {
+        "routing": {"strategy": "failover", "timeouts": {"first_byte_s": 1, "idle_s": 1}},
+        "providers": [
+            {"name": name, "type": "anthropic", "base_url": url, "keys": [{"key": key}]}
+            for name, url, key in zip(names, upstreams, keys, strict=False)
+        ],
+    }
+
+
+def pooled(upstream: str) -> dict[str, Any]:
+    """One provider with three keys."""
+    keys = [{"key": key} for key in ("${UPSTREAM_KEY}", "${OTHER_KEY}", "${THIRD_KEY}")]
+    return {
+        "providers": [{"name": "mock", "type": "anthropic", "base_url": upstream, "keys": keys}]
+    }
+
+
 class Rig:
     """Everything between a client and the end of the world, on loopback.
 
     Args:
         folder: for configuration and logs.
-        providers: the configuration, given the upstream's URL; the listen address is added.
-        script: faults by order of requests, as `ccrelay mock --script` takes them.
+        providers: the configuration, given the upstreams' URLs; the listen address is added.
+        scripts: for each upstream faults by order of requests, as `ccrelay mock --script` takes
+            them; "" for one that takes no connections.
+        are_told: whether the upstreams tell limits in headers, as `--limit-headers` has it.
     """
 
-    def __init__(self, folder: Path, providers: Providers, *, script: str = "ok") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        providers: Providers,
+        *,
+        scripts: Sequence[str] = ("ok",),
+        are_told: bool = True,
+    ) -> None:
         self._folder = folder
         self._providers = providers
-        self._script = Script.parse(script)
+        self._scripts = scripts
+        self._quotas = Quotas(are_told=are_told)
+        self._closed: list[socket.socket] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rig", daemon=True)
         self._relay: subprocess.Popen[str] | None = None
-        self.demo: DemoServer
+        self.demos: list[DemoServer] = []
+        self.backs: list[Tap] = []
         self.front: Tap
-        self.back: Tap
 
     @property
     def url(self) -> str:
         """What the client takes for its base URL."""
         return self.front.url
 
+    @property
+    def demo(self) -> DemoServer:
+        """The first upstream."""
+        return self.demos[0]
+
+    @property
+    def back(self) -> Tap:
+        """The tap before the first upstream."""
+        return self.backs[0]
+
     def __enter__(self) -> Self:
         self._thread.start()
         try:
-            self.demo = self._run(start_demo(script=self._script, gap_ms=0, record=True))
-            self.back = Tap(self.demo.port)
-            self._run(self.back.open())
-            self.front = Tap(self._start_relay())
+            urls = [self._start_upstream(script) for script in self._scripts]
+            self.front = Tap(self._start_relay(urls))
             self._run(self.front.open())
         except BaseException:
             self.__exit__(None, None, None)
@@ -92,9 +138,12 @@ class Rig:
 
     def __exit__(self, *_: object) -> None:
         exit_code = self._stop_relay()
-        for part in ("front", "back", "demo"):
-            if hasattr(self, part):
-                self._run(getattr(self, part).close())
+        if hasattr(self, "front"):
+            self._run(self.front.close())
+        for part in (*self.backs, *self.demos):
+            self._run(part.close())
+        for closed in self._closed:
+            closed.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=ENDED_S)
         self._loop.close()
@@ -108,11 +157,37 @@ class Rig:
         file = self._folder / "relay.log"
         return file.read_text() if file.exists() else ""
 
+    def exchanges(self, count: int) -> list[dict[str, Any]]:
+        """What the relay wrote of its exchanges; waits for so many. AssertionError in vain."""
+        ends_at = time.monotonic() + ENDED_S
+        while len(found := self.events("exchange")) < count:
+            assert time.monotonic() < ends_at, self.log()
+            time.sleep(0.01)
+        return found
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The lines of the relay's log with that event, so far."""
+        whole = self.log().rpartition("\n")[0]
+        return [line for line in map(json.loads, whole.splitlines()) if line["event"] == name]
+
+    def _start_upstream(self, script: str) -> str:
+        calls = Script.parse(script or "ok")
+        demo = self._run(start_demo(script=calls, gap_ms=0, record=True, quotas=self._quotas))
+        self.demos.append(demo)
+        self.backs.append(Tap(demo.port))
+        self._run(self.backs[-1].open())
+        if script:
+            return self.backs[-1].url
+        # Bound and not listening: nobody else gets the port, and whoever comes is refused.
+        self._closed.append(socket.socket())
+        self._closed[-1].bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{self._closed[-1].getsockname()[1]}"
+
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=ENDED_S)
 
-    def _start_relay(self) -> int:
-        config = self._providers(self.back.url)
+    def _start_relay(self, urls: list[str]) -> int:
+        config = self._providers(*urls)
         config["server"] = {"listen": "127.0.0.1:0", **config.get("server", {})}
         config["logging"] = {"format": "json"}
         file = self._folder / "ccrelay.yaml"
@@ -126,6 +201,8 @@ class Rig:
                     "PYTHONPATH": str(Path(ccrelay.__file__).parents[1]),
                     "RELAY_TOKEN": RELAY_TOKEN,
                     "UPSTREAM_KEY": UPSTREAM_KEY,
+                    "OTHER_KEY": OTHER_KEY,
+                    "THIRD_KEY": THIRD_KEY,
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

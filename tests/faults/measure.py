@@ -126,29 +126,29 @@ def _told(answer: Answer, form: Form, first: Seen | None, lab: Lab) -> str:
     if answer.status != 200:
         if OURS in answer.body:
             assert answer.error
-            return f"{answer.status} of the relay's own"
+            return f"{answer.status}, the relay's own"
         assert first is not None
         assert (answer.status, answer.body) == (first.status, first.payload)
         assert without(answer.headers, HOP) == without(first.response_fields, HOP)
         return f"{answer.status} as sent"
     if _is_whole(answer, form):
         assert b"Hello from the ccrelay demo" in _text(answer, form)
-        return f"the {by} provider's answer"
+        return f"the {by}'s answer"
     assert by == "first"
     assert first is not None
     if answer.cut:
         assert first.payload.startswith(answer.body)
         assert answer.body or first.payload == b""
-        return "what had come, then the cut"
+        return "the part that came, then the cut"
     assert form is Form.STREAM
     *_, (name, data) = events_in(answer.body)
     assert name == "error", name
     if answer.body == first.payload:
-        return "what had come, then the error event as sent"
+        return "the stream as sent"
     assert OURS not in answer.body  # an event has no id
     assert first.payload.startswith(answer.body[: answer.body.rindex(b"event: error")])
     kind = json.loads(data)["error"]["type"]
-    return f"what had come, then `{kind}` of the relay's own"
+    return f"the part that came, then `{kind}`, the relay's own"
 
 
 def _is_whole(answer: Answer, form: Form) -> bool:

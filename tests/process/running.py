@@ -84,10 +84,14 @@ class Running:
             seen.add(int(self.ask("pid")))
         return seen
 
-    def events(self, name: str) -> list[dict[str, object]]:
-        """Lines of the log with this name; its last line may still be on its way."""
+    def lines(self) -> list[dict[str, object]]:
+        """The log; its last line may still be on its way."""
         lines = self.log.read_text().split("\n")[:-1] if self.log.exists() else []
-        return [event for event in map(json.loads, lines) if event["event"] == name]
+        return [json.loads(line) for line in lines]
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        """Lines of the log with this name."""
+        return [event for event in self.lines() if event["event"] == name]
 
     def await_event(self, name: str, count: int = 1) -> dict[str, object]:
         eventually(lambda: len(self.events(name)) >= count, f"no event {name}")

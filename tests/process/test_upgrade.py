@@ -261,3 +261,14 @@ def test_an_exec_that_fails_leaves_everything_as_it_was(monkeypatch):
         assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     finally:
         os.close(fd)
+
+
+def test_a_reload_that_is_asked_for_meanwhile_is_done_afterwards(start):
+    running = start(watch=False)
+    running.send(signal.SIGUSR2)
+    running.await_event("upgrading")
+    running.send(signal.SIGHUP)
+    running.await_event("upgraded")
+    assert running.await_event("reload_unchanged")["why"] == "signal"
+    names = [event["event"] for event in running.lines()]
+    assert names.index("upgraded") < names.index("reload_unchanged")

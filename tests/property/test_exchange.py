@@ -1,10 +1,14 @@
-"""An exchange under any order of what a client, a provider and time can do to it.
+"""Exchanges under any order of what clients, providers, keys, time and reloads can do to them.
 
-The fakes (tests/unit/relay/fakes.py) stand for the C side and assert what it relies on: one head,
-no bytes behind an end, one attempt at a time, no connection lent twice. The invariants here are
-looked at after every step.
+Several at once, over providers with several limited keys each. The fakes (unit/relay/fakes.py)
+stand for the C side and assert what it relies on: one head, no bytes behind an end, one attempt at
+a time, no connection lent twice. Choices are looked at as they are made (`WatchedRouter`), what was
+taken as it comes back (`WatchedBreaker`), and everything else after every step.
 """
 
+import random
+import re
+from math import inf
 from typing import Any
 
 import hypothesis.strategies as st
@@ -18,244 +22,560 @@ from hypothesis.stateful import (
 )
 
 from ccrelay._fast.body import BodyFault
+from ccrelay._fast.slots import Room
 from ccrelay._fast.upstream import Loss, Mode
-from ccrelay.config.model import Config, Routing
+from ccrelay.config.model import Affinity, Config, Health, Key, Provider, RetryBudget, Routing
 from ccrelay.errors import UpstreamFailed
-from ccrelay.fleet.service import Service
+from ccrelay.fleet.breaker import Breaker
+from ccrelay.fleet.service import Service, Target
 from ccrelay.relay.exchange import Exchange
-from ccrelay.types import RequestClass
+from ccrelay.relay.snapshot import Snapshot
+from ccrelay.routing.ask import Ask
+from ccrelay.routing.candidates import Slate
+from ccrelay.routing.router import Router, Taken, Tries, Wait
+from ccrelay.types import RequestClass, TrafficClass
 from tests.unit.relay.fakes import (
     BODY,
-    CONTENT,
     MODEL_SEEN,
     OVERLOADED,
     START,
     STOP,
     STREAM_HEAD,
     FakeDown,
+    FakePool,
     FakeRelay,
     FakeUpstream,
-    json_head,
-    service,
+    provider,
 )
 
+THOUGHT = (
+    b'{"model":"m","stream":true,"messages":[{"role":"assistant","content":['
+    b'{"type":"thinking","thinking":"t","signature":"s"},{"type":"text","text":"a"}]}]}'
+)
 # The plain case stands first and more than once, so that most exchanges come far.
 BODIES = [
-    *[BODY] * 5,
+    *[BODY] * 9,
+    *[THOUGHT] * 4,
     BODY.replace(b"true", b"false"),
     b'{"stream":true,"messages":[],"model":"m"}',
     b'{"stream":true}',
     b'{"model":7}',
     b'{"model":"unserved"}',
 ]
-TO_CLOSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
-HEADS = [STREAM_HEAD, STREAM_HEAD, TO_CLOSE, *map(json_head, (200, 400, 429, 529))]
 SELDOM = st.integers(0, 4).map(lambda n: n == 4)
-PIECES = [START, CONTENT, STOP, OVERLOADED, CONTENT[:20], CONTENT[20:]]
+WHO = st.integers(0, 7)
+
+TO_CLOSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+STREAMS = [STREAM_HEAD, STREAM_HEAD, TO_CLOSE]
 
 
-def fleet() -> list[Service]:
-    """One provider of each habit."""
-    return [
-        service("plain", models=["m"], count_tokens="estimate"),
-        service("repairs", "ollama", model_mapping={"m": "other"}, models=["m"]),
-        service("translates", "zai", models=["m"]),
-        service("rewrites", models=["m"], system_role="user"),
+def answer(status: int, kind: str, message: str, fields: bytes = b"") -> tuple[bytes, bytes]:
+    head = b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n%b" % (status, fields)
+    body = b'{"type":"error","error":{"type":"%b","message":"%b"}}'
+    return head + b"transfer-encoding: chunked\r\n\r\n", body % (kind.encode(), message.encode())
+
+
+ANSWERS = [
+    answer(200, "message", "whole"),
+    answer(429, "rate_limit_error", "slow down", b"retry-after: 3\r\n"),
+    answer(429, "rate_limit_error", "slow down", b"retry-after: 300\r\n"),
+    answer(429, "rate_limit_error", "slow down"),
+    answer(401, "authentication_error", "invalid x-api-key"),
+    answer(402, "billing_error", "no balance"),
+    answer(403, "permission_error", "not yours"),
+    answer(529, "overloaded_error", "Overloaded"),
+    answer(529, "overloaded_error", "Overloaded"),
+    answer(500, "api_error", "Internal server error"),
+    answer(404, "not_found_error", "model: m"),
+    answer(400, "invalid_request_error", "messages: field required"),
+    answer(400, "invalid_request_error", "Invalid `signature` in `thinking` block"),
+]
+
+
+def content(by: int) -> bytes:
+    """An event that tells which attempt it is of."""
+    return b'event: content_block_start\ndata: {"type":"content_block_start","by":%d}\n\n' % by
+
+
+class WatchedBreaker(Breaker):
+    """Counts the tickets that are out."""
+
+    __slots__ = ("out",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.out = 0
+
+    def admit(self, now: float, rng: random.Random) -> int | None:
+        assert self.available(now) or super().admit(now, rng) is None
+        ticket = super().admit(now, rng)
+        self.out += ticket is not None
+        return ticket
+
+    def force(self, now: float) -> int:
+        self.out += 1
+        return super().force(now)
+
+    def settle(self, ticket: int, now: float, rng: random.Random, ok: bool | None) -> None:
+        assert self.out > 0, "given back twice"
+        self.out -= 1
+        super().settle(ticket, now, rng, ok)
+
+
+class WatchedRouter(Router):
+    """Judges each choice by what there was to choose from."""
+
+    __slots__ = ("log", "routing")
+
+    def __init__(self, routing: Routing) -> None:
+        super().__init__(routing)
+        self.routing = routing
+        self.log: list[tuple[Ask, Taken]] = []  # the ask is kept, so that its identity is its own
+
+    def choose(self, slate: Slate, ask: Ask, tries: Tries | None, *args: Any, **more: Any) -> Any:
+        targets = [target for _, target in slate.by_slot.values()]
+        needs = (ask.tokens_in, ask.tokens_out)
+        before = {target: target.gauge.state(ask.now, *needs) for target in targets}
+        admits = {
+            one.service: one.service.endpoint.breaker.available(ask.now) for one in slate.candidates
+        }
+        choice = super().choose(slate, ask, tries, *args, **more)
+        if isinstance(choice, Taken):
+            self.judge(choice, ask, tries, before, admits)
+            self.log.append((ask, choice))
+        else:
+            self.judge_wait(choice, ask, tries, before, admits)
+        return choice
+
+    def judge(
+        self,
+        taken: Taken,
+        ask: Ask,
+        tries: Tries | None,
+        before: dict[Target, int],
+        admits: dict[Service, bool],
+    ) -> None:
+        target = taken.target
+        assert taken.candidate.service is target.service
+        if tries is not None:
+            assert target not in tries.targets
+        if ask.kind is RequestClass.COUNT_TOKENS:
+            assert taken.reservation is None
+            assert before[target] not in (Room.RESTING, Room.OUT)
+        else:
+            assert taken.reservation is not None
+            assert taken.reservation.open
+            assert before[target] == Room.READY
+        if not admits[target.service]:
+            assert self.routing.panic == "try"
+            assert not any(admits.values())
+            assert tries is None
+        elif tries is not None and target.service in tries.failed:
+            for other, state in before.items():
+                spare = state == Room.READY and admits[other.service]
+                fresh = other not in tries.targets and other.service not in tries.failed
+                assert not (spare and fresh), "an endpoint that failed, and others were ready"
+
+    def judge_wait(
+        self,
+        wait: Wait,
+        ask: Ask,
+        tries: Tries | None,
+        before: dict[Target, int],
+        admits: dict[Service, bool],
+    ) -> None:
+        assert wait.until > ask.now
+        if wait.bound:
+            assert ask.place is not None
+            assert wait.until <= ask.waits_since + self.routing.affinity.wait_s
+            return
+        for target, state in before.items():
+            tried = tries is not None and target in tries.targets
+            assert tried or state != Room.READY or not admits[target.service], "it could have gone"
+
+
+class WatchedRelay(FakeRelay):
+    """Every snapshot it makes is watched."""
+
+    def __init__(self, *providers: Provider, config: Config) -> None:
+        self.breakers: list[WatchedBreaker] = []
+        self.routers: list[WatchedRouter] = []
+        super().__init__(*providers, config=config)
+
+    def _snapshot(self, config: Config, providers: Any) -> Snapshot:
+        snap = super()._snapshot(config, providers)
+        snap.router = WatchedRouter(config.routing)
+        self.routers.append(snap.router)
+        for service in snap.services:
+            told = service.endpoint.breaker._on_change
+            breaker = WatchedBreaker(service.endpoint.pulse, config.health, told)
+            service.endpoint.breaker = breaker
+            self.breakers.append(breaker)
+        return snap
+
+
+class Life:
+    """A request and what was seen of it so far."""
+
+    def __init__(self, down: FakeDown, exchange: Exchange) -> None:
+        self.down = down
+        self.exchange = exchange
+        self.sends_at_commit: int | None = None
+        self.is_over = False  # was settled when last looked at
+
+
+LIMITS: list[dict[str, int]] = [
+    {"max_concurrent": 1},
+    {"rpm_limit": 2},
+    {"rpm_limit": 3, "max_concurrent": 2, "priority": 1},
+    {"tpm_limit": 2000},
+    {},
+]
+
+
+def fleet(limits: list[int], chosen: list[int]) -> list[Provider]:
+    """One provider of each habit, with two keys or a login."""
+
+    def keys(name: str, at: int) -> list[Key]:
+        return [
+            Key(key=f"test-key-{name}-{n}", **LIMITS[limits[(at + n) % len(limits)]])
+            for n in range(2)
+        ]
+
+    every = [
+        provider("plain", models=["m"], count_tokens="estimate", keys=keys("plain", 0)),
+        provider("claude", "anthropic", models=["m"], signatures="claude", keys=keys("claude", 1)),
+        provider("maps", "ollama", model_mapping={"m": "o"}, models=["m"], keys=keys("maps", 2)),
+        provider("translates", "zai", models=["m"], keys=keys("translates", 3)),
+        provider("rewrites", models=["m"], system_role="user", keys=keys("rewrites", 4)),
+        provider("login", "anthropic", models=["m"], signatures="claude", keys=[]),
     ]
+    return [every[n] for n in chosen]
 
 
-class Life(RuleBasedStateMachine):
-    """One exchange from its request to its last line."""
+CHOSEN = st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True)
 
-    relay: FakeRelay
-    down: FakeDown
-    exchange: Exchange
+
+class Lives(RuleBasedStateMachine):
+    """Up to six requests at once, from their heads to their last lines."""
+
+    relay: WatchedRelay
 
     @initialize(
-        order=st.permutations(range(4)),
-        serving=st.integers(1, 4),
+        chosen=CHOSEN,
+        limits=st.lists(st.integers(0, len(LIMITS) - 1), min_size=2, max_size=4),
         idle=st.integers(0, 2),
-        body=st.sampled_from(BODIES),
-        arrived=st.sampled_from([len(BODY)] * 3 + [0, 1, MODEL_SEEN, MODEL_SEEN + 9]),
-        kind=st.sampled_from([RequestClass.MESSAGES] * 3 + [RequestClass.COUNT_TOKENS]),
-        chunked=st.booleans(),
-        windowed=st.booleans(),
-        minor=st.sampled_from([1, 1, 1, 0]),
+        strategy=st.sampled_from(
+            ["simple-shuffle", "round-robin", "least-busy", "failover", "cost-based"]
+        ),
+        panic=st.sampled_from(["try", "refuse"]),
+        attempts_max=st.sampled_from([4, 2, 1, 8]),
+        max_wait_s=st.sampled_from([20.0, 20.0, 2.0, 0.0]),
+        waiting_max=st.sampled_from([1000, 1]),
+        affinity=st.sampled_from([Affinity(), Affinity(wait_s=0.0), Affinity(enabled=False)]),
+        budget=st.sampled_from([RetryBudget(), RetryBudget(ratio=0.0, minimum=1)]),
+        debug=st.booleans(),
     )
-    def begin(
-        self,
-        order: list[int],
-        serving: int,
-        idle: int,
-        body: bytes,
-        arrived: int,
-        kind: RequestClass,
-        chunked: bool,
-        windowed: bool,
-        minor: int,
-    ) -> None:
-        services = fleet()
-        config = Config(routing=Routing(ping_s=10.0, early_head_s=25.0))
-        self.relay = FakeRelay(*(services[n] for n in order[:serving]), config=config)
+    def begin(self, chosen: list[int], limits: list[int], idle: int, **routing: Any) -> None:
+        self.limits = limits
+        self.config = Config(
+            routing=Routing(
+                ping_s=10.0,
+                early_head_s=15.0,
+                retry_budget=routing.pop("budget"),
+                **routing,
+            ),
+            health=Health(failures=2, rest_s=1.0, rest_max_s=8.0),
+        )
+        self.relay = WatchedRelay(*fleet(limits, chosen), config=self.config)
+        self.lives: list[Life] = []
+        self.settled_ids: list[str] = []
+        self.events_by = 0
         for pool in self.relay.pools.values():
             for _ in range(idle):
                 pool.add_idle()
-        self.down = FakeDown(
-            self.relay.reactor,
-            body=body,
-            arrived=arrived,
-            chunked=chunked and minor == 1,
-            # Chunked bodies are kept whole or refused.
-            windowed=windowed and not chunked,
-            minor=minor,
-        )
-        self.exchange = self.relay.open(self.down, kind)
-        self.committed_sends: int | None = None
-        self.last_dials: int | None = None
-        self.exchange.guard(self.exchange.route)
 
     # ---- what there is
 
-    def upstreams(self) -> list[FakeUpstream]:
-        return [upstream for pool in self.relay.pools.values() for upstream in pool.all]
+    def open_lives(self) -> list[Life]:
+        return [life for life in self.lives if not life.exchange.settled]
 
-    def serving(self) -> FakeUpstream | None:
-        found = [upstream for upstream in self.upstreams() if upstream.exchange is not None]
-        assert len(found) <= 1
-        return found[0] if found else None
+    def serving(self) -> list[FakeUpstream]:
+        return [one for one in self.relay.upstreams() if one.exchange is not None]
 
-    def dialling(self) -> Any:
-        return next((pool for pool in self.relay.pools.values() if pool.dials), None)
+    def asked(self) -> list[FakeUpstream]:
+        return [one for one in self.serving() if one.head is None]
 
-    def has_head(self) -> bool:
-        upstream = self.serving()
-        return upstream is not None and upstream.head is not None
+    def answering(self) -> list[FakeUpstream]:
+        return [one for one in self.serving() if one.head is not None]
 
-    def is_asked(self) -> bool:
-        upstream = self.serving()
-        return upstream is not None and upstream.head is None
+    def dialling(self) -> list[FakePool]:
+        return [pool for pool in self.relay.pools.values() if pool.dials]
 
-    # ---- the client
+    def incomplete(self) -> list[Life]:
+        return [life for life in self.open_lives() if not life.down.body_complete]
 
-    @precondition(lambda self: not self.down.body_complete and self.down.ended is None)
-    @rule(more=st.integers(1, 60))
-    def body_arrives(self, more: int) -> None:
-        self.down.arrive(self.down.arrived + more)
+    # ---- clients
 
-    @precondition(lambda self: not self.down.body_complete and self.down.exchange is not None)
-    @rule(turns=SELDOM, fault=st.sampled_from([fault for fault in BodyFault if fault]))
-    def body_turns_bad(self, turns: bool, fault: BodyFault) -> None:
-        if turns:
-            self.down.exchange.on_bad_body(int(fault))
+    @precondition(lambda self: len(self.open_lives()) < 6)
+    @rule(
+        body=st.sampled_from(BODIES),
+        arrived=st.sampled_from([len(BODY) * 9] * 9 + [0, MODEL_SEEN, MODEL_SEEN + 9]),
+        kind=st.sampled_from([RequestClass.MESSAGES] * 4 + [RequestClass.COUNT_TOKENS]),
+        shape=st.sampled_from(["whole"] * 8 + ["chunked", "windowed", "old"]),
+        session=st.sampled_from(["s-1", "s-2", "s-3", None]),
+        agent=SELDOM,
+    )
+    def client_asks(
+        self,
+        body: bytes,
+        arrived: int,
+        kind: RequestClass,
+        shape: str,
+        session: str | None,
+        agent: bool,
+    ) -> None:
+        down = FakeDown(
+            self.relay.reactor,
+            body=body,
+            arrived=min(arrived, len(body)),
+            chunked=shape == "chunked",
+            windowed=shape == "windowed",
+            minor=0 if shape == "old" else 1,
+            session=session,
+            extra=b"x-claude-code-agent-id: a\r\n" if agent else b"",
+        )
+        self.lives.append(Life(down, self.relay.ask(down, kind)))
 
-    @precondition(lambda self: not self.down.body_complete and self.down.exchange is not None)
-    @rule(stops=SELDOM)
-    def body_stops(self, stops: bool) -> None:
-        if stops:
-            self.down.exchange.on_slow_body()
+    @precondition(lambda self: self.incomplete())
+    @rule(who=WHO, more=st.integers(1, 200))
+    def body_arrives(self, who: int, more: int) -> None:
+        life = self.incomplete()[who % len(self.incomplete())]
+        life.down.arrive(life.down.arrived + more)
 
     # Ends are drawn seldom, or no exchange would come far.
 
-    @rule(leaves=SELDOM)
-    def client_leaves(self, leaves: bool) -> None:
-        if leaves and self.down.ended is None:
-            self.down.leave()
-
-    @precondition(lambda self: not self.exchange.settled)
-    @rule(breaks=SELDOM)
-    def client_breaks_without_a_word(self, breaks: bool) -> None:
-        self.down.breaks = self.down.breaks or breaks
-
-    @precondition(lambda self: self.down.body_complete and self.down.exchange is not None)
+    @precondition(lambda self: self.open_lives())
     @rule(
-        seconds=st.sampled_from([30.0, 10.0, 1.0]),
+        who=WHO,
+        happens=SELDOM,
+        what=st.sampled_from(["leaves", "breaks", "shut", "bad body", "slow body"]),
+        fault=st.sampled_from([fault for fault in BodyFault if fault]),
+    )
+    def exchange_ends(self, who: int, happens: bool, what: str, fault: BodyFault) -> None:
+        down = self.open_lives()[who % len(self.open_lives())].down
+        if not happens:
+            return
+        if what == "leaves":
+            down.leave()
+        elif what == "breaks":
+            down.breaks = True
+        elif what == "shut":
+            down.exchange.shut()
+        elif not down.body_complete and what == "bad body":
+            down.exchange.on_bad_body(int(fault))
+        elif not down.body_complete:
+            down.exchange.on_slow_body()
+
+    # ---- time
+
+    @rule(
+        seconds=st.sampled_from([0.05, 1.0, 3.0, 12.0, 45.0]),
         queued=st.sampled_from([0, 0, 1]),
-        stalled=st.sampled_from([0.0] * 7 + [1000.0]),
+        stalled=st.sampled_from([0.0] * 9 + [1000.0]),
     )
     def time_passes(self, seconds: float, queued: int, stalled: float) -> None:
-        self.relay.reactor.now += seconds
-        self.down.queued = queued
-        self.down.stalled_for = stalled
-        self.down.exchange.on_wait()
+        self.relay.pass_time(seconds)
+        for life in self.open_lives():
+            down = life.down
+            if down.body_complete and down.exchange is not None and self.now >= down.wake_at:
+                down.queued, down.stalled_for = queued, stalled
+                down.exchange.on_wait()
 
-    # ---- the provider
+    @property
+    def now(self) -> float:
+        return self.relay.reactor.now
 
-    @precondition(lambda self: self.dialling() is not None)
-    @rule()
-    def dial_succeeds(self) -> None:
-        self.dialling().connect()
+    # ---- providers
 
-    @precondition(lambda self: self.dialling() is not None)
-    @rule()
-    def dial_fails(self) -> None:
-        self.dialling().refuse(UpstreamFailed("Provider p cannot be reached."))
+    @precondition(lambda self: self.dialling())
+    @rule(who=WHO, fails=SELDOM)
+    def dial_ends(self, who: int, fails: bool) -> None:
+        pool = self.dialling()[who % len(self.dialling())]
+        if fails:
+            pool.refuse(UpstreamFailed("Provider p cannot be reached."))
+        else:
+            pool.connect()
 
-    @precondition(lambda self: self.is_asked())
-    @rule(head=st.sampled_from(HEADS))
-    def head_comes(self, head: bytes) -> None:
-        upstream = self.serving()
-        assert upstream is not None
+    @precondition(lambda self: self.asked())
+    @rule(who=WHO, head=st.sampled_from(STREAMS))
+    def stream_begins(self, who: int, head: bytes) -> None:
+        upstream = self.asked()[who % len(self.asked())]
         upstream.respond(head)
         assert upstream.exchange is None or upstream.mode != Mode.UNDECIDED
 
-    @precondition(lambda self: self.has_head())
-    @rule(data=st.sampled_from(PIECES), between=st.booleans())
-    def body_comes(self, data: bytes, between: bool) -> None:
-        upstream = self.serving()
-        assert upstream is not None
+    @precondition(lambda self: self.asked())
+    @rule(who=WHO, told=st.sampled_from(ANSWERS), whole=st.booleans(), reusable=st.booleans())
+    def answer_comes(
+        self, who: int, told: tuple[bytes, bytes], whole: bool, reusable: bool
+    ) -> None:
+        upstream = self.asked()[who % len(self.asked())]
+        upstream.respond(told[0])
+        if upstream.exchange is not None:
+            upstream.feed(told[1])
+        if whole and upstream.exchange is not None:
+            upstream.finish(reusable=reusable)
+
+    @precondition(lambda self: self.answering())
+    @rule(
+        who=WHO,
+        piece=st.sampled_from(["start", "content", "content", "stop", "error", "half", "rest"]),
+        between=st.booleans(),
+    )
+    def body_comes(self, who: int, piece: str, between: bool) -> None:
+        upstream = self.answering()[who % len(self.answering())]
         upstream.between = between
-        upstream.feed(data)
+        self.events_by += 1
+        by = content(self.number_of(upstream))
+        pieces = {"start": START, "stop": STOP, "error": OVERLOADED, "content": by}
+        pieces |= {"half": by[:20], "rest": by[20:]}
+        upstream.feed(pieces[piece])
 
-    @precondition(lambda self: self.has_head())
-    @rule(reusable=st.booleans())
-    def response_ends(self, reusable: bool) -> None:
-        upstream = self.serving()
-        assert upstream is not None
-        upstream.finish(reusable=reusable)
+    def number_of(self, upstream: FakeUpstream) -> int:
+        """Tells one attempt from every other."""
+        return self.relay.upstreams().index(upstream) * 1000 + upstream.uses
 
-    @precondition(lambda self: self.serving() is not None)
-    @rule(is_lost=SELDOM, loss=st.sampled_from([Loss.CLOSED, Loss.RESET, *Loss]))
-    def provider_is_lost(self, is_lost: bool, loss: Loss) -> None:
-        upstream = self.serving()
-        assert upstream is not None
+    @precondition(lambda self: self.answering())
+    @rule(who=WHO, reusable=st.booleans())
+    def response_ends(self, who: int, reusable: bool) -> None:
+        self.answering()[who % len(self.answering())].finish(reusable=reusable)
+
+    @precondition(lambda self: self.serving())
+    @rule(who=WHO, is_lost=SELDOM, loss=st.sampled_from([Loss.CLOSED, Loss.RESET, *Loss]))
+    def provider_is_lost(self, who: int, is_lost: bool, loss: Loss) -> None:
         if is_lost:
-            upstream.lose(loss)
+            self.serving()[who % len(self.serving())].lose(loss)
 
     # ---- the relay
 
-    @precondition(lambda self: not self.exchange.settled)
-    @rule(shuts=SELDOM)
-    def relay_shuts_down(self, shuts: bool) -> None:
-        if shuts:
-            self.exchange.shut()
+    @rule(happens=SELDOM, chosen=CHOSEN)
+    def configuration_is_loaded_again(self, happens: bool, chosen: list[int]) -> None:
+        if happens:
+            self.relay.reload(*fleet(self.limits, chosen))
 
     # ---- what always holds
 
     @invariant()
-    def it_is_settled_once_and_then_nothing_is_counted(self) -> None:
-        settled = self.exchange.settled
-        assert len(self.relay.log.records) == settled
-        assert (self.exchange in self.relay.active) != settled
-        expected = 0 if settled else int(self.serving() is not None)
-        assert self.relay.in_flight() == expected
+    def each_is_settled_once_with_one_line(self) -> None:
+        ids = [line["id"] for line in self.relay.log.records]
+        assert len(set(ids)) == len(ids)
+        settled = {life.exchange.id for life in self.lives if life.exchange.settled}
+        assert set(ids) == settled
+        assert self.relay.active == {life.exchange for life in self.open_lives()}
+
+    @invariant()
+    def what_was_taken_is_held_by_an_exchange_under_way_or_given_back(self) -> None:
+        holding = {id(life.exchange) for life in self.open_lives()}
+        for life in self.lives:
+            exchange = life.exchange
+            if id(exchange) not in holding or exchange in self.relay.waiting.everybody():
+                assert exchange.reservation is None
+                assert exchange.ticket is None
+            else:
+                assert exchange.reservation is None or exchange.reservation.open
+        held = [life.exchange for life in self.open_lives()]
+        taken = sum(exchange.reservation is not None for exchange in held)
+        assert self.in_flight() == taken
+        tickets = sum(exchange.ticket is not None for exchange in held)
+        assert sum(breaker.out for breaker in self.relay.breakers) == tickets
+
+    def in_flight(self) -> int:
+        gauges = {
+            target.slot: target.gauge
+            for router in self.relay.routers
+            for _, taken in router.log
+            for target in taken.target.service.targets
+        }
+        return sum(gauge.in_flight for gauge in gauges.values())
+
+    @invariant()
+    def no_target_is_taken_twice_and_not_too_many_are(self) -> None:
+        most = self.config.routing.attempts_max
+        for router in self.relay.routers:
+            by_ask: dict[int, list[Target]] = {}
+            for ask, taken in router.log:
+                by_ask.setdefault(id(ask), []).append(taken.target)
+            for targets in by_ask.values():
+                assert len(targets) <= most
+                assert len({target.slot for target in targets}) == len(targets)
+
+    @invariant()
+    def a_target_is_sent_the_same_request_again_for_a_stale_connection_or_signatures_only(
+        self,
+    ) -> None:
+        sends: dict[tuple[int, str, int], int] = {}
+        counted: dict[int, int] = {}
+        for name, pool in self.relay.pools.items():
+            for exchange, target in pool.sends:
+                assert target is not None
+                key = (id(exchange), name, target.slot)
+                sends[key] = sends.get(key, 0) + 1
+                counted[id(exchange)] = counted.get(id(exchange), 0) + 1
+        reloads = len(self.relay.routers)
+        for times in sends.values():
+            assert times <= reloads * 2 * 3  # sent, without foreign blocks, without any; once stale
+        for life in self.lives:
+            assert life.exchange.attempts == counted.get(id(life.exchange), 0)
 
     @invariant()
     def the_client_gets_one_head_and_its_end_when_it_is_settled(self) -> None:
-        assert len(self.down.heads) <= 1
-        assert (self.down.ended is not None) == self.exchange.settled
-        if self.down.ended == "complete":
-            assert len(self.down.heads) == 1
+        for life in self.lives:
+            down = life.down
+            assert len(down.heads) <= 1
+            assert (down.ended is not None) == life.exchange.settled
+            if down.ended == "complete":
+                assert len(down.heads) == 1
+            assert len(set(re.findall(rb'"by":(\d+)', down.got))) <= 1, "content of two attempts"
 
     @invariant()
     def nothing_is_run_again_behind_the_commit_point(self) -> None:
-        sends = sum(len(upstream.sent) for upstream in self.upstreams())
-        assert sends == self.exchange.attempts
-        if self.committed_sends is not None:
-            assert sends == self.committed_sends
-            if not self.exchange.settled:
-                assert self.dialling() is None
-        elif self.down.started and any(one.committed for one in self.upstreams()):
-            self.committed_sends = sends
+        for life in self.lives:
+            exchange = life.exchange
+            if life.sends_at_commit is not None:
+                assert exchange.attempts == life.sends_at_commit
+                assert exchange not in self.relay.waiting.everybody()
+                assert not self.is_dialling(exchange)
+            elif b'"by":' in life.down.got:
+                life.sends_at_commit = exchange.attempts
+
+    def is_dialling(self, exchange: Exchange) -> bool:
+        if exchange.settled:
+            return False
+        dials = [ready for pool in self.relay.pools.values() for ready in pool.dials]
+        return any(ready.__self__ is exchange for ready in dials)  # type: ignore[attr-defined]
+
+    @invariant()
+    def an_unsettled_exchange_waits_for_exactly_one_thing(self) -> None:
+        serving = [one.exchange for one in self.serving()]
+        waiting = self.relay.waiting.everybody()
+        assert len(set(map(id, serving))) == len(serving)
+        assert len(waiting) == len(self.relay.waiting)
+        for life in self.lives:
+            exchange = life.exchange
+            waits = (
+                life.down.wants is not None,
+                self.is_dialling(exchange),
+                exchange in serving,
+                exchange in waiting,
+            )
+            # A client may still be sending while its exchange waits for something else.
+            assert sum(waits) == (0 if exchange.settled else 1), waits
+
+    @invariant()
+    def who_waits_is_looked_at_again(self) -> None:
+        if len(self.relay.waiting):
+            self.relay.loop.run()
+            assert len(self.relay.waiting) == 0 or self.relay.loop.next_at < inf
 
     @invariant()
     def every_connection_is_at_work_in_the_pool_or_closed(self) -> None:
@@ -264,40 +584,39 @@ class Life(RuleBasedStateMachine):
             for upstream in pool.all:
                 places = (upstream.exchange is not None, upstream in pool.idle, upstream.is_closed)
                 assert sum(places) == 1, places
-        if self.exchange.settled:
-            assert self.serving() is None
-
-    @invariant()
-    def nothing_is_dialled_for_a_settled_exchange(self) -> None:
-        dials = sum(len(pool.dials) for pool in self.relay.pools.values())
-        if self.last_dials is not None:
-            assert dials <= self.last_dials
-        self.last_dials = dials if self.exchange.settled else None
-
-    @invariant()
-    def an_unsettled_exchange_waits_for_something(self) -> None:
-        if not self.exchange.settled:
-            waits = (self.down.wants, self.dialling(), self.serving())
-            assert any(wait is not None for wait in waits)
-            assert sum(len(pool.dials) for pool in self.relay.pools.values()) <= 1
 
     def teardown(self) -> None:
-        """Whatever it waits for at last fails; then nothing may be left."""
-        if not hasattr(self, "exchange"):
+        """Whatever they wait for at last fails; then nothing may be left."""
+        if not hasattr(self, "lives"):
             return
-        for _ in range(20):
-            if self.dialling() is not None:
-                self.dial_fails()
-            elif (upstream := self.serving()) is not None:
-                upstream.lose(Loss.TOTAL)
-            elif not self.exchange.settled:
-                self.down.arrive(len(self.down.body))
-        assert self.exchange.settled
-        assert self.relay.in_flight() == 0
-        self.it_is_settled_once_and_then_nothing_is_counted()
-        self.the_client_gets_one_head_and_its_end_when_it_is_settled()
-        self.every_connection_is_at_work_in_the_pool_or_closed()
+        for _ in range(300):
+            if not self.open_lives():
+                break
+            for life in self.incomplete():
+                life.down.arrive(len(life.down.body))
+            if self.dialling():
+                self.dial_ends(0, fails=True)
+            elif self.serving():
+                self.serving()[0].lose(Loss.TOTAL)
+            else:
+                self.relay.pass_time(5.0)
+        assert self.open_lives() == []
+        self.relay.loop.run()
+        for check in (
+            self.each_is_settled_once_with_one_line,
+            self.what_was_taken_is_held_by_an_exchange_under_way_or_given_back,
+            self.no_target_is_taken_twice_and_not_too_many_are,
+            self.the_client_gets_one_head_and_its_end_when_it_is_settled,
+            self.every_connection_is_at_work_in_the_pool_or_closed,
+        ):
+            check()
+        assert self.in_flight() == 0
+        assert len(self.relay.waiting) == 0
+        for life in self.lives:
+            slate = life.exchange.slate
+            if slate is not None:
+                assert not self.relay.waiting.is_behind(slate, TrafficClass.BACKGROUND)
 
 
-TestLife = Life.TestCase
-TestLife.settings = settings(deadline=None, max_examples=250, stateful_step_count=30)
+TestLives = Lives.TestCase
+TestLives.settings = settings(deadline=None, max_examples=200, stateful_step_count=60)

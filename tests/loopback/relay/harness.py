@@ -45,6 +45,10 @@ class Sink:
     def exchange(self, record: dict[str, object]) -> None:
         self.records.append(record)
 
+    def named(self, name: str) -> list[dict[str, object]]:
+        """Fields of the events of that name."""
+        return [fields for _, event, fields in self.events if event == name]
+
     def text(self) -> str:
         return repr(self.records) + repr(self.events)
 

@@ -40,6 +40,59 @@ def once(*pieces: bytes, ends: str = "close", pause_s: float = 0.0, after_s: flo
     return script
 
 
+Reply = bytes | Script
+
+
+class Turns:
+    """A provider whose n-th request, over all its connections, gets the n-th of these replies.
+
+    The last one is for all further requests. A script ends the connection.
+    """
+
+    def __init__(self, *replies: Reply) -> None:
+        self._replies = replies
+        self.got: list[Request] = []
+
+    async def __call__(self, peer: Peer) -> None:
+        while True:
+            self.got.append(await peer.request())
+            reply = self._replies[min(len(self.got), len(self._replies)) - 1]
+            if not isinstance(reply, bytes):
+                await reply(peer)
+                return
+            await peer.send(reply)
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that the requests came with."""
+        return [(request.get(b"x-api-key") or b"").decode() for request in self.got]
+
+
+async def hang_up(_: Peer) -> None:
+    """Close."""
+
+
+async def break_off(peer: Peer) -> None:
+    """Reset."""
+    peer.reset()
+
+
+async def stall(peer: Peer) -> None:
+    """Say nothing until the relay goes."""
+    await peer.gone(20)
+
+
+def then(wire: bytes, ends: Script = hang_up) -> Script:
+    """Send this, and then that happens."""
+
+    async def script(peer: Peer) -> None:
+        await peer.send(wire)
+        await asyncio.sleep(0.02)  # a reset would take it away
+        await ends(peer)
+
+    return script
+
+
 class Stage:
     """A provider that takes one request per connection and then does what the test does with it."""
 

@@ -209,6 +209,18 @@ def response(
     return b"\r\n".join([*lines, b"", body])
 
 
+def fault(
+    status: int,
+    kind: str = "api_error",
+    message: str = "It did not work",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> bytes:
+    """An error answer as Anthropic words it."""
+    body = json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode()
+    fields = [(b"Content-Type", b"application/json"), (b"request-id", b"req_fault"), *headers]
+    return response(status, body, fields, reason=b"Its Own Words")
+
+
 SSE_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
     b"request-id: req_upstream_1\r\n"

@@ -24,7 +24,7 @@ from ccrelay.errors import RelayError
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.estimate import Estimator
 from ccrelay.fleet.layout import Layout
-from ccrelay.fleet.service import Service
+from ccrelay.fleet.service import Service, Target
 from ccrelay.relay import asking
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.gate import Gate, Pass
@@ -378,6 +378,7 @@ class FakeUpstream:
         self.uses += 1
         self.started_at = down.reactor.now
         self.sent.append((plan, model, body))
+        self.pool.sends.append((exchange, exchange.target))
         down.source = self
         down.is_spent = True
 
@@ -525,6 +526,7 @@ class FakePool:
         self.idle: list[FakeUpstream] = []
         self.dials: list[Callable[[Any, Any], None]] = []
         self.all: list[FakeUpstream] = []
+        self.sends: list[tuple[Exchange, Target | None]] = []
         self.sessions: list[FakeUpstream] = []
 
     def add_idle(self) -> FakeUpstream:

@@ -1,0 +1,93 @@
+"""How a failure is told to the client: as its provider sent it, or in words of our own."""
+
+import re
+from collections.abc import Sequence
+from math import ceil, inf
+from typing import TYPE_CHECKING
+
+from ccrelay._fast.http1 import Framing, Head, render_response
+from ccrelay.errors import RelayError
+from ccrelay.relay import rare
+from ccrelay.types import Ending
+from ccrelay.wire.chunks import LAST_CHUNK, chunk
+from ccrelay.wire.errors import json_response, sse_error_from_body
+
+if TYPE_CHECKING:
+    from ccrelay.relay.exchange import Exchange
+
+Fields = Sequence[tuple[bytes, bytes]]
+# Answers that say "later" carry the time after which somebody can really take the request.
+_LATER = frozenset({429, 503, 529})
+_RETRY_AFTER = re.compile(rb"(?im)^retry-after:[^\r\n]*\r\n")
+
+
+class Told:
+    """An error that could be told to the client."""
+
+    __slots__ = ("body", "error", "fields", "head", "status", "telling")
+
+    def __init__(
+        self,
+        telling: int,
+        status: int,
+        body: bytes = b"",
+        *,
+        head: Head | None = None,
+        fields: Fields = (),
+        error: RelayError | None = None,
+    ) -> None:
+        self.telling = telling
+        self.status = status
+        self.body = body  # as the provider sent it, or translated
+        self.head = head  # None: the body is not what it belongs to
+        self.fields = fields  # instead of the head
+        self.error = error  # instead of all that: one of the relay's own
+
+
+def soonest_s(exchange: "Exchange") -> int | None:
+    """Whole seconds until some target could take the request; None: nobody knows."""
+    slate, ask = exchange.slate, exchange.ask
+    if slate is None or ask is None:
+        return None
+    until = exchange.snap.router.soonest(slate, ask).until
+    return max(ceil(until - ask.now), 1) if until < inf else None
+
+
+def tell(exchange: "Exchange", told: Told) -> None:
+    """Answer with an error that a provider sent, as it came, or with one of our own.
+
+    Raises:
+        RelayError: the error is our own.
+    """
+    if told.error is not None:
+        raise told.error
+    exchange.status = told.status
+    down = exchange.down
+    if exchange.early:
+        down.write(chunk(sse_error_from_body(told.status, told.body)) + LAST_CHUNK)
+        exchange.settle(Ending.COMPLETE)
+        down.finish()
+        return
+    keep_alive = down.keep_alive and down.body_complete
+    extra = rare.debug_fields(exchange) if exchange.snap.debug else []
+    if told.head is None:
+        fields = [*told.fields, *extra]
+        data = json_response(told.status, told.body, fields, keep_alive)
+    else:
+        lines = b"".join(b"%b: %b\r\n" % field for field in extra)
+        data = _replayed(exchange, told, told.head, keep_alive, lines)
+    exchange.answer(data, Ending.COMPLETE, keep_alive=keep_alive)
+
+
+def _replayed(
+    exchange: "Exchange", told: Told, head: Head, keep_alive: bool, lines: bytes
+) -> bytes:
+    length = len(told.body)
+    if told.status in _LATER and exchange.slate is not None and exchange.slate.lone is None:
+        seconds = soonest_s(exchange)
+        if seconds is not None:
+            lines += b"retry-after: %d\r\n" % seconds
+            data = render_response(head, int(Framing.LENGTH), length, keep_alive, b"")
+            top, _, rest = _RETRY_AFTER.sub(b"", data, count=1).partition(b"\r\n")
+            return top + b"\r\n" + lines + rest + told.body
+    return render_response(head, int(Framing.LENGTH), length, keep_alive, lines) + told.body

@@ -1,0 +1,236 @@
+"""The real Claude Code CLI before several keys and providers, some of which fail."""
+
+import base64
+import json
+
+import pytest
+
+from ccrelay.demo.content import Message, Thinking
+from ccrelay.demo.plan import Document, Scene, Stream, error_document
+from tests.client.checks import CREDENTIALS, HOP, without
+from tests.client.claude import FOREGROUND
+from tests.client.rig import UPSTREAM_KEY, chain, pooled
+from tests.faults.kinds import ANSWERS, ASKS_AGAIN, KINDS, SHOWS, THROUGH_CLAUDE
+
+pytestmark = [pytest.mark.client, pytest.mark.process]
+
+FEW = {"CLAUDE_CODE_MAX_RETRIES": "2"}
+GREETING = "You said: “hi”"
+SEEN_KINDS = [kind for kind in KINDS if kind.name in THROUGH_CLAUDE]
+
+
+def keys_of(demo):
+    """The credentials of the requests that came in, in order."""
+    return [dict(recorded.headers)["x-api-key"] for recorded in demo.requests]
+
+
+def faults_of(demo):
+    return [recorded.fault for recorded in demo.requests]
+
+
+# ---- the column "Claude Code, first of two" of docs/faults.md
+
+
+def what_it_does(run, rig):
+    if run.exit_code != 0:
+        return SHOWS if run.retries == [] else "asks again, shows the error"
+    assert GREETING in run.text
+    return ANSWERS if len(rig.front.seen()) == 1 else ASKS_AGAIN
+
+
+@pytest.mark.parametrize("kind", SEEN_KINDS, ids=lambda kind: kind.name)
+def test_a_provider_that_fails_once_before_another_is_met_as_the_page_says(claude, open_rig, kind):
+    script = f"{kind.fault},ok" if kind.fault else ""
+    rig = open_rig(chain, script=script, others=["ok"], are_told=not kind.is_bare)
+    run = claude.ask(rig.url, "hi", **FEW)
+    told = THROUGH_CLAUDE[kind.name]
+    assert what_it_does(run, rig) == told
+    records = rig.exchanges(len(rig.front.seen()))
+    if told == ANSWERS:
+        assert run.retries == []
+        [client], [second] = rig.front.seen(), rig.backs[1].seen()
+        assert second.body == client.body
+        theirs = HOP | CREDENTIALS
+        assert without(second.fields, theirs) == without(client.fields, theirs)
+        assert (client.status, client.payload) == (second.status, second.payload)
+        assert [record["provider"] for record in records] == ["second"]
+        assert len(rig.events("failover")) == 1
+    else:
+        # Whatever came twice, the client asked twice for.
+        assert [record["attempts"] for record in records] == [1] * len(records)
+        assert len(rig.demos[0].requests) == len(rig.front.seen())
+        assert list(rig.demos[1].requests) == []
+
+
+# ---- keys
+
+
+@pytest.mark.parametrize(
+    ("fault", "event", "why"),
+    [
+        ("401", "key_out", "key_refused"),
+        ("429,retry_after=30", "key_rests", "rate_limited"),
+        ("402", "key_rests", "quota_spent"),
+    ],
+)
+def test_a_key_that_fails_is_replaced_for_the_rest_of_the_session(
+    claude, open_rig, fault, event, why
+):
+    rig = open_rig(pooled, script=f"{fault},ok")
+    run = claude.ask(rig.url, "use a tool")
+    again = claude.ask(rig.url, "hi", "--resume", run.session)
+    assert (run.retries, again.retries) == ([], [])
+    assert run.text.startswith("Done: 2 tool results")
+    assert GREETING in again.text
+    assert faults_of(rig.demo) == ["status", "ok", "ok", "ok"]
+    bad, *good = keys_of(rig.demo)
+    assert len(set(good)) == 1
+    assert bad not in good
+    records = rig.exchanges(3)
+    assert [record["attempts"] for record in records] == [2, 1, 1]
+    [told] = rig.events(event)
+    assert (told["why"], told["level"]) == (why, "error" if event == "key_out" else "warning")
+
+
+def test_when_every_key_is_refused_the_second_try_is_the_last(claude, open_rig):
+    rig = open_rig(pooled, script="401")
+    run = claude.ask(rig.url, "hi")
+    assert run.exit_code != 0
+    assert run.retries == [401]  # it would try for three minutes
+    assert "they were refused and need replacing" in run.text
+    first, last = rig.front.seen()
+    assert first.payload == rig.back.seen()[-1].payload  # as the provider sent it
+    assert (last.status, last.response_field(b"x-should-retry")) == (502, b"false")
+    assert sorted(keys_of(rig.demo)) == sorted(set(keys_of(rig.demo)))
+    assert len(rig.events("key_out")) == 3
+
+
+def test_a_request_that_comes_while_every_key_rests_waits_and_is_answered(claude, open_rig):
+    limited = "429,retry_after=8"
+    rig = open_rig(pooled, script=f"{limited},{limited},{limited},ok")
+    refused = claude.ask(rig.url, "hi", CLAUDE_CODE_MAX_RETRIES="0")
+    assert refused.exit_code != 0
+    run = claude.ask(rig.url, "hi", **FEW)
+    assert run.retries == []
+    assert GREETING in run.text
+    first, second = rig.exchanges(2)
+    assert (first["status"], first["attempts"]) == (429, 3)
+    assert (second["status"], second["attempts"]) == (200, 1)
+    assert 0 < second["waited_ms"] < 9000
+
+
+def test_a_session_keeps_its_key_with_all_its_sub_agents(claude, open_rig):
+    rig = open_rig(pooled)
+    run = claude.ask(rig.url, "demo:tool=Agent demo:tools=2", **FOREGROUND)
+    again = claude.ask(rig.url, "use a tool", "--resume", run.session, **FOREGROUND)
+    assert run.text.startswith("Done: 2 tool results")
+    assert again.text.startswith("Done: 2 tool results")
+    records = rig.exchanges(6)
+    agents = [seen.field(b"x-claude-code-agent-id") for seen in rig.back.seen()]
+    assert len({agent for agent in agents if agent}) == 2
+    assert sorted(record["class"] for record in records) == ["main"] * 4 + ["subagent"] * 2
+    assert len({record["conversation"] for record in records}) == 1
+    assert len(keys_of(rig.demo)) == 6
+    assert len(set(keys_of(rig.demo))) == 1
+
+
+# ---- everybody down
+
+
+def test_when_all_providers_are_overloaded_claude_says_so(claude, open_rig):
+    rig = open_rig(chain, script="529", others=["529"])
+    run = claude.ask(rig.url, "hi", **FEW)
+    assert run.exit_code != 0
+    assert run.retries == [529, 529]
+    assert "529 Overloaded" in run.text
+    assert [record["attempts"] for record in rig.exchanges(3)] == [2, 2, 2]
+    assert [len(demo.requests) for demo in rig.demos] == [3, 3]
+    upstream = {seen.payload for tap in rig.backs for seen in tap.seen()}
+    assert all(seen.payload in upstream for seen in rig.front.seen())
+
+
+def test_when_no_provider_can_be_reached_claude_shows_where_the_relay_looked(claude, open_rig):
+    rig = open_rig(chain, script="", others=["", ""])
+    run = claude.ask(rig.url, "hi", **FEW)
+    assert run.exit_code != 0
+    assert run.retries == [502, 502]
+    assert "Cannot reach 127.0.0.1:" in run.text
+    assert UPSTREAM_KEY not in run.text
+    assert [record["status"] for record in rig.exchanges(3)] == [502, 502, 502]
+    assert len(rig.events("unreachable")) == 9
+
+
+# ---- thinking, and providers that sign it or not
+
+
+def signer_and_reader(*upstreams):
+    """Anthropic, which signs its thinking and checks it, before a service that does neither."""
+    config = chain(*upstreams)
+    config["providers"][1] |= {"type": "compatible", "auth": "x-api-key", "models": ["*"]}
+    return config
+
+
+def thinking_of(body):
+    """The signatures of the thinking blocks in a request."""
+    contents = [message["content"] for message in json.loads(body)["messages"]]
+    blocks = [block for content in contents if isinstance(content, list) for block in content]
+    return [block["signature"] for block in blocks if block["type"] == "thinking"]
+
+
+@pytest.fixture
+def anthropic_signs(monkeypatch):
+    """The provider with UPSTREAM_KEY signs like Claude and refuses what it has not signed."""
+    plainly = Scene.answer_with
+    signed = set()
+
+    def sign(block: Thinking) -> Thinking:
+        # The look of Claude's: base64 of a message whose first byte is 0x12.
+        made = base64.b64encode(b"\x12\x90" + block.signature.encode().ljust(70, b"."))
+        signed.add(made.decode())
+        return Thinking(block.pieces, made.decode())
+
+    def answer_with(scene: Scene, message: Message) -> Document | Stream:
+        if scene.head.get("x-api-key") != UPSTREAM_KEY:
+            return plainly(scene, message)
+        if not signed.issuperset(thinking_of(scene.body)):
+            text = "messages.1.content.0: Invalid `signature` in `thinking` block"
+            return error_document(scene, 400, text)
+        blocks = tuple(sign(b) if isinstance(b, Thinking) else b for b in message.blocks)
+        own = Message(message.id, message.model, blocks, message.stop_reason, message.ask)
+        return plainly(scene, own)
+
+    monkeypatch.setattr(Scene, "answer_with", answer_with)
+    return signed
+
+
+def test_a_conversation_that_thinks_goes_over_to_another_vendor_and_back(
+    claude, open_rig, anthropic_signs
+):
+    """Each prompt is two turns: a call of tools with thinking, then the words after them."""
+    rig = open_rig(signer_and_reader, script="ok,529,ok", others=["ok,ok,529,ok"])
+    prompt = "think and use a tool"
+    run = claude.ask(rig.url, prompt)  # the second turn fails over
+    claude.ask(rig.url, prompt, "--resume", run.session)  # there, and the second turn back
+    last = claude.ask(rig.url, prompt, "--resume", run.session)  # at home
+    assert last.text.startswith("Done: 2 tool results")
+
+    statuses = [seen.status for seen in rig.front.seen()]
+    assert statuses == [200] * 6
+    served = [record["provider"] for record in rig.exchanges(6)]
+    assert served == ["first", "second", "second", "first", "first", "first"]
+    moves = [(move["why"], move["provider"]) for move in rig.events("moved")]
+    assert moves == [("failed", "second"), ("failed", "first")]
+
+    asked = {served_by: [] for served_by in ("first", "second")}
+    for client, provider in zip(rig.front.seen(), served, strict=True):
+        asked[provider].append(thinking_of(client.body))
+    at_first, at_second = (
+        [(thinking_of(seen.body)) for seen in tap.seen() if seen.status == 200] for tap in rig.backs
+    )
+    # Who checks nothing gets all that the client sends; who checks gets what it has signed.
+    assert at_second == asked["second"]
+    assert at_first == [[one for one in had if one in anthropic_signs] for had in asked["first"]]
+    foreign = [[one for one in had if one not in anthropic_signs] for had in asked["first"]]
+    assert [len(had) for had in foreign] == [0, 1, 1, 1]  # the client kept it
+    assert len(at_first[-1]) == 2
+    assert rig.events("signatures_left_out") == []  # nothing had to be refused first

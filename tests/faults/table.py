@@ -1,0 +1,65 @@
+"""The table of docs/faults.md, made of what was measured."""
+
+from pathlib import Path
+
+from tests.faults.kinds import KINDS, THROUGH_CLAUDE, Kind
+from tests.faults.measure import measure
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+BEGIN = "<!-- begin: measured -->\n"
+END = "<!-- end: measured -->\n"
+
+_HEADINGS = (
+    "the provider's fault",
+    "`ccrelay mock`",
+    "asked for",
+    "one provider: the client gets",
+    "first of three: the client gets",
+    "its key",
+    "its breaker counts",
+    "Claude Code, first of two",
+)
+
+
+def table() -> str:
+    """All kinds, measured."""
+    lines = [_row(_HEADINGS), _row(["---"] * len(_HEADINGS))]
+    for kind in KINDS:
+        lines += [_row(cells) for cells in _rows_of(kind)]
+    return "".join(lines)
+
+
+def shown() -> str:
+    """The table as the page has it."""
+    return PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+
+
+def render() -> None:
+    """Write the table into the page."""
+    before, begin, rest = PAGE.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    PAGE.write_text(before + begin + table() + end + after)
+
+
+def _rows_of(kind: Kind) -> list[list[str]]:
+    """One row for each way to ask, or one for both when they end alike."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for form in kind.forms:
+        alone, one_of_three = measure(kind, form, 1), measure(kind, form, 3)
+        found = (alone.client, one_of_three.client, alone.key, alone.breaker)
+        rows.setdefault(found, []).append(form.value)
+    return [
+        [
+            kind.name,
+            f"`{kind.options}`" if kind.options else "not started",
+            " or ".join(forms),
+            *found,
+            # Claude Code asks for streams.
+            THROUGH_CLAUDE.get(kind.name, "") if "streamed" in forms else "",
+        ]
+        for found, forms in rows.items()
+    ]
+
+
+def _row(cells: list[str] | tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |\n".replace("  ", " ")
