@@ -129,7 +129,7 @@ def _keep(record: dict[str, Any]) -> int:
 
 def _recorded(commit: str) -> dict[str, Any]:
     """The record of a commit, or the newest."""
-    paths = [RESULTS / f"{commit}.json"] if commit else list(RESULTS.glob("*.json"))
+    paths = [RESULTS / f"{commit}.json"] if commit else list(RESULTS.glob("[0-9a-f]*.json"))
     records: list[dict[str, Any]] = [json.loads(path.read_text()) for path in paths]
     if not records:
         raise SystemExit("bench: nothing is recorded yet: run `python -m bench` first")

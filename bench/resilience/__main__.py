@@ -42,13 +42,13 @@ class Scenario:
 
 
 SCENARIOS = {
-    "pool-rpm": Scenario(limits.pool_rpm, 460, 85),
-    "pool-tpm": Scenario(limits.pool_tpm, 350, 140),
-    "affinity": Scenario(affinity.affinity, 20, 10),
-    "provider-dies": Scenario(outages.provider_dies, 140, 85),
-    "provider-returns": Scenario(outages.provider_returns, 50, 35),
-    "worker-killed": Scenario(upkeep.worker_killed, 35, 25),
-    "reloads": Scenario(upkeep.reloads, 60, 25),
+    "pool-rpm": Scenario(limits.pool_rpm, 435, 66),
+    "pool-tpm": Scenario(limits.pool_tpm, 315, 100),
+    "affinity": Scenario(affinity.affinity, 10, 5),
+    "provider-dies": Scenario(outages.provider_dies, 110, 60),
+    "provider-returns": Scenario(outages.provider_returns, 46, 30),
+    "worker-killed": Scenario(upkeep.worker_killed, 28, 17),
+    "reloads": Scenario(upkeep.reloads, 22, 12),
 }
 
 

@@ -36,7 +36,6 @@ async def pool_rpm(stage: Stage) -> list[Finding]:
         return await ask(relay.port, message(f"{session} {number} demo:deltas=5", session=session))
 
     begins_at = time.monotonic()
-    # What is offered beyond the limit must not be in the way of what was offered within.
     within = load.offer(load.bursts(OFFERED_RPM, BURST, within_s), send, begins_at=begins_at)
     beyond_at = begins_at + within_s
     ends_at = beyond_at + beyond_s
@@ -47,8 +46,9 @@ async def pool_rpm(stage: Stage) -> list[Finding]:
         offsets = load.bursts(beyond_rpm, BURST, beyond_s)
         await load.offer(offsets, send, begins_at=beyond_at, ends_at=ends_at)
 
-    used = asyncio.gather(within, beyond(), _let_through(mock, ends_at, minutes))
-    answers, _, let_through = await used
+    answers, _, let_through = await asyncio.gather(
+        within, beyond(), _let_through(mock, ends_at, minutes)
+    )
     ledger = await mock.ledger()
     _tell_answers(found, answers, "230 rpm offered in bursts of 20")
     share = 100 * let_through / (minutes * KEYS * RPM)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
-from typing import Any
+from contextlib import AbstractAsyncContextManager
 
 from bench.resilience import load
 from bench.resilience.client import Answer, ask, message
@@ -231,7 +231,7 @@ async def _mocks(stage: Stage) -> list[Mock]:
     return [await stage.mock(f"p{n}", "--gap-ms", "100") for n in range(1, PROVIDERS + 1)]
 
 
-def _fresh_relay(stage: Stage, name: str, mocks: list[Mock]) -> Any:
+def _fresh_relay(stage: Stage, name: str, mocks: list[Mock]) -> AbstractAsyncContextManager[Relay]:
     """A relay that knows of no failure yet."""
     return relaying(
         stage,

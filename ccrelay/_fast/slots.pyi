@@ -88,7 +88,7 @@ class Gauge:
         nothing is known."""
 
     def used(self, dim: int, now: float) -> int:
-        """What this relay counted in the last 60 seconds (up to 60.5), all workers."""
+        """What this relay counted in the last 60.5 to 61 seconds, all workers."""
 
     @property
     def in_flight(self) -> int:

@@ -6,8 +6,10 @@ The number is the instant divided by half a second, so that a word tells by itse
 still counts: nobody has to sweep the ring, and a process may die between any two instructions. A
 word is changed by compare-and-swap only. 2^31 buckets are 34 years of uptime.
 
-The window is the bucket under way and the 120 before it: what is counted stays for 60 s at least
-and 60.5 s at most.
+The window is the bucket under way and the 121 before it: what is counted stays for 60.5 s at least
+and 61 s at most. Half a second more than the minute, because a request is counted when it is
+reserved and reaches its provider later, and not every one equally late: with 60 s, keys were seen
+11 to 18 % over their limit in some minute of a provider's (`python -m bench.resilience pool-tpm`).
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
@@ -24,8 +26,8 @@ cdef extern from "ring.h" nogil:
 
 cdef enum:
     BUCKET_US = 500000
-    WINDOW = 120                   # whole buckets
-    AHEAD = BUCKETS - WINDOW       # the one under way, and 7 of workers whose clock is newer
+    WINDOW = 121                   # whole buckets: half a second more than the minute
+    AHEAD = BUCKETS - WINDOW       # the one under way, and 6 of workers whose clock is newer
     COUNT_BITS = 32
 
 cdef extern from * nogil:

@@ -79,6 +79,8 @@ def ask_of(exchange: "Exchange", slate: Slate) -> Ask | None:
     """What the request asks for. None: its body has to come first, `begin` is called again."""
     relay = exchange.relay
     ask = Ask(kind=exchange.kind, now=relay.reactor.now)
+    if exchange.ask is not None:  # routed anew by a reload: its time to wait goes on
+        ask.waits_since = exchange.ask.waits_since
     size = ask.body_bytes = _size(exchange)
     if slate.lone is None:
         ask.traffic = _traffic(exchange)
@@ -120,12 +122,24 @@ def _whole(exchange: "Exchange") -> bytes:
     return exchange.body if exchange.body is not None else exchange.down.body_bytes()
 
 
+def turn_of(exchange: "Exchange") -> tuple[TrafficClass, int]:
+    """Class and conversation by which a request waits. For a lone target they were not read yet."""
+    ask, slate = exchange.ask, exchange.slate
+    assert ask is not None
+    assert slate is not None
+    if slate.lone is None:
+        return ask.traffic, ask.conversation
+    session = exchange.down.head.value(_SESSION)
+    return _traffic(exchange), hash64(session) if session is not None else 0
+
+
 def must_queue(exchange: "Exchange") -> bool:
     """Whether others wait for the same targets and come first: then it has joined them."""
     ask, slate, relay = exchange.ask, exchange.slate, exchange.relay
     assert ask is not None
     assert slate is not None
-    if exchange.kind is not _MESSAGES or not relay.waiting.is_behind(slate, ask.traffic):
+    traffic, _ = turn_of(exchange)
+    if exchange.kind is not _MESSAGES or not relay.waiting.is_behind(slate, traffic):
         return False
     limit_s = exchange.snap.config.routing.max_wait_s
     if limit_s <= 0 or len(relay.waiting) >= exchange.snap.config.routing.waiting_max:
@@ -153,7 +167,7 @@ def settle_down(exchange: "Exchange", target: Target) -> None:
     is_mixed = target.service.validates and place.flags & (FOREIGN | UNSIGNED)
     if is_mixed and may_edit and exchange.strip is None:
         exchange.strip = bool(place.flags & UNSIGNED)
-    if place.slot != target.slot and ask.traffic is _MAIN:
+    if place.slot != target.slot and ask.traffic is _MAIN and place.prefix_tokens:
         exchange.moved = True
         _tell_move(exchange, place, target)
 

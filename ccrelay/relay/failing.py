@@ -32,6 +32,7 @@ from ccrelay.routing.verdict import (
     of_loss,
     of_status,
 )
+from ccrelay.types import RequestClass
 from ccrelay.wire.thinking import strip_foreign
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def on_unreachable(exchange: "Exchange", error: RelayError) -> None:
         return
     target = exchange.target
     assert target is not None
+    exchange.attempts += 1
     exchange.relay.log.event(
         "warning", "unreachable", provider=target.service.name, reason=error.message
     )
@@ -249,7 +251,7 @@ def _next(exchange: "Exchange", verdict: Verdict) -> Taken | Wait | None:
         return None
     choice = exchange.choose()
     if isinstance(choice, Wait):
-        return choice if _may_wait(exchange, choice) else None
+        return _make_do(exchange, choice)
     target = exchange.target
     assert target is not None
     relay.log.event(
@@ -301,7 +303,9 @@ def _mend_signatures(exchange: "Exchange", verdict: Verdict) -> bool:
         provider=target.service.name,
         all=everything,
     )
-    reservation = target.gauge.force(now, ask.tokens_in, ask.tokens_out)
+    reservation = None
+    if exchange.kind is not RequestClass.COUNT_TOKENS:
+        reservation = target.gauge.force(now, ask.tokens_in, ask.tokens_out)
     exchange.take(Taken(candidate, target, reservation, ticket))
     return True
 
@@ -326,14 +330,31 @@ def wait(exchange: "Exchange", choice: Wait) -> None:
     """
     if exchange.settled:
         return
-    if not _may_wait(exchange, choice):
+    found = _make_do(exchange, choice)
+    if found is None:
         give_up(exchange, choice)
-        return
-    ask = exchange.ask
+    elif isinstance(found, Taken):
+        exchange.take(found)
+    else:
+        ask = exchange.ask
+        assert ask is not None
+        limit_s = exchange.snap.config.routing.max_wait_s
+        exchange.upstream = None
+        exchange.relay.waiting.join(exchange, found, ask.waits_since + limit_s)
+
+
+def _make_do(exchange: "Exchange", choice: Wait) -> Taken | Wait | None:
+    """The wait if there is time and room for it; None: there is not."""
+    if _may_wait(exchange, choice):
+        return choice
+    if not choice.bound:
+        return None
+    # Its own key is not worth an error.
+    slate, ask, relay = exchange.slate, exchange.ask, exchange.relay
+    assert slate is not None
     assert ask is not None
-    limit_s = exchange.snap.config.routing.max_wait_s
-    exchange.upstream = None
-    exchange.relay.waiting.join(exchange, choice, ask.waits_since + limit_s)
+    other = exchange.snap.router.choose(slate, ask, exchange.tries, relay.rng, stays=False)
+    return other if isinstance(other, Taken) or _may_wait(exchange, other) else None
 
 
 def give_up(exchange: "Exchange", choice: Wait) -> None:

@@ -73,12 +73,12 @@ class Probes:
         if not pulse.lease(now, health.probe_timeout_s + LEASE_SLACK_S):
             return
         self._running.add(service.name)
-        self._relay.spawn(self._probe(service, kind), f"probe of {service.name}")
+        dialer = self._relay.snap.pools[service.name].dialer
+        self._relay.spawn(self._probe(service, kind, dialer), f"probe of {service.name}")
 
-    async def _probe(self, service: Service, kind: Probe) -> None:
+    async def _probe(self, service: Service, kind: Probe, dialer: Dialer) -> None:
         relay = self._relay
         health = relay.config.health
-        dialer = relay.snap.pools[service.name].dialer
         began_at = relay.reactor.clock()
         reason = None
         try:

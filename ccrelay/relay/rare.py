@@ -209,8 +209,10 @@ def follow_early(exchange: "Exchange", upstream: Upstream) -> None:
     assert target is not None
     head = upstream.head
     if head.status == 200 and upstream.is_event_stream:
+        exchange.status = 200  # an attempt before it may have left another
         repairs = target.service.dialect.repairs_stream
         framing = Framing.KEEP if head.chunked and not repairs else Framing.CHUNKED
+        upstream.tells = True
         upstream.forward(int(Mode.HOLD), int(framing), False, b"", repairs)
     else:
         exchange.status = head.status

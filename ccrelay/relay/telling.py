@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ccrelay.relay.exchange import Exchange
 
 Fields = Sequence[tuple[bytes, bytes]]
+# Instants in shared memory are whole microseconds: a rest of a second is no two seconds long.
+ROUNDING_S = 0.001
 # Answers that say "later" carry the time after which somebody can really take the request.
 _LATER = frozenset({429, 503, 529})
 _RETRY_AFTER = re.compile(rb"(?im)^retry-after:[^\r\n]*\r\n")
@@ -49,8 +51,9 @@ def soonest_s(exchange: "Exchange") -> int | None:
     slate, ask = exchange.slate, exchange.ask
     if slate is None or ask is None:
         return None
+    ask.now = exchange.relay.reactor.now
     until = exchange.snap.router.soonest(slate, ask).until
-    return max(ceil(until - ask.now), 1) if until < inf else None
+    return max(ceil(until - ask.now - ROUNDING_S), 1) if until < inf else None
 
 
 def tell(exchange: "Exchange", told: Told) -> None:

@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ccrelay._fast.conn import Reactor
-from ccrelay.relay import failing
+from ccrelay.relay import asking, failing
 from ccrelay.routing.candidates import Slate
 from ccrelay.routing.router import LOOK_AGAIN_S, Wait
 from ccrelay.routing.waiting import RANKS, Queue
@@ -24,10 +24,12 @@ class _Seat:
 
     __slots__ = ("bound", "gives_up_at", "joined_at", "line", "until")
 
-    def __init__(self, line: tuple[int, int], wait: Wait, now: float, gives_up_at: float) -> None:
+    def __init__(
+        self, line: tuple[int, int], until: float, bound: bool, now: float, gives_up_at: float
+    ) -> None:
         self.line = line  # slate and rank: who waits for the same
-        self.bound = wait.bound
-        self.until = wait.until
+        self.bound = bound
+        self.until = until
         self.joined_at = now
         self.gives_up_at = gives_up_at
 
@@ -59,15 +61,16 @@ class WaitRoom:
 
     def join(self, exchange: "Exchange", wait: Wait, gives_up_at: float) -> None:
         """Wait: the exchange is given a target in the end, or told that there is none."""
-        ask, slate = exchange.ask, exchange.slate
-        assert ask is not None
+        slate = exchange.slate
         assert slate is not None
-        now = self._reactor.now
-        seat = _Seat((id(slate), RANKS[ask.traffic]), wait, now, gives_up_at)
+        traffic, conversation = asking.turn_of(exchange)
+        line = (id(slate), RANKS[traffic])
+        bound = _stands_aside(exchange, wait)
+        seat = _Seat(line, wait.until, bound, self._reactor.now, gives_up_at)
         self._seats[exchange] = seat
         if not seat.bound:
             self._lines[seat.line] = self._lines.get(seat.line, 0) + 1
-        self._queue.join(exchange, ask.traffic, ask.conversation)
+        self._queue.join(exchange, traffic, conversation)
         self._wake_at(min(seat.until, gives_up_at))
 
     def leave(self, exchange: "Exchange", *, served: bool = False) -> None:
@@ -77,6 +80,8 @@ class WaitRoom:
             return
         self._queue.leave(exchange, served=served)
         self._unline(seat)
+        if not (served or seat.bound):
+            self.poke()  # those behind it may need less
         exchange.waited_s += max(self._reactor.now - seat.joined_at, 0.0)
 
     def poke(self) -> None:
@@ -142,8 +147,8 @@ class WaitRoom:
             if now >= seat.gives_up_at or choice.until > seat.gives_up_at:
                 self._give_up(exchange, choice)
                 continue
-            self._stay(seat, choice)
-            if not choice.bound:
+            self._stay(seat, choice.until, _stands_aside(exchange, choice))
+            if not seat.bound:
                 stuck.add(seat.line[0])
             next_at = min(next_at, max(choice.until, now + LOOK_AGAIN_S), seat.gives_up_at)
         if next_at < inf:
@@ -152,10 +157,18 @@ class WaitRoom:
     def _give_up(self, exchange: "Exchange", wait: Wait) -> None:
         exchange.guard(lambda: failing.give_up(exchange, wait))
 
-    def _stay(self, seat: _Seat, choice: Wait) -> None:
-        seat.until = choice.until
-        if seat.bound != choice.bound:
+    def _stay(self, seat: _Seat, until: float, bound: bool) -> None:
+        seat.until = until
+        if seat.bound != bound:
             self._unline(seat)
-            seat.bound = choice.bound
+            seat.bound = bound
             if not seat.bound:
                 self._lines[seat.line] = self._lines.get(seat.line, 0) + 1
+
+
+def _stands_aside(exchange: "Exchange", wait: Wait) -> bool:
+    """Whether it waits for less than everybody: for its own key, or for what it has not tried.
+
+    What it may not have others may, so that they need not wait for it.
+    """
+    return wait.bound or exchange.tries is not None

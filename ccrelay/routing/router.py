@@ -82,13 +82,22 @@ class Router:
     __slots__ = ("_affinity_wait_s", "_panics")
 
     def __init__(self, routing: Routing) -> None:
-        self._affinity_wait_s = routing.affinity.wait_s
+        self._affinity_wait_s = min(routing.affinity.wait_s, routing.max_wait_s)
         self._panics = routing.panic == "try"
 
     def choose(
-        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
+        self,
+        slate: Slate,
+        ask: Ask,
+        tries: Tries | None,
+        rng: random.Random,
+        *,
+        stays: bool = True,
     ) -> Taken | Wait:
-        """Take a target for a request, or say how long to wait for one."""
+        """Take a target for a request, or say how long to wait for one.
+
+        Not `stays`: a conversation does not wait for its own key.
+        """
         if slate.lone is not None and tries is None:
             taken = self._take(*slate.lone, ask, rng)
             if taken is not None:
@@ -100,7 +109,7 @@ class Router:
                 if isinstance(at_home, Taken):
                     return at_home
                 waits = at_home
-            if waits is not None:
+            if waits is not None and stays:
                 return waits
             taken = self._elsewhere(slate, ask, tries, rng)
             if taken is not None:
@@ -166,11 +175,12 @@ class Router:
         service = candidate.service
         bank = service.bank
         index = -1
-        if ask.conversation:
+        place = ask.place
+        if place is not None and candidate.holds(place.slot):  # its provider was weighed
+            index = next(t.index for t in service.targets if t.slot == place.slot)
+        if ask.conversation and (index < 0 or not bank.is_ready(index)):
             index = bank.favourite(ask.conversation)
-            if index >= 0 and not bank.is_ready(index):
-                index = -1
-        if index < 0:
+        if index < 0 or not bank.is_ready(index):
             index = service.pick(rng)
         return self._take(candidate, service.targets[index], ask, rng) if index >= 0 else None
 
@@ -197,6 +207,10 @@ class Router:
         self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
     ) -> Taken | Wait:
         """Other keys of an endpoint that failed, an endpoint whose breaker is open, or waiting."""
+        if ask.kind is _COUNT_TOKENS:
+            taken = self._uncounted(slate, ask, tries, rng)
+            if taken is not None:
+                return taken
         if tries is not None and tries.failed:
             for candidate in slate.candidates:
                 if candidate.service in tries.failed:
@@ -209,12 +223,27 @@ class Router:
                 return taken
         return self.soonest(slate, ask, tries)
 
+    def _uncounted(
+        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
+    ) -> Taken | None:
+        """What no limit counts can go to a key that is full."""
+        for candidate, target in slate.by_slot.values():
+            service = candidate.service
+            if tries is not None and (target in tries.targets or service in tries.failed):
+                continue
+            if service.client_rests and _rests(service, ask):
+                continue
+            taken = self._take(candidate, target, ask, rng)
+            if taken is not None:
+                return taken
+        return None
+
     def _another_key(
         self, candidate: Candidate, ask: Ask, tries: Tries, rng: random.Random
     ) -> Taken | None:
         service = candidate.service
         skip = tries.mask(service)
-        if not service.endpoint.breaker.available(ask.now):
+        if not service.endpoint.breaker.available(ask.now) or _rests(service, ask):
             return None
         if not service.bank.survey(ask.now, ask.tokens_in, ask.tokens_out, skip):
             return None
@@ -229,6 +258,7 @@ class Router:
             candidate
             for candidate in slate.candidates
             if candidate.service.bank.survey(ask.now, ask.tokens_in, ask.tokens_out)
+            and not _rests(candidate.service, ask)
         ]
         if not ready:
             return None
@@ -263,12 +293,16 @@ class Router:
     def _ready_at(self, candidate: Candidate, target: Target, ask: Ask) -> float:
         breaker = candidate.service.endpoint.breaker
         at = target.gauge.ready_at(ask.now, ask.tokens_in, ask.tokens_out)
+        if candidate.service.client_rests:
+            at = max(at, candidate.service.client_rests.get(ask.credential, 0.0))
         return at if breaker.available(ask.now) else max(at, breaker.resumes_at)
 
     def state_of(self, target: Target, ask: Ask) -> str:
         """Why a target does not take a request: a word for the log."""
         if not target.service.endpoint.breaker.available(ask.now):
             return "breaker_open"
+        if _rests(target.service, ask):
+            return "resting"
         return _WORDS[target.gauge.state(ask.now, ask.tokens_in, ask.tokens_out)]
 
 

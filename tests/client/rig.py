@@ -4,8 +4,8 @@
         ...            # a client talks to rig.url
         rig.front.seen(), rig.back.seen(), rig.demo.requests
 
-The relay is a real process; taps and demos run on an event loop in a thread of this one. There may be
-several providers, each with a tap of its own: `Rig(folder, chain, scripts=["529,ok", "ok"])`.
+The relay is a real process; taps and demos run on an event loop in a thread of this one. There may
+be several providers, each with a tap of its own: `Rig(folder, chain, scripts=["529,ok", "ok"])`.
 """
 
 import asyncio

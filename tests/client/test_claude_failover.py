@@ -4,19 +4,19 @@ import base64
 import json
 
 import pytest
+from msgspec import structs
 
 from ccrelay.demo.content import Message, Thinking
 from ccrelay.demo.plan import Document, Scene, Stream, error_document
 from tests.client.checks import CREDENTIALS, HOP, without
 from tests.client.claude import FOREGROUND
 from tests.client.rig import UPSTREAM_KEY, chain, pooled
-from tests.faults.kinds import ANSWERS, ASKS_AGAIN, KINDS, SHOWS, THROUGH_CLAUDE
+from tests.faults.kinds import KINDS, Claude
 
 pytestmark = [pytest.mark.client, pytest.mark.process]
 
 FEW = {"CLAUDE_CODE_MAX_RETRIES": "2"}
 GREETING = "You said: “hi”"
-SEEN_KINDS = [kind for kind in KINDS if kind.name in THROUGH_CLAUDE]
 
 
 def keys_of(demo):
@@ -33,20 +33,20 @@ def faults_of(demo):
 
 def what_it_does(run, rig):
     if run.exit_code != 0:
-        return SHOWS if run.retries == [] else "asks again, shows the error"
+        assert run.retries == []
+        return Claude.SHOWS
     assert GREETING in run.text
-    return ANSWERS if len(rig.front.seen()) == 1 else ASKS_AGAIN
+    return Claude.ANSWERS if len(rig.front.seen()) == 1 else Claude.ASKS_AGAIN
 
 
-@pytest.mark.parametrize("kind", SEEN_KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_provider_that_fails_once_before_another_is_met_as_the_page_says(claude, open_rig, kind):
     script = f"{kind.fault},ok" if kind.fault else ""
     rig = open_rig(chain, script=script, others=["ok"], are_told=not kind.is_bare)
     run = claude.ask(rig.url, "hi", **FEW)
-    told = THROUGH_CLAUDE[kind.name]
-    assert what_it_does(run, rig) == told
+    assert what_it_does(run, rig) is kind.claude
     records = rig.exchanges(len(rig.front.seen()))
-    if told == ANSWERS:
+    if kind.claude is Claude.ANSWERS:
         assert run.retries == []
         [client], [second] = rig.front.seen(), rig.backs[1].seen()
         assert second.body == client.body
@@ -99,7 +99,7 @@ def test_when_every_key_is_refused_the_second_try_is_the_last(claude, open_rig):
     assert run.retries == [401]  # it would try for three minutes
     assert "they were refused and need replacing" in run.text
     first, last = rig.front.seen()
-    assert first.payload == rig.back.seen()[-1].payload  # as the provider sent it
+    assert first.payload in [seen.payload for seen in rig.back.seen()]  # as the provider sent it
     assert (last.status, last.response_field(b"x-should-retry")) == (502, b"false")
     assert sorted(keys_of(rig.demo)) == sorted(set(keys_of(rig.demo)))
     assert len(rig.events("key_out")) == 3
@@ -107,7 +107,7 @@ def test_when_every_key_is_refused_the_second_try_is_the_last(claude, open_rig):
 
 def test_a_request_that_comes_while_every_key_rests_waits_and_is_answered(claude, open_rig):
     limited = "429,retry_after=8"
-    rig = open_rig(pooled, script=f"{limited},{limited},{limited},ok")
+    rig = open_rig(pooled, script=f"{limited},{limited},{limited},ok", are_told=False)
     refused = claude.ask(rig.url, "hi", CLAUDE_CODE_MAX_RETRIES="0")
     assert refused.exit_code != 0
     run = claude.ask(rig.url, "hi", **FEW)
@@ -196,8 +196,7 @@ def anthropic_signs(monkeypatch):
             text = "messages.1.content.0: Invalid `signature` in `thinking` block"
             return error_document(scene, 400, text)
         blocks = tuple(sign(b) if isinstance(b, Thinking) else b for b in message.blocks)
-        own = Message(message.id, message.model, blocks, message.stop_reason, message.ask)
-        return plainly(scene, own)
+        return plainly(scene, structs.replace(message, blocks=blocks))
 
     monkeypatch.setattr(Scene, "answer_with", answer_with)
     return signed
@@ -225,7 +224,7 @@ def test_a_conversation_that_thinks_goes_over_to_another_vendor_and_back(
     for client, provider in zip(rig.front.seen(), served, strict=True):
         asked[provider].append(thinking_of(client.body))
     at_first, at_second = (
-        [(thinking_of(seen.body)) for seen in tap.seen() if seen.status == 200] for tap in rig.backs
+        [thinking_of(seen.body) for seen in tap.seen() if seen.status == 200] for tap in rig.backs
     )
     # Who checks nothing gets all that the client sends; who checks gets what it has signed.
     assert at_second == asked["second"]

@@ -1,7 +1,7 @@
-"""The real Claude Code CLI when the upstream fails: the relay passes the failure on as it is.
+"""The real Claude Code CLI when its only upstream fails: the relay passes the failure on as it is.
 
 What the CLI then does was measured without a relay (client reference, section 6); behind one it
-must do the same.
+must do the same. With other keys and providers to go to: `test_claude_failover.py`.
 """
 
 import http.client

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.faults.kinds import KINDS, THROUGH_CLAUDE, Kind
+from tests.faults.kinds import KINDS, Form, Kind
 from tests.faults.measure import measure
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -55,11 +55,11 @@ def _rows_of(kind: Kind) -> list[list[str]]:
             " or ".join(forms),
             *found,
             # Claude Code asks for streams.
-            THROUGH_CLAUDE.get(kind.name, "") if "streamed" in forms else "",
+            kind.claude.value if Form.STREAM.value in forms else "",
         ]
         for found, forms in rows.items()
     ]
 
 
 def _row(cells: list[str] | tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |\n".replace("  ", " ")
+    return f"| {' | '.join(cells)} |\n".replace("|  |", "| |")

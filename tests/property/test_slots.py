@@ -28,7 +28,7 @@ limits = st.one_of(st.just(0), st.integers(1, 300))
 
 
 class GaugeMachine(RuleBasedStateMachine):
-    """One gauge and its twin: the truth is between a window of 60 s and one of 60.5 s."""
+    """One gauge and its twin: the truth is between a window of 60.5 s and one of 61 s."""
 
     @initialize(
         rpm=st.integers(0, 5), tpm=limits, itpm=limits, otpm=limits, most=st.integers(0, 3),

@@ -360,12 +360,13 @@ async def eventually(condition: Callable[[], bool], what: str = "", wait_s: floa
 
 
 def provider(
-    upstream: Upstream | str, name: str = "first", keys: Sequence[str] = (KEY,), **fields: Any
+    upstream: Upstream | str, name: str = "first", keys: Sequence[str | Key] = (KEY,), **fields: Any
 ) -> Provider:
     """A compatible provider with one key sent as x-api-key, unless told otherwise."""
     url = upstream if isinstance(upstream, str) else upstream.url
     given = {"type": "compatible", "auth": "x-api-key", "models": ["*"], **fields}
-    return Provider(name=name, base_url=url, keys=[Key(key=key) for key in keys], **given)
+    made = [key if isinstance(key, Key) else Key(key=key) for key in keys]
+    return Provider(name=name, base_url=url, keys=made, **given)
 
 
 def routing(**fields: Any) -> Routing:

@@ -66,10 +66,10 @@ def test_what_is_counted_leaves_after_sixty_seconds_and_at_most_half_a_second_mo
     for offset in (0.0, 0.25, 0.499999):
         target = gauge(rpm=1)
         fill(target, 1, NOW + offset)
-        assert target.state(NOW + offset + 60.0, 0, 0) == Room.FULL
-        assert target.ready_at(NOW + offset, 0, 0) == NOW + 60.5
-        assert target.state(NOW + 60.499999, 0, 0) == Room.FULL
-        assert target.reserve(NOW + 60.5, 0, 0) is not None
+        assert target.state(NOW + offset + 60.5, 0, 0) == Room.FULL
+        assert target.ready_at(NOW + offset, 0, 0) == NOW + 61.0
+        assert target.state(NOW + 60.999999, 0, 0) == Room.FULL
+        assert target.reserve(NOW + 61.0, 0, 0) is not None
 
 
 def test_a_window_that_rolls_on_for_long_counts_the_last_minute_only() -> None:
@@ -94,28 +94,28 @@ def test_a_request_larger_than_the_limit_fits_into_an_empty_window_only() -> Non
     target = gauge(tpm=100)
     target.force(NOW, 1, 0).settle(NOW, 1, 0)
     assert target.state(NOW, 500, 0) == Room.FULL
-    assert target.ready_at(NOW, 500, 0) == NOW + 60.5
-    made = target.reserve(NOW + 60.5, 500, 0)
+    assert target.ready_at(NOW, 500, 0) == NOW + 61.0
+    made = target.reserve(NOW + 61.0, 500, 0)
     assert made is not None
-    assert target.used(Dim.INPUT, NOW + 60.5) == 500
-    assert target.state(NOW + 60.5, 0, 0) == Room.FULL
+    assert target.used(Dim.INPUT, NOW + 61.0) == 500
+    assert target.state(NOW + 61.0, 0, 0) == Room.FULL
 
 
 def test_ready_at_is_when_enough_has_left_and_not_when_all_has() -> None:
     target = gauge(tpm=100)
     for second, tokens in ((0, 40), (10, 40), (20, 20)):
         target.force(NOW + second, tokens, 0)
-    assert target.ready_at(NOW + 30.0, 30, 0) == NOW + 60.5
-    assert target.ready_at(NOW + 30.0, 70, 0) == NOW + 70.5
-    assert target.ready_at(NOW + 30.0, 99, 0) == NOW + 80.5
+    assert target.ready_at(NOW + 30.0, 30, 0) == NOW + 61.0
+    assert target.ready_at(NOW + 30.0, 70, 0) == NOW + 71.0
+    assert target.ready_at(NOW + 30.0, 99, 0) == NOW + 81.0
 
 
 def test_ready_at_is_that_of_the_slowest_limit() -> None:
     target = gauge(rpm=2, otpm=10)
     target.force(NOW, 0, 0)
     target.force(NOW + 5.0, 0, 10)
-    assert target.ready_at(NOW + 6.0, 0, 0) == NOW + 60.5
-    assert target.ready_at(NOW + 6.0, 0, 1) == NOW + 65.5
+    assert target.ready_at(NOW + 6.0, 0, 0) == NOW + 61.0
+    assert target.ready_at(NOW + 6.0, 0, 1) == NOW + 66.0
 
 
 def test_a_clock_reading_that_is_older_than_others_counts_all_the_same() -> None:
@@ -134,7 +134,7 @@ def test_odd_instants_are_the_beginning_of_time(now: float) -> None:
     target = gauge(rpm=1)
     fill(target, 1, now)
     assert target.state(0.25, 0, 0) == Room.FULL
-    assert target.state(60.5, 0, 0) == Room.READY
+    assert target.state(61.0, 0, 0) == Room.READY
 
 
 def test_tokens_are_bounded_so_that_no_sum_runs_over() -> None:
@@ -218,7 +218,7 @@ def test_less_than_reserved_is_given_back_where_it_was_counted() -> None:
     assert (made.tokens_in, made.tokens_out, made.open) == (60, 10, False)
     assert target.used(Dim.INPUT, NOW + 20.0) == 60
     assert target.used(Dim.OUTPUT, NOW + 20.0) == 10
-    assert target.used(Dim.TOKENS, NOW + 60.5) == 0
+    assert target.used(Dim.TOKENS, NOW + 61.0) == 0
 
 
 def test_more_than_reserved_is_counted_when_it_is_known() -> None:
@@ -227,8 +227,8 @@ def test_more_than_reserved_is_counted_when_it_is_known() -> None:
     assert made is not None
     made.settle(NOW + 20.0, 15, 30)
     assert target.used(Dim.TOKENS, NOW + 20.0) == 45
-    assert target.used(Dim.INPUT, NOW + 60.5) == 5
-    assert target.used(Dim.OUTPUT, NOW + 60.5) == 20
+    assert target.used(Dim.INPUT, NOW + 61.0) == 5
+    assert target.used(Dim.OUTPUT, NOW + 61.0) == 20
 
 
 def test_an_exchange_that_outlives_the_window_gives_back_nothing_of_others() -> None:
@@ -249,7 +249,7 @@ def test_a_correction_is_taken_back_from_where_it_was_counted() -> None:
     assert target.used(Dim.INPUT, NOW + 10.0) == 150
     made.settle(NOW + 20.0, 120, 0)
     assert target.used(Dim.INPUT, NOW + 20.0) == 120
-    assert target.used(Dim.INPUT, NOW + 60.5) == 20  # 30 of the 50 came back
+    assert target.used(Dim.INPUT, NOW + 61.0) == 20  # 30 of the 50 came back
 
 
 def test_a_correction_downward_frees_room_before_the_end() -> None:
@@ -395,14 +395,14 @@ def test_what_others_use_counts_until_the_reset() -> None:
     assert target.state(NOW, 0, 0) == Room.FULL
     assert target.ready_at(NOW, 0, 0) == NOW + 20.0
     fill(target, 5, NOW + 20.0)
-    assert target.ready_at(NOW + 20.0, 0, 0) == NOW + 60.5
+    assert target.ready_at(NOW + 20.0, 0, 0) == NOW + 61.0
 
 
 def test_our_own_use_may_leave_before_others_reset() -> None:
     target = gauge()
     fill(target, 5)
     target.learn(Dim.REQUESTS, 10, 0, NOW + 200.0, NOW + 300.0, NOW)
-    assert target.ready_at(NOW, 0, 0) == NOW + 60.5
+    assert target.ready_at(NOW, 0, 0) == NOW + 61.0
 
 
 def test_what_the_provider_has_not_counted_yet_is_not_given_to_others() -> None:

@@ -235,6 +235,7 @@ class FakeDown:
     def begin(self, head: bytes) -> None:
         if not self.is_closed:
             self.last_out_at = self.reactor.now
+            self.pending_head = None
             self._begin(head.partition(b"\r\n\r\n")[0])
             self._send(head)
 
@@ -370,7 +371,7 @@ class FakeUpstream:
         assert not self.is_closed
         assert self not in self.pool.idle
         assert not down.is_closed
-        assert down.source is None, "two attempts at once"
+        assert down.source is None or down.source.is_closed, "two attempts at once"
         assert down.can_replay or body is not None or not down.is_spent, "a window is sent once"
         assert body is not None or down.length_known, "a body without framing"
         self._clear()
@@ -380,6 +381,7 @@ class FakeUpstream:
         self.sent.append((plan, model, body))
         self.pool.sends.append((exchange, exchange.target))
         down.source = self
+        down.pending_head = None
         down.is_spent = True
 
     def forward(
@@ -557,6 +559,12 @@ class FakePool:
         self.all.append(upstream)
         self.dials.pop(0)(upstream, None)
         return upstream
+
+    def connect_for(self, exchange: Exchange) -> FakeUpstream:
+        """The dial of this exchange succeeds."""
+        at = next(n for n, ready in enumerate(self.dials) if ready.__self__ is exchange)  # type: ignore[attr-defined]
+        self.dials.insert(0, self.dials.pop(at))
+        return self.connect()
 
     def refuse(self, error: RelayError) -> None:
         """The oldest dial fails."""
