@@ -4,7 +4,8 @@ The real `ccrelay serve` runs before `ccrelay mock` processes on 127.0.0.1. Prin
 keeps the record of a full run of all scenarios in `bench/results/resilience-COMMIT.json`. Exit
 status: 0; 1 when a must was missed or a scenario failed; 2 when nothing could be run. Linux only.
 
-`--quick` gives every scenario a short form, `--list` tells how long they take.
+`--quick` gives every scenario a short form, `--list` tells how long they take, `--render` writes
+the newest record into `bench/README.md`.
 """
 
 import argparse
@@ -29,6 +30,8 @@ from bench.resilience.stage import Stage, StageError
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "bench" / "results"
+README = ROOT / "bench" / "README.md"
+BEGIN, END = "<!-- begin: resilience -->", "<!-- end: resilience -->"
 OPEN_FILES = 4096
 
 
@@ -59,6 +62,9 @@ def main() -> int:
         for name, scenario in SCENARIOS.items():
             print(f"{name:<18}{scenario.full_s:>5} s, quick {scenario.quick_s:>4} s")
         return 0
+    if options.render:
+        _render()
+        return 0
     if sys.platform != "linux":
         print("bench: Linux only (/proc)", file=sys.stderr)
         return 2
@@ -80,6 +86,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
     parser.add_argument("--quick", action="store_true", help="a short form of each")
     parser.add_argument("--list", action="store_true", help="only tell how long each takes")
+    parser.add_argument("--render", action="store_true", help="the newest record into README")
     options = parser.parse_args()
     for name in options.scenarios:
         if name not in SCENARIOS:
@@ -130,6 +137,20 @@ def _keep(findings: list[Finding]) -> None:
     path = RESULTS / f"resilience-{record['commit']}.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
     say(f"bench: recorded in {path.relative_to(ROOT)}")
+
+
+def _render() -> None:
+    records = [json.loads(path.read_text()) for path in RESULTS.glob("resilience-*.json")]
+    if not records:
+        raise SystemExit("bench: nothing is recorded yet: run `python -m bench.resilience` first")
+    record = max(records, key=lambda one: one["date"])
+    about = f"Commit {record['commit']}, {record['date']}, {record['machine']['CPU']}.\n\n"
+    table = markdown(Finding(**row) for row in record["findings"])
+    before, found, rest = README.read_text().partition(BEGIN)
+    _, found_end, after = rest.partition(END)
+    if not (found and found_end):
+        raise SystemExit(f"bench: {README} lacks the markers {BEGIN} and {END}")
+    README.write_text(f"{before}{BEGIN}\n\n{about}{table}\n\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -151,9 +151,9 @@ Script = Callable[[Peer], Awaitable[None]]
 class Upstream:
     """A scripted provider: `scripts[i]` runs connection i, the last one all further ones."""
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, port: int = 0) -> None:
         self._scripts = scripts
-        self._sock = socket.create_server(("127.0.0.1", 0))
+        self._sock = socket.create_server(("127.0.0.1", port))
         self._sock.setblocking(False)
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
@@ -246,9 +246,9 @@ class Lab:
         assert self.relay_ is not None
         return self.relay_
 
-    def upstream(self, *scripts: Script) -> Upstream:
+    def upstream(self, *scripts: Script, port: int = 0) -> Upstream:
         """Start a scripted provider."""
-        self.upstreams.append(Upstream(*scripts))
+        self.upstreams.append(Upstream(*scripts, port=port))
         return self.upstreams[-1]
 
     def start(self, *providers: Provider | Upstream, **sections: Any) -> Relay:

@@ -1,0 +1,368 @@
+"""Requests that wait: who goes first, when they are looked at, when they give up."""
+
+import pytest
+
+from ccrelay._fast.slots import Rest
+from ccrelay.config.model import Affinity, Config, Routing
+from ccrelay.relay.exchange import Exchange
+from ccrelay.relay.waitroom import LATE_S
+from ccrelay.types import TrafficClass
+from tests.unit.relay.fakes import (
+    CONTENT,
+    START,
+    STOP,
+    STREAM_HEAD,
+    FakeDown,
+    FakeRelay,
+    FakeUpstream,
+    json_head,
+    keys,
+    provider,
+)
+
+AGENT = b"x-claude-code-agent-id: a-1\r\n"
+# About 145 tokens; BODY has 13.
+LARGE = b'{"model":"m","stream":true,"messages":[%b]}' % (b" " * 424)
+
+
+def settings(**routing: object) -> Config:
+    return Config(routing=Routing(**{"strategy": "failover", **routing}))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def relay() -> FakeRelay:
+    """One provider with two keys that take one request each."""
+    return FakeRelay(provider("one", keys=keys("a", "b", max_concurrent=1)))
+
+
+def ask(relay: FakeRelay, session: str | None = None, agent: bool = False) -> Exchange:
+    return relay.ask(FakeDown(relay.reactor, session=session, extra=AGENT if agent else b""))
+
+
+def fill(relay: FakeRelay) -> list[Exchange]:
+    """Take both keys."""
+    return [ask(relay), ask(relay)]
+
+
+def is_sent(exchange: Exchange) -> bool:
+    return exchange.reservation is not None
+
+
+def end(relay: FakeRelay, exchange: Exchange) -> None:
+    """Let one under way come to a good end, and the loop see it."""
+    target = exchange.target
+    assert target is not None
+    upstream = exchange.upstream
+    if upstream is None:
+        upstream = relay.pools[target.service.name].connect_for(exchange)
+    finish(upstream)  # type: ignore[arg-type]
+    relay.loop.run()
+
+
+def finish(upstream: FakeUpstream) -> None:
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START + CONTENT + STOP)
+    upstream.finish()
+
+
+def let_go(relay: FakeRelay, exchange: Exchange) -> None:
+    exchange.down.leave()  # type: ignore[attr-defined]
+    relay.loop.run()
+
+
+# ---- order
+
+
+def test_who_waits_is_given_the_first_place_that_comes_free(relay: FakeRelay) -> None:
+    first, _ = fill(relay)
+    waits = ask(relay)
+    assert relay.waiting.everybody() == [waits]
+    assert not is_sent(waits)
+    relay.pass_time(1.0)
+    end(relay, first)
+    assert is_sent(waits)
+    assert len(relay.waiting) == 0
+    assert waits.waited_s == pytest.approx(1.0, abs=0.1)
+
+
+def test_nobody_is_overtaken_by_a_newcomer_of_the_same_line(relay: FakeRelay) -> None:
+    held = fill(relay)
+    waits = [ask(relay, f"s-{n}") for n in range(3)]
+    let_go(relay, held[0])
+    assert [is_sent(one) for one in waits] == [True, False, False]
+    newcomer = ask(relay, "s-9")
+    let_go(relay, held[1])
+    assert [is_sent(one) for one in waits] == [True, True, False]
+    assert relay.waiting.everybody() == [waits[2], newcomer]
+
+
+def test_a_newcomer_joins_the_line_even_if_a_place_came_free_just_now(relay: FakeRelay) -> None:
+    held = fill(relay)
+    waits = ask(relay)
+    held[0].down.leave()  # type: ignore[attr-defined]
+    newcomer = ask(relay)
+    assert not is_sent(newcomer)
+    relay.loop.run()
+    assert is_sent(waits)
+    assert not is_sent(newcomer)
+
+
+def test_the_main_loop_goes_before_sub_agents_that_came_earlier(relay: FakeRelay) -> None:
+    held = fill(relay)
+    agents = [ask(relay, "s-1", agent=True) for _ in range(2)]
+    turn = ask(relay, "s-2")
+    let_go(relay, held[0])
+    assert [is_sent(turn), *map(is_sent, agents)] == [True, False, False]
+    let_go(relay, held[1])
+    assert [is_sent(one) for one in agents] == [True, False]
+
+
+def test_a_sub_agent_waits_behind_the_main_loop_and_not_the_other_way_round(
+    relay: FakeRelay,
+) -> None:
+    held = fill(relay)
+    agent = ask(relay, "s-1", agent=True)
+    slate = agent.slate
+    assert slate is not None
+    assert not relay.waiting.is_behind(slate, TrafficClass.MAIN)
+    assert relay.waiting.is_behind(slate, TrafficClass.SUBAGENT)
+    assert relay.waiting.is_behind(slate, TrafficClass.BACKGROUND)
+    let_go(relay, held[0])
+    assert not relay.waiting.is_behind(slate, TrafficClass.BACKGROUND)
+
+
+def test_one_that_needs_more_than_there_is_holds_those_behind_it_until_it_goes() -> None:
+    relay = FakeRelay(provider("one", keys=keys("a", "b", itpm_limit=150)))
+    relay.ask(FakeDown(relay.reactor))
+    relay.ask(FakeDown(relay.reactor))
+    relay.pass_time(45.0)
+    large = relay.ask(FakeDown(relay.reactor, body=LARGE))
+    small = relay.ask(FakeDown(relay.reactor))
+    assert relay.waiting.everybody() == [large, small]
+    relay.pass_time(5.0)
+    assert not is_sent(small)
+    let_go(relay, large)
+    assert is_sent(small)
+
+
+def test_who_has_tried_somebody_else_holds_up_nobody() -> None:
+    relay = FakeRelay(provider("one"), provider("two", keys=keys("b", max_concurrent=1)))
+    relay.services[1].targets[0].gauge.rest(relay.reactor.now + 10.0, int(Rest.RATE))
+    unlucky = relay.ask(FakeDown(relay.reactor))
+    upstream = relay.pools["one"].connect()
+    upstream.respond(json_head(529))
+    upstream.feed(b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}')
+    upstream.finish()
+    assert relay.waiting.everybody() == [unlucky]
+    newcomer = relay.ask(FakeDown(relay.reactor))
+    assert is_sent(newcomer)
+    relay.pass_time(11.0)
+    assert is_sent(unlucky)
+
+
+def test_who_waits_for_its_own_key_holds_up_nobody() -> None:
+    relay = FakeRelay(provider("one", keys=keys("a", "b", max_concurrent=1)))
+    first = ask(relay, "s-1")
+    relay.places.keep(  # its cache is large
+        first.ask.conversation,  # type: ignore[union-attr]
+        first.target.slot,  # type: ignore[union-attr]
+        relay.reactor.now,
+        prefix_tokens=9000,
+    )
+    waits = ask(relay, "s-1")
+    assert relay.waiting.everybody() == [waits]
+    other = ask(relay, "s-2")
+    assert is_sent(other)
+    let_go(relay, other)
+    assert not is_sent(waits)
+    let_go(relay, first)
+    assert is_sent(waits)
+    assert waits.target is first.target
+
+
+def test_who_waited_long_enough_for_its_own_key_takes_another() -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a", "b", max_concurrent=1)),
+        config=settings(affinity=Affinity(wait_s=2.0)),
+    )
+    first = ask(relay, "s-1")
+    relay.places.keep(
+        first.ask.conversation,  # type: ignore[union-attr]
+        first.target.slot,  # type: ignore[union-attr]
+        relay.reactor.now,
+        prefix_tokens=9000,
+    )
+    waits = ask(relay, "s-1")
+    relay.pass_time(1.9)
+    assert not is_sent(waits)
+    relay.pass_time(0.2)
+    assert is_sent(waits)
+    assert waits.moved
+    assert waits.target is not first.target
+
+
+# ---- deadlines
+
+
+def test_who_waits_too_long_is_told_and_the_line_is_empty(relay: FakeRelay) -> None:
+    fill(relay)
+    down = FakeDown(relay.reactor)
+    relay.ask(down)
+    relay.pass_time(19.9)
+    assert down.ended is None
+    relay.pass_time(0.2)
+    assert down.heads[0].startswith(b"HTTP/1.1 429 ")
+    assert len(relay.waiting) == 0
+    assert relay.log.records[-1]["waited_ms"] == pytest.approx(20_000, abs=100)
+
+
+def test_who_stands_behind_another_gives_up_in_time_as_well(relay: FakeRelay) -> None:
+    fill(relay)
+    downs = []
+    for _ in range(3):
+        downs.append(FakeDown(relay.reactor))
+        relay.ask(downs[-1])
+        relay.pass_time(5.0)
+    relay.pass_time(5.1)
+    assert [down.ended for down in downs] == ["complete", None, None]
+    relay.pass_time(5.0)
+    assert [down.ended for down in downs] == ["complete", "complete", None]
+    relay.pass_time(5.0)
+    assert downs[2].ended == "complete"
+    assert len(relay.waiting) == 0
+
+
+def test_a_reset_beyond_the_deadline_is_told_at_once(relay: FakeRelay) -> None:
+    for target in relay.services[0].targets:
+        target.gauge.rest(relay.reactor.now + 60.0, int(Rest.RATE))
+    down = FakeDown(relay.reactor)
+    relay.ask(down)
+    assert down.heads[0].startswith(b"HTTP/1.1 429 ")
+    assert b"\r\nretry-after: 60" in down.heads[0]
+
+
+def test_who_waits_is_told_at_once_when_its_key_is_refused_meanwhile(relay: FakeRelay) -> None:
+    held = fill(relay)
+    down = FakeDown(relay.reactor)
+    relay.ask(down)
+    for target in relay.services[0].targets:
+        target.gauge.rest(0.0, int(Rest.REFUSED))
+    let_go(relay, held[0])
+    assert down.heads[0].startswith(b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize("bound", [{"max_wait_s": 0.0}, {"waiting_max": 0}])
+def test_where_nobody_may_wait_it_is_told_at_once(bound: dict[str, object]) -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a", "b", max_concurrent=1)), config=settings(**bound)
+    )
+    fill(relay)
+    down = FakeDown(relay.reactor)
+    relay.ask(down)
+    assert down.heads[0].startswith(b"HTTP/1.1 429 ")
+
+
+# ---- being woken
+
+
+def test_a_rest_that_ends_wakes_who_waits_for_it_without_anybodys_poke(relay: FakeRelay) -> None:
+    for target in relay.services[0].targets:
+        target.gauge.rest(relay.reactor.now + 7.0, int(Rest.RATE))
+    waits = ask(relay)
+    assert relay.loop.next_at == pytest.approx(relay.reactor.now + 7.0 + LATE_S)
+    relay.pass_time(7.1)
+    assert is_sent(waits)
+
+
+def test_many_pokes_are_one_look(relay: FakeRelay) -> None:
+    fill(relay)
+    ask(relay)
+    for _ in range(5):
+        relay.waiting.poke()
+    assert len(relay.loop._soon) == 1
+    relay.loop.run()
+    relay.waiting.poke()
+    assert len(relay.loop._soon) == 1
+
+
+def test_an_empty_room_is_not_looked_at(relay: FakeRelay) -> None:
+    relay.waiting.poke()
+    assert relay.loop._soon == []
+
+
+def test_a_client_that_leaves_its_place_in_the_line_lets_the_next_one_look(
+    relay: FakeRelay,
+) -> None:
+    held = fill(relay)
+    first, second = ask(relay), ask(relay)
+    first.down.leave()  # type: ignore[attr-defined]
+    assert relay.log.records[-1]["ending"] == "client_left"
+    assert relay.waiting.everybody() == [second]
+    let_go(relay, held[0])
+    assert is_sent(second)
+
+
+def test_leaving_twice_counts_the_wait_once(relay: FakeRelay) -> None:
+    fill(relay)
+    waits = ask(relay)
+    relay.reactor.now += 3.0
+    relay.waiting.leave(waits)
+    relay.waiting.leave(waits)
+    assert waits.waited_s == 3.0
+
+
+def test_a_closed_room_wakes_nobody(relay: FakeRelay) -> None:
+    for target in relay.services[0].targets:
+        target.gauge.rest(relay.reactor.now + 7.0, int(Rest.RATE))
+    waits = ask(relay)
+    relay.waiting.close()
+    relay.pass_time(30.0)
+    assert not is_sent(waits)
+
+
+# ---- company and reloads
+
+
+def test_a_stream_that_waits_gets_its_head_and_pings_and_then_its_answer() -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a", max_concurrent=1)),
+        config=settings(early_head_s=5.0, ping_s=5.0),
+    )
+    held = relay.ask(FakeDown(relay.reactor))
+    down = FakeDown(relay.reactor)
+    waits = relay.ask(down)
+    for _ in range(2):
+        relay.pass_time(6.0)
+        waits.on_wait()
+    assert down.heads[0].startswith(b"HTTP/1.1 200 ")
+    end(relay, held)
+    end(relay, waits)
+    assert down.got.endswith(START + CONTENT + STOP)
+    assert (relay.log.records[-1]["status"], relay.log.records[-1]["attempts"]) == (200, 1)
+
+
+def test_a_reload_routes_those_who_wait_anew_and_their_time_goes_on(relay: FakeRelay) -> None:
+    fill(relay)
+    down = FakeDown(relay.reactor)
+    relay.ask(down)
+    relay.pass_time(15.0)
+    relay.reload(provider("one", keys=keys("a", "b", max_concurrent=1)))
+    assert len(relay.waiting) == 1
+    relay.pass_time(5.1)
+    assert down.heads[0].startswith(b"HTTP/1.1 429 ")
+
+
+def test_a_reload_that_brings_a_key_ends_the_wait(relay: FakeRelay) -> None:
+    fill(relay)
+    waits = ask(relay)
+    relay.reload(provider("one", keys=keys("a", "b", "c", max_concurrent=1)))
+    assert is_sent(waits)
+    assert len(relay.waiting) == 0
+
+
+def test_a_reload_that_takes_the_model_away_is_told_to_those_who_wait(relay: FakeRelay) -> None:
+    fill(relay)
+    down = FakeDown(relay.reactor)
+    relay.ask(down)
+    relay.reload(provider("one", models=["other"]))
+    assert down.heads[0].startswith(b"HTTP/1.1 404 ")

@@ -1,0 +1,509 @@
+"""The choice of a target: each way it can go, over real shared memory and real limits."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import pytest
+
+from ccrelay._fast.board import Board
+from ccrelay._fast.places import Place, Places, hash64
+from ccrelay._fast.slots import Reservation, Rest
+from ccrelay.config.model import Affinity, Health, Key, Price, Provider, Routing
+from ccrelay.fleet.breaker import State
+from ccrelay.fleet.service import Service, Target
+from ccrelay.routing.ask import Ask
+from ccrelay.routing.candidates import Candidates, Slate
+from ccrelay.routing.router import LOOK_AGAIN_S, Router, Taken, Tries, Wait
+from ccrelay.routing.strategies import strategy_for
+from ccrelay.types import RequestClass
+
+NOW = 1000.0
+HEALTH = Health(failures=1, rest_s=10.0)
+
+
+class Fleet:
+    """Providers in one memory, and a router over them; every request asks for model `m`."""
+
+    def __init__(self, providers: list[Provider], **routing: Any) -> None:
+        board = Board.private(targets=32, endpoints=8, places=64)
+        self.routing = Routing(**{"strategy": "failover", **routing})
+        self.places = Places(board)
+        self.rng = random.Random(3)
+        self.services: list[Service] = []
+        taken = 0
+        for number, one in enumerate(providers):
+            slots = list(range(taken, taken + max(len(one.keys), 1)))
+            taken += len(slots)
+            service = Service(one, HEALTH, board=board, slots=slots, endpoint_slot=number)
+            self.services.append(service)
+        chooser = strategy_for(self.routing)
+        self.slate: Slate = Candidates(self.services, lambda _: chooser).of(b'"m"', "m")
+        self.router = Router(self.routing)
+
+    def target(self, name: str) -> Target:
+        """By the name of its key, which is that of a provider with one key, too."""
+        return next(t for one in self.services for t in one.targets if t.name == name)
+
+    def place(self, conversation: int, name: str, prefix_tokens: int = 5000) -> Place:
+        slot = self.target(name).slot
+        self.places.keep(conversation, slot, NOW, prefix_tokens=prefix_tokens)
+        found = self.places.find(conversation, NOW)
+        assert found is not None
+        return found
+
+    def open_breaker(self, *names: str, now: float = NOW) -> None:
+        for one in self.services:
+            if one.name in names:
+                breaker = one.endpoint.breaker
+                breaker.settle(breaker.force(now), now, self.rng, ok=False)
+                assert breaker.state is State.OPEN
+
+    def choose(self, ask: Ask | None = None, tries: Tries | None = None, **more: Any) -> Any:
+        return self.router.choose(self.slate, ask or asked(), tries, self.rng, **more)
+
+    def take(self, ask: Ask | None = None, tries: Tries | None = None) -> Taken:
+        choice = self.choose(ask, tries)
+        assert isinstance(choice, Taken), choice
+        return choice
+
+    def wait(self, ask: Ask | None = None, tries: Tries | None = None) -> Wait:
+        choice = self.choose(ask, tries)
+        assert isinstance(choice, Wait), choice
+        return choice
+
+    def name(self, ask: Ask | None = None, tries: Tries | None = None) -> str:
+        """Who is chosen; what was taken goes back."""
+        taken = self.take(ask, tries)
+        give_back(taken)
+        return taken.target.name
+
+    def in_flight(self) -> int:
+        return sum(one.bank.in_flight for one in self.services)
+
+
+def give_back(taken: Taken, now: float = NOW) -> None:
+    if taken.reservation is not None:
+        assert taken.reservation.cancel(now)
+    breaker = taken.target.service.endpoint.breaker
+    breaker.settle(taken.ticket, now, random.Random(1), ok=None)
+
+
+def key(name: str, **settings: Any) -> Key:
+    return Key(key=f"test-key-{name}", name=name, **settings)
+
+
+def provider(name: str, *keys: Key, **settings: Any) -> Provider:
+    resolved: dict[str, Any] = {
+        "base_url": "http://127.0.0.1:1",
+        "auth": "bearer",
+        "models": ["m"],
+        "system_role": "keep",
+        "count_tokens": "forward",
+        "signatures": "none",
+        "keys": list(keys) or [key(name)],
+        **settings,
+    }
+    return Provider(name=name, type="compatible", **resolved)
+
+
+def asked(**facts: Any) -> Ask:
+    waits_since = facts.pop("waits_since", None)
+    ask = Ask(**{"now": NOW, "tokens_in": 100, "tokens_out": 50, **facts})
+    if waits_since is not None:
+        ask.waits_since = waits_since
+    return ask
+
+
+def tried(*targets: Target, endpoint_failed: bool = False) -> Tries:
+    tries = Tries()
+    for target in targets:
+        tries.add(target, endpoint_failed=endpoint_failed)
+    return tries
+
+
+def three(**routing: Any) -> Fleet:
+    return Fleet([provider("a"), provider("b"), provider("c")], **routing)
+
+
+# ---- a single target
+
+
+def test_the_only_target_is_taken_with_its_limits_and_its_breakers_ticket() -> None:
+    fleet = Fleet([provider("a", key("a", rpm_limit=1))])
+    taken = fleet.take()
+    assert isinstance(taken.reservation, Reservation)
+    assert (taken.reservation.tokens_in, taken.reservation.tokens_out) == (100, 50)
+    assert fleet.in_flight() == 1
+    waits = fleet.wait()
+    assert (waits.bound, waits.why) == (False, "limit")
+    assert NOW + 59.0 < waits.until < NOW + 63.0
+
+
+def test_a_single_target_that_was_tried_is_not_tried_again() -> None:
+    fleet = Fleet([provider("a")])
+    waits = fleet.wait(tries=tried(fleet.target("a")))
+    assert (waits.until, waits.why) == (inf, "nobody is left to try")
+
+
+# ---- affinity
+
+
+def test_a_conversation_goes_where_it_lives_whatever_the_strategy_prefers() -> None:
+    fleet = three()
+    assert fleet.name() == "a"
+    ask = asked(conversation=7, place=fleet.place(7, "c"))
+    assert fleet.name(ask) == "c"
+
+
+@pytest.mark.parametrize("name", ["simple-shuffle", "round-robin", "least-busy", "latency-based"])
+def test_it_stays_at_home_under_every_strategy_that_does_not_weigh_caches(name: str) -> None:
+    fleet = three(strategy=name)
+    place = fleet.place(7, "b")
+    for _ in range(20):
+        assert fleet.take(asked(conversation=7, place=place)).target.name == "b"
+
+
+def test_a_place_that_this_model_or_rule_does_not_offer_binds_nobody() -> None:
+    fleet = three()
+    fleet.places.keep(7, 31, NOW, prefix_tokens=5000)
+    assert fleet.name(asked(conversation=7, place=fleet.places.find(7, NOW))) == "a"
+
+
+def test_a_warm_conversation_waits_for_its_own_key_that_is_soon_back() -> None:
+    fleet = three()
+    fleet.target("b").gauge.rest(NOW + 3.0, int(Rest.RATE))
+    waits = fleet.wait(asked(conversation=7, place=fleet.place(7, "b")))
+    assert waits.bound
+    assert waits.until == pytest.approx(NOW + 3.0)
+
+
+@pytest.mark.parametrize(
+    ("rest_s", "prefix_tokens", "routing"),
+    [
+        (6.0, 5000, {}),  # longer than affinity.wait_s
+        (3.0, 100, {}),  # too short a prefix to be cached
+        (3.0, 5000, {"affinity": Affinity(wait_s=0.0)}),
+        (3.0, 5000, {"max_wait_s": 0.0}),
+        (3.0, 5000, {"max_wait_s": 2.0}),
+    ],
+    ids=["too long", "not cached", "moves at once", "nobody waits", "nobody waits that long"],
+)
+def test_it_moves_at_once_where_waiting_is_not_worth_it_or_not_allowed(
+    rest_s: float, prefix_tokens: int, routing: dict[str, Any]
+) -> None:
+    fleet = three(**routing)
+    fleet.target("b").gauge.rest(NOW + rest_s, int(Rest.RATE))
+    assert fleet.name(asked(conversation=7, place=fleet.place(7, "b", prefix_tokens))) == "a"
+
+
+def test_its_patience_is_counted_from_when_it_began_to_wait() -> None:
+    fleet = three()
+    fleet.target("b").gauge.rest(NOW + 3.0, int(Rest.RATE))
+    place = fleet.place(7, "b")
+    assert fleet.name(asked(conversation=7, place=place, waits_since=NOW - 4.0)) == "a"
+
+
+def test_it_does_not_wait_where_it_was_told_not_to_stay() -> None:
+    fleet = three()
+    fleet.target("b").gauge.rest(NOW + 3.0, int(Rest.RATE))
+    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    taken = fleet.choose(ask, stays=False)
+    assert taken.target.name == "a"
+
+
+def test_it_leaves_a_home_that_was_tried_or_whose_endpoint_failed() -> None:
+    fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
+    ask = asked(conversation=7, place=fleet.place(7, "a1"))
+    assert fleet.name(ask, tried(fleet.target("a1"))) in ("a2", "b")
+    assert fleet.name(ask, tried(fleet.target("a2"), endpoint_failed=True)) == "b"
+
+
+def test_a_new_conversation_has_the_same_key_in_every_process() -> None:
+    keys = [key(f"k{n}") for n in range(4)]
+    fleets = [Fleet([provider("a", *order)]) for order in (keys, keys[::-1])]
+    at = [
+        [fleet.name(asked(conversation=hash64(b"c%d" % n))) for n in range(64)] for fleet in fleets
+    ]
+    assert at[0] == at[1]
+    assert set(Counter(at[0])) == {"k0", "k1", "k2", "k3"}
+
+
+def test_a_new_conversation_whose_favourite_key_is_full_gets_another_one() -> None:
+    fleet = Fleet([provider("a", key("a1"), key("a2"))])
+    ask = asked(conversation=hash64(b"c"))
+    favourite = fleet.name(ask)
+    fleet.target(favourite).gauge.rest(NOW + 60.0, int(Rest.RATE))
+    assert fleet.name(ask) in {"a1", "a2"} - {favourite}
+
+
+# ---- cost-based weighs the cache itself
+
+
+def priced(name: str, dollars: float, *keys: Key) -> Provider:
+    cached = Price(input=dollars, output=dollars, cache_read=dollars / 10)
+    return provider(name, *keys, prices={"m": cached})
+
+
+def test_cost_based_leaves_a_dear_home_when_the_whole_prompt_is_cheaper_elsewhere() -> None:
+    fleet = Fleet([priced("dear", 10.0), priced("cheap", 2.0)], strategy="cost-based")
+    short = asked(conversation=7, place=fleet.place(7, "dear", 1000), tokens_in=2000)
+    assert fleet.name(short) == "cheap"
+    # 100k of the 101k are read at a dollar; bought anew at the other they cost two each.
+    long = asked(
+        conversation=7, place=fleet.place(7, "dear", 100_000), tokens_in=101_000, tokens_out=10
+    )
+    assert fleet.name(long) == "dear"
+
+
+def test_a_home_that_was_weighed_and_won_is_the_key_where_the_cache_is() -> None:
+    keys = [key(f"k{n}") for n in range(4)]
+    fleet = Fleet([priced("a", 5.0, *keys), priced("b", 5.0)], strategy="cost-based")
+    for name in ("k0", "k1", "k2", "k3"):
+        ask = asked(conversation=7, place=fleet.place(7, name), tokens_in=6000)
+        assert fleet.name(ask) == name
+
+
+def test_cost_based_waits_for_nobody_when_another_is_free() -> None:
+    fleet = Fleet([priced("a", 1.0), priced("b", 5.0)], strategy="cost-based")
+    fleet.target("a").gauge.rest(NOW + 1.0, int(Rest.RATE))
+    assert fleet.name(asked(conversation=7, place=fleet.place(7, "a"), tokens_in=6000)) == "b"
+
+
+# ---- keys
+
+
+def test_keys_of_a_lower_priority_are_for_when_the_higher_ones_are_full() -> None:
+    fleet = Fleet([provider("a", key("low"), key("high", priority=1, rpm_limit=2))])
+    assert [fleet.take().target.name for _ in range(4)] == ["high", "high", "low", "low"]
+
+
+def test_a_key_that_rests_or_is_out_is_passed_over() -> None:
+    fleet = Fleet([provider("a", key("rests"), key("out"), key("fine"))])
+    fleet.target("rests").gauge.rest(NOW + 5.0, int(Rest.RATE))
+    fleet.target("out").gauge.rest(inf, int(Rest.REFUSED))
+    assert {fleet.take().target.name for _ in range(10)} == {"fine"}
+
+
+def test_a_provider_whose_keys_are_all_full_is_passed_over() -> None:
+    fleet = Fleet([provider("a", key("a", max_concurrent=1)), provider("b")])
+    held = [fleet.take() for _ in range(3)]
+    assert [taken.target.name for taken in held] == ["a", "b", "b"]
+
+
+# ---- after a failure
+
+
+def test_another_key_of_the_same_provider_may_follow_one_that_failed_by_itself() -> None:
+    fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
+    assert fleet.name(tries=tried(fleet.target("a1"))) == "a2"
+
+
+def test_after_an_endpoint_failed_others_come_first_and_its_other_keys_last() -> None:
+    fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
+    tries = tried(fleet.target("a1"), endpoint_failed=True)
+    assert fleet.name(tries=tries) == "b"
+    tries.add(fleet.target("b"), endpoint_failed=True)
+    assert fleet.name(tries=tries) == "a2"
+    tries.add(fleet.target("a2"), endpoint_failed=True)
+    assert fleet.wait(tries=tries).until == inf
+
+
+def test_the_other_keys_of_a_failed_endpoint_are_left_alone_while_its_breaker_is_open() -> None:
+    fleet = Fleet([provider("a", key("a1"), key("a2"))])
+    fleet.open_breaker("a")
+    waits = fleet.wait(tries=tried(fleet.target("a1"), endpoint_failed=True))
+    assert waits.why == "breaker_open"
+    assert waits.until == fleet.services[0].endpoint.breaker.resumes_at
+
+
+def test_a_provider_that_lacks_the_model_is_not_asked_by_any_key() -> None:
+    fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
+    tries = tried(fleet.target("a1"))
+    tries.exclude(fleet.services[0])
+    assert fleet.name(tries=tries) == "b"
+    tries.add(fleet.target("b"), endpoint_failed=False)
+    assert fleet.wait(tries=tries).until == inf
+
+
+def test_tries_count_attempts_and_remember_them_by_provider() -> None:
+    fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
+    tries = tried(fleet.target("a2"), fleet.target("b"))
+    assert (tries.count, tries.failed) == (2, [])
+    assert [tries.mask(service) for service in fleet.services] == [0b10, 0b1]
+    tries.exclude(fleet.services[0])
+    assert len(tries.targets) == 3
+
+
+# ---- breakers
+
+
+def test_an_endpoint_whose_breaker_is_open_is_passed_over_until_its_rest_is_over() -> None:
+    fleet = three()
+    fleet.open_breaker("a")
+    assert fleet.name() == "b"
+    later = fleet.services[0].endpoint.breaker.resumes_at
+    taken = fleet.take(asked(now=later))
+    assert taken.target.name == "a"
+    assert taken.target.service.endpoint.breaker.state is State.HALF_OPEN
+    assert fleet.name(asked(now=later)) == "b"  # one trial is enough
+
+
+def test_a_trial_that_finds_no_room_frees_the_endpoint_for_the_next() -> None:
+    fleet = Fleet([provider("a", key("a", max_concurrent=1))], panic="refuse")
+    held = fleet.take()
+    fleet.open_breaker("a")
+    later = fleet.services[0].endpoint.breaker.resumes_at
+    assert fleet.wait(asked(now=later)).why == "max_concurrent"
+    give_back(held, later)
+    assert fleet.take(asked(now=later)).ticket & 3 == State.HALF_OPEN
+
+
+def test_in_panic_one_is_tried_although_every_breaker_is_open() -> None:
+    fleet = three()
+    fleet.open_breaker("a", "b", "c")
+    taken = fleet.take()
+    assert taken.reservation is not None
+    assert taken.target.service.endpoint.breaker.state is State.OPEN
+    assert fleet.wait(tries=tried(taken.target)).why == "breaker_open"
+
+
+def test_panic_needs_every_breaker_open_and_a_key_with_room() -> None:
+    fleet = three()
+    fleet.open_breaker("a", "b")
+    fleet.target("c").gauge.rest(NOW + 60.0, int(Rest.RATE))
+    assert fleet.wait().why == "breaker_open"
+    fleet.open_breaker("c")
+    for name in ("a", "b"):
+        fleet.target(name).gauge.rest(NOW + 60.0, int(Rest.RATE))
+    assert isinstance(fleet.choose(), Wait)
+
+
+def test_where_panic_is_refused_the_wait_is_for_the_first_breaker() -> None:
+    fleet = three(panic="refuse")
+    fleet.open_breaker("a", now=NOW)
+    fleet.open_breaker("b", "c", now=NOW + 3.0)
+    waits = fleet.wait(asked(now=NOW + 3.0))
+    assert waits.until == fleet.services[0].endpoint.breaker.resumes_at
+
+
+# ---- counting tokens
+
+
+def test_counting_tokens_takes_nothing_of_a_keys_limits() -> None:
+    fleet = Fleet([provider("a", key("a", rpm_limit=1))])
+    for _ in range(3):
+        assert fleet.take(asked(kind=RequestClass.COUNT_TOKENS)).reservation is None
+    assert fleet.in_flight() == 0
+    assert fleet.take().reservation is not None
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_counting_tokens_goes_to_a_key_that_is_full_but_not_to_one_that_rests(count: int) -> None:
+    names = [f"p{n}" for n in range(count)]
+    fleet = Fleet([provider(name, key(name, rpm_limit=1)) for name in names])
+    for _ in names:
+        fleet.take()
+    ask = asked(kind=RequestClass.COUNT_TOKENS, tokens_in=0, tokens_out=0)
+    assert fleet.take(ask).target.name in names
+    for name in names:
+        fleet.target(name).gauge.rest(NOW + 9.0, int(Rest.RATE))
+    assert fleet.wait(ask).why == "resting"
+
+
+def test_counting_tokens_goes_to_no_key_that_was_tried() -> None:
+    fleet = Fleet([provider(name, key(name, rpm_limit=1)) for name in ("a", "b")])
+    fleet.take()
+    fleet.take()
+    ask = asked(kind=RequestClass.COUNT_TOKENS, tokens_in=0, tokens_out=0)
+    assert fleet.take(ask, tried(fleet.target("a"))).target.name == "b"
+    assert isinstance(fleet.choose(ask, tried(fleet.target("a"), fleet.target("b"))), Wait)
+
+
+# ---- a login that is at its own limit
+
+
+def with_login() -> Fleet:
+    login = Provider(
+        name="login",
+        type="anthropic",
+        base_url="http://127.0.0.1:1",
+        auth="x-api-key",
+        models=["m"],
+        system_role="keep",
+        count_tokens="forward",
+        signatures="claude",
+    )
+    return Fleet([login, provider("b")])
+
+
+def of_client(credential: int, **facts: Any) -> Ask:
+    ask = asked(**facts)
+    ask.credential = credential
+    return ask
+
+
+def test_a_client_whose_own_credential_rests_goes_elsewhere_and_others_do_not() -> None:
+    fleet = with_login()
+    fleet.services[0].rest_client(11, NOW + 30.0)
+    assert fleet.name(of_client(11)) == "b"
+    assert fleet.name(of_client(12)) == "client"
+    assert fleet.name(of_client(11, now=NOW + 30.0)) == "client"
+
+
+def test_a_conversation_at_home_with_a_login_that_rests_leaves_it() -> None:
+    fleet = with_login()
+    fleet.services[0].rest_client(11, NOW + 3.0)
+    ask = of_client(11, conversation=7, place=fleet.place(7, "client"))
+    assert fleet.name(ask) == "b"
+
+
+def test_who_waits_for_a_login_is_told_when_it_is_over() -> None:
+    fleet = with_login()
+    fleet.services[0].rest_client(11, NOW + 30.0)
+    fleet.target("b").gauge.rest(NOW + 60.0, int(Rest.QUOTA))
+    waits = fleet.wait(of_client(11))
+    assert (waits.until, waits.why) == (NOW + 30.0, "resting")
+
+
+# ---- nobody
+
+
+@pytest.mark.parametrize(
+    ("prepare", "why"),
+    [
+        (lambda gauge: gauge.rest(NOW + 7.0, int(Rest.RATE)), "resting"),
+        (lambda gauge: gauge.rest(inf, int(Rest.REFUSED)), "key_refused"),
+        (lambda gauge: None, "max_concurrent"),
+    ],
+)
+def test_a_wait_says_what_for(prepare: Callable[[Any], None], why: str) -> None:
+    fleet = Fleet([provider("a", key("a", max_concurrent=1))])
+    held = fleet.take()
+    prepare(held.target.gauge)
+    assert fleet.wait().why == why
+
+
+def test_the_wait_is_for_the_soonest_of_all() -> None:
+    fleet = three()
+    for name, rest_s in (("a", 30.0), ("b", 7.0), ("c", 20.0)):
+        fleet.target(name).gauge.rest(NOW + rest_s, int(Rest.RATE))
+    waits = fleet.wait()
+    assert waits.until == pytest.approx(NOW + 7.0)
+    assert not waits.bound
+    waits = fleet.wait(tries=tried(fleet.target("b")))
+    assert waits.until == pytest.approx(NOW + 20.0)
+
+
+def test_what_is_ready_by_now_is_looked_at_again_shortly() -> None:
+    fleet = three()
+    assert fleet.router.soonest(fleet.slate, asked()).until == NOW + LOOK_AGAIN_S
+
+
+def test_a_breakers_rest_counts_as_much_as_a_keys() -> None:
+    fleet = Fleet([provider("a")], panic="refuse")
+    fleet.open_breaker("a")
+    fleet.target("a").gauge.rest(NOW + 100.0, int(Rest.RATE))
+    assert fleet.wait().until == pytest.approx(NOW + 100.0)
