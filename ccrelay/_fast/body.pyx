@@ -53,6 +53,7 @@ cdef class RequestBody:
         self.complete = self.total == 0
         if self.left > self.limits.body_bytes_max:
             self.scan = None
+            self.fault = TOO_LONG
             return                       # the relay refuses it: nothing is kept
         self.windowed = (
             self.left > WINDOW_BYTES and self.arena.out + self.left > self.limits.replay_bytes_max

@@ -191,6 +191,7 @@ cdef class Downstream(Conn):
         if self.fd < 0:
             return
         self.started = True
+        self.pending_head = None           # of an attempt that failed
         self.last_out_at = self.reactor.now
         self.bytes_out += PyBytes_GET_SIZE(head)
         if self.send(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), NULL, 0) < 0:

@@ -32,6 +32,7 @@ cdef enum:
     B_CLOSE = 3
     PIECES_MAX = 64
     RESPONSE_HEAD_MAX = 262144     # nginx stops at 64 KB, Node at 16 KB; providers send 1-3 KB
+    COLLECT_S = 10                 # between two pieces of an error's body
     HOLD_MAX = 262144              # message_start with a long container list still fits
 
 cdef bytes LAST_CHUNK = b"0\r\n\r\n"
@@ -106,6 +107,7 @@ cdef class Upstream(Conn):
         self.is_head = down.head.method_len == 4 and memcmp(down.head.buf, b"HEAD", 4) == 0
         out.head = plan.write(down.head, length, False, path)
         down.source = self
+        down.pending_head = None            # of an attempt that failed
         self._arm(now + self.limits.first_byte_s)
         self.start_reading()
         if self._pump() < 0:
@@ -138,6 +140,8 @@ cdef class Upstream(Conn):
         """Keep the whole body, at most `limit` bytes, for `exchange.on_collected`."""
         self.mode = COLLECT
         self.collect_max = limit
+        if self.limits.idle_s > COLLECT_S:
+            self._arm(self.head_seen_at + COLLECT_S)
 
     def drop(self) -> None:
         """Abort the attempt: the connection is closed, the provider stops working for nobody."""
@@ -418,10 +422,12 @@ cdef class Upstream(Conn):
         cdef bint reusable
         if exchange is None or down is None:
             return
-        if self.mode == HOLD:
-            self._commit(NULL, 0)           # it ended without content: what there was is the answer
-            if self.exchange is None:
-                return
+        if self.mode == HOLD and self.taps.sse is not None and not self.taps.sse.stopped:
+            exchange.on_held_error(self)    # it ended without content
+        if self.exchange is exchange and self.mode == HOLD:
+            self._commit(NULL, 0)           # what there was is the answer
+        if self.exchange is not exchange:
+            return
         if self.framing == CHUNKED and self.mode == FORWARD:
             if self.repairs and self.taps.sse is not None and not self.taps.sse.stopped:
                 exchange.on_unfinished(self)
@@ -497,19 +503,15 @@ cdef class Upstream(Conn):
 
     cdef void on_deadline(self) except *:
         cdef double now = self.reactor.now
+        cdef double limit = self.limits.idle_s
         if self.exchange is None:
             self._idle_ended()
         elif now >= self.started_at + self.limits.total_s:
             self._lost(TOTAL)
-        elif not self.request.done:
-            # Either the client is still sending, or the provider has stopped reading.
-            if self.request.waits_for_client():
+        elif not self.request.done or self.head is None:
+            # The client is still sending, the provider has stopped reading, or it thinks.
+            if not self.request.done and self.request.waits_for_client():
                 self.sent_at = now
-            if now >= self.sent_at + self.limits.first_byte_s:
-                self._lost(NO_FIRST_BYTE)
-            else:
-                self._arm(self.sent_at + self.limits.first_byte_s)
-        elif self.head is None:
             if now >= self.sent_at + self.limits.first_byte_s:
                 self._lost(NO_FIRST_BYTE)
             else:
@@ -517,10 +519,12 @@ cdef class Upstream(Conn):
         else:
             if not self.reading:
                 self.taps.life_at = now     # paused for the client's sake
-            if now >= self.taps.life_at + self.limits.idle_s:
+            if self.mode == COLLECT and self.limits.idle_s > COLLECT_S:
+                limit = COLLECT_S           # others may answer meanwhile
+            if now >= self.taps.life_at + limit:
                 self._lost(IDLE)
             else:
-                self._arm(self.taps.life_at + self.limits.idle_s)
+                self._arm(self.taps.life_at + limit)
 
     cdef void _clear(self) noexcept:
         """Forget the previous exchange."""

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from math import inf
 
 from ccrelay._fast.board import Board
 from ccrelay._fast.http1 import RequestPlan
@@ -185,9 +186,9 @@ class Service:
         self.pick = _picker(self.bank, provider.key_strategy)
 
     def usable(self, now: float) -> bool:
-        """Whether a request could be sent to it now."""
-        return (
-            bool(self.targets) and self.endpoint.available(now) and self.bank.survey(now, 0, 0) > 0
+        """Whether it serves: now, or as soon as a key has rested."""
+        return self.endpoint.available(now) and any(
+            target.gauge.rests_until < inf for target in self.targets
         )
 
     def rest_client(self, credential: int, until: float) -> None:

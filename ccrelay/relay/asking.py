@@ -38,6 +38,7 @@ _SHORT = frozenset({TrafficClass.BACKGROUND, TrafficClass.WEB_SEARCH})
 # Response headers that tell limits are read again after this long; a 429 is always read.
 LEARN_EVERY_S = 0.25
 HOUR_S = 3600.0
+TRIAL = 3  # bits of a breaker's ticket that only a trial's has
 FIVE_MINUTES_S = 300.0
 
 
@@ -86,7 +87,7 @@ def ask_of(exchange: "Exchange", slate: Slate) -> Ask | None:
         ask.traffic = _traffic(exchange)
         if slate.passes:
             ask.credential = rare.own_credential(exchange)
-        if exchange.snap.affinity and not _find_place(exchange, ask):
+        if exchange.snap.affinity and not _find_place(exchange, slate, ask):
             exchange.await_body(lambda: exchange.begin(slate))
             return None
     elif slate.lone[1].limited:
@@ -104,7 +105,7 @@ def ask_of(exchange: "Exchange", slate: Slate) -> Ask | None:
     return ask
 
 
-def _find_place(exchange: "Exchange", ask: Ask) -> bool:
+def _find_place(exchange: "Exchange", slate: Slate, ask: Ask) -> bool:
     """Find the conversation and where it lives. False: only the body tells, and it is coming."""
     session = exchange.down.head.value(_SESSION)
     if session is None:
@@ -113,8 +114,14 @@ def _find_place(exchange: "Exchange", ask: Ask) -> bool:
         elif exchange.down.can_replay:
             return False
     if session is not None:
+        places = exchange.relay.places
         ask.conversation = hash64(session)
-        ask.place = exchange.relay.places.find(ask.conversation, ask.now)
+        ask.place = place = places.find(ask.conversation, ask.now)
+        offered, known = slate.by_slot, exchange.snap.by_slot
+        if place is not None and place.slot not in offered and place.slot in known:
+            # Another model of the same session, served elsewhere: it has a place of its own.
+            ask.conversation = hash64(session + b"\n" + slate.model.encode())
+            ask.place = places.find(ask.conversation, ask.now)
     return True
 
 
@@ -234,7 +241,7 @@ def on_commit(exchange: "Exchange", upstream: Upstream) -> None:
     target = exchange.target
     assert target is not None
     now = relay.reactor.now
-    if exchange.ticket is not None:
+    if exchange.ticket is not None and exchange.ticket & TRIAL:
         target.service.endpoint.breaker.settle(exchange.ticket, now, relay.rng, ok=True)
         exchange.ticket = None
     reservation = exchange.reservation
@@ -299,7 +306,8 @@ def close(exchange: "Exchange", ending: Ending, usage: Usage | None, now: float)
 
 
 def _keep_place(exchange: "Exchange", ask: Ask, target: Target, usage: Usage, now: float) -> None:
-    place = ask.place
+    # As it is now: another turn may have moved the conversation since this one began.
+    place = exchange.relay.places.find(ask.conversation, now)
     flags = place.flags if place is not None else 0
     ttl_s = place.ttl_s if place is not None else FIVE_MINUTES_S
     if exchange.moved:
@@ -319,6 +327,9 @@ def _keep_place(exchange: "Exchange", ask: Ask, target: Target, usage: Usage, no
             return  # a sub-agent that had to go elsewhere does not take the main loop along
         # Its short turn is not the main loop's prefix.
         prefix, size = (place.prefix_tokens, place.body_bytes) if place is not None else (0, 0)
+    elif place is not None and place.slot == target.slot:
+        # A title call looks like the main loop by its head; what is short counts by and by.
+        prefix, size = max(prefix, place.prefix_tokens // 2), max(size, place.body_bytes // 2)
     exchange.relay.places.keep(
         ask.conversation,
         target.slot,

@@ -48,6 +48,7 @@ _CLOSE = int(Framing.CLOSE)
 _FORWARD = int(Mode.FORWARD)
 _HOLD = int(Mode.HOLD)
 _COUNT_TOKENS = RequestClass.COUNT_TOKENS
+_MESSAGES = RequestClass.MESSAGES
 _COMPLETE = Ending.COMPLETE
 
 
@@ -235,7 +236,7 @@ class Exchange:
         ):
             self._plan, self._sent_body = rare.own_body(self, target, self._plan, candidate)
         pool = self.snap.pools[service.name]
-        upstream = None if self.fresh else pool.take()
+        upstream = None if self.fresh or not rare.can_repeat(self) else pool.take()
         if upstream is None:
             pool.dial(self._connected)
         else:
@@ -306,7 +307,7 @@ class Exchange:
         service = target.service
         head = upstream.head
         status: int = head.status
-        if upstream.head_seen_at >= target.learn_at or status == 429:
+        if self.kind is _MESSAGES and (upstream.head_seen_at >= target.learn_at or status == 429):
             asking.learn(self, target, upstream)
         if self.early:
             rare.follow_early(self, upstream)
@@ -324,7 +325,7 @@ class Exchange:
             framing = _CLOSE
         mode = _HOLD if stream and status == 200 else _FORWARD
         extra = b"" if not self.snap.debug else rare.debug_lines(self)
-        if mode == _HOLD and (target.limited or (self.ticket and self.ticket & 3)):
+        if mode == _HOLD and (target.limited or (self.ticket and self.ticket & asking.TRIAL)):
             upstream.tells = True  # a breaker's trial, or limits that want the true input early
         upstream.forward(mode, framing, True, extra, repairs)
 

@@ -12,9 +12,11 @@ upon. Nothing is tried again once content has gone to the client.
 from math import inf
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from ccrelay._fast.http1 import Head
 from ccrelay._fast.slots import Rest
-from ccrelay._fast.upstream import Upstream
+from ccrelay._fast.upstream import Loss, Upstream
 from ccrelay.errors import AllResting, RelayError
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.service import Target
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 # Requests that were under way together are refused together: one line is enough.
 SAME_REST_S = 1.0
 # Failures after which a connection that can be made is good news.
-_CONNECTIONS = frozenset({"unreachable", "reset", "closed"})
+_CONNECTIONS = frozenset({"unreachable"})
 
 
 # ---- what can fail
@@ -57,6 +59,9 @@ def on_unreachable(exchange: "Exchange", error: RelayError) -> None:
     exchange.relay.log.event(
         "warning", "unreachable", provider=target.service.name, reason=error.message
     )
+    if exchange.reservation is not None:
+        exchange.reservation.cancel(exchange.relay.reactor.now)  # nothing was sent
+        exchange.reservation = None
     verdict = of_connect()
     _failed(exchange, verdict, Told(verdict.telling, error.status, error=error))
 
@@ -80,7 +85,12 @@ def on_error_answer(exchange: "Exchange", upstream: Upstream, body: bytes) -> No
     own_key = not target.service.passes_client_credential
     health = exchange.snap.config.health
     verdict = of_status(status, head.get, body, dialect, health, relay.wall(), own_key=own_key)
-    if verdict.blame is Blame.KEY and not own_key:
+    if exchange.kind is not RequestClass.MESSAGES:
+        # Counting has limits and permissions of its own: nothing is learnt of messages.
+        verdict = replace(verdict, rest_reason=Rest.NONE, rest_s=0.0, counts=None)
+    elif status == 408 and _owes_body(exchange):
+        verdict = replace(verdict, counts=None)
+    if verdict.rest_reason is Rest.NONE and verdict.blame is Blame.KEY and not own_key:
         _rest_client(exchange, target, head)
     told.telling = verdict.telling
     if verdict.blame is Blame.SIGNATURE and _mend_signatures(exchange, verdict):
@@ -103,8 +113,11 @@ def on_error_event(exchange: "Exchange", upstream: Upstream) -> None:
     assert target is not None
     sse = upstream.taps.sse
     data = sse.error() if sse is not None else None
-    if exchange.candidate is None or data is None:
+    if exchange.candidate is None:
         _let_go(exchange, upstream)
+        return
+    if data is None:
+        _on_empty(exchange, upstream)
         return
     dialect = target.service.dialect
     own_key = not target.service.passes_client_credential
@@ -127,6 +140,20 @@ def on_error_event(exchange: "Exchange", upstream: Upstream) -> None:
     _remember(exchange, Told(verdict.telling, status, body))
     exchange.drop_upstream()
     _go_on(exchange, taken)
+
+
+def _on_empty(exchange: "Exchange", upstream: Upstream) -> None:
+    """A 200 stream ended without any content: elsewhere, or as it came."""
+    verdict = of_loss(Loss.CLOSED)
+    _note(exchange, verdict, "empty_stream")
+    taken = _next(exchange, verdict)
+    if taken is None:
+        exchange.error = "empty_stream"
+        exchange.good = False
+        upstream.release()
+    else:
+        exchange.drop_upstream()
+        _go_on(exchange, taken)
 
 
 def _let_go(exchange: "Exchange", upstream: Upstream) -> None:
@@ -158,12 +185,19 @@ def on_loss(exchange: "Exchange", upstream: Upstream, reason: int) -> None:
         return
     error = rare.loss_error(exchange, target, upstream, reason)
     verdict = of_loss(reason)
+    if _owes_body(exchange):
+        verdict = replace(verdict, counts=None)  # a client that trickles its body did this
     if upstream.committed and exchange.down.started:
-        exchange.good = False
+        exchange.good = verdict.counts
         raise error
     if exchange.candidate is None:
         raise error
     _failed(exchange, verdict, Told(verdict.telling, error.status, error=error))
+
+
+def _owes_body(exchange: "Exchange") -> bool:
+    """Whether the client is still sending its body."""
+    return exchange.body is None and not exchange.down.body_complete
 
 
 # ---- what follows
@@ -225,7 +259,9 @@ def _rest_key(exchange: "Exchange", target: Target, verdict: Verdict, reason: st
     gauge.rest(until, int(verdict.rest_reason))
     if not is_news:
         return
-    known = {"provider": target.service.name, "key": target.fingerprint, "key_name": target.name}
+    known = {"provider": target.service.name, "key": target.fingerprint}
+    if target.name != target.fingerprint:
+        known["key_name"] = target.name
     if refused:
         hint = "The provider refuses it. It is not used until a reload (SIGHUP): replace it."
         log.event("error", "key_out", **known, why=reason, hint=hint)
@@ -249,9 +285,11 @@ def _next(exchange: "Exchange", verdict: Verdict) -> Taken | Wait | None:
     if not relay.budget.retry(relay.reactor.now, budget.ratio, budget.minimum):
         relay.log.event("warning", "retry_budget_spent", id=exchange.id)
         return None
-    choice = exchange.choose()
+    choice: Taken | Wait | None = exchange.choose()
     if isinstance(choice, Wait):
-        return _make_do(exchange, choice)
+        choice = _make_do(exchange, choice)
+    if not isinstance(choice, Taken):
+        return choice
     target = exchange.target
     assert target is not None
     relay.log.event(

@@ -302,6 +302,11 @@ def ending_of(error: RelayError) -> Ending:
     return Ending.ABORTED
 
 
+def can_repeat(exchange: "Exchange") -> bool:
+    """Whether the body can be sent a second time, should a pooled connection be stale."""
+    return bool(exchange.down.can_replay) or exchange.body is not None
+
+
 def was_stale(exchange: "Exchange", upstream: Upstream, reason: int) -> bool:
     """Whether the provider closed an idle connection while we wrote on it: nobody's fault."""
     return (

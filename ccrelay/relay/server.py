@@ -141,6 +141,9 @@ class Relay:
         """
         old = self.snap
         self.snap = snap = self._maker.make(config, layout, old, self._make_listings)
+        self.reactor.clock()  # nothing need have happened for minutes
+        for down in self.connections:
+            down.memo = None  # who may come in is asked again
         for listener in self._listeners:
             listener.limits = snap.limits
             listener.connections_max = config.server.limits.connections_max

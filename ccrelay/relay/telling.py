@@ -10,7 +10,7 @@ from ccrelay.errors import RelayError
 from ccrelay.relay import rare
 from ccrelay.types import Ending
 from ccrelay.wire.chunks import LAST_CHUNK, chunk
-from ccrelay.wire.errors import json_response, sse_error_from_body
+from ccrelay.wire.errors import RETRY_AFTER_MAX_S, json_response, sse_error_from_body
 
 if TYPE_CHECKING:
     from ccrelay.relay.exchange import Exchange
@@ -20,7 +20,7 @@ Fields = Sequence[tuple[bytes, bytes]]
 ROUNDING_S = 0.001
 # Answers that say "later" carry the time after which somebody can really take the request.
 _LATER = frozenset({429, 503, 529})
-_RETRY_AFTER = re.compile(rb"(?im)^retry-after:[^\r\n]*\r\n")
+_RETRY_AFTER = re.compile(rb"(?im)^retry-after(?:-ms)?:[^\r\n]*\r\n")
 
 
 class Told:
@@ -53,7 +53,12 @@ def soonest_s(exchange: "Exchange") -> int | None:
         return None
     ask.now = exchange.relay.reactor.now
     until = exchange.snap.router.soonest(slate, ask).until
-    return max(ceil(until - ask.now - ROUNDING_S), 1) if until < inf else None
+    if until == inf:
+        return None
+    seconds = max(ceil(until - ask.now - ROUNDING_S), 1)
+    # Our window is a second longer than the minute. Claude Code gives up beyond 60 s; who comes
+    # a moment early waits here.
+    return RETRY_AFTER_MAX_S if seconds == RETRY_AFTER_MAX_S + 1 else seconds
 
 
 def tell(exchange: "Exchange", told: Told) -> None:
@@ -91,6 +96,6 @@ def _replayed(
         if seconds is not None:
             lines += b"retry-after: %d\r\n" % seconds
             data = render_response(head, int(Framing.LENGTH), length, keep_alive, b"")
-            top, _, rest = _RETRY_AFTER.sub(b"", data, count=1).partition(b"\r\n")
+            top, _, rest = _RETRY_AFTER.sub(b"", data).partition(b"\r\n")
             return top + b"\r\n" + lines + rest + told.body
     return render_response(head, int(Framing.LENGTH), length, keep_alive, lines) + told.body

@@ -167,8 +167,16 @@ class WaitRoom:
 
 
 def _stands_aside(exchange: "Exchange", wait: Wait) -> bool:
-    """Whether it waits for less than everybody: for its own key, or for what it has not tried.
+    """Whether it waits for less than everybody: its own key, what it has not tried or may not use.
 
     What it may not have others may, so that they need not wait for it.
     """
-    return wait.bound or exchange.tries is not None
+    if wait.bound or exchange.tries is not None:
+        return True
+    slate, ask = exchange.slate, exchange.ask
+    assert slate is not None
+    assert ask is not None
+    return slate.passes and any(
+        candidate.service.client_rests.get(ask.credential, 0.0) > ask.now
+        for candidate in slate.candidates
+    )

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ccrelay._fast.slots import Reservation, Room
 from ccrelay.config.model import Routing
+from ccrelay.fleet.breaker import State
 from ccrelay.fleet.service import Service, Target
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Candidate, Slate
@@ -250,7 +251,12 @@ class Router:
         return self._take_key(candidate, ask, rng)
 
     def _any_closed(self, slate: Slate, now: float) -> bool:
-        return any(c.service.endpoint.breaker.available(now) for c in slate.candidates)
+        """Whether some breaker admits, of a provider that has a key at all."""
+        return any(
+            c.service.endpoint.breaker.available(now)
+            and any(target.gauge.rests_until < inf for target in c.service.targets)
+            for c in slate.candidates
+        )
 
     def _panic(self, slate: Slate, ask: Ask, rng: random.Random) -> Taken | None:
         """Every breaker is open: one that may fail is better than an error that is certain."""
@@ -295,7 +301,11 @@ class Router:
         at = target.gauge.ready_at(ask.now, ask.tokens_in, ask.tokens_out)
         if candidate.service.client_rests:
             at = max(at, candidate.service.client_rests.get(ask.credential, 0.0))
-        return at if breaker.available(ask.now) else max(at, breaker.resumes_at)
+        if breaker.available(ask.now):
+            return at
+        # A trial is out: it may pass at any moment.
+        on_trial = breaker.state is State.HALF_OPEN
+        return max(at, ask.now + LOOK_AGAIN_S if on_trial else breaker.resumes_at)
 
     def state_of(self, target: Target, ask: Ask) -> str:
         """Why a target does not take a request: a word for the log."""

@@ -125,7 +125,7 @@ _LOSSES = {
         (Loss.GARBAGE, True, False),
         (Loss.NO_FIRST_BYTE, True, False),
         (Loss.IDLE, True, False),
-        (Loss.TOTAL, False, False),  # the exchange's whole time is spent
+        (Loss.TOTAL, False, None),  # the whole time is spent, by whom is not known
         (Loss.TOO_BIG, True, None),  # an error of which nothing is known
     )
 }

@@ -173,7 +173,7 @@ class WatchedRouter(Router):
             assert before[target] == Room.READY
         if not admits[target.service]:
             assert self.routing.panic == "try"
-            assert not any(admits.values())
+            assert not any(admits[t.service] and state != Room.OUT for t, state in before.items())
             assert tries is None
         elif tries is not None and target.service in tries.failed:
             for other, state in before.items():
@@ -465,7 +465,7 @@ class Lives(RuleBasedStateMachine):
 
     def number_of(self, upstream: FakeUpstream) -> int:
         """Tells one attempt from every other."""
-        return self.relay.upstreams().index(upstream) * 1000 + upstream.uses
+        return id(upstream) * 1000 + upstream.uses
 
     @precondition(lambda self: self.answering())
     @rule(who=WHO, reusable=st.booleans())
@@ -542,6 +542,8 @@ class Lives(RuleBasedStateMachine):
                 assert target is not None
                 key = (id(exchange), name, target.slot)
                 sends[key] = sends.get(key, 0) + 1
+                counted[id(exchange)] = counted.get(id(exchange), 0) + 1
+            for exchange in pool.refused:
                 counted[id(exchange)] = counted.get(id(exchange), 0) + 1
         reloads = len(self.relay.routers)
         for times in sends.values():

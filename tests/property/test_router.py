@@ -134,7 +134,10 @@ def test_a_choice_is_somebody_who_can_and_a_wait_means_that_nobody_could(data: A
     made = data.draw(tries(fleet))
     targets = [target for service in fleet.services for target in service.targets]
     before = {target.slot: could_go(target, ask) for target in targets}
-    admitting = any(one.endpoint.breaker.available(ask.now) for one in fleet.services)
+    admitting = any(
+        target.service.endpoint.breaker.available(ask.now) and target.gauge.rests_until < inf
+        for target in targets
+    )
     in_flight = fleet.in_flight()
     choice = fleet.choose(ask, made)
     if isinstance(choice, Taken):

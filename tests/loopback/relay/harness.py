@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from ccrelay._fast.board import Board
 from ccrelay._fast.upstream import Upstream as UpstreamConnection
 from ccrelay.config.model import (
     Config,
@@ -25,6 +26,7 @@ from ccrelay.config.model import (
     UpstreamTimeouts,
 )
 from ccrelay.config.resolve import resolve
+from ccrelay.fleet.layout import Layout
 from ccrelay.relay.server import Relay
 from tests.loopback.relay.wires import Answer, AnswerReader, Ended, Request, parse_request
 
@@ -251,15 +253,16 @@ class Lab:
         self.upstreams.append(Upstream(*scripts, port=port))
         return self.upstreams[-1]
 
-    def start(self, *providers: Provider | Upstream, **sections: Any) -> Relay:
+    def start(
+        self,
+        *providers: Provider | Upstream,
+        board: Board | None = None,
+        layout: Layout | None = None,
+        **sections: Any,
+    ) -> Relay:
         """Start the relay before these providers; `sections` are those of Config."""
-        config = resolve(
-            Config(
-                providers=[p if isinstance(p, Provider) else provider(p) for p in providers],
-                **{"routing": routing(), "server": server(), **sections},
-            )
-        )
-        relay = Relay(config, asyncio.get_running_loop(), self.sink)
+        made = config(*providers, **sections)
+        relay = Relay(made, asyncio.get_running_loop(), self.sink, board=board, layout=layout)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.setblocking(False)
         relay.listen([self._listener])
@@ -357,6 +360,12 @@ async def eventually(condition: Callable[[], bool], what: str = "", wait_s: floa
 
 
 # ---- configuration
+
+
+def config(*providers: Provider | Upstream, **sections: Any) -> Config:
+    """A resolved configuration; `sections` are those of Config."""
+    made = [p if isinstance(p, Provider) else provider(p) for p in providers]
+    return resolve(Config(providers=made, **{"routing": routing(), "server": server(), **sections}))
 
 
 def provider(

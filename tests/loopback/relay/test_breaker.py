@@ -55,7 +55,7 @@ class Pair:
             **fields,
         }
         lab.start(
-            provider(url, "one", models=["claude-*"], **fields_of(given)),
+            provider(url, "one", models=["claude-*"]),
             provider(lab.upstream(self.two), "two"),
             routing=routing(**given),
             health=health or Health(rest_s=30, probe="off"),
@@ -74,11 +74,6 @@ class Pair:
 
     def changes(self) -> list[object]:
         return [told["state"] for told in self.lab.sink.named("breaker")]
-
-
-def fields_of(given: dict[str, object]) -> dict[str, object]:
-    """What belongs to the provider, taken out of what belongs to routing."""
-    return {name: given.pop(name) for name in ("type", "auth") if name in given}
 
 
 FAILURES: dict[str, Reply] = {

@@ -21,6 +21,7 @@ from tests.loopback.relay.wires import (
     request,
 )
 
+
 class Desk:
     """A provider whose requests, over all connections, are answered when the test says so."""
 
@@ -40,7 +41,7 @@ class Desk:
 
 async def reply(peer, data):
     await peer.send(data)
-    if hasattr(peer, 'freed'):
+    if hasattr(peer, "freed"):
         peer.freed.set()
 
 
@@ -98,7 +99,13 @@ async def test_conversation_that_cannot_wait_for_its_key_goes_elsewhere(lab: Lab
 
     task = asyncio.create_task(serve())
     answer = await c.answer()
-    print(answer.status, [(t.gauge.in_flight, t.slot) for t in lab.relay.services[0].targets], lab.relay.snap.router._affinity_wait_s, lab.sink.events, [ (r['key'],r['attempts'],r.get('waited_ms')) for r in lab.sink.records])
+    print(
+        answer.status,
+        [(t.gauge.in_flight, t.slot) for t in lab.relay.services[0].targets],
+        lab.relay.snap.router._affinity_wait_s,
+        lab.sink.events,
+        [(r["key"], r["attempts"], r.get("waited_ms")) for r in lab.sink.records],
+    )
     await reply(held, response(200, msg))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -323,7 +330,9 @@ async def test_a_client_whose_own_credential_rests_blocks_no_other_client(lab: L
 
 
 async def test_retry_after_ms_does_not_contradict(lab: Lab) -> None:
-    limited = fault(429, "rate_limit_error", "x", [(b"retry-after", b"2"), (b"retry-after-ms", b"500")])
+    limited = fault(
+        429, "rate_limit_error", "x", [(b"retry-after", b"2"), (b"retry-after-ms", b"500")]
+    )
     longer = fault(429, "rate_limit_error", "x", [(b"retry-after-ms", b"60000")])
     lab.start(
         provider(lab.upstream(Turns(limited)), "one"),
@@ -338,13 +347,22 @@ async def test_retry_after_ms_does_not_contradict(lab: Lab) -> None:
 
 async def test_limits_of_other_paths_are_not_those_of_messages(lab: Lab) -> None:
     from tests.loopback.relay.wires import response
+
     reset = b"2099-01-01T00:00:00Z"
-    told = [(b"anthropic-ratelimit-requests-limit", b"50"), (b"anthropic-ratelimit-requests-remaining", b"0"), (b"anthropic-ratelimit-requests-reset", reset)]
+    told = [
+        (b"anthropic-ratelimit-requests-limit", b"50"),
+        (b"anthropic-ratelimit-requests-remaining", b"0"),
+        (b"anthropic-ratelimit-requests-reset", reset),
+    ]
 
     async def script(peer):
         while True:
             req = await peer.request()
-            await peer.send(JSON if req.line.startswith(b"POST /v1/messages HTTP") else response(200, b'{"input_tokens":1}', told))
+            await peer.send(
+                JSON
+                if req.line.startswith(b"POST /v1/messages HTTP")
+                else response(200, b'{"input_tokens":1}', told)
+            )
 
     lab.start(
         provider(lab.upstream(script), count_tokens="forward"),
@@ -359,7 +377,12 @@ async def test_limits_of_other_paths_are_not_those_of_messages(lab: Lab) -> None
 async def test_two_models_of_one_session_do_not_move_it_to_and_fro(lab: Lab) -> None:
     lab.start(
         provider(lab.upstream(Turns(STREAM)), "big", models=["claude-test-1"]),
-        provider(lab.upstream(Turns(STREAM)), "small", models=["claude-small-1"]),
+        provider(
+            lab.upstream(Turns(STREAM)),
+            "small",
+            keys=["test-key-1", "test-key-2"],
+            models=["claude-small-1"],
+        ),
         provider(lab.upstream(Turns(STREAM)), "third", models=["claude-test-1"]),
         routing=routing(strategy="round-robin"),
     )
@@ -397,7 +420,11 @@ async def test_a_provider_without_token_counting_keeps_its_breaker_and_its_key(l
     async def script(peer):
         while True:
             req = await peer.request()
-            await peer.send(fault(403, "permission_error", "not for you") if b"count_tokens" in req.line else JSON)
+            await peer.send(
+                fault(403, "permission_error", "not for you")
+                if b"count_tokens" in req.line
+                else JSON
+            )
 
     lab.start(
         provider(lab.upstream(script), count_tokens="forward"),
@@ -427,7 +454,10 @@ async def test_with_another_key_limited_a_trial_is_waited_for(lab: Lab) -> None:
     desk = Desk()
     lab.start(
         provider(lab.upstream(desk), "one"),
-        provider(lab.upstream(Turns(fault(429, "rate_limit_error", headers=[(b"retry-after", b"90")]))), "two"),
+        provider(
+            lab.upstream(Turns(fault(429, "rate_limit_error", headers=[(b"retry-after", b"90")]))),
+            "two",
+        ),
         routing=routing(strategy="failover", affinity=ANYWHERE, max_wait_s=5),
         health=Health(failures=1, rest_s=0.2, probe="off"),
     )
@@ -449,3 +479,46 @@ async def test_with_another_key_limited_a_trial_is_waited_for(lab: Lab) -> None:
     answer = await c.answer()
     print(answer.status, answer.headers)
     assert answer.status == 200
+
+
+async def test_a_title_call_elsewhere_does_not_bring_a_moved_conversation_back(lab: Lab) -> None:
+    lab.start(
+        provider(
+            lab.upstream(Turns(STREAM)),
+            "big",
+            keys=["test-key-1", "test-key-2", "test-key-3"],
+            models=["claude-test-1"],
+        ),
+        provider(
+            lab.upstream(Turns(STREAM)),
+            "small",
+            keys=["test-key-4", "test-key-5"],
+            models=["claude-small-1"],
+        ),
+        routing=routing(affinity=Affinity(wait_s=0)),
+    )
+    client = await lab.client()
+    head = [(SESSION, b"s1"), (b"x-claude-code-request-class", b"main")]
+    title = [(SESSION, b"s1"), (b"x-claude-code-request-class", b"auxiliary")]
+    small = STREAM_BODY.replace(b"claude-test-1", b"claude-small-1")
+
+    async def turn(body, headers):
+        await client.send(post(body, headers=headers))
+        assert (await client.answer()).status == 200
+        count = len(lab.sink.records)
+        await asyncio.sleep(0.01)
+        return lab.sink.records[-1]["key"]
+
+    first = await turn(STREAM_BODY, head)
+    gauge = next(t.gauge for t in lab.relay.services[0].targets if t.fingerprint == first)
+    gauge.rest(lab.relay.reactor.clock() + 0.3, 1)
+    second = await turn(STREAM_BODY, head)
+    assert second != first
+    await asyncio.sleep(0.4)
+    await turn(small, head if PLAIN else title)
+    third = await turn(STREAM_BODY, head)
+    print(first, second, third, lab.sink.named("moved"))
+    assert third == second
+
+
+PLAIN = False  # a haiku turn of a sub-task without a hint, or /model to and fro

@@ -480,8 +480,12 @@ class FakeUpstream:
     def finish(self, *, reusable: bool = True) -> None:
         """The response is whole."""
         exchange, down = self.exchange, self.down
-        if self.mode == Mode.HOLD:
+        if self.mode == Mode.HOLD and self.taps.sse is not None and not self.taps.sse.stopped:
+            exchange.on_held_error(self)
+        if self.exchange is exchange and self.mode == Mode.HOLD:
             self._commit(b"")
+        if self.exchange is not exchange:
+            return
         chunks = self.framing == Framing.CHUNKED and self.mode == Mode.FORWARD
         if chunks and self.exchange is not None:
             if self.repairs and self.taps.sse is not None and not self.taps.sse.stopped:
@@ -529,6 +533,7 @@ class FakePool:
         self.dials: list[Callable[[Any, Any], None]] = []
         self.all: list[FakeUpstream] = []
         self.sends: list[tuple[Exchange, Target | None]] = []
+        self.refused: list[Exchange] = []  # whose dials failed
         self.sessions: list[FakeUpstream] = []
 
     def add_idle(self) -> FakeUpstream:
@@ -568,7 +573,11 @@ class FakePool:
 
     def refuse(self, error: RelayError) -> None:
         """The oldest dial fails."""
-        self.dials.pop(0)(None, error)
+        ready = self.dials.pop(0)
+        exchange: Exchange = ready.__self__  # type: ignore[attr-defined]
+        if not exchange.settled:
+            self.refused.append(exchange)
+        ready(None, error)
 
 
 class FakeLog:

@@ -129,12 +129,17 @@ def test_only_a_closed_connection_can_have_been_stale(relay: FakeRelay, loss: Lo
 
 
 def test_a_body_that_was_not_kept_is_not_sent_twice(relay: FakeRelay) -> None:
-    upstream = pool_of(relay).add_idle()
     down = FakeDown(relay.reactor, windowed=True)
-    relay.open(down).route()
+    upstream = sending(relay, down)
     upstream.lose(Loss.CLOSED)
     assert pool_of(relay).dials == []
     assert down.heads[0].startswith(b"HTTP/1.1 502 ")
+
+
+def test_a_body_that_is_not_kept_goes_on_no_connection_that_may_be_stale(relay: FakeRelay) -> None:
+    idle = pool_of(relay).add_idle()
+    sending(relay, FakeDown(relay.reactor, windowed=True))
+    assert idle.sent == []
 
 
 def test_after_an_unreachable_provider_the_next_one_is_asked_by_its_own_name_of_the_model() -> None:
@@ -163,7 +168,7 @@ def test_when_the_last_provider_is_unreachable_the_client_gets_its_error() -> No
     pool_of(relay).refuse(REFUSED)
     pool_of(relay, "two").refuse(UpstreamFailed("Provider two cannot be reached."))
     assert b"Provider two cannot be reached." in down.got
-    assert relay.log.records[0]["attempts"] == 0
+    assert relay.log.records[0]["attempts"] == 2
 
 
 def test_a_dial_that_fails_after_the_client_left_tries_nobody_else() -> None:

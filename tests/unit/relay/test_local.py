@@ -59,7 +59,7 @@ def test_ready_names_who_is_usable_and_is_503_when_nobody_is() -> None:
     fell(services[0])
     status, data = local_answer(b"/ready", services, 10.5, keep_alive=True, body_wanted=True)
     assert (status, json.loads(split(data)[1])) == (200, {"ready": True, "providers": ["two"]})
-    services[1].targets[0].gauge.rest(20.0, int(Rest.QUOTA))
+    services[1].targets[0].gauge.rest(20.0, int(Rest.REFUSED))
     status, data = local_answer(b"/ready", services, 10.5, keep_alive=True, body_wanted=True)
     assert (status, json.loads(split(data)[1])) == (503, {"ready": False, "providers": []})
 
