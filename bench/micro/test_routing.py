@@ -1,6 +1,10 @@
 """What is paid per request in Python: the gate, the choice, the head, the record, its line.
 
 python -m pytest bench/micro/test_routing.py --benchmark-disable-gc
+
+`test_route_and_settle` is the whole of what a pool costs: conversation, estimates, affinity,
+choice, reservation, breaker, settling, averages. The difference of its two cases is the price of
+3 providers x 4 keys with all limits on over one key without any.
 """
 
 import random
@@ -10,16 +14,22 @@ from typing import Any
 
 import pytest
 
+from ccrelay._fast.board import Board
 from ccrelay._fast.http1 import Head, parse_request
 from ccrelay._fast.sse import SseTap
-from ccrelay.config.model import Auth, Health, Key, Provider, Server
+from ccrelay.config.model import Auth, Config, Health, Key, Provider, Routing, Server, Strategy
 from ccrelay.fleet.service import Service
-from ccrelay.relay.gate import Gate
-from ccrelay.relay.record import record
-from ccrelay.routing.candidates import Candidate, Candidates
-from ccrelay.routing.strategies import STRATEGIES
+from ccrelay.relay import asking
+from ccrelay.relay.exchange import Exchange
+from ccrelay.relay.gate import Gate, Pass
+from ccrelay.relay.record import record, usage_of
+from ccrelay.routing.ask import Ask
+from ccrelay.routing.candidates import Candidates, Slate
+from ccrelay.routing.router import Router, Taken
+from ccrelay.routing.strategies import strategy_for
 from ccrelay.runtime.logs import JsonLines, TextLines
-from ccrelay.types import Ending, RequestClass
+from ccrelay.types import Ending, RequestClass, Usage
+from tests.unit.relay.fakes import FakeDown, FakeRelay
 
 Benchmark = Callable[..., Any]
 
@@ -33,6 +43,7 @@ REQUEST = (
     b"x-stainless-runtime-version: v24.3.0\r\nanthropic-dangerous-direct-browser-access: true\r\n"
     b"anthropic-version: 2023-06-01\r\nauthorization: Bearer bench-relay-token\r\n"
     b"x-app: cli\r\nuser-agent: claude-cli/2.1.330 (external, cli)\r\n"
+    b"x-claude-code-session-id: 0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\r\n"
     b"content-type: application/json\r\nanthropic-beta: claude-code-20250219,"
     b"interleaved-thinking-2025-05-14,context-management-2025-06-27\r\n"
     b"accept-language: *\r\nsec-fetch-mode: cors\r\naccept-encoding: gzip, deflate\r\n"
@@ -53,26 +64,52 @@ def head() -> Head:
     return parsed[0]
 
 
-def services(count: int) -> list[Service]:
+# Far above what is used here: what is looked at costs the same.
+LIMITS = {
+    "rpm_limit": 10**6,
+    "tpm_limit": 10**9,
+    "itpm_limit": 10**9,
+    "otpm_limit": 10**9,
+    "max_concurrent": 10**4,
+}
+STRATEGIES: tuple[Strategy, ...] = Strategy.__args__  # type: ignore[attr-defined]
+
+
+def providers(count: int, keys: int = 2, limits: dict[str, Any] | None = None) -> list[Provider]:
     return [
-        Service(
-            Provider(
-                name=f"p{number}",
-                base_url="https://relay.example/api/anthropic",
-                auth="bearer",
-                count_tokens="forward",
-                keys=[Key(key="test-key-1"), Key(key="test-key-2")],
-                models=["claude-*"],
-                weight=number + 1,
-            ),
-            Health(),
+        Provider(
+            name=f"p{number}",
+            base_url="https://relay.example/api/anthropic",
+            auth="bearer",
+            count_tokens="forward",
+            system_role="keep",
+            signatures="none",
+            keys=[Key(key=f"test-key-{number}-{n}", **(limits or {})) for n in range(keys)],
+            models=["claude-*"],
+            weight=number + 1,
         )
         for number in range(count)
     ]
 
 
-def slate(count: int) -> list[Candidate]:
-    return list(Candidates(services(count)).of(b'"claude-opus-5-5"', "claude-opus-5-5").candidates)
+def services(count: int, keys: int = 2, limits: dict[str, Any] | None = None) -> list[Service]:
+    board = Board.private(targets=64, endpoints=16)
+    return [
+        Service(
+            one,
+            Health(failures=1, rest_s=3600.0, rest_max_s=3600.0),
+            board=board,
+            slots=list(range(number * keys, number * keys + keys)),
+            endpoint_slot=number,
+        )
+        for number, one in enumerate(providers(count, keys, limits))
+    ]
+
+
+def slate(count: int, name: Strategy = "simple-shuffle", **more: Any) -> Slate:
+    chooser = strategy_for(Routing(), name)
+    candidates = Candidates(services(count, **more), lambda _: chooser)
+    return candidates.of(b'"claude-opus-5-5"', "claude-opus-5-5")
 
 
 def test_gate(benchmark: Benchmark) -> None:
@@ -82,29 +119,98 @@ def test_gate(benchmark: Benchmark) -> None:
 
 @pytest.mark.parametrize("resting", [False, True], ids=["all-up", "one-rests"])
 @pytest.mark.parametrize("count", [1, 8])
-@pytest.mark.parametrize("name", list(STRATEGIES))
-def test_choose(benchmark: Benchmark, name: str, count: int, resting: bool) -> None:
-    candidates = slate(count)
-    if resting:
-        candidates[0].endpoint.unreachable(NOW)
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_choose(benchmark: Benchmark, name: Strategy, count: int, resting: bool) -> None:
+    """A provider and a key for a request without a conversation, and what was taken given back."""
+    choices = slate(count, name, limits=LIMITS)
     rng = random.Random(1)
-    assert benchmark(STRATEGIES[name], candidates, (), NOW, rng) in candidates  # type: ignore[index]
+    if resting:
+        breaker = choices.candidates[0].service.endpoint.breaker
+        breaker.settle(breaker.force(NOW), NOW, rng, ok=False)
+    router = Router(Routing(strategy=name, panic="try"))
+    ask = Ask(tokens_in=30_000, tokens_out=700, now=NOW)
+
+    def choose() -> Taken:
+        taken = router.choose(choices, ask, None, rng)
+        assert isinstance(taken, Taken)
+        taken.reservation.settle(NOW, 0, 0)  # type: ignore[union-attr]
+        return taken
+
+    assert benchmark(choose).candidate in choices.candidates
 
 
-def test_choose_a_target(benchmark: Benchmark) -> None:
-    (service,) = services(1)
-    assert benchmark(service.choose_target, random.Random(1)) in service.targets
+def test_choose_a_key(benchmark: Benchmark) -> None:
+    (service,) = services(1, keys=4, limits=LIMITS)
+    rng = random.Random(1)
+
+    def pick() -> int:
+        service.bank.survey(NOW, 30_000, 700)
+        return service.pick(rng)
+
+    assert benchmark(pick) in range(4)
 
 
 def test_a_model_seen_before(benchmark: Benchmark) -> None:
-    candidates = Candidates(services(8))
+    candidates = Candidates(services(8), lambda _: strategy_for(Routing()))
     slate = candidates.of(b'"claude-opus-5-5"', "claude-opus-5-5")
     assert benchmark(candidates.remembered.get, b'"claude-opus-5-5"') is slate
 
 
 def test_a_model_never_seen(benchmark: Benchmark) -> None:
-    candidates = Candidates(services(8))
+    candidates = Candidates(services(8), lambda _: strategy_for(Routing()))
     assert len(benchmark(candidates.of, b'"claude-x"', "claude-x").candidates) == 8
+
+
+# ---- the whole of it
+
+
+class Round:
+    """One request after another from being routed to being settled, without the bytes between."""
+
+    def __init__(self, *providers: Provider) -> None:
+        self.relay = FakeRelay(*providers, config=Config())
+        self.down = FakeDown(self.relay.reactor)
+        self.down.head = head()
+        candidates = self.relay.snap.candidates
+        self.slate = candidates.of(b'"claude-opus-5-5"', "claude-opus-5-5")
+        tap = SseTap()
+        tap.feed_bytes(STREAM)
+        self.upstream: Any = SimpleNamespace(
+            taps=SimpleNamespace(sse=tap, first_event_at=0.0), started_at=0.0, head_seen_at=0.0
+        )
+        self.usage = Usage(input=7, output=345, cache_read=90_000, cache_write_5m=400)
+        self.passed = Pass(True, False, False)
+
+    def __call__(self) -> Exchange:
+        """What a request costs: a thousand of them a second."""
+        relay = self.relay
+        relay.reactor.now += 0.001
+        made: Any = Exchange(relay, self.down, RequestClass.MESSAGES, self.passed)  # type: ignore[arg-type]
+        made.slate = self.slate
+        made.ask = asking.ask_of(made, self.slate)
+        relay.budget.request(made.ask.now)
+        taken = made.choose()
+        made.candidate, made.target, made.reservation, made.ticket = taken
+        if made.ask.conversation:
+            asking.settle_down(made, made.target)
+        upstream = made.upstream = self.upstream
+        upstream.started_at = upstream.head_seen_at = relay.reactor.now
+        upstream.taps.first_event_at = relay.reactor.now
+        if made.target.limited:
+            asking.on_commit(made, upstream)
+        made.status, made.good, made.stream = 200, True, True
+        asking.close(made, Ending.COMPLETE, self.usage, relay.reactor.now)
+        return made  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("pool", ["one-key", "3x4-limited"])
+def test_route_and_settle(benchmark: Benchmark, pool: str) -> None:
+    chosen = providers(1, 1) if pool == "one-key" else providers(3, 4, LIMITS)
+    route = Round(*chosen)
+    made = benchmark(route)
+    assert made.target.service.name in {one.name for one in chosen}
+    assert (made.reservation, made.ticket) == (None, None)
+    assert route.relay.in_flight() == 0
 
 
 def test_write_the_head(benchmark: Benchmark) -> None:
@@ -114,7 +220,7 @@ def test_write_the_head(benchmark: Benchmark) -> None:
 
 def exchange() -> Any:
     """What `record` reads of an exchange whose stream is over."""
-    (candidate,) = slate(1)
+    (candidate,) = slate(1).candidates
     tap = SseTap()
     tap.feed_bytes(STREAM)
     taps = SimpleNamespace(sse=tap, first_event_at=NOW + 0.9)
@@ -128,17 +234,26 @@ def exchange() -> Any:
         attempts=1,
         error=None,
         down=SimpleNamespace(received_at=NOW, body_seen=102_400, bytes_out=40_000),
+        ask=Ask(conversation=1),
+        slate=SimpleNamespace(rule=None),
+        waited_s=0.0,
+        moved=False,
         upstream=SimpleNamespace(taps=taps, head_seen_at=NOW + 0.8),
     )
 
 
+def recorded(of: Any) -> dict[str, object]:
+    """What `settle` does for the line."""
+    return record(of, Ending.COMPLETE, NOW + 2.0, 0, *usage_of(of.upstream))
+
+
 def test_record(benchmark: Benchmark) -> None:
-    line = benchmark(record, exchange(), Ending.COMPLETE, NOW + 2.0, 0)
+    line = benchmark(recorded, exchange())
     assert (line["output"], line["stop"]) == (345, "end_turn")
 
 
 @pytest.mark.parametrize("lines", [JsonLines, TextLines], ids=["json", "text"])
 def test_log_line(benchmark: Benchmark, lines: type[JsonLines] | type[TextLines]) -> None:
-    members = record(exchange(), Ending.COMPLETE, NOW + 2.0, 0)
+    members = recorded(exchange())
     line = benchmark(lines(0, lambda: NOW).exchange, members)
     assert line.endswith(b"\n")

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 
 from ccrelay._fast.board cimport word_get
 from ccrelay._fast.window cimport (
-    BUCKETS, WINDOW, bucket_at, instant_us, ring_sum, rings_fall_us,
+    BUCKETS, NEVER_US, WINDOW, bucket_at, instant_us, ring_sum, rings_fall_us,
 )
 
 
@@ -248,7 +248,7 @@ cdef inline int64_t limit_ready_us(
 
 
 cdef inline int64_t dim_ready_us(const Target* target, const Look* at, int dim) noexcept nogil:
-    """When the last limit of a Dim has room: waiting only ever loosens them, each by itself."""
+    """When the last limit of a Dim has room: each by itself."""
     cdef int64_t* learned = learned_of(target, dim)
     cdef int64_t limit = kept_limit(target, dim, at.now_us)
     cdef int64_t resets = word_get(learned + L_RESETS)
@@ -272,14 +272,31 @@ cdef inline int64_t dim_ready_us(const Target* target, const Look* at, int dim) 
     return ready
 
 
-cdef inline int64_t ready_us(const Target* target, Look* at) noexcept nogil:
-    """When the last of what is in the way will be gone; NEVER_US: not by waiting."""
+cdef inline int64_t ready_once_us(const Target* target, Look* at) noexcept nogil:
+    """When the last of what is in the way now will be gone; NEVER_US: not by waiting."""
     cdef int64_t ready = max(at.now_us, word_get(target.words + T_REST) >> 2)
     cdef int dim
-    if target.flights_max and flights_of(target) >= target.flights_max:
-        ready = max(ready, at.now_us + BUSY_US)
     look_afresh(at, target)
     for dim in range(DIMS):
         if (target.limits[dim] or at.learned) and dim_share(target, at, dim) < 0.0:
             ready = max(ready, dim_ready_us(target, at, dim))
+    return ready
+
+
+cdef inline int64_t ready_us(const Target* target, const Look* at) noexcept nogil:
+    """When nothing will be in the way; NEVER_US: not by waiting.
+
+    When a learned limit ends, what others use counts against the configured one: so look again.
+    """
+    cdef Look then = at[0]
+    cdef int64_t ready = ready_once_us(target, &then)
+    cdef int _round
+    for _round in range(DIMS):
+        if ready <= then.now_us or ready >= NEVER_US:
+            break
+        then.now_us = ready
+        then.bucket = bucket_at(ready)
+        ready = ready_once_us(target, &then)
+    if target.flights_max and flights_of(target) >= target.flights_max:
+        ready = max(ready, at.now_us + BUSY_US)
     return ready

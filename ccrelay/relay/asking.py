@@ -229,6 +229,7 @@ def learn(exchange: "Exchange", target: Target, upstream: Upstream) -> None:
     head = upstream.head
     if target.service.passes_client_credential or not has_any(head.get):
         return  # another client's limits are its own
+    target.limited = True  # from now on its requests say how many tokens they want
     relay = exchange.relay
     learn_limits(
         head.get, target.gauge, relay.reactor.now, relay.wall(), exchange.snap.config.health
@@ -249,7 +250,9 @@ def on_commit(exchange: "Exchange", upstream: Upstream) -> None:
         start = upstream.taps.sse.start()
         if start is not None:
             usage = usage_from_stream(start, None)
-            reservation.correct(now, usage.input + usage.cache_write_5m + usage.cache_write_1h)
+            told = usage.input + usage.cache_write_5m + usage.cache_write_1h
+            if told:  # some tell it at the end only
+                reservation.correct(now, told)
 
 
 # ---- after
@@ -287,7 +290,9 @@ def close(exchange: "Exchange", ending: Ending, usage: Usage | None, now: float)
         release(exchange, now, *used)
     else:
         written = usage.cache_write_5m + usage.cache_write_1h
-        release(exchange, now, usage.input + written, usage.output)
+        # A stream that broke off had not told its output yet.
+        output = usage.output if ending is Ending.COMPLETE else max(usage.output, ask.tokens_out)
+        release(exchange, now, usage.input + written, output)
     upstream = exchange.upstream
     if not served or upstream is None or exchange.kind is not _MESSAGES:
         return

@@ -8,8 +8,7 @@ Up to STREAMING an attempt that fails leads back to ROUTING (`relay.failing`).
 The C side calls in when there is something to decide: `on_model`, `on_body`, `on_head`,
 `on_held_error`, `on_collected`, `on_commit`, `on_unfinished`, `on_wait`, and one of `on_done`,
 `on_lost`, `on_client_left`, `on_bad_body`, `on_slow_body` at the end. Every path passes `settle`
-exactly once. What is paid per request is written flat; what is rare lives in `relay.asking`,
-`relay.rare` and `relay.failing`.
+exactly once. What every request pays is written flat; the rest is in `asking`, `rare`, `failing`.
 """
 
 from collections.abc import Callable

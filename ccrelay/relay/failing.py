@@ -316,7 +316,7 @@ def _mend_signatures(exchange: "Exchange", verdict: Verdict) -> bool:
     """Once more on the same target, without the thinking blocks that it did not sign."""
     target, ask = exchange.target, exchange.ask
     assert target is not None
-    if ask is None or exchange.strip is True or not _can_send_again(exchange):
+    if ask is None or ask.mended or exchange.strip is True or not _can_send_again(exchange):
         return False
     if exchange.body is None and not exchange.down.body_complete:
         return False
@@ -324,6 +324,7 @@ def _mend_signatures(exchange: "Exchange", verdict: Verdict) -> bool:
     everything = exchange.strip is False or strip_foreign(body, everything=False)[1] == 0
     if everything and strip_foreign(body, everything=True)[1] == 0:
         return False
+    ask.mended = True
     exchange.strip = everything
     relay = exchange.relay
     now = relay.reactor.now

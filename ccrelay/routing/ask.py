@@ -12,6 +12,7 @@ class Ask:
         "conversation",
         "credential",
         "kind",
+        "mended",
         "now",
         "output_class",
         "place",
@@ -43,5 +44,6 @@ class Ask:
         self.body_bytes = body_bytes
         self.output_class = output_class
         self.place = place  # where the conversation lives; None: nowhere yet, or its cache is cold
+        self.mended = False  # its thinking blocks were refused, and it was sent again without
         self.now = now
         self.waits_since = now  # when the request was first asked for; `now` moves on

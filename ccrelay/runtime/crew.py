@@ -75,6 +75,7 @@ class Member:
         self.cut = 0
         self.vacated = asyncio.Event()  # its slot needs somebody else
         self.exited = asyncio.Event()
+        self.parted = asyncio.Event()  # nothing is left of it
         # Asked and not yet answered, in order; a reload is answered with an error or None.
         self.asked: list[asyncio.Future[dict[str, int]]] = []
         self.reloading: list[asyncio.Future[str | None]] = []
@@ -83,6 +84,11 @@ class Member:
     def stays(self) -> bool:
         """Whether it serves, or will, until further notice."""
         return not (self.is_leaving or self.is_old)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it cannot be told anything any more, and has not been reaped yet."""
+        return self.channel is None or self.process.control.fileno() < 0
 
     def send(self, message: Drain | Stop | Stats) -> None:
         """Tell it; one that is gone is noticed elsewhere."""
@@ -217,6 +223,16 @@ class Crew:
         replies = await asyncio.gather(*asked, return_exceptions=True)
         return [reply for reply in replies if isinstance(reply, dict)]
 
+    async def settled(self) -> None:
+        """Wait until nobody is ending. Each takes CLOSE_GRACE_S at most, but others may follow."""
+        while ending := [member for member in self.members if member.is_ending]:
+            await ending[0].parted.wait()
+
+    @property
+    def is_half_upgraded(self) -> bool:
+        """Whether workers of an earlier image serve on because the new ones have not begun."""
+        return any(member.is_old and not member.is_leaving for member in self.members)
+
     def slots_ready(self) -> int:
         """How many slots are served by this image's workers."""
         return len({m.slot for m in self.members if m.is_ready and m.stays})
@@ -279,6 +295,7 @@ class Crew:
                 answer.set_result(None)  # its successor starts with the new configuration
         returned = 0 if member.column is None else self._memory.return_column(member.column)
         member.vacated.set()
+        member.parted.set()
         exit_code = member.process.exit_code or 0
         fields: dict[str, object] = {
             "worker": member.slot,

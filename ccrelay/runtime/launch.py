@@ -6,6 +6,7 @@ its rehearsal (`ccrelay.runtime.upgrade`).
 """
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,11 @@ def launch(options: Options, say: Say, warn: Say, command: Sequence[str] = WORKE
 
         perform(Source(options), int(rehearsal))
         return 0
+    if not handed:
+        # They would end a process that has no handlers yet. An image that takes over must not do
+        # this: it would throw away what is held back for it.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     recruits = Recruits(command)
     recruits.start_first()
     try:
@@ -91,7 +97,7 @@ async def _begin(config: "Config", source: Source | None, say: Say, recruits: Re
     log = LogWriter(config.logging)
     try:
         supervisor = Supervisor(
-            Estate(Snapshot(config, memory.layout(config)), slots, memory),
+            Estate(Snapshot(config, memory.layout(config)), slots, config.server.listen, memory),
             log,
             notifier=Notifier(os.environ),
             on_ready=lambda: say(text),
@@ -117,11 +123,12 @@ async def _go_on(options: Options, handed: int, recruits: Recruits) -> int:
     try:
         for warning in prepared.warnings:
             log.event("warning", "config_warning", problem=warning)
+        estate = adopt(handover, prepared.config, log)
         supervisor = Supervisor(
-            adopt(handover, prepared.config, log),
+            estate,
             log,
             notifier=Notifier(os.environ),
-            on_ready=lambda: log.event("info", "upgraded", workers=prepared.config.server.workers),
+            on_ready=lambda: log.event("info", "upgraded", workers=len(estate.slots)),
             recruit=recruits.take,
             source=source,
         )

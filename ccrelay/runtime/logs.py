@@ -176,7 +176,7 @@ class TextLines:
             elif type(value) is int:
                 said.append(f"{key}={value}")
             elif value is not None:
-                said.append(f"{key}={self._quote(str(value))}")
+                said.append(f"{key}={self._quote(_plain(value))}")
         return self._read_clock() + " ".join(said).encode() + b"\n"
 
     def exchange(self, record: dict[str, object]) -> bytes:
@@ -194,6 +194,14 @@ class TextLines:
         if len(text) <= QUOTED_LENGTH_MAX:
             self._quoted[text] = quoted
         return quoted
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(f"{name}:{_plain(members)}" for name, members in value.items())
+    return str(value)
 
 
 def _as_json(text: str) -> str:

@@ -107,10 +107,14 @@ class Memory:
             os.close(fd)
             raise
 
-    def has_room(self, config: Config) -> bool:
-        """Whether slots, and columns for a whole new crew and one replacement, are to be had."""
-        columns = self.board.workers - len(self.allotment.columns)
-        return columns > config.server.workers and not _shortage(self.allotment, config)
+    def lacks(self, config: Config) -> str | None:
+        """What it has no room for; None: slots, and columns for a crew and one replacement."""
+        if _shortage(self.allotment, config):
+            return "no room for this configuration"
+        running, workers = len(self.allotment.columns), config.server.workers
+        if self.board.workers - running <= workers:
+            return f"no room for {workers} more workers beside the {running} that still run"
+        return None
 
     def layout(self, config: Config) -> Layout:
         """Give every target and endpoint its slot, clearing those that were another's.

@@ -13,8 +13,11 @@ reloaded
 """
 
 import asyncio
+import concurrent.futures
+import threading
 import time
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 from ccrelay.config.diff import Diff, changes
 from ccrelay.config.load import Loaded
@@ -28,6 +31,12 @@ from ccrelay.runtime.source import Source
 from ccrelay.types import LogSink
 
 Why = Literal["signal", "file"]
+Value = TypeVar("Value")
+
+HALF_UPGRADED = (
+    "the upgrade before has not succeeded: the workers that serve keep their configuration, those "
+    "that are tried get this one"
+)
 
 
 class Reloader:
@@ -39,6 +48,8 @@ class Reloader:
         memory: where the new layout is taken from.
         log: where everything is told.
         notifier: told RELOADING and READY, see sd_notify(3).
+        started: what listeners, processes and logs were made with: they are as before until a
+            restart.
     """
 
     def __init__(
@@ -48,41 +59,45 @@ class Reloader:
         memory: Memory,
         log: LogSink,
         notifier: Notifier,
+        *,
+        started: Config,
     ) -> None:
         self._source = source
         self._crew = crew
         self._memory = memory
         self._log = log
         self._notifier = notifier
-        # What listeners, processes and logs were made with: they are as before until a restart.
-        self._started: Config = crew.snapshot.config
+        self._started = started
+        self._has_failed = False  # the attempt before; its end is told, too
 
     async def reload(self, why: Why) -> None:
         """Do it, unless a file event brought no new content. Problems are logged, not raised."""
         if why == "file":
-            digest = await asyncio.to_thread(self._source.digest)
-            if digest in (None, self._source.seen):
+            digest = await _in_thread(self._source.digest)
+            if digest == self._source.seen:
                 self._log.event("debug", "reload_unchanged", why=why)
+                return
+            if digest is None:
+                self._lose_sight()
                 return
         tell_reloading(self._notifier)
         try:
             await self._reload(why)
         except ConfigError as error:
-            for problem in error.problems:
-                self._fail(str(problem))
+            for problem in error.problems:  # its warnings will be told when it can be used
+                if problem.severity == "error":
+                    self._fail(str(problem))
         except ControlError as error:
             self._fail(str(error))
         finally:
             self._notifier.send("READY=1")
 
     async def _reload(self, why: Why) -> None:
-        loaded = await asyncio.to_thread(self._source.load)
+        loaded = await _in_thread(self._source.load)
         before = self._crew.snapshot
         diff = changes(before.config, loaded.config)
         if diff.is_empty:
-            pardoned = self._memory.pardon(before.layout) if why == "signal" else 0
-            level = "info" if why == "signal" else "debug"
-            self._log.event(level, "reload_unchanged", why=why, pardoned=pardoned or None)
+            self._stay(why, self._memory.pardon(before.layout) if why == "signal" else 0)
             return
         snapshot = Snapshot(loaded.config, self._memory.layout(loaded.config))
         try:
@@ -103,7 +118,29 @@ class Reloader:
         if stuck := await self._crew.reload(snapshot):
             self._crew.retire(stuck, drain_limit_s(config))
 
+    def _lose_sight(self) -> None:
+        self._source.seen = None  # so this is told once, and what comes back is read
+        self._has_failed = True
+        self._log.event(
+            "warning",
+            "config_unreadable",
+            file=str(self._source.path),
+            next="the configuration read last stays in force until the file is back",
+        )
+
+    def _stay(self, why: Why, pardoned: int) -> None:
+        if self._crew.is_half_upgraded:
+            self._fail(HALF_UPGRADED)
+            return
+        level = "info" if why == "signal" or self._has_failed else "debug"
+        self._has_failed = False
+        self._log.event(level, "reload_unchanged", why=why, pardoned=pardoned or None)
+
     def _succeed(self, why: Why, diff: Diff, loaded: Loaded, pardoned: int) -> None:
+        if self._crew.is_half_upgraded:
+            self._fail(HALF_UPGRADED)
+            return
+        self._has_failed = False
         fields = {
             "providers_added": diff.providers_added,
             "providers_removed": diff.providers_removed,
@@ -126,7 +163,23 @@ class Reloader:
             )
 
     def _fail(self, problem: str, **fields: object) -> None:
+        self._has_failed = True
         self._log.event("error", "reload_failed", problem=problem, **fields)
+
+
+async def _in_thread(call: Callable[[], Value]) -> Value:
+    """`asyncio.to_thread`, but the end of this process does not wait for a `${cmd:...}` in it."""
+    done: concurrent.futures.Future[Value] = concurrent.futures.Future()
+    done.set_running_or_notify_cancel()  # from here on its outcome is welcome, and may be ignored
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:  # outermost shell of the thread: the caller is told
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="ccrelay-load", daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 def tell_reloading(notifier: Notifier) -> None:

@@ -29,6 +29,7 @@ from ccrelay.runtime.watch import Watcher
 
 DRAIN_GRACE_S = 5.0  # beyond the drain limit: workers cut by themselves, this is for a stuck one
 STOP_GRACE_S = 1.0  # from Stop to SIGKILL
+SETTLE_S = 10.0  # for one that is ending crew.CLOSE_GRACE_S would do
 
 
 class WorkersFailed(Exception):
@@ -58,6 +59,7 @@ class Supervisor:
         source: Source | None = None,
     ) -> None:
         self._slots = estate.slots
+        self._listen = estate.listen
         self._surplus = estate.surplus
         self._memory = estate.memory
         self._log = log
@@ -80,7 +82,9 @@ class Supervisor:
         self._watcher: Watcher | None = None
         self._reloader: Reloader | None = None
         if source is not None and source.path is not None:
-            self._reloader = Reloader(source, self._crew, estate.memory, log, notifier)
+            self._reloader = Reloader(
+                source, self._crew, estate.memory, log, notifier, started=estate.started
+            )
 
     async def run(self) -> int:
         """Serve until a signal ends it; return the exit code. Call it in the main thread.
@@ -190,6 +194,7 @@ class Supervisor:
             self._settled.set()
             self._log.event("error", "upgrade_failed", error=error)
             self._notifier.send("READY=1")
+            self._watch()  # what was wrong may be mended in the file
 
     # ---- reload and upgrade
 
@@ -206,6 +211,18 @@ class Supervisor:
     def _on_file_event(self) -> None:
         if self._reloader is not None:
             self._begin(self._reload(self._reloader, "file"))
+
+    def _on_watch_failed_in_thread(self, problem: str) -> None:
+        with contextlib.suppress(RuntimeError):  # as above
+            self._loop.call_soon_threadsafe(self._on_watch_failed, problem)
+
+    def _on_watch_failed(self, problem: str) -> None:
+        self._log.event(
+            "warning",
+            "watch_failed",
+            problem=problem,
+            next="it is tried again every second; until then send SIGHUP after a change",
+        )
 
     def _on_upgrade(self) -> None:
         if self._source is None:
@@ -242,7 +259,9 @@ class Supervisor:
             self._watcher.join()
             self._watcher = None
         elif self._watcher is None and is_wanted and self._source and self._source.path:
-            self._watcher = Watcher(self._source.path, self._on_file_event_in_thread)
+            self._watcher = Watcher(
+                self._source.path, self._on_file_event_in_thread, self._on_watch_failed_in_thread
+            )
             self._watcher.start()
 
     async def _upgrade(self) -> None:
@@ -250,17 +269,25 @@ class Supervisor:
         try:
             prepared = await rehearse()
             tell_reloading(self._notifier)
+            await self._settle()
             replace_image(
                 self._crew,
                 self._slots,
                 self._memory,
                 prepared,
+                listen=self._listen,
                 is_reload_due=len(self._chores) > 1,
                 log=self._log,
             )
         except (UpgradeFailed, OSError) as error:
             self._log.event("error", "upgrade_failed", error=str(error))
             self._notifier.send("READY=1")
+
+    async def _settle(self) -> None:
+        try:
+            await asyncio.wait_for(self._crew.settled(), SETTLE_S)
+        except TimeoutError:
+            raise UpgradeFailed(f"workers were still ending after {SETTLE_S:g} s") from None
 
     # ---- the end
 

@@ -23,6 +23,7 @@ from typing import NamedTuple, NoReturn
 import msgspec
 
 from ccrelay.config.model import Config
+from ccrelay.config.problems import ConfigError
 from ccrelay.runtime import listeners
 from ccrelay.runtime.channel import Channel
 from ccrelay.runtime.control import Decoder, FromWorker
@@ -69,6 +70,8 @@ class Handover(msgspec.Struct, frozen=True):
 
     `is_reload_due`: somebody asked for one meanwhile, and still waits.
 
+    `listen` is what the sockets of `slots` are bound to, whatever the configuration says by now.
+
     Read by newer versions than the one that wrote it: members are added, with a default, and
     neither renamed nor given another meaning.
     """
@@ -98,16 +101,25 @@ class Handover(msgspec.Struct, frozen=True):
 class Estate(NamedTuple):
     """What a supervisor begins with, made afresh or taken over.
 
-    `old` are workers of the image before, `surplus` its sockets that have no slot any more.
+    `listen` is what the sockets of `slots` are bound to: the configuration's, unless that could not
+    be had. `old` are workers of the image before, `surplus` its sockets that have no slot any more.
     `is_reload_due`: begin with a reload.
     """
 
     snapshot: Snapshot
     slots: listeners.Slots
+    listen: str
     memory: Memory
     old: Sequence[Member] = ()
     surplus: Sequence[socket.socket] = ()
     is_reload_due: bool = False
+
+    @property
+    def started(self) -> Config:
+        """The configuration that listeners and processes were really made with."""
+        config = self.snapshot.config
+        server = msgspec.structs.replace(config.server, listen=self.listen, workers=len(self.slots))
+        return msgspec.structs.replace(config, server=server)
 
 
 # ---- the rehearsal: a child process of the new code
@@ -163,7 +175,10 @@ def perform(source: Source, fd: int) -> None:
     from ccrelay.runtime.worker import real_relay
 
     real_relay()
-    loaded = source.load()
+    try:
+        loaded = source.load()
+    except ConfigError as error:  # what is said becomes the error of the upgrade: no warnings in it
+        raise ConfigError(p for p in error.problems if p.severity == "error") from None
     LogWriter(loaded.config.logging).close()
     prepared = Prepared(loaded.config, source.seen, list(map(str, loaded.warnings)))
     os.pwrite(fd, msgspec.msgpack.encode(prepared), 0)
@@ -178,14 +193,18 @@ def replace_image(
     memory: Memory,
     prepared: bytes,
     *,
+    listen: str,
     is_reload_due: bool,
     log: LogWriter,
 ) -> NoReturn:
-    """Become the new code. Raises OSError when that cannot be, and nothing has changed."""
-    workers = [_handed(member) for member in crew.members if member.channel is not None]
+    """Become the new code. Raises OSError when that cannot be, and nothing has changed.
+
+    Call it right after `Crew.settled`: who is ending cannot be handed over.
+    """
+    workers = [_handed(member) for member in crew.members]
     columns = [worker.column for worker in workers if worker.column is not None]
     handover = Handover(
-        listen=crew.snapshot.config.server.listen,
+        listen=listen,
         slots=[[sock.fileno() for sock in sockets] for sockets in slots],
         memory=memory.fd,
         allotment=msgspec.structs.replace(memory.allotment, columns=columns),
@@ -226,9 +245,12 @@ def _exec(descriptors: list[int]) -> NoReturn:
         environment = {**os.environ, HANDOVER_VARIABLE: ",".join(map(str, descriptors))}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
     finally:  # only when it failed
-        for fd in descriptors:
-            os.set_inheritable(fd, False)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+        try:
+            for fd in descriptors:
+                with contextlib.suppress(OSError):  # one that is closed is why it failed
+                    os.set_inheritable(fd, False)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
 
 
 # ---- the new image
@@ -246,37 +268,37 @@ def take_over(fd: int) -> Handover:
 def adopt(handover: Handover, config: Config, log: LogSink) -> Estate:
     """Make an estate of it. Call it inside the loop."""
     old_slots = [[socket.socket(fileno=fd) for fd in slot] for slot in handover.slots]
-    slots = _slots(handover, old_slots, config, log)
+    slots, listen = _slots(handover, old_slots, config, log)
     kept = {sock for sockets in slots for sock in sockets}
     surplus = [sock for sockets in old_slots for sock in sockets if sock not in kept]
     memory = _memory(handover, config, log)
     is_same = memory.fd == handover.memory
     old = [_adopted(worker, has_column=is_same) for worker in handover.workers]
     snapshot = Snapshot(config, memory.layout(config))
-    return Estate(snapshot, slots, memory, old, surplus, handover.is_reload_due)
+    return Estate(snapshot, slots, listen, memory, old, surplus, handover.is_reload_due)
 
 
 def _slots(
     handover: Handover, old: listeners.Slots, config: Config, log: LogSink
-) -> listeners.Slots:
+) -> tuple[listeners.Slots, str]:
     server = config.server
     try:
         if server.listen != handover.listen:
-            return listeners.bind(server.listen, server.workers, beside=old)
+            return listeners.bind(server.listen, server.workers, beside=old), server.listen
     except listeners.ListenError as error:
         log.event("error", "upgrade_listens_as_before", error=str(error))
     try:
-        return listeners.regroup(old, server.workers)
+        return listeners.regroup(old, server.workers), handover.listen
     except listeners.ListenError as error:
         log.event("error", "upgrade_listens_as_before", error=str(error))
-        return old
+        return old, handover.listen
 
 
 def _memory(handover: Handover, config: Config, log: LogSink) -> Memory:
-    why = "no room for this configuration"
     try:
         memory = Memory(handover.memory, handover.allotment)
-        if memory.has_room(config):
+        why = memory.lacks(config)
+        if why is None:
             return memory
     except ValueError as error:
         why = str(error)

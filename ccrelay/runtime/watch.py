@@ -12,6 +12,7 @@ from pathlib import Path
 DEBOUNCE_MS = 100  # changes are gathered this long: editors write in several steps
 STEP_MS = 100  # how often watchfiles looks at what the kernel told: 0.06 % of a core
 AGAIN_S = 1.0  # a folder that is gone is looked for this often
+FAILURES_TOLD = 2  # the first may be a link or a folder that is just being replaced
 STOP_S = 1.0
 LINKS_MAX = 40  # as the kernel follows, path_resolution(7)
 
@@ -20,11 +21,21 @@ class Watcher:
     """Calls `changed` from a thread of its own, without saying what changed, if anything did.
 
     Once at the beginning, too: what happened before nobody watched is not known.
+
+    Args:
+        path: the file.
+        changed: called in the thread.
+        failed: called in the thread, with the reason, when watching is not possible for more than
+            a moment; once until it works again.
     """
 
-    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, changed: Callable[[], None], failed: Callable[[str], None]
+    ) -> None:
         self._path = path
         self._changed = changed
+        self._failed = failed
+        self._failures = 0  # since it last worked
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ccrelay-watch", daemon=True)
 
@@ -46,13 +57,19 @@ class Watcher:
         while not self._stop.is_set():
             try:
                 self._watch(steps(self._path))
-            except OSError:  # a folder is gone, or a limit of the system is reached
+            except (OSError, RuntimeError) as error:
+                # A folder is gone, or a limit of the system is reached: watchfiles has an error of
+                # its own for that, a RuntimeError.
+                self._failures += 1
+                if self._failures == FAILURES_TOLD:
+                    self._failed(str(error))
                 self._stop.wait(AGAIN_S)
 
     def _watch(self, watched: list[Path]) -> None:
         from watchfiles import watch
 
         names = set(map(str, watched))
+        folders = _folders(watched)
         changes = watch(
             *dict.fromkeys(step.parent for step in watched),
             watch_filter=lambda _, name: name in names,
@@ -69,8 +86,15 @@ class Watcher:
             if found or is_first:
                 self._changed()
             is_first = False
-            if steps(self._path) != watched:
+            self._failures = 0
+            if steps(self._path) != watched or _folders(watched) != folders:
                 return  # begins again, and so tells of it
+
+
+def _folders(watched: list[Path]) -> list[tuple[int, int]]:
+    # A folder that was made anew is another one, and nothing is heard from it.
+    found = [step.parent.stat() for step in watched]
+    return [(folder.st_dev, folder.st_ino) for folder in found]
 
 
 def steps(path: Path) -> list[Path]:

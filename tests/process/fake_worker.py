@@ -3,10 +3,12 @@
 pid: answer with the process id · hold SECONDS: answer later · die: SIGKILL itself · env: answer
 with the names in its environment · names: answer with the providers in force · drain: answer with
 the last order to drain · column: answer with its column of the shared memory · rest: let the first
-target rest · rests: answer whether it does. A connection may be used for several words.
+target rest · rests: answer whether it does · linger: end two
+seconds after closing the channel. A connection may be used for several words.
 """
 
 import asyncio
+import atexit
 import os
 import signal
 import socket
@@ -64,6 +66,8 @@ class FakeRelay:
         match word:
             case "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "linger":
+                atexit.register(time.sleep, 2.0)
             case "env":
                 return ",".join(os.environ)
             case "names":

@@ -140,6 +140,22 @@ def test_one_who_does_not_answer_has_failed_and_one_who_dies_has_not(monkeypatch
     run(scenario)
 
 
+def test_waiting_for_those_who_are_ending_is_over_when_they_are_reaped():
+    async def scenario(rig):
+        staying, ending = rig.hire(0), rig.hire(1)
+        await asyncio.wait_for(rig.crew.settled(), 1.0)
+        rig.ends[ending].close()  # its channel is closed, its process goes on
+        await until(lambda: ending.is_ending)
+        waiting = asyncio.ensure_future(rig.crew.settled())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        ending.process.kill()
+        await until(lambda: rig.crew.reap() or waiting.done())
+        assert rig.crew.members == {staying}
+
+    run(scenario)
+
+
 def test_those_who_leave_are_not_asked_to_reload():
     async def scenario(rig):
         rig.crew.retire([rig.hire()], 60.0)

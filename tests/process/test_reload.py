@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 import msgspec
 import pytest
@@ -53,12 +54,16 @@ def test_a_worker_that_starts_later_gets_the_new_configuration(start):
 
 def test_a_broken_file_changes_nothing_and_every_problem_is_told_with_its_place(start):
     running = start(watch=False)
-    running.file.write_text("server:\n  wrokers: 2\nproviders:\n  - {name: a, type: zaj}\n")
+    keys = "keys: [{key: test-key-1}]"  # worth a warning, which is not why it fails
+    running.file.write_text(
+        f"server:\n  wrokers: 2\nproviders:\n  - {{name: a, type: zaj, {keys}}}\n"
+    )
     running.send(signal.SIGHUP)
     running.await_event("reload_failed", 2)
     problems = [event["problem"] for event in running.events("reload_failed")]
     assert any("ccrelay.yaml:2:3: " in problem and "wrokers" in problem for problem in problems)
     assert any("ccrelay.yaml:4:" in problem for problem in problems)
+    assert not any("warning" in problem for problem in problems)
     assert names(running) == {"zai:[0]"}
 
 
@@ -101,7 +106,10 @@ def test_what_needs_a_restart_is_named_until_it_came(start):
 def test_several_hangups_at_once_are_served_one_after_the_other(start):
     running = start(workers=2, watch=False)
     for number in range(5):
-        running.change(providers=[provider(f"p{number}")])
+        config = msgspec.structs.replace(running.config, providers=[provider(f"p{number}")])
+        fresh = running.file.with_suffix(".tmp")
+        fresh.write_bytes(msgspec.json.encode(config))
+        os.replace(fresh, running.file)  # one that is being read is never half written
         running.send(signal.SIGHUP)
     eventually(lambda: {name.split(":")[0] for name in names(running, 2)} == {"p4"})
     assert running.events("reload_failed") == []
@@ -174,6 +182,43 @@ def test_a_broken_file_is_left_alone_until_it_is_mended(start):
     running.change(providers=[provider("mended")])
     assert running.await_event("reloaded")["providers_added"] == ["mended"]
     assert len(running.events("reload_failed")) == 1
+
+
+def test_undoing_a_broken_edit_is_told(start):
+    running = start()
+    running.await_event("reload_unchanged")  # the look at the beginning
+    running.file.write_text("providers: [\n")
+    running.await_event("reload_failed")
+    running.write(running.config)
+    told = eventually(
+        lambda: [e for e in running.events("reload_unchanged") if e["level"] == "info"]
+    )
+    assert told[0]["why"] == "file"
+
+
+def test_a_file_that_is_gone_is_told_once_and_so_is_its_return(start):
+    running = start()
+    running.await_event("reload_unchanged")  # the look at the beginning
+    running.file.unlink()
+    told = running.await_event("config_unreadable")
+    assert (told["level"], told["file"]) == ("warning", str(running.file))
+    running.write(running.config)
+    eventually(lambda: [e for e in running.events("reload_unchanged") if e["level"] == "info"])
+    assert len(running.events("config_unreadable")) == 1
+    assert names(running) == {"zai:[0]"}
+
+
+def test_the_end_does_not_wait_for_a_command_of_a_reload(start, tmp_path):
+    running = start(watch=False)
+    started = tmp_path / "started"
+    key = f"${{cmd:sh -c 'touch {started}; sleep 8'}}"
+    running.change(providers=[provider("zai", key)])
+    running.send(signal.SIGHUP)
+    eventually(started.exists)
+    asked_at = time.monotonic()
+    running.send(signal.SIGTERM)
+    assert running.wait() == 0
+    assert time.monotonic() - asked_at < 5.0
 
 
 def test_a_file_is_not_watched_when_that_is_switched_off_by_a_reload_too(start):

@@ -137,7 +137,7 @@ def supervisor(workers, command, on_ready) -> Supervisor:
     memory = Memory.create(config)
     snapshot = Snapshot(config, memory.layout(config))
     return Supervisor(
-        Estate(snapshot, listeners.bind("127.0.0.1:0", workers), memory),
+        Estate(snapshot, listeners.bind("127.0.0.1:0", workers), config.server.listen, memory),
         SilentLog(),
         notifier=Notifier({}),
         on_ready=on_ready,

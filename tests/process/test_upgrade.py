@@ -91,9 +91,12 @@ def test_nobody_is_refused_while_it_happens_three_times(start):
 def test_code_or_configuration_that_cannot_run_changes_nothing(start):
     running = start(watch=False)
     before = running.ask("pid")
-    running.file.write_text("providers: {\n")
+    literal = "{key: test-key-1}"  # worth a warning, which is not why
+    running.file.write_text(f"providers: [{{name: a, type: zaj, keys: [{literal}]}}]\n")
     running.send(signal.SIGUSR2)
-    assert "ccrelay.yaml:2" in running.await_event("upgrade_failed")["error"]
+    error = running.await_event("upgrade_failed")["error"]
+    assert "ccrelay.yaml:1" in error
+    assert "warning" not in error
     assert running.ask("pid") == before
     running.change(providers=[provider("mended")])
     replace(running)
@@ -112,6 +115,24 @@ def test_when_new_workers_cannot_start_the_old_ones_serve_on(start):
     replace(running)
     eventually(lambda: not is_alive(int(before)))
     assert running.ask("names") == "zai:[0]"
+
+
+def test_after_an_upgrade_that_failed_a_mended_file_is_taken_and_the_rest_is_told(start):
+    running = start()
+    before = running.ask("pid")
+    running.change(providers=[provider("broken")])  # only when it starts with it
+    running.await_event("reloaded")
+    running.send(signal.SIGUSR2)
+    running.await_event("upgrade_failed")
+    running.send(signal.SIGHUP)
+    assert "has not succeeded" in running.await_event("reload_failed")["problem"]
+    assert running.ask("pid") == before
+    running.change(providers=[provider("mended")])
+    running.await_event("upgraded")
+    assert running.ask("names").startswith("mended:")
+    eventually(lambda: not is_alive(int(before)))
+    running.change(providers=[provider("later")])
+    running.await_event("reloaded", 2)
 
 
 def test_counters_and_rests_outlive_the_processes(start):
@@ -176,6 +197,43 @@ def test_an_address_that_is_taken_leaves_the_old_one_in_use(start):
         replace(running)
         assert "already in use" in running.await_event("upgrade_listens_as_before")["error"]
         assert running.ask("pid")
+        running.change(providers=[provider("fresh")])
+        running.send(signal.SIGHUP)
+        assert running.await_event("reload_needs_restart")["settings"] == ["server.listen"]
+    old = running.address
+    replace(running, 2)
+    eventually(lambda: is_refused(old))
+    running.said = [listen]
+    assert running.ask("names").startswith("fresh:")
+    replace(running, 3)
+    assert running.ask("pid"), "and stays there"
+
+
+def test_an_address_and_a_number_of_workers_that_were_read_before_come_with_the_upgrade(start):
+    running = start()
+    old = running.address
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    server = msgspec.structs.replace(running.config.server, listen=listen, workers=2)
+    running.change(server=server)
+    told = running.await_event("reload_needs_restart")
+    assert told["settings"] == ["server.listen", "server.workers"]
+    replace(running)
+    eventually(lambda: is_refused(old))
+    running.said = [listen]
+    assert len(running.pids(2)) == 2
+
+
+def test_a_worker_that_is_just_ending_is_waited_for(start):
+    running = start()
+    running.ask("linger")
+    os.kill(int(running.ask("pid")), signal.SIGTERM)
+    running.await_event("worker_ready", 2)
+    replace(running)
+    eventually(lambda: len(running.events("worker_gone")) == 2)
+    assert running.events("upgrade_failed") == running.events("worker_died") == []
+    running.send(signal.SIGTERM)
+    assert running.wait() == 0
 
 
 def test_the_end_comes_in_time_for_workers_of_before_too(start):
@@ -257,6 +315,17 @@ def test_an_exec_that_fails_leaves_everything_as_it_was(monkeypatch):
     try:
         with pytest.raises(OSError, match="no memory for a program"):
             upgrade._exec([fd])
+        assert not os.get_inheritable(fd)
+        assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        os.close(fd)
+
+
+def test_an_exec_over_a_closed_descriptor_leaves_no_signal_blocked():
+    fd = anonymous_file()
+    try:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            upgrade._exec([fd, -1])
         assert not os.get_inheritable(fd)
         assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     finally:

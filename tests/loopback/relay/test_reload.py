@@ -21,7 +21,7 @@ from tests.loopback.relay.harness import (
     routing,
     server,
 )
-from tests.loopback.relay.scripts import JSON, STREAM, Stage, Turns, always, stall
+from tests.loopback.relay.scripts import JSON, STREAM, Stage, Turns, always, refused_url, stall
 from tests.loopback.relay.wires import (
     BLOCK,
     BODY,
@@ -292,6 +292,28 @@ async def test_an_open_breaker_stays_open(lab: Lab) -> None:
     assert len(first.got) == 3
 
 
+async def test_a_provider_that_goes_while_a_probe_of_it_is_due_takes_nothing_down(
+    lab: Lab,
+) -> None:
+    shop, turns = Shop(lab), Turns(JSON)
+    gone = provider(refused_url(), "gone")
+    stays = provider(lab.upstream(turns), "stays")
+    given = {
+        "routing": routing(strategy="failover", affinity=ANYWHERE),
+        "health": Health(failures=1, rest_s=0.1, rest_max_s=0.1, probe="connect"),
+    }
+    relay = shop.start(gone, stays, **given)
+    assert (await lab.ask(post())).status == 200
+    pulse = relay.services[0].endpoint.pulse
+    await eventually(lambda: relay.services[0].endpoint.breaker.due(relay.reactor.clock()))
+    relay._probes._look()  # its probe is to run next
+    shop.reload(stays, **given)
+    await eventually(lambda: len(lab.sink.named("probe")) > 0)
+    assert lab.sink.named("defect") == []
+    assert pulse.lease(relay.reactor.clock(), 1.0)  # it was given back
+    assert (await lab.ask(post())).status == 200
+
+
 async def test_conversations_stay_with_their_keys_whatever_their_order(lab: Lab) -> None:
     shop, turns = Shop(lab), Turns(JSON)
     upstream = lab.upstream(turns)
@@ -378,11 +400,8 @@ async def test_those_who_wait_keep_their_order(lab: Lab) -> None:
 
 
 async def test_reloads_do_not_make_anybody_wait_longer_than_they_may(lab: Lab) -> None:
-    shop, turns = Shop(lab), Turns(LIMITED)
-    upstream = lab.upstream(turns)
+    shop, stage = Shop(lab), Stage()
     given = {"routing": routing(max_wait_s=0.6, affinity=ANYWHERE)}
-    busy = provider(upstream, keys=[Key(key="test-key-1", max_concurrent=1)])
-    stage = Stage()
     busy = provider(lab.upstream(stage), keys=[Key(key="test-key-1", max_concurrent=1)])
     shop.start(busy, **given)
     first = await lab.client()

@@ -1,56 +1,63 @@
-"""Rests of an endpoint that cannot be reached."""
+"""An endpoint: what all workers know of one base URL, and who is told when it changes."""
 
-import pytest
+import random
 
+from ccrelay._fast.board import Board
+from ccrelay._fast.pulse import Pulse
+from ccrelay.config.model import Health
+from ccrelay.fleet.breaker import State
 from ccrelay.fleet.endpoint import Endpoint
 
+NOW = 100.0
+HEALTH = Health(failures=2, rest_s=4.0)
+RNG = random.Random(1)
 
-@pytest.fixture
-def endpoint() -> Endpoint:
-    return Endpoint("p", rest_s=1.0, rest_max_s=6.0)
 
-
-def fail_after_each_rest(endpoint: Endpoint, times: int) -> list[float]:
-    """The rests, seconds, of an endpoint that fails again as soon as it may be tried."""
-    rests = []
-    now = 100.0
+def fail(endpoint: Endpoint, times: int = 2) -> None:
     for _ in range(times):
-        endpoint.unreachable(now)
-        rests.append(endpoint.resumes_at - now)
-        now = endpoint.resumes_at
-    return rests
+        endpoint.breaker.settle(endpoint.breaker.force(NOW), NOW, RNG, ok=False)
 
 
-def test_an_endpoint_begins_available(endpoint: Endpoint) -> None:
+def test_an_endpoint_begins_available() -> None:
+    endpoint = Endpoint("p", Pulse(Board.private(), 0), HEALTH)
     assert endpoint.available(0.0)
-    assert repr(endpoint) == "<Endpoint p ok in_flight=0>"
+    assert repr(endpoint) == "<Endpoint p <Breaker CLOSED failures=0/2>>"
 
 
-def test_a_failure_rests_it_until_exactly_the_end_of_its_rest(endpoint: Endpoint) -> None:
-    endpoint.unreachable(10.0)
-    assert not endpoint.available(10.0)
-    assert not endpoint.available(10.999)
-    assert endpoint.available(11.0)
-    assert repr(endpoint) == "<Endpoint p resting until 11.0 in_flight=0>"
+def test_it_rests_when_its_breaker_has_opened_and_is_available_when_the_rest_is_over() -> None:
+    endpoint = Endpoint("p", Pulse(Board.private(), 0), HEALTH)
+    fail(endpoint)
+    assert not endpoint.available(NOW)
+    assert not endpoint.available(endpoint.breaker.resumes_at - 0.01)
+    assert endpoint.available(endpoint.breaker.resumes_at)
 
 
-def test_each_rest_is_twice_the_last_up_to_the_longest(endpoint: Endpoint) -> None:
-    assert fail_after_each_rest(endpoint, 5) == [1.0, 2.0, 4.0, 6.0, 6.0]
+def test_what_one_worker_learns_every_worker_knows() -> None:
+    board = Board.private(workers=2)
+    one, other = (Endpoint("p", Pulse(board.as_worker(n), 3), HEALTH) for n in range(2))
+    fail(one, 1)
+    fail(other, 1)
+    assert not one.available(NOW)
+    assert not other.available(NOW)
 
 
-def test_failures_during_a_rest_are_one_failure(endpoint: Endpoint) -> None:
-    endpoint.unreachable(10.0)
-    endpoint.unreachable(10.0)
-    endpoint.unreachable(10.9)
-    assert (endpoint.failures, endpoint.resumes_at) == (1, 11.0)
+def test_endpoints_in_other_slots_are_others() -> None:
+    board = Board.private()
+    one, other = (Endpoint("p", Pulse(board, slot), HEALTH) for slot in range(2))
+    fail(one)
+    assert other.available(NOW)
 
 
-def test_an_answer_ends_the_rest_and_the_doubling(endpoint: Endpoint) -> None:
-    fail_after_each_rest(endpoint, 3)
-    endpoint.reached()
-    assert endpoint.available(0.0)
-    assert fail_after_each_rest(endpoint, 1) == [1.0]
-
-
-def test_a_thousand_failures_are_still_a_finite_rest(endpoint: Endpoint) -> None:
-    assert fail_after_each_rest(endpoint, 1100)[-1] == 6.0
+def test_who_made_a_change_is_told_of_it_by_the_endpoints_name() -> None:
+    board = Board.private(workers=2)
+    told: list[tuple[str, State, State]] = []
+    heard: list[tuple[str, State, State]] = []
+    one = Endpoint("p", Pulse(board, 0), HEALTH, lambda *change: told.append(change))
+    Endpoint("p", Pulse(board.as_worker(1), 0), HEALTH, lambda *change: heard.append(change))
+    fail(one)
+    one.breaker.admit(one.breaker.resumes_at, RNG)
+    assert told == [
+        ("p", State.CLOSED, State.OPEN),
+        ("p", State.OPEN, State.HALF_OPEN),
+    ]
+    assert heard == []

@@ -610,7 +610,7 @@ class FakeRelay:
         self.log = FakeLog()
         self.rng = random.Random(5)
         self.wall_offset = 1_700_000_000.0
-        self.board = Board.private(targets=64, endpoints=16, places=64)
+        self.board = Board.private(workers=2, targets=64, endpoints=16, places=64)
         self.places = Places(self.board)
         self.budget = Budget(self.board)
         self.estimator = Estimator()

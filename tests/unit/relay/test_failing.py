@@ -154,6 +154,27 @@ def test_an_error_event_before_any_content_goes_elsewhere_and_leaves_no_trace(
     assert (len(down.heads), down.got) == (1, START + CONTENT + STOP)
 
 
+def test_a_stream_that_ends_without_content_goes_elsewhere_and_alone_is_passed_on_as_it_came() -> (
+    None
+):
+    relay = two()
+    down, exchange, upstream = begin(relay)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START)
+    upstream.finish()
+    assert key_of(exchange) == "two"
+    stream(serving(relay, exchange))
+    assert down.got == START + CONTENT + STOP
+    relay = FakeRelay(provider("one"))
+    down, _, upstream = begin(relay)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START)
+    upstream.finish()
+    assert (down.got, down.ended) == (START, "complete")
+    assert relay.log.records[0]["error"] == "empty_stream"
+    assert relay.in_flight() == 0
+
+
 def test_a_stream_lost_after_its_first_content_is_run_nowhere_else() -> None:
     relay = two()
     down, _, upstream = begin(relay)
@@ -297,9 +318,9 @@ def test_failures_of_the_endpoint_open_its_breaker_and_those_of_keys_do_not() ->
 
 
 @pytest.mark.parametrize(
-    ("how", "answers"), [("reset", False), ("refused", False), ("status", True)]
+    ("how", "answers"), [("reset", True), ("refused", False), ("status", True)]
 )
-def test_it_is_known_whether_what_failed_was_a_connection_or_an_answer(
+def test_it_is_known_whether_a_connection_that_can_be_made_would_be_news(
     how: str, answers: bool
 ) -> None:
     relay = two()
@@ -322,6 +343,36 @@ def test_a_failed_attempt_gives_its_tokens_back_and_stays_counted_as_a_request()
     assert gauge.used(1, relay.reactor.now) > 0
     answer(upstream, 529, BUSY)
     assert [gauge.used(dim, relay.reactor.now) for dim in range(2)] == [1, 0]
+
+
+def test_where_nothing_was_sent_the_request_is_given_back_as_well() -> None:
+    relay = FakeRelay(provider("one", keys=keys("a", rpm_limit=5)), provider("two"))
+    exchange = relay.ask(FakeDown(relay.reactor))
+    gauge = exchange.target.gauge  # type: ignore[union-attr]
+    relay.pools["one"].refuse(UpstreamFailed("Provider one cannot be reached."))
+    assert gauge.used(0, relay.reactor.now) == 0
+    assert relay.in_flight() == 1  # of the other
+
+
+@pytest.mark.parametrize(("status", "body"), [(429, LIMITED), (401, REFUSED), (529, BUSY)])
+def test_what_counting_tokens_meets_says_nothing_of_messages(status: int, body: bytes) -> None:
+    relay = two()
+    exchange = relay.ask(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
+    service = relay.services[0]
+    for _ in range(3):
+        if not exchange.settled:
+            answer(serving(relay, exchange), status, body, b"retry-after: 30\r\n")
+    assert all(t.gauge.state(relay.reactor.now, 1, 1) == Room.READY for t in service.targets)
+    assert service.endpoint.breaker.state is State.CLOSED
+    assert "failures=0" in repr(service.endpoint)
+
+
+def test_a_client_that_has_not_sent_its_body_is_no_failure_of_the_endpoint() -> None:
+    relay = FakeRelay(provider("one"), config=settings())
+    for _ in range(3):
+        _, _, upstream = begin(relay, arrived=MODEL_SEEN)
+        upstream.lose(Loss.RESET)
+    assert relay.services[0].endpoint.breaker.state is State.CLOSED
 
 
 def test_a_late_error_event_is_passed_on_and_blamed_on_the_endpoint() -> None:

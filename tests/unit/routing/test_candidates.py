@@ -1,12 +1,26 @@
 """Who serves a model, and under which name it is sent."""
 
-from ccrelay.config.model import Health, Key, Model, Provider
+from ccrelay._fast.board import Board
+from ccrelay.config.model import (
+    Config,
+    Health,
+    Key,
+    Model,
+    Price,
+    Provider,
+    Routing,
+    Rule,
+    Use,
+)
+from ccrelay.fleet.layout import Layout
 from ccrelay.fleet.service import Service
 from ccrelay.routing import candidates as module
 from ccrelay.routing.candidates import Candidates
+from ccrelay.routing.rules import CompiledRule, compile_rules
+from ccrelay.routing.strategies import Chooser, strategy_for
 
 
-def service(name: str, kind: str = "compatible", **settings: object) -> Service:
+def provider(name: str, kind: str = "compatible", **settings: object) -> Provider:
     resolved: dict[str, object] = {
         "base_url": "http://127.0.0.1:1",
         "auth": "bearer",
@@ -16,7 +30,37 @@ def service(name: str, kind: str = "compatible", **settings: object) -> Service:
         "keys": [Key(key="test-key-1")],
         **settings,
     }
-    return Service(Provider(name=name, type=kind, **resolved), Health())  # type: ignore[arg-type]
+    return Provider(name=name, type=kind, **resolved)  # type: ignore[arg-type]
+
+
+def service(name: str, kind: str = "compatible", **settings: object) -> Service:
+    return Service(provider(name, kind, **settings), Health())
+
+
+def candidates(services: list[Service], choosers: dict[str, Chooser] | None = None) -> Candidates:
+    """With one strategy for everything, or one per name of a rule."""
+    default = strategy_for(Routing())
+
+    def chooser_for(rule: CompiledRule | None) -> Chooser:
+        return (choosers or {}).get(rule.name, default) if rule is not None else default
+
+    return Candidates(services, chooser_for)
+
+
+def fleet(*providers: Provider) -> list[Service]:
+    """Services in one memory, as in a worker."""
+    layout = Layout.of(Config(providers=list(providers)))
+    board = Board.private(targets=32, endpoints=8)
+    return [
+        Service(
+            one,
+            Health(),
+            board=board,
+            slots=layout.targets[one.name],
+            endpoint_slot=layout.endpoints[one.name],
+        )
+        for one in providers
+    ]
 
 
 def test_a_slate_keeps_the_configured_order_and_leaves_out_who_does_not_serve_the_model() -> None:
@@ -25,14 +69,14 @@ def test_a_slate_keeps_the_configured_order_and_leaves_out_who_does_not_serve_th
         service("two", models=["claude-*"]),
         service("three", models=["glm-5"]),
     ]
-    slate = Candidates(services).of(b'"glm-5"', "glm-5")
+    slate = candidates(services).of(b'"glm-5"', "glm-5")
     assert [candidate.service.name for candidate in slate.candidates] == ["one", "three"]
     assert slate.model == "glm-5"
 
 
 def test_a_provider_without_a_usable_key_is_no_candidate() -> None:
     disabled = service("one", models=["*"], keys=[Key(key="test-key-1", enabled=False)])
-    assert Candidates([disabled]).of(b'"m"', "m").candidates == []
+    assert candidates([disabled]).of(b'"m"', "m").candidates == []
 
 
 def test_a_mapped_name_is_spliced_as_json_and_an_unchanged_one_is_not() -> None:
@@ -40,28 +84,123 @@ def test_a_mapped_name_is_spliced_as_json_and_an_unchanged_one_is_not() -> None:
         service("maps", model_mapping={"claude-*": 'odd "name"'}),
         service("keeps", models=["claude-*"]),
     ]
-    maps, keeps = Candidates(services).of(b'"claude-x"', "claude-x").candidates
+    maps, keeps = candidates(services).of(b'"claude-x"', "claude-x").candidates
     assert (maps.sent, maps.splice) == ('odd "name"', b'"odd \\"name\\""')
     assert (keeps.sent, keeps.splice) == ("claude-x", None)
 
 
 def test_the_window_mark_never_goes_upstream() -> None:
-    (candidate,) = Candidates([service("one", models=["m"])]).of(b'"m[1m]"', "m[1m]").candidates
+    (candidate,) = candidates([service("one", models=["m"])]).of(b'"m[1m]"', "m[1m]").candidates
     assert candidate.splice == b'"m"'
 
 
 def test_a_candidate_carries_what_is_asked_per_request() -> None:
     made = service("one", models=["m"], system_role="user", count_tokens="estimate", weight=5)
-    (candidate,) = Candidates([made]).of(b'"m"', "m").candidates
+    (candidate,) = candidates([made]).of(b'"m"', "m").candidates
     assert candidate.rewrites
     assert candidate.estimates
-    assert candidate.weight == 5
-    assert candidate.endpoint is made.endpoint
+    assert (candidate.asked, candidate.order) == ("m", 0)
+    assert candidate.service is made
+    assert candidate.holds(made.targets[0].slot)
+    assert not candidate.holds(made.targets[0].slot + 1)
     assert repr(candidate) == "<Candidate one m>"
 
 
+def test_a_candidate_knows_the_price_of_the_model_it_sends() -> None:
+    prices = {"other": Price(input=3.0, output=15.0)}
+    services = fleet(
+        provider("maps", model_mapping={"m": "other"}, prices=prices),
+        provider("keeps", models=["m"], prices=prices),
+    )
+    maps, keeps = candidates(services).of(b'"m"', "m").candidates
+    assert maps.price is not None
+    assert maps.price.input == 3_000_000
+    assert keeps.price is None
+
+
+# ---- slates
+
+
+def test_a_slate_finds_provider_and_key_by_slot() -> None:
+    keys = [Key(key=f"test-key-{n}") for n in range(2)]
+    services = fleet(provider("one", models=["m"], keys=keys), provider("two", models=["m"]))
+    slate = candidates(services).of(b'"m"', "m")
+    assert [slate.by_slot[slot][1] for slot in range(3)] == [
+        target for made in services for target in made.targets
+    ]
+    assert slate.by_slot[2][0].service is services[1]
+    assert slate.lone is None
+
+
+def test_a_single_target_is_known_to_be_one() -> None:
+    services = fleet(provider("one", models=["m"]), provider("two", models=["x"]))
+    slate = candidates(services).of(b'"m"', "m")
+    assert slate.lone == (slate.candidates[0], services[0].targets[0])
+    assert candidates(services).of(b'"unserved"', "unserved").lone is None
+
+
+def test_a_slate_knows_whether_tokens_count_and_whether_a_login_goes_on() -> None:
+    limited = [Key(key="test-key-1", tpm_limit=5)]
+    services = fleet(
+        provider("plain", models=["m"]),
+        provider("limited", models=["l"], keys=limited),
+        provider("login", "anthropic", models=["c"], keys=[]),
+    )
+    known = candidates(services)
+    found = {name: known.of(name.encode(), name) for name in ("m", "l", "c")}
+    assert [slate.limited for slate in found.values()] == [False, True, False]
+    assert [slate.passes for slate in found.values()] == [False, False, True]
+
+
+# ---- rules
+
+
+def compiled(*rules: Rule) -> list[CompiledRule]:
+    return list(compile_rules(Routing(rules=list(rules))).rules)
+
+
+def test_a_rule_takes_its_providers_in_its_own_order() -> None:
+    services = fleet(*[provider(name, models=["m"]) for name in ("one", "two", "three")])
+    (rule,) = compiled(Rule(use=Use(providers=["three", "one"])))
+    slate = candidates(services).under(rule, "m")
+    assert [candidate.service.name for candidate in slate.candidates] == ["three", "one"]
+    assert [candidate.order for candidate in slate.candidates] == [0, 1]
+    assert slate.rule is rule
+
+
+def test_a_rule_that_asks_for_another_model_puts_it_into_the_clients_body() -> None:
+    services = fleet(provider("one", models=["big", "small"]))
+    (rule,) = compiled(Rule(use=Use(model="small")))
+    slate = candidates(services).under(rule, "big")
+    (candidate,) = slate.candidates
+    assert slate.model == "big"
+    assert (candidate.asked, candidate.sent, candidate.splice) == ("small", "small", b'"small"')
+
+
+def test_a_rule_may_have_a_strategy_of_its_own() -> None:
+    other = strategy_for(Routing(), "least-busy")
+    first, second = compiled(Rule(name="a"), Rule(name="b", use=Use(strategy="least-busy")))
+    known = candidates(fleet(provider("one", models=["m"])), {"b": other})
+    assert known.under(first, "m").chooser.name == "simple-shuffle"
+    assert known.under(second, "m").chooser is other
+
+
+def test_what_a_rule_makes_of_a_model_is_remembered_apart_from_other_rules() -> None:
+    first, second = compiled(Rule(name="a"), Rule(name="b"))
+    known = candidates(fleet(provider("one", models=["m"])))
+    assert known.under(first, "m") is known.under(first, "m")
+    assert known.under(first, "m") is not known.under(second, "m")
+    assert known.remembered == {}
+    for number in range(2 * module.REMEMBERED_MODELS_MAX):
+        known.under(first, f"made-up-{number}")
+    assert len(known._ruled) <= module.REMEMBERED_MODELS_MAX
+
+
+# ---- what is remembered and told
+
+
 def test_a_spelling_is_remembered_and_two_spellings_of_a_model_are_two() -> None:
-    known = Candidates([service("one", models=["m"])])
+    known = candidates([service("one", models=["m"])])
     slate = known.of(b'"m"', "m")
     assert known.remembered[b'"m"'] is slate
     assert known.remembered.get(rb'"\u006d"') is None
@@ -69,7 +208,7 @@ def test_a_spelling_is_remembered_and_two_spellings_of_a_model_are_two() -> None
 
 
 def test_names_made_up_by_clients_do_not_fill_the_memory() -> None:
-    known = Candidates([service("one", models=["m"])])
+    known = candidates([service("one", models=["m"])])
     for number in range(3 * module.REMEMBERED_MODELS_MAX):
         name = f"made-up-{number}"
         known.of(name.encode(), name)
@@ -81,7 +220,7 @@ def test_what_is_served_is_told_once_each_in_configured_order() -> None:
         service("one", model_mapping={"claude-*": "m"}, models=["m", Model(id="shown")]),
         service("two", models=["m", "other"]),
     ]
-    assert Candidates(services).served() == ["claude-*", "m", "shown", "other"]
+    assert candidates(services).served() == ["claude-*", "m", "shown", "other"]
 
 
 def test_paths_beyond_messages_go_to_the_first_anthropic_provider_that_has_a_credential() -> None:
@@ -91,5 +230,5 @@ def test_paths_beyond_messages_go_to_the_first_anthropic_provider_that_has_a_cre
         service("no-key", "anthropic", keys=disabled),
         service("login", "anthropic", keys=[]),
     ]
-    assert Candidates(services).anthropic() is services[2]
-    assert Candidates(services[:2]).anthropic() is None
+    assert candidates(services).anthropic() is services[2]
+    assert candidates(services[:2]).anthropic() is None

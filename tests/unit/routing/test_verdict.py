@@ -472,7 +472,7 @@ def test_every_loss_is_the_endpoints_and_goes_elsewhere_while_there_is_time(loss
     got = verdict.of_loss(int(loss))
     assert got.blame is Blame.ENDPOINT
     assert got.elsewhere is (loss is not Loss.TOTAL)
-    assert got.counts is (None if loss is Loss.TOO_BIG else False)
+    assert got.counts is (None if loss in (Loss.TOO_BIG, Loss.TOTAL) else False)
     assert got.rest_reason is Rest.NONE
     assert got.reason == loss.name.lower()
 

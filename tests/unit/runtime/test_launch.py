@@ -1,14 +1,15 @@
 import os
+import signal
 
 import msgspec
 import pytest
 
 from ccrelay.config.model import Key
 from ccrelay.config.problems import ConfigError
-from ccrelay.runtime import worker
+from ccrelay.runtime import launch as module, worker
 from ccrelay.runtime.launch import launch
 from ccrelay.runtime.memory import anonymous_file
-from ccrelay.runtime.processes import REHEARSAL_VARIABLE
+from ccrelay.runtime.processes import HANDOVER_VARIABLE, REHEARSAL_VARIABLE
 from ccrelay.runtime.source import Options
 from ccrelay.runtime.upgrade import Prepared
 
@@ -50,3 +51,44 @@ def test_a_rehearsal_notices_a_log_that_cannot_be_opened(rehearsal):
     text = "{logging: {file: /nowhere/log}, providers: [{name: o, type: ollama}]}"
     with pytest.raises(OSError, match="/nowhere/log"):
         rehearsal(text)
+
+
+NOT_YET = (signal.SIGHUP, signal.SIGUSR2)
+
+
+@pytest.fixture
+def handlers_at_the_start(monkeypatch):
+    """Launch as far as the first worker; returns what the signals for a relay do then."""
+    before = {number: signal.getsignal(number) for number in NOT_YET}
+
+    class Nobody:
+        def __init__(self, command):
+            pass
+
+        def start_first(self):
+            raise OSError("no process left")
+
+    monkeypatch.setattr(module, "Recruits", Nobody)
+
+    def launched() -> set[object]:
+        with pytest.raises(OSError, match="no process left"):
+            launch(Options(), str.lower, str.lower)
+        return {signal.getsignal(number) for number in NOT_YET}
+
+    yield launched
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_signals_that_come_before_their_handlers_do_not_end_the_process(handlers_at_the_start):
+    assert handlers_at_the_start() == {signal.SIG_IGN}
+
+
+def test_an_image_that_takes_over_leaves_them_alone(handlers_at_the_start, monkeypatch):
+    """What is held back for it would be lost: a pending signal goes when it becomes ignored."""
+    for number in NOT_YET:
+        signal.signal(number, signal.SIG_DFL)
+    fd = anonymous_file()
+    monkeypatch.setenv(HANDOVER_VARIABLE, str(fd))
+    assert handlers_at_the_start() == {signal.SIG_DFL}
+    os.close(fd)

@@ -50,6 +50,13 @@ def test_an_event_in_json():
     )
 
 
+def test_lists_and_mappings_are_told_without_brackets_in_text():
+    fields = {"settings": ("server.listen", "server.workers"), "keys_added": {"zai": ("ab", "cd")}}
+    line = TextLines(None, lambda: AT).event("info", "reloaded", {**fields, "names": ["one"]})
+    told = b" reloaded settings=server.listen,server.workers keys_added=zai:ab,cd names=one\n"
+    assert line.endswith(told)
+
+
 def test_an_event_without_fields_in_json_is_one_object():
     line = JsonLines(None, lambda: AT).event("info", "stopped", {})
     assert line == b'{"at":"2026-11-22T18:20:01.250Z","level":"info","event":"stopped"}\n'

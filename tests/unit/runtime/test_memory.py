@@ -116,7 +116,7 @@ def test_a_slot_starts_empty_for_its_next_owner():
 def test_more_keys_than_there_is_room_for_say_what_to_do_and_change_nothing(memory):
     before = memory.layout(config(a=["test-key-1"]))
     many = config(a=[f"test-key-{number}" for number in range(300)])
-    assert not memory.has_room(many)
+    assert memory.lacks(many) == "no room for this configuration"
     with pytest.raises(ConfigError, match=r"300 keys .* room for \(256\): send SIGUSR2"):
         memory.layout(many)
     assert memory.layout(config(a=["test-key-1"])) == before
@@ -154,9 +154,9 @@ def test_there_is_room_for_an_upgrade_while_columns_for_a_crew_are_left(memory):
     plain = config(workers=3, a=["test-key-1"])
     for _ in range(4):
         memory.take_column()
-    assert memory.has_room(plain)
+    assert memory.lacks(plain) is None
     memory.take_column()
-    assert not memory.has_room(plain)
+    assert memory.lacks(plain) == "no room for 3 more workers beside the 5 that still run"
 
 
 # ---- pardon
