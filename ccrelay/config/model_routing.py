@@ -157,7 +157,7 @@ class Routing(Section, frozen=True):
         Panic,
         Meta(
             description="When the circuit breaker of every provider is open: try one all the same, "
-            "or refuse at once."
+            "or refuse, and wait for one to be closed, up to max_wait_s."
         ),
     ] = "try"
     explore: Annotated[

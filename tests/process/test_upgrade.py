@@ -124,8 +124,10 @@ def test_after_an_upgrade_that_failed_a_mended_file_is_taken_and_the_rest_is_tol
     running.await_event("reloaded")
     running.send(signal.SIGUSR2)
     running.await_event("upgrade_failed")
-    running.send(signal.SIGHUP)
+    running.change(providers=[provider("broken"), provider("another")])
     assert "has not succeeded" in running.await_event("reload_failed")["problem"]
+    running.send(signal.SIGHUP)
+    running.await_event("reload_failed", 2)
     assert running.ask("pid") == before
     running.change(providers=[provider("mended")])
     running.await_event("upgraded")

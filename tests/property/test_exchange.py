@@ -400,6 +400,13 @@ class Lives(RuleBasedStateMachine):
         elif not down.body_complete:
             down.exchange.on_slow_body()
 
+    @precondition(lambda self: len(self.relay.waiting))
+    @rule(who=WHO, leaves=st.booleans())
+    def client_waits_no_longer(self, who: int, leaves: bool) -> None:
+        waiting = self.relay.waiting.everybody()
+        if leaves:
+            waiting[who % len(waiting)].down.leave()  # type: ignore[attr-defined]
+
     # ---- time
 
     @rule(

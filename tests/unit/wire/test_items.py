@@ -36,7 +36,7 @@ VALUES = st.recursive(
 )
 OBJECTS = st.fixed_dictionaries(
     {},
-    optional={"type": st.text(max_size=8), "text": VALUES, "more": VALUES, "data": st.just(LONG)},
+    optional={"type": st.text(max_size=4), "text": VALUES, "more": VALUES, "data": st.just(LONG)},
 )
 
 
