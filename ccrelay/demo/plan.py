@@ -77,8 +77,8 @@ class Stream(msgspec.Struct, frozen=True):
 class Scene:
     """A request as plans see it, and where its answer is looked up.
 
-    `body` is empty until a `ReadBody` step has been performed. `serial` makes ids unique, `number`
-    counts the requests of the server, `gap_s` is the pace unless the prompt says otherwise.
+    `body` is empty until a `ReadBody` step has been performed. `serial` makes ids unique, `gap_s`
+    is the pace unless the prompt says otherwise.
     `rate_limits` are sent instead of the invented ones, and `produced` counts the output tokens.
     """
 
@@ -87,7 +87,6 @@ class Scene:
         head: wire.RequestHead,
         *,
         serial: str,
-        number: int,
         now: datetime.datetime,
         gap_s: float,
     ) -> None:
@@ -96,7 +95,6 @@ class Scene:
         self.rate_limits: wire.Headers | None = None
         self.produced = 0
         self.serial = serial
-        self._number = number
         self._now = now
         self._gap_s = gap_s
         self._ask: Ask | None = None

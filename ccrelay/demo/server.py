@@ -133,7 +133,6 @@ class DemoServer:
         scene = Scene(
             head,
             serial=f"{self._salt}{self._number:06d}",
-            number=self._number,
             now=datetime.datetime.now(datetime.UTC),
             gap_s=self._gap_s,
         )
@@ -333,7 +332,7 @@ class _Connection(asyncio.Protocol):
     async def _refuse(self, error: WireError) -> None:
         head = RequestHead("GET", "/", 1, [("connection", "close")])
         now = datetime.datetime.now(datetime.UTC)
-        scene = Scene(head, serial="0", number=0, now=now, gap_s=0.0)
+        scene = Scene(head, serial="0", now=now, gap_s=0.0)
         reply = error_document(scene, error.status, error.message)
         await self._write(document_head(scene, reply) + reply.body)
 

@@ -7,6 +7,8 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from ccrelay._fast.board import Board
 from ccrelay._fast.body import BodyLimits
 from ccrelay._fast.conn import Reactor
@@ -43,6 +45,7 @@ class Snapshot:
         "debug",
         "gate",
         "limits",
+        "listen",
         "listings",
         "pool_keys",
         "pools",
@@ -57,6 +60,7 @@ class Snapshot:
     ) -> None:
         routing = config.routing
         self.config = config
+        self.listen = config.server.listen  # really: a reload cannot change it
         self.services = services
         self.pools = pools
         self.pool_keys: dict[PoolKey, Pool] = {}
@@ -125,7 +129,10 @@ class Maker:
             key = _pool_key(config, service.config)
             pool = keys.get(key) or known.get(key) or self._pool(config, service.config)
             keys[key] = pools[service.name] = pool
-        snapshot = Snapshot(config, services, pools, Gate(config.server))
+        listen = old.listen if old is not None else config.server.listen
+        gate = Gate(replace(config.server, listen=listen))
+        snapshot = Snapshot(config, services, pools, gate)
+        snapshot.listen = listen
         snapshot.pool_keys = keys
         snapshot.listings = listings(snapshot)
         return snapshot

@@ -79,7 +79,7 @@ def _scene(
     gap_s: float = 0.0,
 ) -> Scene:
     head = RequestHead(method, target, minor, list((headers or {}).items()))
-    scene = Scene(head, serial="s1", number=1, now=NOW, gap_s=gap_s)
+    scene = Scene(head, serial="s1", now=NOW, gap_s=gap_s)
     scene.body = body if isinstance(body, bytes) else json.dumps(body).encode()
     return scene
 
