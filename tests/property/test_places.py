@@ -176,7 +176,7 @@ def test_no_reader_sees_a_mixture_of_what_two_processes_write(tmp_path: Path) ->
     env = os.environ | {"PYTHONPATH": str(Path(ccrelay.__file__).parents[1])}
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), str(worker), str(NAMES), str(WRITE_S)],
+            [sys.executable, "-P", "-c", WRITER, str(path), str(worker), str(NAMES), str(WRITE_S)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

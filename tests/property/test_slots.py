@@ -265,7 +265,7 @@ def hammers(fd: int, count: int, cap: int, most: int) -> Iterator[list[subproces
     started: list[subprocess.Popen[str]] = []
     try:
         for worker in range(count):
-            argv = [sys.executable, "-c", HAMMER, *map(str, (fd, worker, cap, most))]
+            argv = [sys.executable, "-P", "-c", HAMMER, *map(str, (fd, worker, cap, most))]
             started.append(
                 subprocess.Popen(
                     argv, pass_fds=(fd,), env=env, text=True,
