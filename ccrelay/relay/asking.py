@@ -96,7 +96,7 @@ def ask_of(exchange: "Exchange", slate: Slate) -> Ask | None:
         return ask
     if ask.traffic not in _SHORT:
         ask.output_class = _THINKING
-    if exchange.kind is _MESSAGES:
+    if slate.limited and exchange.kind is _MESSAGES:
         # A sub-agent's turns are not the main loop's, though their session is one.
         warm = ask.place.body_bytes if ask.place is not None and ask.traffic is _MAIN else 0
         estimator = relay.estimator
@@ -229,7 +229,10 @@ def learn(exchange: "Exchange", target: Target, upstream: Upstream) -> None:
     head = upstream.head
     if target.service.passes_client_credential or not has_any(head.get):
         return  # another client's limits are its own
-    target.limited = True  # from now on its requests say how many tokens they want
+    # From now on its requests say how many tokens they want.
+    target.limited = target.service.limited = True
+    if exchange.slate is not None:
+        exchange.slate.limited = True
     relay = exchange.relay
     learn_limits(
         head.get, target.gauge, relay.reactor.now, relay.wall(), exchange.snap.config.health
@@ -305,7 +308,8 @@ def close(exchange: "Exchange", ending: Ending, usage: Usage | None, now: float)
     elif not target.limited:
         return
     if usage is not None and usage.output:
-        relay.estimator.learn(slate.model, ask.body_bytes, usage, output_class)
+        if slate.limited or exchange.snap.rules is not None:
+            relay.estimator.learn(slate.model, ask.body_bytes, usage, output_class)
         if ask.conversation:
             _keep_place(exchange, ask, target, usage, now)
 

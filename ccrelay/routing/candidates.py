@@ -85,7 +85,8 @@ class Slate:
         self.lone = next(iter(self.by_slot.values())) if len(self.by_slot) == 1 else None
         # Whether a client's own credential goes to one of them.
         self.passes = any(c.service.passes_client_credential for c in candidates)
-        self.limited = any(candidate.service.limited for candidate in candidates)
+        # Whether anybody asks how many tokens a request has.
+        self.limited = chooser.weighs_cache or any(c.service.limited for c in candidates)
 
 
 class Candidates:

@@ -155,8 +155,15 @@ def test_counting_tokens_estimates_nothing_and_moves_nobody() -> None:
     assert relay.places.find(hash64(b"s-1"), relay.reactor.now) is None
 
 
+def test_nobody_estimates_tokens_where_nothing_goes_by_them() -> None:
+    turn = ask(two()).ask
+    assert turn is not None
+    assert turn.tokens_in == turn.tokens_out == 0
+
+
 def test_a_warm_conversation_is_estimated_by_what_is_new_of_it_and_a_sub_agent_whole() -> None:
-    relay = two()
+    limited = keys("one", tpm_limit=1_000_000)
+    relay = FakeRelay(provider("one", keys=limited), provider("two"), config=settings())
     body = b'{"model":"m","stream":true,"messages":["%b"]}' % (b"x" * 9000)
     serve(relay, ask(relay, body=body))
     turn = ask(relay, body=body + b" " * 320).ask
