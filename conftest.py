@@ -27,6 +27,13 @@ sys.path[:] = [str(ROOT), *others] if is_built(ROOT / "ccrelay" / "_fast") else 
 def pytest_configure() -> None:
     import ccrelay
 
+    if os.environ.get("CCRELAY_TEST_REPEATABLE"):
+        from hypothesis import settings
+
+        # The same examples each time; at a desk every run tries new ones.
+        settings.register_profile("repeatable", derandomize=True)
+        settings.load_profile("repeatable")
+
     if os.environ.get("CCRELAY_TEST_INSTALLED") and ROOT in Path(ccrelay.__file__).parents:
         raise pytest.UsageError("The installed ccrelay was to be tested, not the checkout's.")
 

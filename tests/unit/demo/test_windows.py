@@ -44,7 +44,7 @@ def test_the_instant_given_is_the_first_at_which_it_fits(kind, steps):
         assert at >= now
         if at > now + 1e-3:
             assert copy.deepcopy(window).used(at - 1e-3) + amount > 12
-            now = at + 1e-6
+        now = at + 1e-6
         assert window.used(now) + amount <= 12
         window.add(now, amount)
         later = copy.deepcopy(window)  # looking ahead moves a window on
