@@ -22,6 +22,7 @@ from bench.loopback import machine, processes
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent  # where `-m ccrelay` is found in a checkout
 READY_WAIT_S = 20.0
+LOG_WAIT_S = 2.0
 TOKEN = "bench-relay-token"
 CONNECTIONS = 12_000  # of nginx: two per stream of the largest scenario, and some
 
@@ -192,8 +193,14 @@ class Peer:
 
     def log_trouble(self) -> str:
         """Why this peer's figures would not count: it was to write a log line per exchange."""
-        if self._spec.get("logs") and not (self.log.exists() and self.log.stat().st_size):
-            return f"{self.name} wrote no log lines"
+        if not self._spec.get("logs"):
+            return ""
+        give_up_at = time.monotonic() + LOG_WAIT_S
+        with self.awake():  # a thread writes them now and then, and it was put to sleep
+            while not (self.log.exists() and self.log.stat().st_size):
+                if time.monotonic() > give_up_at:
+                    return f"{self.name} wrote no log lines"
+                time.sleep(0.05)
         return ""
 
 
