@@ -15,7 +15,7 @@ def test_a_stream_comes_chunked_with_the_headers_anthropic_sends(ask, scene, per
     assert head.status_code == 200
     assert headers[b"content-type"] == b"text/event-stream; charset=utf-8"
     assert headers[b"request-id"] == b"req_demos1"
-    assert headers[b"anthropic-ratelimit-requests-remaining"] == b"3999"
+    assert headers[b"anthropic-ratelimit-requests-remaining"] == b"999999"
     assert headers[b"anthropic-ratelimit-requests-reset"] == b"2026-11-22T12:00:30Z"
     assert headers[b"date"] == b"Sun, 22 Nov 2026 12:00:00 GMT"
     assert [event["type"] for event in shown.events()][-1] == "message_stop"
