@@ -72,7 +72,9 @@ class Watcher:
         folders = _folders(watched)
         changes = watch(
             *dict.fromkeys(step.parent for step in watched),
-            watch_filter=lambda _, name: name in names,
+            # All of it: while only other files change, a log beside ours say, a filter would keep
+            # watchfiles from ever coming back here, and the first look below would not happen.
+            watch_filter=None,
             debounce=DEBOUNCE_MS,
             step=STEP_MS,
             stop_event=self._stop,
@@ -83,7 +85,7 @@ class Watcher:
         )
         is_first = True
         for found in changes:
-            if found or is_first:
+            if is_first or any(name in names for _, name in found):
                 self._changed()
             is_first = False
             self._failures = 0

@@ -37,6 +37,7 @@ def test_all_processes_are_new_and_the_process_id_and_the_address_stay(start):
     assert len(after) == 2
     assert not after & before
     assert running.process.poll() is None
+    running.await_event("worker_gone", 2)
     assert {event["how"] for event in running.events("worker_gone")} == {"exit code 0"}
     assert running.events("worker_died") == []
     running.send(signal.SIGTERM)

@@ -24,6 +24,33 @@ def test_a_change_is_told_and_the_end_comes_soon(tmp_path):
     assert not watcher._thread.is_alive()
 
 
+def test_a_file_beside_it_that_never_rests_hides_nothing(tmp_path):
+    file = tmp_path / "f"
+    file.touch()
+    over = threading.Event()
+
+    def chatter():
+        with (tmp_path / "log").open("w") as log:
+            while not over.wait(0.02):
+                log.write("line\n")
+                log.flush()
+
+    chattering = threading.Thread(target=chatter)
+    chattering.start()
+    told = threading.Semaphore(0)
+    watcher = Watcher(file, told.release, pytest.fail)
+    try:
+        watcher.start()
+        assert told.acquire(timeout=20), "once at the beginning"
+        assert not told.acquire(timeout=0.5)
+        file.write_text("x")
+        assert told.acquire(timeout=20)
+    finally:
+        over.set()
+        chattering.join()
+        watcher.join()
+
+
 def test_a_folder_that_comes_back_is_watched_again(tmp_path):
     file = tmp_path / "folder" / "f"
     told = threading.Semaphore(0)
