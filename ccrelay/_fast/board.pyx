@@ -22,7 +22,7 @@ cdef extern from "<errno.h>" nogil:
     int errno
 
 cdef enum:
-    MAGIC = 0x63637231             # "ccr1": this layout; another layout gets another number
+    MAGIC = 0x63637232             # "ccr2": this layout; another layout gets another number
     H_MAGIC = 0
     H_WORKERS = 1
     H_TARGETS = 2

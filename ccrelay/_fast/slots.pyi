@@ -79,13 +79,15 @@ class Gauge:
 
         With a limit in force (this one, else one learned before, else the configured one), what
         is missing from it and was not counted here was used by others, and counts against that
-        limit until `resets_at`. Without one, at most `remaining` are given out until `resets_at`.
-        Headers may loosen and tighten what was learned earlier, and only tighten what is
-        configured."""
+        limit until `resets_at`. When more remains of a learned limit than was counted here, the
+        provider is believed: until `resets_at` (61 s at most) as many may be counted, less what
+        the other exchanges in flight make up, of which it may not have known. Without a limit, at
+        most `remaining` are given out until `resets_at`. Headers may loosen and tighten what was
+        learned earlier, and only tighten what is configured."""
 
     def learned(self, dim: int, now: float) -> tuple[int, int] | None:
         """(limit, used by others) as learned and still valid, 0 for what is unknown; None when
-        nothing is known."""
+        nothing is known. Negative: so much less is used of the limit than was counted here."""
 
     def used(self, dim: int, now: float) -> int:
         """What this relay counted in the last 60.5 to 61 seconds, all workers."""

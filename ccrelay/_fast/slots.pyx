@@ -12,9 +12,15 @@ Configured limits hold for any 60 seconds. What was learned of a provider's head
 "Used" is what this relay counted. What others use is known when a header says `remaining`: it is
 what is missing from the limit and was not counted here, and is believed until the header's reset.
 It counts against the limit that it was measured by (the learned one, else the configured one), and
-ends when that limit does. Where `remaining` is told of a limit that is not, as much may be counted
-from then to the reset; what was counted is known for 60 seconds. The words of one answer are not
-written at once: in between, a reader may see those of two answers, both true a moment ago.
+ends when that limit does. When `remaining` is more than a learned limit has left by our own count,
+that count holds too much for this limit (Anthropic's hold per group of models, a target is a key):
+then as much as remains may be counted from that moment to the reset, whatever the window holds.
+But an answer knows nothing of the requests that set out after it, so that those in flight are
+taken off. A configured limit is the operator's, for the whole key: no header loosens it.
+
+Where `remaining` is told of a limit that is not, as much may be counted from then to the reset;
+what was counted is known for 60 seconds. The words of one answer are not written at once: in
+between, a reader may see those of two answers, both true a moment ago.
 
 `reserve` counts first and then looks whether that was too much, so that of two workers at the last
 place one gives back. Instants are seconds of the monotonic clock.
@@ -27,12 +33,15 @@ from libc.stdlib cimport calloc, free
 from ccrelay._fast.board cimport TARGET_WORDS, word_add, word_get, word_set, word_swap
 from ccrelay._fast.mix cimport rendezvous_score
 from ccrelay._fast.target cimport (
-    DIMS, INPUT_, L_AMOUNT, L_KEEP, L_LIMIT, L_RESETS, L_SINCE, L_WORDS, OUTPUT_, OUT_WORD, READY_,
-    REQUESTS_, RINGS, ROOM_MIN, T_GENERATION, T_LEARNED, T_LEARNED_UNTIL, T_REST, TOKENS_,
-    bounded_tokens, flights_of, kept_limit, learned_of, look_afresh, look_at, look_for, ready_us,
-    ring_of, used_of, used_since,
+    DIMS, INPUT_, KIND_BITS, LEFT_, L_AMOUNT, L_KEEP, L_LIMIT, L_RESETS, L_SINCE, L_WORDS, MORE_,
+    OTHERS_, OUTPUT_, OUT_WORD, READY_, REQUESTS_, RINGS, ROOM_MIN, T_GENERATION, T_LEARNED,
+    T_LEARNED_UNTIL, T_REST, TOKENS_, bounded_tokens, flights_of, kept_limit, learned_of,
+    learned_used, look_afresh, look_at, look_for, others_of, ready_us, ring_of, told_of, used_of,
+    used_since,
 )
-from ccrelay._fast.window cimport NEVER_US, bucket_at, instant_us, ring_add, ring_barrier, ring_take
+from ccrelay._fast.window cimport (
+    NEVER_US, bucket_at, instant_us, left_behind_us, ring_add, ring_barrier, ring_take,
+)
 
 cdef enum:
     TRIES = 3                      # reservations undone because another worker was as fast
@@ -47,6 +56,14 @@ cdef void _raise(int64_t* word, int64_t value) noexcept:
     cdef int64_t old = word_get(word)
     while old < value and not word_swap(word, old, value):
         old = word_get(word)
+
+
+cdef int64_t _under_way(const Target* target, Look* at, int64_t used) noexcept:
+    """What of the use counted a provider may not have known when it answered: that of the other
+    exchanges in flight, each taken for an average one."""
+    cdef int64_t requests = used_of(target, at, REQUESTS_)
+    cdef int64_t others = min(max(flights_of(target) - 1, 0), requests)
+    return used * others // requests if requests else 0
 
 
 cdef int _check_dim(int dim) except -1:
@@ -205,7 +222,7 @@ cdef class Gauge:
     ):
         cdef Look at = look_for(now, 0, 0)
         cdef int64_t keep = instant_us(keep_until), resets = instant_us(resets_at)
-        cdef int64_t since = 0
+        cdef int64_t used, left, told
         cdef int64_t* learned
         _check_dim(dim)
         learned = learned_of(&self.target, dim)
@@ -217,33 +234,40 @@ cdef class Gauge:
         if remaining < 0:
             return
         limit = kept_limit(&self.target, dim, at.now_us)
+        remaining = min(remaining, NEVER_US)
+        used = used_of(&self.target, &at, dim)
+        left = -1
         if limit:
             resets = min(resets, word_get(learned + L_KEEP))
+            left = min(remaining, limit) - _under_way(&self.target, &at, used)
+        if limit and left > max(limit - used, 0):
+            told = left + used_since(&self.target, &at, dim, at.bucket) << KIND_BITS | MORE_
+            # Once the first bucket has left, the window holds nothing from before.
+            resets = min(resets, left_behind_us(at.bucket))
+        elif limit or self.target.limits[dim]:
+            left = (limit or self.target.limits[dim]) - remaining - used
+            told = min(max(left, 0), NEVER_US) << KIND_BITS | OTHERS_
         else:
-            limit = self.target.limits[dim]
-        if limit:
-            remaining = max(limit - remaining - used_of(&self.target, &at, dim), 0)
-        else:
-            since = max(at.bucket, 1)
-            remaining += used_since(&self.target, &at, dim, since)
+            left = remaining + used_since(&self.target, &at, dim, at.bucket)
+            told = min(left, NEVER_US) << KIND_BITS | LEFT_
         word_set(learned + L_RESETS, 0)        # in between nothing is said
-        word_set(learned + L_AMOUNT, remaining)
-        word_set(learned + L_SINCE, since)
+        word_set(learned + L_SINCE, at.bucket)
+        word_set(learned + L_AMOUNT, told)
         word_set(learned + L_RESETS, resets)
         _raise(self.target.words + T_LEARNED_UNTIL, resets)
 
     def learned(self, int dim, double now):
-        cdef int64_t now_us = instant_us(now)
-        cdef int64_t limit, others = 0
-        cdef int64_t* learned
+        cdef Look at = look_for(now, 0, 0)
+        cdef int64_t limit, told, used
         _check_dim(dim)
-        learned = learned_of(&self.target, dim)
-        limit = kept_limit(&self.target, dim, now_us)
-        if word_get(learned + L_RESETS) > now_us:
-            others = 0 if word_get(learned + L_SINCE) else word_get(learned + L_AMOUNT)
-        elif not limit:
-            return None
-        return limit, others
+        look_afresh(&at, &self.target)
+        limit = kept_limit(&self.target, dim, at.now_us)
+        told = told_of(&self.target, dim, at.now_us)
+        if not limit:
+            holds = word_get(learned_of(&self.target, dim) + L_RESETS) > at.now_us
+            return (0, others_of(told)) if holds else None
+        used = used_of(&self.target, &at, dim)
+        return limit, learned_used(&self.target, &at, dim, limit, told, used) - used
 
     def __repr__(self):
         limits = zip(

@@ -9,7 +9,8 @@ Source: providers reference, section 3.4. Headers are a stranger's word: what is
 ignored, an instant is never believed further than a clamp, and a limit is forgotten when it has not
 been seen for a while. Otherwise one stale header rests a key for days (peers reference, section 3).
 
-Anthropic's limits hold per group of models, a gauge holds per key: the last answer's limit stands.
+Anthropic's limits hold per group of models, a gauge holds per key: the last answer's limit stands,
+and where it says that more is left than the key's count has it, it is believed until its reset.
 `now` is monotonic, `now_wall` seconds since 1970.
 """
 

@@ -407,10 +407,110 @@ def test_our_own_use_may_leave_before_others_reset() -> None:
 
 def test_what_the_provider_has_not_counted_yet_is_not_given_to_others() -> None:
     target = gauge()
-    fill(target, 6)
-    target.learn(Dim.REQUESTS, 10, 9, NOW + 20.0, NOW + 300.0, NOW)
+    sent = [target.reserve(NOW, 5, 5) for _ in range(6)]
+    target.learn(Dim.REQUESTS, 10, 9, NOW + 20.0, NOW + 300.0, NOW)  # the first one's answer
+    target.learn(Dim.TOKENS, 100, 90, NOW + 20.0, NOW + 300.0, NOW)
     assert target.learned(Dim.REQUESTS, NOW) == (10, 0)
+    assert target.learned(Dim.TOKENS, NOW) == (100, 0)
     assert target.room(NOW, 0, 0) == pytest.approx(0.3)
+    assert None not in sent
+
+
+def test_where_the_provider_says_that_more_is_left_than_we_counted_it_is_believed() -> None:
+    target = gauge()
+    fill(target, 30)  # haiku's
+    fill(target, 15)  # sonnet's, which have a limit of their own
+    target.learn(Dim.REQUESTS, 50, 30, NOW + 20.0, NOW + 600.0, NOW)
+    assert target.learned(Dim.REQUESTS, NOW) == (50, -25)
+    assert target.room(NOW, 0, 0) == pytest.approx(29 / 50)
+    fill(target, 20, NOW)  # the same half second
+    fill(target, 10, NOW + 5.0)
+    assert target.state(NOW + 5.0, 0, 0) == Room.FULL
+    assert target.used(Dim.REQUESTS, NOW + 5.0) == 75
+
+
+def test_more_is_believed_until_the_reset_and_then_our_own_count_holds_again() -> None:
+    target = gauge()
+    fill(target, 50)
+    target.learn(Dim.REQUESTS, 50, 30, NOW + 20.0, NOW + 600.0, NOW)
+    assert target.state(NOW + 19.9, 0, 0) == Room.READY
+    assert target.state(NOW + 20.0, 0, 0) == Room.FULL
+    assert target.learned(Dim.REQUESTS, NOW + 20.0) == (50, 0)
+    assert target.ready_at(NOW + 20.0, 0, 0) == NOW + 61.0
+
+
+def test_more_is_believed_no_longer_than_the_window_remembers_what_was_counted_since() -> None:
+    target = gauge()
+    fill(target, 50)
+    target.learn(Dim.REQUESTS, 50, 30, NOW + 120.0, NOW + 600.0, NOW)
+    fill(target, 30, NOW + 1.0)
+    assert target.ready_at(NOW + 1.0, 0, 0) == NOW + 61.0
+    fill(target, 20, NOW + 61.0)
+    assert target.ready_at(NOW + 61.0, 0, 0) == NOW + 62.0
+
+
+def test_no_header_loosens_a_configured_limit() -> None:
+    target = gauge(rpm=40)
+    fill(target, 30)
+    target.learn(Dim.REQUESTS, 50, 50, NOW + 20.0, NOW + 600.0, NOW)
+    assert target.room(NOW, 0, 0) == pytest.approx(9 / 40)
+    fill(target, 10)
+    assert target.state(NOW, 0, 0) == Room.FULL
+    assert target.ready_at(NOW, 0, 0) == NOW + 61.0
+    other = gauge(rpm=40)
+    fill(other, 30)
+    other.learn(Dim.REQUESTS, 0, 50, NOW + 20.0, 0.0, NOW)
+    assert other.learned(Dim.REQUESTS, NOW) == (0, 0)
+    assert other.room(NOW, 0, 0) == pytest.approx(9 / 40)
+
+
+def test_ready_at_knows_that_more_is_believed_only_for_a_while() -> None:
+    target = gauge(otpm=10)
+    fill(target, 5)
+    target.force(NOW - 50.0, 0, 10).settle(NOW - 50.0, 0, 10)
+    target.learn(Dim.REQUESTS, 5, 2, NOW + 20.0, NOW + 600.0, NOW)
+    # The output that is in the way leaves while more requests are believed to be left ...
+    assert target.ready_at(NOW, 0, 1) == NOW + 11.0
+    assert target.state(NOW + 11.0, 0, 1) == Room.READY
+    # ... and here afterwards, when the window of our own requests decides.
+    target.learn(Dim.REQUESTS, 5, 2, NOW + 10.0, NOW + 600.0, NOW)
+    assert target.ready_at(NOW, 0, 1) == NOW + 61.0
+    assert target.state(NOW + 11.0, 0, 1) == Room.FULL
+
+
+def test_less_than_was_believed_replaces_it() -> None:
+    target = gauge()
+    fill(target, 8)
+    target.learn(Dim.REQUESTS, 10, 9, NOW + 20.0, NOW + 600.0, NOW)
+    assert target.room(NOW, 0, 0) == pytest.approx(0.8)
+    target.learn(Dim.REQUESTS, 10, 0, NOW + 20.0, NOW + 600.0, NOW)
+    assert target.learned(Dim.REQUESTS, NOW) == (10, 2)
+    assert target.state(NOW, 0, 0) == Room.FULL
+
+
+def test_more_than_the_limit_is_never_left_and_ends_with_it() -> None:
+    target = gauge()
+    fill(target, 9)
+    target.learn(Dim.REQUESTS, 10, 2**62, NOW + 50.0, NOW + 30.0, NOW)
+    assert target.learned(Dim.REQUESTS, NOW) == (10, -9)
+    fill(target, 10, NOW + 1.0)
+    assert target.state(NOW + 1.0, 0, 0) == Room.FULL
+    assert target.ready_at(NOW + 1.0, 0, 0) == NOW + 30.0
+    target.learn(Dim.REQUESTS, 3, -1, 0.0, NOW + 60.0, NOW + 2.0)  # a limit of another group
+    assert target.learned(Dim.REQUESTS, NOW + 2.0) == (3, -16)  # all three
+    assert target.state(NOW + 2.0, 0, 0) == Room.FULL
+
+
+def test_more_tokens_may_be_left_as_well() -> None:
+    target = gauge()
+    target.force(NOW - 1.0, 300, 100).settle(NOW - 1.0, 300, 100)
+    target.learn(Dim.TOKENS, 400, 250, NOW + 20.0, NOW + 600.0, NOW)
+    made = target.reserve(NOW, 100, 50)
+    assert made is not None
+    assert target.state(NOW, 100, 0) == Room.READY
+    assert target.state(NOW, 100, 1) == Room.FULL
+    made.settle(NOW + 1.0, 50, 50)  # what was too much is there again
+    assert target.state(NOW + 1.0, 100, 50) == Room.READY
 
 
 def test_others_use_is_measured_by_the_configured_limit_when_no_other_is_known() -> None:
