@@ -165,7 +165,7 @@ cdef class Board:
         if not 0 <= worker < self.workers:
             raise ValueError(f"worker {worker} of {self.workers}")
         for slot in range(self.targets):
-            found += word_get(self.target(slot) + TARGET_WORDS + worker)
+            found += max(word_get(self.target(slot) + TARGET_WORDS + worker), 0)
             word_set(self.target(slot) + TARGET_WORDS + worker, 0)
         for slot in range(self.endpoints):
             word_set(self.endpoint(slot) + ENDPOINT_WORDS + worker, 0)

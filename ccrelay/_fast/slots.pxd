@@ -32,8 +32,8 @@ cdef class Gauge:
     cdef readonly int slot
 
     cdef int check_writer(self) except -1
-    cdef Reservation take(self, Look* at)
-    cdef void count(self, Look* at) noexcept
+    cdef Reservation take(self, Look* at, int64_t generation)
+    cdef int64_t count(self, Look* at) noexcept
     cdef void uncount(self, Look* at) noexcept
 
 

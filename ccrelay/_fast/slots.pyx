@@ -134,17 +134,18 @@ cdef class Gauge:
     def reserve(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         cdef double room
+        cdef int64_t generation
         self.check_writer()
         for _ in range(TRIES):
             if look_at(&self.target, &at, &room) != READY_:
                 return None
-            self.count(&at)
+            generation = self.count(&at)
             if self.target.workers == 1:       # nobody can have counted in between
-                return self.take(&at)
+                return self.take(&at, generation)
             ring_barrier()
             at.counted = True
             if look_at(&self.target, &at, &room) == READY_:
-                return self.take(&at)
+                return self.take(&at, generation)
             self.uncount(&at)
             at.counted = False
         return None
@@ -152,30 +153,33 @@ cdef class Gauge:
     def force(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         self.check_writer()
-        self.count(&at)
-        return self.take(&at)
+        return self.take(&at, self.count(&at))
 
     cdef int check_writer(self) except -1:
         if self.board.worker < 0:
             raise ValueError("a board without a worker only reads")
         return 0
 
-    cdef Reservation take(self, Look* at):
+    cdef Reservation take(self, Look* at, int64_t generation):
         cdef Reservation made = Reservation.__new__(Reservation)
         made.gauge = self
-        made.generation = word_get(self.target.words + T_GENERATION)
+        made.generation = generation
         made.bucket = at.bucket
         made.first_in = made.tokens_in = at.need[INPUT_]
         made.tokens_out = at.need[OUTPUT_]
         made.open = True
         return made
 
-    cdef void count(self, Look* at) noexcept:
+    cdef int64_t count(self, Look* at) noexcept:
+        """Whose slot it was, by its generation, before anything was counted: should it be cleared
+        meanwhile, the reservation is nobody's and takes nothing from the new owner."""
+        cdef int64_t generation = word_get(self.target.words + T_GENERATION)
         cdef int dim
         word_add(self.target.columns + self.board.worker, 1)
         for dim in range(RINGS):
             if at.need[dim]:
                 ring_add(ring_of(&self.target, dim), at.bucket, at.need[dim])
+        return generation
 
     cdef void uncount(self, Look* at) noexcept:
         cdef int dim

@@ -116,8 +116,9 @@ cdef inline int64_t flights_of(const Target* target) noexcept nogil:
     cdef int64_t sum = 0
     cdef int worker
     for worker in range(target.workers):
-        sum += word_get(target.columns + worker)
-    return max(sum, 0)
+        # Below nothing when the slot was cleared between two writes: that hides nobody else's.
+        sum += max(word_get(target.columns + worker), 0)
+    return sum
 
 
 cdef inline int64_t* ring_of(const Target* target, int dim) noexcept nogil:
