@@ -11,7 +11,7 @@ cpdef enum Room:
     FULL = 1                       # a request or token limit, ours or learned
     BUSY = 2                       # max_concurrent
     RESTING = 3
-    OUT = 4                        # refused: until `pardon` or `wake`
+    OUT = 4                        # refused: until `pardon`
 
 cpdef enum Rest:
     NONE = 0

@@ -33,11 +33,10 @@ from libc.stdlib cimport calloc, free
 from ccrelay._fast.board cimport TARGET_WORDS, word_add, word_get, word_set, word_swap
 from ccrelay._fast.mix cimport rendezvous_score
 from ccrelay._fast.target cimport (
-    DIMS, INPUT_, KIND_BITS, LEFT_, L_AMOUNT, L_KEEP, L_LIMIT, L_RESETS, L_SINCE, L_WORDS, MORE_,
-    OTHERS_, OUTPUT_, OUT_WORD, READY_, REQUESTS_, RINGS, ROOM_MIN, T_GENERATION, T_LEARNED,
-    T_LEARNED_UNTIL, T_REST, TOKENS_, bounded_tokens, flights_of, kept_limit, learned_of,
-    learned_used, look_afresh, look_at, look_for, others_of, ready_us, ring_of, told_of, used_of,
-    used_since,
+    DIMS, INPUT_, KIND_BITS, LEFT_, L_AMOUNT, L_KEEP, L_LIMIT, L_RESETS, L_SINCE, MORE_, OTHERS_,
+    OUTPUT_, OUT_WORD, READY_, REQUESTS_, RINGS, ROOM_MIN, T_GENERATION, T_LEARNED_UNTIL, T_REST,
+    TOKENS_, bounded_tokens, flights_of, kept_limit, learned_of, learned_used, look_afresh, look_at,
+    look_for, others_of, ready_us, ring_of, told_of, used_of, used_since,
 )
 from ccrelay._fast.window cimport (
     NEVER_US, bucket_at, instant_us, left_behind_us, ring_add, ring_barrier, ring_take,
@@ -107,12 +106,6 @@ cdef class Gauge:
         cdef Look at = look_for(now, tokens_in, tokens_out)
         cdef double room
         return look_at(&self.target, &at, &room)
-
-    def room(self, double now, int64_t tokens_in, int64_t tokens_out):
-        cdef Look at = look_for(now, tokens_in, tokens_out)
-        cdef double room
-        look_at(&self.target, &at, &room)
-        return room
 
     def ready_at(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
@@ -201,13 +194,6 @@ cdef class Gauge:
 
     def pardon(self):
         word_swap(self.target.words + T_REST, OUT_WORD, 0)
-
-    def wake(self):
-        cdef int k
-        word_set(self.target.words + T_REST, 0)
-        word_set(self.target.words + T_LEARNED_UNTIL, 0)
-        for k in range(T_LEARNED, T_LEARNED + DIMS * L_WORDS):
-            word_set(self.target.words + k, 0)
 
     @property
     def rests_until(self):
@@ -438,12 +424,6 @@ cdef class Bank:
             sum += flights_of(self.keys[k].target)
         return sum
 
-    def state_of(self, int index):
-        return self.key(index).state
-
-    def room_of(self, int index):
-        return self.key(index).room
-
     def is_ready(self, int index):
         return self.key(index).state == READY_
 
@@ -534,16 +514,6 @@ cdef class Bank:
                 if left < 0.0:
                     return k
         return last
-
-    def ready_at(self, double now, int64_t tokens_in, int64_t tokens_out, skip=0):
-        cdef Look at = look_for(now, tokens_in, tokens_out)
-        cdef int64_t soonest = NEVER_US
-        cdef bint skips = bool(skip)
-        cdef int k
-        for k in range(self.count):
-            if not (skips and skip >> k & 1):
-                soonest = min(soonest, ready_us(self.keys[k].target, &at))
-        return now if soonest <= at.now_us else _seconds(soonest)
 
     def __repr__(self):
         return f"<Bank of {self.count} ready={self.ready} in_flight={self.in_flight}>"

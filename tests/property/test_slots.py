@@ -157,9 +157,10 @@ class GaugeMachine(RuleBasedStateMachine):
 
     @rule(tokens_in=tokens, tokens_out=tokens)
     def room_is_a_share(self, tokens_in: int, tokens_out: int) -> None:
-        room = self.gauge.room(self.now, tokens_in, tokens_out)
+        bank = Bank([self.gauge], [1], [0], [0])
         ready = self.gauge.state(self.now, tokens_in, tokens_out) == Room.READY
-        assert 0.001 <= room <= 1.0 if ready else room == 0.0
+        assert bank.survey(self.now, tokens_in, tokens_out) == ready
+        assert 0.001 <= bank.room <= 1.0 if ready else bank.room == 0.0
 
 
 TestGaugeMachine = GaugeMachine.TestCase
