@@ -266,8 +266,7 @@ def _rest_key(exchange: "Exchange", target: Target, verdict: Verdict, reason: st
         hint = "The provider refuses it. It is not used until a reload (SIGHUP): replace it."
         log.event("error", "key_out", **known, why=reason, hint=hint)
     else:
-        level = "error" if verdict.loud else "warning"
-        log.event(level, "key_rests", **known, why=reason, seconds=round(verdict.rest_s, 1))
+        log.event("warning", "key_rests", **known, why=reason, seconds=round(verdict.rest_s, 1))
 
 
 def _next(exchange: "Exchange", verdict: Verdict) -> Taken | Wait | None:
