@@ -10,6 +10,7 @@ to the caller, who gives it back once.
 """
 
 import random
+from collections.abc import Iterable, Set
 from math import inf
 from typing import NamedTuple
 
@@ -76,6 +77,18 @@ class Tries:
         """The bits of its keys that were tried."""
         return self._masks.get(service.name, 0)
 
+    @staticmethod
+    def and_held(tries: "Tries | None", held: Iterable[Target]) -> "Tries":
+        """A copy by which these targets may not be tried either."""
+        made = Tries()
+        if tries is not None:
+            made.failed = tries.failed
+            made.targets.extend(tries.targets)
+            made._masks.update(tries._masks)
+        for target in held:
+            made.add(target, endpoint_failed=False)
+        return made
+
 
 class Router:
     """Chooses for one configuration."""
@@ -94,10 +107,12 @@ class Router:
         rng: random.Random,
         *,
         stays: bool = True,
+        held: Set[int] = frozenset(),
     ) -> Taken | Wait:
         """Take a target for a request, or say how long to wait for one.
 
-        Not `stays`: a conversation does not wait for its own key.
+        Not `stays`: a conversation does not wait for its own key. Held: slots of the slate that
+        others wait for who come first; to this request they are full.
         """
         if slate.lone is not None and tries is None:
             taken = self._take(*slate.lone, ask, rng)
@@ -106,12 +121,14 @@ class Router:
         else:
             waits = None
             if ask.place is not None and not slate.chooser.weighs_cache:
-                at_home = self._at_home(slate, ask, tries, rng)
+                at_home = self._at_home(slate, ask, tries, rng, held)
                 if isinstance(at_home, Taken):
                     return at_home
                 waits = at_home
             if waits is not None and stays:
                 return waits
+            if held:
+                tries = Tries.and_held(tries, (slate.by_slot[slot][1] for slot in held))
             taken = self._elsewhere(slate, ask, tries, rng)
             if taken is not None:
                 return taken
@@ -120,7 +137,7 @@ class Router:
     # ---- where the conversation lives
 
     def _at_home(
-        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
+        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random, held: Set[int]
     ) -> Taken | Wait | None:
         place = ask.place
         assert place is not None
@@ -132,15 +149,18 @@ class Router:
             return None
         if tries is not None and (target in tries.targets or candidate.service in tries.failed):
             return None
-        taken = self._take(candidate, target, ask, rng)
+        is_held = place.slot in held
+        taken = None if is_held else self._take(candidate, target, ask, rng)
         if taken is not None:
             return taken
         if place.prefix_tokens < WORTH_WAITING_TOKENS or self._affinity_wait_s <= 0:
             return None
         until = self._ready_at(candidate, target, ask)
-        if until > ask.waits_since + self._affinity_wait_s:
+        moves_at = ask.waits_since + self._affinity_wait_s
+        if until > moves_at or ask.now >= moves_at:
             return None
-        return Wait(until, True, "its own key")
+        # When those ahead go, all are looked at; nobody can tell when that is.
+        return Wait(moves_at if is_held else until, True, "its own key")
 
     # ---- anywhere
 
