@@ -389,10 +389,7 @@ def _make_do(exchange: "Exchange", choice: Wait) -> Taken | Wait | None:
     if not choice.bound:
         return None
     # Its own key is not worth an error.
-    slate, ask, relay = exchange.slate, exchange.ask, exchange.relay
-    assert slate is not None
-    assert ask is not None
-    other = exchange.snap.router.choose(slate, ask, exchange.tries, relay.rng, stays=False)
+    other = exchange.choose(stays=False)
     return other if isinstance(other, Taken) or _may_wait(exchange, other) else None
 
 
