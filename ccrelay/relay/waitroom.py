@@ -20,7 +20,7 @@ from ccrelay.relay import asking, failing
 from ccrelay.routing.candidates import Slate
 from ccrelay.routing.router import LOOK_AGAIN_S, Taken, Wait
 from ccrelay.routing.waiting import RANKS, Claims, Queue
-from ccrelay.types import RequestClass, TrafficClass
+from ccrelay.types import RequestClass
 
 if TYPE_CHECKING:
     from ccrelay.relay.exchange import Exchange
@@ -93,10 +93,6 @@ class WaitRoom:
             # Conversations take turns, so that it may be before some of those who claim: look soon.
             return choice._replace(until=self._reactor.now + LOOK_AGAIN_S)
         return choice
-
-    def is_behind(self, slate: Slate, traffic: TrafficClass) -> bool:
-        """Whether others wait for all of its targets who come first."""
-        return len(self._claims.of(slate.by_slot.keys(), RANKS[traffic])) == len(slate.by_slot)
 
     def join(self, exchange: "Exchange", wait: Wait, gives_up_at: float) -> None:
         """Wait: the exchange is given a target in the end, or told that there is none."""

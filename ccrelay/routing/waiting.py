@@ -80,12 +80,6 @@ class Queue(Generic[T]):
                     yield line[depth]
                 depth += 1
 
-    def ahead(self, traffic: TrafficClass) -> Iterator[T]:
-        """Those who would go before a newcomer of this class."""
-        for turns in self._ranks[: RANKS[traffic] + 1]:
-            for line in turns.values():
-                yield from line
-
     def __repr__(self) -> str:
         return f"<Queue {[sum(map(len, turns.values())) for turns in self._ranks]}>"
 
