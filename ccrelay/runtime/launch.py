@@ -93,7 +93,9 @@ async def _begin(config: "Config", source: Source | None, say: Say, recruits: Re
 
     slots = listeners.bind(config.server.listen, config.server.workers)
     path = None if source is None else source.path
-    text = banner(config, listeners.addresses(slots), source=path, demo=source is None)
+    text = banner(
+        config, listeners.addresses(slots), pid=os.getpid(), source=path, demo=source is None
+    )
     memory = Memory.create(config)
     log = LogWriter(config.logging)
     try:
