@@ -8,8 +8,7 @@ Up to STREAMING an attempt that fails leads back to ROUTING (`relay.failing`).
 The C side calls in when there is something to decide: `on_model`, `on_body`, `on_head`,
 `on_held_error`, `on_collected`, `on_commit`, `on_unfinished`, `on_wait`, and one of `on_done`,
 `on_lost`, `on_client_left`, `on_bad_body`, `on_slow_body` at the end. Every path passes `settle`
-exactly once. What every request pays is written flat; the rest is in `asking`, `settling`, `rare`,
-`failing`.
+exactly once. What every request pays is written flat; the rest is in `asking`, `rare`, `failing`.
 """
 
 from collections.abc import Callable
@@ -21,17 +20,19 @@ from ccrelay._fast.slots import Reservation
 from ccrelay._fast.upstream import Mode, Upstream
 from ccrelay.errors import NoTarget, RelayError, SlowClient
 from ccrelay.fleet.service import Target
-from ccrelay.relay import asking, failing, rare, settling
+from ccrelay.relay import asking, failing, rare
 from ccrelay.relay.gate import Pass
 from ccrelay.relay.local import not_served
 from ccrelay.relay.pool import Pool
 from ccrelay.relay.record import record, usage_of
 from ccrelay.relay.requests import FAULTS, missing_model, model_name
-from ccrelay.relay.telling import Told, tell_own
+from ccrelay.relay.telling import Told
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Candidate, Slate
 from ccrelay.routing.router import Taken, Tries, Wait
-from ccrelay.types import Ending, RequestClass, TrafficClass
+from ccrelay.types import Ending, RequestClass
+from ccrelay.wire.chunks import LAST_CHUNK, chunk
+from ccrelay.wire.errors import error_response, sse_error
 
 if TYPE_CHECKING:
     from ccrelay.relay.server import Relay
@@ -67,7 +68,6 @@ class Exchange:
         "fresh",
         "good",
         "kind",
-        "left",
         "model",
         "moved",
         "passed",
@@ -83,7 +83,6 @@ class Exchange:
         "target",
         "ticket",
         "told",
-        "traffic",
         "tries",
         "upstream",
         "waited_s",
@@ -111,10 +110,7 @@ class Exchange:
         self.tries: Tries | None = None  # attempts that failed
         self.told: Told | None = None  # the most telling error so far
         self.waited_s = 0.0  # for a target
-        self.traffic: TrafficClass | None = None  # what rules found it to be
-        # Why the conversation would leave the place it has, and whom, should this attempt serve.
-        self.left: tuple[str, Target | None] | None = None
-        self.moved = False  # it did
+        self.moved = False  # the conversation left the place it had
         self.strip: bool | None = None  # leave out foreign thinking blocks; True: all of them
         self.body: bytes | None = None  # a body of our own making; None: the client's bytes
         self.early = False  # a 200 head went out before the upstream's
@@ -205,9 +201,7 @@ class Exchange:
         self.upstream = None  # an earlier attempt's belongs to others by now
         self.fresh = False
         self.good = None
-        if self.tries is not None:
-            failing.tell_failover(self, target)
-        if ask.conversation or ask.strip is not None:
+        if ask.conversation:
             asking.settle_down(self, target)
         if (
             candidate.rewrites
@@ -312,8 +306,8 @@ class Exchange:
         service = target.service
         head = upstream.head
         status: int = head.status
-        if status >= 400 and self.kind is _MESSAGES:
-            settling.learn(self, target, upstream)
+        if self.kind is _MESSAGES and (upstream.head_seen_at >= target.learn_at or status == 429):
+            asking.learn(self, target, upstream)
         if self.early:
             rare.follow_early(self, upstream)
             return
@@ -330,12 +324,8 @@ class Exchange:
             framing = _CLOSE
         mode = _HOLD if stream and status == 200 else _FORWARD
         extra = b"" if not self.snap.debug else rare.debug_lines(self)
-        if mode == _HOLD and (
-            target.limited
-            or (self.ticket and self.ticket & settling.TRIAL)
-            or upstream.head_seen_at >= target.learn_at
-        ):
-            upstream.tells = True  # limits are learnt, or want the true input; a breaker's trial
+        if mode == _HOLD and (target.limited or (self.ticket and self.ticket & asking.TRIAL)):
+            upstream.tells = True  # a breaker's trial, or limits that want the true input early
         upstream.forward(mode, framing, True, extra, repairs)
 
     def on_held_error(self, upstream: Upstream) -> None:
@@ -344,7 +334,7 @@ class Exchange:
 
     def on_commit(self, upstream: Upstream) -> None:
         """The first content is here, and somebody wants to know before the end."""
-        settling.on_commit(self, upstream)
+        asking.on_commit(self, upstream)
 
     def on_unfinished(self, upstream: Upstream) -> None:
         """A stream ended without message_stop, and its provider says nothing of failures."""
@@ -364,8 +354,7 @@ class Exchange:
         """The response is whole and forwarded."""
         if upstream.uses == 1 and upstream.session is not None:
             self.pool().learned(upstream)
-        # Counting proves nothing of messages, as little as its failures do.
-        if self.good is None and self.kind is _MESSAGES:
+        if self.good is None:
             self.good = self.error is None
         if self.stream:
             failing.note_late_error(self, upstream)
@@ -381,16 +370,41 @@ class Exchange:
         self.settle(Ending.CLIENT_LEFT)
 
     def redial(self) -> None:
-        """Once more on a fresh connection of the same target: the same attempt."""
+        """Once more on a fresh connection of the same target."""
         self.fresh = True
-        self.attempts -= 1
-        self.upstream = None
         self.pool().dial(self._connected)
 
     def fail(self, error: RelayError) -> None:
         """End with an error of the relay's own."""
-        if not self.settled:
-            tell_own(self, error)
+        if self.settled:
+            return
+        may_say = rare.may_say(self, error)
+        self.drop_upstream()
+        self.error = self.error or error.message
+        down = self.down
+        if down.is_closed:
+            self.settle(Ending.CLIENT_LEFT)
+        elif down.started:
+            # Past the commit point nothing is run again, and no ending is faked.
+            if may_say:
+                down.write(chunk(sse_error(error.type, error.message)) + LAST_CHUNK)
+            self.settle(rare.ending_of(error))
+            if may_say:
+                down.finish()
+            else:
+                down.cut()
+        else:
+            self.status = error.status
+            keep_alive = down.keep_alive and down.body_complete
+            body_wanted = down.head is None or down.head.method != b"HEAD"
+            fields = rare.debug_fields(self) if self.snap.debug else ()
+            self.answer(
+                error_response(
+                    error, self.id, keep_alive=keep_alive, body_wanted=body_wanted, fields=fields
+                ),
+                Ending.ANSWERED,
+                keep_alive=keep_alive,
+            )
 
     def shut(self) -> None:
         """The drain's time is over."""
@@ -431,6 +445,6 @@ class Exchange:
         upstream = self.upstream
         usage, stop = usage_of(upstream) if upstream is not None else (None, None)
         if self.ask is not None:
-            settling.close(self, ending, usage, now)
+            asking.close(self, ending, usage, now)
         relay.active.discard(self)
         relay.log.exchange(record(self, ending, now, own_bytes, usage, stop))

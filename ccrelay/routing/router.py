@@ -5,9 +5,6 @@
     providers whose breaker admits and that have a ready key -> the strategy's choice, then a key
     nobody                                                   -> wait for the soonest
 
-A strategy that weighs the cache is asked first: its own place is one of those it chooses among, as
-long as its key can take the request, or will within affinity.wait_s.
-
 Pure: the caller brings `now` and chance. What is taken (a reservation, a breaker's ticket) belongs
 to the caller, who gives it back once.
 """
@@ -22,7 +19,7 @@ from ccrelay.fleet.breaker import State
 from ccrelay.fleet.service import Service, Target
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Candidate, Slate
-from ccrelay.types import RequestClass, TrafficClass
+from ccrelay.types import RequestClass
 
 # A prefix shorter than this is not cached by any current model (providers reference, section 4).
 WORTH_WAITING_TOKENS = 512
@@ -31,7 +28,6 @@ LOOK_AGAIN_S = 0.05
 
 _READY = int(Room.READY)
 _COUNT_TOKENS = RequestClass.COUNT_TOKENS
-_MAIN = TrafficClass.MAIN
 
 
 class Taken(NamedTuple):
@@ -54,19 +50,17 @@ class Wait(NamedTuple):
 class Tries:
     """What an exchange has tried, so that no target is tried twice."""
 
-    __slots__ = ("_masks", "count", "failed", "targets", "why")
+    __slots__ = ("_masks", "count", "failed", "targets")
 
     def __init__(self) -> None:
         self.count = 0
         self.targets: list[Target] = []
         self.failed: list[Service] = []  # whose endpoint failed, whatever the key
-        self.why = ""  # the last one failed; empty once that has been told
         self._masks: dict[str, int] = {}
 
-    def add(self, target: Target, why: str = "", *, endpoint_failed: bool) -> None:
+    def add(self, target: Target, *, endpoint_failed: bool) -> None:
         """Note an attempt that failed."""
         self.count += 1
-        self.why = why
         self.targets.append(target)
         name = target.service.name
         self._masks[name] = self._masks.get(name, 0) | 1 << target.index
@@ -86,10 +80,9 @@ class Tries:
 class Router:
     """Chooses for one configuration."""
 
-    __slots__ = ("_affinity_wait_s", "_max_wait_s", "_panics")
+    __slots__ = ("_affinity_wait_s", "_panics")
 
     def __init__(self, routing: Routing) -> None:
-        self._max_wait_s = routing.max_wait_s
         self._affinity_wait_s = min(routing.affinity.wait_s, routing.max_wait_s)
         self._panics = routing.panic == "try"
 
@@ -110,13 +103,9 @@ class Router:
             taken = self._take(*slate.lone, ask, rng)
             if taken is not None:
                 return taken
-        elif ask.place is not None and slate.chooser.weighs_cache:
-            weighed = self._weigh(slate, ask, tries, rng, stays=stays)
-            if weighed is not None:
-                return weighed
         else:
             waits = None
-            if ask.place is not None:
+            if ask.place is not None and not slate.chooser.weighs_cache:
                 at_home = self._at_home(slate, ask, tries, rng)
                 if isinstance(at_home, Taken):
                     return at_home
@@ -130,8 +119,9 @@ class Router:
 
     # ---- where the conversation lives
 
-    def _home(self, slate: Slate, ask: Ask, tries: Tries | None) -> tuple[Candidate, Target] | None:
-        """Where it lives, unless it was tried or may not be."""
+    def _at_home(
+        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
+    ) -> Taken | Wait | None:
         place = ask.place
         assert place is not None
         home = slate.by_slot.get(place.slot)
@@ -142,134 +132,58 @@ class Router:
             return None
         if tries is not None and (target in tries.targets or candidate.service in tries.failed):
             return None
-        return home
-
-    def _at_home(
-        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
-    ) -> Taken | Wait | None:
-        home = self._home(slate, ask, tries)
-        if home is None:
-            return None
-        taken = self._take(*home, ask, rng)
-        return taken if taken is not None else self._worth_waiting(*home, ask)
-
-    def _worth_waiting(self, candidate: Candidate, target: Target, ask: Ask) -> Wait | None:
-        """How long to wait for its own key; None: that is not worth it."""
-        place = ask.place
-        assert place is not None
+        taken = self._take(candidate, target, ask, rng)
+        if taken is not None:
+            return taken
         if place.prefix_tokens < WORTH_WAITING_TOKENS or self._affinity_wait_s <= 0:
             return None
-        if ask.traffic is not _MAIN and not candidate.service.endpoint.breaker.available(ask.now):
-            return None  # it takes nothing along when it goes, and would wait at each turn
         until = self._ready_at(candidate, target, ask)
         if until > ask.waits_since + self._affinity_wait_s:
             return None
         return Wait(until, True, "its own key")
-
-    def _weigh(
-        self,
-        slate: Slate,
-        ask: Ask,
-        tries: Tries | None,
-        rng: random.Random,
-        *,
-        stays: bool,
-    ) -> Taken | Wait | None:
-        """What a strategy says that knows what leaving a warm cache costs."""
-        home = self._home(slate, ask, tries)
-        waits = None
-        if home is not None and not self._is_ready(*home, ask) and stays:
-            waits = self._worth_waiting(*home, ask)
-        ask.home_open = home is not None and (waits is not None or self._is_ready(*home, ask))
-        available = self._available(slate, ask, tries)
-        while available or waits is not None:
-            offered = available
-            if home is not None and waits is not None and home[0] not in available:
-                # In configured order, as strategies have it.
-                offered = [c for c in slate.candidates if c in available or c is home[0]]
-            candidate = slate.chooser.choose(offered, ask, rng)
-            if waits is not None and home is not None and candidate is home[0]:
-                return waits
-            taken = self._take_key(candidate, ask, tries, rng)
-            if taken is not None:
-                return taken
-            available.remove(candidate)
-        return None
-
-    def _is_ready(self, candidate: Candidate, target: Target, ask: Ask) -> bool:
-        if not candidate.service.endpoint.breaker.available(ask.now):
-            return False
-        need = ask.need(target.slot)
-        return bool(target.gauge.state(ask.now, need, ask.tokens_out) == _READY)
 
     # ---- anywhere
 
     def _elsewhere(
         self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
     ) -> Taken | None:
-        available = self._available(slate, ask, tries)
+        now = ask.now
+        available = []
+        for candidate in slate.candidates:
+            service = candidate.service
+            skip = 0
+            if service.client_rests and _rests(service, ask):
+                continue
+            if tries is not None:
+                if service in tries.failed:
+                    continue
+                skip = tries.mask(service)
+            if service.endpoint.breaker.available(now) and service.bank.survey(
+                now, ask.tokens_in, ask.tokens_out, skip
+            ):
+                available.append(candidate)
         while available:
             candidate = (
                 slate.chooser.choose(available, ask, rng) if len(available) > 1 else available[0]
             )
-            taken = self._take_key(candidate, ask, tries, rng)
+            taken = self._take_key(candidate, ask, rng)
             if taken is not None:
                 return taken
             available.remove(candidate)  # another worker was faster
         return None
 
-    def _available(self, slate: Slate, ask: Ask, tries: Tries | None) -> list[Candidate]:
-        """Whose breaker admits and who has a ready key that was not tried."""
-        now = ask.now
-        available = []
-        for candidate in slate.candidates:
-            service = candidate.service
-            if service.client_rests and _rests(service, ask):
-                continue
-            if tries is not None and service in tries.failed:
-                continue
-            if service.endpoint.breaker.available(now) and self._has_key(candidate, ask, tries):
-                available.append(candidate)
-        return available
-
-    def _has_key(self, candidate: Candidate, ask: Ask, tries: Tries | None) -> bool:
-        """Whether a key that was not tried has room. The bank remembers what it saw."""
+    def _take_key(self, candidate: Candidate, ask: Ask, rng: random.Random) -> Taken | None:
         service = candidate.service
-        skip = tries.mask(service) if tries is not None else 0
-        if service.bank.survey(ask.now, ask.tokens_in, ask.tokens_out, skip):
-            return True
-        # Its own key, to which most of the prompt is no news.
-        index = self._own_key(candidate, ask, tries)
-        return index >= 0 and self._is_ready(candidate, service.targets[index], ask)
-
-    def _own_key(self, candidate: Candidate, ask: Ask, tries: Tries | None) -> int:
-        """The key where the conversation lives, if it is this provider's and was not tried."""
-        place = ask.place
-        if place is None or not candidate.holds(place.slot):
-            return -1
-        service = candidate.service
-        index = next(t.index for t in service.targets if t.slot == place.slot)
-        tried = tries is not None and tries.mask(service) >> index & 1
-        return -1 if tried else index
-
-    def _take_key(
-        self, candidate: Candidate, ask: Ask, tries: Tries | None, rng: random.Random
-    ) -> Taken | None:
-        """A key of a provider that was surveyed: its own, the favourite, the one with most room."""
-        service = candidate.service
-        index = self._own_key(candidate, ask, tries)
-        if index >= 0:
-            taken = self._take(candidate, service.targets[index], ask, rng)
-            if taken is not None:
-                return taken
-        index = self._key_by_affinity(service, ask, rng)
-        return self._take(candidate, service.targets[index], ask, rng) if index >= 0 else None
-
-    def _key_by_affinity(self, service: Service, ask: Ask, rng: random.Random) -> int:
-        """The first choice of a conversation among the keys, where it has room; -1: none has."""
         bank = service.bank
-        index = bank.favourite(ask.conversation) if ask.conversation else -1
-        return index if index >= 0 and bank.is_ready(index) else service.pick(rng)
+        index = -1
+        place = ask.place
+        if place is not None and candidate.holds(place.slot):  # its provider was weighed
+            index = next(t.index for t in service.targets if t.slot == place.slot)
+        if ask.conversation and (index < 0 or not bank.is_ready(index)):
+            index = bank.favourite(ask.conversation)
+        if index < 0 or not bank.is_ready(index):
+            index = service.pick(rng)
+        return self._take(candidate, service.targets[index], ask, rng) if index >= 0 else None
 
     def _take(
         self, candidate: Candidate, target: Target, ask: Ask, rng: random.Random
@@ -282,7 +196,7 @@ class Router:
             if target.gauge.state(ask.now, 0, 0) == _READY or target.gauge.rests_until <= ask.now:
                 return Taken(candidate, target, None, ticket)
         else:
-            reservation = target.gauge.reserve(ask.now, ask.need(target.slot), ask.tokens_out)
+            reservation = target.gauge.reserve(ask.now, ask.tokens_in, ask.tokens_out)
             if reservation is not None:
                 return Taken(candidate, target, reservation, ticket)
         breaker.settle(ticket, ask.now, rng, ok=None)
@@ -304,7 +218,7 @@ class Router:
                     taken = self._another_key(candidate, ask, tries, rng)
                     if taken is not None:
                         return taken
-        if self._panics and tries is None and not self._any_closed(slate, ask):
+        if self._panics and tries is None and not self._any_closed(slate, ask.now):
             taken = self._panic(slate, ask, rng)
             if taken is not None:
                 return taken
@@ -329,22 +243,19 @@ class Router:
         self, candidate: Candidate, ask: Ask, tries: Tries, rng: random.Random
     ) -> Taken | None:
         service = candidate.service
+        skip = tries.mask(service)
         if not service.endpoint.breaker.available(ask.now) or _rests(service, ask):
             return None
-        if not self._has_key(candidate, ask, tries):
+        if not service.bank.survey(ask.now, ask.tokens_in, ask.tokens_out, skip):
             return None
-        return self._take_key(candidate, ask, tries, rng)
+        return self._take_key(candidate, ask, rng)
 
-    def _any_closed(self, slate: Slate, ask: Ask) -> bool:
-        """Whether somebody whose breaker admits could take the request while it may wait."""
-        ends_at = ask.waits_since + self._max_wait_s
+    def _any_closed(self, slate: Slate, now: float) -> bool:
+        """Whether some breaker admits, of a provider that has a key at all."""
         return any(
-            candidate.service.endpoint.breaker.available(ask.now)
-            and any(
-                self._ready_at(candidate, target, ask) <= ends_at
-                for target in candidate.service.targets
-            )
-            for candidate in slate.candidates
+            c.service.endpoint.breaker.available(now)
+            and any(target.gauge.rests_until < inf for target in c.service.targets)
+            for c in slate.candidates
         )
 
     def _panic(self, slate: Slate, ask: Ask, rng: random.Random) -> Taken | None:
@@ -352,26 +263,20 @@ class Router:
         ready = [
             candidate
             for candidate in slate.candidates
-            if not candidate.service.endpoint.breaker.available(ask.now)
+            if candidate.service.bank.survey(ask.now, ask.tokens_in, ask.tokens_out)
             and not _rests(candidate.service, ask)
-            and self._has_key(candidate, ask, None)
         ]
         if not ready:
             return None
-        # Not even now does a conversation leave its place without need.
-        place = ask.place
-        at_home = [c for c in ready if place is not None and c.holds(place.slot)]
-        candidate = at_home[0] if at_home else slate.chooser.choose(ready, ask, rng)
+        candidate = slate.chooser.choose(ready, ask, rng)
         service = candidate.service
-        index = self._own_key(candidate, ask, None)
-        if index < 0 or not service.bank.is_ready(index):
-            index = self._key_by_affinity(service, ask, rng)
+        index = service.pick(rng)
         if index < 0:
             return None
         target = service.targets[index]
         reservation = None
         if ask.kind is not _COUNT_TOKENS:
-            reservation = target.gauge.reserve(ask.now, ask.need(target.slot), ask.tokens_out)
+            reservation = target.gauge.reserve(ask.now, ask.tokens_in, ask.tokens_out)
             if reservation is None:
                 return None
         return Taken(candidate, target, reservation, service.endpoint.breaker.force(ask.now))
@@ -393,7 +298,7 @@ class Router:
 
     def _ready_at(self, candidate: Candidate, target: Target, ask: Ask) -> float:
         breaker = candidate.service.endpoint.breaker
-        at = target.gauge.ready_at(ask.now, ask.need(target.slot), ask.tokens_out)
+        at = target.gauge.ready_at(ask.now, ask.tokens_in, ask.tokens_out)
         if candidate.service.client_rests:
             at = max(at, candidate.service.client_rests.get(ask.credential, 0.0))
         if breaker.available(ask.now):
@@ -408,7 +313,7 @@ class Router:
             return "breaker_open"
         if _rests(target.service, ask):
             return "resting"
-        return _WORDS[target.gauge.state(ask.now, ask.need(target.slot), ask.tokens_out)]
+        return _WORDS[target.gauge.state(ask.now, ask.tokens_in, ask.tokens_out)]
 
 
 def _rests(service: Service, ask: Ask) -> bool:

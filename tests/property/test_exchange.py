@@ -130,7 +130,7 @@ class WatchedBreaker(Breaker):
 class WatchedRouter(Router):
     """Judges each choice by what there was to choose from."""
 
-    __slots__ = ("log", "ready_at", "routing")
+    __slots__ = ("log", "routing")
 
     def __init__(self, routing: Routing) -> None:
         super().__init__(routing)
@@ -139,14 +139,8 @@ class WatchedRouter(Router):
 
     def choose(self, slate: Slate, ask: Ask, tries: Tries | None, *args: Any, **more: Any) -> Any:
         targets = [target for _, target in slate.by_slot.values()]
-        before = {
-            target: target.gauge.state(ask.now, ask.need(target.slot), ask.tokens_out)
-            for target in targets
-        }
-        self.ready_at = {
-            target: target.gauge.ready_at(ask.now, ask.need(target.slot), ask.tokens_out)
-            for target in targets
-        }
+        needs = (ask.tokens_in, ask.tokens_out)
+        before = {target: target.gauge.state(ask.now, *needs) for target in targets}
         admits = {
             one.service: one.service.endpoint.breaker.available(ask.now) for one in slate.candidates
         }
@@ -179,8 +173,7 @@ class WatchedRouter(Router):
             assert before[target] == Room.READY
         if not admits[target.service]:
             assert self.routing.panic == "try"
-            ends_at = ask.waits_since + self.routing.max_wait_s
-            assert not any(admits[t.service] and at <= ends_at for t, at in self.ready_at.items())
+            assert not any(admits[t.service] and state != Room.OUT for t, state in before.items())
             assert tries is None
         elif tries is not None and target.service in tries.failed:
             for other, state in before.items():
@@ -559,8 +552,6 @@ class Lives(RuleBasedStateMachine):
                 counted[id(exchange)] = counted.get(id(exchange), 0) + 1
             for exchange in pool.refused:
                 counted[id(exchange)] = counted.get(id(exchange), 0) + 1
-            for exchange in pool.stale:
-                counted[id(exchange)] -= 1
         reloads = len(self.relay.routers)
         for times in sends.values():
             assert times <= reloads * 2 * 3  # sent, without foreign blocks, without any; once stale

@@ -521,10 +521,7 @@ class FakeUpstream:
             self.down.source = None
         self.is_closed = True
         self.exchange = None
-        before = exchange.attempts
         exchange.on_lost(self, int(reason))
-        if exchange.attempts < before:
-            self.pool.stale.append(exchange)
         self.down = None
 
 
@@ -538,7 +535,6 @@ class FakePool:
         self.sends: list[tuple[Exchange, Target | None]] = []
         self.refused: list[Exchange] = []  # whose dials failed
         self.sessions: list[FakeUpstream] = []
-        self.stale: list[Exchange] = []  # whose pooled connection was replaced: the same attempt
 
     def add_idle(self) -> FakeUpstream:
         upstream = FakeUpstream(self)
