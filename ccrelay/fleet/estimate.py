@@ -59,9 +59,7 @@ class Estimator:
         return OUTPUT_TOKENS if known is None else max(1, ceil(known.outputs[output_class]))
 
     def learn(self, model: str, body_bytes: int, usage: Usage, output_class: OutputClass) -> None:
-        """Correct by what was reported. Estimates of our own and empty reports teach nothing."""
-        if usage.estimated:
-            return
+        """Correct by what was reported. Empty reports teach nothing."""
         total = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
         if total <= 0 and usage.output <= 0:
             return

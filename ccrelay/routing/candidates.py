@@ -23,7 +23,6 @@ class Candidate:
         "_slots",
         "asked",
         "estimates",
-        "order",
         "price",
         "rewrites",
         "sent",
@@ -31,7 +30,7 @@ class Candidate:
         "splice",
     )
 
-    def __init__(self, service: Service, asked: str, sent: str, spelt: str, order: int = 0) -> None:
+    def __init__(self, service: Service, asked: str, sent: str, spelt: str) -> None:
         """Make one.
 
         Args:
@@ -39,13 +38,11 @@ class Candidate:
             asked: the model that is looked for.
             sent: the model named to the provider.
             spelt: the model as the client's body has it.
-            order: position among the configured providers.
         """
         self.service = service
         self.asked = asked
         self.sent = sent
         self.splice: bytes | None = None if sent == spelt else _encode(sent)
-        self.order = order
         self.estimates = service.dialect.counts_tokens == "estimate"
         self.rewrites = service.dialect.needs_rewrite(sent)
         prices: dict[str, Price] = service.config.prices
@@ -150,8 +147,8 @@ class Candidates:
                 key=lambda service: rule.providers.index(service.name),
             )
         candidates = [
-            Candidate(service, model, sent, spelt, order)
-            for order, service in enumerate(services)
+            Candidate(service, model, sent, spelt)
+            for service in services
             if service.targets and (sent := service.dialect.matcher.resolve(model)) is not None
         ]
         return Slate(spelt, candidates, self._chooser_for(rule), rule)

@@ -36,9 +36,7 @@ def test_an_image_teaches_nothing_about_text() -> None:
     assert estimator.total_tokens("m", 32_000) == 10_000
 
 
-@pytest.mark.parametrize(
-    "usage", [Usage(), Usage(input=5, output=5, estimated=True), Usage(cache_read=0)]
-)
+@pytest.mark.parametrize("usage", [Usage(), Usage(thinking=5)])
 def test_reports_that_say_nothing_change_nothing(usage: Usage) -> None:
     estimator = Estimator()
     estimator.learn("m", 50_000, usage, STREAM)
