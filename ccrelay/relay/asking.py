@@ -12,7 +12,6 @@ from ccrelay.relay import rare
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Slate
 from ccrelay.routing.features import read_features, traffic_of, traffic_of_head
-from ccrelay.routing.router import LOOK_AGAIN_S, Wait
 from ccrelay.types import OutputClass, RequestClass, TrafficClass
 from ccrelay.wire.bodies import json_string
 from ccrelay.wire.media import newest
@@ -248,22 +247,6 @@ def turn_of(exchange: "Exchange") -> tuple[TrafficClass, int]:
         return ask.traffic, ask.conversation
     session = exchange.down.head.value(_SESSION)
     return _traffic(exchange), hash64(session) if session is not None else 0
-
-
-def must_queue(exchange: "Exchange") -> bool:
-    """Whether others wait for the same targets and come first: then it has joined them."""
-    ask, slate, relay = exchange.ask, exchange.slate, exchange.relay
-    assert ask is not None
-    assert slate is not None
-    traffic, _ = turn_of(exchange)
-    if exchange.kind is not _MESSAGES or not relay.waiting.is_behind(slate, traffic):
-        return False
-    limit_s = exchange.snap.config.routing.max_wait_s
-    if limit_s <= 0 or len(relay.waiting) >= exchange.snap.config.routing.waiting_max:
-        return False
-    wait = Wait(ask.now + LOOK_AGAIN_S, False, "those ahead")
-    relay.waiting.join(exchange, wait, ask.waits_since + limit_s)
-    return True
 
 
 def reroute(exchange: "Exchange") -> None:

@@ -30,7 +30,8 @@ from ccrelay.relay.requests import FAULTS, missing_model, model_name
 from ccrelay.relay.telling import Told, tell_own
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Candidate, Slate
-from ccrelay.routing.router import Taken, Tries, Wait
+from ccrelay.routing.router import Taken, Wait
+from ccrelay.routing.tries import Tries
 from ccrelay.types import Ending, RequestClass, TrafficClass
 
 if TYPE_CHECKING:
@@ -172,14 +173,16 @@ class Exchange:
             self.relay.budget.request(ask.now)
             self.attempt()
 
-    def choose(self) -> Taken | Wait:
+    def choose(self, *, stays: bool = True) -> Taken | Wait:
         """Take a target, or learn how long to wait for one."""
         ask = self.ask
         relay = self.relay
         assert ask is not None
         assert self.slate is not None
         ask.now = relay.reactor.now
-        return self.snap.router.choose(self.slate, ask, self.tries, relay.rng)
+        if relay.waiting:
+            return relay.waiting.choose(self, stays=stays)
+        return self.snap.router.choose(self.slate, ask, self.tries, relay.rng, stays=stays)
 
     def attempt(self) -> None:
         """Go on with a target, or wait for one.
@@ -187,9 +190,6 @@ class Exchange:
         Raises:
             RelayError: nobody can serve this, and waiting would not help.
         """
-        relay = self.relay
-        if relay.waiting and self.tries is None and asking.must_queue(self):
-            return
         choice = self.choose()
         if isinstance(choice, Taken):
             self.take(choice)

@@ -24,7 +24,8 @@ from ccrelay.relay.local import passed_on
 from ccrelay.relay.mending import mend_signatures
 from ccrelay.relay.resting import rest
 from ccrelay.relay.telling import Told, soonest_s, tell
-from ccrelay.routing.router import Taken, Tries, Wait
+from ccrelay.routing.router import Taken, Wait
+from ccrelay.routing.tries import Tries
 from ccrelay.routing.verdict import (
     Blame,
     Telling,
@@ -369,10 +370,7 @@ def _make_do(exchange: "Exchange", choice: Wait) -> Taken | Wait | None:
     if not choice.bound:
         return None
     # Its own key is not worth an error.
-    slate, ask, relay = exchange.slate, exchange.ask, exchange.relay
-    assert slate is not None
-    assert ask is not None
-    other = exchange.snap.router.choose(slate, ask, exchange.tries, relay.rng, stays=False)
+    other = exchange.choose(stays=False)
     return other if isinstance(other, Taken) or _may_wait(exchange, other) else None
 
 

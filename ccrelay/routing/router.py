@@ -13,6 +13,7 @@ to the caller, who gives it back once.
 """
 
 import random
+from collections.abc import Set
 from math import inf
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from ccrelay.fleet.breaker import State
 from ccrelay.fleet.service import Service, Target
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Candidate, Slate
+from ccrelay.routing.tries import Tries
 from ccrelay.types import RequestClass, TrafficClass
 
 # A prefix shorter than this is not cached by any current model (providers reference, section 4).
@@ -51,38 +53,6 @@ class Wait(NamedTuple):
     why: str  # for the log: what the soonest target waits for
 
 
-class Tries:
-    """What an exchange has tried, so that no target is tried twice."""
-
-    __slots__ = ("_masks", "count", "failed", "targets", "why")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.targets: list[Target] = []
-        self.failed: list[Service] = []  # whose endpoint failed, whatever the key
-        self.why = ""  # the last one failed; empty once that has been told
-        self._masks: dict[str, int] = {}
-
-    def add(self, target: Target, why: str = "", *, endpoint_failed: bool) -> None:
-        """Note an attempt that failed."""
-        self.count += 1
-        self.why = why
-        self.targets.append(target)
-        name = target.service.name
-        self._masks[name] = self._masks.get(name, 0) | 1 << target.index
-        if endpoint_failed and target.service not in self.failed:
-            self.failed.append(target.service)
-
-    def exclude(self, service: Service) -> None:
-        """Nothing of this provider is worth trying: it lacks the model."""
-        self.targets.extend(t for t in service.targets if t not in self.targets)
-        self._masks[service.name] = -1
-
-    def mask(self, service: Service) -> int:
-        """The bits of its keys that were tried."""
-        return self._masks.get(service.name, 0)
-
-
 class Router:
     """Chooses for one configuration."""
 
@@ -101,32 +71,30 @@ class Router:
         rng: random.Random,
         *,
         stays: bool = True,
+        held: Set[int] = frozenset(),
     ) -> Taken | Wait:
         """Take a target for a request, or say how long to wait for one.
 
-        Not `stays`: a conversation does not wait for its own key.
+        Not `stays`: a conversation does not wait for its own key. Held: slots of the slate that
+        others wait for who come first; to this request they are full.
         """
         if slate.lone is not None and tries is None:
             taken = self._take(*slate.lone, ask, rng)
             if taken is not None:
                 return taken
-        elif ask.place is not None and slate.chooser.weighs_cache:
-            weighed = self._weigh(slate, ask, tries, rng, stays=stays)
-            if weighed is not None:
-                return weighed
-        else:
-            waits = None
-            if ask.place is not None:
-                at_home = self._at_home(slate, ask, tries, rng)
-                if isinstance(at_home, Taken):
-                    return at_home
-                waits = at_home
-            if waits is not None and stays:
-                return waits
-            taken = self._elsewhere(slate, ask, tries, rng)
-            if taken is not None:
-                return taken
-        return self._last_resort(slate, ask, tries, rng)
+            return self._last_resort(slate, ask, tries, rng)
+        by_place = None
+        if ask.place is not None:
+            if slate.chooser.weighs_cache:
+                by_place = self._weigh(slate, ask, tries, rng, held, stays=stays)
+            else:
+                by_place = self._at_home(slate, ask, tries, rng, held)
+        if by_place is not None and (stays or isinstance(by_place, Taken)):
+            return by_place
+        if held:
+            tries = Tries.and_held(tries, (slate.by_slot[slot][1] for slot in held))
+        taken = self._elsewhere(slate, ask, tries, rng)
+        return taken if taken is not None else self._last_resort(slate, ask, tries, rng)
 
     # ---- where the conversation lives
 
@@ -145,15 +113,18 @@ class Router:
         return home
 
     def _at_home(
-        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
+        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random, held: Set[int]
     ) -> Taken | Wait | None:
         home = self._home(slate, ask, tries)
         if home is None:
             return None
-        taken = self._take(*home, ask, rng)
-        return taken if taken is not None else self._worth_waiting(*home, ask)
+        is_held = home[1].slot in held
+        taken = None if is_held else self._take(*home, ask, rng)
+        return taken if taken is not None else self._worth_waiting(*home, ask, is_held)
 
-    def _worth_waiting(self, candidate: Candidate, target: Target, ask: Ask) -> Wait | None:
+    def _worth_waiting(
+        self, candidate: Candidate, target: Target, ask: Ask, is_held: bool
+    ) -> Wait | None:
         """How long to wait for its own key; None: that is not worth it."""
         place = ask.place
         assert place is not None
@@ -162,9 +133,11 @@ class Router:
         if ask.traffic is not _MAIN and not candidate.service.endpoint.breaker.available(ask.now):
             return None  # it takes nothing along when it goes, and would wait at each turn
         until = self._ready_at(candidate, target, ask)
-        if until > ask.waits_since + self._affinity_wait_s:
+        moves_at = ask.waits_since + self._affinity_wait_s
+        if until > moves_at or ask.now >= moves_at:
             return None
-        return Wait(until, True, "its own key")
+        # When those ahead go, all are looked at; nobody can tell when that is.
+        return Wait(moves_at if is_held else until, True, "its own key")
 
     def _weigh(
         self,
@@ -172,15 +145,20 @@ class Router:
         ask: Ask,
         tries: Tries | None,
         rng: random.Random,
+        held: Set[int],
         *,
         stays: bool,
     ) -> Taken | Wait | None:
         """What a strategy says that knows what leaving a warm cache costs."""
         home = self._home(slate, ask, tries)
+        is_held = home is not None and home[1].slot in held
+        is_ready = home is not None and not is_held and self._is_ready(*home, ask)
         waits = None
-        if home is not None and not self._is_ready(*home, ask) and stays:
-            waits = self._worth_waiting(*home, ask)
-        ask.home_open = home is not None and (waits is not None or self._is_ready(*home, ask))
+        if home is not None and not is_ready and stays:
+            waits = self._worth_waiting(*home, ask, is_held)
+        ask.home_open = is_ready or waits is not None
+        if held:
+            tries = Tries.and_held(tries, (slate.by_slot[slot][1] for slot in held))
         available = self._available(slate, ask, tries)
         while available or waits is not None:
             offered = available

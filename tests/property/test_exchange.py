@@ -32,7 +32,9 @@ from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.snapshot import Snapshot
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Slate
-from ccrelay.routing.router import Router, Taken, Tries, Wait
+from ccrelay.routing.router import Router, Taken, Wait
+from ccrelay.routing.tries import Tries
+from ccrelay.routing.waiting import RANKS
 from ccrelay.types import RequestClass, TrafficClass
 from tests.unit.relay.fakes import (
     BODY,
@@ -138,7 +140,8 @@ class WatchedRouter(Router):
         self.log: list[tuple[Ask, Taken]] = []  # the ask is kept, so that its identity is its own
 
     def choose(self, slate: Slate, ask: Ask, tries: Tries | None, *args: Any, **more: Any) -> Any:
-        targets = [target for _, target in slate.by_slot.values()]
+        held = more.get("held", ())
+        targets = [target for slot, (_, target) in slate.by_slot.items() if slot not in held]
         before = {
             target: target.gauge.state(ask.now, ask.need(target.slot), ask.tokens_out)
             for target in targets
@@ -658,7 +661,8 @@ class Lives(RuleBasedStateMachine):
         for life in self.lives:
             slate = life.exchange.slate
             if slate is not None:
-                assert not self.relay.waiting.is_behind(slate, TrafficClass.BACKGROUND)
+                claims = self.relay.waiting._claims
+                assert not claims.of(slate.by_slot.keys(), RANKS[TrafficClass.BACKGROUND])
 
 
 TestLives = Lives.TestCase

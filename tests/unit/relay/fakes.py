@@ -670,8 +670,10 @@ class FakeRelay:
     def reload(self, *providers: Provider, config: Config | None = None) -> None:
         """As `Relay.reload`: those that wait are routed anew, the others go on as they were."""
         self.snap = self._snapshot(config or self.config, providers)
-        for exchange in self.waiting.everybody():
+        waited = self.waiting.everybody()
+        for exchange in waited:
             self.waiting.leave(exchange)
+        for exchange in waited:
             exchange.guard(lambda one=exchange: asking.reroute(one))  # type: ignore[misc]
 
     def pass_time(self, seconds: float) -> None:

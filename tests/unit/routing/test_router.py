@@ -16,8 +16,9 @@ from ccrelay.fleet.breaker import State
 from ccrelay.fleet.service import Service, Target
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Candidates, Slate
-from ccrelay.routing.router import LOOK_AGAIN_S, Router, Taken, Tries, Wait
+from ccrelay.routing.router import LOOK_AGAIN_S, Router, Taken, Wait
 from ccrelay.routing.strategies import strategy_for
+from ccrelay.routing.tries import Tries
 from ccrelay.types import RequestClass
 
 NOW = 1000.0
@@ -544,3 +545,66 @@ def test_a_breakers_rest_counts_as_much_as_a_keys() -> None:
     fleet.open_breaker("a")
     fleet.target("a").gauge.rest(NOW + 100.0, int(Rest.RATE))
     assert fleet.wait().until == pytest.approx(NOW + 100.0)
+
+
+# ---- what others wait for
+
+
+def held(fleet: Fleet, *names: str) -> dict[str, Any]:
+    return {"held": {fleet.target(name).slot for name in names}}
+
+
+def test_what_others_wait_for_is_full_for_who_comes_behind_them() -> None:
+    fleet = Fleet([provider("a"), provider("b", key("b1"), key("b2"))])
+    taken = fleet.choose(**held(fleet, "a"))
+    assert taken.target.service.name == "b"
+    give_back(taken)
+    taken = fleet.choose(**held(fleet, "a", "b1"))
+    assert taken.target.name == "b2"
+    give_back(taken)
+
+
+def test_beside_what_others_wait_for_what_was_tried_stays_tried() -> None:
+    fleet = Fleet([provider(name) for name in "abc"])
+    made = tried(fleet.target("a"))
+    taken = fleet.choose(tries=made, **held(fleet, "b"))
+    assert taken.target.name == "c"
+    give_back(taken)
+    assert (made.count, made.targets) == (1, [fleet.target("a")])
+    assert fleet.name(tries=made) == "b"
+
+
+def test_a_conversation_whose_own_key_others_wait_for_is_patient_with_it() -> None:
+    fleet = Fleet([provider("a"), provider("b")], affinity=Affinity(wait_s=5.0))
+    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    wait = fleet.choose(ask, **held(fleet, "b"))
+    assert (wait.until, wait.bound) == (NOW + 5.0, True)
+    taken = fleet.choose(ask, stays=False, **held(fleet, "b"))
+    assert taken.target.name == "a"
+    give_back(taken)
+    ask.now = NOW + 5.0
+    assert fleet.choose(ask, **held(fleet, "b")).target.name == "a"
+
+
+def test_it_is_not_patient_with_a_key_that_has_no_room_so_soon_or_for_a_small_cache() -> None:
+    fleet = Fleet([provider("a"), provider("b")], affinity=Affinity(wait_s=5.0))
+    small = asked(conversation=7, place=fleet.place(7, "b", prefix_tokens=100))
+    taken = fleet.choose(small, **held(fleet, "b"))
+    assert taken.target.name == "a"
+    give_back(taken)
+    fleet.target("b").gauge.rest(NOW + 6.0, int(Rest.RATE))
+    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    assert fleet.choose(ask, **held(fleet, "b")).target.name == "a"
+
+
+def test_a_conversation_that_others_do_not_hold_up_goes_home() -> None:
+    fleet = Fleet([provider("a"), provider("b")])
+    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    assert fleet.choose(ask, **held(fleet, "a")).target.name == "b"
+
+
+def test_when_the_others_have_no_room_it_waits_for_the_soonest_of_them() -> None:
+    fleet = Fleet([provider("a"), provider("b")])
+    fleet.target("b").gauge.rest(NOW + 3.0, int(Rest.RATE))
+    wait = fleet.choose(**held(fleet, "a"))
+    assert (wait.until, wait.bound, wait.why) == (NOW + 3.0, False, "resting")
