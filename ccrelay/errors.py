@@ -1,4 +1,4 @@
-"""Errors the relay itself makes: whose fault, which phase, what the client is told.
+"""Errors the relay itself makes: which phase, what the client is told.
 
     RelayError
       BadRequest        400, the request cannot be read or routed as sent
@@ -10,13 +10,10 @@
       NoTarget          503-like 529, nothing usable can serve this now
         AllResting      429 / 529, every target rests, and it is known until when
       UpstreamFailed    502 / 504, connect, reset, garbage, time limit
-      Draining          529, the relay is shutting down
 
 Every one of them is sent as Anthropic-shaped JSON by `ccrelay.wire.errors`.
 The mapping of status to `error.type` is the one of the Anthropic errors page.
 """
-
-from ccrelay.types import Blame
 
 TYPE_BY_STATUS: dict[int, str] = {
     400: "invalid_request_error",
@@ -52,7 +49,6 @@ class RelayError(Exception):
     """
 
     status = 500
-    blame = Blame.RELAY
     # Whether `retry_after_s` is a fact, not a guess: facts are told however long they are.
     knows_when = False
 
@@ -81,49 +77,42 @@ class BadRequest(RelayError):
     """The request cannot be read or routed as it was sent."""
 
     status = 400
-    blame = Blame.CLIENT
 
 
 class Unauthorized(RelayError):
     """No valid relay token came with the request."""
 
     status = 401
-    blame = Blame.CLIENT
 
 
 class Forbidden(RelayError):
     """The Host or Origin of the request is not allowed."""
 
     status = 403
-    blame = Blame.CLIENT
 
 
 class NotFound(RelayError):
     """Unknown path, or a model that no provider serves."""
 
     status = 404
-    blame = Blame.CLIENT
 
 
 class TooLarge(RelayError):
     """Head (431) or body (413) over a limit."""
 
     status = 413
-    blame = Blame.CLIENT
 
 
 class SlowClient(RelayError):
     """Head or body was not sent in time."""
 
     status = 408
-    blame = Blame.CLIENT
 
 
 class NoTarget(RelayError):
     """Nothing usable can serve this request now."""
 
     status = 529
-    blame = Blame.PROVIDER
 
 
 class AllResting(NoTarget):
@@ -136,11 +125,3 @@ class UpstreamFailed(RelayError):
     """The provider could not be reached, broke off, or sent what is not HTTP."""
 
     status = 502
-    blame = Blame.PROVIDER
-
-
-class Draining(RelayError):
-    """The relay is shutting down."""
-
-    status = 529
-    blame = Blame.RELAY

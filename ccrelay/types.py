@@ -6,15 +6,6 @@ from typing import Protocol
 import msgspec
 
 
-class Blame(enum.IntEnum):
-    """Whose fault an ending is."""
-
-    NOBODY = 0  # it went well, or the client simply left
-    CLIENT = 1  # the request could not be served as it was sent
-    PROVIDER = 2  # the upstream refused, failed, stalled or broke off
-    RELAY = 3  # ours
-
-
 class Ending(enum.IntEnum):
     """How an exchange ended. One of these is in every log line."""
 
@@ -65,7 +56,6 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     cache_write_5m: int = 0
     cache_write_1h: int = 0
     thinking: int = 0  # part of `output`
-    estimated: bool = False  # True when the provider reported nothing
 
 
 class LogSink(Protocol):

@@ -1,6 +1,6 @@
 """The shared memory of all workers: a header, then four regions of 64-bit words.
 
-    header | fleet | targets: TARGET_WORDS + one column a worker | endpoints: likewise | places
+    header | fleet | targets: TARGET_WORDS + one column a worker | endpoints | places
 
 A worker writes its own column and nobody else's; every other word is changed by compare-and-swap or
 atomic addition only, so that a process killed at any instant leaves words that make sense.
@@ -18,7 +18,7 @@ cdef extern from "shared.h" nogil:
 
 cdef enum:
     HEADER_WORDS = 64
-    FLEET_WORDS = 64               # retry budget, leases
+    FLEET_WORDS = 64               # retry budget
     TARGET_WORDS = 448             # target.pxd: generation, rest, limits learned, three rings
     ENDPOINT_WORDS = 112           # pulse.pyx: breaker words, outcome ring, averages
     PLACE_WORDS = 8                # places.pyx: one conversation
@@ -32,7 +32,7 @@ cdef class Board:
 
     cdef int64_t* fleet(self) noexcept
     cdef int64_t* target(self, int slot) noexcept          # TARGET_WORDS, then the columns
-    cdef int64_t* endpoint(self, int slot) noexcept        # ENDPOINT_WORDS, then the columns
+    cdef int64_t* endpoint(self, int slot) noexcept        # ENDPOINT_WORDS
     cdef int64_t* place(self, int index) noexcept          # PLACE_WORDS
     cdef int64_t* _region(self, int number) noexcept
 

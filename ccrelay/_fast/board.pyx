@@ -22,7 +22,7 @@ cdef extern from "<errno.h>" nogil:
     int errno
 
 cdef enum:
-    MAGIC = 0x63637231             # "ccr1": this layout; another layout gets another number
+    MAGIC = 0x63637233             # "ccr3": this layout; another layout gets another number
     H_MAGIC = 0
     H_WORKERS = 1
     H_TARGETS = 2
@@ -115,7 +115,7 @@ cdef class Board:
         self.worker = worker
         self.bytes = 8 * (
             HEADER_WORDS + FLEET_WORDS + <size_t>targets * (TARGET_WORDS + workers)
-            + <size_t>endpoints * (ENDPOINT_WORDS + workers) + <size_t>places * PLACE_WORDS
+            + <size_t>endpoints * ENDPOINT_WORDS + <size_t>places * PLACE_WORDS
         )
 
     def _map(self, int fd):
@@ -141,7 +141,7 @@ cdef class Board:
         if number > 1:
             at += <size_t>self.targets * (TARGET_WORDS + self.workers)
         if number > 2:
-            at += <size_t>self.endpoints * (ENDPOINT_WORDS + self.workers)
+            at += <size_t>self.endpoints * ENDPOINT_WORDS
         return at
 
     cdef int64_t* fleet(self) noexcept:
@@ -151,7 +151,7 @@ cdef class Board:
         return self._region(1) + <size_t>slot * (TARGET_WORDS + self.workers)
 
     cdef int64_t* endpoint(self, int slot) noexcept:
-        return self._region(2) + <size_t>slot * (ENDPOINT_WORDS + self.workers)
+        return self._region(2) + <size_t>slot * ENDPOINT_WORDS
 
     cdef int64_t* place(self, int index) noexcept:
         return self._region(3) + <size_t>index * PLACE_WORDS
@@ -165,10 +165,8 @@ cdef class Board:
         if not 0 <= worker < self.workers:
             raise ValueError(f"worker {worker} of {self.workers}")
         for slot in range(self.targets):
-            found += word_get(self.target(slot) + TARGET_WORDS + worker)
+            found += max(word_get(self.target(slot) + TARGET_WORDS + worker), 0)
             word_set(self.target(slot) + TARGET_WORDS + worker, 0)
-        for slot in range(self.endpoints):
-            word_set(self.endpoint(slot) + ENDPOINT_WORDS + worker, 0)
         return found
 
     def clear_target(self, int slot):
@@ -183,7 +181,7 @@ cdef class Board:
         """Forget everything of a slot that is given to another endpoint."""
         if not 0 <= slot < self.endpoints:
             raise ValueError(f"endpoint {slot} of {self.endpoints}")
-        memset(self.endpoint(slot), 0, (ENDPOINT_WORDS + self.workers) * 8)
+        memset(self.endpoint(slot), 0, ENDPOINT_WORDS * 8)
 
     def __repr__(self):
         return (

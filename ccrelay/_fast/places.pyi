@@ -25,9 +25,6 @@ class Place:
     def ttl_s(self) -> float:
         """How long its prompt cache lives: 300 or 3600."""
 
-    def warm(self, now: float) -> bool:
-        """Whether its prompt cache lives still."""
-
 class Places:
     """The bounded shared table of conversations and their targets. Conversation 0 is none."""
 
@@ -49,12 +46,8 @@ class Places:
         """Write its entry. When its set is full, an expired one goes first, then the oldest without
         MOVED, then the oldest. ValueError: no such slot, or flags of more than 16 bits."""
 
-    def forget(self, conversation: int) -> None: ...
     def forget_slot(self, slot: int) -> int:
         """All entries of a target that is gone; how many there were."""
-
-    def count(self, now: float) -> int:
-        """Entries whose cache lives still."""
 
 # Bits of flags
 MOVED: int  # it lives elsewhere than rendezvous hashing says

@@ -81,10 +81,6 @@ cdef bint copied(const int64_t* entry, uint64_t conversation, int64_t* copy) noe
 cdef class Place:
     """Where a conversation is: a copy of its entry."""
 
-    def warm(self, double now):
-        """Whether its prompt cache lives still."""
-        return now < self.seen_at + self.ttl_s
-
     def __repr__(self):
         return (
             f"<Place slot={self.slot} flags={self.flags} prefix_tokens={self.prefix_tokens} "
@@ -192,16 +188,6 @@ cdef class Places:
                 best_seen_at = seen_at
         return best
 
-    def forget(self, uint64_t conversation):
-        """It is nowhere any more."""
-        cdef int64_t* first = self._set_of(conversation)
-        cdef int64_t* entry
-        cdef int k
-        for k in range(self.ways):
-            entry = first + k * PLACE_WORDS
-            if <uint64_t>word_get(entry) == conversation:
-                word_swap(entry, <int64_t>conversation, 0)
-
     def forget_slot(self, int slot):
         """All entries of a target that is gone; how many there were."""
         cdef int64_t* entry
@@ -213,20 +199,6 @@ cdef class Places:
             conversation = word_get(entry)
             if conversation != 0 and word_get(entry + E_SLOT) >> FLAG_BITS == slot:
                 found += word_swap(entry, conversation, 0)
-        return found
-
-    def count(self, double now):
-        """Entries whose cache lives still."""
-        cdef int64_t* entry
-        cdef int64_t[E_WORDS] copy
-        cdef uint64_t conversation
-        cdef int found = 0
-        cdef uint64_t k
-        for k in range(self.sets * self.ways):
-            entry = self.entries + k * PLACE_WORDS
-            conversation = <uint64_t>word_get(entry)
-            if conversation != 0 and copied(entry, conversation, copy):
-                found += copy[E_SEEN_AT] + copy[E_TTL] > micros(now)
         return found
 
     def __repr__(self):

@@ -29,8 +29,6 @@ cdef class Pulse:
     cdef readonly int slot
     cdef Board board               # keeps the memory mapped
     cdef int64_t* words            # ENDPOINT_WORDS
-    cdef int64_t* columns          # exchanges in flight, one word a worker
-    cdef int64_t* own              # this worker's column; NULL: it only reads
 
     cdef int64_t* _pair(self, int output_class) except NULL
 

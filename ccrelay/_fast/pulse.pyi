@@ -1,7 +1,7 @@
 from ccrelay._fast.board import Board
 
 class Pulse:
-    """The shared words of one endpoint: breaker, outcomes, averages, exchanges in flight.
+    """The shared words of one endpoint: breaker, outcomes, averages, the probe's lease.
 
     Raises IndexError when the board has no such slot.
     """
@@ -39,14 +39,6 @@ class Pulse:
     def observed_at(self, output_class: int) -> float:
         """0.0: never."""
 
-    def enter(self) -> None:
-        """RuntimeError: the board was opened for reading only."""
-
-    def leave(self) -> None: ...
-    @property
-    def in_flight(self) -> int:
-        """All workers."""
-
     def lease(self, now: float, seconds: float) -> bool:
         """Whether this worker may probe: one at a time, for at most so long. Only the holder
         renews."""
@@ -64,6 +56,3 @@ class Budget:
     def retry(self, now: float, ratio: float, minimum: int) -> bool:
         """Take one; False: the budget is spent. It allows `ratio` of the requests, or `minimum` if
         that is more, and may be exceeded by one for each worker that asks at the same instant."""
-
-    def counts(self, now: float) -> tuple[int, int]:
-        """(requests, retries)."""

@@ -13,9 +13,7 @@ from libc.math cimport exp, floor
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from ccrelay._fast.board cimport (
-    ENDPOINT_WORDS, Board, micros, word_add, word_get, word_set, word_swap
-)
+from ccrelay._fast.board cimport Board, micros, word_get, word_set, word_swap
 
 cdef enum:
     COUNT_BITS = 20
@@ -104,8 +102,6 @@ cdef class Pulse:
         self.board = board
         self.slot = slot
         self.words = board.endpoint(slot)
-        self.columns = self.words + ENDPOINT_WORDS
-        self.own = self.columns + board.worker if board.worker >= 0 else NULL
 
     # ---- the breaker's word
 
@@ -187,29 +183,6 @@ cdef class Pulse:
         """When the last one was observed; 0.0: never."""
         return <double>word_get(self._pair(output_class) + 1) / 1e6
 
-    # ---- in flight
-
-    def enter(self):
-        """An exchange goes there."""
-        if self.own == NULL:
-            raise RuntimeError("this process only reads the board")
-        word_add(self.own, 1)
-
-    def leave(self):
-        """It is over."""
-        # Whoever was under way while the slot was given to another endpoint has nothing to return.
-        if self.own != NULL and word_get(self.own) > 0:
-            word_add(self.own, -1)
-
-    @property
-    def in_flight(self):
-        """All workers."""
-        cdef int64_t total = 0
-        cdef int worker
-        for worker in range(self.board.workers):
-            total += word_get(self.columns + worker)
-        return total
-
     # ---- the probe lease
 
     def lease(self, double now, double seconds):
@@ -228,7 +201,7 @@ cdef class Pulse:
             word_swap(self.words + P_LEASE, word, 0)
 
     def __repr__(self):
-        return f"<Pulse {self.slot} word={self.word:#x} in_flight={self.in_flight}>"
+        return f"<Pulse {self.slot} word={self.word:#x}>"
 
 
 @cython.final
@@ -251,12 +224,6 @@ cdef class Budget:
             return False
         tally_add(self.tallies, BUDGET_BUCKETS, <int64_t>now, True)
         return True
-
-    def counts(self, double now):
-        """(requests, retries)."""
-        cdef int64_t requests, retries
-        tally_sum(self.tallies, BUDGET_BUCKETS, <int64_t>now, &requests, &retries)
-        return requests, retries
 
     def __repr__(self):
         return f"<Budget of {self.board!r}>"

@@ -11,7 +11,7 @@ cpdef enum Room:
     FULL = 1                       # a request or token limit, ours or learned
     BUSY = 2                       # max_concurrent
     RESTING = 3
-    OUT = 4                        # refused: until `pardon` or `wake`
+    OUT = 4                        # refused: until `pardon`
 
 cpdef enum Rest:
     NONE = 0
@@ -32,8 +32,8 @@ cdef class Gauge:
     cdef readonly int slot
 
     cdef int check_writer(self) except -1
-    cdef Reservation take(self, Look* at)
-    cdef void count(self, Look* at) noexcept
+    cdef Reservation take(self, Look* at, int64_t generation)
+    cdef int64_t count(self, Look* at) noexcept
     cdef void uncount(self, Look* at) noexcept
 
 

@@ -39,10 +39,6 @@ class Gauge:
         """A Room. A request larger than a whole limit is READY when the window is empty. Negative
         tokens are none, and more than 2**27 are 2**27."""
 
-    def room(self, now: float, tokens_in: int, tokens_out: int) -> float:
-        """Share (0..1) left of the tightest limit (max_concurrent is one) after such a request; 1.0
-        without limits; 0.0 when not READY, and at least 0.001 when it is."""
-
     def ready_at(self, now: float, tokens_in: int, tokens_out: int) -> float:
         """When it would be READY if nothing else came: now if it is, inf for OUT, at least
         now + 0.05 for BUSY."""
@@ -52,7 +48,7 @@ class Gauge:
         the board has no worker."""
 
     def force(self, now: float, tokens_in: int, tokens_out: int) -> Reservation:
-        """The same without asking for room (panic, probes of a resting key)."""
+        """The same without asking for room: a request that is sent to its target again."""
 
     def rest(self, until: float, reason: int) -> None:
         """Rest until then, or as long as an earlier call said if that is later. REFUSED: no end.
@@ -60,9 +56,6 @@ class Gauge:
 
     def pardon(self) -> None:
         """End a rest without end: REFUSED is taken back by a reload, other rests stay."""
-
-    def wake(self) -> None:
-        """End every rest and forget what was learned."""
 
     @property
     def rests_until(self) -> float:
@@ -79,13 +72,15 @@ class Gauge:
 
         With a limit in force (this one, else one learned before, else the configured one), what
         is missing from it and was not counted here was used by others, and counts against that
-        limit until `resets_at`. Without one, at most `remaining` are given out until `resets_at`.
-        Headers may loosen and tighten what was learned earlier, and only tighten what is
-        configured."""
+        limit until `resets_at`. When more remains of a learned limit than was counted here, the
+        provider is believed: until `resets_at` (61 s at most) as many may be counted, less what
+        the other exchanges in flight make up, of which it may not have known. Without a limit, at
+        most `remaining` are given out until `resets_at`. Headers may loosen and tighten what was
+        learned earlier, and only tighten what is configured."""
 
     def learned(self, dim: int, now: float) -> tuple[int, int] | None:
         """(limit, used by others) as learned and still valid, 0 for what is unknown; None when
-        nothing is known."""
+        nothing is known. Negative: so much less is used of the limit than was counted here."""
 
     def used(self, dim: int, now: float) -> int:
         """What this relay counted in the last 60.5 to 61 seconds, all workers."""
@@ -150,12 +145,8 @@ class Bank:
     def in_flight(self) -> int:
         """All keys, all workers; asked afresh, no survey needed."""
 
-    def state_of(self, index: int) -> int:
-        """A Room; -1: skipped, or no survey yet. IndexError: no such key; likewise below."""
-
-    def room_of(self, index: int) -> float: ...
     def is_ready(self, index: int) -> bool:
-        """READY in the survey, whatever its priority."""
+        """READY in the survey, whatever its priority. IndexError: no such key."""
 
     def favourite(self, conversation: int) -> int:
         """Where this conversation belongs by rendezvous hashing among keys of the highest priority
@@ -173,6 +164,3 @@ class Bank:
 
     def at_random(self, point: float) -> int:
         """By weight; `point` in 0..1."""
-
-    def ready_at(self, now: float, tokens_in: int, tokens_out: int, skip: int = 0) -> float:
-        """The soonest of all that are not skipped; inf when there is none."""

@@ -12,9 +12,15 @@ Configured limits hold for any 60 seconds. What was learned of a provider's head
 "Used" is what this relay counted. What others use is known when a header says `remaining`: it is
 what is missing from the limit and was not counted here, and is believed until the header's reset.
 It counts against the limit that it was measured by (the learned one, else the configured one), and
-ends when that limit does. Where `remaining` is told of a limit that is not, as much may be counted
-from then to the reset; what was counted is known for 60 seconds. The words of one answer are not
-written at once: in between, a reader may see those of two answers, both true a moment ago.
+ends when that limit does. When `remaining` is more than a learned limit has left by our own count,
+that count holds too much for this limit (Anthropic's hold per group of models, a target is a key):
+then as much as remains may be counted from that moment to the reset, whatever the window holds.
+But an answer knows nothing of the requests that set out after it, so that those in flight are
+taken off. A configured limit is the operator's, for the whole key: no header loosens it.
+
+Where `remaining` is told of a limit that is not, as much may be counted from then to the reset;
+what was counted is known for 60 seconds. The words of one answer are not written at once: in
+between, a reader may see those of two answers, both true a moment ago.
 
 `reserve` counts first and then looks whether that was too much, so that of two workers at the last
 place one gives back. Instants are seconds of the monotonic clock.
@@ -27,12 +33,14 @@ from libc.stdlib cimport calloc, free
 from ccrelay._fast.board cimport TARGET_WORDS, word_add, word_get, word_set, word_swap
 from ccrelay._fast.mix cimport rendezvous_score
 from ccrelay._fast.target cimport (
-    DIMS, INPUT_, L_AMOUNT, L_KEEP, L_LIMIT, L_RESETS, L_SINCE, L_WORDS, OUTPUT_, OUT_WORD, READY_,
-    REQUESTS_, RINGS, ROOM_MIN, T_GENERATION, T_LEARNED, T_LEARNED_UNTIL, T_REST, TOKENS_,
-    bounded_tokens, flights_of, kept_limit, learned_of, look_afresh, look_at, look_for, ready_us,
-    ring_of, used_of, used_since,
+    DIMS, INPUT_, KIND_BITS, LEFT_, L_AMOUNT, L_KEEP, L_LIMIT, L_RESETS, L_SINCE, MORE_, OTHERS_,
+    OUTPUT_, OUT_WORD, READY_, REQUESTS_, RINGS, ROOM_MIN, T_GENERATION, T_LEARNED_UNTIL, T_REST,
+    TOKENS_, bounded_tokens, flights_of, kept_limit, learned_of, learned_used, look_afresh, look_at,
+    look_for, others_of, ready_us, ring_of, told_of, used_of, used_since,
 )
-from ccrelay._fast.window cimport NEVER_US, bucket_at, instant_us, ring_add, ring_barrier, ring_take
+from ccrelay._fast.window cimport (
+    NEVER_US, bucket_at, instant_us, left_behind_us, ring_add, ring_barrier, ring_take,
+)
 
 cdef enum:
     TRIES = 3                      # reservations undone because another worker was as fast
@@ -47,6 +55,14 @@ cdef void _raise(int64_t* word, int64_t value) noexcept:
     cdef int64_t old = word_get(word)
     while old < value and not word_swap(word, old, value):
         old = word_get(word)
+
+
+cdef int64_t _under_way(const Target* target, Look* at, int64_t used) noexcept:
+    """What of the use counted a provider may not have known when it answered: that of the other
+    exchanges in flight, each taken for an average one."""
+    cdef int64_t requests = used_of(target, at, REQUESTS_)
+    cdef int64_t others = min(max(flights_of(target) - 1, 0), requests)
+    return used * others // requests if requests else 0
 
 
 cdef int _check_dim(int dim) except -1:
@@ -91,12 +107,6 @@ cdef class Gauge:
         cdef double room
         return look_at(&self.target, &at, &room)
 
-    def room(self, double now, int64_t tokens_in, int64_t tokens_out):
-        cdef Look at = look_for(now, tokens_in, tokens_out)
-        cdef double room
-        look_at(&self.target, &at, &room)
-        return room
-
     def ready_at(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         cdef int64_t ready = ready_us(&self.target, &at)
@@ -117,17 +127,18 @@ cdef class Gauge:
     def reserve(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         cdef double room
+        cdef int64_t generation
         self.check_writer()
         for _ in range(TRIES):
             if look_at(&self.target, &at, &room) != READY_:
                 return None
-            self.count(&at)
+            generation = self.count(&at)
             if self.target.workers == 1:       # nobody can have counted in between
-                return self.take(&at)
+                return self.take(&at, generation)
             ring_barrier()
             at.counted = True
             if look_at(&self.target, &at, &room) == READY_:
-                return self.take(&at)
+                return self.take(&at, generation)
             self.uncount(&at)
             at.counted = False
         return None
@@ -135,30 +146,33 @@ cdef class Gauge:
     def force(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         self.check_writer()
-        self.count(&at)
-        return self.take(&at)
+        return self.take(&at, self.count(&at))
 
     cdef int check_writer(self) except -1:
         if self.board.worker < 0:
             raise ValueError("a board without a worker only reads")
         return 0
 
-    cdef Reservation take(self, Look* at):
+    cdef Reservation take(self, Look* at, int64_t generation):
         cdef Reservation made = Reservation.__new__(Reservation)
         made.gauge = self
-        made.generation = word_get(self.target.words + T_GENERATION)
+        made.generation = generation
         made.bucket = at.bucket
         made.first_in = made.tokens_in = at.need[INPUT_]
         made.tokens_out = at.need[OUTPUT_]
         made.open = True
         return made
 
-    cdef void count(self, Look* at) noexcept:
+    cdef int64_t count(self, Look* at) noexcept:
+        """Whose slot it was, by its generation, before anything was counted: should it be cleared
+        meanwhile, the reservation is nobody's and takes nothing from the new owner."""
+        cdef int64_t generation = word_get(self.target.words + T_GENERATION)
         cdef int dim
         word_add(self.target.columns + self.board.worker, 1)
         for dim in range(RINGS):
             if at.need[dim]:
                 ring_add(ring_of(&self.target, dim), at.bucket, at.need[dim])
+        return generation
 
     cdef void uncount(self, Look* at) noexcept:
         cdef int dim
@@ -181,13 +195,6 @@ cdef class Gauge:
     def pardon(self):
         word_swap(self.target.words + T_REST, OUT_WORD, 0)
 
-    def wake(self):
-        cdef int k
-        word_set(self.target.words + T_REST, 0)
-        word_set(self.target.words + T_LEARNED_UNTIL, 0)
-        for k in range(T_LEARNED, T_LEARNED + DIMS * L_WORDS):
-            word_set(self.target.words + k, 0)
-
     @property
     def rests_until(self):
         cdef int64_t rest = word_get(self.target.words + T_REST)
@@ -205,7 +212,7 @@ cdef class Gauge:
     ):
         cdef Look at = look_for(now, 0, 0)
         cdef int64_t keep = instant_us(keep_until), resets = instant_us(resets_at)
-        cdef int64_t since = 0
+        cdef int64_t used, left, told
         cdef int64_t* learned
         _check_dim(dim)
         learned = learned_of(&self.target, dim)
@@ -217,33 +224,40 @@ cdef class Gauge:
         if remaining < 0:
             return
         limit = kept_limit(&self.target, dim, at.now_us)
+        remaining = min(remaining, NEVER_US)
+        used = used_of(&self.target, &at, dim)
+        left = -1
         if limit:
             resets = min(resets, word_get(learned + L_KEEP))
+            left = min(remaining, limit) - _under_way(&self.target, &at, used)
+        if limit and left > max(limit - used, 0):
+            told = left + used_since(&self.target, &at, dim, at.bucket) << KIND_BITS | MORE_
+            # Once the first bucket has left, the window holds nothing from before.
+            resets = min(resets, left_behind_us(at.bucket))
+        elif limit or self.target.limits[dim]:
+            left = (limit or self.target.limits[dim]) - remaining - used
+            told = min(max(left, 0), NEVER_US) << KIND_BITS | OTHERS_
         else:
-            limit = self.target.limits[dim]
-        if limit:
-            remaining = max(limit - remaining - used_of(&self.target, &at, dim), 0)
-        else:
-            since = max(at.bucket, 1)
-            remaining += used_since(&self.target, &at, dim, since)
+            left = remaining + used_since(&self.target, &at, dim, at.bucket)
+            told = min(left, NEVER_US) << KIND_BITS | LEFT_
         word_set(learned + L_RESETS, 0)        # in between nothing is said
-        word_set(learned + L_AMOUNT, remaining)
-        word_set(learned + L_SINCE, since)
+        word_set(learned + L_SINCE, at.bucket)
+        word_set(learned + L_AMOUNT, told)
         word_set(learned + L_RESETS, resets)
         _raise(self.target.words + T_LEARNED_UNTIL, resets)
 
     def learned(self, int dim, double now):
-        cdef int64_t now_us = instant_us(now)
-        cdef int64_t limit, others = 0
-        cdef int64_t* learned
+        cdef Look at = look_for(now, 0, 0)
+        cdef int64_t limit, told, used
         _check_dim(dim)
-        learned = learned_of(&self.target, dim)
-        limit = kept_limit(&self.target, dim, now_us)
-        if word_get(learned + L_RESETS) > now_us:
-            others = 0 if word_get(learned + L_SINCE) else word_get(learned + L_AMOUNT)
-        elif not limit:
-            return None
-        return limit, others
+        look_afresh(&at, &self.target)
+        limit = kept_limit(&self.target, dim, at.now_us)
+        told = told_of(&self.target, dim, at.now_us)
+        if not limit:
+            holds = word_get(learned_of(&self.target, dim) + L_RESETS) > at.now_us
+            return (0, others_of(told)) if holds else None
+        used = used_of(&self.target, &at, dim)
+        return limit, learned_used(&self.target, &at, dim, limit, told, used) - used
 
     def __repr__(self):
         limits = zip(
@@ -410,12 +424,6 @@ cdef class Bank:
             sum += flights_of(self.keys[k].target)
         return sum
 
-    def state_of(self, int index):
-        return self.key(index).state
-
-    def room_of(self, int index):
-        return self.key(index).room
-
     def is_ready(self, int index):
         return self.key(index).state == READY_
 
@@ -506,16 +514,6 @@ cdef class Bank:
                 if left < 0.0:
                     return k
         return last
-
-    def ready_at(self, double now, int64_t tokens_in, int64_t tokens_out, skip=0):
-        cdef Look at = look_for(now, tokens_in, tokens_out)
-        cdef int64_t soonest = NEVER_US
-        cdef bint skips = bool(skip)
-        cdef int k
-        for k in range(self.count):
-            if not (skips and skip >> k & 1):
-                soonest = min(soonest, ready_us(self.keys[k].target, &at))
-        return now if soonest <= at.now_us else _seconds(soonest)
 
     def __repr__(self):
         return f"<Bank of {self.count} ready={self.ready} in_flight={self.in_flight}>"

@@ -42,10 +42,18 @@ cdef enum:
 cdef enum:
     L_LIMIT = 0
     L_KEEP = 1                     # until when the limit holds
-    L_AMOUNT = 2                   # L_SINCE 0: what others use; else what may be counted since then
-    L_SINCE = 3                    # bucket; 0: the limit was known
+    L_AMOUNT = 2                   # an amount << KIND_BITS | what kind of amount
+    L_SINCE = 3                    # LEFT and MORE: the first bucket that counts against it
     L_RESETS = 4                   # until when L_AMOUNT holds
     L_WORDS = 8
+
+# Kinds of amounts. In the word itself, so that two answers mixed never take one for another.
+cdef enum:
+    OTHERS_ = 0                    # what others use of the limit
+    LEFT_ = 1                      # no limit was known: no more than this since L_SINCE
+    MORE_ = 2                      # more is left than the learned limit has by our own count: this
+    KIND_BITS = 2
+    KIND_MASK = 3
 
 cdef enum:
     BUSY_US = 50000                # when to look again for a place in flight
@@ -108,8 +116,9 @@ cdef inline int64_t flights_of(const Target* target) noexcept nogil:
     cdef int64_t sum = 0
     cdef int worker
     for worker in range(target.workers):
-        sum += word_get(target.columns + worker)
-    return max(sum, 0)
+        # Below nothing when the slot was cleared between two writes: that hides nobody else's.
+        sum += max(word_get(target.columns + worker), 0)
+    return sum
 
 
 cdef inline int64_t* ring_of(const Target* target, int dim) noexcept nogil:
@@ -156,7 +165,22 @@ cdef inline int64_t kept_limit(const Target* target, int dim, int64_t now_us) no
     return word_get(learned + L_LIMIT) if word_get(learned + L_KEEP) > now_us else 0
 
 
+cdef inline int64_t told_of(const Target* target, int dim, int64_t now_us) noexcept nogil:
+    """The amount that was told and holds, with its kind; 0: none, others use nothing."""
+    cdef int64_t* learned = learned_of(target, dim)
+    return word_get(learned + L_AMOUNT) if word_get(learned + L_RESETS) > now_us else 0
+
+
+cdef inline int64_t others_of(int64_t told) noexcept nogil:
+    return told >> KIND_BITS if told & KIND_MASK == OTHERS_ else 0
+
+
 # ---- is there room?
+
+
+cdef inline int64_t own_of(const Look* at, int dim) noexcept nogil:
+    """How much of what is counted is the request itself."""
+    return at.need[dim] if at.counted else 0
 
 
 cdef inline double share_left(int64_t limit, int64_t used, int64_t need) noexcept nogil:
@@ -169,33 +193,48 @@ cdef inline double share_left(int64_t limit, int64_t used, int64_t need) noexcep
     return <double>max(limit - used - need, 0) / <double>limit
 
 
+cdef inline int64_t learned_used(
+    const Target* target, const Look* at, int dim, int64_t limit, int64_t told, int64_t used
+) noexcept nogil:
+    """What counts against a learned limit: our count and others', or less if the provider said so.
+
+    Of two answers mixed, `since` may be another's: the result stays between nothing and `used`.
+    """
+    cdef int64_t amount = told >> KIND_BITS
+    cdef int64_t since
+    if told & KIND_MASK == OTHERS_:
+        return used + amount
+    if told & KIND_MASK != MORE_:
+        return used
+    since = used_since(target, at, dim, word_get(learned_of(target, dim) + L_SINCE))
+    return min(used, max(limit - amount + since - own_of(at, dim), 0))
+
+
 cdef inline double dim_share(const Target* target, Look* at, int dim) noexcept nogil:
     """Share left of the limits of one Dim after the request; negative: it does not fit."""
-    cdef int64_t* learned = learned_of(target, dim)
     cdef int64_t need = at.need[dim]
-    cdef int64_t own = need if at.counted else 0
-    cdef int64_t limit = 0, others = 0, amount, since, used
+    cdef int64_t limit = 0, told = 0, amount, used
     cdef double share = 1.0
     if at.learned:
         limit = kept_limit(target, dim, at.now_us)
-        if word_get(learned + L_RESETS) > at.now_us:
-            amount = word_get(learned + L_AMOUNT)
-            since = word_get(learned + L_SINCE)
-            if since:
-                used = used_since(target, at, dim, since) - own
-                if used + need > amount:
-                    return -1.0
-                share = <double>(amount - used - need) / <double>max(amount, 1)
-            else:
-                others = amount
+        told = told_of(target, dim, at.now_us)
+        if told & KIND_MASK == LEFT_:
+            amount = told >> KIND_BITS
+            used = used_since(target, at, dim, word_get(learned_of(target, dim) + L_SINCE))
+            used -= own_of(at, dim)
+            if used + need > amount:
+                return -1.0
+            share = <double>(amount - used - need) / <double>max(amount, 1)
     if limit == 0 and target.limits[dim] == 0:
         return share
-    used = used_of(target, at, dim) - own
+    used = used_of(target, at, dim) - own_of(at, dim)
     if limit:
-        share = min(share, share_left(limit, used + others, need))
-        others = 0
+        share = min(
+            share, share_left(limit, learned_used(target, at, dim, limit, told, used), need)
+        )
+        told = 0
     if target.limits[dim]:
-        share = min(share, share_left(target.limits[dim], used + others, need))
+        share = min(share, share_left(target.limits[dim], used + others_of(told), need))
     return share
 
 
@@ -247,27 +286,34 @@ cdef inline int64_t limit_ready_us(
     return min(with_others, max(resets, falls_us(target, at, dim, first, allowed)))
 
 
-cdef inline int64_t dim_ready_us(const Target* target, const Look* at, int dim) noexcept nogil:
-    """When the last limit of a Dim has room: each by itself."""
+cdef inline int64_t dim_ready_us(const Target* target, Look* at, int dim) noexcept nogil:
+    """When the last limit of a Dim has room: each by itself.
+
+    Where the provider said that MORE is left, the request has room now or gets none by that: what
+    was counted since stays in the window for as long as it holds.
+    """
     cdef int64_t* learned = learned_of(target, dim)
     cdef int64_t limit = kept_limit(target, dim, at.now_us)
+    cdef int64_t told = told_of(target, dim, at.now_us)
+    cdef int64_t others = others_of(told)
     cdef int64_t resets = word_get(learned + L_RESETS)
-    cdef int64_t since = word_get(learned + L_SINCE)
-    cdef int64_t amount = word_get(learned + L_AMOUNT) if resets > at.now_us else 0
-    cdef int64_t ready = 0
-    if since and resets > at.now_us:
-        ready = falls_us(target, at, dim, first_since(at, since), amount - at.need[dim])
-        ready = min(ready, resets)
-        amount = 0
-    if limit:
-        ready = max(ready, min(
-            limit_ready_us(target, at, dim, limit, amount, resets),
-            word_get(learned + L_KEEP),
+    cdef int64_t ready = 0, used
+    if told & KIND_MASK == LEFT_:
+        ready = min(resets, falls_us(
+            target, at, dim, first_since(at, word_get(learned + L_SINCE)),
+            (told >> KIND_BITS) - at.need[dim],
         ))
-        amount = 0
+    if limit:
+        used = learned_used(target, at, dim, limit, told, used_of(target, at, dim))
+        if share_left(limit, used, at.need[dim]) < 0.0:
+            ready = max(ready, min(
+                limit_ready_us(target, at, dim, limit, others, resets),
+                word_get(learned + L_KEEP),
+            ))
+        others = 0
     if target.limits[dim]:
         ready = max(
-            ready, limit_ready_us(target, at, dim, target.limits[dim], amount, resets)
+            ready, limit_ready_us(target, at, dim, target.limits[dim], others, resets)
         )
     return ready
 

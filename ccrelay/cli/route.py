@@ -63,6 +63,7 @@ def explain(
     Exit codes: 0 somebody could get it, 1 nobody could, 2 the configuration is wrong.
     """
     from ccrelay.config.load import ConfigError, load
+    from ccrelay.config.problems import path_text
     from ccrelay.routing.explain import TOKENS, Question, explain as answer
 
     question = Question(
@@ -75,19 +76,21 @@ def explain(
         headers=dict(_header(text) for text in headers),
     )
     try:
-        config = load(file).config
+        loaded = load(file, secrets_needed=False)
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(UNUSABLE)
-    explanation = answer(config, question)
+    explanation = answer(loaded.config, question, not_had=loaded.not_had)
+    missing = [f"{path_text(one.path)} ({one.message})" for one in loaded.not_had.values()]
     if as_json:
         import json
 
         import msgspec
 
-        click.echo(json.dumps(msgspec.to_builtins(explanation), indent=2))
+        told = msgspec.to_builtins(explanation) | {"missing_secrets": missing}
+        click.echo(json.dumps(told, indent=2))
     else:
-        click.echo("\n".join(laid_out(explanation)))
+        click.echo("\n".join(laid_out(explanation, missing)))
     if not explanation.inside:
         sys.exit(NOBODY)
 
@@ -101,9 +104,12 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def laid_out(explanation: "Explanation") -> list[str]:
-    """Return the lines of the text form."""
+def laid_out(explanation: "Explanation", missing: Sequence[str] = ()) -> list[str]:
+    """Return the lines of the text form; `missing`: secrets that could not be had, and why."""
     lines = [f"asked     {explanation.asked.model}: {_shape(explanation.asked)}"]
+    has_rules = explanation.rule is not None or bool(explanation.passed_over)
+    if explanation.seen_as != explanation.asked.kind and has_rules:
+        lines.append(f"class     taken for {explanation.seen_as}: {_why_seen(explanation)}")
     for passed in explanation.passed_over:
         lines.append(f"rule      {passed.rule} does not apply ({'; '.join(passed.unmet)})")
     lines.append(f"rule      {explanation.rule} applies" if explanation.rule else "rule      none")
@@ -114,7 +120,16 @@ def laid_out(explanation: "Explanation") -> list[str]:
     if explanation.outside:
         rows = [[one.provider, "; ".join(one.reasons)] for one in explanation.outside]
         lines += ["", "out", *(f"  {line}" for line in _columns(rows))]
-    return [*lines, "", NOTE]
+    lines.append("")
+    if missing:
+        lines.append(f"Secrets that are missing here, and not needed: {'; '.join(missing)}")
+    return [*lines, NOTE]
+
+
+def _why_seen(explanation: "Explanation") -> str:
+    if explanation.reads_body:
+        return "its headers say so"
+    return "no rule asks for more than its head tells"
 
 
 def _shape(asked: "Asked") -> str:
@@ -132,6 +147,7 @@ def _inside(inside: Sequence["Inside"]) -> list[str]:
             str(number),
             one.provider,
             one.sent,
+            f"by {one.why}",
             f"weight {one.weight}",
             f"priority {one.priority}",
             f"share {one.share:.0%}" if one.share is not None else "",

@@ -37,10 +37,23 @@ def check_patterns(path: Path, patterns: Iterable[str], findings: Findings) -> N
         check_pattern(place, pattern, findings)
         if not is_glob(pattern):
             continue
-        first = next((glob for glob in earlier if _covers(glob, pattern)), None)
+        first = next((glob for glob in earlier if covers(glob, pattern)), None)
         if first is not None:
             findings.warning(place, f"never used: {quoted(first)} stands before it and matches")
         earlier.append(pattern)
+
+
+def covers(glob: str, later: str) -> bool:
+    """Tell whether every name that `later` matches is matched by `glob` (never wrong, may miss)."""
+    expression = "".join(".*" if c == "*" else "[^*]" if c == "?" else re.escape(c) for c in glob)
+    return re.fullmatch(expression, later) is not None
+
+
+def covers_model(name: str, later: str) -> bool:
+    """The same for models asked for: one with `[1m]` is for requests with `[1m]` only."""
+    plain = _WINDOW.sub("", name)
+    is_narrower = plain != name and _WINDOW.search(later) is None
+    return not is_narrower and covers(plain, _WINDOW.sub("", later))
 
 
 def check_model(path: Path, model: str, what: str, findings: Findings) -> None:
@@ -81,9 +94,3 @@ class ProviderNames:
     def _unknown(self, path: Path, name: str) -> None:
         if self._is_complete:
             self._findings.error(path, f"no provider has this name{hint(name, self._enabled)}")
-
-
-def _covers(glob: str, later: str) -> bool:
-    """Tell whether every name that `later` matches is matched by `glob` (never wrong, may miss)."""
-    expression = "".join(".*" if c == "*" else "[^*]" if c == "?" else re.escape(c) for c in glob)
-    return re.fullmatch(expression, later) is not None

@@ -1,8 +1,17 @@
 """The semantic checks of `routing`: the model table, rules, waiting, retries."""
 
+import operator
 import re
+from collections.abc import Callable, Mapping, Sequence
 
-from ccrelay.config.check_names import TOKEN, ProviderNames, check_model, check_pattern
+from ccrelay.config.check_names import (
+    TOKEN,
+    ProviderNames,
+    check_model,
+    check_pattern,
+    covers,
+    covers_model,
+)
 from ccrelay.config.findings import Findings
 from ccrelay.config.model import Affinity, Config, Routing, Rule, Use, When
 from ccrelay.config.problems import Path
@@ -107,11 +116,49 @@ def _check_order(rules: list[Rule], findings: Findings) -> None:
         if not findings.is_sound(path):
             continue  # conditions that could not be read are not there: it only seems to be wider
         for number, when in earlier:
-            if when in (When(), rule.when):
-                what = "has no conditions" if when == When() else "has the same conditions"
+            if _holds_wherever(when, rule.when):
+                what = "holds wherever this one does"
+                if when in (When(), rule.when):
+                    what = "has no conditions" if when == When() else "has the same conditions"
                 findings.warning(path, f"never used: routing.rules[{number}] {what}")
                 break
         earlier.append((index, rule.when))
+
+
+def _holds_wherever(earlier: When, later: When) -> bool:
+    """Tell whether conditions of a rule follow from those of a later one (never wrong, may miss).
+
+    They do one by one. A condition that is not given follows from anything.
+    """
+    over, under = earlier.tokens_over, earlier.tokens_under
+    return (
+        (over is None or (later.tokens_over is not None and later.tokens_over >= over))
+        and (under is None or (later.tokens_under is not None and later.tokens_under <= under))
+        and all(
+            getattr(earlier, flag) in (None, getattr(later, flag))
+            for flag in ("images", "thinking", "tools")
+        )
+        and _allows_all(earlier.request_class, later.request_class, operator.eq)
+        and _allows_all(earlier.model, later.model, covers_model)
+        and _has_headers(earlier.headers, later.headers)
+    )
+
+
+def _allows_all(
+    earlier: Sequence[str], later: Sequence[str], is_wider: Callable[[str, str], bool]
+) -> bool:
+    # A list holds when one of its entries does, and an empty one always.
+    if not earlier or not later:
+        return not earlier
+    return all(any(is_wider(wide, narrow) for wide in earlier) for narrow in later)
+
+
+def _has_headers(earlier: Mapping[str, str], later: Mapping[str, str]) -> bool:
+    wanted = {name.lower(): glob for name, glob in later.items()}
+    return all(
+        name.lower() in wanted and covers(glob, wanted[name.lower()])
+        for name, glob in earlier.items()
+    )
 
 
 def _check_retries(routing: Routing, findings: Findings) -> None:

@@ -31,6 +31,10 @@ class SecretError(Exception):
     """A source could not give its value; the message names the source, never the value."""
 
 
+class SecretNotHad(SecretError):
+    """What is written is in order, but not to be had: unset, unreadable, a program that fails."""
+
+
 class Sources(msgspec.Struct, frozen=True):
     """Where values come from. The functions raise `SecretError`; they own disk and processes."""
 
@@ -40,24 +44,29 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 class Expanded(msgspec.Struct, frozen=True):
-    """Data with every string expanded, the paths where that changed something, and problems."""
+    """Data with every string expanded, the paths where that changed something, and problems.
+
+    `not_had`: the paths of those problems that another environment would not have.
+    """
 
     data: Any
     paths: frozenset[Path]
     problems: list[Problem]
+    not_had: frozenset[Path] = frozenset()
 
 
 def expand(data: Any, sources: Sources) -> Expanded:
     """Expand every string value of plain data. A value that fails becomes an empty string."""
     expander = _Expander(sources)
     data = expander.walk(data, ())
-    return Expanded(data, frozenset(expander.paths), expander.problems)
+    return Expanded(data, frozenset(expander.paths), expander.problems, frozenset(expander.not_had))
 
 
 class _Expander:
     def __init__(self, sources: Sources) -> None:
         self.paths: set[Path] = set()
         self.problems: list[Problem] = []
+        self.not_had: set[Path] = set()
         self._sources = sources
         # A command written twice, or reached by two YAML aliases, runs once.
         self._known: dict[str, str | SecretError] = {}
@@ -77,6 +86,8 @@ class _Expander:
         except SecretError as error:
             self.problems.append(Problem(message=str(error), path=path))
             self.paths.add(path)
+            if isinstance(error, SecretNotHad):
+                self.not_had.add(path)
             return ""
         if changed:
             self.paths.add(path)
@@ -113,7 +124,7 @@ class _Expander:
             return value or self._text(default, nesting + 1)[0]
         if value is None:
             alike = hint(name, self._sources.env.keys())
-            raise SecretError(f"environment variable {quoted(name)} is not set{alike}")
+            raise SecretNotHad(f"environment variable {quoted(name)} is not set{alike}")
         return value
 
     def _outside(self, inside: str) -> str:
@@ -127,7 +138,7 @@ class _Expander:
                 known = error
             self._known[inside] = known
         if isinstance(known, SecretError):
-            raise SecretError(str(known))
+            raise SecretNotHad(str(known))
         return known
 
 

@@ -13,9 +13,16 @@ import msgspec
 
 from ccrelay.config.check import LITERAL_SECRET, check
 from ccrelay.config.defaults import config_without_file
-from ccrelay.config.expand import expand
+from ccrelay.config.expand import Expanded, expand
 from ccrelay.config.model import Config, Provider, Server
-from ccrelay.config.problems import ConfigError, Document, Mark, Problem, in_order
+from ccrelay.config.problems import (
+    ConfigError,
+    Document,
+    Mark,
+    Path as Place,
+    Problem,
+    in_order,
+)
 from ccrelay.config.resolve import resolve
 from ccrelay.config.shape import shape
 from ccrelay.config.sources import system_sources
@@ -27,11 +34,15 @@ __all__ = ["ConfigError", "Loaded", "demo_config", "find", "load", "search_list"
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A usable configuration, resolved; where it came from (None: no file); what to know of it."""
+    """A usable configuration, resolved; where it came from (None: no file); what to know of it.
+
+    `not_had` is empty but for `secrets_needed=False`: what stands in for a secret -> why it does.
+    """
 
     config: Config
     path: Path | None
     warnings: list[Problem]
+    not_had: dict[str, Problem] = msgspec.field(default_factory=dict)
 
 
 def load(
@@ -39,6 +50,7 @@ def load(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    secrets_needed: bool = True,
 ) -> Loaded:
     """Load the configuration, from the environment alone when there is no file.
 
@@ -46,6 +58,7 @@ def load(
         path: the file that `--config` names; None searches (`search_list`).
         env: environment variables; default those of this process.
         cwd: where the search starts; default the working directory.
+        secrets_needed: False: something stands in for those that cannot be had here.
 
     Raises:
         ConfigError: it cannot be used; all problems are in it.
@@ -54,7 +67,7 @@ def load(
     found = find(path, env=env, cwd=cwd)
     if found is None:
         return _without_file(env)
-    return _from_file(found, env)
+    return _from_file(found, env, secrets_needed)
 
 
 def find(
@@ -130,24 +143,56 @@ def _without_file(env: Mapping[str, str]) -> Loaded:
     return Loaded(resolve(config), None, [])
 
 
-def _from_file(path: Path, env: Mapping[str, str]) -> Loaded:
+def _from_file(path: Path, env: Mapping[str, str], secrets_needed: bool) -> Loaded:
     text, mode = _read(path)
     document = _decode(path, text)
     problems = list(document.problems)
     config = Config()
+    not_had: dict[str, Problem] = {}
     if document.data is not None:
-        config = _build(document, path, env, mode, problems)
+        expanded = expand(document.data, system_sources(env, path.parent))
+        if not secrets_needed:
+            expanded, not_had = _with_stand_ins(expanded)
+        config = _build(expanded, mode, problems)
     located = [problem.located(str(path), document.marks) for problem in problems]
     if any(problem.severity == "error" for problem in located):
         raise ConfigError(located)
-    return Loaded(resolve(config), path, in_order(located))
+    return Loaded(resolve(config), path, in_order(located), not_had)
 
 
-def _build(
-    document: Document, path: Path, env: Mapping[str, str], mode: int, problems: list[Problem]
-) -> Config:
+def _with_stand_ins(expanded: Expanded) -> tuple[Expanded, dict[str, Problem]]:
+    """Let something stand in for secrets, and only for these, that could not be had."""
+    not_had: dict[str, Problem] = {}
+    left: list[Problem] = []
+    for problem in expanded.problems:
+        if problem.path not in expanded.not_had or not _is_secret(problem.path):
+            left.append(problem)
+            continue
+        # Each is another one: a key must not stand in a provider twice.
+        stand_in = f"not-had-{len(not_had)}"
+        not_had[stand_in] = problem
+        *way, last = problem.path
+        place = expanded.data  # made by `expand`, so that nobody else sees it change
+        for part in way:
+            place = place[part]
+        place[last] = stand_in
+    return msgspec.structs.replace(expanded, problems=left), not_had
+
+
+def _is_secret(path: Place) -> bool:
+    match path:
+        case (
+            ("server", "auth", "tokens", _)
+            | ("providers", _, "keys", _, "key")
+            | ("providers", _, "headers", _)
+        ):
+            return True
+        case _:
+            return False
+
+
+def _build(expanded: Expanded, mode: int, problems: list[Problem]) -> Config:
     """Return the converted configuration, or a draft after adding errors to `problems`."""
-    expanded = expand(document.data, system_sources(env, path.parent))
     failed = frozenset(problem.path for problem in expanded.problems)
     shaped = shape(expanded.data, expanded.paths, failed)
     findings = check(shaped.draft, bad=shaped.bad, unknown=shaped.unknown, expanded=expanded.paths)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ccrelay.demo.prompt_cache import TTL_LONG_S, TTL_S, Prefix, read_prefix
 from ccrelay.errors import BadRequest
 
 BYTES_PER_TOKEN = 4  # rough, as good as an estimate without a tokenizer gets
@@ -43,6 +44,7 @@ class _Tool(msgspec.Struct):
         "custom"  # server tools carry a dated type and run at the provider: not ours to call
     )
     input_schema: dict[str, Any] = msgspec.field(default_factory=dict)
+    cache_control: _CacheControl | None = None
 
 
 class _ToolChoice(msgspec.Struct):
@@ -121,7 +123,14 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     parallel: bool
     schema: dict[str, Any] | None  # structured output wanted
     directives: Directives
-    usage: InputUsage
+    usage: InputUsage  # with nothing cached yet
+    prefix: Prefix | None  # what a prompt cache may know of it; None: it asks for none
+    body_bytes: int
+
+    def after(self, cached_bytes: int) -> "Ask":
+        """Return the same when so much of the body's beginning is in the prompt cache."""
+        usage = _with_cache(self.body_bytes, cached_bytes, is_long=bool(self.usage.cache_write_1h))
+        return msgspec.structs.replace(self, usage=usage)
 
 
 def read_ask(body: bytes, *, counting: bool = False) -> Ask:
@@ -144,6 +153,7 @@ def read_ask(body: bytes, *, counting: bool = False) -> Ask:
     thinking = request.thinking or _Thinking()
     choice = request.tool_choice or _ToolChoice()
     wanted = request.output_config.format if request.output_config else None
+    usage, prefix = _usage(directives, request, messages, body)
     return Ask(
         model=request.model,
         stream=bool(request.stream),
@@ -160,7 +170,9 @@ def read_ask(body: bytes, *, counting: bool = False) -> Ask:
         parallel=not choice.disable_parallel_tool_use,
         schema=wanted.schema if wanted and wanted.type == "json_schema" else None,
         directives=directives,
-        usage=_usage(directives, request, messages, len(body)),
+        usage=usage,
+        prefix=prefix,
+        body_bytes=len(body),
     )
 
 
@@ -224,38 +236,36 @@ def _tool_results(messages: list[_Message]) -> int:
 
 
 def _usage(
-    directives: Directives, request: _Request, messages: list[_Message], body_bytes: int
-) -> InputUsage:
-    if directives.input is None and directives.cache_read is None:
-        return _estimate(request, messages, body_bytes)
-    total = _tokens(body_bytes) if directives.input is None else directives.input
-    return InputUsage(input=total, cache_read=directives.cache_read or 0)
+    directives: Directives, request: _Request, messages: list[_Message], body: bytes
+) -> tuple[InputUsage, Prefix | None]:
+    if directives.input is not None or directives.cache_read is not None:
+        total = _tokens(len(body)) if directives.input is None else directives.input
+        return InputUsage(input=total, cache_read=directives.cache_read or 0), None
+    common = [tool.cache_control for tool in request.tools or ()]
+    if isinstance(request.system, list):
+        common += [block.cache_control for block in request.system]
+    own = [block.cache_control for message in messages for block in _blocks(message)]
+    marks = [mark for mark in (request.cache_control, *common, *own) if mark is not None]
+    if not marks:
+        return InputUsage(input=_tokens(len(body))), None
+    is_long = any(mark.ttl == "1h" for mark in marks)
+    prefix = read_prefix(body, has_common=any(common), ttl_s=TTL_LONG_S if is_long else TTL_S)
+    return _with_cache(len(body), 0, is_long=is_long), prefix
 
 
 def _tokens(size_bytes: int) -> int:
     return max(1, -(-size_bytes // BYTES_PER_TOKEN))
 
 
-def _estimate(request: _Request, messages: list[_Message], body_bytes: int) -> InputUsage:
-    """Estimate as a prompt cache would: all up to the last answer is read, the rest is written."""
+def _with_cache(body_bytes: int, cached_bytes: int, *, is_long: bool) -> InputUsage:
+    """Estimate as a prompt cache would: its beginning is read, the rest is written."""
     total = _tokens(body_bytes)
-    marks = [request.cache_control] if request.cache_control else []
-    if isinstance(request.system, list):
-        marks += [block.cache_control for block in request.system if block.cache_control]
-    for message in messages:
-        marks += [block.cache_control for block in _blocks(message) if block.cache_control]
-    if not marks:
-        return InputUsage(input=total)
     fresh = min(total, 4)  # what stands behind the last mark is a handful of tokens
-    answers = [i for i, message in enumerate(messages) if message.role == "assistant"]
-    tail = (
-        sum(len(bytes(raw)) for raw in request.messages[answers[-1] :]) if answers else body_bytes
-    )
-    written = max(0, min(total, tail // BYTES_PER_TOKEN) - fresh)
-    lasting = any(mark.ttl == "1h" for mark in marks)
+    read = min(cached_bytes // BYTES_PER_TOKEN, total - fresh)
+    written = total - fresh - read
     return InputUsage(
         input=fresh,
-        cache_read=total - fresh - written,
-        cache_write_5m=0 if lasting else written,
-        cache_write_1h=written if lasting else 0,
+        cache_read=read,
+        cache_write_5m=0 if is_long else written,
+        cache_write_1h=written if is_long else 0,
     )

@@ -16,6 +16,8 @@ import msgspec
 
 from ccrelay.demo import catalogue, content, wire
 from ccrelay.demo.ask import Ask, read_ask
+from ccrelay.demo.limits import credential_of
+from ccrelay.demo.prompt_cache import PromptCache
 from ccrelay.errors import TYPE_BY_STATUS, BadRequest, NotFound, RelayError
 
 # Of the rate-limit headers, per minute. Not enforced, but relays believe them: out of reach.
@@ -81,6 +83,7 @@ class Scene:
     `body` is empty until a `ReadBody` step has been performed. `serial` makes ids unique, `gap_s`
     is the pace unless the prompt says otherwise.
     `rate_limits` are sent instead of the invented ones, and `produced` counts the output tokens.
+    `cache` is the demo's prompt cache; with None nothing is ever cached.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Scene:
         serial: str,
         now: datetime.datetime,
         gap_s: float,
+        cache: PromptCache | None = None,
     ) -> None:
         self.head = head
         self.body = b""
@@ -99,6 +103,7 @@ class Scene:
         self._now = now
         self._gap_s = gap_s
         self._ask: Ask | None = None
+        self._cache = cache
 
     @property
     def request_id(self) -> str:
@@ -126,7 +131,10 @@ class Scene:
     def ask(self) -> Ask:
         """Read the prompt, once the body is there. Raises BadRequest."""
         if self._ask is None:
-            self._ask = read_ask(self.text())
+            ask = read_ask(self.text())
+            if self._cache is not None and ask.prefix is not None:
+                ask = ask.after(self._cache.read(credential_of(self.head), ask.prefix))
+            self._ask = ask
         return self._ask
 
     def reply(self) -> Document | Stream:
@@ -167,6 +175,9 @@ class Scene:
         return wire.response_head(status, headers)
 
     def _note(self, tokens: int) -> None:
+        prefix = self._ask.prefix if self._ask is not None else None
+        if tokens and not self.produced and self._cache is not None and prefix is not None:
+            self._cache.write(credential_of(self.head), prefix)
         # A fault may begin an answer twice.
         self.produced = max(self.produced, tokens)
 

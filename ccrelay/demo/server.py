@@ -24,6 +24,7 @@ import msgspec
 from ccrelay.demo.conduct import Conducted
 from ccrelay.demo.limits import Limiter, Quotas
 from ccrelay.demo.plan import Cut, Plan, ReadBody, Scene, Wait, document_head, error_document
+from ccrelay.demo.prompt_cache import PromptCache
 from ccrelay.demo.script import Script, ScriptRun, parse_call
 from ccrelay.demo.wire import CONTINUE, RequestHead, RequestReader, WireError
 
@@ -74,6 +75,7 @@ class DemoServer:
         self.port = 0
         # By the wall clock: a fixed window is a minute of it, and resets are told in it.
         self.limiter = Limiter(quotas, time.time)
+        self._cache = PromptCache(time.monotonic)
         self._run = ScriptRun(script)
         self._gap_s = gap_ms / 1000
         self._record = record
@@ -135,6 +137,7 @@ class DemoServer:
             serial=f"{self._salt}{self._number:06d}",
             now=datetime.datetime.now(datetime.UTC),
             gap_s=self._gap_s,
+            cache=self._cache,
         )
         recorded = Recorded(
             number=self._number,

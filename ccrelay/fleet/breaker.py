@@ -234,7 +234,9 @@ class Breaker:
     def _rest_s(self, openings: int, rng: random.Random) -> float:
         health = self._health
         rest = min(health.rest_s * 2.0 ** (openings - 1), health.rest_max_s)
-        return min(rest * rng.uniform(1.0 - JITTER, 1.0 + JITTER), health.rest_max_s)
+        # Cut before chance decides: cut afterwards, half of the longest rests would end together.
+        longest = min(rest * (1.0 + JITTER), health.rest_max_s)
+        return rng.uniform(rest * (1.0 - JITTER), longest)
 
     def __repr__(self) -> str:
         word = self._pulse.word

@@ -5,9 +5,9 @@ report corrects the next guess. Kept per model, since tokenizers differ by half 
 more.
 
 A guess errs upwards: too many reserved tokens come back a moment later, too few overrun a limit.
-So the bytes per token fall fast and rise slowly. Images and PDFs in base64 are a thousand bytes per
-token and more, which says nothing of text: a report is taken for `BYTES_PER_TOKEN_MAX` at most, and
-the first request that carries an image is guessed far too large until it is settled.
+So the bytes per token fall fast and rise slowly. Images and PDFs in base64 are hundreds of bytes
+per token: who asks leaves them out of the bytes (`wire.media`), and a report with more than
+`BYTES_PER_TOKEN_MAX` says nothing of text and is left out here.
 """
 
 from math import ceil
@@ -16,7 +16,7 @@ from ccrelay.types import OutputClass, Usage
 
 BYTES_PER_TOKEN = 3.2  # JSON and code of a request, at the low end of what was seen
 BYTES_PER_TOKEN_MIN = 1.0
-BYTES_PER_TOKEN_MAX = 10.0
+BYTES_PER_TOKEN_MAX = 8.0
 OUTPUT_TOKENS = 700  # a turn with a tool call
 OUTPUT_TOKENS_MAX = 128_000  # no model gives more (providers reference, section 4)
 MODELS_MAX = 256
@@ -47,20 +47,8 @@ class Estimator:
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
 
-    def tokens_in(self, model: str, body_bytes: int, *, warm_bytes: int = 0) -> int:
-        """Input tokens that count against limits: those no prompt cache is expected to hold.
-
-        Args:
-            model: the name sent to the provider.
-            body_bytes: size of the body.
-            warm_bytes: size of the conversation's last body, if its cache is warm. A body that
-                has become smaller is not the old one continued, and counts whole.
-        """
-        fresh = body_bytes - warm_bytes
-        return self.total_tokens(model, fresh if fresh >= 0 else body_bytes)
-
     def total_tokens(self, model: str, body_bytes: int) -> int:
-        """All input tokens, cached or not; at least 1."""
+        """Input tokens of so many bytes, at least 1. `model`: the name sent to the provider."""
         known = self._known.get(model)
         per_token = BYTES_PER_TOKEN if known is None else known.bytes_per_token
         return max(1, ceil(body_bytes / per_token))
@@ -71,17 +59,16 @@ class Estimator:
         return OUTPUT_TOKENS if known is None else max(1, ceil(known.outputs[output_class]))
 
     def learn(self, model: str, body_bytes: int, usage: Usage, output_class: OutputClass) -> None:
-        """Correct by what was reported. Estimates of our own and empty reports teach nothing."""
-        if usage.estimated:
-            return
+        """Correct by what was reported. Empty reports teach nothing."""
         total = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
         if total <= 0 and usage.output <= 0:
             return
         known = self._of(model)
         if total > 0 and body_bytes >= _BODY_BYTES_MIN:
-            seen = min(max(body_bytes / total, BYTES_PER_TOKEN_MIN), BYTES_PER_TOKEN_MAX)
+            seen = max(body_bytes / total, BYTES_PER_TOKEN_MIN)
             weight = _FALL if seen < known.bytes_per_token else _RISE
-            known.bytes_per_token += weight * (seen - known.bytes_per_token)
+            if seen <= BYTES_PER_TOKEN_MAX:
+                known.bytes_per_token += weight * (seen - known.bytes_per_token)
         if usage.output > 0:
             average = known.outputs[output_class]
             seen = min(usage.output, OUTPUT_TOKENS_MAX)

@@ -97,10 +97,13 @@ def has_any(get: Get) -> bool:
     return any(get(name) is not None for name in _TELLTALES)
 
 
-def learn(get: Get, gauge: Gauge, now: float, now_wall: float, health: Health) -> None:
-    """Tell a key's gauge what a response of this key says of its limits."""
+def learn(get: Get, gauge: Gauge, now: float, now_wall: float, health: Health) -> float:
+    """Tell a key's gauge what a response of this key says of its limits.
+
+    Returns for how many seconds it rests because a subscription's window is spent; 0.0: none is.
+    """
     if not has_any(get):
-        return
+        return 0.0
     for dim, limit_name, remaining_name, reset_name in _FAMILIES:
         limit = _count(get(limit_name)) or 0
         left_s = _window(get(reset_name), now_wall)
@@ -116,9 +119,10 @@ def learn(get: Get, gauge: Gauge, now: float, now_wall: float, health: Health) -
                 now + KEEP_S,
                 now,
             )
-    spent_s = _unified(get, now_wall)
-    if spent_s > 0:
-        gauge.rest(now + min(spent_s, health.key_rest_max_s), int(Rest.QUOTA))
+    spent_s = min(_unified(get, now_wall), health.key_rest_max_s)
+    if spent_s > 0.0:
+        gauge.rest(now + spent_s, int(Rest.QUOTA))
+    return spent_s
 
 
 def pause(get: Get, now_wall: float) -> Pause | None:

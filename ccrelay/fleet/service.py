@@ -128,6 +128,7 @@ class Service:
         "dialect",
         "endpoint",
         "limited",
+        "mends",
         "name",
         "passes_client_credential",
         "pick",
@@ -177,6 +178,9 @@ class Service:
             [target.seed for target in self.targets],
         )
         self.limited = any(target.limited for target in self.targets)
+        # It refused thinking blocks once: from then on conversations are remembered even where
+        # there is nothing to choose, so that it is not asked in vain each time.
+        self.mends = False
         self.passes_client_credential = self.dialect.passes_client_credential
         # Clients' own credentials that were refused for their limits, by hash, and until when: a
         # target rests for everybody, these for their owner.

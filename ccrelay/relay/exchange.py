@@ -8,7 +8,8 @@ Up to STREAMING an attempt that fails leads back to ROUTING (`relay.failing`).
 The C side calls in when there is something to decide: `on_model`, `on_body`, `on_head`,
 `on_held_error`, `on_collected`, `on_commit`, `on_unfinished`, `on_wait`, and one of `on_done`,
 `on_lost`, `on_client_left`, `on_bad_body`, `on_slow_body` at the end. Every path passes `settle`
-exactly once. What every request pays is written flat; the rest is in `asking`, `rare`, `failing`.
+exactly once. What every request pays is written flat; the rest is in `asking`, `settling`, `rare`,
+`failing`.
 """
 
 from collections.abc import Callable
@@ -20,19 +21,18 @@ from ccrelay._fast.slots import Reservation
 from ccrelay._fast.upstream import Mode, Upstream
 from ccrelay.errors import NoTarget, RelayError, SlowClient
 from ccrelay.fleet.service import Target
-from ccrelay.relay import asking, failing, rare
+from ccrelay.relay import asking, failing, rare, settling
 from ccrelay.relay.gate import Pass
 from ccrelay.relay.local import not_served
 from ccrelay.relay.pool import Pool
 from ccrelay.relay.record import record, usage_of
 from ccrelay.relay.requests import FAULTS, missing_model, model_name
-from ccrelay.relay.telling import Told
+from ccrelay.relay.telling import Told, tell_own
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Candidate, Slate
-from ccrelay.routing.router import Taken, Tries, Wait
-from ccrelay.types import Ending, RequestClass
-from ccrelay.wire.chunks import LAST_CHUNK, chunk
-from ccrelay.wire.errors import error_response, sse_error
+from ccrelay.routing.router import Taken, Wait
+from ccrelay.routing.tries import Tries
+from ccrelay.types import Ending, RequestClass, TrafficClass
 
 if TYPE_CHECKING:
     from ccrelay.relay.server import Relay
@@ -68,6 +68,7 @@ class Exchange:
         "fresh",
         "good",
         "kind",
+        "left",
         "model",
         "moved",
         "passed",
@@ -83,6 +84,7 @@ class Exchange:
         "target",
         "ticket",
         "told",
+        "traffic",
         "tries",
         "upstream",
         "waited_s",
@@ -110,7 +112,10 @@ class Exchange:
         self.tries: Tries | None = None  # attempts that failed
         self.told: Told | None = None  # the most telling error so far
         self.waited_s = 0.0  # for a target
-        self.moved = False  # the conversation left the place it had
+        self.traffic: TrafficClass | None = None  # what rules found it to be
+        # Why the conversation would leave the place it has, and whom, should this attempt serve.
+        self.left: tuple[str, Target | None] | None = None
+        self.moved = False  # it did
         self.strip: bool | None = None  # leave out foreign thinking blocks; True: all of them
         self.body: bytes | None = None  # a body of our own making; None: the client's bytes
         self.early = False  # a 200 head went out before the upstream's
@@ -168,14 +173,16 @@ class Exchange:
             self.relay.budget.request(ask.now)
             self.attempt()
 
-    def choose(self) -> Taken | Wait:
+    def choose(self, *, stays: bool = True) -> Taken | Wait:
         """Take a target, or learn how long to wait for one."""
         ask = self.ask
         relay = self.relay
         assert ask is not None
         assert self.slate is not None
         ask.now = relay.reactor.now
-        return self.snap.router.choose(self.slate, ask, self.tries, relay.rng)
+        if relay.waiting:
+            return relay.waiting.choose(self, stays=stays)
+        return self.snap.router.choose(self.slate, ask, self.tries, relay.rng, stays=stays)
 
     def attempt(self) -> None:
         """Go on with a target, or wait for one.
@@ -183,9 +190,6 @@ class Exchange:
         Raises:
             RelayError: nobody can serve this, and waiting would not help.
         """
-        relay = self.relay
-        if relay.waiting and self.tries is None and asking.must_queue(self):
-            return
         choice = self.choose()
         if isinstance(choice, Taken):
             self.take(choice)
@@ -201,7 +205,9 @@ class Exchange:
         self.upstream = None  # an earlier attempt's belongs to others by now
         self.fresh = False
         self.good = None
-        if ask.conversation:
+        if self.tries is not None:
+            failing.tell_failover(self, target)
+        if ask.conversation or ask.strip is not None:
             asking.settle_down(self, target)
         if (
             candidate.rewrites
@@ -306,8 +312,8 @@ class Exchange:
         service = target.service
         head = upstream.head
         status: int = head.status
-        if self.kind is _MESSAGES and (upstream.head_seen_at >= target.learn_at or status == 429):
-            asking.learn(self, target, upstream)
+        if status >= 400 and self.kind is _MESSAGES:
+            settling.learn(self, target, upstream)
         if self.early:
             rare.follow_early(self, upstream)
             return
@@ -324,8 +330,12 @@ class Exchange:
             framing = _CLOSE
         mode = _HOLD if stream and status == 200 else _FORWARD
         extra = b"" if not self.snap.debug else rare.debug_lines(self)
-        if mode == _HOLD and (target.limited or (self.ticket and self.ticket & asking.TRIAL)):
-            upstream.tells = True  # a breaker's trial, or limits that want the true input early
+        if mode == _HOLD and (
+            target.limited
+            or (self.ticket and self.ticket & settling.TRIAL)
+            or upstream.head_seen_at >= target.learn_at
+        ):
+            upstream.tells = True  # limits are learnt, or want the true input; a breaker's trial
         upstream.forward(mode, framing, True, extra, repairs)
 
     def on_held_error(self, upstream: Upstream) -> None:
@@ -334,7 +344,7 @@ class Exchange:
 
     def on_commit(self, upstream: Upstream) -> None:
         """The first content is here, and somebody wants to know before the end."""
-        asking.on_commit(self, upstream)
+        settling.on_commit(self, upstream)
 
     def on_unfinished(self, upstream: Upstream) -> None:
         """A stream ended without message_stop, and its provider says nothing of failures."""
@@ -354,7 +364,8 @@ class Exchange:
         """The response is whole and forwarded."""
         if upstream.uses == 1 and upstream.session is not None:
             self.pool().learned(upstream)
-        if self.good is None:
+        # Counting proves nothing of messages, as little as its failures do.
+        if self.good is None and self.kind is _MESSAGES:
             self.good = self.error is None
         if self.stream:
             failing.note_late_error(self, upstream)
@@ -370,41 +381,16 @@ class Exchange:
         self.settle(Ending.CLIENT_LEFT)
 
     def redial(self) -> None:
-        """Once more on a fresh connection of the same target."""
+        """Once more on a fresh connection of the same target: the same attempt."""
         self.fresh = True
+        self.attempts -= 1
+        self.upstream = None
         self.pool().dial(self._connected)
 
     def fail(self, error: RelayError) -> None:
         """End with an error of the relay's own."""
-        if self.settled:
-            return
-        may_say = rare.may_say(self, error)
-        self.drop_upstream()
-        self.error = self.error or error.message
-        down = self.down
-        if down.is_closed:
-            self.settle(Ending.CLIENT_LEFT)
-        elif down.started:
-            # Past the commit point nothing is run again, and no ending is faked.
-            if may_say:
-                down.write(chunk(sse_error(error.type, error.message)) + LAST_CHUNK)
-            self.settle(rare.ending_of(error))
-            if may_say:
-                down.finish()
-            else:
-                down.cut()
-        else:
-            self.status = error.status
-            keep_alive = down.keep_alive and down.body_complete
-            body_wanted = down.head is None or down.head.method != b"HEAD"
-            fields = rare.debug_fields(self) if self.snap.debug else ()
-            self.answer(
-                error_response(
-                    error, self.id, keep_alive=keep_alive, body_wanted=body_wanted, fields=fields
-                ),
-                Ending.ANSWERED,
-                keep_alive=keep_alive,
-            )
+        if not self.settled:
+            tell_own(self, error)
 
     def shut(self) -> None:
         """The drain's time is over."""
@@ -445,6 +431,6 @@ class Exchange:
         upstream = self.upstream
         usage, stop = usage_of(upstream) if upstream is not None else (None, None)
         if self.ask is not None:
-            asking.close(self, ending, usage, now)
+            settling.close(self, ending, usage, now)
         relay.active.discard(self)
         relay.log.exchange(record(self, ending, now, own_bytes, usage, stop))

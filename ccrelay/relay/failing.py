@@ -9,7 +9,6 @@ upon. Nothing is tried again once content has gone to the client.
       else the most telling error, as its provider sent it
 """
 
-from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -17,13 +16,16 @@ from msgspec.structs import replace
 from ccrelay._fast.http1 import Head
 from ccrelay._fast.slots import Rest
 from ccrelay._fast.upstream import Loss, Upstream
-from ccrelay.errors import AllResting, RelayError
+from ccrelay.errors import AllResting, RelayError, UpstreamFailed
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.service import Target
-from ccrelay.relay import asking, rare
+from ccrelay.relay import rare, settling
 from ccrelay.relay.local import passed_on
+from ccrelay.relay.mending import mend_signatures
+from ccrelay.relay.resting import rest
 from ccrelay.relay.telling import Told, soonest_s, tell
-from ccrelay.routing.router import Taken, Tries, Wait
+from ccrelay.routing.router import Taken, Wait
+from ccrelay.routing.tries import Tries
 from ccrelay.routing.verdict import (
     Blame,
     Telling,
@@ -35,15 +37,11 @@ from ccrelay.routing.verdict import (
     of_status,
 )
 from ccrelay.types import RequestClass
-from ccrelay.wire.thinking import strip_foreign
 
 if TYPE_CHECKING:
     from ccrelay.relay.exchange import Exchange
 
-# Requests that were under way together are refused together: one line is enough.
-SAME_REST_S = 1.0
-# Failures after which a connection that can be made is good news.
-_CONNECTIONS = frozenset({"unreachable"})
+_SILENCES = frozenset({Loss.NO_FIRST_BYTE.name.lower(), Loss.IDLE.name.lower()})
 
 
 # ---- what can fail
@@ -82,6 +80,13 @@ def on_error_answer(exchange: "Exchange", upstream: Upstream, body: bytes) -> No
     if exchange.candidate is None:
         tell(exchange, told)
         return
+    if status < 400:
+        # The client has an early 200 and waits for events; a whole message is none.
+        exchange.error = "not_a_stream"
+        raise UpstreamFailed(
+            f"Provider {target.service.name} answered with a whole message where a stream was "
+            "asked for.",
+        )
     own_key = not target.service.passes_client_credential
     health = exchange.snap.config.health
     verdict = of_status(status, head.get, body, dialect, health, relay.wall(), own_key=own_key)
@@ -93,7 +98,7 @@ def on_error_answer(exchange: "Exchange", upstream: Upstream, body: bytes) -> No
     if verdict.rest_reason is Rest.NONE and verdict.blame is Blame.KEY and not own_key:
         _rest_client(exchange, target, head)
     told.telling = verdict.telling
-    if verdict.blame is Blame.SIGNATURE and _mend_signatures(exchange, verdict):
+    if verdict.blame is Blame.SIGNATURE and mend_signatures(exchange):
         return
     _failed(exchange, verdict, told)
 
@@ -129,10 +134,18 @@ def on_error_event(exchange: "Exchange", upstream: Upstream) -> None:
         exchange.relay.wall(),
         own_key=own_key,
     )
+    if verdict.blame is Blame.KEY and not own_key:
+        _rest_client(exchange, target, upstream.head)
+    if verdict.blame is Blame.SIGNATURE and mend_signatures(exchange):
+        return
     _note(exchange, verdict, "error_event")
     taken = _next(exchange, verdict)
     if taken is None:
-        _let_go(exchange, upstream)
+        if _tells_more(exchange, verdict.telling):
+            exchange.drop_upstream()
+            _tell_best(exchange)
+        else:
+            _let_go(exchange, upstream)
         return
     status, body = as_http(data, dialect)
     if dialect.translates_errors:
@@ -147,13 +160,27 @@ def _on_empty(exchange: "Exchange", upstream: Upstream) -> None:
     verdict = of_loss(Loss.CLOSED)
     _note(exchange, verdict, "empty_stream")
     taken = _next(exchange, verdict)
-    if taken is None:
+    if taken is not None:
+        exchange.drop_upstream()
+        _go_on(exchange, taken)
+    elif exchange.told is not None:  # whatever it says, it says more than nothing
+        exchange.drop_upstream()
+        _tell_best(exchange)
+    else:
         exchange.error = "empty_stream"
         exchange.good = False
         upstream.release()
-    else:
-        exchange.drop_upstream()
-        _go_on(exchange, taken)
+
+
+def _tells_more(exchange: "Exchange", telling: Telling) -> bool:
+    """Whether an attempt before this one failed in a more telling way."""
+    return exchange.told is not None and exchange.told.telling > telling
+
+
+def _tell_best(exchange: "Exchange") -> None:
+    best = exchange.told
+    assert best is not None
+    tell(exchange, best)
 
 
 def _let_go(exchange: "Exchange", upstream: Upstream) -> None:
@@ -234,40 +261,22 @@ def _note(exchange: "Exchange", verdict: Verdict, reason: str) -> None:
     assert target is not None
     relay = exchange.relay
     now = relay.reactor.now
+    ask = exchange.ask
     exchange.good = verdict.counts
     exchange.strip = None  # the next target may read them
-    if verdict.counts is False:
-        target.service.endpoint.pulse.answers = verdict.reason not in _CONNECTIONS
-    asking.release(exchange, now, 0, 0)
+    # Who fell silent has read the prompt.
+    is_read = ask is not None and verdict.reason in _SILENCES
+    settling.release(exchange, now, ask.need(target.slot) if ask is not None and is_read else 0, 0)
+    if ask is not None:
+        ask.waits_since = now - exchange.waited_s  # the attempt was no waiting
     if verdict.rest_reason is not Rest.NONE:
-        _rest_key(exchange, target, verdict, reason)
+        rest(exchange, target, verdict.rest_s, verdict.rest_reason, reason)
     tries = exchange.tries
     if tries is None:
         tries = exchange.tries = Tries()
-    tries.add(target, endpoint_failed=verdict.blame is Blame.ENDPOINT)
+    tries.add(target, verdict.reason, endpoint_failed=verdict.blame is Blame.ENDPOINT)
     if verdict.blame is Blame.MODEL:
         tries.exclude(target.service)
-
-
-def _rest_key(exchange: "Exchange", target: Target, verdict: Verdict, reason: str) -> None:
-    """Let a key rest, or take it out, and say so once."""
-    log, gauge = exchange.relay.log, target.gauge
-    now = exchange.relay.reactor.now
-    refused = verdict.rest_reason is Rest.REFUSED
-    until = inf if refused else now + verdict.rest_s
-    is_news = until > gauge.rests_until + SAME_REST_S
-    gauge.rest(until, int(verdict.rest_reason))
-    if not is_news:
-        return
-    known = {"provider": target.service.name, "key": target.fingerprint}
-    if target.name != target.fingerprint:
-        known["key_name"] = target.name
-    if refused:
-        hint = "The provider refuses it. It is not used until a reload (SIGHUP): replace it."
-        log.event("error", "key_out", **known, why=reason, hint=hint)
-    else:
-        level = "error" if verdict.loud else "warning"
-        log.event(level, "key_rests", **known, why=reason, seconds=round(verdict.rest_s, 1))
 
 
 def _next(exchange: "Exchange", verdict: Verdict) -> Taken | Wait | None:
@@ -279,74 +288,46 @@ def _next(exchange: "Exchange", verdict: Verdict) -> Taken | Wait | None:
         return None
     if exchange.slate.lone is not None:
         return None  # there is nobody else, and the budget is for those who have somebody
-    if tries.count >= routing.attempts_max or not _can_send_again(exchange):
+    if tries.count >= routing.attempts_max or not rare.can_send_again(exchange):
         return None
-    budget = routing.retry_budget
-    if not relay.budget.retry(relay.reactor.now, budget.ratio, budget.minimum):
-        relay.log.event("warning", "retry_budget_spent", id=exchange.id)
-        return None
-    choice: Taken | Wait | None = exchange.choose()
+    choice = exchange.choose()
     if isinstance(choice, Wait):
-        choice = _make_do(exchange, choice)
-    if not isinstance(choice, Taken):
+        return _make_do(exchange, choice)
+    budget = routing.retry_budget
+    if relay.budget.retry(relay.reactor.now, budget.ratio, budget.minimum):
         return choice
-    target = exchange.target
-    assert target is not None
-    relay.log.event(
+    relay.log.event("warning", "retry_budget_spent", id=exchange.id)
+    _give_back(exchange, choice)
+    return None
+
+
+def _give_back(exchange: "Exchange", taken: Taken) -> None:
+    """Nothing was sent to a target that was taken."""
+    now = exchange.relay.reactor.now
+    if taken.reservation is not None:
+        taken.reservation.cancel(now)
+    breaker = taken.target.service.endpoint.breaker
+    breaker.settle(taken.ticket, now, exchange.relay.rng, ok=None)
+
+
+def tell_failover(exchange: "Exchange", target: Target) -> None:
+    """Say that another target is tried, unless it has been said."""
+    tries = exchange.tries
+    assert tries is not None
+    if not tries.why:
+        return
+    before = tries.targets[-1]
+    exchange.relay.log.event(
         "info",
         "failover",
         id=exchange.id,
-        provider=target.service.name,
-        key=target.fingerprint,
-        why=verdict.reason,
-        to_provider=choice.target.service.name,
-        to_key=choice.target.fingerprint,
+        provider=before.service.name,
+        key=before.fingerprint,
+        why=tries.why,
+        to_provider=target.service.name,
+        to_key=target.fingerprint,
     )
-    return choice
-
-
-def _can_send_again(exchange: "Exchange") -> bool:
-    down = exchange.down
-    if down.is_closed or (down.started and not exchange.early):
-        return False
-    return bool(down.can_replay) or exchange.body is not None
-
-
-def _mend_signatures(exchange: "Exchange", verdict: Verdict) -> bool:
-    """Once more on the same target, without the thinking blocks that it did not sign."""
-    target, ask = exchange.target, exchange.ask
-    assert target is not None
-    if ask is None or ask.mended or exchange.strip is True or not _can_send_again(exchange):
-        return False
-    if exchange.body is None and not exchange.down.body_complete:
-        return False
-    body = rare.whole_body(exchange)
-    everything = exchange.strip is False or strip_foreign(body, everything=False)[1] == 0
-    if everything and strip_foreign(body, everything=True)[1] == 0:
-        return False
-    ask.mended = True
-    exchange.strip = everything
-    relay = exchange.relay
-    now = relay.reactor.now
-    exchange.good = True
-    asking.release(exchange, now, 0, 0)
-    ticket = target.service.endpoint.breaker.admit(now, relay.rng)
-    if ticket is None:
-        return False
-    candidate = exchange.candidate
-    assert candidate is not None
-    relay.log.event(
-        "info",
-        "signatures_left_out",
-        id=exchange.id,
-        provider=target.service.name,
-        all=everything,
-    )
-    reservation = None
-    if exchange.kind is not RequestClass.COUNT_TOKENS:
-        reservation = target.gauge.force(now, ask.tokens_in, ask.tokens_out)
-    exchange.take(Taken(candidate, target, reservation, ticket))
-    return True
+    tries.why = ""
 
 
 # ---- waiting
@@ -389,10 +370,7 @@ def _make_do(exchange: "Exchange", choice: Wait) -> Taken | Wait | None:
     if not choice.bound:
         return None
     # Its own key is not worth an error.
-    slate, ask, relay = exchange.slate, exchange.ask, exchange.relay
-    assert slate is not None
-    assert ask is not None
-    other = exchange.snap.router.choose(slate, ask, exchange.tries, relay.rng, stays=False)
+    other = exchange.choose(stays=False)
     return other if isinstance(other, Taken) or _may_wait(exchange, other) else None
 
 

@@ -59,7 +59,7 @@ class Probes:
             now = relay.reactor.clock()
             for service in relay.services:
                 breaker = service.endpoint.breaker
-                if service.endpoint.pulse.word & 3 and breaker.due(now):
+                if breaker.due(now):
                     self._maybe(service, _kind(service, health), now)
         self._timer = relay.loop.call_later(LOOK_EVERY_S, self._look)
 

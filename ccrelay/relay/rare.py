@@ -51,7 +51,9 @@ def with_whole_body(exchange: "Exchange", candidate: Candidate) -> None:
     elif exchange.kind is RequestClass.COUNT_TOKENS and candidate.estimates:
         tokens = answer(estimate(whole_body(exchange)))
         exchange.status = 200
-        extra = (ESTIMATE_HEADER, (b"request-id", exchange.id.encode()))
+        extra = [ESTIMATE_HEADER, (b"request-id", exchange.id.encode())]
+        if exchange.snap.debug:
+            extra += debug_fields(exchange)
         data = json_response(200, tokens, extra, down.keep_alive)
         exchange.answer(data, Ending.ANSWERED, keep_alive=down.keep_alive)
     else:
@@ -305,6 +307,14 @@ def ending_of(error: RelayError) -> Ending:
 def can_repeat(exchange: "Exchange") -> bool:
     """Whether the body can be sent a second time, should a pooled connection be stale."""
     return bool(exchange.down.can_replay) or exchange.body is not None
+
+
+def can_send_again(exchange: "Exchange") -> bool:
+    """Whether nothing has gone to the client, and the whole request is still here."""
+    down = exchange.down
+    if down.is_closed or (down.started and not exchange.early):
+        return False
+    return bool(down.can_replay) or exchange.body is not None
 
 
 def was_stale(exchange: "Exchange", upstream: Upstream, reason: int) -> bool:

@@ -151,8 +151,10 @@ class Relay:
         for pool in old.pools.values():
             if id(pool) not in kept:
                 pool.close()
-        for exchange in self.waiting.everybody():
-            self.waiting.leave(exchange)
+        waited = self.waiting.everybody()
+        for exchange in waited:
+            self.waiting.leave(exchange)  # all of them: none is to wait for one behind it
+        for exchange in waited:
             exchange.guard(partial(asking.reroute, exchange))
 
     # ---- life

@@ -47,6 +47,7 @@ class Snapshot:
         "limits",
         "listen",
         "listings",
+        "only",
         "pool_keys",
         "pools",
         "router",
@@ -83,6 +84,8 @@ class Snapshot:
         self.debug = routing.debug
         self.listings: Listings | None = None
         self.by_slot = {t.slot: t for service in services for t in service.targets}
+        # The only target of all: no conversation has anywhere else to go.
+        self.only = next(iter(self.by_slot.values())) if len(self.by_slot) == 1 else None
 
 
 class Maker:

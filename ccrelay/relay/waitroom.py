@@ -1,6 +1,16 @@
-"""Requests of one worker that wait for a target, and when each is looked at again."""
+"""Requests of one worker that wait for a target, and when each is looked at again.
+
+Who waits claims what it could go to: the targets of its model, but those it has tried and those
+that rest for its own credential. A target that somebody ahead in the fair order claims is full for
+a request, whether it has just come, failed elsewhere or waits here: it goes to another, or waits.
+One that waits for its conversation's own key claims that key alone, and against lower ranks only:
+it will have the key soon or move, and its equals need not wait for that.
+
+So nobody is overtaken at a target it waits for, and what nobody ahead claims is not left idle.
+"""
 
 import asyncio
+from collections.abc import Set
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
@@ -8,9 +18,9 @@ from typing import TYPE_CHECKING
 from ccrelay._fast.conn import Reactor
 from ccrelay.relay import asking, failing
 from ccrelay.routing.candidates import Slate
-from ccrelay.routing.router import LOOK_AGAIN_S, Wait
-from ccrelay.routing.waiting import RANKS, Queue
-from ccrelay.types import TrafficClass
+from ccrelay.routing.router import LOOK_AGAIN_S, Taken, Wait
+from ccrelay.routing.waiting import RANKS, Claims, Queue
+from ccrelay.types import RequestClass
 
 if TYPE_CHECKING:
     from ccrelay.relay.exchange import Exchange
@@ -18,24 +28,43 @@ if TYPE_CHECKING:
 # A look comes a little late rather than a hair too early.
 LATE_S = 0.002
 
+_NONE: Set[int] = frozenset()
+_MESSAGES = RequestClass.MESSAGES
+
 
 class _Seat:
     """What is known of one that waits."""
 
-    __slots__ = ("bound", "gives_up_at", "joined_at", "line", "until")
+    __slots__ = ("claimed", "claims_from", "gives_up_at", "joined_at", "rank", "reach")
 
-    def __init__(
-        self, line: tuple[int, int], until: float, bound: bool, now: float, gives_up_at: float
-    ) -> None:
-        self.line = line  # slate and rank: who waits for the same
-        self.bound = bound
-        self.until = until
+    def __init__(self, rank: int, reach: Set[int], now: float, gives_up_at: float) -> None:
+        self.rank = rank
+        self.reach = reach  # what it could go to
+        self.claimed = _NONE
+        self.claims_from = rank  # the first rank that has to leave alone what it claims
         self.joined_at = now
         self.gives_up_at = gives_up_at
 
+    @property
+    def stands_behind(self) -> bool:
+        """Whether it has nowhere to go when others claim all that its model has."""
+        return self.claims_from == self.rank and bool(self.reach)
+
+
+class _Look:
+    """One look at all who wait."""
+
+    __slots__ = ("ahead", "full", "next_at", "now")
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.ahead = Claims()  # of those that were looked at and stay
+        self.full: set[Slate] = set()  # every target is claimed: a short way for many
+        self.next_at = inf
+
 
 class WaitRoom:
-    """Where requests wait whose targets all rest.
+    """Where requests wait whose targets all rest, or are claimed by others.
 
     Args:
         loop: for the one timer.
@@ -47,7 +76,7 @@ class WaitRoom:
         self._reactor = reactor
         self._queue: Queue[Exchange] = Queue()
         self._seats: dict[Exchange, _Seat] = {}
-        self._lines: dict[tuple[int, int], int] = {}  # how many in each wait for anybody
+        self._claims = Claims()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = inf
         self._is_poked = False
@@ -55,23 +84,24 @@ class WaitRoom:
     def __len__(self) -> int:
         return len(self._seats)
 
-    def is_behind(self, slate: Slate, traffic: TrafficClass) -> bool:
-        """Whether somebody waits for the same targets who comes first."""
-        return any(self._lines.get((id(slate), rank), 0) for rank in range(RANKS[traffic] + 1))
+    def choose(self, exchange: "Exchange", *, stays: bool = True) -> Taken | Wait:
+        """Take a target for one that is not here, of those that nobody claims who comes first."""
+        reach = _reach(exchange)
+        held = self._claims.of(reach, _rank(exchange)) if reach else _NONE
+        choice = _choose(exchange, reach, held, stays=stays)
+        if held and isinstance(choice, Wait) and not choice.bound:
+            # Conversations take turns, so that it may be before some of those who claim: look soon.
+            return choice._replace(until=self._reactor.now + LOOK_AGAIN_S)
+        return choice
 
     def join(self, exchange: "Exchange", wait: Wait, gives_up_at: float) -> None:
         """Wait: the exchange is given a target in the end, or told that there is none."""
-        slate = exchange.slate
-        assert slate is not None
         traffic, conversation = asking.turn_of(exchange)
-        line = (id(slate), RANKS[traffic])
-        bound = _stands_aside(exchange, wait)
-        seat = _Seat(line, wait.until, bound, self._reactor.now, gives_up_at)
+        seat = _Seat(RANKS[traffic], _reach(exchange), self._reactor.now, gives_up_at)
         self._seats[exchange] = seat
-        if not seat.bound:
-            self._lines[seat.line] = self._lines.get(seat.line, 0) + 1
+        self._claim(exchange, seat, bound=wait.bound)
         self._queue.join(exchange, traffic, conversation)
-        self._wake_at(min(seat.until, gives_up_at))
+        self._wake_at(min(wait.until, gives_up_at))
 
     def leave(self, exchange: "Exchange", *, served: bool = False) -> None:
         """Wait no more, for whatever reason."""
@@ -79,8 +109,8 @@ class WaitRoom:
         if seat is None:
             return
         self._queue.leave(exchange, served=served)
-        self._unline(seat)
-        if not (served or seat.bound):
+        self._claims.remove(seat.claimed, seat.claims_from)
+        if not served:
             self.poke()  # those behind it may need less
         exchange.waited_s += max(self._reactor.now - seat.joined_at, 0.0)
 
@@ -100,14 +130,16 @@ class WaitRoom:
             self._timer.cancel()
             self._timer = None
 
-    def _unline(self, seat: _Seat) -> None:
-        if seat.bound:
-            return
-        left = self._lines[seat.line] - 1
-        if left:
-            self._lines[seat.line] = left
-        else:
-            del self._lines[seat.line]
+    def _claim(self, exchange: "Exchange", seat: _Seat, *, bound: bool) -> None:
+        slots, claims_from = seat.reach, seat.rank
+        if bound:
+            assert exchange.ask is not None
+            assert exchange.ask.place is not None
+            slots, claims_from = frozenset({exchange.ask.place.slot}), seat.rank + 1
+        if slots is not seat.claimed or claims_from != seat.claims_from:
+            self._claims.remove(seat.claimed, seat.claims_from)
+            self._claims.add(slots, claims_from)
+            seat.claimed, seat.claims_from = slots, claims_from
 
     def _wake_at(self, at: float) -> None:
         at += LATE_S
@@ -124,59 +156,77 @@ class WaitRoom:
         self._look()
 
     def _look(self) -> None:
-        """Give everybody who can go a target, in order; those behind a stuck one stay, too."""
+        """Give everybody who can go a target, in order, around what those ahead still wait for."""
         self._is_poked = False
         now = self._reactor.clock()
-        stuck: set[int] = set()
-        next_at = inf
+        look = _Look(now)
         for exchange in list(self._queue.in_order()):
             seat = self._seats.get(exchange)
             if seat is None:
                 continue  # what happened to an earlier one has ended it
-            if seat.line[0] in stuck and not seat.bound:
-                if now >= seat.gives_up_at:
-                    self._give_up(exchange, Wait(seat.until, seat.bound, "those ahead"))
-                else:
-                    next_at = min(next_at, seat.gives_up_at)
-                continue
-            choice = exchange.choose()
-            if not isinstance(choice, Wait):
-                self.leave(exchange, served=True)
-                exchange.guard(partial(exchange.take, choice))
-                continue
-            if now >= seat.gives_up_at or choice.until > seat.gives_up_at:
-                self._give_up(exchange, choice)
-                continue
-            self._stay(seat, choice.until, _stands_aside(exchange, choice))
-            if not seat.bound:
-                stuck.add(seat.line[0])
-            next_at = min(next_at, max(choice.until, now + LOOK_AGAIN_S), seat.gives_up_at)
-        if next_at < inf:
-            self._wake_at(next_at)
+            if seat.stands_behind and exchange.slate in look.full and now < seat.gives_up_at:
+                if seat.gives_up_at < look.next_at:
+                    look.next_at = seat.gives_up_at
+            else:
+                self._see(exchange, seat, look)
+        if look.next_at < inf:
+            self._wake_at(look.next_at)
 
-    def _give_up(self, exchange: "Exchange", wait: Wait) -> None:
-        exchange.guard(lambda: failing.give_up(exchange, wait))
+    def _see(self, exchange: "Exchange", seat: _Seat, look: _Look) -> None:
+        """Let one go, or tell it, or let it stay."""
+        slate, ask, now = exchange.slate, exchange.ask, look.now
+        assert slate is not None
+        assert ask is not None
+        ask.now = now
+        if slate.passes:
+            seat.reach = _reach(exchange)  # its credential's rest may have begun or ended
+        held = look.ahead.of(seat.reach, seat.rank)
+        choice = _choose(exchange, seat.reach, held)
+        if isinstance(choice, Taken):
+            self.leave(exchange, served=True)
+            exchange.guard(partial(exchange.take, choice))
+            return
+        # One that waits for what others have first cannot know when that will be.
+        if now >= seat.gives_up_at or (choice.until > seat.gives_up_at and not held):
+            exchange.guard(lambda: failing.give_up(exchange, choice))
+            return
+        self._claim(exchange, seat, bound=choice.bound)
+        if len(held) < len(seat.reach):
+            look.ahead.add(seat.claimed, seat.claims_from)
+        if seat.stands_behind and len(seat.reach) == len(slate.by_slot) and not slate.passes:
+            look.full.add(slate)
+        look.next_at = min(look.next_at, max(choice.until, now + LOOK_AGAIN_S), seat.gives_up_at)
 
-    def _stay(self, seat: _Seat, until: float, bound: bool) -> None:
-        seat.until = until
-        if seat.bound != bound:
-            self._unline(seat)
-            seat.bound = bound
-            if not seat.bound:
-                self._lines[seat.line] = self._lines.get(seat.line, 0) + 1
+
+def _rank(exchange: "Exchange") -> int:
+    return RANKS[asking.turn_of(exchange)[0]]
 
 
-def _stands_aside(exchange: "Exchange", wait: Wait) -> bool:
-    """Whether it waits for less than everybody: its own key, what it has not tried or may not use.
+def _reach(exchange: "Exchange") -> Set[int]:
+    """The slots of those it could go to if they had room."""
+    slate, ask, tries = exchange.slate, exchange.ask, exchange.tries
+    assert slate is not None
+    assert ask is not None
+    if exchange.kind is not _MESSAGES:
+        return _NONE  # limits do not count it: it takes nothing from anybody
+    if tries is None and not slate.passes:
+        return slate.by_slot.keys()
+    return {
+        slot
+        for slot, (candidate, target) in slate.by_slot.items()
+        if (tries is None or target not in tries.targets)
+        and candidate.service.client_rests.get(ask.credential, 0.0) <= ask.now
+    }
 
-    What it may not have others may, so that they need not wait for it.
-    """
-    if wait.bound or exchange.tries is not None:
-        return True
+
+def _choose(
+    exchange: "Exchange", reach: Set[int], held: Set[int], *, stays: bool = True
+) -> Taken | Wait:
+    """Take a target of those in reach that are not held. All held: it waits for those ahead."""
     slate, ask = exchange.slate, exchange.ask
     assert slate is not None
     assert ask is not None
-    return slate.passes and any(
-        candidate.service.client_rests.get(ask.credential, 0.0) > ask.now
-        for candidate in slate.candidates
-    )
+    if held and len(held) == len(reach):
+        return Wait(inf, False, "those ahead")
+    router, rng = exchange.snap.router, exchange.relay.rng
+    return router.choose(slate, ask, exchange.tries, rng, stays=stays, held=held)

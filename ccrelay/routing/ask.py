@@ -11,11 +11,15 @@ class Ask:
         "body_bytes",
         "conversation",
         "credential",
+        "home_open",
         "kind",
+        "marks",
         "mended",
         "now",
         "output_class",
         "place",
+        "strip",
+        "tokens_home",
         "tokens_in",
         "tokens_out",
         "traffic",
@@ -29,6 +33,7 @@ class Ask:
         traffic: TrafficClass = TrafficClass.MAIN,
         conversation: int = 0,
         tokens_in: int = 0,
+        tokens_home: int | None = None,
         tokens_out: int = 0,
         body_bytes: int = 0,
         output_class: OutputClass = OutputClass.STREAM,
@@ -39,11 +44,21 @@ class Ask:
         self.traffic = traffic
         self.credential = 0  # hash of the client's own, where a provider passes it through
         self.conversation = conversation  # 0: none is known
-        self.tokens_in = tokens_in
+        self.tokens_in = tokens_in  # the whole prompt: what counts where no cache holds any of it
+        # What is new to the target that `place` names, whose cache should hold the rest.
+        self.tokens_home = tokens_in if tokens_home is None else tokens_home
         self.tokens_out = tokens_out
         self.body_bytes = body_bytes
         self.output_class = output_class
         self.place = place  # where the conversation lives; None: nowhere yet, or its cache is cold
+        self.marks = 0  # FOREIGN, UNSIGNED: what is known of its thinking blocks
+        self.home_open = True  # for strategies that weigh: its own key can take it, or will soon
         self.mended = False  # its thinking blocks were refused, and it was sent again without
+        self.strip: bool | None = None  # what that taught: which ones no judge of them may see
         self.now = now
-        self.waits_since = now  # when the request was first asked for; `now` moves on
+        self.waits_since = now  # when it began to wait for a target, less what it had waited before
+
+    def need(self, slot: int) -> int:
+        """Input tokens that count at a target."""
+        place = self.place
+        return self.tokens_home if place is not None and place.slot == slot else self.tokens_in

@@ -8,7 +8,7 @@ from ccrelay.config.model import Price
 from ccrelay.fleet.service import Service, Target
 from ccrelay.ledger.pricing import PriceList, price_for
 from ccrelay.routing.rules import CompiledRule
-from ccrelay.routing.strategies import Chooser
+from ccrelay.routing.strategies import Chooser, ModelBased
 
 # Names of models come from clients: the memory of past answers is bounded.
 REMEMBERED_MODELS_MAX = 1024
@@ -23,7 +23,6 @@ class Candidate:
         "_slots",
         "asked",
         "estimates",
-        "order",
         "price",
         "rewrites",
         "sent",
@@ -31,7 +30,7 @@ class Candidate:
         "splice",
     )
 
-    def __init__(self, service: Service, asked: str, sent: str, spelt: str, order: int = 0) -> None:
+    def __init__(self, service: Service, asked: str, sent: str, spelt: str) -> None:
         """Make one.
 
         Args:
@@ -39,13 +38,11 @@ class Candidate:
             asked: the model that is looked for.
             sent: the model named to the provider.
             spelt: the model as the client's body has it.
-            order: position among the configured providers.
         """
         self.service = service
         self.asked = asked
         self.sent = sent
         self.splice: bytes | None = None if sent == spelt else _encode(sent)
-        self.order = order
         self.estimates = service.dialect.counts_tokens == "estimate"
         self.rewrites = service.dialect.needs_rewrite(sent)
         prices: dict[str, Price] = service.config.prices
@@ -63,7 +60,18 @@ class Candidate:
 class Slate:
     """Everybody who serves one model, in configured order, and how one of them is chosen."""
 
-    __slots__ = ("by_slot", "candidates", "chooser", "limited", "lone", "model", "passes", "rule")
+    __slots__ = (
+        "aside",
+        "by_slot",
+        "candidates",
+        "chooser",
+        "entry",
+        "limited",
+        "lone",
+        "model",
+        "passes",
+        "rule",
+    )
 
     def __init__(
         self,
@@ -85,6 +93,14 @@ class Slate:
         self.lone = next(iter(self.by_slot.values())) if len(self.by_slot) == 1 else None
         # Whether a client's own credential goes to one of them.
         self.passes = any(c.service.passes_client_credential for c in candidates)
+        # A conversation has a place for each entry of `routing.models`: other providers are meant
+        # for its models. Calls beside the main loop that a rule sends elsewhere have one of their
+        # own, too: they neither follow the conversation nor take it along.
+        asked = candidates[0].asked if candidates else model
+        entry = chooser.entry(asked) if isinstance(chooser, ModelBased) else None
+        self.entry = entry.encode() if entry is not None else b""
+        is_apart = rule is not None and (rule.providers or rule.strategy is not None)
+        self.aside = rule.name.encode() if rule is not None and is_apart else b""
         # Whether anybody asks how many tokens a request has.
         self.limited = chooser.weighs_cache or any(c.service.limited for c in candidates)
 
@@ -131,11 +147,17 @@ class Candidates:
                 key=lambda service: rule.providers.index(service.name),
             )
         candidates = [
-            Candidate(service, model, sent, spelt, order)
-            for order, service in enumerate(services)
+            Candidate(service, model, sent, spelt)
+            for service in services
             if service.targets and (sent := service.dialect.matcher.resolve(model)) is not None
         ]
         return Slate(spelt, candidates, self._chooser_for(rule), rule)
+
+    def note_limited(self, service: Service) -> None:
+        """Limits of a provider have become known: whoever may be sent there estimates from now."""
+        for slate in (*self.remembered.values(), *self._ruled.values()):
+            if any(candidate.service is service for candidate in slate.candidates):
+                slate.limited = True
 
     def served(self) -> list[str]:
         """What is served, for a 404 that helps: mapped names and own models, globs included."""

@@ -4,8 +4,9 @@ Rules, model names and prices are asked as the relay asks them. What changes whi
 out: limits in use, resting keys, open breakers, and where a conversation has its cache.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,10 +16,10 @@ from ccrelay.ledger.pricing import TTL_SHORT_S, expected_micros, price_for
 from ccrelay.providers.base import Dialect
 from ccrelay.providers.registry import dialect_for
 from ccrelay.routing.features import Features, traffic_of, traffic_of_head
-from ccrelay.routing.rules import CLASSES, CompiledRule, Header, compile_rules
+from ccrelay.routing.rules import CLASSES, CompiledRule, Header, Rules, compile_rules
 from ccrelay.routing.strategies import ModelBased
-from ccrelay.types import RequestClass
-from ccrelay.wire.matching import strip_window
+from ccrelay.types import RequestClass, TrafficClass
+from ccrelay.wire.matching import ModelMatcher, is_glob, strip_window
 
 TOKENS = 20_000  # an early turn of Claude Code
 OUTPUT_TOKENS = 1000  # assumed for the price of a turn
@@ -81,7 +82,7 @@ class PassedOver(msgspec.Struct, frozen=True):
 class KeyNote(msgspec.Struct, frozen=True):
     """A key of a provider; the secret as fingerprint."""
 
-    fingerprint: str
+    fingerprint: str  # "unknown" when the secret could not be had
     name: str | None
     enabled: bool
     weight: int
@@ -94,6 +95,7 @@ class Inside(msgspec.Struct, frozen=True):
 
     provider: str
     sent: str  # the model named to it
+    why: str  # what of the provider's settings lets it serve the model
     weight: int
     priority: int
     share: (
@@ -112,9 +114,15 @@ class Outside(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """The whole answer. `inside` is in the order of preference where the strategy has one."""
+    """The whole answer. `inside` is in the order of preference where the strategy has one.
+
+    `seen_as` is the class that the relay takes the request for. A body is read only where a rule
+    needs it; when none does, the head alone tells.
+    """
 
     asked: Asked
+    seen_as: RequestKind
+    reads_body: bool
     passed_over: list[PassedOver]
     rule: str | None
     model: str  # that is looked for: the one asked for, or the rule's
@@ -124,10 +132,14 @@ class Explanation(msgspec.Struct, frozen=True):
     outside: list[Outside]
 
 
-def explain(config: Config, question: Question) -> Explanation:
-    """Answer for a checked and resolved configuration."""
+def explain(
+    config: Config, question: Question, *, not_had: Container[str] = frozenset()
+) -> Explanation:
+    """Answer for a checked and resolved configuration; `not_had`: keys that are none."""
     asked = _asked(question)
-    rule, passed_over = _rule(config.routing, question, asked)
+    rules = compile_rules(config.routing)
+    seen = _seen(question, asked, reads_body=rules.needs_body)
+    rule, passed_over = _rule(rules, config.routing, seen)
     model = (rule.model if rule is not None else None) or asked.model
     strategy = (rule.strategy if rule is not None else None) or config.routing.strategy
     inside: list[Inside] = []
@@ -137,9 +149,12 @@ def explain(config: Config, question: Question) -> Explanation:
         if sent is None or reasons:
             outside.append(Outside(provider.name, reasons))
         else:
-            inside.append(_inside(provider, sent, asked.tokens))
+            why = _why(provider, model, sent)
+            inside.append(_inside(provider, sent, why, asked.tokens, not_had))
     return Explanation(
         asked=asked,
+        seen_as=_KINDS[seen.traffic],
+        reads_body=rules.needs_body,
         passed_over=passed_over,
         rule=rule.name if rule is not None else None,
         model=model,
@@ -156,13 +171,7 @@ def explain(config: Config, question: Question) -> Explanation:
 def _asked(question: Question) -> Asked:
     kind = question.kind
     if kind is None:
-        header = _header(question)
-        head = traffic_of_head(
-            header(b"x-claude-code-agent-id"),
-            header(b"x-claude-code-request-class"),
-            RequestClass.MESSAGES,
-        )
-        kind = _KINDS[traffic_of(head, None)]
+        kind = _KINDS[traffic_of(_told_by_head(question, RequestClass.MESSAGES), None)]
     thinking, tools = USUAL[kind]
     return Asked(
         model=question.model,
@@ -179,35 +188,59 @@ def _header(question: Question) -> Header:
     return values.get
 
 
-def _rule(
-    routing: Routing, question: Question, asked: Asked
-) -> tuple[CompiledRule | None, list[PassedOver]]:
-    traffic = CLASSES[asked.kind]
-    features = Features(asked.images, asked.thinking, asked.tools, True, traffic)
+def _told_by_head(question: Question, kind: RequestClass) -> TrafficClass | None:
     header = _header(question)
+    agent_id, request_class = b"x-claude-code-agent-id", b"x-claude-code-request-class"
+    return traffic_of_head(header(agent_id), header(request_class), kind)
 
-    def holds(rule: CompiledRule) -> bool:
-        return rule.applies(asked.model, traffic, asked.tokens, features, header)
 
+class _Seen(NamedTuple):
+    # The request as the relay sees it: the arguments of `CompiledRule.applies`, in their order.
+    model: str
+    traffic: TrafficClass
+    tokens: int
+    features: Features | None
+    header: Header
+
+
+def _seen(question: Question, asked: Asked, *, reads_body: bool) -> _Seen:
+    is_count = asked.kind == "count_tokens"
+    told = _told_by_head(question, RequestClass.COUNT_TOKENS if is_count else RequestClass.MESSAGES)
+    if told is None and asked.kind == "subagent":
+        told = TrafficClass.SUBAGENT  # its head says so: client reference, section 5
+    features = None
+    if reads_body:
+        own = CLASSES[asked.kind]
+        features = Features(asked.images, asked.thinking, asked.tools, True, own)
+    traffic = traffic_of(told, features)
+    return _Seen(asked.model, traffic, asked.tokens, features, _header(question))
+
+
+def _rule(
+    rules: Rules, routing: Routing, seen: _Seen
+) -> tuple[CompiledRule | None, list[PassedOver]]:
     passed_over: list[PassedOver] = []
-    for rule, written in zip(compile_rules(routing).rules, routing.rules, strict=True):
-        if holds(rule):
+    for rule, written in zip(rules.rules, routing.rules, strict=True):
+        if rule.applies(*seen):
             return rule, passed_over
-        unmet = [told for told, single in _conditions(written.when) if not holds(single)]
+        unmet = [told for told, single in _conditions(written.when) if not single.applies(*seen)]
         passed_over.append(PassedOver(rule.name, unmet))
     return None, passed_over
 
 
 def _conditions(when: When) -> list[tuple[str, CompiledRule]]:
     # Each condition as a rule of its own, so that the one that fails is found by asking.
-    found = []
+    found: dict[str, When] = {}
     for name, value in msgspec.structs.asdict(when).items():
         if value is None or value in ([], {}):
             continue
-        told = ", ".join(value) if isinstance(value, list | dict) else str(value).lower()
-        single = Rule(when=When(**{name: value}))
-        found.append((f"{name}: {told}", CompiledRule(0, single)))
-    return found
+        if isinstance(value, dict):
+            for header, glob in value.items():
+                found[f"{name}: {header}={glob}"] = When(headers={header: glob})
+        else:
+            told = ", ".join(value) if isinstance(value, list) else str(value).lower()
+            found[f"{name}: {told}"] = When(**{name: value})
+    return [(told, CompiledRule(0, Rule(when=single))) for told, single in found.items()]
 
 
 # --- providers --------------------------------------------------------------------------------
@@ -251,7 +284,23 @@ def _not_served(dialect: Dialect, model: str) -> str:
     return f"does not serve {model}; nearest: {', '.join(nearest[:NEAREST_MAX])}"
 
 
-def _inside(provider: Provider, sent: str, tokens: int) -> Inside:
+def _why(provider: Provider, model: str, sent: str) -> str:
+    # As for conditions, each entry is asked alone. Of those that answer alike the one that
+    # `ModelMatcher` comes to first: exact names, of these the one with `[1m]`, then globs as
+    # they are written.
+    mapping = provider.model_mapping
+    for name in sorted(mapping, key=lambda name: 0 if is_glob(name) else -len(name)):
+        if ModelMatcher({name: mapping[name]}, ()).resolve(model) == sent:
+            return f"model_mapping {name}"
+    for own in provider.models or ():
+        if ModelMatcher({}, [own]).resolve(model) == sent:
+            return f"models {own if isinstance(own, str) else own.id}"
+    return ""
+
+
+def _inside(
+    provider: Provider, sent: str, why: str, tokens: int, not_had: Container[str]
+) -> Inside:
     price = price_for(provider.type, sent, provider.prices)
     new = cached = None
     if price is not None:
@@ -272,19 +321,20 @@ def _inside(provider: Provider, sent: str, tokens: int) -> Inside:
     return Inside(
         provider=provider.name,
         sent=sent,
+        why=why,
         weight=provider.weight,
         priority=provider.priority,
         share=None,
         new_micros=new,
         cached_micros=cached,
-        keys=[_key_note(key) for key in provider.keys],
+        keys=[_key_note(key, not_had) for key in provider.keys],
     )
 
 
-def _key_note(key: Key) -> KeyNote:
+def _key_note(key: Key, not_had: Container[str]) -> KeyNote:
     limits = {name: getattr(key, name) for name in _LIMITS}
     return KeyNote(
-        fingerprint=fingerprint(key.key),
+        fingerprint="unknown" if key.key in not_had else fingerprint(key.key),
         name=key.name,
         enabled=key.enabled,
         weight=key.weight,

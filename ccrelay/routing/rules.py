@@ -44,6 +44,7 @@ class CompiledRule:
         "model",
         "name",
         "needs_body",
+        "needs_tokens",
         "number",
         "providers",
         "strategy",
@@ -65,6 +66,7 @@ class CompiledRule:
         self._headers = tuple(
             (name.lower().encode(), _globs([pattern])) for name, pattern in when.headers.items()
         )
+        self.needs_tokens = when.tokens_over is not None or when.tokens_under is not None
         self.needs_body = self._flags.given or not self._classes <= _TOLD_BY_HEAD
 
     def applies(
@@ -97,13 +99,14 @@ class CompiledRule:
 class Rules:
     """All rules of a configuration."""
 
-    __slots__ = ("empty", "needs_body", "rules")
+    __slots__ = ("empty", "needs_body", "needs_tokens", "rules")
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
         self.rules = tuple(rules)
         self.empty = not rules
         # True: the features of the body have to be known before anything can be matched.
         self.needs_body = any(rule.needs_body for rule in rules)
+        self.needs_tokens = any(rule.needs_tokens for rule in rules)
 
     def match(
         self,

@@ -20,6 +20,7 @@ from ccrelay._fast.places import rendezvous
 from ccrelay.config.model import Routing, Strategy
 from ccrelay.ledger.pricing import TTL_SHORT_S, expected_micros
 from ccrelay.routing.ask import Ask
+from ccrelay.types import OutputClass
 
 if TYPE_CHECKING:  # a slate holds its strategy
     from ccrelay.routing.candidates import Candidate
@@ -181,10 +182,12 @@ class LatencyBased:
 
     - The lowest average wins, however old: it is what is known, and a provider that comes back from
       a rest has its share at once. Averages forget by time, so that one answer corrects an old one.
-    - In `explore` of the choices another one is taken: any of those that were never seen to answer
-      or have not answered for STALE_S, because one answer sets an outdated average right; when
-      there are none, any but the quickest.
-    - When nothing is known of anybody, chance decides.
+    - Who was never seen to answer is tried as often as chance would: else the first one that
+      answered would stay the quickest known.
+    - In `explore` of the choices another one is taken: any of those that have not answered for
+      STALE_S, because one answer sets an outdated average right; when there are none, any but the
+      quickest.
+    - When nothing is known of anybody for this kind of output, the other kinds tell.
     """
 
     name: ClassVar[Strategy] = "latency-based"
@@ -197,31 +200,50 @@ class LatencyBased:
         """One of them."""
         if len(available) == 1:
             return available[0]
-        output_class = ask.output_class
-        best = None
-        least = 0.0
-        for one in available:
-            average = one.service.endpoint.pulse.average(output_class)
-            if average > 0.0 and (best is None or average < least):
-                best, least = one, average
+        kind = ask.output_class
+        best, unknown = _quickest(available, kind)
         if best is None:
-            return _any(available, rng)
-        if self.explore and rng.random() < self.explore:
-            return self._another(available, best, ask, rng)
+            for kind in OutputClass:
+                best, unknown = _quickest(available, kind)
+                if best is not None:
+                    break
+            else:
+                return _any(available, rng)
+        if self.explore:
+            if unknown and rng.random() * len(available) < len(unknown):
+                return _any(unknown, rng)
+            if rng.random() < self.explore:
+                return self._another(available, best, kind, ask.now, rng)
         return best
 
     def _another(
-        self, available: Sequence["Candidate"], best: "Candidate", ask: Ask, rng: random.Random
+        self,
+        available: Sequence["Candidate"],
+        best: "Candidate",
+        kind: OutputClass,
+        now: float,
+        rng: random.Random,
     ) -> "Candidate":
         others = [one for one in available if one is not best]
-        since = ask.now - STALE_S
-        unsure = [
-            one
-            for one in others
-            if one.service.endpoint.pulse.observed_at(ask.output_class) < since
-            or one.service.endpoint.pulse.average(ask.output_class) <= 0.0
-        ]
+        since = now - STALE_S
+        unsure = [one for one in others if one.service.endpoint.pulse.observed_at(kind) < since]
         return _any(unsure or others, rng)
+
+
+def _quickest(
+    available: Sequence["Candidate"], kind: OutputClass
+) -> tuple["Candidate | None", list["Candidate"]]:
+    """The lowest average of a kind of output, and those of whom none is known."""
+    best = None
+    least = 0.0
+    unknown = []
+    for one in available:
+        average = one.service.endpoint.pulse.average(kind)
+        if average <= 0.0:
+            unknown.append(one)
+        elif best is None or average < least:
+            best, least = one, average
+    return best, unknown
 
 
 class ModelBased:
@@ -254,9 +276,13 @@ class ModelBased:
                 best, least = one, rank
         return best
 
+    def entry(self, asked: str) -> str | None:
+        """The entry that a model falls under; None: `models_default`."""
+        return entry_for(self._models, asked)
+
     def providers(self, asked: str) -> Sequence[str]:
         """The names listed for a model: its own entry's, or `models_default`."""
-        entry = entry_for(self._models, asked)
+        entry = self.entry(asked)
         return self._default if entry is None else self._models[entry]
 
     def _remember(self, asked: str) -> dict[str, int]:
@@ -290,8 +316,8 @@ def strategy_for(routing: Routing, name: Strategy | None = None) -> Chooser:
 def expected_cost(candidate: "Candidate", ask: Ask) -> float | None:
     """What the turn would cost at a candidate, in millionths of a dollar; None: not known.
 
-    At the provider that holds the conversation's place, as much of the prompt as the last turn had
-    is read from its cache; everywhere else all of it is bought anew.
+    With the key that holds the conversation's place, as much of the prompt as the last turn had is
+    read from its cache; everywhere else all of it is bought anew.
     """
     price = candidate.price
     if price is None:
@@ -301,7 +327,7 @@ def expected_cost(candidate: "Candidate", ask: Ask) -> float | None:
     place = ask.place
     if place is not None:
         ttl_s = place.ttl_s
-        if candidate.holds(place.slot):
+        if ask.home_open and candidate.holds(place.slot):
             cached = min(place.prefix_tokens, ask.tokens_in)
     return expected_micros(
         price,

@@ -61,7 +61,6 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     counts: bool | None = None  # for the breaker: True the endpoint is fine, None proves nothing
     rest_s: float = 0.0  # how long the key rests, seconds; 0.0: it does not
     rest_reason: Rest = Rest.NONE  # REFUSED: until a reload, whatever `rest_s`
-    loud: bool = False  # one line that nobody overlooks
 
 
 # How much of a body is searched for wordings; error bodies are a few hundred bytes.
@@ -102,7 +101,6 @@ _REFUSED = Verdict(
     Telling.OURS,
     counts=True,
     rest_reason=Rest.REFUSED,
-    loud=True,
 )
 _CLIENT_REFUSED = Verdict(Blame.REQUEST, False, "client_refused", Telling.FINAL, counts=True)
 _CROWDED = Verdict(Blame.REQUEST, True, "too_many_requests", Telling.CROWDED)

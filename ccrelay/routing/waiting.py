@@ -1,12 +1,18 @@
-"""Requests that wait for a target: who is next.
+"""Requests that wait for a target: who is next, and what it is next for.
 
 The main loop goes before sub-agents, those before background work; among equals conversations take
 turns, so that one with a hundred sub-agents does not hold up another's first; within a conversation
-it is first come, first served. Pure: who waits is told when to try, and by whom, elsewhere.
+it is first come, first served.
+
+Who waits claims the targets it waits for: to those behind it they are full, whatever room they
+have, so that small requests do not use up what a large one waits for. What nobody ahead has claimed
+is free to take.
+
+Pure: who waits is told when to try, and by whom, elsewhere.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Set
 from typing import Generic, TypeVar
 
 from ccrelay.types import TrafficClass
@@ -74,11 +80,33 @@ class Queue(Generic[T]):
                     yield line[depth]
                 depth += 1
 
-    def ahead(self, traffic: TrafficClass) -> Iterator[T]:
-        """Those who would go before a newcomer of this class."""
-        for turns in self._ranks[: RANKS[traffic] + 1]:
-            for line in turns.values():
-                yield from line
-
     def __repr__(self) -> str:
         return f"<Queue {[sum(map(len, turns.values())) for turns in self._ranks]}>"
+
+
+class Claims:
+    """The targets that are waited for, by slot, and which ranks have to leave them alone."""
+
+    def __init__(self) -> None:
+        # By rank: how many claim a slot against it.
+        self._counts: list[dict[int, int]] = [{} for _ in range(max(RANKS.values()) + 1)]
+
+    def add(self, slots: Iterable[int], rank: int) -> None:
+        """Claim these against that rank and all below it."""
+        for counts in self._counts[rank:]:
+            for slot in slots:
+                counts[slot] = counts.get(slot, 0) + 1
+
+    def remove(self, slots: Iterable[int], rank: int) -> None:
+        """Take back what was added."""
+        for counts in self._counts[rank:]:
+            for slot in slots:
+                left = counts[slot] - 1
+                if left:
+                    counts[slot] = left
+                else:
+                    del counts[slot]
+
+    def of(self, slots: Set[int], rank: int) -> Set[int]:
+        """Those of these that are claimed against one of that rank."""
+        return slots & self._counts[rank].keys()

@@ -12,17 +12,20 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 DEMO_MODEL = "claude-sonnet-4-6"
 
 
-def banner(config: Config, addresses: list[str], *, source: Path | None, demo: bool) -> str:
+def banner(
+    config: Config, addresses: list[str], *, pid: int, source: Path | None, demo: bool
+) -> str:
     """Return the text, without a newline at its end; secrets appear as fingerprints only.
 
     Args:
         config: resolved.
         addresses: what the relay listens on, "HOST:PORT".
+        pid: the supervisor, to whom signals are sent.
         source: the configuration file, None when there is none.
         demo: the provider is the built-in one.
     """
     url = local_url(addresses[0])
-    parts = [_where(config, addresses, source), _table(config)]
+    parts = [_where(config, addresses, pid, source), _table(config)]
     parts += [_demo(url)] if demo else []
     parts += [_exports(config, url)]
     return "\n\n".join(part for part in parts if part)
@@ -35,11 +38,11 @@ def local_url(address: str) -> str:
     return f"http://{host}:{port}"
 
 
-def _where(config: Config, addresses: list[str], source: Path | None) -> str:
+def _where(config: Config, addresses: list[str], pid: int, source: Path | None) -> str:
     workers = config.server.workers
     where = ", ".join(f"http://{address}" for address in addresses)
     count = "1 worker" if workers == 1 else f"{workers} workers"
-    lines = [f"ccrelay {__version__} listens on {where} ({count})"]
+    lines = [f"ccrelay {__version__} listens on {where} ({count}, process {pid})"]
     return "\n".join([*lines, f"configuration: {source}"] if source else lines)
 
 

@@ -8,6 +8,7 @@ its rehearsal (`ccrelay.runtime.upgrade`).
 import os
 import signal
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccrelay.runtime.lean import import_asyncio_without_ssl
@@ -42,7 +43,7 @@ def launch(options: Options, say: Say, warn: Say, command: Sequence[str] = WORKE
     if rehearsal is not None:
         from ccrelay.runtime.upgrade import perform
 
-        perform(Source(options), int(rehearsal))
+        perform(Source.find(options), int(rehearsal))
         return 0
     if not handed:
         # They would end a process that has no handlers yet. An image that takes over must not do
@@ -64,7 +65,7 @@ def launch(options: Options, say: Say, warn: Say, command: Sequence[str] = WORKE
 
 async def _run(options: Options, say: Say, warn: Say, recruits: Recruits) -> int:
     if not options.demo:
-        source = Source(options)
+        source = Source.find(options)
         loaded = source.load()
         for warning in loaded.warnings:
             warn(str(warning))
@@ -92,7 +93,9 @@ async def _begin(config: "Config", source: Source | None, say: Say, recruits: Re
 
     slots = listeners.bind(config.server.listen, config.server.workers)
     path = None if source is None else source.path
-    text = banner(config, listeners.addresses(slots), source=path, demo=source is None)
+    text = banner(
+        config, listeners.addresses(slots), pid=os.getpid(), source=path, demo=source is None
+    )
     memory = Memory.create(config)
     log = LogWriter(config.logging)
     try:
@@ -117,8 +120,9 @@ async def _go_on(options: Options, handed: int, recruits: Recruits) -> int:
 
     handover = take_over(handed)
     prepared = handover.loaded()
-    source = Source(options)
-    source.seen = prepared.digest
+    # Not looked for again: it may be away for a moment, or another one in its place.
+    path = None if prepared.file is None else Path(os.fsdecode(prepared.file))
+    source = Source(options, path, prepared.digest)
     log = LogWriter(prepared.config.logging)
     try:
         for warning in prepared.warnings:

@@ -26,16 +26,21 @@ class Options(NamedTuple):
 class Source:
     """A file under the flags; `path` is None when there is no file, only the environment.
 
-    `seen` is the digest of the content that was looked at last. Raises ConfigError when the file
-    that is named does not exist.
+    `seen` is the digest of the content that was looked at last. Nothing is read here: the file need
+    not be there.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, path: Path | None, seen: bytes | None = None) -> None:
+        self.path = path
+        self.seen = seen
+        self._options = options
+
+    @classmethod
+    def find(cls, options: Options) -> "Source":
+        """Look for the file. Raises ConfigError when the one that is named does not exist."""
         from ccrelay.config.load import find
 
-        self.path = find(options.config)
-        self.seen: bytes | None = None
-        self._options = options
+        return cls(options, find(options.config))
 
     def load(self) -> "Loaded":
         """Read and check it now, with the flags in place. Raises ConfigError. May block."""

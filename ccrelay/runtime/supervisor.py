@@ -14,7 +14,9 @@ import asyncio
 import contextlib
 import signal
 import traceback
+from collections import Counter
 from collections.abc import Callable, Coroutine
+from typing import Literal, TypeAlias
 
 from ccrelay.runtime import listeners, restarts
 from ccrelay.runtime.control import Drain, Stop
@@ -30,6 +32,8 @@ from ccrelay.runtime.watch import Watcher
 DRAIN_GRACE_S = 5.0  # beyond the drain limit: workers cut by themselves, this is for a stuck one
 STOP_GRACE_S = 1.0  # from Stop to SIGKILL
 SETTLE_S = 10.0  # for one that is ending crew.CLOSE_GRACE_S would do
+
+_Chore: TypeAlias = Literal["reload", "look", "upgrade"]  # look: has the file changed?
 
 
 class WorkersFailed(Exception):
@@ -71,6 +75,7 @@ class Supervisor:
         self._crew.members.update(estate.old)
         self._is_upgrade = bool(estate.old)
         self._is_reload_due = estate.is_reload_due
+        self._is_upgrade_due = estate.is_upgrade_due
         self._is_announced = False
         self._failure: str | None = None
         self._exit_code = 0
@@ -79,6 +84,7 @@ class Supervisor:
         self._settled = asyncio.Event()
         self._turn = asyncio.Lock()  # one reload or upgrade at a time
         self._chores: set[asyncio.Task[None]] = set()
+        self._waiting: Counter[_Chore] = Counter()  # those of them whose turn has not come
         self._watcher: Watcher | None = None
         self._reloader: Reloader | None = None
         if source is not None and source.path is not None:
@@ -111,6 +117,8 @@ class Supervisor:
                     tasks.create_task(self._keep(slot), name=f"slot-{slot}")
                 if self._is_reload_due:
                     self._on_hangup()
+                if self._is_upgrade_due:
+                    self._on_upgrade()
         finally:
             for number in handlers:
                 self._loop.remove_signal_handler(number)
@@ -202,7 +210,7 @@ class Supervisor:
         if self._reloader is None:
             self._log.event("info", "nothing_to_reload", why="there is no configuration file")
         else:
-            self._begin(self._reload(self._reloader, "signal"))
+            self._begin("reload", self._reload(self._reloader, "signal"))
 
     def _on_file_event_in_thread(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
@@ -210,7 +218,7 @@ class Supervisor:
 
     def _on_file_event(self) -> None:
         if self._reloader is not None:
-            self._begin(self._reload(self._reloader, "file"))
+            self._begin("look", self._reload(self._reloader, "file"))
 
     def _on_watch_failed_in_thread(self, problem: str) -> None:
         with contextlib.suppress(RuntimeError):  # as above
@@ -228,20 +236,22 @@ class Supervisor:
         if self._source is None:
             self._log.event("info", "nothing_to_upgrade", why="the demo ends with its process")
         else:
-            self._begin(self._upgrade())
+            self._begin("upgrade", self._upgrade(self._source))
 
-    def _begin(self, chore: Coroutine[object, object, None]) -> None:
-        if self._stopping.is_set():
-            chore.close()
+    def _begin(self, what: _Chore, chore: Coroutine[object, object, None]) -> None:
+        if self._stopping.is_set() or self._waiting[what]:
+            chore.close()  # one that waits already will see what is there by then
             return
-        task = self._tasks.create_task(self._contain(chore))
+        self._waiting[what] += 1
+        task = self._tasks.create_task(self._contain(what, chore))
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 
-    async def _contain(self, chore: Coroutine[object, object, None]) -> None:
+    async def _contain(self, what: _Chore, chore: Coroutine[object, object, None]) -> None:
         try:
             async with self._turn:
                 await self._settled.wait()
+                self._waiting[what] -= 1
                 await chore
         except Exception as error:  # outermost shell: serving goes on whatever happens here
             detail = "".join(traceback.format_exception(error))
@@ -264,10 +274,10 @@ class Supervisor:
             )
             self._watcher.start()
 
-    async def _upgrade(self) -> None:
+    async def _upgrade(self, source: Source) -> None:
         self._log.event("info", "upgrading")
         try:
-            prepared = await rehearse()
+            prepared = await rehearse(source.path)
             tell_reloading(self._notifier)
             await self._settle()
             replace_image(
@@ -276,7 +286,9 @@ class Supervisor:
                 self._memory,
                 prepared,
                 listen=self._listen,
-                is_reload_due=len(self._chores) > 1,
+                # What a file event was about is found anyway: the new image looks at the file.
+                is_reload_due=self._waiting["reload"] > 0,
+                is_upgrade_due=self._waiting["upgrade"] > 0,
                 log=self._log,
             )
         except (UpgradeFailed, OSError) as error:

@@ -18,10 +18,12 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import msgspec
 
+from ccrelay.config.load import VARIABLE
 from ccrelay.config.model import Config
 from ccrelay.config.problems import ConfigError
 from ccrelay.runtime import listeners
@@ -45,11 +47,16 @@ class UpgradeFailed(Exception):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """What a rehearsal found: the checked configuration, and what of it belongs into the log."""
+    """What a rehearsal found: the checked configuration, and what of it belongs into the log.
+
+    `file` is the path that it was read from, None when there is no file; bytes, since it need not
+    be text.
+    """
 
     config: Config
     digest: bytes | None
     warnings: list[str]
+    file: bytes | None = None
 
 
 class HandedWorker(msgspec.Struct, frozen=True):
@@ -68,7 +75,7 @@ class HandedWorker(msgspec.Struct, frozen=True):
 class Handover(msgspec.Struct, frozen=True):
     """What one image leaves to the next. Numbers of sockets and memory are descriptors.
 
-    `is_reload_due`: somebody asked for one meanwhile, and still waits.
+    `is_reload_due`, `is_upgrade_due`: somebody asked for one meanwhile, and still waits.
 
     `listen` is what the sockets of `slots` are bound to, whatever the configuration says by now.
 
@@ -83,6 +90,7 @@ class Handover(msgspec.Struct, frozen=True):
     workers: list[HandedWorker]
     prepared: msgspec.Raw
     is_reload_due: bool = False
+    is_upgrade_due: bool = False
 
     def loaded(self) -> Prepared:
         """The configuration as the rehearsal read it.
@@ -103,7 +111,7 @@ class Estate(NamedTuple):
 
     `listen` is what the sockets of `slots` are bound to: the configuration's, unless that could not
     be had. `old` are workers of the image before, `surplus` its sockets that have no slot any more.
-    `is_reload_due`: begin with a reload.
+    `is_reload_due`, `is_upgrade_due`: begin with one.
     """
 
     snapshot: Snapshot
@@ -113,6 +121,7 @@ class Estate(NamedTuple):
     old: Sequence[Member] = ()
     surplus: Sequence[socket.socket] = ()
     is_reload_due: bool = False
+    is_upgrade_due: bool = False
 
     @property
     def started(self) -> Config:
@@ -125,17 +134,20 @@ class Estate(NamedTuple):
 # ---- the rehearsal: a child process of the new code
 
 
-async def rehearse() -> bytes:
+async def rehearse(file: Path | None) -> bytes:
     """Let the new code load everything, without serving; returns its `Prepared`, encoded.
 
-    Raises UpgradeFailed.
+    It reads `file`, as a reload would; with None it looks for one. Raises UpgradeFailed.
     """
     fd = anonymous_file()
+    env = {**os.environ, REHEARSAL_VARIABLE: str(fd)}
+    if file is not None:
+        env[VARIABLE] = str(file)  # else another file would be found while this one is away
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *sys.orig_argv[1:],
-            env={**os.environ, REHEARSAL_VARIABLE: str(fd)},
+            env=env,
             pass_fds=(fd,),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -180,7 +192,8 @@ def perform(source: Source, fd: int) -> None:
     except ConfigError as error:  # what is said becomes the error of the upgrade: no warnings in it
         raise ConfigError(p for p in error.problems if p.severity == "error") from None
     LogWriter(loaded.config.logging).close()
-    prepared = Prepared(loaded.config, source.seen, list(map(str, loaded.warnings)))
+    file = None if source.path is None else os.fsencode(source.path)
+    prepared = Prepared(loaded.config, source.seen, list(map(str, loaded.warnings)), file)
     os.pwrite(fd, msgspec.msgpack.encode(prepared), 0)
 
 
@@ -195,6 +208,7 @@ def replace_image(
     *,
     listen: str,
     is_reload_due: bool,
+    is_upgrade_due: bool,
     log: LogWriter,
 ) -> NoReturn:
     """Become the new code. Raises OSError when that cannot be, and nothing has changed.
@@ -211,6 +225,7 @@ def replace_image(
         workers=workers,
         prepared=msgspec.Raw(prepared),
         is_reload_due=is_reload_due,
+        is_upgrade_due=is_upgrade_due,
     )
     fd = anonymous_file()
     try:
@@ -275,7 +290,16 @@ def adopt(handover: Handover, config: Config, log: LogSink) -> Estate:
     is_same = memory.fd == handover.memory
     old = [_adopted(worker, has_column=is_same) for worker in handover.workers]
     snapshot = Snapshot(config, memory.layout(config))
-    return Estate(snapshot, slots, listen, memory, old, surplus, handover.is_reload_due)
+    return Estate(
+        snapshot,
+        slots,
+        listen,
+        memory,
+        old,
+        surplus,
+        is_reload_due=handover.is_reload_due,
+        is_upgrade_due=handover.is_upgrade_due,
+    )
 
 
 def _slots(

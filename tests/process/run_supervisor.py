@@ -1,6 +1,7 @@
 """`ccrelay serve` over fake workers, as a process: `run_supervisor.py CONFIG_FILE ARGS...`
 
 Prints its addresses when it is ready; ARGS are given to the workers. An upgrade runs this again.
+With `-` as the file it is looked for.
 """
 
 import re
@@ -21,7 +22,8 @@ def say(text: str) -> None:
 def main(config: str, *arguments: str) -> int:
     command = (sys.executable, FAKE_WORKER, *arguments)
     try:
-        return launch(Options(config=Path(config)), say, lambda text: None, command)
+        named = None if config == "-" else Path(config)
+        return launch(Options(config=named), say, lambda text: None, command)
     except WorkersFailed as error:
         print(f"failed: {error}", flush=True)
         return 1

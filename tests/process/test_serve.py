@@ -93,6 +93,7 @@ def test_the_demo_answers_and_ends_with_0(tmp_path):
         with running:
             try:
                 first = running.stdout.readline()
+                assert f"process {running.pid})" in first
                 address = first.split("http://")[1].split()[0]
                 status, answer = ask(address)
                 running.send_signal(signal.SIGTERM)

@@ -335,6 +335,53 @@ def test_an_exec_over_a_closed_descriptor_leaves_no_signal_blocked():
         os.close(fd)
 
 
+# Moves the file away when it is told to, after it has been read.
+MOVES = """${cmd:sh -c "test -e go && mv ccrelay.yaml away.yaml; echo test-key-1"}"""
+
+
+def test_a_file_that_is_away_for_a_moment_after_the_rehearsal_ends_nobody(start):
+    running = start(providers=[provider("zai", MOVES)])
+    folder = running.file.parent
+    (folder / "go").touch()
+    replace(running)
+    assert running.await_event("config_unreadable")["file"] == str(running.file)
+    assert running.ask("names") == "zai:[0]"
+    (folder / "go").unlink()
+    (folder / "away.yaml").rename(running.file)
+    assert running.await_event("reload_unchanged")["why"] == "file"
+    replace(running, 2)
+    assert running.process.poll() is None
+
+
+def test_no_other_file_is_taken_while_the_one_in_use_is_away(start, tmp_path):
+    folders = {"XDG_CONFIG_HOME": tmp_path / "xdg", "HOME": tmp_path}
+    first, second = tmp_path / "xdg/ccrelay/config.yaml", tmp_path / ".config/ccrelay/config.yaml"
+    for file in (first, second):
+        file.parent.mkdir(parents=True)
+    first.symlink_to(tmp_path / "relay-0/ccrelay.yaml")
+    second.write_text("providers: [{name: other, type: ollama}]")
+    env = {name: str(folder) for name, folder in folders.items()} | {"CCRELAY_CONFIG": ""}
+    running = start(path="-", env=env, watch=False)
+    first.unlink()
+    running.send(signal.SIGUSR2)
+    assert str(first) in running.await_event("upgrade_failed")["error"]
+    assert running.ask("names") == "zai:[0]"
+
+
+def test_an_upgrade_that_is_asked_for_meanwhile_is_done_afterwards_and_is_no_reload(start):
+    running = start(watch=False)
+    running.send(signal.SIGUSR2)
+    running.await_event("upgrading")
+    for _ in range(3):
+        running.send(signal.SIGUSR2)
+    running.await_event("upgraded", 2)
+    running.send(signal.SIGTERM)
+    assert running.wait() == 0
+    names = [event["event"] for event in running.lines()]
+    assert names.count("upgrading") == names.count("upgraded") == 2
+    assert not [name for name in names if name.startswith("reload")]
+
+
 def test_a_reload_that_is_asked_for_meanwhile_is_done_afterwards(start):
     running = start(watch=False)
     running.send(signal.SIGUSR2)

@@ -32,7 +32,9 @@ from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.snapshot import Snapshot
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Slate
-from ccrelay.routing.router import Router, Taken, Tries, Wait
+from ccrelay.routing.router import Router, Taken, Wait
+from ccrelay.routing.tries import Tries
+from ccrelay.routing.waiting import RANKS
 from ccrelay.types import RequestClass, TrafficClass
 from tests.unit.relay.fakes import (
     BODY,
@@ -130,7 +132,7 @@ class WatchedBreaker(Breaker):
 class WatchedRouter(Router):
     """Judges each choice by what there was to choose from."""
 
-    __slots__ = ("log", "routing")
+    __slots__ = ("log", "ready_at", "routing")
 
     def __init__(self, routing: Routing) -> None:
         super().__init__(routing)
@@ -138,9 +140,16 @@ class WatchedRouter(Router):
         self.log: list[tuple[Ask, Taken]] = []  # the ask is kept, so that its identity is its own
 
     def choose(self, slate: Slate, ask: Ask, tries: Tries | None, *args: Any, **more: Any) -> Any:
-        targets = [target for _, target in slate.by_slot.values()]
-        needs = (ask.tokens_in, ask.tokens_out)
-        before = {target: target.gauge.state(ask.now, *needs) for target in targets}
+        held = more.get("held", ())
+        targets = [target for slot, (_, target) in slate.by_slot.items() if slot not in held]
+        before = {
+            target: target.gauge.state(ask.now, ask.need(target.slot), ask.tokens_out)
+            for target in targets
+        }
+        self.ready_at = {
+            target: target.gauge.ready_at(ask.now, ask.need(target.slot), ask.tokens_out)
+            for target in targets
+        }
         admits = {
             one.service: one.service.endpoint.breaker.available(ask.now) for one in slate.candidates
         }
@@ -173,7 +182,8 @@ class WatchedRouter(Router):
             assert before[target] == Room.READY
         if not admits[target.service]:
             assert self.routing.panic == "try"
-            assert not any(admits[t.service] and state != Room.OUT for t, state in before.items())
+            ends_at = ask.waits_since + self.routing.max_wait_s
+            assert not any(admits[t.service] and at <= ends_at for t, at in self.ready_at.items())
             assert tries is None
         elif tries is not None and target.service in tries.failed:
             for other, state in before.items():
@@ -552,6 +562,8 @@ class Lives(RuleBasedStateMachine):
                 counted[id(exchange)] = counted.get(id(exchange), 0) + 1
             for exchange in pool.refused:
                 counted[id(exchange)] = counted.get(id(exchange), 0) + 1
+            for exchange in pool.stale:
+                counted[id(exchange)] -= 1
         reloads = len(self.relay.routers)
         for times in sends.values():
             assert times <= reloads * 2 * 3  # sent, without foreign blocks, without any; once stale
@@ -649,7 +661,8 @@ class Lives(RuleBasedStateMachine):
         for life in self.lives:
             slate = life.exchange.slate
             if slate is not None:
-                assert not self.relay.waiting.is_behind(slate, TrafficClass.BACKGROUND)
+                claims = self.relay.waiting._claims
+                assert not claims.of(slate.by_slot.keys(), RANKS[TrafficClass.BACKGROUND])
 
 
 TestLives = Lives.TestCase

@@ -92,11 +92,6 @@ class OneSet(RuleBasedStateMachine):
             return 0, entry.seen_at
         return (2 if entry.flags & MOVED else 1), entry.seen_at
 
-    @rule(worker=st.integers(0, 1), conversation=conversations)
-    def a_conversation_is_forgotten(self, worker: int, conversation: int) -> None:
-        self.places[worker].forget(conversation)
-        self.kept.pop(conversation, None)
-
     @precondition(lambda self: self.kept)
     @rule(worker=st.integers(0, 1), slot=st.integers(0, 3))
     def a_target_goes(self, worker: int, slot: int) -> None:
@@ -114,7 +109,6 @@ class OneSet(RuleBasedStateMachine):
             for place in found:
                 assert (place is not None) == (key in warm)
                 assert place is None or self.kept[key].same_as(place)
-        assert [places.count(self.now) for places in self.places] == [len(warm)] * 2
 
 
 TestOneSet = OneSet.TestCase
@@ -212,4 +206,4 @@ def test_no_reader_sees_a_mixture_of_what_two_processes_write(tmp_path: Path) ->
     # The reader saw the table change under it, and what both of them wrote.
     assert len(seen) > 100
     assert {n % 2 for n in seen} == {0, 1}
-    assert places.count(1000.0) <= WAYS
+    assert sum(places.forget_slot(slot) for slot in range(64)) <= WAYS

@@ -17,7 +17,8 @@ from ccrelay._fast.slots import Dim, Rest, Room
 from ccrelay.config.model import Key, Price, Provider, Strategy
 from ccrelay.fleet.service import Target
 from ccrelay.routing.ask import Ask
-from ccrelay.routing.router import Taken, Tries, Wait
+from ccrelay.routing.router import Taken, Wait
+from ccrelay.routing.tries import Tries
 from ccrelay.types import RequestClass
 from tests.unit.routing.test_router import NOW, Fleet, asked, give_back, key, provider
 

@@ -106,22 +106,30 @@ class GaugeMachine(RuleBasedStateMachine):
     def learn(self, dim: int, limit: int, remaining: int, resets: int, keep: int) -> None:
         resets_at = max(self.now + resets * TICK, 0.0)
         keep_until = max(self.now + keep * TICK, 0.0)
-        learned = self.twin.learned.setdefault(int(dim), Learned())
-        if limit and keep_until > self.now:
-            learned.limit, learned.keep_until = limit, keep_until
-        kept = learned.limit if learned.keep_until > self.now else 0
-        in_force = kept or self.twin.limits.get(int(dim), 0)
-        if not in_force:
+        before = self.twin.learned.get(int(dim), Learned())
+        kept = before.limit if before.keep_until > self.now else 0
+        if not (kept or int(dim) in self.twin.limits or (limit and keep_until > self.now)):
             remaining = -1  # that is another rule, with a test of its own
+        counts = (self.gauge.used(Dim.REQUESTS, self.now), self.gauge.used(dim, self.now))
         self.gauge.learn(dim, limit, remaining, resets_at, keep_until, self.now)
-        if remaining >= 0:
-            learned.resets_at = min(resets_at, learned.keep_until) if kept else resets_at
-            most = in_force - remaining - self.twin.used(int(dim), self.now, SHORTEST)
-            least = in_force - remaining - self.twin.used(int(dim), self.now, LONGEST)
-            told = self.gauge.learned(dim, self.now)
-            learned.others = told[1] if told else 0
-            if learned.resets_at > self.now:
-                assert max(least, 0) <= learned.others <= max(most, 0)
+        self.twin.learn(int(dim), limit, remaining, resets_at, keep_until, self.now, counts)
+
+    @rule(dim=st.sampled_from(Dim))
+    def what_was_learned_is_what_the_twin_learned(self, dim: int) -> None:
+        told = self.gauge.learned(dim, self.now)
+        learned = self.twin.learned.get(int(dim), Learned())
+        limit = learned.limit if learned.keep_until > self.now else 0
+        if not limit and learned.resets_at <= self.now:
+            assert told is None
+            return
+        assert told is not None
+        assert told[0] == limit
+        if not limit:
+            return
+        for span in (SHORTEST, LONGEST):
+            used = self.twin.used(int(dim), self.now, span)
+            if used == self.gauge.used(dim, self.now):
+                assert (limit, used + told[1]) in self.twin.bounds(int(dim), self.now, span)
 
     @invariant()
     def counts_are_those_of_the_twin(self) -> None:
@@ -149,9 +157,10 @@ class GaugeMachine(RuleBasedStateMachine):
 
     @rule(tokens_in=tokens, tokens_out=tokens)
     def room_is_a_share(self, tokens_in: int, tokens_out: int) -> None:
-        room = self.gauge.room(self.now, tokens_in, tokens_out)
+        bank = Bank([self.gauge], [1], [0], [0])
         ready = self.gauge.state(self.now, tokens_in, tokens_out) == Room.READY
-        assert 0.001 <= room <= 1.0 if ready else room == 0.0
+        assert bank.survey(self.now, tokens_in, tokens_out) == ready
+        assert 0.001 <= bank.room <= 1.0 if ready else bank.room == 0.0
 
 
 TestGaugeMachine = GaugeMachine.TestCase

@@ -4,6 +4,7 @@ The fast one counts in half-second buckets, so that it forgets up to half a seco
 take the window's `span`: the truth lies between the answers for `SHORTEST` and `LONGEST`.
 """
 
+import math
 from dataclasses import dataclass, field
 
 REQUESTS, INPUT, OUTPUT, TOKENS = range(4)
@@ -37,7 +38,9 @@ class Learned:
     limit: int = 0
     keep_until: float = 0.0
     others: int = 0
-    resets_at: float = 0.0
+    more: int | None = None  # so much may be counted from `since` on, whatever the window holds
+    since: float = 0.0
+    resets_at: float = 0.0  # until when the three above hold
 
 
 @dataclass
@@ -52,16 +55,56 @@ class Target:
     def used(self, dim: int, now: float, span: float) -> int:
         return sum(entry.amount(dim) for entry in self.log if entry.at > now - span)
 
-    def bounds(self, dim: int, now: float) -> list[tuple[int, int]]:
-        """(limit, what others use of it) of everything that holds for this dim."""
+    def since(self, dim: int, at: float) -> int:
+        return sum(entry.amount(dim) for entry in self.log if entry.at >= at)
+
+    def learn(
+        self,
+        dim: int,
+        limit: int,
+        remaining: int,
+        resets_at: float,
+        keep_until: float,
+        now: float,
+        counts: tuple[int, int],
+    ) -> None:
+        """A header said so; `counts`: requests, and amount of this dim, in the window as it is
+        seen. Where remaining is told, a limit is known: this answer's, an earlier one's, ours."""
+        learned = self.learned.setdefault(dim, Learned())
+        if limit and keep_until > now:
+            learned.limit, learned.keep_until = limit, keep_until
+        if remaining < 0:
+            return
+        requests, used = counts
+        kept = learned.limit if learned.keep_until > now else 0
+        learned.resets_at = min(resets_at, learned.keep_until) if kept else resets_at
+        # The provider need not know of the others that are under way.
+        others = min(max(self.in_flight - 1, 0), requests)
+        left = min(remaining, kept) - (used * others // requests if requests else 0)
+        learned.others, learned.more = 0, None
+        if kept and left > max(kept - used, 0):
+            learned.since = math.floor(now * 2) / 2
+            learned.more = left + self.since(dim, learned.since)
+            learned.resets_at = min(learned.resets_at, learned.since + LONGEST)
+        else:
+            learned.others = max((kept or self.limits[dim]) - remaining - used, 0)
+
+    def bounds(self, dim: int, now: float, span: float) -> list[tuple[int, int]]:
+        """(limit, what is used of it) of everything that holds for this dim."""
         learned = self.learned.get(dim, Learned())
-        others = learned.others if learned.resets_at > now else 0
+        used = self.used(dim, now, span)
+        holds = learned.resets_at > now
+        others = learned.others if holds else 0
         bounds = []
         if learned.limit and learned.keep_until > now:
-            bounds.append((learned.limit, others))
+            theirs = used + others
+            if holds and learned.more is not None:
+                left = learned.more - self.since(dim, learned.since)
+                theirs = min(theirs, max(learned.limit - left, 0))
+            bounds.append((learned.limit, theirs))
             others = 0
         if dim in self.limits:
-            bounds.append((self.limits[dim], others))
+            bounds.append((self.limits[dim], used + others))
         return bounds
 
     def lacks(self, now: float, need: tuple[int, int], span: float) -> bool:
@@ -69,9 +112,9 @@ class Target:
         tokens_in, tokens_out = need
         needs = (1, tokens_in, tokens_out, tokens_in + tokens_out)
         return any(
-            self.used(dim, now, span) + others + min(needs[dim], limit) > limit
+            used + min(needs[dim], limit) > limit
             for dim in range(4)
-            for limit, others in self.bounds(dim, now)
+            for limit, used in self.bounds(dim, now, span)
         )
 
     def busy(self) -> bool:

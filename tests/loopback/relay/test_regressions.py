@@ -205,7 +205,8 @@ async def test_a_sub_agent_that_ends_late_does_not_take_the_main_loop_back(lab: 
     await main.answer()
     await reply(slow, STREAM)
     await sub_agent.answer()
-    lab.relay.services[0].targets[0].gauge.wake()  # else nobody could go back
+    # Its rest ends, else nobody could go back.
+    lab.relay.board.clear_target(lab.relay.services[0].targets[0].slot)
     await main.ask(post(STREAM_BODY, headers=MAIN))
     served = [(record["provider"], record["attempts"]) for record in await lab.records(4)]
     assert served == [("one", 1), ("two", 2), ("one", 1), ("two", 1)]
@@ -251,7 +252,7 @@ async def test_a_call_of_another_model_does_not_bring_a_moved_conversation_back(
     gauge.rest(lab.relay.reactor.clock() + 30, 1)
     moved_to = await turn()
     assert moved_to != first
-    gauge.wake()
+    lab.relay.board.clear_target(gauge.slot)  # its rest ends
     await turn(STREAM_BODY.replace(b"claude-test-1", b"claude-small-1"), told)
     assert await turn() == moved_to
 

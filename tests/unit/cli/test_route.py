@@ -56,15 +56,17 @@ def test_the_page_tells_rule_strategy_and_everybody_with_reasons(run):
     assert lines == [
         "asked     claude-x: main, 2000 tokens, no images, thinking, tools",
         "rule      titles does not apply (request_class: background)",
-        "rule      rules[1] does not apply (images: true; headers: x-team)",
+        "rule      rules[1] does not apply (images: true; headers: x-team=a*)",
         "rule      none",
         "strategy  simple-shuffle: by chance, weighted by what each has left",
         "",
         "in",
-        "  1  anthropic  claude-x  weight 3  priority 0  share 75%  a turn $0.0120, cached $0.0102",
+        "  1  anthropic  claude-x  by models claude-*         weight 3  priority 0  share 75%"
+        "  a turn $0.0120, cached $0.0102",
         f"     key {one} main: weight 1, priority 0, rpm_limit 60, tpm_limit 100000",
         f"     key {two}: disabled",
-        f"  2  zai        glm-5     weight 1  priority 0  share 25%{price}",
+        "  2  zai        glm-5     by model_mapping claude-*  weight 1  priority 0  share 25%"
+        f"{price}",
         f"     key {one}: weight 1, priority 0, no limits",
         "",
         "out",
@@ -91,6 +93,43 @@ def test_flags_and_headers_reach_the_rules(run):
     assert "images, no thinking, no tools" in lines
     assert "rule      rules[1] applies" in lines
     assert "strategy  least-busy" in lines
+
+
+def test_a_class_that_the_relay_takes_for_another_is_told(run):
+    lines = run("--class", "background", "--header", "x-claude-code-request-class: main").output
+    assert "\nclass     taken for main: its headers say so\n" in lines
+    file = FILE.replace("[background]", "[subagent]").replace(", images: true", "")
+    Path("head.yaml").write_text(file)
+    lines = run("--config", "head.yaml", "--class", "background").output
+    assert "\nclass     taken for main: no rule asks for more than its head tells\n" in lines
+
+
+def test_secrets_that_cannot_be_had_are_stood_in_for_and_told_in_one_line(run, monkeypatch):
+    monkeypatch.delenv("L")
+    command = "${cmd:sh -c 'exit 3'}"
+    file = FILE.replace(
+        '- {key: "${L}", enabled', f'- {{key: "{command}"}}\n      - {{key: "${{L}}", enabled'
+    )
+    Path("c.yaml").write_text(file)
+    result = run()
+    assert result.exit_code == 0
+    [line] = [line for line in result.output.splitlines() if line.startswith("Secrets")]
+    assert line.startswith(
+        "Secrets that are missing here, and not needed: providers[0].keys[1].key"
+    )
+    assert '; providers[0].keys[2].key (environment variable "L" is not set' in line
+    assert "     key unknown: weight 1, priority 0, no limits\n" in result.output
+    assert "     key unknown: disabled\n" in result.output
+    assert len(json.loads(run("--json").output)["missing_secrets"]) == 2
+
+
+def test_what_is_no_secret_has_to_be_there(run):
+    Path("c.yaml").write_text(FILE.replace("type: zai,", 'type: zai, base_url: "${NOWHERE}",'))
+    result = run()
+    assert result.exit_code == 2
+    assert '"NOWHERE" is not set' in result.stderr
+    Path("c.yaml").write_text(FILE.replace("${L}", "${L"))
+    assert run().exit_code == 2
 
 
 def test_nobody_is_an_exit_code_of_its_own(run):

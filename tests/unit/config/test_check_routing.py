@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from ccrelay.config.check_routing import check_routing
@@ -13,6 +15,9 @@ from ccrelay.config.model import (
     When,
 )
 from ccrelay.config.problems import Path, path_text
+from ccrelay.routing.features import Features
+from ccrelay.routing.rules import compile_rules
+from ccrelay.types import TrafficClass
 
 NOTHING: frozenset[Path] = frozenset()
 PROVIDERS = [Provider(name="a", type="ollama"), Provider(name="b", type="ollama")]
@@ -152,6 +157,83 @@ def test_a_rule_with_the_conditions_of_an_earlier_one_is_never_used():
     assert findings(rules=rules) == [
         "warning: routing.rules[2]: never used: routing.rules[0] has the same conditions",
     ]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ({"images": True}, {"images": True, "tools": True}),
+        ({"tokens_over": 100}, {"tokens_over": 200, "tokens_under": 300}),
+        ({"tokens_under": 300}, {"tokens_under": 300, "thinking": False}),
+        ({"request_class": ["main", "subagent"]}, {"request_class": ["subagent"]}),
+        (
+            {"model": ["claude-opus-*"], "tokens_over": 5},
+            {"model": ["claude-opus-5-5"], "tokens_over": 5},
+        ),
+        ({"model": ["m", "claude-*"]}, {"model": ["claude-opus-*", "claude-?[1m]", "m[1M]"]}),
+        ({"model": ["m*[1m]"]}, {"model": ["mm[1m]"]}),
+        ({"headers": {"X-Team": "re*"}}, {"headers": {"x-team": "red", "x-b": "*"}}),
+        ({"headers": {"x-team": "*"}}, {"headers": {"x-team": "re*"}, "model": ["m"]}),
+    ],
+)
+def test_a_rule_that_an_earlier_one_leaves_nothing_to_is_never_used(earlier, later):
+    assert findings(rules=[when(**earlier), when(**later)]) == [
+        "warning: routing.rules[1]: never used: routing.rules[0] holds wherever this one does",
+    ]
+    assert findings(rules=[when(**later), when(**earlier)]) == []
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ({"images": True}, {"images": False}),
+        ({"images": False}, {"tools": True}),
+        ({"tokens_over": 100}, {"tokens_under": 300}),
+        ({"tokens_over": 200}, {"tokens_over": 100, "images": True}),
+        ({"tokens_under": 100}, {"tokens_under": 101}),
+        ({"request_class": ["main"]}, {"request_class": ["main", "subagent"]}),
+        ({"model": ["claude-opus-*"]}, {"model": ["claude-*"]}),
+        ({"model": ["a?"]}, {"model": ["a*"]}),
+        ({"model": ["a*"]}, {"model": ["ab", "b"]}),
+        ({"model": ["m*[1m]"]}, {"model": ["mm"]}),
+        ({"model": ["m"]}, {"headers": {"x-a": "m"}}),
+        ({"headers": {"x-a": "1", "x-b": "*"}}, {"headers": {"x-a": "1"}}),
+        ({"headers": {"x-a": "RE*"}}, {"headers": {"x-a": "red"}}),
+    ],
+)
+def test_a_rule_with_requests_of_its_own_is_no_finding(earlier, later):
+    assert findings(rules=[when(**earlier), when(**later)]) == []
+
+
+def test_what_is_called_never_used_never_is():
+    """By every request of a small world, asked of the rules as they are compiled."""
+    conditions = [
+        {**dict(pair), "headers": headers}
+        for pair in itertools.product(
+            [("model", []), ("model", ["a*"]), ("model", ["a?", "b"]), ("model", ["ab[1m]"])],
+            [("tokens_over", None), ("tokens_over", 1), ("tokens_over", 2)],
+            [("images", None), ("images", True)],
+        )
+        for headers in ({}, {"x-a": "1*"}, {"x-a": "12"})
+    ]
+    requests = list(
+        itertools.product(
+            ["a", "ab", "abc", "b", "ab[1m]", "b[1m]"],
+            [2, 3],
+            [Features(images=True), Features()],
+            [None, b"1", b"12"],
+        )
+    )
+    told = 0
+    for earlier, later in itertools.product(conditions, repeat=2):
+        rules = [when(**earlier), when(**later)]
+        if findings(rules=rules):
+            told += 1
+            first, second = compile_rules(Routing(rules=rules)).rules
+            for model, tokens, features, value in requests:
+                asked = (model, TrafficClass.MAIN, tokens, features, {b"x-a": value}.get)
+                assert first.applies(*asked) or not second.applies(*asked), (earlier, later, asked)
+    assert told > 300
 
 
 def test_a_rule_whose_conditions_could_not_be_read_hides_no_other():

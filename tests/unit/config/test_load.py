@@ -450,3 +450,34 @@ def test_importing_the_loader_does_not_import_yaml():
     code = "import sys, ccrelay.config.load; print('yaml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+SECRETS = """
+server: {auth: {tokens: ["${T}"]}}
+providers:
+  - name: a
+    base_url: "http://127.0.0.1:1"
+    keys: [{key: "${A}"}, {key: "${A}"}, {key: "${B}"}]
+    headers: {x-secret: "${file:nowhere}"}
+"""
+
+
+def test_where_secrets_are_not_needed_something_stands_in_for_each(tmp_path: Path) -> None:
+    file = tmp_path / "ccrelay.yaml"
+    file.write_text(SECRETS)
+    with pytest.raises(ConfigError):
+        load(file, env={"B": "test-key-b"})
+    loaded = load(file, env={"B": "test-key-b"}, secrets_needed=False)
+    (a,) = loaded.config.providers
+    one, two, three = (key.key for key in a.keys)
+    stood_in = [*loaded.config.server.auth.tokens, one, two, a.headers["x-secret"]]
+    assert sorted(loaded.not_had) == sorted(stood_in)
+    assert three == "test-key-b"
+    assert loaded.not_had[one].path == ("providers", 0, "keys", 0, "key")
+
+
+def test_what_is_no_secret_is_needed_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "ccrelay.yaml"
+    file.write_text(SECRETS.replace("http://127.0.0.1:1", "${URL}"))
+    with pytest.raises(ConfigError, match='"URL" is not set'):
+        load(file, env={}, secrets_needed=False)

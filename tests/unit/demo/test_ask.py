@@ -97,18 +97,32 @@ def test_without_cache_marks_all_input_is_uncached(ask):
     assert (usage.input, usage.cache_read, usage.cache_write_5m) == (-(-len(raw) // 4), 0, 0)
 
 
-def test_the_first_turn_writes_the_cache_and_the_next_one_reads_it(ask):
+def test_what_is_cached_is_read_and_the_rest_is_written(ask):
+    system = [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}]
+    raw = body(ask, user("x" * 4000), {"role": "assistant", "content": "ok"}, system=system)
+    new = read_ask(raw)
+    assert (new.usage.cache_read, new.usage.cache_write_1h) == (0, 0)
+    assert new.usage.cache_write_5m > 1000
+    after = new.after(new.prefix.beginnings[1][1]).usage
+    assert after.cache_read > 1000 > after.cache_write_5m > 0
+    for usage in (new.usage, after, new.after(len(raw)).usage):
+        assert usage.input + usage.cache_read + usage.cache_write_5m == -(-len(raw) // 4)
+    assert new.after(len(raw)).usage.cache_write_5m == 0
+
+
+def test_where_nothing_is_marked_or_usage_is_given_there_is_nothing_to_cache(ask):
+    assert read_ask(body(ask)).prefix is None
     mark = {"type": "ephemeral"}
-    first = {"role": "user", "content": [{"type": "text", "text": "x" * 4000}]}
-    system = [{"type": "text", "text": "s", "cache_control": mark}]
-    one = read_ask(body(ask, first, system=system)).usage
-    answer = {"role": "assistant", "content": "ok"}
-    raw = body(ask, first, answer, user("next"), system=system)
-    two = read_ask(raw).usage
-    assert (one.cache_read, one.cache_write_1h) == (0, 0)
-    assert one.cache_write_5m > 1000
-    assert two.cache_read > 1000 > two.cache_write_5m > 0
-    assert two.input + two.cache_read + two.cache_write_5m == -(-len(raw) // 4)
+    assert read_ask(body(ask, prompt="demo:input=9", cache_control=mark)).prefix is None
+    assert read_ask(body(ask, cache_control=mark)).prefix.ttl_s == 300
+
+
+def test_a_mark_on_tools_or_system_is_one_on_what_conversations_share(ask):
+    mark = {"type": "ephemeral", "ttl": "1h"}
+    tools = [{"name": "Bash", "cache_control": mark}]
+    assert read_ask(body(ask, tools=tools)).prefix.has_common
+    assert read_ask(body(ask, tools=tools)).prefix.ttl_s == 3600
+    assert not read_ask(body(ask, cache_control=mark)).prefix.has_common
 
 
 def test_an_hour_of_life_counts_as_a_one_hour_write(ask):
@@ -129,7 +143,8 @@ def test_a_prompt_may_say_how_many_tokens_it_is(ask):
 
 def test_cache_writes_count_against_limits_and_reads_do_not(ask):
     mark = [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}]
-    answer = {"role": "assistant", "content": "x" * 400}
-    usage = read_ask(body(ask, user("y" * 4000), answer, user("next"), system=mark)).usage
+    read = read_ask(body(ask, user("y" * 4000), user("next"), system=mark))
+    assert read.usage.limited == read.usage.input + read.usage.cache_write_5m > 1000
+    usage = read.after(read.prefix.beginnings[1][1]).usage
     assert usage.limited == usage.input + usage.cache_write_5m
     assert usage.cache_read > usage.limited

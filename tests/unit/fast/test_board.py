@@ -1,6 +1,7 @@
 """The shared memory: who may map it, what a worker's death and a slot's new owner clear."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -149,6 +150,23 @@ def test_what_was_reserved_before_a_slot_was_given_away_takes_nothing_from_its_n
     assert (gauge.in_flight, gauge.used(Dim.TOKENS, 10.0)) == (1, 10)
     assert gauge.used(Dim.REQUESTS, 10.0) == 1
     assert new.settle(10.0, 5, 5)
+
+
+def test_a_column_below_nothing_hides_nobody_elses_exchanges(memory: int) -> None:
+    # A worker settled while the supervisor cleared the slot: its column says -1.
+    Board.format(memory, **SMALL)
+    clears = Board(memory)
+    lives, late = Gauge(Board(memory, 0), 0), Gauge(Board(memory, 1), 0)
+    held = [lives.force(10.0, 0, 0), lives.force(10.0, 0, 0)]
+    late.force(10.0, 0, 0).settle(10.0, 0, 0)
+    before = os.pread(memory, os.fstat(memory).st_size, 0)
+    held.append(late.force(10.0, 0, 0))
+    after = os.pread(memory, os.fstat(memory).st_size, 0)
+    changed = [at for at in range(0, len(after), 8) if before[at : at + 8] != after[at : at + 8]]
+    os.pwrite(memory, (-1).to_bytes(8, sys.byteorder, signed=True), max(changed))
+    assert (lives.in_flight, late.in_flight, len(held)) == (2, 2, 3)
+    assert clears.clear_worker(1) == 0
+    assert lives.in_flight == 2
 
 
 @pytest.mark.parametrize("slot", [-1, 2])

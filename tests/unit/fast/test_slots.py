@@ -24,13 +24,19 @@ def fill(target: Gauge, count: int, now: float = NOW) -> None:
         made.settle(now, 0, 0)
 
 
+def room(target: Gauge, now: float, tokens_in: int, tokens_out: int) -> float:
+    keys = Bank([target], [1], [0], [0])
+    keys.survey(now, tokens_in, tokens_out)
+    return keys.room
+
+
 # ---- windows and limits
 
 
 def test_without_limits_everything_fits() -> None:
     free = gauge()
     assert free.state(NOW, 10**6, 10**6) == Room.READY
-    assert free.room(NOW, 10**6, 10**6) == 1.0
+    assert room(free, NOW, 10**6, 10**6) == 1.0
     assert free.ready_at(NOW, 10**6, 10**6) == NOW
 
 
@@ -50,16 +56,16 @@ def test_a_limit_holds_for_its_own_dimension(name: str, dim: Dim, need: tuple[in
     assert [made is not None for made in held] == [True, True, True, False]
     assert target.used(dim, NOW) == 3
     assert target.state(NOW, *need) == Room.FULL
-    assert target.room(NOW, *need) == 0.0
+    assert room(target, NOW, *need) == 0.0
 
 
 def test_room_is_what_the_tightest_limit_has_left_after_the_request() -> None:
     target = gauge(rpm=10, tpm=1000)
     target.force(NOW, 300, 100).settle(NOW, 300, 100)
-    assert target.room(NOW, 50, 50) == pytest.approx(0.5)
-    assert target.room(NOW, 0, 0) == pytest.approx(0.6)
+    assert room(target, NOW, 50, 50) == pytest.approx(0.5)
+    assert room(target, NOW, 0, 0) == pytest.approx(0.6)
     target.force(NOW, 0, 0).settle(NOW, 0, 0)
-    assert target.room(NOW, 600, 0) == 0.001  # READY is never nothing
+    assert room(target, NOW, 600, 0) == 0.001  # READY is never nothing
 
 
 def test_what_is_counted_leaves_after_sixty_seconds_and_at_most_half_a_second_more() -> None:
@@ -178,7 +184,7 @@ def test_max_concurrent_counts_the_exchanges_of_all_workers() -> None:
     assert one.state(NOW, 0, 0) == Room.BUSY
     assert one.ready_at(NOW, 0, 0) == pytest.approx(NOW + 0.05)
     second.settle(NOW, 0, 0)
-    assert one.room(NOW, 0, 0) == 0.001  # it would take the last place
+    assert room(one, NOW, 0, 0) == 0.001  # it would take the last place
     assert one.reserve(NOW, 0, 0) is not None
 
 
@@ -310,7 +316,7 @@ def test_a_rest_ends_by_itself() -> None:
     target.rest(NOW + 2.0, Rest.RATE)
     assert target.state(NOW, 1, 1) == Room.RESTING
     assert target.reserve(NOW, 1, 1) is None
-    assert target.room(NOW, 1, 1) == 0.0
+    assert room(target, NOW, 1, 1) == 0.0
     assert (target.rests_until, target.rest_reason) == (NOW + 2.0, Rest.RATE)
     assert target.ready_at(NOW, 1, 1) == NOW + 2.0
     assert target.state(NOW + 2.0, 1, 1) == Room.READY
@@ -346,15 +352,6 @@ def test_a_pardon_ends_no_other_rest() -> None:
     assert target.state(NOW, 1, 1) == Room.RESTING
 
 
-def test_waking_ends_every_rest_and_forgets_what_was_learned() -> None:
-    target = gauge()
-    target.rest(NOW, Rest.REFUSED)
-    target.learn(Dim.REQUESTS, 5, 0, NOW + 60.0, NOW + 60.0, NOW)
-    target.wake()
-    assert target.state(NOW, 1, 1) == Room.READY
-    assert target.learned(Dim.REQUESTS, NOW) is None
-
-
 @pytest.mark.parametrize("reason", [Rest.NONE, -1, 4])
 def test_a_rest_has_a_reason(reason: int) -> None:
     with pytest.raises(ValueError, match="no reason"):
@@ -381,7 +378,7 @@ def test_headers_loosen_and_tighten_what_was_learned_and_only_tighten_what_is_co
     target.learn(Dim.REQUESTS, 4, -1, 0.0, NOW + 60.0, NOW)
     assert target.state(NOW, 0, 0) == Room.FULL
     target.learn(Dim.REQUESTS, 1000, -1, 0.0, NOW + 60.0, NOW)
-    assert target.room(NOW, 0, 0) == pytest.approx(0.5)
+    assert room(target, NOW, 0, 0) == pytest.approx(0.5)
     fill(target, 6)
     assert target.state(NOW, 0, 0) == Room.FULL
 
@@ -407,10 +404,110 @@ def test_our_own_use_may_leave_before_others_reset() -> None:
 
 def test_what_the_provider_has_not_counted_yet_is_not_given_to_others() -> None:
     target = gauge()
-    fill(target, 6)
-    target.learn(Dim.REQUESTS, 10, 9, NOW + 20.0, NOW + 300.0, NOW)
+    sent = [target.reserve(NOW, 5, 5) for _ in range(6)]
+    target.learn(Dim.REQUESTS, 10, 9, NOW + 20.0, NOW + 300.0, NOW)  # the first one's answer
+    target.learn(Dim.TOKENS, 100, 90, NOW + 20.0, NOW + 300.0, NOW)
     assert target.learned(Dim.REQUESTS, NOW) == (10, 0)
-    assert target.room(NOW, 0, 0) == pytest.approx(0.3)
+    assert target.learned(Dim.TOKENS, NOW) == (100, 0)
+    assert room(target, NOW, 0, 0) == pytest.approx(0.3)
+    assert None not in sent
+
+
+def test_where_the_provider_says_that_more_is_left_than_we_counted_it_is_believed() -> None:
+    target = gauge()
+    fill(target, 30)  # haiku's
+    fill(target, 15)  # sonnet's, which have a limit of their own
+    target.learn(Dim.REQUESTS, 50, 30, NOW + 20.0, NOW + 600.0, NOW)
+    assert target.learned(Dim.REQUESTS, NOW) == (50, -25)
+    assert room(target, NOW, 0, 0) == pytest.approx(29 / 50)
+    fill(target, 20, NOW)  # the same half second
+    fill(target, 10, NOW + 5.0)
+    assert target.state(NOW + 5.0, 0, 0) == Room.FULL
+    assert target.used(Dim.REQUESTS, NOW + 5.0) == 75
+
+
+def test_more_is_believed_until_the_reset_and_then_our_own_count_holds_again() -> None:
+    target = gauge()
+    fill(target, 50)
+    target.learn(Dim.REQUESTS, 50, 30, NOW + 20.0, NOW + 600.0, NOW)
+    assert target.state(NOW + 19.9, 0, 0) == Room.READY
+    assert target.state(NOW + 20.0, 0, 0) == Room.FULL
+    assert target.learned(Dim.REQUESTS, NOW + 20.0) == (50, 0)
+    assert target.ready_at(NOW + 20.0, 0, 0) == NOW + 61.0
+
+
+def test_more_is_believed_no_longer_than_the_window_remembers_what_was_counted_since() -> None:
+    target = gauge()
+    fill(target, 50)
+    target.learn(Dim.REQUESTS, 50, 30, NOW + 120.0, NOW + 600.0, NOW)
+    fill(target, 30, NOW + 1.0)
+    assert target.ready_at(NOW + 1.0, 0, 0) == NOW + 61.0
+    fill(target, 20, NOW + 61.0)
+    assert target.ready_at(NOW + 61.0, 0, 0) == NOW + 62.0
+
+
+def test_no_header_loosens_a_configured_limit() -> None:
+    target = gauge(rpm=40)
+    fill(target, 30)
+    target.learn(Dim.REQUESTS, 50, 50, NOW + 20.0, NOW + 600.0, NOW)
+    assert room(target, NOW, 0, 0) == pytest.approx(9 / 40)
+    fill(target, 10)
+    assert target.state(NOW, 0, 0) == Room.FULL
+    assert target.ready_at(NOW, 0, 0) == NOW + 61.0
+    other = gauge(rpm=40)
+    fill(other, 30)
+    other.learn(Dim.REQUESTS, 0, 50, NOW + 20.0, 0.0, NOW)
+    assert other.learned(Dim.REQUESTS, NOW) == (0, 0)
+    assert room(other, NOW, 0, 0) == pytest.approx(9 / 40)
+
+
+def test_ready_at_knows_that_more_is_believed_only_for_a_while() -> None:
+    target = gauge(otpm=10)
+    fill(target, 5)
+    target.force(NOW - 50.0, 0, 10).settle(NOW - 50.0, 0, 10)
+    target.learn(Dim.REQUESTS, 5, 2, NOW + 20.0, NOW + 600.0, NOW)
+    # The output that is in the way leaves while more requests are believed to be left ...
+    assert target.ready_at(NOW, 0, 1) == NOW + 11.0
+    assert target.state(NOW + 11.0, 0, 1) == Room.READY
+    # ... and here afterwards, when the window of our own requests decides.
+    target.learn(Dim.REQUESTS, 5, 2, NOW + 10.0, NOW + 600.0, NOW)
+    assert target.ready_at(NOW, 0, 1) == NOW + 61.0
+    assert target.state(NOW + 11.0, 0, 1) == Room.FULL
+
+
+def test_less_than_was_believed_replaces_it() -> None:
+    target = gauge()
+    fill(target, 8)
+    target.learn(Dim.REQUESTS, 10, 9, NOW + 20.0, NOW + 600.0, NOW)
+    assert room(target, NOW, 0, 0) == pytest.approx(0.8)
+    target.learn(Dim.REQUESTS, 10, 0, NOW + 20.0, NOW + 600.0, NOW)
+    assert target.learned(Dim.REQUESTS, NOW) == (10, 2)
+    assert target.state(NOW, 0, 0) == Room.FULL
+
+
+def test_more_than_the_limit_is_never_left_and_ends_with_it() -> None:
+    target = gauge()
+    fill(target, 9)
+    target.learn(Dim.REQUESTS, 10, 2**62, NOW + 50.0, NOW + 30.0, NOW)
+    assert target.learned(Dim.REQUESTS, NOW) == (10, -9)
+    fill(target, 10, NOW + 1.0)
+    assert target.state(NOW + 1.0, 0, 0) == Room.FULL
+    assert target.ready_at(NOW + 1.0, 0, 0) == NOW + 30.0
+    target.learn(Dim.REQUESTS, 3, -1, 0.0, NOW + 60.0, NOW + 2.0)  # a limit of another group
+    assert target.learned(Dim.REQUESTS, NOW + 2.0) == (3, -16)  # all three
+    assert target.state(NOW + 2.0, 0, 0) == Room.FULL
+
+
+def test_more_tokens_may_be_left_as_well() -> None:
+    target = gauge()
+    target.force(NOW - 1.0, 300, 100).settle(NOW - 1.0, 300, 100)
+    target.learn(Dim.TOKENS, 400, 250, NOW + 20.0, NOW + 600.0, NOW)
+    made = target.reserve(NOW, 100, 50)
+    assert made is not None
+    assert target.state(NOW, 100, 0) == Room.READY
+    assert target.state(NOW, 100, 1) == Room.FULL
+    made.settle(NOW + 1.0, 50, 50)  # what was too much is there again
+    assert target.state(NOW + 1.0, 100, 50) == Room.READY
 
 
 def test_others_use_is_measured_by_the_configured_limit_when_no_other_is_known() -> None:
@@ -448,7 +545,7 @@ def test_tokens_that_are_left_of_no_known_limit_bound_both_kinds_together() -> N
     target.force(NOW, 40, 30)
     assert target.state(NOW, 20, 10) == Room.READY
     assert target.state(NOW, 20, 11) == Room.FULL
-    assert target.room(NOW, 10, 10) == pytest.approx(0.1)
+    assert room(target, NOW, 10, 10) == pytest.approx(0.1)
 
 
 def test_what_is_past_already_teaches_nothing() -> None:
@@ -465,7 +562,7 @@ def test_a_later_answer_replaces_what_an_earlier_one_said_of_others() -> None:
     target.learn(Dim.REQUESTS, 10, 0, NOW + 50.0, NOW + 60.0, NOW)
     assert target.state(NOW, 0, 0) == Room.FULL
     target.learn(Dim.REQUESTS, 10, 10, NOW + 50.0, NOW + 60.0, NOW)
-    assert target.room(NOW, 0, 0) == pytest.approx(0.9)
+    assert room(target, NOW, 0, 0) == pytest.approx(0.9)
 
 
 # ---- a bank of keys
@@ -482,7 +579,7 @@ def bank(
 
 def test_a_survey_counts_the_ready_keys_of_the_highest_priority_that_has_any() -> None:
     keys, gauges = bank([1, 1, 1], [5, 5, 1])
-    assert keys.state_of(0) == -1
+    assert not keys.is_ready(0)
     assert keys.survey(NOW, 1, 1) == 2
     gauges[0].rest(NOW + 9.0, Rest.RATE)
     assert keys.survey(NOW, 1, 1) == 1
@@ -490,19 +587,17 @@ def test_a_survey_counts_the_ready_keys_of_the_highest_priority_that_has_any() -
     gauges[1].rest(NOW, Rest.REFUSED)
     assert keys.survey(NOW, 1, 1) == 1
     assert keys.most_room() == 2
-    assert [keys.state_of(k) for k in range(3)] == [Room.RESTING, Room.OUT, Room.READY]
     assert [keys.is_ready(k) for k in range(3)] == [False, False, True]
 
 
 def test_a_key_that_was_tried_is_left_out() -> None:
     keys, _ = bank([1, 1])
     assert keys.survey(NOW, 1, 1, 0b01) == 1
-    assert keys.state_of(0) == -1
+    assert not keys.is_ready(0)
     assert keys.most_room() == keys.in_turn() == keys.at_random(0.0) == keys.least_loaded() == 1
     assert keys.survey(NOW, 1, 1, 0b11) == 0
     assert keys.most_room() == keys.in_turn() == keys.at_random(0.0) == keys.least_loaded() == -1
     assert keys.room == 0.0
-    assert keys.ready_at(NOW, 1, 1, 0b11) == math.inf
 
 
 def test_a_bank_may_have_more_keys_than_a_word_has_bits() -> None:
@@ -535,7 +630,6 @@ def test_most_room_weighs_what_is_left() -> None:
     keys, gauges = bank([1, 3], rpm=10)
     fill(gauges[1], 7)
     keys.survey(NOW, 0, 0)
-    assert (keys.room_of(0), keys.room_of(1)) == (pytest.approx(0.9), pytest.approx(0.2))
     assert keys.most_room() == 0  # 0.9 x 1 against 0.2 x 3
     fill(gauges[0], 5)
     keys.survey(NOW, 0, 0)
@@ -604,20 +698,10 @@ def test_a_key_that_leaves_moves_only_its_own_conversations() -> None:
             assert two.favourite(conversation) == three.favourite(conversation)
 
 
-def test_a_bank_is_ready_when_its_first_key_is() -> None:
-    keys, gauges = bank([1, 1, 1])
-    for key, until in zip(gauges, (9.0, 4.0, 7.0), strict=True):
-        key.rest(NOW + until, Rest.RATE)
-    assert keys.ready_at(NOW, 1, 1) == NOW + 4.0
-    assert keys.ready_at(NOW, 1, 1, 0b010) == NOW + 7.0
-    assert keys.ready_at(NOW + 5.0, 1, 1) == NOW + 5.0
-
-
 def test_an_empty_bank_has_nothing_to_choose() -> None:
     keys = Bank([], [], [], [])
     assert len(keys) == keys.survey(NOW, 1, 1) == keys.in_flight == 0
     assert keys.favourite(1) == keys.most_room() == -1
-    assert keys.ready_at(NOW, 1, 1) == math.inf
 
 
 def test_a_bank_wants_a_weight_a_priority_and_a_seed_for_each_gauge() -> None:
@@ -632,9 +716,8 @@ def test_a_bank_wants_a_weight_a_priority_and_a_seed_for_each_gauge() -> None:
 @pytest.mark.parametrize("index", [-1, 2])
 def test_a_key_that_a_bank_does_not_have_is_refused(index: int) -> None:
     keys, _ = bank([1, 1])
-    for ask in (keys.state_of, keys.room_of, keys.is_ready):
-        with pytest.raises(IndexError, match="of 2"):
-            ask(index)
+    with pytest.raises(IndexError, match="of 2"):
+        keys.is_ready(index)
 
 
 def test_what_they_print_is_worth_reading() -> None:

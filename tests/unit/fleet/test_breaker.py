@@ -187,6 +187,22 @@ def test_every_opening_in_a_row_doubles_the_rest_up_to_the_longest(one: Worker) 
         assert base * (1 - JITTER) <= rest <= min(base * (1 + JITTER), 9.0) + TICK_S
 
 
+@pytest.mark.parametrize("meant", [2.0, 1.8])
+def test_the_longest_rests_differ_too_and_are_never_longer(board: Board, meant: float) -> None:
+    health = Health(failures=1, rest_s=meant, rest_max_s=2.0)
+    rests = []
+    for number in range(200):
+        board.clear_endpoint(0)
+        worker = Worker(board, 0, health)
+        worker.rng = random.Random(number)
+        rests.append(worker.trip(NOW) - NOW)
+    assert meant * (1 - JITTER) <= min(rests)
+    assert max(rests) <= 2.0
+    assert len(set(rests)) > 50  # of a tick each
+    span = 2.0 - meant * (1 - JITTER)
+    assert sum(rest > 2.0 - span / 4 for rest in rests) < 75  # a quarter, and not half
+
+
 def test_a_success_brings_the_shortest_rest_back(one: Worker) -> None:
     now = one.trip(NOW)
     for _ in range(5):

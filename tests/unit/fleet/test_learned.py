@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ class Told:
         self.limits: dict[Dim, tuple[int, int, float]] = {}
         self.kept_until: set[float] = set()
         self.rests: list[tuple[float, int]] = []
+        self.rested_s = math.nan  # as `learn` returned it
 
     def learn(
         self,
@@ -44,7 +46,7 @@ def getter(headers: dict[str, str]) -> Get:
 
 def told(headers: dict[str, str]) -> Told:
     gauge: Any = Told()
-    learn(getter(headers), gauge, NOW, WALL, HEALTH)
+    gauge.rested_s = learn(getter(headers), gauge, NOW, WALL, HEALTH)
     assert isinstance(gauge, Told)
     return gauge
 
@@ -70,7 +72,7 @@ def test_a_limit_of_anthropics_is_learned_with_what_is_left_of_it(kind: str, dim
     gauge = told(first_party(kind, "50", "12", "2027-01-15T08:00:30Z"))
     assert gauge.limits == {dim: (50, 12, NOW + 30)}
     assert gauge.kept_until == {NOW + learned.KEEP_S}
-    assert gauge.rests == []
+    assert (gauge.rests, gauge.rested_s) == ([], 0.0)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,11 @@ def test_limits_in_openais_names_are_learned_whatever_the_form_of_the_reset(
         }
     )
     assert gauge.limits == {Dim.REQUESTS: (60, 59, NOW + seconds)}
+
+
+def test_a_response_without_such_headers_teaches_and_rests_nothing() -> None:
+    gauge = told({"content-type": "application/json"})
+    assert (gauge.limits, gauge.rests, gauge.rested_s) == ({}, [], 0.0)
 
 
 def test_a_reset_is_not_believed_beyond_the_window_of_a_limit() -> None:
@@ -162,6 +169,7 @@ def test_a_spent_window_rests_the_key_until_its_reset(
 ) -> None:
     gauge = told({UNIFIED + name: value for name, value in headers.items()})
     assert gauge.rests == ([] if rest_s is None else [(NOW + rest_s, int(Rest.QUOTA))])
+    assert gauge.rested_s == (rest_s or 0.0)  # for whoever logs it
 
 
 # ---- a 429

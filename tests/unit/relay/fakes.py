@@ -521,7 +521,10 @@ class FakeUpstream:
             self.down.source = None
         self.is_closed = True
         self.exchange = None
+        before = exchange.attempts
         exchange.on_lost(self, int(reason))
+        if exchange.attempts < before:
+            self.pool.stale.append(exchange)
         self.down = None
 
 
@@ -535,6 +538,7 @@ class FakePool:
         self.sends: list[tuple[Exchange, Target | None]] = []
         self.refused: list[Exchange] = []  # whose dials failed
         self.sessions: list[FakeUpstream] = []
+        self.stale: list[Exchange] = []  # whose pooled connection was replaced: the same attempt
 
     def add_idle(self) -> FakeUpstream:
         upstream = FakeUpstream(self)
@@ -666,8 +670,10 @@ class FakeRelay:
     def reload(self, *providers: Provider, config: Config | None = None) -> None:
         """As `Relay.reload`: those that wait are routed anew, the others go on as they were."""
         self.snap = self._snapshot(config or self.config, providers)
-        for exchange in self.waiting.everybody():
+        waited = self.waiting.everybody()
+        for exchange in waited:
             self.waiting.leave(exchange)
+        for exchange in waited:
             exchange.guard(lambda one=exchange: asking.reroute(one))  # type: ignore[misc]
 
     def pass_time(self, seconds: float) -> None:

@@ -170,7 +170,9 @@ def test_a_warm_conversation_is_estimated_by_what_is_new_of_it_and_a_sub_agent_w
     agent = ask(relay, body=body + b" " * 320, extra=AGENT).ask
     assert turn is not None
     assert agent is not None
-    assert turn.tokens_in < agent.tokens_in / 10
+    assert turn.tokens_home < agent.tokens_in / 10
+    assert turn.tokens_in == 9000 + turn.tokens_home, "the whole of it, as it was reported"
+    assert agent.tokens_home == agent.tokens_in
 
 
 # ---- rules
@@ -245,10 +247,11 @@ def test_moving_away_is_told_with_its_reason_and_the_price_of_the_prefix() -> No
     serve(relay, ask(relay), start(1_000_000), CONTENT, delta(), STOP)
     relay.services[0].targets[0].gauge.rest(relay.reactor.now + 60.0, int(Rest.RATE))
     exchange = ask(relay)
+    assert relay.log.members("moved") == [], "not before it has served"
+    serve(relay, exchange)
     (told,) = relay.log.members("moved")
     assert (told["why"], told["provider"], told["prefix_tokens"]) == ("resting", "two", 1_000_000)
     assert told["prefix_usd"] > 1.0
-    serve(relay, exchange)
     assert relay.log.records[-1]["moved"] is True
     assert place(relay).flags & MOVED
     # What it left has recovered: its cache is where it is now.
@@ -259,9 +262,22 @@ def test_moving_away_is_told_with_its_reason_and_the_price_of_the_prefix() -> No
 def test_moving_after_a_failure_says_so() -> None:
     relay = two()
     serve(relay, ask(relay))
-    fail(relay, ask(relay))
+    exchange = ask(relay)
+    fail(relay, exchange)
+    serve(relay, exchange)
     (told,) = relay.log.members("moved")
     assert told["why"] == "failed"
+
+
+def test_a_turn_that_failed_everywhere_moved_nobody() -> None:
+    relay = two()
+    serve(relay, ask(relay))
+    exchange = ask(relay)
+    fail(relay, exchange)
+    fail(relay, exchange)
+    assert exchange.settled
+    assert relay.log.members("moved") == []
+    assert relay.log.records[-1].get("moved") is None
 
 
 def test_a_sub_agent_that_has_to_go_elsewhere_does_not_take_the_main_loop_along() -> None:
@@ -390,12 +406,17 @@ def test_of_a_stream_that_broke_off_the_output_counts_as_estimated(how: str) -> 
     assert relay.in_flight() == 0
 
 
-def test_a_client_that_leaves_before_any_answer_costs_a_request_and_no_tokens() -> None:
+def test_a_client_that_leaves_before_any_answer_costs_its_prompt_once_that_was_sent() -> None:
     relay = limited()
     exchange = ask(relay)
     serving(relay, exchange)
     exchange.down.leave()  # type: ignore[attr-defined]
-    assert counted(exchange, relay) == (1, 0, 0)
+    assert exchange.ask is not None
+    assert counted(exchange, relay) == (1, exchange.ask.tokens_in, 0)
+    relay = limited()
+    exchange = ask(relay)
+    exchange.down.leave()  # type: ignore[attr-defined]
+    assert counted(exchange, relay) == (1, 0, 0), "it was still being connected"
 
 
 def test_estimates_are_corrected_by_what_was_reported() -> None:
@@ -419,6 +440,7 @@ def test_limits_told_in_response_headers_are_learned_but_not_those_of_a_clients_
         relay = FakeRelay(provider("one", "anthropic", keys=credentials))
         upstream = serving(relay, ask(relay))
         upstream.respond(STREAM_HEAD[:-2] + fields + b"\r\n")
+        upstream.feed(start() + CONTENT)
         gauge = relay.services[0].targets[0].gauge
         assert (gauge.learned(int(Dim.REQUESTS), relay.reactor.now) is not None) is learned
 

@@ -115,7 +115,7 @@ def test_a_pooled_connection_that_went_stale_is_replaced_once_by_a_fresh_one(
     fresh.lose(Loss.RESET)
     assert pool.dials == []
     (line,) = relay.log.records
-    assert (line["status"], line["attempts"], relay.in_flight()) == (502, 2, 0)
+    assert (line["status"], line["attempts"], relay.in_flight()) == (502, 1, 0)
 
 
 @pytest.mark.parametrize("loss", [Loss.GARBAGE, Loss.NO_FIRST_BYTE, Loss.TOTAL])

@@ -1,13 +1,17 @@
 """Requests that wait: who goes first, when they are looked at, when they give up."""
 
+from typing import Any
+
 import pytest
 
+from ccrelay._fast.places import hash64
 from ccrelay._fast.slots import Rest
 from ccrelay.config.model import Affinity, Config, Routing
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.waitroom import LATE_S
-from ccrelay.types import TrafficClass
+from ccrelay.types import RequestClass
 from tests.unit.relay.fakes import (
+    BODY,
     CONTENT,
     START,
     STOP,
@@ -122,13 +126,11 @@ def test_a_sub_agent_waits_behind_the_main_loop_and_not_the_other_way_round(
 ) -> None:
     held = fill(relay)
     agent = ask(relay, "s-1", agent=True)
-    slate = agent.slate
-    assert slate is not None
-    assert not relay.waiting.is_behind(slate, TrafficClass.MAIN)
-    assert relay.waiting.is_behind(slate, TrafficClass.SUBAGENT)
-    assert relay.waiting.is_behind(slate, TrafficClass.BACKGROUND)
-    let_go(relay, held[0])
-    assert not relay.waiting.is_behind(slate, TrafficClass.BACKGROUND)
+    held[0].down.leave()  # type: ignore[attr-defined]
+    turn = ask(relay, "s-2")
+    assert is_sent(turn)  # before anybody has looked
+    let_go(relay, turn)
+    assert is_sent(agent)
 
 
 def test_one_that_needs_more_than_there_is_holds_those_behind_it_until_it_goes() -> None:
@@ -145,7 +147,156 @@ def test_one_that_needs_more_than_there_is_holds_those_behind_it_until_it_goes()
     assert is_sent(small)
 
 
-def test_who_has_tried_somebody_else_holds_up_nobody() -> None:
+def two_models(*small: str) -> FakeRelay:
+    """Providers `one` and `two` with one slow key each, both for model m; `small` have another."""
+    models = {name: ["m", *(["small"] if name in small else [])] for name in ("one", "two")}
+    return FakeRelay(
+        *[
+            provider(name, keys=keys(name, itpm_limit=150), models=names)
+            for name, names in models.items()
+        ]
+    )
+
+
+SMALL = BODY.replace(b'"m"', b'"small"')
+
+
+def small(relay: FakeRelay, session: str = "s-1", agent: bool = True) -> Exchange:
+    extra = AGENT if agent else b""
+    return relay.ask(FakeDown(relay.reactor, body=SMALL, session=session, extra=extra))
+
+
+def large(relay: FakeRelay, **more: Any) -> Exchange:
+    return relay.ask(FakeDown(relay.reactor, body=LARGE, **more))
+
+
+def use_up(relay: FakeRelay, *numbers: int) -> None:
+    """Ten tokens of these providers' limits: no room for a large request for 9 seconds."""
+    for number in numbers or range(len(relay.services)):
+        gauge = relay.services[number].targets[0].gauge
+        now = relay.reactor.now - 52.0
+        gauge.force(now, 10, 0).settle(now, 10, 0)
+
+
+def test_another_model_does_not_overtake_at_the_same_key() -> None:
+    relay = two_models("one", "two")
+    use_up(relay)
+    turn = large(relay)
+    agents = [small(relay), small(relay, "s-2")]
+    assert relay.waiting.everybody() == [turn, *agents]
+    relay.pass_time(5.0)
+    assert not any(map(is_sent, [turn, *agents]))
+    relay.pass_time(6.0)
+    assert all(map(is_sent, [turn, *agents]))
+    assert turn.target is relay.services[0].targets[0]
+    assert {agent.target for agent in agents} == {relay.services[1].targets[0]}
+
+
+def test_the_same_model_spelt_otherwise_does_not_overtake() -> None:
+    relay = two_models()
+    use_up(relay)
+    turn = large(relay)
+    spelt = BODY.replace(b'"m"', b'"\\u006d"')
+    late = relay.ask(FakeDown(relay.reactor, body=spelt))
+    assert late.slate is not turn.slate
+    assert relay.waiting.everybody() == [turn, late]
+
+
+def test_who_can_go_where_nobody_ahead_wants_to_goes_there() -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a", itpm_limit=150), models=["m"]),
+        provider("two", keys=keys("b", itpm_limit=150), models=["small"]),
+        provider("three", keys=keys("c", max_concurrent=1), models=["small"]),
+    )
+    use_up(relay)
+    turn = large(relay)
+    first, second, third = small(relay), small(relay), small(relay)
+    assert [is_sent(one) for one in (turn, first, second, third)] == [False, True, True, True]
+
+
+def test_of_targets_some_of_which_others_wait_for_one_takes_the_rest() -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a", itpm_limit=150), models=["m", "small"]),
+        provider("two", keys=keys("b", max_concurrent=1), models=["small"]),
+    )
+    use_up(relay, 0)
+    turn = large(relay)
+    first, second = small(relay), small(relay)
+    assert [is_sent(one) for one in (turn, first, second)] == [False, True, False]
+    assert first.target is relay.services[1].targets[0]
+    relay.pass_time(1.0)
+    assert not is_sent(second)
+    let_go(relay, first)
+    assert is_sent(second)
+    assert second.target is first.target
+    relay.pass_time(10.0)
+    assert is_sent(turn)
+
+
+def test_who_waits_behind_others_is_told_once_they_are_gone_and_nothing_is_back_in_time() -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a", itpm_limit=150), models=["m", "small"]),
+        provider("two", models=["small"]),
+    )
+    use_up(relay, 0)
+    relay.services[1].targets[0].gauge.rest(relay.reactor.now + 600.0, int(Rest.RATE))
+    turn, agent = large(relay), small(relay)
+    relay.pass_time(5.0)
+    assert relay.waiting.everybody() == [turn, agent]
+    relay.pass_time(6.0)
+    assert is_sent(turn)
+    assert agent.settled  # the one is full for a minute now, the other rests for longer
+
+
+def test_a_newcomer_finds_no_way_past_a_full_room() -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a", itpm_limit=150), models=["m", "small"]),
+        provider("two", keys=keys("b", max_concurrent=1), models=["small"]),
+        config=settings(waiting_max=1),
+    )
+    use_up(relay, 0)
+    turn = large(relay)
+    assert is_sent(small(relay))  # by the way that nobody waits for
+    down = FakeDown(relay.reactor, body=SMALL)
+    relay.ask(down)
+    assert down.heads[0].startswith(b"HTTP/1.1 429 ")
+    relay.pass_time(11.0)
+    assert is_sent(turn)
+
+
+def test_one_that_failed_elsewhere_does_not_overtake_either() -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a"), models=["small"]),
+        provider("two", keys=keys("b", itpm_limit=150), models=["m", "small"]),
+    )
+    use_up(relay, 1)
+    unlucky = small(relay)
+    turn = large(relay)
+    upstream = relay.pools["one"].connect()
+    upstream.respond(json_head(529))
+    upstream.feed(b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}')
+    upstream.finish()
+    assert relay.waiting.everybody() == [turn, unlucky]
+    let_go(relay, turn)
+    assert is_sent(unlucky)
+
+
+def test_counting_tokens_is_held_up_by_nobody_and_holds_up_nobody() -> None:
+    relay = two_models("one", "two")
+    use_up(relay)
+    turn = large(relay)
+    counts = relay.ask(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
+    assert counts.target is not None
+    let_go(relay, turn)
+    for one in relay.services:
+        one.targets[0].gauge.rest(relay.reactor.now + 5.0, int(Rest.RATE))
+    waits = relay.ask(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
+    assert relay.waiting.everybody() == [waits]
+    relay.reactor.now += 5.1  # nobody has looked yet
+    assert is_sent(small(relay))
+
+
+def test_who_has_tried_somebody_else_holds_up_nobody_there() -> None:
     relay = FakeRelay(provider("one"), provider("two", keys=keys("b", max_concurrent=1)))
     relay.services[1].targets[0].gauge.rest(relay.reactor.now + 10.0, int(Rest.RATE))
     unlucky = relay.ask(FakeDown(relay.reactor))
@@ -158,6 +309,48 @@ def test_who_has_tried_somebody_else_holds_up_nobody() -> None:
     assert is_sent(newcomer)
     relay.pass_time(11.0)
     assert is_sent(unlucky)
+
+
+@pytest.fixture
+def homely() -> FakeRelay:
+    """Two keys; session s-1 lives at the first, which has no room for a large request yet."""
+    relay = FakeRelay(provider("one", keys=keys("a", "b", itpm_limit=150)))
+    first = relay.services[0].targets[0]
+    relay.places.keep(hash64(b"s-1"), first.slot, relay.reactor.now, prefix_tokens=9000)
+    now = relay.reactor.now - 57.0
+    first.gauge.force(now, 10, 0).settle(now, 10, 0)
+    return relay
+
+
+def test_who_waits_for_its_own_key_keeps_lower_ranks_away_from_it(homely: FakeRelay) -> None:
+    turn = large(homely, session="s-1")
+    own, other = ask(homely, "s-1", agent=True), ask(homely, "s-2", agent=True)
+    assert homely.waiting.everybody() == [turn, own]  # its cache is there, too
+    assert other.target is homely.services[0].targets[1]
+    homely.pass_time(4.1)
+    assert is_sent(turn)
+    assert turn.target is homely.services[0].targets[0]
+    homely.pass_time(1.0)
+    assert own.target is homely.services[0].targets[1]
+
+
+def test_who_waits_for_its_own_key_keeps_no_equals_away_from_it(homely: FakeRelay) -> None:
+    turn = large(homely, session="s-1")
+    homely.services[0].targets[1].gauge.rest(homely.reactor.now + 50.0, int(Rest.RATE))
+    assert is_sent(ask(homely, "s-2"))
+    assert homely.waiting.everybody() == [turn]
+
+
+def test_who_waits_for_its_own_key_waits_behind_those_who_wait_for_anything(
+    homely: FakeRelay,
+) -> None:
+    homely.services[0].targets[1].gauge.rest(homely.reactor.now + 4.0, int(Rest.RATE))
+    stranger = large(homely)
+    small_turn = ask(homely, "s-1")
+    assert homely.waiting.everybody() == [stranger, small_turn]
+    homely.pass_time(4.5)
+    assert is_sent(stranger)
+    assert small_turn.target is not stranger.target
 
 
 def test_who_waits_for_its_own_key_holds_up_nobody() -> None:
@@ -197,7 +390,7 @@ def test_who_waited_long_enough_for_its_own_key_takes_another() -> None:
     assert not is_sent(waits)
     relay.pass_time(0.2)
     assert is_sent(waits)
-    assert waits.moved
+    assert waits.left == ("max_concurrent", first.target)
     assert waits.target is not first.target
 
 
@@ -358,6 +551,15 @@ def test_a_reload_that_brings_a_key_ends_the_wait(relay: FakeRelay) -> None:
     relay.reload(provider("one", keys=keys("a", "b", "c", max_concurrent=1)))
     assert is_sent(waits)
     assert len(relay.waiting) == 0
+
+
+def test_after_a_reload_nobody_waits_for_those_who_stood_behind_it(relay: FakeRelay) -> None:
+    held = fill(relay)
+    waits = [ask(relay, f"s-{n}") for n in range(3)]
+    held[0].down.leave()  # type: ignore[attr-defined]
+    relay.reload(provider("one", keys=keys("a", "b", max_concurrent=1)))
+    assert is_sent(waits[0])
+    assert relay.waiting.everybody() == waits[1:]
 
 
 def test_a_reload_that_takes_the_model_away_is_told_to_those_who_wait(relay: FakeRelay) -> None:

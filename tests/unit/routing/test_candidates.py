@@ -99,7 +99,7 @@ def test_a_candidate_carries_what_is_asked_per_request() -> None:
     (candidate,) = candidates([made]).of(b'"m"', "m").candidates
     assert candidate.rewrites
     assert candidate.estimates
-    assert (candidate.asked, candidate.order) == ("m", 0)
+    assert candidate.asked == "m"
     assert candidate.service is made
     assert candidate.holds(made.targets[0].slot)
     assert not candidate.holds(made.targets[0].slot + 1)
@@ -164,7 +164,6 @@ def test_a_rule_takes_its_providers_in_its_own_order() -> None:
     (rule,) = compiled(Rule(use=Use(providers=["three", "one"])))
     slate = candidates(services).under(rule, "m")
     assert [candidate.service.name for candidate in slate.candidates] == ["three", "one"]
-    assert [candidate.order for candidate in slate.candidates] == [0, 1]
     assert slate.rule is rule
 
 

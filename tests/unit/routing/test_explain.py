@@ -68,11 +68,36 @@ def test_everybody_who_serves_the_model_is_in_with_the_name_that_is_sent() -> No
         provider("maps", model_mapping={"claude-*": "glm-5"}),
         model="claude-x[1m]",
     )
-    assert [(one.provider, one.sent) for one in found.inside] == [
-        ("own", "claude-x"),
-        ("maps", "glm-5"),
+    assert [(one.provider, one.sent, one.why) for one in found.inside] == [
+        ("own", "claude-x", "models claude-*"),
+        ("maps", "glm-5", "model_mapping claude-*"),
     ]
     assert found.outside == []
+
+
+MAPPING = {"*": "any", "claude-*[1m]": "wide", "x": "one", "x[1m]": "two", "claude-a*": "wide"}
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("x", "model_mapping x"),
+        ("x[1m]", "model_mapping x[1m]"),
+        ("claude-a", "model_mapping *"),
+        ("own-1", "model_mapping *"),
+    ],
+)
+def test_the_entry_that_let_a_provider_in_is_told(model: str, why: str) -> None:
+    found = asked(provider("p", model_mapping=MAPPING, models=["own-*"]), model=model)
+    assert [one.why for one in found.inside] == [why]
+    rest = {name: target for name, target in MAPPING.items() if name != "*"}
+    found = asked(provider("p", model_mapping=rest), model="claude-a[1m]")
+    assert [one.why for one in found.inside] == ["model_mapping claude-*[1m]"]
+
+
+def test_own_models_and_the_default_are_told_like_mappings() -> None:
+    found = asked(provider("a", models=["n", Model(id="m")]), provider("b"))
+    assert [one.why for one in found.inside] == ["models m", "models *"]
 
 
 def test_everybody_else_is_out_with_all_reasons() -> None:
@@ -168,7 +193,7 @@ def test_rules_before_it_are_told_with_what_does_not_hold() -> None:
     found = asked(provider("b"), routing=Routing(rules=RULES), images=True, tokens=10)
     assert found.rule == "rules[1]"
     assert found.passed_over == [
-        PassedOver("titles", ["request_class: background", "headers: X-Team"])
+        PassedOver("titles", ["request_class: background", "headers: X-Team=a*"])
     ]
     assert (found.strategy, found.model) == ("simple-shuffle", "m")
 
@@ -192,6 +217,45 @@ def test_the_class_is_what_is_said_or_what_the_headers_tell(
     question: dict[str, Any], kind: str
 ) -> None:
     assert asked(provider("p"), **question).asked.kind == kind
+
+
+AGENT = {"x-claude-code-agent-id": "a1"}
+FROM_HEAD = [Rule(name="agents", when=When(request_class=["subagent"]), use=Use(providers=["b"]))]
+FROM_BODY = [*FROM_HEAD, Rule(when=When(tools=True), use=Use(providers=["b"]))]
+
+
+@pytest.mark.parametrize(
+    ("rules", "kind", "headers", "seen_as"),
+    [
+        (FROM_HEAD, "web-search", AGENT, "subagent"),
+        (FROM_BODY, "web-search", AGENT, "web-search"),
+        (FROM_HEAD, "background", {}, "main"),
+        (FROM_BODY, "background", {}, "background"),
+        (FROM_BODY, "background", {"x-claude-code-request-class": "main"}, "main"),
+        (FROM_HEAD, "subagent", {}, "subagent"),
+        (FROM_HEAD, "count_tokens", AGENT, "count_tokens"),
+        ([], "compaction", {}, "main"),
+    ],
+)
+def test_the_class_that_rules_see_is_the_one_that_the_relay_sees(
+    rules: list[Rule], kind: RequestKind, headers: dict[str, str], seen_as: str
+) -> None:
+    found = asked(provider("b"), routing=Routing(rules=rules), kind=kind, headers=headers)
+    assert (found.asked.kind, found.seen_as) == (kind, seen_as)
+    assert found.reads_body == (rules is FROM_BODY)
+    assert (found.rule == "agents") == (seen_as == "subagent")
+
+
+def test_every_header_that_is_not_there_is_told_with_what_it_should_be() -> None:
+    rule = Rule(when=When(headers={"x-a": "1", "x-b": "2*"}), use=Use(providers=["b"]))
+    found = asked(provider("b"), routing=Routing(rules=[rule]), headers={"x-a": "1", "X-B": "3"})
+    assert found.passed_over == [PassedOver("rules[0]", ["headers: x-b=2*"])]
+
+
+def test_a_secret_that_could_not_be_had_has_no_fingerprint() -> None:
+    config = resolve(Config(providers=[provider("p")]))
+    found = explain(config, Question(model="m"), not_had={"test-key-p": None})
+    assert found.inside[0].keys[0].fingerprint == "unknown"
 
 
 def test_what_is_not_said_is_as_usual_for_the_class() -> None:

@@ -16,8 +16,9 @@ from ccrelay.fleet.breaker import State
 from ccrelay.fleet.service import Service, Target
 from ccrelay.routing.ask import Ask
 from ccrelay.routing.candidates import Candidates, Slate
-from ccrelay.routing.router import LOOK_AGAIN_S, Router, Taken, Tries, Wait
+from ccrelay.routing.router import LOOK_AGAIN_S, Router, Taken, Wait
 from ccrelay.routing.strategies import strategy_for
+from ccrelay.routing.tries import Tries
 from ccrelay.types import RequestClass
 
 NOW = 1000.0
@@ -266,10 +267,44 @@ def test_a_home_that_was_weighed_and_won_is_the_key_where_the_cache_is() -> None
         assert fleet.name(ask) == name
 
 
-def test_cost_based_waits_for_nobody_when_another_is_free() -> None:
+def test_cost_based_waits_for_its_own_key_where_that_is_cheaper_and_soon() -> None:
     fleet = Fleet([priced("a", 1.0), priced("b", 5.0)], strategy="cost-based")
+    gauge = fleet.target("a").gauge
+    gauge.rest(NOW + 1.0, int(Rest.RATE))
+    ask = asked(conversation=7, place=fleet.place(7, "a"), tokens_in=6000)
+    wait = fleet.choose(ask)
+    assert isinstance(wait, Wait)
+    assert (wait.until, wait.bound) == (NOW + 1.0, True)
+    gauge.rest(NOW + 60.0, int(Rest.RATE))
+    assert fleet.name(ask) == "b"
+
+
+def test_cost_based_does_not_wait_for_a_key_that_is_dearer_than_another() -> None:
+    fleet = Fleet([priced("a", 5.0), priced("b", 0.1)], strategy="cost-based")
     fleet.target("a").gauge.rest(NOW + 1.0, int(Rest.RATE))
-    assert fleet.name(asked(conversation=7, place=fleet.place(7, "a"), tokens_in=6000)) == "b"
+    ask = asked(conversation=7, place=fleet.place(7, "a", 1000), tokens_in=6000)
+    assert fleet.name(ask) == "b"
+
+
+def test_the_cache_is_at_one_key_and_not_at_its_siblings() -> None:
+    # b costs more than reading a's cache, and less than writing all of it to a's other key.
+    fleet = Fleet([priced("a", 4.0, key("k0"), key("k1")), priced("b", 3.0)], strategy="cost-based")
+    ask = asked(conversation=7, place=fleet.place(7, "k0", 100_000), tokens_in=101_000)
+    assert fleet.name(ask) == "k0"
+    fleet.target("k0").gauge.rest(NOW + 60.0, int(Rest.RATE))
+    assert fleet.name(ask) == "b"
+
+
+def test_only_at_home_do_the_new_tokens_alone_count() -> None:
+    fleet = Fleet([provider("a", key("k0", itpm_limit=5000), key("k1", itpm_limit=200_000))])
+    ask = asked(conversation=7, place=fleet.place(7, "k0"), tokens_in=100_000, tokens_home=900)
+    taken = fleet.take(ask)
+    assert (taken.target.name, taken.reservation.tokens_in) == ("k0", 900)  # type: ignore[union-attr]
+    fleet.target("k0").gauge.rest(NOW + 60.0, int(Rest.RATE))
+    taken = fleet.take(ask)
+    assert (taken.target.name, taken.reservation.tokens_in) == ("k1", 100_000)  # type: ignore[union-attr]
+    assert isinstance(fleet.choose(ask), Taken)
+    assert isinstance(fleet.choose(ask), Wait), "which two of them have filled"
 
 
 # ---- keys
@@ -370,11 +405,14 @@ def test_in_panic_one_is_tried_although_every_breaker_is_open() -> None:
     assert fleet.wait(tries=tried(taken.target)).why == "breaker_open"
 
 
-def test_panic_needs_every_breaker_open_and_a_key_with_room() -> None:
+def test_panic_needs_nobody_who_comes_in_time_and_a_key_with_room() -> None:
     fleet = three()
     fleet.open_breaker("a", "b")
-    fleet.target("c").gauge.rest(NOW + 60.0, int(Rest.RATE))
-    assert fleet.wait().why == "breaker_open"
+    gauge = fleet.target("c").gauge
+    gauge.rest(NOW + 10.0, int(Rest.RATE))
+    assert isinstance(fleet.choose(), Wait), "c will be there in time"
+    gauge.rest(NOW + 60.0, int(Rest.RATE))
+    assert fleet.take().target.name in ("a", "b")
     fleet.open_breaker("c")
     for name in ("a", "b"):
         fleet.target(name).gauge.rest(NOW + 60.0, int(Rest.RATE))
@@ -507,3 +545,66 @@ def test_a_breakers_rest_counts_as_much_as_a_keys() -> None:
     fleet.open_breaker("a")
     fleet.target("a").gauge.rest(NOW + 100.0, int(Rest.RATE))
     assert fleet.wait().until == pytest.approx(NOW + 100.0)
+
+
+# ---- what others wait for
+
+
+def held(fleet: Fleet, *names: str) -> dict[str, Any]:
+    return {"held": {fleet.target(name).slot for name in names}}
+
+
+def test_what_others_wait_for_is_full_for_who_comes_behind_them() -> None:
+    fleet = Fleet([provider("a"), provider("b", key("b1"), key("b2"))])
+    taken = fleet.choose(**held(fleet, "a"))
+    assert taken.target.service.name == "b"
+    give_back(taken)
+    taken = fleet.choose(**held(fleet, "a", "b1"))
+    assert taken.target.name == "b2"
+    give_back(taken)
+
+
+def test_beside_what_others_wait_for_what_was_tried_stays_tried() -> None:
+    fleet = Fleet([provider(name) for name in "abc"])
+    made = tried(fleet.target("a"))
+    taken = fleet.choose(tries=made, **held(fleet, "b"))
+    assert taken.target.name == "c"
+    give_back(taken)
+    assert (made.count, made.targets) == (1, [fleet.target("a")])
+    assert fleet.name(tries=made) == "b"
+
+
+def test_a_conversation_whose_own_key_others_wait_for_is_patient_with_it() -> None:
+    fleet = Fleet([provider("a"), provider("b")], affinity=Affinity(wait_s=5.0))
+    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    wait = fleet.choose(ask, **held(fleet, "b"))
+    assert (wait.until, wait.bound) == (NOW + 5.0, True)
+    taken = fleet.choose(ask, stays=False, **held(fleet, "b"))
+    assert taken.target.name == "a"
+    give_back(taken)
+    ask.now = NOW + 5.0
+    assert fleet.choose(ask, **held(fleet, "b")).target.name == "a"
+
+
+def test_it_is_not_patient_with_a_key_that_has_no_room_so_soon_or_for_a_small_cache() -> None:
+    fleet = Fleet([provider("a"), provider("b")], affinity=Affinity(wait_s=5.0))
+    small = asked(conversation=7, place=fleet.place(7, "b", prefix_tokens=100))
+    taken = fleet.choose(small, **held(fleet, "b"))
+    assert taken.target.name == "a"
+    give_back(taken)
+    fleet.target("b").gauge.rest(NOW + 6.0, int(Rest.RATE))
+    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    assert fleet.choose(ask, **held(fleet, "b")).target.name == "a"
+
+
+def test_a_conversation_that_others_do_not_hold_up_goes_home() -> None:
+    fleet = Fleet([provider("a"), provider("b")])
+    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    assert fleet.choose(ask, **held(fleet, "a")).target.name == "b"
+
+
+def test_when_the_others_have_no_room_it_waits_for_the_soonest_of_them() -> None:
+    fleet = Fleet([provider("a"), provider("b")])
+    fleet.target("b").gauge.rest(NOW + 3.0, int(Rest.RATE))
+    wait = fleet.choose(**held(fleet, "a"))
+    assert (wait.until, wait.bound, wait.why) == (NOW + 3.0, False, "resting")

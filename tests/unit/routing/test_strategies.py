@@ -309,29 +309,37 @@ def test_chance_decides_when_nothing_is_known_of_anybody() -> None:
     assert min(chosen[name] for name in "abc") > 400
 
 
-@pytest.mark.parametrize(
-    "unsure",
-    [{}, {"first_event_s": 9.0, "observed_at": NOW - 61.0}],
-    ids=["never observed", "not for a minute"],
-)
-def test_a_provider_that_nothing_is_sure_of_is_what_is_explored(unsure: dict[str, Any]) -> None:
+def test_other_kinds_of_output_tell_where_nothing_is_known_of_the_asked_one() -> None:
+    a, b = candidate("a", first_event_s=0.9), candidate("b", first_event_s=0.3)
+    chosen = draws(LatencyBased(0.0), [a, b], 20, output_class=OutputClass.WHOLE)
+    assert set(chosen) == {"b"}
+
+
+def test_who_was_never_observed_is_tried_as_often_as_chance_would() -> None:
+    available = [candidate("known", first_event_s=0.3), candidate("b"), candidate("c")]
+    chosen = draws(LatencyBased(0.05), available, 5000)
+    assert chosen["b"] / 5000 == pytest.approx(1 / 3, rel=0.15)
+    assert chosen["c"] / 5000 == pytest.approx(1 / 3, rel=0.15)
+
+
+def test_who_has_not_been_observed_for_a_minute_is_what_is_explored() -> None:
     available = [
         candidate("best", first_event_s=0.3),
         candidate("known", first_event_s=0.9, observed_at=NOW - 59.0),
-        candidate("unsure", **unsure),
+        candidate("unsure", first_event_s=9.0, observed_at=NOW - 61.0),
     ]
     chosen = draws(LatencyBased(0.1), available, 5000)
     assert chosen["known"] == 0
     assert chosen["unsure"] / 5000 == pytest.approx(0.1, rel=0.2)
 
 
-def test_a_machine_that_has_just_started_knows_who_was_never_observed() -> None:
+def test_a_machine_that_has_just_started_takes_nobody_for_outdated() -> None:
     available = [
         candidate("best", first_event_s=0.3, observed_at=5.0),
         candidate("known", first_event_s=0.9, observed_at=5.0),
-        candidate("never"),
+        candidate("other", first_event_s=0.9, observed_at=5.0),
     ]
-    assert set(draws(LatencyBased(1.0), available, 200, now=10.0)) == {"never"}
+    assert set(draws(LatencyBased(1.0), available, 200, now=10.0)) == {"known", "other"}
 
 
 def test_any_but_the_quickest_is_explored_when_all_are_known() -> None:

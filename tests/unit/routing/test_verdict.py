@@ -356,7 +356,6 @@ def test_an_answer_means_what_the_table_says(
     shape = (got.blame, got.elsewhere, got.counts, got.rest_reason, pytest.approx(got.rest_s))
     assert shape == expected, got
     assert got.reason
-    assert got.loud is (got.rest_reason is Rest.REFUSED), "one line, and only for a refused key"
 
 
 @pytest.mark.parametrize("code", MEANING_BY_CODE)
@@ -383,7 +382,6 @@ def test_a_refusal_of_the_clients_own_credential_is_passed_on(status: int) -> No
     got = judge("anthropic", status, {}, err("authentication_error"), own_key=False)
     assert not got.elsewhere
     assert got.rest_reason is Rest.NONE
-    assert not got.loud
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ccrelay.routing.waiting import RANKS, Queue
+from ccrelay.routing.waiting import RANKS, Claims, Queue
 from ccrelay.types import TrafficClass
 
 MAIN, SUB, BACK = TrafficClass.MAIN, TrafficClass.SUBAGENT, TrafficClass.BACKGROUND
@@ -83,8 +83,31 @@ def test_leaving_twice_is_leaving_once(is_served: bool) -> None:
     assert len(made) == 0
 
 
-def test_ahead_of_a_newcomer_are_those_of_its_rank_and_above() -> None:
-    made = queue(("x", BACK, 1), ("y", SUB, 2), ("z", MAIN, 3))
-    assert list(made.ahead(MAIN)) == ["z"]
-    assert sorted(made.ahead(SUB)) == ["y", "z"]
-    assert sorted(made.ahead(BACK)) == ["x", "y", "z"]
+def claimed(of: Claims, *slots: int) -> list[set[int]]:
+    """By rank, what of these one of that rank has to leave alone."""
+    return [set(of.of(set(slots), rank)) for rank in range(3)]
+
+
+def test_a_claim_holds_against_its_rank_and_those_below() -> None:
+    made = Claims()
+    made.add([1, 2], 1)
+    assert claimed(made, 1, 2, 3) == [set(), {1, 2}, {1, 2}]
+    made.add([3], 0)
+    assert claimed(made, 1, 3) == [{3}, {1, 3}, {1, 3}]
+
+
+def test_a_claim_against_nobody_is_none() -> None:
+    made = Claims()
+    made.add([1], 3)
+    assert claimed(made, 1) == [set()] * 3
+    made.remove([1], 3)
+
+
+def test_a_slot_is_free_when_the_last_claim_is_taken_back() -> None:
+    made = Claims()
+    made.add([1, 2], 0)
+    made.add([2, 3], 1)
+    made.remove([1, 2], 0)
+    assert claimed(made, 1, 2, 3) == [set(), {2, 3}, {2, 3}]
+    made.remove([2, 3], 1)
+    assert claimed(made, 1, 2, 3) == [set()] * 3

@@ -19,7 +19,7 @@ CLAUDE = Provider(name="claude", type="anthropic")
 def said(*providers, tokens=(), addresses=("127.0.0.1:8787",), workers=1, **how):
     server = Server(auth=Auth(tokens=list(tokens)), workers=workers)
     config = resolve(Config(server=server, providers=list(providers)))
-    return banner(config, list(addresses), **{"source": None, "demo": False, **how})
+    return banner(config, list(addresses), **{"pid": 4711, "source": None, "demo": False, **how})
 
 
 def test_the_whole_text(monkeypatch):
@@ -27,7 +27,7 @@ def test_the_whole_text(monkeypatch):
     first, second = fingerprint("test-key-1"), fingerprint("test-key-2")
     text = said(ZAI, CLAUDE, tokens=["test-token-1"], workers=2, source=Path("/etc/ccrelay.yaml"))
     assert text == (
-        "ccrelay 9.9 listens on http://127.0.0.1:8787 (2 workers)\n"
+        "ccrelay 9.9 listens on http://127.0.0.1:8787 (2 workers, process 4711)\n"
         "configuration: /etc/ccrelay.yaml\n"
         "\n"
         f"  zai     zai        https://api.z.ai/api/anthropic  main {first}, {second}  "
@@ -68,7 +68,8 @@ def test_a_long_list_of_models_is_cut():
 
 
 def test_the_demo_says_that_it_needs_nothing_and_how_to_try_it():
-    text = banner(demo_config("http://127.0.0.1:9"), ["127.0.0.1:8787"], source=None, demo=True)
+    config = demo_config("http://127.0.0.1:9")
+    text = banner(config, ["127.0.0.1:8787"], pid=4711, source=None, demo=True)
     assert "no key and no network" in text
     assert "curl http://127.0.0.1:8787/v1/messages" in text
     assert '"model":"claude-' in text

@@ -1,5 +1,6 @@
 import os
 import signal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -38,6 +39,7 @@ def test_a_rehearsal_loads_everything_and_serves_nobody(rehearsal):
     assert prepared.config.providers[0].keys == [Key(key="test-key-1")]
     assert prepared.config.server.workers == 3
     assert prepared.digest is not None
+    assert Path(os.fsdecode(prepared.file)).name == "ccrelay.yaml"
     assert any("the secret stands in the file" in warning for warning in prepared.warnings)
     assert REHEARSAL_VARIABLE not in os.environ
 

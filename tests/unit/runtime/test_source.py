@@ -38,7 +38,7 @@ def test_a_flag_cannot_open_the_relay_to_everyone(listen):
 
 
 def test_every_load_reads_the_file_again_under_the_same_flags(file):
-    source = Source(Options(config=file, workers=2))
+    source = Source.find(Options(config=file, workers=2))
     assert source.load().config.server.listen == "127.0.0.1:1"
     file.write_text(FILE.replace(":1", ":2"))
     loaded = source.load()
@@ -47,7 +47,7 @@ def test_every_load_reads_the_file_again_under_the_same_flags(file):
 
 
 def test_the_digest_tells_contents_apart_and_remembers_what_was_loaded(file):
-    source = Source(Options(config=file))
+    source = Source.find(Options(config=file))
     assert source.seen is None
     source.load()
     assert source.seen == source.digest() is not None
@@ -58,7 +58,7 @@ def test_the_digest_tells_contents_apart_and_remembers_what_was_loaded(file):
 
 
 def test_a_file_that_cannot_be_used_counts_as_seen(file):
-    source = Source(Options(config=file))
+    source = Source.find(Options(config=file))
     file.write_text("providers: 3")
     with pytest.raises(ConfigError):
         source.load()
@@ -67,7 +67,12 @@ def test_a_file_that_cannot_be_used_counts_as_seen(file):
 
 def test_a_named_file_has_to_be_there(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
-        Source(Options(config=tmp_path / "nowhere.yaml"))
+        Source.find(Options(config=tmp_path / "nowhere.yaml"))
+
+
+def test_a_file_that_is_known_need_not_be_there(tmp_path):
+    source = Source(Options(), tmp_path / "away.yaml", b"seen")
+    assert (source.path, source.seen, source.digest()) == (tmp_path / "away.yaml", b"seen", None)
 
 
 def test_without_a_file_there_is_nothing_to_look_at(tmp_path, monkeypatch):
@@ -75,6 +80,6 @@ def test_without_a_file_there_is_nothing_to_look_at(tmp_path, monkeypatch):
     for name in ("HOME", "XDG_CONFIG_HOME", "CCRELAY_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key-1")
-    source = Source(Options())
+    source = Source.find(Options())
     assert (source.path, source.digest()) == (None, None)
     assert source.load().path is None

@@ -110,8 +110,8 @@ def test_garbage_counts_as_nothing_and_never_raises(garbage: bytes) -> None:
     assert stop_reason(garbage) is None
 
 
-def test_nothing_reported_is_a_zero_that_is_not_called_an_estimate() -> None:
-    assert usage_from_stream(None, None) == usage_from_json(None) == Usage(estimated=False)
+def test_nothing_reported_is_a_zero() -> None:
+    assert usage_from_stream(None, None) == usage_from_json(None) == Usage()
 
 
 def test_the_stop_reason_is_read_from_the_delta() -> None:

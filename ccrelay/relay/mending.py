@@ -1,0 +1,54 @@
+"""A conversation whose thinking blocks a provider refused: once more without them.
+
+What that taught goes with the request to other judges of signatures, and with the conversation to
+its next turns (`relay.settling`).
+"""
+
+from typing import TYPE_CHECKING
+
+from ccrelay.relay import rare, settling
+from ccrelay.routing.router import Taken
+from ccrelay.types import RequestClass
+from ccrelay.wire.thinking import strip_foreign
+
+if TYPE_CHECKING:
+    from ccrelay.relay.exchange import Exchange
+
+
+def mend_signatures(exchange: "Exchange") -> bool:
+    """Once more on the same target, without the thinking blocks that it did not sign."""
+    target, ask = exchange.target, exchange.ask
+    assert target is not None
+    if ask is None or ask.mended or exchange.strip is True or not rare.can_send_again(exchange):
+        return False
+    if exchange.body is None and not exchange.down.body_complete:
+        return False
+    body = rare.whole_body(exchange)
+    everything = exchange.strip is False or strip_foreign(body, everything=False)[1] == 0
+    if everything and strip_foreign(body, everything=True)[1] == 0:
+        return False
+    ask.mended = True
+    exchange.strip = ask.strip = everything
+    target.service.mends = True
+    relay = exchange.relay
+    now = relay.reactor.now
+    exchange.good = True
+    settling.release(exchange, now, 0, 0)
+    ticket = target.service.endpoint.breaker.admit(now, relay.rng)
+    if ticket is None:
+        return False
+    candidate = exchange.candidate
+    assert candidate is not None
+    relay.log.event(
+        "info",
+        "signatures_left_out",
+        id=exchange.id,
+        provider=target.service.name,
+        all=everything,
+    )
+    reservation = None
+    if exchange.kind is not RequestClass.COUNT_TOKENS:
+        reservation = target.gauge.force(now, ask.need(target.slot), ask.tokens_out)
+    exchange.drop_upstream()  # where the refusal came inside a stream
+    exchange.take(Taken(candidate, target, reservation, ticket))
+    return True
