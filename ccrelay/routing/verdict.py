@@ -93,6 +93,8 @@ FINE = Verdict(Blame.NOBODY, False, "ok", Telling.FINAL, counts=True)
 _REQUEST = Verdict(Blame.REQUEST, False, "bad_request", Telling.FINAL, counts=True)
 _FLAGGED_REQUEST = Verdict(Blame.REQUEST, False, "flagged", Telling.FINAL, counts=True)
 _NO_SUCH_MODEL = Verdict(Blame.MODEL, True, "model_unknown", Telling.MODEL, counts=True)
+# This key may not use it; another one of the same provider may.
+_NO_ACCESS = Verdict(Blame.KEY, True, "model_refused", Telling.MODEL, counts=True)
 _SIGNED_ELSEWHERE = Verdict(Blame.SIGNATURE, False, "signature_refused", Telling.FINAL, counts=True)
 _REFUSED = Verdict(
     Blame.KEY,
@@ -193,6 +195,8 @@ def _judge(
         return _limited(get, health, now_wall, own_key=own_key)
     if status in _MODEL_STATUSES and _lacks_model(fault):
         return _NO_SUCH_MODEL
+    if status == 403 and _may_not_use(fault):
+        return _NO_ACCESS
     if status in (401, 403):
         return _refused(fault, own_key=own_key)
     if status >= 500:
@@ -248,14 +252,16 @@ def _limited(get: Get, health: Health, now_wall: float, *, own_key: bool) -> Ver
 def _lacks_model(fault: Fault) -> bool:
     if fault.code == "model_not_found" or _NO_MODEL.search(fault.message):
         return True
-    if fault.status == 404:
-        return fault.type in _NOT_FOUND_TYPES and _MODEL.search(fault.message) is not None
-    # Permission to use the model, not the API. Moderation speaks of the model, too.
     return (
-        fault.status == 403
+        fault.status == 404
+        and fault.type in _NOT_FOUND_TYPES
         and _MODEL.search(fault.message) is not None
-        and not _FLAGGED.search(fault.message)
     )
+
+
+def _may_not_use(fault: Fault) -> bool:
+    """Whether a 403 is about the model, not the API. Moderation speaks of the model, too."""
+    return _MODEL.search(fault.message) is not None and not _FLAGGED.search(fault.message)
 
 
 def _refused(fault: Fault, *, own_key: bool) -> Verdict:

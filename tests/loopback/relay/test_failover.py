@@ -63,6 +63,7 @@ FAULTS: dict[str, tuple[Reply, str]] = {
     "401": (fault(401, "authentication_error", "invalid x-api-key"), "key_refused"),
     "402": (fault(402, "billing_error"), "quota_spent"),
     "403": (fault(403, "permission_error", "This key may not"), "key_refused"),
+    "403 model": (fault(403, "permission_error", "No access to this model."), "model_refused"),
     "404 model": (UNKNOWN_MODEL, "model_unknown"),
     "500 of no length": (
         b"HTTP/1.1 500 No\r\ntransfer-encoding: chunked\r\n\r\n" + chunks(b"no", b"pe"),
@@ -171,7 +172,7 @@ async def test_where_one_provider_refuses_the_connection_the_other_answers(
     assert (told["why"], told["provider"], told["to_provider"]) == ("unreachable", "one", "two")
 
 
-@pytest.mark.parametrize("fault", ["429 until", "429", "401", "402", "403"])
+@pytest.mark.parametrize("fault", ["429 until", "429", "401", "402", "403", "403 model"])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_where_one_key_fails_the_other_key_answers(
     lab: Lab, fault: str, stream: bool

@@ -73,6 +73,7 @@ REQUEST = (Blame.REQUEST, False, True, Rest.NONE, 0)
 MODEL = (Blame.MODEL, True, True, Rest.NONE, 0)
 SIGNATURE = (Blame.SIGNATURE, False, True, Rest.NONE, 0)
 REFUSED = (Blame.KEY, True, True, Rest.REFUSED, 0)
+NO_ACCESS = (Blame.KEY, True, True, Rest.NONE, 0)
 CROWDED = (Blame.REQUEST, True, None, Rest.NONE, 0)
 
 
@@ -225,7 +226,7 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
     ("anthropic", 401, {}, b"<html>", REFUSED),
     ("anthropic", 403, {}, err("permission_error", "not allowed"), REFUSED),
     ("anthropic", 403, {}, b"<html>blocked</html>", UNSURE),
-    ("anthropic", 403, {}, err("permission_error", "No access to this model."), MODEL),
+    ("anthropic", 403, {}, err("permission_error", "No access to this model."), NO_ACCESS),
     ("compatible", 403, {}, plain("The model's moderation flagged it", code=403), REQUEST),
     # ---- the request
     ("anthropic", 400, {}, err("invalid_request_error", "prompt is too long: 9 > 8"), REQUEST),
