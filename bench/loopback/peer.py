@@ -55,7 +55,9 @@ class Peer:
         self.port = around.upstream_port if self.is_direct else machine.free_port(taken)
         self.log = around.tmp / f"{name}.log"
         self._output = around.tmp / f"{name}.out"
-
+        self.python = sys.executable
+        self.root = ROOT
+        self.ready_wait_s = READY_WAIT_S
         self._process: subprocess.Popen[bytes] | None = None
         self.ready_leaf_kb = 0  # memory of the workers when they were ready
 
@@ -71,7 +73,7 @@ class Peer:
         port = around.upstream_tls_port if self.tls else around.upstream_port
         return {
             **self._spec.get("vars", {}),
-            "python": sys.executable,
+            "python": self.python,
             "tmp": str(around.tmp),
             "name": self.name,
             "port": str(self.port),
@@ -108,7 +110,7 @@ class Peer:
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [self._fill(part) for part in self._spec["cmd"]],
-                cwd=ROOT,
+                cwd=self.root,
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -122,7 +124,7 @@ class Peer:
         if self.is_direct:
             return
         self.spawn()
-        give_up_at = time.monotonic() + READY_WAIT_S
+        give_up_at = time.monotonic() + self.ready_wait_s
         while not self._is_ready():
             self._check(give_up_at)
             time.sleep(0.1)
@@ -177,7 +179,7 @@ class Peer:
                 answer = s.recv(65536)
                 if answer.startswith(b"HTTP/1.1 200 "):
                     return time.monotonic()
-            self._check(begun_at + READY_WAIT_S, answer)
+            self._check(begun_at + self.ready_wait_s, answer)
             # Seldom enough not to be in the way, often enough for a resolution of one percent.
             time.sleep(max(0.0002, (time.monotonic() - begun_at) / 100))
 
@@ -187,7 +189,7 @@ class Peer:
         if not ended and time.monotonic() < give_up_at:
             return
         said = self._output.read_text(errors="replace")[-2000:]
-        what = "ended" if ended else f"was not ready within {READY_WAIT_S:.0f} s"
+        what = "ended" if ended else f"was not ready within {self.ready_wait_s:.0f} s"
         last = f"\nlast answer: {answer[:300].decode(errors='replace')}" if answer else ""
         raise SystemExit(f"bench: peer {self.name} {what}{last}\n{said}")
 

@@ -19,7 +19,7 @@ from ccrelay._fast.http1 import Head, parse_request
 from ccrelay._fast.sse import SseTap
 from ccrelay.config.model import Auth, Config, Health, Key, Provider, Routing, Server, Strategy
 from ccrelay.fleet.service import Service
-from ccrelay.relay import asking
+from ccrelay.relay import asking, settling
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.gate import Gate, Pass
 from ccrelay.relay.record import record, usage_of
@@ -176,7 +176,10 @@ class Round:
         tap = SseTap()
         tap.feed_bytes(STREAM)
         self.upstream: Any = SimpleNamespace(
-            taps=SimpleNamespace(sse=tap, first_event_at=0.0), started_at=0.0, head_seen_at=0.0
+            taps=SimpleNamespace(sse=tap, first_event_at=0.0),
+            started_at=0.0,
+            head_seen_at=0.0,
+            head=SimpleNamespace(status=200, get=lambda _name: None),
         )
         self.usage = Usage(input=7, output=345, cache_read=90_000, cache_write_5m=400)
         self.passed = Pass(True, False, False)
@@ -197,9 +200,9 @@ class Round:
         upstream.started_at = upstream.head_seen_at = relay.reactor.now
         upstream.taps.first_event_at = relay.reactor.now
         if made.target.limited:
-            asking.on_commit(made, upstream)
+            settling.on_commit(made, upstream)
         made.status, made.good, made.stream = 200, True, True
-        asking.close(made, Ending.COMPLETE, self.usage, relay.reactor.now)
+        settling.close(made, Ending.COMPLETE, self.usage, relay.reactor.now)
         return made  # type: ignore[no-any-return]
 
 
@@ -225,7 +228,8 @@ def exchange() -> Any:
     tap.feed_bytes(STREAM)
     taps = SimpleNamespace(sse=tap, first_event_at=NOW + 0.9)
     return SimpleNamespace(
-        id="req_ccrelay_0123456789a1b2",
+        relay=SimpleNamespace(id_prefix="req_ccrelay_0123456789a"),
+        serial=0x1B2,
         kind=RequestClass.MESSAGES,
         model="claude-opus-5-5",
         candidate=candidate,

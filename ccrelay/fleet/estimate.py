@@ -29,14 +29,23 @@ _OUTPUT = 0.1
 _BODY_BYTES_MIN = 512
 
 
-class _Known:
-    # What has been learned of one model.
+class Known:
+    """What is known of one model, learned or assumed."""
 
-    __slots__ = ("bytes_per_token", "outputs")
+    __slots__ = ("bytes_per_token", "outputs", "tokens_out")
 
     def __init__(self) -> None:
         self.bytes_per_token = BYTES_PER_TOKEN
         self.outputs = [float(OUTPUT_TOKENS)] * len(OutputClass)
+        # Output tokens by output class: the running average, never the request's `max_tokens`.
+        self.tokens_out = [OUTPUT_TOKENS] * len(OutputClass)
+
+    def tokens_in(self, body_bytes: int) -> int:
+        """Input tokens of so many bytes, at least 1."""
+        return ceil(body_bytes / self.bytes_per_token) or 1
+
+
+_ASSUMED = Known()
 
 
 class Estimator:
@@ -45,41 +54,38 @@ class Estimator:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Known] = {}
 
-    def total_tokens(self, model: str, body_bytes: int) -> int:
-        """Input tokens of so many bytes, at least 1. `model`: the name sent to the provider."""
-        known = self._known.get(model)
-        per_token = BYTES_PER_TOKEN if known is None else known.bytes_per_token
-        return max(1, ceil(body_bytes / per_token))
-
-    def tokens_out(self, model: str, output_class: OutputClass) -> int:
-        """Output tokens: the running average, never the request's `max_tokens`."""
-        known = self._known.get(model)
-        return OUTPUT_TOKENS if known is None else max(1, ceil(known.outputs[output_class]))
+    def of(self, model: str) -> Known:
+        """What is known of a model. Not remembered before something is learned."""
+        return self._known.get(model) or _ASSUMED
 
     def learn(self, model: str, body_bytes: int, usage: Usage, output_class: OutputClass) -> None:
         """Correct by what was reported. Empty reports teach nothing."""
         total = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
-        if total <= 0 and usage.output <= 0:
+        output = usage.output
+        if total <= 0 and output <= 0:
             return
-        known = self._of(model)
+        known = self._known.get(model) or self._begin(model)
         if total > 0 and body_bytes >= _BODY_BYTES_MIN:
-            seen = max(body_bytes / total, BYTES_PER_TOKEN_MIN)
-            weight = _FALL if seen < known.bytes_per_token else _RISE
+            seen = body_bytes / total
             if seen <= BYTES_PER_TOKEN_MAX:
-                known.bytes_per_token += weight * (seen - known.bytes_per_token)
-        if usage.output > 0:
+                if seen < BYTES_PER_TOKEN_MIN:
+                    seen = BYTES_PER_TOKEN_MIN
+                guessed = known.bytes_per_token
+                weight = _FALL if seen < guessed else _RISE
+                known.bytes_per_token = guessed + weight * (seen - guessed)
+        if output > 0:
+            if output > OUTPUT_TOKENS_MAX:
+                output = OUTPUT_TOKENS_MAX
             average = known.outputs[output_class]
-            seen = min(usage.output, OUTPUT_TOKENS_MAX)
-            known.outputs[output_class] = average + _OUTPUT * (seen - average)
+            known.outputs[output_class] = average = average + _OUTPUT * (output - average)
+            known.tokens_out[output_class] = ceil(average) or 1
 
-    def _of(self, model: str) -> _Known:
-        known = self._known.get(model)
-        if known is None:
-            if len(self._known) >= MODELS_MAX:
-                del self._known[next(iter(self._known))]
-            known = self._known[model] = _Known()
+    def _begin(self, model: str) -> Known:
+        if len(self._known) >= MODELS_MAX:
+            del self._known[next(iter(self._known))]
+        known = self._known[model] = Known()
         return known
 
     def __repr__(self) -> str:

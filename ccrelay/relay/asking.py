@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ccrelay._fast.http1 import FieldId
 from ccrelay._fast.places import FOREIGN, UNSIGNED, Place, hash64
+from ccrelay.fleet.estimate import Known
 from ccrelay.fleet.service import Target
 from ccrelay.relay import rare
 from ccrelay.routing.ask import Ask
@@ -42,7 +43,8 @@ def apply_rules(exchange: "Exchange", slate: Slate) -> None:
     assert rules is not None
     down = exchange.down
     is_here = exchange.body is not None or down.body_complete
-    looks = rules.needs_body or (rules.needs_tokens and _may_hold_media(exchange, 0))
+    size = _size(exchange)
+    looks = rules.needs_body or (rules.needs_tokens and size >= MEDIA_LOOK_BYTES)
     if looks and not is_here and (rules.needs_body or down.can_replay):
         exchange.await_body(lambda: apply_rules(exchange, slate))
         return
@@ -50,7 +52,9 @@ def apply_rules(exchange: "Exchange", slate: Slate) -> None:
     features = read_features(_whole(exchange)) if rules.needs_body else None
     told = traffic_of_head(head.value(_AGENT), head.value(_CLASS), exchange.kind)
     exchange.traffic = traffic = traffic_of(told, features)
-    tokens = _tokens_of(exchange, slate.model, _size(exchange)) if rules.needs_tokens else 0
+    tokens = 0
+    if rules.needs_tokens:
+        tokens = _tokens_of(exchange, exchange.relay.estimator.of(slate.model), size)
     rule = rules.match(slate.model, traffic, tokens, features, head.get)
     exchange.begin(slate if rule is None else exchange.snap.candidates.under(rule, slate.model))
 
@@ -59,7 +63,10 @@ def _traffic(exchange: "Exchange") -> TrafficClass:
     if exchange.traffic is not None:
         return exchange.traffic
     head = exchange.down.head
-    found = traffic_of_head(head.value(_AGENT), head.value(_CLASS), exchange.kind)
+    agent, told = head.value(_AGENT), head.value(_CLASS)
+    if agent is None and told is None and exchange.kind is _MESSAGES:
+        return _MAIN
+    found = traffic_of_head(agent, told, exchange.kind)
     return _MAIN if found is None else found
 
 
@@ -108,41 +115,35 @@ def ask_of(exchange: "Exchange", slate: Slate) -> Ask | None:
 
 def _estimate(exchange: "Exchange", slate: Slate, ask: Ask) -> bool:
     """Guess its tokens. False: only the whole body tells, and it is coming."""
-    down, place = exchange.down, ask.place
-    estimator = exchange.relay.estimator
+    down, place, size = exchange.down, ask.place, ask.body_bytes
     # A sub-agent's turns are not the main loop's, though their session is one. A body that has
     # become smaller is not the old one continued, and counts whole.
     warm = 0
-    if place is not None and ask.traffic is _MAIN and place.body_bytes <= ask.body_bytes:
+    if place is not None and ask.traffic is _MAIN and place.body_bytes <= size:
         warm = place.body_bytes
-    is_here = exchange.body is not None or down.body_complete
-    is_known = down.length_known and not _may_hold_media(exchange, warm)
-    if not is_here and not is_known and down.can_replay:
+    known = exchange.relay.estimator.of(slate.model)
+    if size - warm < MEDIA_LOOK_BYTES and down.length_known:
+        home = known.tokens_in(size - warm)
+    elif exchange.body is None and not down.body_complete and down.can_replay:
         return False
-    home = _tokens_of(exchange, slate.model, ask.body_bytes - warm)
+    else:
+        home = _tokens_of(exchange, known, size - warm)
     ask.tokens_home = ask.tokens_in = home
     if warm and place is not None:
         # What the last turn really had is known better than anything by its length.
-        known = place.prefix_tokens or estimator.total_tokens(slate.model, warm)
-        ask.tokens_in = known + home
-    ask.tokens_out = estimator.tokens_out(slate.model, ask.output_class)
+        ask.tokens_in = home + (place.prefix_tokens or known.tokens_in(warm))
+    ask.tokens_out = known.tokens_out[ask.output_class]
     return True
 
 
-def _may_hold_media(exchange: "Exchange", warm: int) -> bool:
-    return _size(exchange) - warm >= MEDIA_LOOK_BYTES
-
-
-def _tokens_of(exchange: "Exchange", model: str, size: int) -> int:
+def _tokens_of(exchange: "Exchange", known: Known, size: int) -> int:
     """About how many tokens the last `size` bytes are."""
-    estimator = exchange.relay.estimator
     down = exchange.down
-    if size < MEDIA_LOOK_BYTES or not (exchange.body is not None or down.body_complete):
-        return estimator.total_tokens(model, size)
-    if exchange.body is None and not down.can_replay:
-        return estimator.total_tokens(model, size)
+    is_here = exchange.body is not None or (down.body_complete and down.can_replay)
+    if size < MEDIA_LOOK_BYTES or not is_here:
+        return known.tokens_in(size)
     media = newest(_whole(exchange), size)
-    return estimator.total_tokens(model, size - media.size) + media.tokens
+    return known.tokens_in(size - media.size) + media.tokens
 
 
 # ---- where it lives
@@ -199,7 +200,6 @@ def settle_down(exchange: "Exchange", target: Target) -> None:
     ask = exchange.ask
     assert ask is not None
     place = ask.place
-    exchange.left = None
     if exchange.kind is not _MESSAGES:
         return  # counting tokens moves nobody
     validates = target.service.validates

@@ -129,7 +129,7 @@ class Exchange:
     @property
     def id(self) -> str:
         """Names this exchange in the log and in answers of the relay's own."""
-        return self.relay.id_of(self.serial)
+        return f"{self.relay.id_prefix}{self.serial:x}"
 
     # ---- routing
 
@@ -180,7 +180,7 @@ class Exchange:
         assert ask is not None
         assert self.slate is not None
         ask.now = relay.reactor.now
-        if relay.waiting:
+        if relay.waiting.seats:
             return relay.waiting.choose(self, stays=stays)
         return self.snap.router.choose(self.slate, ask, self.tries, relay.rng, stays=stays)
 
@@ -207,7 +207,11 @@ class Exchange:
         self.good = None
         if self.tries is not None:
             failing.tell_failover(self, target)
-        if ask.conversation or ask.strip is not None:
+        self.left = None
+        place = ask.place
+        if (ask.conversation and (place is None or place.slot != target.slot)) or (
+            target.service.validates and (ask.marks or ask.strip is not None)
+        ):
             asking.settle_down(self, target)
         if (
             candidate.rewrites
@@ -241,7 +245,9 @@ class Exchange:
         ):
             self._plan, self._sent_body = rare.own_body(self, target, self._plan, candidate)
         pool = self.snap.pools[service.name]
-        upstream = None if self.fresh or not rare.can_repeat(self) else pool.take()
+        # A pooled connection may be stale: then the body is sent a second time.
+        can_repeat = self.down.can_replay or self.body is not None
+        upstream = None if self.fresh or not can_repeat else pool.take()
         if upstream is None:
             pool.dial(self._connected)
         else:
@@ -430,6 +436,8 @@ class Exchange:
         now = relay.reactor.now
         upstream = self.upstream
         usage, stop = usage_of(upstream) if upstream is not None else (None, None)
+        if relay.waiting.seats:
+            relay.waiting.leave(self)
         if self.ask is not None:
             settling.close(self, ending, usage, now)
         relay.active.discard(self)

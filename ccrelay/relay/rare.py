@@ -304,11 +304,6 @@ def ending_of(error: RelayError) -> Ending:
     return Ending.ABORTED
 
 
-def can_repeat(exchange: "Exchange") -> bool:
-    """Whether the body can be sent a second time, should a pooled connection be stale."""
-    return bool(exchange.down.can_replay) or exchange.body is not None
-
-
 def can_send_again(exchange: "Exchange") -> bool:
     """Whether nothing has gone to the client, and the whole request is still here."""
     down = exchange.down

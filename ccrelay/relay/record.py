@@ -43,7 +43,7 @@ def record(
     target = exchange.target
     candidate = exchange.candidate
     line: dict[str, object] = {
-        "id": exchange.id,
+        "id": f"{exchange.relay.id_prefix}{exchange.serial:x}",
         "kind": _KINDS[exchange.kind],
         "model": exchange.model,
         "sent": candidate.sent if candidate is not None else None,
@@ -64,7 +64,7 @@ def record(
         line["cache_write_5m"] = usage.cache_write_5m
         line["cache_write_1h"] = usage.cache_write_1h
         line["thinking"] = usage.thinking
-        line["head_ms"] = _ms(upstream.head_seen_at - received_at)
+        line["head_ms"] = int(max(upstream.head_seen_at - received_at, 0.0) * 1e6) / 1000.0
         if stop is not None:
             line["stop"] = stop
         if upstream.taps.first_event_at:

@@ -98,14 +98,14 @@ def release(exchange: "Exchange", now: float, tokens_in: int, tokens_out: int) -
             # A connection that can be made is no good news of one that answers badly.
             endpoint.pulse.answers = exchange.upstream is not None
         endpoint.breaker.settle(ticket, now, exchange.relay.rng, ok=exchange.good)
-    if exchange.relay.waiting:
-        exchange.relay.waiting.poke()
+    waiting = exchange.relay.waiting
+    if waiting.seats:
+        waiting.poke()
 
 
 def close(exchange: "Exchange", ending: Ending, usage: Usage | None, now: float) -> None:
     """The exchange is over: settle its last attempt and remember what it taught."""
     relay = exchange.relay
-    relay.waiting.leave(exchange)
     ask, target, candidate = exchange.ask, exchange.target, exchange.candidate
     assert ask is not None
     if target is None or candidate is None:
@@ -124,7 +124,8 @@ def close(exchange: "Exchange", ending: Ending, usage: Usage | None, now: float)
     upstream = exchange.upstream
     if not served or upstream is None or exchange.kind is not _MESSAGES:
         return
-    learn(exchange, target, upstream)
+    if upstream.head_seen_at >= target.learn_at:
+        learn(exchange, target, upstream)
     slate = exchange.slate
     assert slate is not None
     output_class = ask.output_class if exchange.stream else _WHOLE
@@ -160,12 +161,19 @@ def _keep_place(exchange: "Exchange", ask: Ask, target: Target, usage: Usage, no
     if exchange.strip is not None:  # told ahead, or learnt by a refusal
         flags |= UNSIGNED if exchange.strip else FOREIGN
     prefix = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
-    size, seen_at, ttl_s = ask.body_bytes, now, _ttl_s(place, usage)
+    size, seen_at = ask.body_bytes, now
+    ttl_s = FIVE_MINUTES_S if place is None or usage.cache_write_5m else place.ttl_s
+    if usage.cache_write_1h:
+        ttl_s = HOUR_S
     if ask.traffic is not _MAIN:  # its short turn is not the main loop's prefix
         prefix, size = (place.prefix_tokens, place.body_bytes) if place is not None else (0, 0)
     elif place is not None and place.slot == target.slot:
         # A title call looks like the main loop by its head; what is short counts by and by.
-        prefix, size = max(prefix, place.prefix_tokens // 2), max(size, place.body_bytes // 2)
+        least, smallest = place.prefix_tokens // 2, place.body_bytes // 2
+        prefix, size = (
+            prefix if prefix > least else least,
+            size if size > smallest else smallest,
+        )
     slot = target.slot
     if place is not None and is_side(ask, place):
         if place.slot != slot:
@@ -186,14 +194,6 @@ def _keep_place(exchange: "Exchange", ask: Ask, target: Target, usage: Usage, no
         body_bytes=size,
         flags=flags,
     )
-
-
-def _ttl_s(place: Place | None, usage: Usage) -> float:
-    if usage.cache_write_1h:
-        return HOUR_S
-    if usage.cache_write_5m or place is None:
-        return FIVE_MINUTES_S
-    return place.ttl_s
 
 
 def _stay(exchange: "Exchange", ask: Ask, place: Place, flags: int) -> None:

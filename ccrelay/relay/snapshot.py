@@ -39,6 +39,7 @@ class Snapshot:
 
     __slots__ = (
         "affinity",
+        "body_bytes_max",
         "by_slot",
         "candidates",
         "config",
@@ -82,6 +83,7 @@ class Snapshot:
         self.candidates = Candidates(services, chooser_for)
         self.affinity = routing.affinity.enabled
         self.debug = routing.debug
+        self.body_bytes_max = config.server.limits.body_bytes_max
         self.listings: Listings | None = None
         self.by_slot = {t.slot: t for service in services for t in service.targets}
         # The only target of all: no conversation has anywhere else to go.

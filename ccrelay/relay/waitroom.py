@@ -75,14 +75,15 @@ class WaitRoom:
         self._loop = loop
         self._reactor = reactor
         self._queue: Queue[Exchange] = Queue()
-        self._seats: dict[Exchange, _Seat] = {}
+        # Those who wait. Every request asks whether there is anybody: empty, it is false.
+        self.seats: dict[Exchange, _Seat] = {}
         self._claims = Claims()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = inf
         self._is_poked = False
 
     def __len__(self) -> int:
-        return len(self._seats)
+        return len(self.seats)
 
     def choose(self, exchange: "Exchange", *, stays: bool = True) -> Taken | Wait:
         """Take a target for one that is not here, of those that nobody claims who comes first."""
@@ -98,14 +99,14 @@ class WaitRoom:
         """Wait: the exchange is given a target in the end, or told that there is none."""
         traffic, conversation = asking.turn_of(exchange)
         seat = _Seat(RANKS[traffic], _reach(exchange), self._reactor.now, gives_up_at)
-        self._seats[exchange] = seat
+        self.seats[exchange] = seat
         self._claim(exchange, seat, bound=wait.bound)
         self._queue.join(exchange, traffic, conversation)
         self._wake_at(min(wait.until, gives_up_at))
 
     def leave(self, exchange: "Exchange", *, served: bool = False) -> None:
         """Wait no more, for whatever reason."""
-        seat = self._seats.pop(exchange, None)
+        seat = self.seats.pop(exchange, None)
         if seat is None:
             return
         self._queue.leave(exchange, served=served)
@@ -116,7 +117,7 @@ class WaitRoom:
 
     def poke(self) -> None:
         """Something became free: look soon."""
-        if not self._is_poked and self._seats:
+        if not self._is_poked and self.seats:
             self._is_poked = True
             self._loop.call_soon(self._look)
 
@@ -161,7 +162,7 @@ class WaitRoom:
         now = self._reactor.clock()
         look = _Look(now)
         for exchange in list(self._queue.in_order()):
-            seat = self._seats.get(exchange)
+            seat = self.seats.get(exchange)
             if seat is None:
                 continue  # what happened to an earlier one has ended it
             if seat.stands_behind and exchange.slate in look.full and now < seat.gives_up_at:

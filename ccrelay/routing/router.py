@@ -260,7 +260,10 @@ class Router:
             if target.gauge.state(ask.now, 0, 0) == _READY or target.gauge.rests_until <= ask.now:
                 return Taken(candidate, target, None, ticket)
         else:
-            reservation = target.gauge.reserve(ask.now, ask.need(target.slot), ask.tokens_out)
+            place = ask.place  # as Ask.need has it; every request pays this
+            is_home = place is not None and place.slot == target.slot
+            need = ask.tokens_home if is_home else ask.tokens_in
+            reservation = target.gauge.reserve(ask.now, need, ask.tokens_out)
             if reservation is not None:
                 return Taken(candidate, target, reservation, ticket)
         breaker.settle(ticket, ask.now, rng, ok=None)

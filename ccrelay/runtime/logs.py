@@ -81,7 +81,7 @@ class LogWriter:
 class _Clock:
     """Instants as bytes, made once per millisecond: under load several lines share one."""
 
-    __slots__ = ("_from", "_layout", "_now", "_second", "_second_text", "_split", "_text", "_until")
+    __slots__ = ("_layout", "_now", "_second", "_second_text", "_split", "begins", "ends", "text")
 
     def __init__(
         self,
@@ -94,25 +94,26 @@ class _Clock:
         self._split = split
         self._second = -1.0
         self._second_text = b""
-        self._from = self._until = -1.0
-        self._text = b""
+        # The text and the millisecond for which it is right.
+        self.text = b""
+        self.begins = self.ends = -1.0
 
     def read(self) -> bytes:
         """The instant to the millisecond, without a zone, behind the layout's beginning."""
         now = self._now()
-        if not self._from <= now < self._until:
-            self._turn(now)
-        return self._text
+        return self.text if self.begins <= now < self.ends else self.turn(now)
 
-    def _turn(self, now: float) -> None:
+    def turn(self, now: float) -> bytes:
+        """The text of another millisecond."""
         second = now // 1.0
         if second != self._second:
             self._second = second
             self._second_text = time.strftime(self._layout, self._split(second)).encode()
         millis = int((now - second) * 1000.0)
-        self._text = b"%b%03d" % (self._second_text, millis)
-        self._from = second + millis / 1000.0
-        self._until = self._from + 0.001
+        self.text = b"%b%03d" % (self._second_text, millis)
+        self.begins = second + millis / 1000.0
+        self.ends = self.begins + 0.001
+        return self.text
 
 
 class JsonLines:
@@ -123,27 +124,27 @@ class JsonLines:
 
         self._dumps: Callable[..., bytes] = orjson.dumps
         self._options: int = orjson.OPT_APPEND_NEWLINE
-        self._read_clock = _Clock(now, '{"at":"%Y-%m-%dT%H:%M:%S.', time.gmtime).read
+        self._now = now
+        self._clock = _Clock(now, '{"at":"%Y-%m-%dT%H:%M:%S.', time.gmtime)
         self._worker = b"" if worker_id is None else b',"worker":%d' % worker_id
         self._exchange = b'Z","event":"exchange"%b,' % self._worker
 
     def event(self, level: str, name: str, fields: dict[str, object]) -> bytes:
         """The line of an event."""
-        head = self._read_clock() + f'Z","level":"{level}","event":"{name}"'.encode()
+        head = self._clock.read() + f'Z","level":"{level}","event":"{name}"'.encode()
         if not fields:
             return head + self._worker + b"}\n"
         return head + self._worker + b"," + self._dump(fields)[1:]
 
     def exchange(self, record: dict[str, object]) -> bytes:
         """The line of an exchange; `record` has at least one member."""
-        try:  # the cheap way in full, because this is paid per request
-            return (
-                self._read_clock()
-                + self._exchange
-                + self._dumps(record, repr, self._options)[1:]  # the brace stands at the front
-            )
+        clock, now = self._clock, self._now()  # as in `read`, but this is paid per request
+        at = clock.text if clock.begins <= now < clock.ends else clock.turn(now)
+        try:
+            members = self._dumps(record, repr, self._options)
         except TypeError:
-            return self._read_clock() + self._exchange + self._dump(record)[1:]
+            members = self._dump(record)
+        return at + self._exchange + members[1:]  # the brace stands at the front
 
     def lost(self, dropped: int) -> bytes:
         """The line that tells of lines lost behind a stalled reader."""

@@ -195,11 +195,11 @@ class FairRoom(WaitRoom):
                         queue.join(one, turn_of(one)[0], conversation)
             queue.join(exchange, *turn_of(exchange))
             order = list(queue.in_order())
-        return [one for one in order[: order.index(exchange)] if one in self._seats]
+        return [one for one in order[: order.index(exchange)] if one in self.seats]
 
     def claims(self, one: Exchange, against: Exchange) -> set[int]:
         """What one that waits keeps from another that is behind it."""
-        seat = self._seats[one]
+        seat = self.seats[one]
         if seat.claims_from == seat.rank:
             return reach(one)
         assert one.ask is not None
@@ -258,7 +258,7 @@ class World:
         self.all.append(self.relay.ask(down))
 
     def _under_way(self, number: int) -> FakeUpstream | None:
-        sent = [one for one in self.all if one.target is not None and one not in self.room._seats]
+        sent = [one for one in self.all if one.target is not None and one not in self.room.seats]
         open_ones = [one for one in sent if not one.settled]
         if not open_ones:
             return None
@@ -302,7 +302,7 @@ class World:
         self.relay.loop.run()
         order = self.room.everybody()
         for place, one in enumerate(order):
-            if self.room._seats[one].claims_from != self.room._seats[one].rank:
+            if self.room.seats[one].claims_from != self.room.seats[one].rank:
                 continue  # it waits for its own key
             taken = [self.room.claims(other, one) for other in order[:place]]
             for slot in reach(one).difference(*taken):

@@ -1,0 +1,1 @@
+"""Instructions that one request costs: `python -m bench.instructions`."""
