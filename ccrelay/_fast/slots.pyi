@@ -39,6 +39,10 @@ class Gauge:
         """A Room. A request larger than a whole limit is READY when the window is empty. Negative
         tokens are none, and more than 2**27 are 2**27."""
 
+    def room(self, now: float, tokens_in: int, tokens_out: int) -> float:
+        """The share of its tightest limit that would be left: 1.0 without limits, 0.0 where it is
+        not READY, hardly more where it is because the window is empty."""
+
     def ready_at(self, now: float, tokens_in: int, tokens_out: int) -> float:
         """When it would be READY if nothing else came: now if it is, inf for OUT, at least
         now + 0.05 for BUSY."""

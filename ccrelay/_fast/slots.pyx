@@ -107,6 +107,12 @@ cdef class Gauge:
         cdef double room
         return look_at(&self.target, &at, &room)
 
+    def room(self, double now, int64_t tokens_in, int64_t tokens_out):
+        cdef Look at = look_for(now, tokens_in, tokens_out)
+        cdef double room
+        look_at(&self.target, &at, &room)
+        return room
+
     def ready_at(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         cdef int64_t ready = ready_us(&self.target, &at)

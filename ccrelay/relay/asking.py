@@ -34,6 +34,8 @@ _SHORT = frozenset({TrafficClass.BACKGROUND, TrafficClass.WEB_SEARCH})
 _MAIN_LOOP = frozenset({TrafficClass.MAIN, TrafficClass.COMPACTION})
 # So much new text at once is rare; images and PDFs are looked for in it.
 MEDIA_LOOK_BYTES = 65_536
+# The share of a key's limits that is left when a few tokens more or less are no matter.
+MUCH_ROOM = 0.5
 _MARKS = FOREIGN | UNSIGNED
 
 
@@ -113,8 +115,12 @@ def ask_of(exchange: "Exchange", slate: Slate) -> Ask | None:
     return ask
 
 
-def _estimate(exchange: "Exchange", slate: Slate, ask: Ask) -> bool:
-    """Guess its tokens. False: only the whole body tells, and it is coming."""
+def _estimate(exchange: "Exchange", slate: Slate, ask: Ask, *, closely: bool = False) -> bool:
+    """Guess its tokens. False: only the whole body tells, and it is coming.
+
+    A long body may hold images. It is sent by its length, which is too much then, as long as that
+    does no harm: waiting for its end and reading it once more costs more than all the rest.
+    """
     down, place, size = exchange.down, ask.place, ask.body_bytes
     # A sub-agent's turns are not the main loop's, though their session is one. A body that has
     # become smaller is not the old one continued, and counts whole.
@@ -122,25 +128,67 @@ def _estimate(exchange: "Exchange", slate: Slate, ask: Ask) -> bool:
     if place is not None and ask.traffic is _MAIN and place.body_bytes <= size:
         warm = place.body_bytes
     known = exchange.relay.estimator.of(slate.model)
-    if size - warm < MEDIA_LOOK_BYTES and down.length_known:
-        home = known.tokens_in(size - warm)
+    home = known.tokens_in(size - warm)
+    ask.tokens_out = known.tokens_out[ask.output_class]
+    ask.rough = size - warm >= MEDIA_LOOK_BYTES
+    if down.length_known and not (ask.rough and (closely or not _harmless(slate, ask, home))):
+        pass
     elif exchange.body is None and not down.body_complete and down.can_replay:
         return False
     else:
         home = _tokens_of(exchange, known, size - warm)
+        ask.rough = False
     ask.tokens_home = ask.tokens_in = home
     if warm and place is not None:
         # What the last turn really had is known better than anything by its length.
         ask.tokens_in = home + (place.prefix_tokens or known.tokens_in(warm))
-    ask.tokens_out = known.tokens_out[ask.output_class]
     return True
+
+
+def _harmless(slate: Slate, ask: Ask, tokens: int) -> bool:
+    """Whether wherever it may go there is room for so many tokens, and for others beside them."""
+    if slate.chooser.weighs_cache:
+        return False
+    home = slate.by_slot.get(ask.place.slot) if ask.place is not None else None
+    return all(
+        target.gauge.room(ask.now, tokens, ask.tokens_out) >= MUCH_ROOM
+        for _, target in ([home] if home is not None else slate.by_slot.values())
+    )
+
+
+def look_closer(exchange: "Exchange") -> bool:
+    """Count images and PDFs by what they are, since nobody has room for their length.
+
+    False: that is done already, or the body has not come.
+    """
+    ask, slate = exchange.ask, exchange.slate
+    assert ask is not None
+    assert slate is not None
+    if not ask.rough or not _is_here(exchange):
+        return False
+    return _estimate(exchange, slate, ask, closely=True)
+
+
+def await_rest(exchange: "Exchange") -> None:
+    """Nobody can take it by its length: try again when all of it tells what it is."""
+
+    def go_on() -> None:
+        ask = exchange.ask
+        assert ask is not None
+        ask.waits_since = exchange.relay.reactor.now - exchange.waited_s
+        exchange.attempt()
+
+    exchange.await_body(go_on)
+
+
+def _is_here(exchange: "Exchange") -> bool:
+    down = exchange.down
+    return exchange.body is not None or (down.body_complete and down.can_replay)
 
 
 def _tokens_of(exchange: "Exchange", known: Known, size: int) -> int:
     """About how many tokens the last `size` bytes are."""
-    down = exchange.down
-    is_here = exchange.body is not None or (down.body_complete and down.can_replay)
-    if size < MEDIA_LOOK_BYTES or not is_here:
+    if size < MEDIA_LOOK_BYTES or not _is_here(exchange):
         return known.tokens_in(size)
     media = newest(_whole(exchange), size)
     return known.tokens_in(size - media.size) + media.tokens

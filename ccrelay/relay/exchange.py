@@ -180,9 +180,15 @@ class Exchange:
         assert ask is not None
         assert self.slate is not None
         ask.now = relay.reactor.now
+        choice: Taken | Wait
         if relay.waiting.seats:
-            return relay.waiting.choose(self, stays=stays)
-        return self.snap.router.choose(self.slate, ask, self.tries, relay.rng, stays=stays)
+            choice = relay.waiting.choose(self, stays=stays)
+        else:
+            router = self.snap.router
+            choice = router.choose(self.slate, ask, self.tries, relay.rng, stays=stays)
+        if ask.rough and isinstance(choice, Wait) and asking.look_closer(self):
+            return self.choose(stays=stays)
+        return choice
 
     def attempt(self) -> None:
         """Go on with a target, or wait for one.

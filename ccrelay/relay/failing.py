@@ -19,7 +19,7 @@ from ccrelay._fast.upstream import Loss, Upstream
 from ccrelay.errors import AllResting, RelayError, UpstreamFailed
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.service import Target
-from ccrelay.relay import rare, settling
+from ccrelay.relay import asking, rare, settling
 from ccrelay.relay.local import passed_on
 from ccrelay.relay.mending import mend_signatures
 from ccrelay.relay.resting import rest
@@ -348,7 +348,12 @@ def wait(exchange: "Exchange", choice: Wait) -> None:
     Raises:
         RelayError: it would.
     """
+    ask = exchange.ask
+    assert ask is not None
     if exchange.settled:
+        return
+    if ask.rough and exchange.down.can_replay:
+        asking.await_rest(exchange)
         return
     found = _make_do(exchange, choice)
     if found is None:
@@ -356,8 +361,6 @@ def wait(exchange: "Exchange", choice: Wait) -> None:
     elif isinstance(found, Taken):
         exchange.take(found)
     else:
-        ask = exchange.ask
-        assert ask is not None
         limit_s = exchange.snap.config.routing.max_wait_s
         exchange.upstream = None
         exchange.relay.waiting.join(exchange, found, ask.waits_since + limit_s)

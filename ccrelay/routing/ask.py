@@ -18,6 +18,7 @@ class Ask:
         "now",
         "output_class",
         "place",
+        "rough",
         "strip",
         "tokens_home",
         "tokens_in",
@@ -48,6 +49,7 @@ class Ask:
         # What is new to the target that `place` names, whose cache should hold the rest.
         self.tokens_home = tokens_in if tokens_home is None else tokens_home
         self.tokens_out = tokens_out
+        self.rough = False  # images may have been counted by their length: far too much
         self.body_bytes = body_bytes
         self.output_class = output_class
         self.place = place  # where the conversation lives; None: nowhere yet, or its cache is cold

@@ -27,6 +27,7 @@ def fill(target: Gauge, count: int, now: float = NOW) -> None:
 def room(target: Gauge, now: float, tokens_in: int, tokens_out: int) -> float:
     keys = Bank([target], [1], [0], [0])
     keys.survey(now, tokens_in, tokens_out)
+    assert target.room(now, tokens_in, tokens_out) == keys.room, "alone and in its bank"
     return keys.room
 
 

@@ -175,6 +175,86 @@ def test_a_warm_conversation_is_estimated_by_what_is_new_of_it_and_a_sub_agent_w
     assert agent.tokens_home == agent.tokens_in
 
 
+# ---- images
+
+
+def shot(size: int = 320_000) -> bytes:
+    """A screenshot: 100,000 tokens by its length, less than 2,000 by what it is."""
+    image = b'{"type":"base64","media_type":"image/png","data":"%b"}' % (b"A" * size)
+    return b'{"model":"m","stream":true,"messages":[{"source":%b}]}' % image
+
+
+def test_a_long_body_is_not_waited_for_where_there_is_much_room_for_its_length() -> None:
+    relay = FakeRelay(provider("one", keys=keys("a", tpm_limit=250_000)))
+    exchange = ask(relay, body=shot(), arrived=MODEL_SEEN)
+    assert exchange.target is not None
+    assert exchange.ask is not None
+    assert exchange.ask.tokens_in > 100_000
+
+
+@pytest.mark.parametrize("limit", [150_000, 50_000], ids=["most of it", "more than all of it"])
+def test_images_count_by_what_they_are_where_their_length_would_fill_a_key(limit: int) -> None:
+    relay = FakeRelay(provider("one", keys=keys("a", tpm_limit=limit)))
+    exchange = ask(relay, body=shot(), arrived=MODEL_SEEN)
+    assert exchange.target is None
+    exchange.down.arrive(1_000_000)  # type: ignore[attr-defined]
+    assert exchange.target is not None
+    assert exchange.ask is not None
+    assert exchange.ask.tokens_in < 2000
+
+
+def test_an_image_does_not_send_a_conversation_elsewhere_by_its_length() -> None:
+    limited = keys("one", tpm_limit=400_000)
+    relay = FakeRelay(provider("one", keys=limited), provider("two"), config=settings())
+    serve(relay, ask(relay), start(200_000), CONTENT, delta(), STOP)
+    turn = ask(relay, body=shot(960_000))
+    assert name_of(turn) == "one"
+    assert turn.ask is not None
+    assert turn.ask.tokens_home < 2000
+
+
+def test_a_strategy_that_reckons_in_tokens_is_told_what_images_are() -> None:
+    relay = FakeRelay(provider("one"), provider("two"), config=settings(strategy="cost-based"))
+    exchange = ask(relay, body=shot())
+    assert exchange.ask is not None
+    assert exchange.ask.tokens_in < 2000
+
+
+def test_where_it_goes_on_after_a_failure_its_length_is_no_hindrance() -> None:
+    relay = FakeRelay(
+        provider("one"), provider("two", keys=keys("b", tpm_limit=300_000)), config=settings()
+    )
+    exchange = ask(relay, body=shot())
+    assert exchange.ask is not None
+    assert exchange.ask.tokens_in > 100_000
+    now = relay.reactor.now
+    relay.services[1].targets[0].gauge.force(now, 250_000, 0)  # others were there meanwhile
+    fail(relay, exchange)
+    assert name_of(exchange) == "two"
+    assert exchange.ask.tokens_in < 2000
+
+
+def test_who_has_nowhere_to_go_is_looked_at_whole_and_the_time_of_its_upload_is_no_waiting() -> (
+    None
+):
+    relay = FakeRelay(
+        provider("one", keys=keys("a", tpm_limit=500_000)), config=settings(panic="refuse")
+    )
+    breaker = relay.services[0].endpoint.breaker
+    for _ in range(3):
+        breaker.settle(breaker.force(relay.reactor.now), relay.reactor.now, relay.rng, ok=False)
+    exchange = ask(relay, body=shot(), arrived=MODEL_SEEN)
+    assert (exchange.target, len(relay.waiting)) == (None, 0)
+    assert exchange.down.wants == "body"  # type: ignore[attr-defined]
+    relay.reactor.now += 0.5
+    exchange.down.arrive(1_000_000)  # type: ignore[attr-defined]
+    assert exchange.ask is not None
+    assert (exchange.target, len(relay.waiting)) == (None, 1)
+    assert (exchange.ask.rough, exchange.ask.waits_since) == (False, relay.reactor.now)
+    relay.pass_time(5.0)
+    assert exchange.target is not None
+
+
 # ---- rules
 
 
