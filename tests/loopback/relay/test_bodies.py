@@ -7,6 +7,7 @@ import zlib
 
 import pytest
 
+from ccrelay.config.model import Key
 from tests.loopback.relay.harness import Lab, Peer, eventually, provider, routing, server
 from tests.loopback.relay.scripts import JSON, Stage, always, blind
 from tests.loopback.relay.wires import (
@@ -247,6 +248,22 @@ async def test_a_second_model_found_late_stops_the_provider(lab: Lab, answered: 
         assert answer.status == 400
         assert '"model" twice' in answer.error["message"]
     await peer.gone()
+
+
+@pytest.mark.parametrize("limit", [None, 10 * MB])
+async def test_a_long_body_goes_on_while_it_arrives(lab: Lab, limit: int | None) -> None:
+    stage = Stage(whole_request=False)
+    key = Key(key="test-key-1", tpm_limit=limit)
+    lab.start(provider(lab.upstream(stage), keys=[key]))
+    client = await lab.client()
+    wire = post(padded(MB))
+    await client.send(wire[: MB // 2])
+    peer = await stage.peer()
+    await client.send(wire[MB // 2 :])
+    while len(peer.pending) < MB:
+        assert await peer.more()
+    await peer.send(JSON)
+    assert (await client.answer()).status == 200
 
 
 async def test_count_tokens_is_forwarded_to_providers_that_count(lab: Lab) -> None:
