@@ -228,7 +228,7 @@ def exchange() -> Any:
     tap.feed_bytes(STREAM)
     taps = SimpleNamespace(sse=tap, first_event_at=NOW + 0.9)
     return SimpleNamespace(
-        relay=SimpleNamespace(id_prefix="req_ccrelay_0123456789a"),
+        relay=SimpleNamespace(id_of=lambda serial: f"req_ccrelay_0123456789a{serial:x}"),
         serial=0x1B2,
         kind=RequestClass.MESSAGES,
         model="claude-opus-5-5",

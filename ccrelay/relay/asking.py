@@ -169,6 +169,12 @@ def look_closer(exchange: "Exchange") -> bool:
     return _estimate(exchange, slate, ask, closely=True)
 
 
+def knows_more(exchange: "Exchange") -> bool:
+    """Whether it counts by its length only because its body is still coming."""
+    ask = exchange.ask
+    return ask is not None and ask.rough and bool(exchange.down.can_replay)
+
+
 def await_rest(exchange: "Exchange") -> None:
     """Nobody can take it by its length: try again when all of it tells what it is."""
 

@@ -129,7 +129,7 @@ class Exchange:
     @property
     def id(self) -> str:
         """Names this exchange in the log and in answers of the relay's own."""
-        return f"{self.relay.id_prefix}{self.serial:x}"
+        return self.relay.id_of(self.serial)
 
     # ---- routing
 

@@ -348,11 +348,10 @@ def wait(exchange: "Exchange", choice: Wait) -> None:
     Raises:
         RelayError: it would.
     """
-    ask = exchange.ask
-    assert ask is not None
     if exchange.settled:
         return
-    if ask.rough and exchange.down.can_replay:
+    exchange.upstream = None  # it belongs to others by now
+    if asking.knows_more(exchange):
         asking.await_rest(exchange)
         return
     found = _make_do(exchange, choice)
@@ -361,14 +360,15 @@ def wait(exchange: "Exchange", choice: Wait) -> None:
     elif isinstance(found, Taken):
         exchange.take(found)
     else:
+        ask = exchange.ask
+        assert ask is not None
         limit_s = exchange.snap.config.routing.max_wait_s
-        exchange.upstream = None
         exchange.relay.waiting.join(exchange, found, ask.waits_since + limit_s)
 
 
 def _make_do(exchange: "Exchange", choice: Wait) -> Taken | Wait | None:
     """The wait if there is time and room for it; None: there is not."""
-    if _may_wait(exchange, choice):
+    if _may_wait(exchange, choice) or asking.knows_more(exchange):
         return choice
     if not choice.bound:
         return None

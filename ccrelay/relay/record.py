@@ -43,7 +43,7 @@ def record(
     target = exchange.target
     candidate = exchange.candidate
     line: dict[str, object] = {
-        "id": f"{exchange.relay.id_prefix}{exchange.serial:x}",
+        "id": exchange.relay.id_of(exchange.serial),
         "kind": _KINDS[exchange.kind],
         "model": exchange.model,
         "sent": candidate.sent if candidate is not None else None,

@@ -101,7 +101,7 @@ class Relay:
         self._probes = Probes(self)
         self._draining = False
         self.served = 0
-        self.id_prefix = f"req_ccrelay_{worker_id}{os.urandom(5).hex()}"
+        self._id_prefix = f"req_ccrelay_{worker_id}{os.urandom(5).hex()}"
 
     @property
     def config(self) -> Config:
@@ -237,7 +237,7 @@ class Relay:
 
     def id_of(self, serial: int) -> str:
         """The id of a request, unique among workers and starts."""
-        return f"{self.id_prefix}{serial:x}"
+        return f"{self._id_prefix}{serial:x}"
 
     # ---- called by connections
 

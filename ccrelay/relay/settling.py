@@ -169,11 +169,7 @@ def _keep_place(exchange: "Exchange", ask: Ask, target: Target, usage: Usage, no
         prefix, size = (place.prefix_tokens, place.body_bytes) if place is not None else (0, 0)
     elif place is not None and place.slot == target.slot:
         # A title call looks like the main loop by its head; what is short counts by and by.
-        least, smallest = place.prefix_tokens // 2, place.body_bytes // 2
-        prefix, size = (
-            prefix if prefix > least else least,
-            size if size > smallest else smallest,
-        )
+        prefix, size = max(prefix, place.prefix_tokens // 2), max(size, place.body_bytes // 2)
     slot = target.slot
     if place is not None and is_side(ask, place):
         if place.slot != slot:

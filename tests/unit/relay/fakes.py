@@ -622,7 +622,6 @@ class FakeRelay:
         self.pools: dict[str, FakePool] = {}
         self.active: set[Exchange] = set()
         self.served = 0
-        self.id_prefix = "req_"
         self._slots: dict[str, int] = {}
         self.snap = self._snapshot(config or IN_ORDER, providers or (provider(),))
 
@@ -687,7 +686,7 @@ class FakeRelay:
         self.reactor.now = ends_at
 
     def id_of(self, serial: int) -> str:
-        return f"{self.id_prefix}{serial:x}"
+        return f"req_{serial:x}"
 
     def inflate(
         self, data: bytes, limit: int, ready: Callable[[bytes | None, RelayError | None], None]

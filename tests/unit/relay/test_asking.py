@@ -234,6 +234,25 @@ def test_where_it_goes_on_after_a_failure_its_length_is_no_hindrance() -> None:
     assert exchange.ask.tokens_in < 2000
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_an_upload_that_is_not_over_when_the_first_attempt_fails_is_looked_at_whole(
+    stays: bool,
+) -> None:
+    relay = FakeRelay(
+        provider("one"), provider("two", keys=keys("b", tpm_limit=300_000)), config=settings()
+    )
+    exchange = ask(relay, body=shot(), arrived=MODEL_SEEN)
+    relay.services[1].targets[0].gauge.force(relay.reactor.now, 250_000, 0)
+    fail(relay, exchange)
+    assert (exchange.settled, exchange.upstream, len(relay.waiting)) == (False, None, 0)
+    if stays:
+        exchange.down.arrive(1_000_000)  # type: ignore[attr-defined]
+        assert name_of(exchange) == "two"
+    else:
+        exchange.down.leave()  # type: ignore[attr-defined]
+        assert "input" not in relay.log.records[-1], "its connection may be another's by now"
+
+
 def test_who_has_nowhere_to_go_is_looked_at_whole_and_the_time_of_its_upload_is_no_waiting() -> (
     None
 ):
