@@ -26,6 +26,7 @@ FLOORS = (
     ("_fast",),
     ("errors", "types"),
     ("wire", "config", "providers", "fleet", "ledger", "routing"),
+    ("upstream",),
     ("relay",),
     ("runtime", "demo"),
     ("cli",),
@@ -74,7 +75,7 @@ MAY_GO_OUT = {
     "config.sources": {"os", "pathlib", "selectors", "signal", "subprocess", "time"},
 }
 # `random.Random` as the type of an argument; who calls brings the chance.
-MAY_NAME_RANDOM = {"fleet.breaker", "fleet.service", "routing.router", "routing.strategies"}
+MAY_NAME_RANDOM = {"fleet.breaker", "fleet.provider_state", "routing.router", "routing.strategies"}
 # Brings `time.time` for what providers say in instants of the wall clock.
 MAY_BRING_THE_WALL_CLOCK = {"relay.server"}
 NEVER = frozenset({"grpc", "sqlite3", "boto3", "google"})  # not yet anywhere, never in a worker
@@ -99,7 +100,7 @@ TESTED_BY = {
     "cli.version": "tests/unit/cli/test_main.py",
     "demo.server": "tests/loopback/test_demo.py",
     "errors": "tests/unit/wire/test_errors.py",
-    "relay.listing": "tests/loopback/relay/test_models.py",
+    "relay.models_api": "tests/loopback/relay/test_models.py",
     "relay.server": "tests/loopback/relay/test_safety.py",
     "runtime.lean": "tests/process/test_lean.py",
     "runtime.notify": "tests/process/test_supervisor.py",
@@ -118,7 +119,7 @@ def cython_sources() -> list[Path]:
 
 
 def module_of(path: Path) -> str:
-    """`relay.dial` for ccrelay/relay/dial.py; a package is its own name."""
+    """`upstream.dial` for ccrelay/relay/dial.py; a package is its own name."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 
@@ -211,8 +212,8 @@ def test_no_import_points_up() -> None:
         ("wire.errors", "providers.base"),
         ("config.check", "wire.bodies"),
         ("fleet.endpoint", "routing.strategies"),
-        ("fleet.service", "ledger.pricing"),
-        ("ledger.pricing", "fleet.service"),
+        ("fleet.provider_state", "ledger.pricing"),
+        ("ledger.pricing", "fleet.provider_state"),
         ("routing.router", "config.load"),
         ("routing.router", "ledger.prices"),
         ("relay.server", "runtime.logs"),

@@ -22,7 +22,7 @@ from ccrelay import __version__, errors
 from ccrelay.cli.main import cli
 from ccrelay.config import model
 from ccrelay.config.presets import BY_TYPE, PRESETS
-from ccrelay.relay import rare, requests
+from ccrelay.relay import rare, request_body as requests
 from ccrelay.types import Ending, RequestClass
 from tests.parity import test_http1_judges as judges
 
@@ -313,7 +313,7 @@ def test_the_error_shown_is_json_of_the_shape_that_is_sent() -> None:
 
 
 def record_fields() -> set[str]:
-    tree = ast.parse((PACKAGE / "relay" / "record.py").read_text())
+    tree = ast.parse((PACKAGE / "relay" / "access_log.py").read_text())
     [function] = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "record"
     ]

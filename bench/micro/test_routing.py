@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
-from ccrelay._fast.board import Board
 from ccrelay._fast.http1 import Head, parse_request
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap
-from ccrelay.config.model import Auth, Config, Health, Key, Provider, Routing, Server, Strategy
-from ccrelay.fleet.service import Service
+from ccrelay.config.model import Auth, Config, Health, Key, Provider, Routing, Server, StrategyName
+from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.relay import asking, settling
+from ccrelay.relay.access_log import record, usage_of
+from ccrelay.relay.client_auth import Authenticator, ClientAuth
 from ccrelay.relay.exchange import Exchange
-from ccrelay.relay.gate import Gate, Pass
-from ccrelay.relay.record import record, usage_of
-from ccrelay.routing.ask import Ask
-from ccrelay.routing.candidates import Candidates, Slate
-from ccrelay.routing.router import Router, Taken
+from ccrelay.routing.route_table import Route, RouteTable
+from ccrelay.routing.router import Router, Selection
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.routing.strategies import strategy_for
 from ccrelay.runtime.logs import JsonLines, TextLines
 from ccrelay.types import Ending, RequestClass, Usage
@@ -72,7 +72,7 @@ LIMITS = {
     "otpm_limit": 10**9,
     "max_concurrent": 10**4,
 }
-STRATEGIES: tuple[Strategy, ...] = Strategy.__args__  # type: ignore[attr-defined]
+STRATEGIES: tuple[StrategyName, ...] = StrategyName.__args__  # type: ignore[attr-defined]
 
 
 def providers(count: int, keys: int = 2, limits: dict[str, Any] | None = None) -> list[Provider]:
@@ -92,13 +92,15 @@ def providers(count: int, keys: int = 2, limits: dict[str, Any] | None = None) -
     ]
 
 
-def services(count: int, keys: int = 2, limits: dict[str, Any] | None = None) -> list[Service]:
-    board = Board.private(targets=64, endpoints=16)
+def services(
+    count: int, keys: int = 2, limits: dict[str, Any] | None = None
+) -> list[ProviderState]:
+    board = SharedMemory.private(targets=64, endpoints=16)
     return [
-        Service(
+        ProviderState(
             one,
             Health(failures=1, rest_s=3600.0, rest_max_s=3600.0),
-            board=board,
+            memory=board,
             slots=list(range(number * keys, number * keys + keys)),
             endpoint_slot=number,
         )
@@ -106,33 +108,33 @@ def services(count: int, keys: int = 2, limits: dict[str, Any] | None = None) ->
     ]
 
 
-def slate(count: int, name: Strategy = "simple-shuffle", **more: Any) -> Slate:
+def slate(count: int, name: StrategyName = "simple-shuffle", **more: Any) -> Route:
     chooser = strategy_for(Routing(), name)
-    candidates = Candidates(services(count, **more), lambda _: chooser)
+    candidates = RouteTable(services(count, **more), lambda _: chooser)
     return candidates.of(b'"claude-opus-5-5"', "claude-opus-5-5")
 
 
 def test_gate(benchmark: Benchmark) -> None:
-    gate = Gate(Server(auth=Auth(tokens=["bench-relay-token", "another-relay-token"])))
+    gate = Authenticator(Server(auth=Auth(tokens=["bench-relay-token", "another-relay-token"])))
     assert benchmark(gate.admit, head()).token_in_bearer
 
 
 @pytest.mark.parametrize("resting", [False, True], ids=["all-up", "one-rests"])
 @pytest.mark.parametrize("count", [1, 8])
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_choose(benchmark: Benchmark, name: Strategy, count: int, resting: bool) -> None:
+def test_choose(benchmark: Benchmark, name: StrategyName, count: int, resting: bool) -> None:
     """A provider and a key for a request without a conversation, and what was taken given back."""
     choices = slate(count, name, limits=LIMITS)
     rng = random.Random(1)
     if resting:
-        breaker = choices.candidates[0].service.endpoint.breaker
+        breaker = choices.candidates[0].provider.endpoint.breaker
         breaker.settle(breaker.force(NOW), NOW, rng, ok=False)
     router = Router(Routing(strategy=name, panic="try"))
-    ask = Ask(tokens_in=30_000, tokens_out=700, now=NOW)
+    ask = RoutingRequest(tokens_in=30_000, tokens_out=700, now=NOW)
 
-    def choose() -> Taken:
+    def choose() -> Selection:
         taken = router.choose(choices, ask, None, rng)
-        assert isinstance(taken, Taken)
+        assert isinstance(taken, Selection)
         taken.reservation.settle(NOW, 0, 0)  # type: ignore[union-attr]
         return taken
 
@@ -144,20 +146,20 @@ def test_choose_a_key(benchmark: Benchmark) -> None:
     rng = random.Random(1)
 
     def pick() -> int:
-        service.bank.survey(NOW, 30_000, 700)
+        service.key_pool.survey(NOW, 30_000, 700)
         return service.pick(rng)
 
     assert benchmark(pick) in range(4)
 
 
 def test_a_model_seen_before(benchmark: Benchmark) -> None:
-    candidates = Candidates(services(8), lambda _: strategy_for(Routing()))
+    candidates = RouteTable(services(8), lambda _: strategy_for(Routing()))
     slate = candidates.of(b'"claude-opus-5-5"', "claude-opus-5-5")
     assert benchmark(candidates.remembered.get, b'"claude-opus-5-5"') is slate
 
 
 def test_a_model_never_seen(benchmark: Benchmark) -> None:
-    candidates = Candidates(services(8), lambda _: strategy_for(Routing()))
+    candidates = RouteTable(services(8), lambda _: strategy_for(Routing()))
     assert len(benchmark(candidates.of, b'"claude-x"', "claude-x").candidates) == 8
 
 
@@ -172,7 +174,7 @@ class Round:
         self.down = FakeDown(self.relay.reactor)
         self.down.head = head()
         candidates = self.relay.snap.candidates
-        self.slate = candidates.of(b'"claude-opus-5-5"', "claude-opus-5-5")
+        self.route = candidates.of(b'"claude-opus-5-5"', "claude-opus-5-5")
         tap = SseTap()
         tap.feed_bytes(STREAM)
         self.upstream: Any = SimpleNamespace(
@@ -182,19 +184,19 @@ class Round:
             head=SimpleNamespace(status=200, get=lambda _name: None),
         )
         self.usage = Usage(input=7, output=345, cache_read=90_000, cache_write_5m=400)
-        self.passed = Pass(True, False, False)
+        self.passed = ClientAuth(True, False, False)
 
     def __call__(self) -> Exchange:
         """What a request costs: a thousand of them a second."""
         relay = self.relay
         relay.reactor.now += 0.001
         made: Any = Exchange(relay, self.down, RequestClass.MESSAGES, self.passed)  # type: ignore[arg-type]
-        made.slate = self.slate
-        made.ask = asking.ask_of(made, self.slate)
-        relay.budget.request(made.ask.now)
+        made.route = self.route
+        made.request = asking.ask_of(made, self.route)
+        relay.budget.request(made.request.now)
         taken = made.choose()
         made.candidate, made.target, made.reservation, made.ticket = taken
-        if made.ask.conversation:
+        if made.request.conversation:
             asking.settle_down(made, made.target)
         upstream = made.upstream = self.upstream
         upstream.started_at = upstream.head_seen_at = relay.reactor.now
@@ -211,7 +213,7 @@ def test_route_and_settle(benchmark: Benchmark, pool: str) -> None:
     chosen = providers(1, 1) if pool == "one-key" else providers(3, 4, LIMITS)
     route = Round(*chosen)
     made = benchmark(route)
-    assert made.target.service.name in {one.name for one in chosen}
+    assert made.target.provider.name in {one.name for one in chosen}
     assert (made.reservation, made.ticket) == (None, None)
     assert route.relay.in_flight() == 0
 
@@ -233,13 +235,13 @@ def exchange() -> Any:
         kind=RequestClass.MESSAGES,
         model="claude-opus-5-5",
         candidate=candidate,
-        target=candidate.service.targets[0],
+        target=candidate.provider.targets[0],
         status=200,
         attempts=1,
         error=None,
         down=SimpleNamespace(received_at=NOW, body_seen=102_400, bytes_out=40_000),
-        ask=Ask(conversation=1),
-        slate=SimpleNamespace(rule=None),
+        request=RoutingRequest(conversation=1),
+        route=SimpleNamespace(rule=None),
         waited_s=0.0,
         moved=False,
         upstream=SimpleNamespace(taps=taps, head_seen_at=NOW + 0.8),

@@ -8,7 +8,7 @@ the words mean. Nothing here waits or allocates; other workers may write meanwhi
 
 from libc.stdint cimport int64_t
 
-from ccrelay._fast.board cimport word_get
+from ccrelay._fast.shared_memory cimport word_get
 from ccrelay._fast.window cimport (
     BUCKETS, NEVER_US, WINDOW, bucket_at, instant_us, ring_sum, rings_fall_us,
 )

@@ -14,7 +14,7 @@ reserved and reaches its provider later, and not every one equally late: with 60
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from ccrelay._fast.board cimport word_get, word_swap
+from ccrelay._fast.shared_memory cimport word_get, word_swap
 
 
 cdef extern from "ring.h" nogil:

@@ -6,7 +6,7 @@ from msgspec import Meta, field
 
 from ccrelay.config.section import NotNegative, Positive, Seconds, Section
 
-Strategy = Literal[
+StrategyName = Literal[
     "simple-shuffle",
     "round-robin",
     "least-busy",
@@ -64,7 +64,9 @@ class Use(Section, frozen=True):
     providers: Annotated[list[str], Meta(description="Only these providers, in this order.")] = (
         field(default_factory=list)
     )
-    strategy: Annotated[Strategy | None, Meta(description="Instead of routing.strategy.")] = None
+    strategy: Annotated[StrategyName | None, Meta(description="Instead of routing.strategy.")] = (
+        None
+    )
     model: Annotated[
         str | None, Meta(description="Asked for instead; model_mapping applies to it.")
     ] = None
@@ -110,7 +112,7 @@ class Routing(Section, frozen=True):
     """How a provider is chosen."""
 
     strategy: Annotated[
-        Strategy,
+        StrategyName,
         Meta(
             description="How a provider is chosen among those that serve the model and are "
             "available; see strategies.md."

@@ -24,7 +24,7 @@ import math
 import random
 from collections.abc import Callable
 
-from ccrelay._fast.pulse import Pulse
+from ccrelay._fast.endpoint_stats import EndpointStats
 from ccrelay.config.model import Health
 
 TRIAL_S = 30.0  # a trial without outcome for so long went down with its worker: another may go
@@ -72,7 +72,7 @@ TRANSITIONS: dict[State, dict[Signal, State]] = {
 }
 
 OnChange = Callable[[State, State, float], None]
-"""Told (old, new, now) by the worker that made the change."""
+"""ErrorReply (old, new, now) by the worker that made the change."""
 
 
 class Breaker:
@@ -82,13 +82,13 @@ class Breaker:
 
     def __init__(
         self,
-        pulse: Pulse,
+        stats: EndpointStats,
         health: Health,
         on_change: OnChange | None = None,
         *,
         trial_s: float = TRIAL_S,
     ) -> None:
-        self._pulse = pulse
+        self._pulse = stats
         self._health = health
         self._window_s = health.window_s
         self._on_change = on_change
@@ -147,10 +147,10 @@ class Breaker:
 
     def settle(self, ticket: int, now: float, rng: random.Random, ok: bool | None) -> None:
         """Record an outcome, once a ticket; None: the client left and nothing was learnt."""
-        pulse = self._pulse
-        word = pulse.word
+        stats = self._pulse
+        word = stats.word
         if ok and word == ticket and not word & _STATE:  # closed, and no failure before
-            pulse.count(now, True, self._window_s)
+            stats.count(now, True, self._window_s)
         elif ok is None:
             # A trial's ticket is the whole word: it frees its own trial and no other.
             if word == ticket and word & _STATE == State.HALF_OPEN:
@@ -172,18 +172,18 @@ class Breaker:
     # ---- changes
 
     def _settle_closed(self, ticket: int, now: float, rng: random.Random, ok: bool) -> None:
-        pulse = self._pulse
-        pulse.count(now, ok, self._window_s)
+        stats = self._pulse
+        stats.count(now, ok, self._window_s)
         too_many = not ok and self._fails_often(now)
         while True:
-            word = pulse.word
+            word = stats.word
             if (word ^ ticket) & _GENERATION:
                 return  # another worker was faster
             failures = 0 if ok else (word - ticket) // _FAILURE + 1
             if too_many or failures >= self._health.failures:
                 done = self._enter(Signal.TRIPPED, word, now, rng) is not None
             else:
-                done = pulse.swap(word, ticket + failures * _FAILURE)
+                done = stats.swap(word, ticket + failures * _FAILURE)
             if done:
                 return
 

@@ -2,26 +2,26 @@
 
 from collections.abc import Callable
 
-from ccrelay._fast.pulse import Pulse
+from ccrelay._fast.endpoint_stats import EndpointStats
 from ccrelay.config.model import Health
 from ccrelay.fleet.breaker import Breaker, State
 
 OnChange = Callable[[str, State, State], None]
-"""Told (endpoint, old state, new state) by the worker that made the change."""
+"""ErrorReply (endpoint, old state, new state) by the worker that made the change."""
 
 
 class Endpoint:
     """One base URL and whether it is worth trying now. Its state is that of all workers."""
 
-    __slots__ = ("breaker", "name", "pulse")
+    __slots__ = ("breaker", "name", "stats")
 
     def __init__(
-        self, name: str, pulse: Pulse, health: Health, on_change: OnChange | None = None
+        self, name: str, stats: EndpointStats, health: Health, on_change: OnChange | None = None
     ) -> None:
         self.name = name
-        self.pulse = pulse
+        self.stats = stats
         self.breaker = Breaker(
-            pulse,
+            stats,
             health,
             None if on_change is None else lambda old, new, _now: on_change(name, old, new),
         )

@@ -29,7 +29,7 @@ _OUTPUT = 0.1
 _BODY_BYTES_MIN = 512
 
 
-class Known:
+class ModelEstimate:
     """What is known of one model, learned or assumed."""
 
     __slots__ = ("bytes_per_token", "outputs", "tokens_out")
@@ -45,7 +45,7 @@ class Known:
         return ceil(body_bytes / self.bytes_per_token) or 1
 
 
-_ASSUMED = Known()
+_ASSUMED = ModelEstimate()
 
 
 class Estimator:
@@ -54,9 +54,9 @@ class Estimator:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, ModelEstimate] = {}
 
-    def of(self, model: str) -> Known:
+    def of(self, model: str) -> ModelEstimate:
         """What is known of a model. Not remembered before something is learned."""
         return self._known.get(model) or _ASSUMED
 
@@ -82,10 +82,10 @@ class Estimator:
             known.outputs[output_class] = average = average + _OUTPUT * (output - average)
             known.tokens_out[output_class] = ceil(average) or 1
 
-    def _begin(self, model: str) -> Known:
+    def _begin(self, model: str) -> ModelEstimate:
         if len(self._known) >= MODELS_MAX:
             del self._known[next(iter(self._known))]
-        known = self._known[model] = Known()
+        known = self._known[model] = ModelEstimate()
         return known
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ccrelay._fast.slots import Dim, Gauge, Rest
+from ccrelay._fast.rate_limits import Cooldown, Dimension, TargetLimits
 from ccrelay.config.model import Health
 
 # The value of a header, by its name in small letters.
@@ -41,10 +41,10 @@ _FAMILIES = (
     *(
         (int(dim), name + b"-limit", name + b"-remaining", name + b"-reset")
         for dim, name in (
-            (Dim.REQUESTS, b"anthropic-ratelimit-requests"),
-            (Dim.INPUT, b"anthropic-ratelimit-input-tokens"),
-            (Dim.OUTPUT, b"anthropic-ratelimit-output-tokens"),
-            (Dim.TOKENS, b"anthropic-ratelimit-tokens"),
+            (Dimension.REQUESTS, b"anthropic-ratelimit-requests"),
+            (Dimension.INPUT, b"anthropic-ratelimit-input-tokens"),
+            (Dimension.OUTPUT, b"anthropic-ratelimit-output-tokens"),
+            (Dimension.TOKENS, b"anthropic-ratelimit-tokens"),
         )
     ),
     *(
@@ -54,7 +54,7 @@ _FAMILIES = (
             b"x-ratelimit-remaining-" + name,
             b"x-ratelimit-reset-" + name,
         )
-        for dim, name in ((Dim.REQUESTS, b"requests"), (Dim.TOKENS, b"tokens"))
+        for dim, name in ((Dimension.REQUESTS, b"requests"), (Dimension.TOKENS, b"tokens"))
     ),
 )
 _WINDOW_FIELDS = tuple(
@@ -85,7 +85,7 @@ _EPOCH_MS = 1e12
 _HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
-class Pause(msgspec.Struct, frozen=True, gc=False):
+class RetryAfter(msgspec.Struct, frozen=True, gc=False):
     """How long a refused key should rest, as the refusal's headers have it."""
 
     seconds: float
@@ -97,7 +97,7 @@ def has_any(get: Get) -> bool:
     return any(get(name) is not None for name in _TELLTALES)
 
 
-def learn(get: Get, gauge: Gauge, now: float, now_wall: float, health: Health) -> float:
+def learn(get: Get, limits: TargetLimits, now: float, now_wall: float, health: Health) -> float:
     """Tell a key's gauge what a response of this key says of its limits.
 
     Returns for how many seconds it rests because a subscription's window is spent; 0.0: none is.
@@ -111,7 +111,7 @@ def learn(get: Get, gauge: Gauge, now: float, now_wall: float, health: Health) -
         if remaining is not None and limit:
             remaining = min(remaining, limit)
         if limit or remaining is not None:
-            gauge.learn(
+            limits.learn(
                 dim,
                 limit,
                 -1 if remaining is None else remaining,
@@ -121,11 +121,11 @@ def learn(get: Get, gauge: Gauge, now: float, now_wall: float, health: Health) -
             )
     spent_s = min(_unified(get, now_wall), health.key_rest_max_s)
     if spent_s > 0.0:
-        gauge.rest(now + spent_s, int(Rest.QUOTA))
+        limits.rest(now + spent_s, int(Cooldown.QUOTA))
     return spent_s
 
 
-def pause(get: Get, now_wall: float) -> Pause | None:
+def pause(get: Get, now_wall: float) -> RetryAfter | None:
     """When a key that answered 429 may be asked again; None: the headers do not say.
 
     None also when the spent window is that of one model: the key is good for others. Not clamped.
@@ -135,9 +135,9 @@ def pause(get: Get, now_wall: float) -> Pause | None:
         if claim is not None and claim not in WHOLE_CLAIMS:
             return None
         seconds = _unified(get, now_wall) or _retry_after(get, now_wall)
-        return Pause(seconds, quota=True) if seconds else None
+        return RetryAfter(seconds, quota=True) if seconds else None
     seconds = _retry_after(get, now_wall) or _exhausted(get, now_wall)
-    return Pause(seconds, quota=False) if seconds else None
+    return RetryAfter(seconds, quota=False) if seconds else None
 
 
 def seconds_until(value: bytes | None, now_wall: float) -> float | None:

@@ -17,22 +17,22 @@ from typing import TYPE_CHECKING
 
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.http1 import Framing, RequestPlan
-from ccrelay._fast.slots import Reservation
+from ccrelay._fast.rate_limits import Reservation
 from ccrelay._fast.upstream import Mode, Upstream
 from ccrelay.errors import NoTarget, RelayError, SlowClient
-from ccrelay.fleet.service import Target
+from ccrelay.fleet.provider_state import Target
 from ccrelay.relay import asking, failing, rare, settling
-from ccrelay.relay.gate import Pass
+from ccrelay.relay.access_log import record, usage_of
+from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.local import not_served
-from ccrelay.relay.pool import Pool
-from ccrelay.relay.record import record, usage_of
-from ccrelay.relay.requests import FAULTS, missing_model, model_name
-from ccrelay.relay.telling import Told, tell_own
-from ccrelay.routing.ask import Ask
-from ccrelay.routing.candidates import Candidate, Slate
-from ccrelay.routing.router import Taken, Wait
-from ccrelay.routing.tries import Tries
+from ccrelay.relay.request_body import FAULTS, missing_model, model_name
+from ccrelay.relay.telling import ErrorReply, tell_own
+from ccrelay.routing.retry_state import RetryState
+from ccrelay.routing.route_table import Candidate, Route
+from ccrelay.routing.router import Selection, Unavailable
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import Ending, RequestClass, TrafficClass
+from ccrelay.upstream.pool import Pool
 
 if TYPE_CHECKING:
     from ccrelay.relay.server import Relay
@@ -58,7 +58,6 @@ class Exchange:
         "_plan",
         "_sent_body",
         "_then",
-        "ask",
         "attempts",
         "body",
         "candidate",
@@ -73,10 +72,12 @@ class Exchange:
         "moved",
         "passed",
         "relay",
+        "request",
         "reservation",
+        "retry_state",
+        "route",
         "serial",
         "settled",
-        "slate",
         "snap",
         "status",
         "stream",
@@ -85,12 +86,13 @@ class Exchange:
         "ticket",
         "told",
         "traffic",
-        "tries",
         "upstream",
         "waited_s",
     )
 
-    def __init__(self, relay: "Relay", down: Downstream, kind: RequestClass, passed: Pass) -> None:
+    def __init__(
+        self, relay: "Relay", down: Downstream, kind: RequestClass, passed: ClientAuth
+    ) -> None:
         self.relay = relay
         self.snap = relay.snap  # the configuration this request began with
         self.down = down
@@ -101,16 +103,16 @@ class Exchange:
         self.attempts = 0
         self.model: str | None = None
         self.error: str | None = None
-        self.slate: Slate | None = None  # who serves the model
-        self.ask: Ask | None = None  # what the request needs
+        self.route: Route | None = None  # who serves the model
+        self.request: RoutingRequest | None = None  # what the request needs
         self.target: Target | None = None
         self.candidate: Candidate | None = None
         self.upstream: Upstream | None = None
         self.reservation: Reservation | None = None  # of the target's limits
         self.ticket: int | None = None  # of the endpoint's breaker
         self.good: bool | None = None  # what this attempt proves of the endpoint; None: nothing
-        self.tries: Tries | None = None  # attempts that failed
-        self.told: Told | None = None  # the most telling error so far
+        self.retry_state: RetryState | None = None  # attempts that failed
+        self.told: ErrorReply | None = None  # the most telling error so far
         self.waited_s = 0.0  # for a target
         self.traffic: TrafficClass | None = None  # what rules found it to be
         # Why the conversation would leave the place it has, and whom, should this attempt serve.
@@ -133,7 +135,7 @@ class Exchange:
 
     # ---- routing
 
-    def route(self) -> None:
+    def find_route(self) -> None:
         """Find out the model; wait for it if it has not come yet.
 
         Raises:
@@ -151,42 +153,42 @@ class Exchange:
         """Find who serves the model, given as raw JSON, and go on with one of them."""
         snap = self.snap
         candidates = snap.candidates
-        slate = candidates.remembered.get(raw) or candidates.of(raw, model_name(raw))
-        self.model = slate.model
+        route = candidates.remembered.get(raw) or candidates.of(raw, model_name(raw))
+        self.model = route.model
         if snap.rules is not None:
-            asking.apply_rules(self, slate)
+            asking.apply_rules(self, route)
         else:
-            self.begin(slate)
+            self.begin(route)
 
-    def begin(self, slate: Slate) -> None:
+    def begin(self, route: Route) -> None:
         """The slate is known: find out what the request asks for, then try.
 
         Raises:
             NotFound: nobody serves the model.
         """
-        if not slate.candidates:
-            raise not_served(slate.model, self.snap.candidates.served())
-        self.slate = slate
-        ask = asking.ask_of(self, slate)
-        if ask is not None:
-            self.ask = ask
-            self.relay.budget.request(ask.now)
+        if not route.candidates:
+            raise not_served(route.model, self.snap.candidates.served())
+        self.route = route
+        request = asking.ask_of(self, route)
+        if request is not None:
+            self.request = request
+            self.relay.budget.request(request.now)
             self.attempt()
 
-    def choose(self, *, stays: bool = True) -> Taken | Wait:
+    def choose(self, *, stays: bool = True) -> Selection | Unavailable:
         """Take a target, or learn how long to wait for one."""
-        ask = self.ask
+        request = self.request
         relay = self.relay
-        assert ask is not None
-        assert self.slate is not None
-        ask.now = relay.reactor.now
-        choice: Taken | Wait
+        assert request is not None
+        assert self.route is not None
+        request.now = relay.reactor.now
+        choice: Selection | Unavailable
         if relay.waiting.seats:
             choice = relay.waiting.choose(self, stays=stays)
         else:
             router = self.snap.router
-            choice = router.choose(self.slate, ask, self.tries, relay.rng, stays=stays)
-        if ask.rough and isinstance(choice, Wait) and asking.look_closer(self):
+            choice = router.choose(self.route, request, self.retry_state, relay.rng, stays=stays)
+        if request.rough and isinstance(choice, Unavailable) and asking.look_closer(self):
             return self.choose(stays=stays)
         return choice
 
@@ -197,26 +199,26 @@ class Exchange:
             RelayError: nobody can serve this, and waiting would not help.
         """
         choice = self.choose()
-        if isinstance(choice, Taken):
+        if isinstance(choice, Selection):
             self.take(choice)
         else:
             failing.wait(self, choice)
 
-    def take(self, taken: Taken) -> None:
+    def take(self, taken: Selection) -> None:
         """Send to a target that was taken."""
         self.candidate, self.target, self.reservation, self.ticket = taken
         candidate, target = taken.candidate, taken.target
-        ask = self.ask
-        assert ask is not None
+        request = self.request
+        assert request is not None
         self.upstream = None  # an earlier attempt's belongs to others by now
         self.fresh = False
         self.good = None
-        if self.tries is not None:
+        if self.retry_state is not None:
             failing.tell_failover(self, target)
         self.left = None
-        place = ask.place
-        if (ask.conversation and (place is None or place.slot != target.slot)) or (
-            target.service.validates and (ask.marks or ask.strip is not None)
+        binding = request.binding
+        if (request.conversation and (binding is None or binding.slot != target.slot)) or (
+            target.provider.validates and (request.marks or request.strip is not None)
         ):
             asking.settle_down(self, target)
         if (
@@ -241,8 +243,8 @@ class Exchange:
             return
         target = self.target
         assert target is not None
-        service = target.service
-        passes = service.passes_client_credential
+        provider = target.provider
+        passes = provider.passes_client_credential
         self._plan = rare.pass_through_plan(self, target) if passes else target.plan
         self._sent_body = None
         candidate = self.candidate
@@ -250,7 +252,7 @@ class Exchange:
             candidate.rewrites or self.body is not None or self.strip is not None
         ):
             self._plan, self._sent_body = rare.own_body(self, target, self._plan, candidate)
-        pool = self.snap.pools[service.name]
+        pool = self.snap.pools[provider.name]
         # A pooled connection may be stale: then the body is sent a second time.
         can_repeat = self.down.can_replay or self.body is not None
         upstream = None if self.fresh or not can_repeat else pool.take()
@@ -284,7 +286,7 @@ class Exchange:
 
     def on_model(self) -> None:
         """`model` is known, or the body is complete."""
-        self.guard(self.route)
+        self.guard(self.find_route)
 
     def on_body(self) -> None:
         """The body that was waited for is complete."""
@@ -321,7 +323,7 @@ class Exchange:
         """The upstream's response head is here: decide what becomes of the response."""
         target = self.target
         assert target is not None
-        service = target.service
+        provider = target.provider
         head = upstream.head
         status: int = head.status
         if status >= 400 and self.kind is _MESSAGES:
@@ -330,13 +332,13 @@ class Exchange:
             rare.follow_early(self, upstream)
             return
         self.status = status
-        if status >= 400 and (self.candidate is not None or service.dialect.translates_errors):
-            if head.content_length <= ERROR_BODY_MAX or service.dialect.translates_errors:
+        if status >= 400 and (self.candidate is not None or provider.dialect.translates_errors):
+            if head.content_length <= ERROR_BODY_MAX or provider.dialect.translates_errors:
                 upstream.collect(ERROR_BODY_MAX)
                 return
             self.good = status < 500
         self.stream = stream = upstream.is_event_stream
-        repairs = stream and status == 200 and service.dialect.repairs_stream
+        repairs = stream and status == 200 and provider.dialect.repairs_stream
         framing = _KEEP if upstream.keeps_framing and not repairs else _CHUNKED
         if self.down.head.minor == 0 and (framing == _CHUNKED or head.chunked):
             framing = _CLOSE
@@ -424,7 +426,7 @@ class Exchange:
     def pool(self) -> Pool:
         """The connections of the current target's endpoint."""
         assert self.target is not None
-        return self.snap.pools[self.target.service.name]
+        return self.snap.pools[self.target.provider.name]
 
     def drop_upstream(self) -> None:
         """Abort the attempt under way, if there is one."""
@@ -444,7 +446,7 @@ class Exchange:
         usage, stop = usage_of(upstream) if upstream is not None else (None, None)
         if relay.waiting.seats:
             relay.waiting.leave(self)
-        if self.ask is not None:
+        if self.request is not None:
             settling.close(self, ending, usage, now)
         relay.active.discard(self)
         relay.log.exchange(record(self, ending, now, own_bytes, usage, stop))

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ccrelay._fast.http1 import Head
-from ccrelay._fast.slots import Rest
+from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Loss, Upstream
 from ccrelay.errors import AllResting, RelayError, UpstreamFailed
 from ccrelay.fleet.learned import pause
-from ccrelay.fleet.service import Target
+from ccrelay.fleet.provider_state import Target
 from ccrelay.relay import asking, rare, settling
 from ccrelay.relay.local import passed_on
 from ccrelay.relay.mending import mend_signatures
 from ccrelay.relay.resting import rest
-from ccrelay.relay.telling import Told, soonest_s, tell
-from ccrelay.routing.router import Taken, Wait
-from ccrelay.routing.tries import Tries
+from ccrelay.relay.telling import ErrorReply, soonest_s, tell
+from ccrelay.routing.retry_state import RetryState
+from ccrelay.routing.router import Selection, Unavailable
 from ccrelay.routing.verdict import (
     Blame,
-    Telling,
+    ErrorPriority,
     Verdict,
     as_http,
     of_connect,
@@ -55,13 +55,13 @@ def on_unreachable(exchange: "Exchange", error: RelayError) -> None:
     assert target is not None
     exchange.attempts += 1
     exchange.relay.log.event(
-        "warning", "unreachable", provider=target.service.name, reason=error.message
+        "warning", "unreachable", provider=target.provider.name, reason=error.message
     )
     if exchange.reservation is not None:
         exchange.reservation.cancel(exchange.relay.reactor.now)  # nothing was sent
         exchange.reservation = None
     verdict = of_connect()
-    _failed(exchange, verdict, Told(verdict.telling, error.status, error=error))
+    _failed(exchange, verdict, ErrorReply(verdict.telling, error.status, error=error))
 
 
 def on_error_answer(exchange: "Exchange", upstream: Upstream, body: bytes) -> None:
@@ -71,11 +71,13 @@ def on_error_answer(exchange: "Exchange", upstream: Upstream, body: bytes) -> No
     relay = exchange.relay
     head = upstream.head
     status: int = head.status
-    dialect = target.service.dialect
-    told = Told(Telling.FINAL, status, body, head=head)
+    dialect = target.provider.dialect
+    told = ErrorReply(ErrorPriority.FINAL, status, body, head=head)
     if dialect.translates_errors:
         fields = passed_on(head, dialect.forbids_retry(body))
-        told = Told(Telling.FINAL, *dialect.translate_error(status, body), fields=fields)
+        told = ErrorReply(
+            ErrorPriority.FINAL, *dialect.translate_error(status, body), fields=fields
+        )
     exchange.status = told.status
     if exchange.candidate is None:
         tell(exchange, told)
@@ -84,18 +86,18 @@ def on_error_answer(exchange: "Exchange", upstream: Upstream, body: bytes) -> No
         # The client has an early 200 and waits for events; a whole message is none.
         exchange.error = "not_a_stream"
         raise UpstreamFailed(
-            f"Provider {target.service.name} answered with a whole message where a stream was "
+            f"Provider {target.provider.name} answered with a whole message where a stream was "
             "asked for.",
         )
-    own_key = not target.service.passes_client_credential
+    own_key = not target.provider.passes_client_credential
     health = exchange.snap.config.health
     verdict = of_status(status, head.get, body, dialect, health, relay.wall(), own_key=own_key)
     if exchange.kind is not RequestClass.MESSAGES:
         # Counting has limits and permissions of its own: nothing is learnt of messages.
-        verdict = replace(verdict, rest_reason=Rest.NONE, rest_s=0.0, counts=None)
+        verdict = replace(verdict, cooldown_reason=Cooldown.NONE, rest_s=0.0, counts=None)
     elif status == 408 and _owes_body(exchange):
         verdict = replace(verdict, counts=None)
-    if verdict.rest_reason is Rest.NONE and verdict.blame is Blame.KEY and not own_key:
+    if verdict.cooldown_reason is Cooldown.NONE and verdict.blame is Blame.KEY and not own_key:
         _rest_client(exchange, target, head)
     told.telling = verdict.telling
     if verdict.blame is Blame.SIGNATURE and mend_signatures(exchange):
@@ -105,11 +107,11 @@ def on_error_answer(exchange: "Exchange", upstream: Upstream, body: bytes) -> No
 
 def _rest_client(exchange: "Exchange", target: Target, head: Head) -> None:
     """The client's own credential is at its limit: where others can serve it, ask them first."""
-    ask, relay = exchange.ask, exchange.relay
+    request, relay = exchange.request, exchange.relay
     told = pause(head.get, relay.wall())
-    if ask is not None and ask.credential and told is not None:
+    if request is not None and request.credential and told is not None:
         seconds = min(told.seconds, exchange.snap.config.health.key_rest_max_s)
-        target.service.rest_client(ask.credential, relay.reactor.now + seconds)
+        target.provider.cool_down_client(request.credential, relay.reactor.now + seconds)
 
 
 def on_error_event(exchange: "Exchange", upstream: Upstream) -> None:
@@ -124,8 +126,8 @@ def on_error_event(exchange: "Exchange", upstream: Upstream) -> None:
     if data is None:
         _on_empty(exchange, upstream)
         return
-    dialect = target.service.dialect
-    own_key = not target.service.passes_client_credential
+    dialect = target.provider.dialect
+    own_key = not target.provider.passes_client_credential
     verdict = of_event(
         data,
         upstream.head.get,
@@ -150,7 +152,7 @@ def on_error_event(exchange: "Exchange", upstream: Upstream) -> None:
     status, body = as_http(data, dialect)
     if dialect.translates_errors:
         status, body = dialect.translate_error(status, body)
-    _remember(exchange, Told(verdict.telling, status, body))
+    _remember(exchange, ErrorReply(verdict.telling, status, body))
     exchange.drop_upstream()
     _go_on(exchange, taken)
 
@@ -172,7 +174,7 @@ def _on_empty(exchange: "Exchange", upstream: Upstream) -> None:
         upstream.release()
 
 
-def _tells_more(exchange: "Exchange", telling: Telling) -> bool:
+def _tells_more(exchange: "Exchange", telling: ErrorPriority) -> bool:
     """Whether an attempt before this one failed in a more telling way."""
     return exchange.told is not None and exchange.told.telling > telling
 
@@ -196,10 +198,10 @@ def note_late_error(exchange: "Exchange", upstream: Upstream) -> None:
     if data is None or exchange.error is not None or exchange.target is None:
         return
     exchange.error = "error_event"
-    service = exchange.target.service
-    own_key = not service.passes_client_credential
+    provider = exchange.target.provider
+    own_key = not provider.passes_client_credential
     health, wall = exchange.snap.config.health, exchange.relay.wall()
-    verdict = of_event(data, upstream.head.get, service.dialect, health, wall, own_key=own_key)
+    verdict = of_event(data, upstream.head.get, provider.dialect, health, wall, own_key=own_key)
     exchange.good = verdict.counts
 
 
@@ -219,7 +221,7 @@ def on_loss(exchange: "Exchange", upstream: Upstream, reason: int) -> None:
         raise error
     if exchange.candidate is None:
         raise error
-    _failed(exchange, verdict, Told(verdict.telling, error.status, error=error))
+    _failed(exchange, verdict, ErrorReply(verdict.telling, error.status, error=error))
 
 
 def _owes_body(exchange: "Exchange") -> bool:
@@ -230,7 +232,7 @@ def _owes_body(exchange: "Exchange") -> bool:
 # ---- what follows
 
 
-def _failed(exchange: "Exchange", verdict: Verdict, told: Told) -> None:
+def _failed(exchange: "Exchange", verdict: Verdict, told: ErrorReply) -> None:
     """An attempt has failed: go on, or tell."""
     _note(exchange, verdict, verdict.reason)
     _remember(exchange, told)
@@ -240,17 +242,17 @@ def _failed(exchange: "Exchange", verdict: Verdict, told: Told) -> None:
     else:
         best = exchange.told
         assert best is not None
-        tell(exchange, told if verdict.telling is Telling.FINAL else best)
+        tell(exchange, told if verdict.telling is ErrorPriority.FINAL else best)
 
 
-def _go_on(exchange: "Exchange", choice: Taken | Wait) -> None:
-    if isinstance(choice, Taken):
+def _go_on(exchange: "Exchange", choice: Selection | Unavailable) -> None:
+    if isinstance(choice, Selection):
         exchange.take(choice)
     else:
         wait(exchange, choice)
 
 
-def _remember(exchange: "Exchange", told: Told) -> None:
+def _remember(exchange: "Exchange", told: ErrorReply) -> None:
     if exchange.told is None or told.telling >= exchange.told.telling:
         exchange.told = told
 
@@ -261,37 +263,39 @@ def _note(exchange: "Exchange", verdict: Verdict, reason: str) -> None:
     assert target is not None
     relay = exchange.relay
     now = relay.reactor.now
-    ask = exchange.ask
+    request = exchange.request
     exchange.good = verdict.counts
     exchange.strip = None  # the next target may read them
     # Who fell silent has read the prompt.
-    is_read = ask is not None and verdict.reason in _SILENCES
-    settling.release(exchange, now, ask.need(target.slot) if ask is not None and is_read else 0, 0)
-    if ask is not None:
-        ask.waits_since = now - exchange.waited_s  # the attempt was no waiting
-    if verdict.rest_reason is not Rest.NONE:
-        rest(exchange, target, verdict.rest_s, verdict.rest_reason, reason)
-    tries = exchange.tries
-    if tries is None:
-        tries = exchange.tries = Tries()
-    tries.add(target, verdict.reason, endpoint_failed=verdict.blame is Blame.ENDPOINT)
+    is_read = request is not None and verdict.reason in _SILENCES
+    settling.release(
+        exchange, now, request.need(target.slot) if request is not None and is_read else 0, 0
+    )
+    if request is not None:
+        request.waits_since = now - exchange.waited_s  # the attempt was no waiting
+    if verdict.cooldown_reason is not Cooldown.NONE:
+        rest(exchange, target, verdict.rest_s, verdict.cooldown_reason, reason)
+    retry_state = exchange.retry_state
+    if retry_state is None:
+        retry_state = exchange.retry_state = RetryState()
+    retry_state.add(target, verdict.reason, endpoint_failed=verdict.blame is Blame.ENDPOINT)
     if verdict.blame is Blame.MODEL:
-        tries.exclude(target.service)
+        retry_state.exclude(target.provider)
 
 
-def _next(exchange: "Exchange", verdict: Verdict) -> Taken | Wait | None:
+def _next(exchange: "Exchange", verdict: Verdict) -> Selection | Unavailable | None:
     """Where to go on; None: the client is told."""
-    tries, relay = exchange.tries, exchange.relay
-    assert tries is not None
+    retry_state, relay = exchange.retry_state, exchange.relay
+    assert retry_state is not None
     routing = exchange.snap.config.routing
-    if not verdict.elsewhere or exchange.slate is None or exchange.ask is None:
+    if not verdict.elsewhere or exchange.route is None or exchange.request is None:
         return None
-    if exchange.slate.lone is not None:
+    if exchange.route.lone is not None:
         return None  # there is nobody else, and the budget is for those who have somebody
-    if tries.count >= routing.attempts_max or not rare.can_send_again(exchange):
+    if retry_state.count >= routing.attempts_max or not rare.can_send_again(exchange):
         return None
     choice = exchange.choose()
-    if isinstance(choice, Wait):
+    if isinstance(choice, Unavailable):
         return _make_do(exchange, choice)
     budget = routing.retry_budget
     if relay.budget.retry(relay.reactor.now, budget.ratio, budget.minimum):
@@ -301,48 +305,48 @@ def _next(exchange: "Exchange", verdict: Verdict) -> Taken | Wait | None:
     return None
 
 
-def _give_back(exchange: "Exchange", taken: Taken) -> None:
+def _give_back(exchange: "Exchange", taken: Selection) -> None:
     """Nothing was sent to a target that was taken."""
     now = exchange.relay.reactor.now
     if taken.reservation is not None:
         taken.reservation.cancel(now)
-    breaker = taken.target.service.endpoint.breaker
+    breaker = taken.target.provider.endpoint.breaker
     breaker.settle(taken.ticket, now, exchange.relay.rng, ok=None)
 
 
 def tell_failover(exchange: "Exchange", target: Target) -> None:
     """Say that another target is tried, unless it has been said."""
-    tries = exchange.tries
-    assert tries is not None
-    if not tries.why:
+    retry_state = exchange.retry_state
+    assert retry_state is not None
+    if not retry_state.why:
         return
-    before = tries.targets[-1]
+    before = retry_state.targets[-1]
     exchange.relay.log.event(
         "info",
         "failover",
         id=exchange.id,
-        provider=before.service.name,
+        provider=before.provider.name,
         key=before.fingerprint,
-        why=tries.why,
-        to_provider=target.service.name,
+        why=retry_state.why,
+        to_provider=target.provider.name,
         to_key=target.fingerprint,
     )
-    tries.why = ""
+    retry_state.why = ""
 
 
 # ---- waiting
 
 
-def _may_wait(exchange: "Exchange", choice: Wait) -> bool:
-    ask = exchange.ask
-    assert ask is not None
+def _may_wait(exchange: "Exchange", choice: Unavailable) -> bool:
+    request = exchange.request
+    assert request is not None
     routing = exchange.snap.config.routing
     if len(exchange.relay.waiting) >= routing.waiting_max:
         return False
-    return choice.until <= ask.waits_since + routing.max_wait_s
+    return choice.until <= request.waits_since + routing.max_wait_s
 
 
-def wait(exchange: "Exchange", choice: Wait) -> None:
+def wait(exchange: "Exchange", choice: Unavailable) -> None:
     """Wait for a target, or say at once that it would take too long.
 
     Raises:
@@ -357,16 +361,16 @@ def wait(exchange: "Exchange", choice: Wait) -> None:
     found = _make_do(exchange, choice)
     if found is None:
         give_up(exchange, choice)
-    elif isinstance(found, Taken):
+    elif isinstance(found, Selection):
         exchange.take(found)
     else:
-        ask = exchange.ask
-        assert ask is not None
+        request = exchange.request
+        assert request is not None
         limit_s = exchange.snap.config.routing.max_wait_s
-        exchange.relay.waiting.join(exchange, found, ask.waits_since + limit_s)
+        exchange.relay.waiting.join(exchange, found, request.waits_since + limit_s)
 
 
-def _make_do(exchange: "Exchange", choice: Wait) -> Taken | Wait | None:
+def _make_do(exchange: "Exchange", choice: Unavailable) -> Selection | Unavailable | None:
     """The wait if there is time and room for it; None: there is not."""
     if _may_wait(exchange, choice) or asking.knows_more(exchange):
         return choice
@@ -374,10 +378,10 @@ def _make_do(exchange: "Exchange", choice: Wait) -> Taken | Wait | None:
         return None
     # Its own key is not worth an error.
     other = exchange.choose(stays=False)
-    return other if isinstance(other, Taken) or _may_wait(exchange, other) else None
+    return other if isinstance(other, Selection) or _may_wait(exchange, other) else None
 
 
-def give_up(exchange: "Exchange", choice: Wait) -> None:
+def give_up(exchange: "Exchange", choice: Unavailable) -> None:
     """Nobody can take the request in time: the most telling error, and when to come again.
 
     Raises:
@@ -389,7 +393,7 @@ def give_up(exchange: "Exchange", choice: Wait) -> None:
         return
     seconds = soonest_s(exchange)
     why = _WHY.get(choice.why, "has room for it now")
-    names = ", ".join(c.service.name for c in exchange.slate.candidates) if exchange.slate else ""
+    names = ", ".join(c.provider.name for c in exchange.route.candidates) if exchange.route else ""
     when = f"Try again in {seconds} s." if seconds is not None else "See the relay's log."
     raise AllResting(
         f"None of the providers for this model ({names}) {why}. {when}",

@@ -7,7 +7,7 @@ import orjson
 from ccrelay import __version__
 from ccrelay._fast.http1 import Head
 from ccrelay.errors import NotFound, RelayError
-from ccrelay.fleet.service import Service
+from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.wire.errors import json_response
 from ccrelay.wire.models import ModelEntry, find_model, model_list, page_query
 
@@ -15,12 +15,12 @@ LOCAL_PATHS = frozenset({b"/", b"/health", b"/ready", b"/api/hello"})
 
 
 def local_answer(
-    path: bytes, services: list[Service], now: float, *, keep_alive: bool, body_wanted: bool
+    path: bytes, providers: list[ProviderState], now: float, *, keep_alive: bool, body_wanted: bool
 ) -> tuple[int, bytes]:
     """Status and whole response for `/`, `/health`, `/ready` and `/api/hello`."""
     status = 200
     if path == b"/ready":
-        usable = [service.name for service in services if service.usable(now)]
+        usable = [provider.name for provider in providers if provider.usable(now)]
         status = 200 if usable else 503
         body = orjson.dumps({"ready": bool(usable), "providers": usable})
     elif path == b"/health":

@@ -7,7 +7,7 @@ its next turns (`relay.settling`).
 from typing import TYPE_CHECKING
 
 from ccrelay.relay import rare, settling
-from ccrelay.routing.router import Taken
+from ccrelay.routing.router import Selection
 from ccrelay.types import RequestClass
 from ccrelay.wire.thinking import strip_foreign
 
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 def mend_signatures(exchange: "Exchange") -> bool:
     """Once more on the same target, without the thinking blocks that it did not sign."""
-    target, ask = exchange.target, exchange.ask
+    target, request = exchange.target, exchange.request
     assert target is not None
-    if ask is None or ask.mended or exchange.strip is True or not rare.can_send_again(exchange):
+    if (
+        request is None
+        or request.mended
+        or exchange.strip is True
+        or not rare.can_send_again(exchange)
+    ):
         return False
     if exchange.body is None and not exchange.down.body_complete:
         return False
@@ -27,14 +32,14 @@ def mend_signatures(exchange: "Exchange") -> bool:
     everything = exchange.strip is False or strip_foreign(body, everything=False)[1] == 0
     if everything and strip_foreign(body, everything=True)[1] == 0:
         return False
-    ask.mended = True
-    exchange.strip = ask.strip = everything
-    target.service.mends = True
+    request.mended = True
+    exchange.strip = request.strip = everything
+    target.provider.mends = True
     relay = exchange.relay
     now = relay.reactor.now
     exchange.good = True
     settling.release(exchange, now, 0, 0)
-    ticket = target.service.endpoint.breaker.admit(now, relay.rng)
+    ticket = target.provider.endpoint.breaker.admit(now, relay.rng)
     if ticket is None:
         return False
     candidate = exchange.candidate
@@ -43,12 +48,12 @@ def mend_signatures(exchange: "Exchange") -> bool:
         "info",
         "signatures_left_out",
         id=exchange.id,
-        provider=target.service.name,
+        provider=target.provider.name,
         all=everything,
     )
     reservation = None
     if exchange.kind is not RequestClass.COUNT_TOKENS:
-        reservation = target.gauge.force(now, ask.need(target.slot), ask.tokens_out)
+        reservation = target.limits.force(now, request.need(target.slot), request.tokens_out)
     exchange.drop_upstream()  # where the refusal came inside a stream
-    exchange.take(Taken(candidate, target, reservation, ticket))
+    exchange.take(Selection(candidate, target, reservation, ticket))
     return True

@@ -5,13 +5,13 @@ Functions on an `Exchange`, kept apart from what every request pays for.
 
 from typing import TYPE_CHECKING
 
+from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.http1 import FieldId, Framing, RequestPlan
-from ccrelay._fast.places import hash64
 from ccrelay._fast.upstream import Loss, Mode, Upstream
 from ccrelay.errors import RelayError, Unauthorized, UpstreamFailed
-from ccrelay.fleet.service import Target
-from ccrelay.relay.requests import span_of_model
-from ccrelay.routing.candidates import Candidate
+from ccrelay.fleet.provider_state import Target
+from ccrelay.relay.request_body import span_of_model
+from ccrelay.routing.route_table import Candidate
 from ccrelay.types import Ending, RequestClass
 from ccrelay.wire.bodies import splice_member
 from ccrelay.wire.chunks import chunk, early_head
@@ -99,7 +99,7 @@ def own_body(
     """
     body = whole_body(exchange)
     if candidate.rewrites:
-        body = target.service.dialect.rewrite(body, candidate.sent, exchange.kind)
+        body = target.provider.dialect.rewrite(body, candidate.sent, exchange.kind)
     elif candidate.splice is not None:
         body = splice_member(body, span_of_model(body), candidate.splice)
     if exchange.strip is not None:
@@ -120,7 +120,7 @@ def pass_through_plan(exchange: "Exchange", target: Target) -> RequestPlan:
         return target.plan
     if not passed.has_own:
         raise Unauthorized(
-            f"Provider {target.service.name} has no key of its own, and the request carries "
+            f"Provider {target.provider.name} has no key of its own, and the request carries "
             "no credential besides the relay token. Configure a key for it.",
             should_retry=False,
         )
@@ -212,7 +212,7 @@ def follow_early(exchange: "Exchange", upstream: Upstream) -> None:
     head = upstream.head
     if head.status == 200 and upstream.is_event_stream:
         exchange.status = 200  # an attempt before it may have left another
-        repairs = target.service.dialect.repairs_stream
+        repairs = target.provider.dialect.repairs_stream
         framing = Framing.KEEP if head.chunked and not repairs else Framing.CHUNKED
         upstream.tells = True
         upstream.forward(int(Mode.HOLD), int(framing), False, b"", repairs)
@@ -226,18 +226,18 @@ def follow_early(exchange: "Exchange", upstream: Upstream) -> None:
 
 def debug_fields(exchange: "Exchange") -> list[tuple[bytes, bytes]]:
     """The `x-ccrelay-*` header fields: who answered, after how many attempts, chosen how."""
-    target, slate = exchange.target, exchange.slate
-    chooser = slate.chooser if slate is not None else exchange.snap.strategy
+    target, route = exchange.target, exchange.route
+    strategy = route.strategy if route is not None else exchange.snap.strategy
     fields = [
         (b"x-ccrelay-attempts", b"%d" % exchange.attempts),
-        (b"x-ccrelay-strategy", chooser.name.encode()),
+        (b"x-ccrelay-strategy", strategy.name.encode()),
         (b"x-ccrelay-waited-ms", b"%d" % (exchange.waited_s * 1000)),
     ]
     if target is not None:
         fields.insert(0, (b"x-ccrelay-key", target.fingerprint.encode()))
-        fields.insert(0, (b"x-ccrelay-provider", target.service.name.encode()))
-    if slate is not None and slate.rule is not None:
-        fields.append((b"x-ccrelay-rule", slate.rule.name.encode("ascii", "replace")))
+        fields.insert(0, (b"x-ccrelay-provider", target.provider.name.encode()))
+    if route is not None and route.rule is not None:
+        fields.append((b"x-ccrelay-rule", route.rule.name.encode("ascii", "replace")))
     return fields
 
 
@@ -261,7 +261,7 @@ def report_unfinished(exchange: "Exchange") -> None:
         exchange.settle(Ending.UPSTREAM_CUT)
         exchange.down.cut()
         return
-    message = f"Provider {target.service.name} ended the stream before the message was complete."
+    message = f"Provider {target.provider.name} ended the stream before the message was complete."
     exchange.down.write(chunk(sse_error("api_error", message)))
 
 
@@ -275,7 +275,7 @@ def loss_error(
     status, what = _LOSSES[reason]
     if upstream.committed and exchange.down.started:
         exchange.error = f"upstream_{Loss(reason).name.lower()}"
-    return UpstreamFailed(f"Provider {target.service.name} {what}.", status=status)
+    return UpstreamFailed(f"Provider {target.provider.name} {what}.", status=status)
 
 
 def may_say(exchange: "Exchange", error: RelayError) -> bool:

@@ -3,8 +3,8 @@
 from math import inf
 from typing import TYPE_CHECKING
 
-from ccrelay._fast.slots import Rest
-from ccrelay.fleet.service import Target
+from ccrelay._fast.rate_limits import Cooldown
+from ccrelay.fleet.provider_state import Target
 
 if TYPE_CHECKING:
     from ccrelay.relay.exchange import Exchange
@@ -13,22 +13,24 @@ if TYPE_CHECKING:
 SAME_REST_S = 1.0
 
 
-def rest(exchange: "Exchange", target: Target, rest_s: float, reason: Rest, why: str) -> None:
+def rest(exchange: "Exchange", target: Target, rest_s: float, reason: Cooldown, why: str) -> None:
     """Let a key rest for so many seconds, or take it out (REFUSED), and say so once."""
-    until = inf if reason is Rest.REFUSED else exchange.relay.reactor.now + rest_s
-    is_news = until > target.gauge.rests_until + SAME_REST_S
-    target.gauge.rest(until, int(reason))
+    until = inf if reason is Cooldown.REFUSED else exchange.relay.reactor.now + rest_s
+    is_news = until > target.limits.cooldown_until + SAME_REST_S
+    target.limits.rest(until, int(reason))
     if is_news:
         tell_rest(exchange, target, until, reason, why)
 
 
-def tell_rest(exchange: "Exchange", target: Target, until: float, reason: Rest, why: str) -> None:
+def tell_rest(
+    exchange: "Exchange", target: Target, until: float, reason: Cooldown, why: str
+) -> None:
     """Say that a key rests."""
     log = exchange.relay.log
-    known = {"provider": target.service.name, "key": target.fingerprint}
+    known = {"provider": target.provider.name, "key": target.fingerprint}
     if target.name != target.fingerprint:
         known["key_name"] = target.name
-    if reason is Rest.REFUSED:
+    if reason is Cooldown.REFUSED:
         hint = "The provider refuses it. It is not used until a reload (SIGHUP): replace it."
         log.event("error", "key_out", **known, why=why, hint=hint)
     else:

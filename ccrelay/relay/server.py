@@ -9,32 +9,32 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from ccrelay._fast.board import Board
+from ccrelay._fast.affinity_table import AffinityTable
 from ccrelay._fast.conn import Conn, Reactor
 from ccrelay._fast.downstream import Downstream
+from ccrelay._fast.endpoint_stats import RetryBudget
 from ccrelay._fast.http1 import FieldId
 from ccrelay._fast.listener import Listener
-from ccrelay._fast.places import Places
-from ccrelay._fast.pulse import Budget
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.upstream import Upstream
 from ccrelay.config.model import Config
 from ccrelay.errors import BadRequest, NotFound, RelayError, SlowClient, TooLarge
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.estimate import Estimator
 from ccrelay.fleet.layout import Layout
-from ccrelay.fleet.service import Service, Target
+from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.relay import asking, rare
-from ccrelay.relay.discovery import Discovery, fetch_over
+from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.exchange import Exchange
-from ccrelay.relay.gate import Pass
-from ccrelay.relay.listing import Listing, Listings, asks_for_models
+from ccrelay.relay.health_checks import HealthChecks
 from ccrelay.relay.local import LOCAL_PATHS, local_answer
-from ccrelay.relay.probes import Probes
-from ccrelay.relay.requests import FAULTS, gunzip, head_error
-from ccrelay.relay.snapshot import Maker, Snapshot
-from ccrelay.relay.tasks import TaskSet
-from ccrelay.relay.waitroom import WaitRoom
+from ccrelay.relay.model_discovery import ModelDiscovery, fetch_over
+from ccrelay.relay.models_api import ModelsApi, ModelsRequest, asks_for_models
+from ccrelay.relay.pending_queue import PendingQueue
+from ccrelay.relay.request_body import FAULTS, gunzip, head_error
+from ccrelay.relay.runtime_config import RuntimeConfig, RuntimeConfigBuilder
 from ccrelay.types import LogSink, RequestClass
+from ccrelay.upstream.tasks import TaskSet
 from ccrelay.wire.errors import error_response
 
 _CONTENT_ENCODING = int(FieldId.F_CONTENT_ENCODING)
@@ -70,7 +70,7 @@ class Relay:
         loop: asyncio.AbstractEventLoop,
         log: LogSink,
         worker_id: int = 0,
-        board: Board | None = None,
+        memory: SharedMemory | None = None,
         layout: Layout | None = None,
     ) -> None:
         self.log = log
@@ -79,26 +79,28 @@ class Relay:
         self.wall = time.time
         self.reactor = Reactor(loop, self._crashed)
         self.connections: set[Downstream] = set()
-        self.active: set[Exchange | Listing] = set()
+        self.active: set[Exchange | ModelsRequest] = set()
         layout = layout if layout is not None else Layout.of(config)
-        if board is None:
+        if memory is None:
             slots = sum(map(len, layout.targets.values()))
-            board = Board.private(
+            memory = SharedMemory.private(
                 targets=max(slots, 1),
                 endpoints=max(len(layout.endpoints), 1),
                 places=PLACES_ALONE,
             )
-        self.board = board
-        self.places = Places(board)
-        self.budget = Budget(board)
+        self.memory = memory
+        self.affinity = AffinityTable(memory)
+        self.budget = RetryBudget(memory)
         self.estimator = Estimator()
-        self.waiting = WaitRoom(loop, self.reactor)
+        self.waiting = PendingQueue(loop, self.reactor)
         self._tasks = TaskSet(loop, self._task_failed)
-        self._maker = Maker(loop, self.reactor, board, self._tasks, self._breaker_changed)
+        self._maker = RuntimeConfigBuilder(
+            loop, self.reactor, memory, self._tasks, self._breaker_changed
+        )
         self.snap = self._maker.make(config, layout, None, self._make_listings)
         self._listeners: list[Listener] = []
         self._sockets: list[socket.socket] = []
-        self._probes = Probes(self)
+        self._probes = HealthChecks(self)
         self._draining = False
         self.served = 0
         self._id_prefix = f"req_ccrelay_{worker_id}{os.urandom(5).hex()}"
@@ -109,26 +111,26 @@ class Relay:
         return self.snap.config
 
     @property
-    def listings(self) -> Listings:
+    def listings(self) -> ModelsApi:
         """What answers for models."""
         assert self.snap.listings is not None
         return self.snap.listings
 
     @property
-    def services(self) -> list[Service]:
+    def providers(self) -> list[ProviderState]:
         """The providers in force."""
-        return self.snap.services
+        return self.snap.providers
 
-    def _make_listings(self, snap: Snapshot) -> Listings:
+    def _make_listings(self, snap: RuntimeConfig) -> ModelsApi:
         dialers = {name: pool.dialer for name, pool in snap.pools.items()}
-        discovery = Discovery(
-            snap.services,
+        discovery = ModelDiscovery(
+            snap.providers,
             fetch_over(dialers, self.loop),
             loop=self.loop,
             tasks=self._tasks,
             log=self.log,
         )
-        return Listings(discovery, tasks=self._tasks, active=self.active, refuse=self._refuse)
+        return ModelsApi(discovery, tasks=self._tasks, active=self.active, refuse=self._refuse)
 
     def reload(self, config: Config, layout: Layout) -> None:
         """Serve by another configuration from the next request on.
@@ -266,13 +268,13 @@ class Relay:
         exchange = self._open(down, kind, passed)
         encoding = head.value(_CONTENT_ENCODING)
         if encoding is None:
-            exchange.route()
+            exchange.find_route()
         elif encoding.lower() == b"gzip":
             rare.unpack(exchange)
         else:
             raise BadRequest("Of content encodings, only gzip is understood for requests.")
 
-    def _open(self, down: Downstream, kind: RequestClass, passed: Pass) -> Exchange:
+    def _open(self, down: Downstream, kind: RequestClass, passed: ClientAuth) -> Exchange:
         head = down.head
         limit = self.snap.body_bytes_max
         exchange = Exchange(self, down, kind, passed)
@@ -296,7 +298,7 @@ class Relay:
             keep_alive = down.keep_alive and down.body_complete
             _, data = local_answer(
                 path,
-                self.services,
+                self.providers,
                 self.reactor.now,
                 keep_alive=keep_alive,
                 body_wanted=method == b"GET",
@@ -313,19 +315,19 @@ class Relay:
             return
         if not path.startswith(b"/v1/"):
             raise NotFound("There is nothing at this path. The relay serves /v1/messages.")
-        service = self.snap.candidates.anthropic()
-        if service is None:
+        provider = self.snap.candidates.anthropic()
+        if provider is None:
             raise NotFound(
                 "No provider of type anthropic is configured, and only those serve this path."
             )
         exchange = self._open(down, RequestClass.OTHER_V1, passed)
-        exchange.target = self._any_target(service)
+        exchange.target = self._any_target(provider)
         exchange.send()
 
-    def _any_target(self, service: Service) -> Target:
+    def _any_target(self, provider: ProviderState) -> Target:
         """For what no limit counts: a key that works, else any."""
-        service.bank.survey(self.reactor.now, 0, 0)
-        return service.targets[max(service.pick(self.rng), 0)]
+        provider.key_pool.survey(self.reactor.now, 0, 0)
+        return provider.targets[max(provider.pick(self.rng), 0)]
 
     def on_refused(self, down: Downstream, fault: int) -> None:
         """A request head is not valid HTTP, or over a limit."""
@@ -400,8 +402,8 @@ class Relay:
 
 def _where(error: BaseException) -> str:
     trace = error.__traceback__
-    places = []
+    affinity = []
     while trace is not None:
-        places.append(f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}")
+        affinity.append(f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}")
         trace = trace.tb_next
-    return " ".join(places[-5:])
+    return " ".join(affinity[-5:])

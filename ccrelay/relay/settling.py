@@ -6,15 +6,15 @@ breaker) is given back by `release`, once, whatever happened.
 
 from typing import TYPE_CHECKING
 
-from ccrelay._fast.places import FOREIGN, MOVED, UNSIGNED, Place
-from ccrelay._fast.slots import Rest
+from ccrelay._fast.affinity_table import FOREIGN, MOVED, UNSIGNED, Binding
+from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Upstream
 from ccrelay.fleet.learned import has_any, learn as learn_limits
-from ccrelay.fleet.service import Target
+from ccrelay.fleet.provider_state import Target
 from ccrelay.ledger.pricing import switch_micros
 from ccrelay.relay.asking import is_side
 from ccrelay.relay.resting import SAME_REST_S, tell_rest
-from ccrelay.routing.ask import Ask
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import Ending, OutputClass, RequestClass, TrafficClass, Usage
 from ccrelay.wire.usage import usage_from_stream
 
@@ -44,18 +44,18 @@ def learn(exchange: "Exchange", target: Target, upstream: Upstream) -> None:
     if upstream.head_seen_at < target.learn_at and head.status != 429:
         return
     target.learn_at = upstream.head_seen_at + LEARN_EVERY_S
-    if target.service.passes_client_credential or not has_any(head.get):
+    if target.provider.passes_client_credential or not has_any(head.get):
         return  # another client's limits are its own
     if not target.limited:
         # From now on its requests say how many tokens they want.
-        target.limited = target.service.limited = True
-        exchange.snap.candidates.note_limited(target.service)
+        target.limited = target.provider.limited = True
+        exchange.snap.candidates.note_limited(target.provider)
     relay = exchange.relay
     now = relay.reactor.now
-    known_until = target.gauge.rests_until + SAME_REST_S
-    rest_s = learn_limits(head.get, target.gauge, now, relay.wall(), exchange.snap.config.health)
+    known_until = target.limits.cooldown_until + SAME_REST_S
+    rest_s = learn_limits(head.get, target.limits, now, relay.wall(), exchange.snap.config.health)
     if now + rest_s > known_until and rest_s > 0.0:
-        tell_rest(exchange, target, now + rest_s, Rest.QUOTA, "window_spent")
+        tell_rest(exchange, target, now + rest_s, Cooldown.QUOTA, "window_spent")
 
 
 def on_commit(exchange: "Exchange", upstream: Upstream) -> None:
@@ -65,7 +65,7 @@ def on_commit(exchange: "Exchange", upstream: Upstream) -> None:
     assert target is not None
     now = relay.reactor.now
     if exchange.ticket is not None and exchange.ticket & TRIAL and exchange.kind is _MESSAGES:
-        target.service.endpoint.breaker.settle(exchange.ticket, now, relay.rng, ok=True)
+        target.provider.endpoint.breaker.settle(exchange.ticket, now, relay.rng, ok=True)
         exchange.ticket = None
     reservation = exchange.reservation
     if reservation is not None and upstream.taps.sse is not None:
@@ -93,10 +93,10 @@ def release(exchange: "Exchange", now: float, tokens_in: int, tokens_out: int) -
         exchange.ticket = None
         target = exchange.target
         assert target is not None
-        endpoint = target.service.endpoint
+        endpoint = target.provider.endpoint
         if exchange.good is False:
             # A connection that can be made is no good news of one that answers badly.
-            endpoint.pulse.answers = exchange.upstream is not None
+            endpoint.stats.answers = exchange.upstream is not None
         endpoint.breaker.settle(ticket, now, exchange.relay.rng, ok=exchange.good)
     waiting = exchange.relay.waiting
     if waiting.seats:
@@ -106,44 +106,46 @@ def release(exchange: "Exchange", now: float, tokens_in: int, tokens_out: int) -
 def close(exchange: "Exchange", ending: Ending, usage: Usage | None, now: float) -> None:
     """The exchange is over: settle its last attempt and remember what it taught."""
     relay = exchange.relay
-    ask, target, candidate = exchange.ask, exchange.target, exchange.candidate
-    assert ask is not None
+    request, target, candidate = exchange.request, exchange.target, exchange.candidate
+    assert request is not None
     if target is None or candidate is None:
         return
     served = exchange.status == 200 and ending is Ending.COMPLETE and exchange.error is None
     if usage is None or not (usage.output or usage.input or usage.cache_read):
-        release(exchange, now, *_unreported(exchange, ask, target, ending))
+        release(exchange, now, *_unreported(exchange, request, target, ending))
     else:
         given = usage.input + usage.cache_write_5m + usage.cache_write_1h
         output = usage.output
         if ending is not Ending.COMPLETE:
             # A stream that broke off had not told its output yet, and some tell nothing before.
-            output = max(output, ask.tokens_out)
-            given = given or ask.need(target.slot)
+            output = max(output, request.tokens_out)
+            given = given or request.need(target.slot)
         release(exchange, now, given, output)
     upstream = exchange.upstream
     if not served or upstream is None or exchange.kind is not _MESSAGES:
         return
     if upstream.head_seen_at >= target.learn_at:
         learn(exchange, target, upstream)
-    slate = exchange.slate
-    assert slate is not None
-    output_class = ask.output_class if exchange.stream else _WHOLE
+    route = exchange.route
+    assert route is not None
+    output_class = request.output_class if exchange.stream else _WHOLE
     if exchange.snap.only is None:
         first_at = upstream.taps.first_event_at or upstream.head_seen_at
-        target.service.endpoint.pulse.observe(output_class, first_at - upstream.started_at, now)
+        target.provider.endpoint.stats.observe(output_class, first_at - upstream.started_at, now)
     if usage is not None and usage.output:
-        if slate.limited or exchange.snap.rules is not None:
-            relay.estimator.learn(slate.model, ask.body_bytes, usage, output_class)
-        if ask.conversation:
-            _keep_place(exchange, ask, target, usage, now)
+        if route.limited or exchange.snap.rules is not None:
+            relay.estimator.learn(route.model, request.body_bytes, usage, output_class)
+        if request.conversation:
+            _keep_place(exchange, request, target, usage, now)
 
 
-def _unreported(exchange: "Exchange", ask: Ask, target: Target, ending: Ending) -> tuple[int, int]:
+def _unreported(
+    exchange: "Exchange", request: RoutingRequest, target: Target, ending: Ending
+) -> tuple[int, int]:
     """Input and output to count where nothing was reported: the estimate, as far as it was sent."""
-    tokens_in = ask.need(target.slot)
+    tokens_in = request.need(target.slot)
     if exchange.status == 200 and (ending is not Ending.COMPLETE or exchange.error is None):
-        return tokens_in, ask.tokens_out
+        return tokens_in, request.tokens_out
     # A client that left before the answer began had its prompt sent, and the provider has read it.
     is_sent = exchange.upstream is not None and ending is Ending.CLIENT_LEFT
     return (tokens_in, 0) if is_sent and exchange.status == 0 else (0, 0)
@@ -152,37 +154,41 @@ def _unreported(exchange: "Exchange", ask: Ask, target: Target, ending: Ending) 
 # ---- where the conversation is
 
 
-def _keep_place(exchange: "Exchange", ask: Ask, target: Target, usage: Usage, now: float) -> None:
+def _keep_place(
+    exchange: "Exchange", request: RoutingRequest, target: Target, usage: Usage, now: float
+) -> None:
     # As it is now: another turn may have moved the conversation since this one began.
-    place = exchange.relay.places.find(ask.conversation, now)
-    flags = ask.marks | (place.flags if place is not None else 0)
-    if not target.service.validates:
+    binding = exchange.relay.affinity.find(request.conversation, now)
+    flags = request.marks | (binding.flags if binding is not None else 0)
+    if not target.provider.validates:
         flags |= FOREIGN
     if exchange.strip is not None:  # told ahead, or learnt by a refusal
         flags |= UNSIGNED if exchange.strip else FOREIGN
     prefix = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
-    size, seen_at = ask.body_bytes, now
-    ttl_s = FIVE_MINUTES_S if place is None or usage.cache_write_5m else place.ttl_s
+    size, seen_at = request.body_bytes, now
+    ttl_s = FIVE_MINUTES_S if binding is None or usage.cache_write_5m else binding.ttl_s
     if usage.cache_write_1h:
         ttl_s = HOUR_S
-    if ask.traffic is not _MAIN:  # its short turn is not the main loop's prefix
-        prefix, size = (place.prefix_tokens, place.body_bytes) if place is not None else (0, 0)
-    elif place is not None and place.slot == target.slot:
+    if request.traffic is not _MAIN:  # its short turn is not the main loop's prefix
+        prefix, size = (
+            (binding.prefix_tokens, binding.body_bytes) if binding is not None else (0, 0)
+        )
+    elif binding is not None and binding.slot == target.slot:
         # A title call looks like the main loop by its head; what is short counts by and by.
-        prefix, size = max(prefix, place.prefix_tokens // 2), max(size, place.body_bytes // 2)
+        prefix, size = max(prefix, binding.prefix_tokens // 2), max(size, binding.body_bytes // 2)
     slot = target.slot
-    if place is not None and is_side(ask, place):
-        if place.slot != slot:
-            _stay(exchange, ask, place, flags)
+    if binding is not None and is_side(request, binding):
+        if binding.slot != slot:
+            _stay(exchange, request, binding, flags)
             return
-        if place.seen_at + place.ttl_s > now + ttl_s:  # it does not end the main loop's cache
-            seen_at, ttl_s = place.seen_at, place.ttl_s
-    elif exchange.left is not None and place is not None and place.slot != slot:
+        if binding.seen_at + binding.ttl_s > now + ttl_s:  # it does not end the main loop's cache
+            seen_at, ttl_s = binding.seen_at, binding.ttl_s
+    elif exchange.left is not None and binding is not None and binding.slot != slot:
         flags |= MOVED
         exchange.moved = True
-        _tell_move(exchange, place, target)
-    exchange.relay.places.keep(
-        ask.conversation,
+        _tell_move(exchange, binding, target)
+    exchange.relay.affinity.keep(
+        request.conversation,
         slot,
         seen_at,
         ttl_s=ttl_s,
@@ -192,41 +198,41 @@ def _keep_place(exchange: "Exchange", ask: Ask, target: Target, usage: Usage, no
     )
 
 
-def _stay(exchange: "Exchange", ask: Ask, place: Place, flags: int) -> None:
+def _stay(exchange: "Exchange", request: RoutingRequest, binding: Binding, flags: int) -> None:
     """A call beside the main loop that went elsewhere leaves the conversation where it is.
 
     One that looks like the main loop may be it, grown short: a few of them take it along after all.
     """
-    if ask.traffic is _MAIN:
-        exchange.relay.places.keep(
-            ask.conversation,
-            place.slot,
-            place.seen_at,
-            ttl_s=place.ttl_s,
-            prefix_tokens=place.prefix_tokens // 2,
-            body_bytes=place.body_bytes // 2,
+    if request.traffic is _MAIN:
+        exchange.relay.affinity.keep(
+            request.conversation,
+            binding.slot,
+            binding.seen_at,
+            ttl_s=binding.ttl_s,
+            prefix_tokens=binding.prefix_tokens // 2,
+            body_bytes=binding.body_bytes // 2,
             flags=flags,
         )
 
 
-def _tell_move(exchange: "Exchange", place: Place, target: Target) -> None:
-    ask, candidate, left = exchange.ask, exchange.candidate, exchange.left
-    assert ask is not None
+def _tell_move(exchange: "Exchange", binding: Binding, target: Target) -> None:
+    request, candidate, left = exchange.request, exchange.candidate, exchange.left
+    assert request is not None
     assert candidate is not None
     assert left is not None
     why, origin = left
     lost = 0.0
     if candidate.price is not None:
-        lost = switch_micros(candidate.price, place.prefix_tokens, place.ttl_s) / 1e6
+        lost = switch_micros(candidate.price, binding.prefix_tokens, binding.ttl_s) / 1e6
     exchange.relay.log.event(
         "info",
         "moved",
         id=exchange.id,
-        conversation=f"{ask.conversation:016x}",
+        conversation=f"{request.conversation:016x}",
         why=why,
         from_key=origin.fingerprint if origin is not None else None,
-        provider=target.service.name,
+        provider=target.provider.name,
         key=target.fingerprint,
-        prefix_tokens=place.prefix_tokens,
+        prefix_tokens=binding.prefix_tokens,
         prefix_usd=round(lost, 4),
     )

@@ -32,7 +32,7 @@ _STALE = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
 _RETRY_AFTER = re.compile(rb"(?im)^retry-after(?:-ms)?:[^\r\n]*\r\n")
 
 
-class Told:
+class ErrorReply:
     """An error that could be told to the client."""
 
     __slots__ = ("body", "error", "fields", "head", "status", "telling")
@@ -57,20 +57,20 @@ class Told:
 
 def soonest_s(exchange: "Exchange") -> int | None:
     """Whole seconds until some target could take the request; None: nobody knows."""
-    slate, ask = exchange.slate, exchange.ask
-    if slate is None or ask is None:
+    route, request = exchange.route, exchange.request
+    if route is None or request is None:
         return None
-    ask.now = exchange.relay.reactor.now
-    until = exchange.snap.router.soonest(slate, ask).until
+    request.now = exchange.relay.reactor.now
+    until = exchange.snap.router.soonest(route, request).until
     if until == inf:
         return None
-    seconds = max(ceil(until - ask.now - ROUNDING_S), 1)
+    seconds = max(ceil(until - request.now - ROUNDING_S), 1)
     # Our window is a second longer than the minute. Claude Code gives up beyond 60 s; who comes
     # a moment early waits here.
     return RETRY_AFTER_MAX_S if seconds == RETRY_AFTER_MAX_S + 1 else seconds
 
 
-def tell(exchange: "Exchange", told: Told) -> None:
+def tell(exchange: "Exchange", told: ErrorReply) -> None:
     """Answer with an error that a provider sent, as it came, or with one of our own.
 
     Raises:
@@ -129,22 +129,24 @@ def tell_own(exchange: "Exchange", error: RelayError) -> None:
         exchange.answer(data, Ending.ANSWERED, keep_alive=keep_alive)
 
 
-def _later_s(exchange: "Exchange", told: Told) -> int | None:
+def _later_s(exchange: "Exchange", told: ErrorReply) -> int | None:
     """When to come again, in whole seconds, where the provider's word is not the last; else None.
 
     Where there is one target only, its own head says it best; an answer that lost its head says
     what is known of the key.
     """
-    if told.status not in _LATER or exchange.slate is None:
+    if told.status not in _LATER or exchange.route is None:
         return None
-    if exchange.slate.lone is not None:
-        gauge = exchange.slate.lone[1].gauge
-        if told.head is not None or gauge.rests_until <= exchange.relay.reactor.now:
+    if exchange.route.lone is not None:
+        limits = exchange.route.lone[1].limits
+        if told.head is not None or limits.cooldown_until <= exchange.relay.reactor.now:
             return None
     return soonest_s(exchange)
 
 
-def _replayed(told: Told, head: Head, seconds: int | None, keep_alive: bool, lines: bytes) -> bytes:
+def _replayed(
+    told: ErrorReply, head: Head, seconds: int | None, keep_alive: bool, lines: bytes
+) -> bytes:
     length = len(told.body)
     if seconds is not None:
         lines += b"retry-after: %d\r\n" % seconds

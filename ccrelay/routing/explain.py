@@ -11,7 +11,16 @@ from typing import NamedTuple
 import msgspec
 
 from ccrelay.config.fingerprint import fingerprint
-from ccrelay.config.model import Config, Key, Provider, RequestKind, Routing, Rule, Strategy, When
+from ccrelay.config.model import (
+    Config,
+    Key,
+    Provider,
+    RequestKind,
+    Routing,
+    Rule,
+    StrategyName,
+    When,
+)
 from ccrelay.ledger.pricing import TTL_SHORT_S, expected_micros, price_for
 from ccrelay.providers.base import Dialect
 from ccrelay.providers.registry import dialect_for
@@ -34,7 +43,7 @@ USUAL: dict[RequestKind, tuple[bool, bool]] = {
     "web-search": (False, True),
     "count_tokens": (False, True),
 }
-HOW: dict[Strategy, str] = {
+HOW: dict[StrategyName, str] = {
     "simple-shuffle": "by chance, weighted by what each has left",
     "round-robin": "in turn, by weight",
     "least-busy": "the fewest exchanges under way for its weight",
@@ -43,7 +52,7 @@ HOW: dict[Strategy, str] = {
     "latency-based": "the quickest to its first event, now and then another",
     "model-based": "the first of these that is available",
 }
-SHARED = frozenset[Strategy]({"simple-shuffle", "round-robin"})
+SHARED = frozenset[StrategyName]({"simple-shuffle", "round-robin"})
 
 _KINDS = {traffic: kind for kind, traffic in CLASSES.items()}
 _LIMITS = ("rpm_limit", "tpm_limit", "itpm_limit", "otpm_limit", "max_concurrent")
@@ -126,7 +135,7 @@ class Explanation(msgspec.Struct, frozen=True):
     passed_over: list[PassedOver]
     rule: str | None
     model: str  # that is looked for: the one asked for, or the rule's
-    strategy: Strategy
+    strategy: StrategyName
     how: str
     inside: list[Inside]
     outside: list[Outside]
@@ -250,8 +259,8 @@ def _in_order(providers: Sequence[Provider], rule: CompiledRule | None) -> list[
     # Those that a rule names first, in its order.
     if rule is None or not rule.providers:
         return list(providers)
-    place = {name: number for number, name in enumerate(rule.providers)}
-    return sorted(providers, key=lambda provider: place.get(provider.name, len(place)))
+    binding = {name: number for number, name in enumerate(rule.providers)}
+    return sorted(providers, key=lambda provider: binding.get(provider.name, len(binding)))
 
 
 def _judge(
@@ -347,7 +356,7 @@ def _key_note(key: Key, not_had: Container[str]) -> KeyNote:
 
 
 def _preferred(
-    inside: list[Inside], strategy: Strategy, routing: Routing, model: str
+    inside: list[Inside], strategy: StrategyName, routing: Routing, model: str
 ) -> list[Inside]:
     # Sorting is stable: of equals the first stays first, as in ccrelay.routing.strategies.
     match strategy:
@@ -366,7 +375,7 @@ def _preferred(
             return inside
 
 
-def _with_shares(inside: list[Inside], strategy: Strategy) -> list[Inside]:
+def _with_shares(inside: list[Inside], strategy: StrategyName) -> list[Inside]:
     if strategy not in SHARED:
         return inside
     total = sum(one.weight for one in inside)

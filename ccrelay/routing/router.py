@@ -17,13 +17,13 @@ from collections.abc import Set
 from math import inf
 from typing import NamedTuple
 
-from ccrelay._fast.slots import Reservation, Room
+from ccrelay._fast.rate_limits import Capacity, Reservation
 from ccrelay.config.model import Routing
 from ccrelay.fleet.breaker import State
-from ccrelay.fleet.service import Service, Target
-from ccrelay.routing.ask import Ask
-from ccrelay.routing.candidates import Candidate, Slate
-from ccrelay.routing.tries import Tries
+from ccrelay.fleet.provider_state import ProviderState, Target
+from ccrelay.routing.retry_state import RetryState
+from ccrelay.routing.route_table import Candidate, Route
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import RequestClass, TrafficClass
 
 # A prefix shorter than this is not cached by any current model (providers reference, section 4).
@@ -31,12 +31,12 @@ WORTH_WAITING_TOKENS = 512
 # When another worker was faster, or frees its share at a time nobody can know.
 LOOK_AGAIN_S = 0.05
 
-_READY = int(Room.READY)
+_READY = int(Capacity.READY)
 _COUNT_TOKENS = RequestClass.COUNT_TOKENS
 _MAIN = TrafficClass.MAIN
 
 
-class Taken(NamedTuple):
+class Selection(NamedTuple):
     """A target that was chosen, and what was taken of it."""
 
     candidate: Candidate
@@ -45,7 +45,7 @@ class Taken(NamedTuple):
     ticket: int  # of the endpoint's breaker
 
 
-class Wait(NamedTuple):
+class Unavailable(NamedTuple):
     """Nobody can take the request now."""
 
     until: float  # when somebody could, monotonic; inf: nobody will
@@ -65,342 +65,404 @@ class Router:
 
     def choose(
         self,
-        slate: Slate,
-        ask: Ask,
-        tries: Tries | None,
+        route: Route,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
         rng: random.Random,
         *,
         stays: bool = True,
         held: Set[int] = frozenset(),
-    ) -> Taken | Wait:
+    ) -> Selection | Unavailable:
         """Take a target for a request, or say how long to wait for one.
 
         Not `stays`: a conversation does not wait for its own key. Held: slots of the slate that
         others wait for who come first; to this request they are full.
         """
-        if slate.lone is not None and tries is None:
-            taken = self._take(*slate.lone, ask, rng)
+        if route.lone is not None and retry_state is None:
+            taken = self._take(*route.lone, request, rng)
             if taken is not None:
                 return taken
-            return self._last_resort(slate, ask, tries, rng)
-        by_place = None
-        if ask.place is not None:
-            if slate.chooser.weighs_cache:
-                by_place = self._weigh(slate, ask, tries, rng, held, stays=stays)
+            return self._last_resort(route, request, retry_state, rng)
+        by_binding = None
+        if request.binding is not None:
+            if route.strategy.weighs_cache:
+                by_binding = self._weigh(route, request, retry_state, rng, held, stays=stays)
             else:
-                by_place = self._at_home(slate, ask, tries, rng, held)
-        if by_place is not None and (stays or isinstance(by_place, Taken)):
-            return by_place
+                by_binding = self._at_home(route, request, retry_state, rng, held)
+        if by_binding is not None and (stays or isinstance(by_binding, Selection)):
+            return by_binding
         if held:
-            tries = Tries.and_held(tries, (slate.by_slot[slot][1] for slot in held))
-        taken = self._elsewhere(slate, ask, tries, rng)
-        return taken if taken is not None else self._last_resort(slate, ask, tries, rng)
+            retry_state = RetryState.and_held(
+                retry_state, (route.by_slot[slot][1] for slot in held)
+            )
+        taken = self._elsewhere(route, request, retry_state, rng)
+        return taken if taken is not None else self._last_resort(route, request, retry_state, rng)
 
     # ---- where the conversation lives
 
-    def _home(self, slate: Slate, ask: Ask, tries: Tries | None) -> tuple[Candidate, Target] | None:
+    def _home(
+        self, route: Route, request: RoutingRequest, retry_state: RetryState | None
+    ) -> tuple[Candidate, Target] | None:
         """Where it lives, unless it was tried or may not be."""
-        place = ask.place
-        assert place is not None
-        home = slate.by_slot.get(place.slot)
+        binding = request.binding
+        assert binding is not None
+        home = route.by_slot.get(binding.slot)
         if home is None:
             return None
         candidate, target = home
-        if candidate.service.client_rests and _rests(candidate.service, ask):
+        if candidate.provider.client_cooldowns and _rests(candidate.provider, request):
             return None
-        if tries is not None and (target in tries.targets or candidate.service in tries.failed):
+        if retry_state is not None and (
+            target in retry_state.targets or candidate.provider in retry_state.failed
+        ):
             return None
         return home
 
     def _at_home(
-        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random, held: Set[int]
-    ) -> Taken | Wait | None:
-        home = self._home(slate, ask, tries)
+        self,
+        route: Route,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
+        rng: random.Random,
+        held: Set[int],
+    ) -> Selection | Unavailable | None:
+        home = self._home(route, request, retry_state)
         if home is None:
             return None
         is_held = home[1].slot in held
-        taken = None if is_held else self._take(*home, ask, rng)
-        return taken if taken is not None else self._worth_waiting(*home, ask, is_held)
+        taken = None if is_held else self._take(*home, request, rng)
+        return taken if taken is not None else self._worth_waiting(*home, request, is_held)
 
     def _worth_waiting(
-        self, candidate: Candidate, target: Target, ask: Ask, is_held: bool
-    ) -> Wait | None:
+        self, candidate: Candidate, target: Target, request: RoutingRequest, is_held: bool
+    ) -> Unavailable | None:
         """How long to wait for its own key; None: that is not worth it."""
-        place = ask.place
-        assert place is not None
-        if place.prefix_tokens < WORTH_WAITING_TOKENS or self._affinity_wait_s <= 0:
+        binding = request.binding
+        assert binding is not None
+        if binding.prefix_tokens < WORTH_WAITING_TOKENS or self._affinity_wait_s <= 0:
             return None
-        if ask.traffic is not _MAIN and not candidate.service.endpoint.breaker.available(ask.now):
+        if request.traffic is not _MAIN and not candidate.provider.endpoint.breaker.available(
+            request.now
+        ):
             return None  # it takes nothing along when it goes, and would wait at each turn
-        until = self._ready_at(candidate, target, ask)
-        moves_at = ask.waits_since + self._affinity_wait_s
-        if until > moves_at or ask.now >= moves_at:
+        until = self._ready_at(candidate, target, request)
+        moves_at = request.waits_since + self._affinity_wait_s
+        if until > moves_at or request.now >= moves_at:
             return None
         # When those ahead go, all are looked at; nobody can tell when that is.
-        return Wait(moves_at if is_held else until, True, "its own key")
+        return Unavailable(moves_at if is_held else until, True, "its own key")
 
     def _weigh(
         self,
-        slate: Slate,
-        ask: Ask,
-        tries: Tries | None,
+        route: Route,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
         rng: random.Random,
         held: Set[int],
         *,
         stays: bool,
-    ) -> Taken | Wait | None:
+    ) -> Selection | Unavailable | None:
         """What a strategy says that knows what leaving a warm cache costs."""
-        home = self._home(slate, ask, tries)
+        home = self._home(route, request, retry_state)
         is_held = home is not None and home[1].slot in held
-        is_ready = home is not None and not is_held and self._is_ready(*home, ask)
+        is_ready = home is not None and not is_held and self._is_ready(*home, request)
         waits = None
         if home is not None and not is_ready and stays:
-            waits = self._worth_waiting(*home, ask, is_held)
-        ask.home_open = is_ready or waits is not None
+            waits = self._worth_waiting(*home, request, is_held)
+        request.home_open = is_ready or waits is not None
         if held:
-            tries = Tries.and_held(tries, (slate.by_slot[slot][1] for slot in held))
-        available = self._available(slate, ask, tries)
+            retry_state = RetryState.and_held(
+                retry_state, (route.by_slot[slot][1] for slot in held)
+            )
+        available = self._available(route, request, retry_state)
         while available or waits is not None:
             offered = available
             if home is not None and waits is not None and home[0] not in available:
                 # In configured order, as strategies have it.
-                offered = [c for c in slate.candidates if c in available or c is home[0]]
-            candidate = slate.chooser.choose(offered, ask, rng)
+                offered = [c for c in route.candidates if c in available or c is home[0]]
+            candidate = route.strategy.choose(offered, request, rng)
             if waits is not None and home is not None and candidate is home[0]:
                 return waits
-            taken = self._take_key(candidate, ask, tries, rng)
+            taken = self._take_key(candidate, request, retry_state, rng)
             if taken is not None:
                 return taken
             available.remove(candidate)
         return None
 
-    def _is_ready(self, candidate: Candidate, target: Target, ask: Ask) -> bool:
-        if not candidate.service.endpoint.breaker.available(ask.now):
+    def _is_ready(self, candidate: Candidate, target: Target, request: RoutingRequest) -> bool:
+        if not candidate.provider.endpoint.breaker.available(request.now):
             return False
-        need = ask.need(target.slot)
-        return bool(target.gauge.state(ask.now, need, ask.tokens_out) == _READY)
+        need = request.need(target.slot)
+        return bool(target.limits.state(request.now, need, request.tokens_out) == _READY)
 
     # ---- anywhere
 
     def _elsewhere(
-        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
-    ) -> Taken | None:
-        available = self._available(slate, ask, tries)
+        self,
+        route: Route,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
+        rng: random.Random,
+    ) -> Selection | None:
+        available = self._available(route, request, retry_state)
         while available:
             candidate = (
-                slate.chooser.choose(available, ask, rng) if len(available) > 1 else available[0]
+                route.strategy.choose(available, request, rng)
+                if len(available) > 1
+                else available[0]
             )
-            taken = self._take_key(candidate, ask, tries, rng)
+            taken = self._take_key(candidate, request, retry_state, rng)
             if taken is not None:
                 return taken
             available.remove(candidate)  # another worker was faster
         return None
 
-    def _available(self, slate: Slate, ask: Ask, tries: Tries | None) -> list[Candidate]:
+    def _available(
+        self, route: Route, request: RoutingRequest, retry_state: RetryState | None
+    ) -> list[Candidate]:
         """Whose breaker admits and who has a ready key that was not tried."""
-        now = ask.now
+        now = request.now
         available = []
-        for candidate in slate.candidates:
-            service = candidate.service
-            if service.client_rests and _rests(service, ask):
+        for candidate in route.candidates:
+            provider = candidate.provider
+            if provider.client_cooldowns and _rests(provider, request):
                 continue
-            if tries is not None and service in tries.failed:
+            if retry_state is not None and provider in retry_state.failed:
                 continue
-            if service.endpoint.breaker.available(now) and self._has_key(candidate, ask, tries):
+            if provider.endpoint.breaker.available(now) and self._has_key(
+                candidate, request, retry_state
+            ):
                 available.append(candidate)
         return available
 
-    def _has_key(self, candidate: Candidate, ask: Ask, tries: Tries | None) -> bool:
+    def _has_key(
+        self, candidate: Candidate, request: RoutingRequest, retry_state: RetryState | None
+    ) -> bool:
         """Whether a key that was not tried has room. The bank remembers what it saw."""
-        service = candidate.service
-        skip = tries.mask(service) if tries is not None else 0
-        if service.bank.survey(ask.now, ask.tokens_in, ask.tokens_out, skip):
+        provider = candidate.provider
+        skip = retry_state.mask(provider) if retry_state is not None else 0
+        if provider.key_pool.survey(request.now, request.tokens_in, request.tokens_out, skip):
             return True
         # Its own key, to which most of the prompt is no news.
-        index = self._own_key(candidate, ask, tries)
-        return index >= 0 and self._is_ready(candidate, service.targets[index], ask)
+        index = self._own_key(candidate, request, retry_state)
+        return index >= 0 and self._is_ready(candidate, provider.targets[index], request)
 
-    def _own_key(self, candidate: Candidate, ask: Ask, tries: Tries | None) -> int:
+    def _own_key(
+        self, candidate: Candidate, request: RoutingRequest, retry_state: RetryState | None
+    ) -> int:
         """The key where the conversation lives, if it is this provider's and was not tried."""
-        place = ask.place
-        if place is None or not candidate.holds(place.slot):
+        binding = request.binding
+        if binding is None or not candidate.holds(binding.slot):
             return -1
-        service = candidate.service
-        index = next(t.index for t in service.targets if t.slot == place.slot)
-        tried = tries is not None and tries.mask(service) >> index & 1
+        provider = candidate.provider
+        index = next(t.index for t in provider.targets if t.slot == binding.slot)
+        tried = retry_state is not None and retry_state.mask(provider) >> index & 1
         return -1 if tried else index
 
     def _take_key(
-        self, candidate: Candidate, ask: Ask, tries: Tries | None, rng: random.Random
-    ) -> Taken | None:
+        self,
+        candidate: Candidate,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
+        rng: random.Random,
+    ) -> Selection | None:
         """A key of a provider that was surveyed: its own, the favourite, the one with most room."""
-        service = candidate.service
-        index = self._own_key(candidate, ask, tries)
+        provider = candidate.provider
+        index = self._own_key(candidate, request, retry_state)
         if index >= 0:
-            taken = self._take(candidate, service.targets[index], ask, rng)
+            taken = self._take(candidate, provider.targets[index], request, rng)
             if taken is not None:
                 return taken
-        index = self._key_by_affinity(service, ask, rng)
-        return self._take(candidate, service.targets[index], ask, rng) if index >= 0 else None
+        index = self._key_by_affinity(provider, request, rng)
+        return self._take(candidate, provider.targets[index], request, rng) if index >= 0 else None
 
-    def _key_by_affinity(self, service: Service, ask: Ask, rng: random.Random) -> int:
+    def _key_by_affinity(
+        self, provider: ProviderState, request: RoutingRequest, rng: random.Random
+    ) -> int:
         """The first choice of a conversation among the keys, where it has room; -1: none has."""
-        bank = service.bank
-        index = bank.favourite(ask.conversation) if ask.conversation else -1
-        return index if index >= 0 and bank.is_ready(index) else service.pick(rng)
+        key_pool = provider.key_pool
+        index = key_pool.favourite(request.conversation) if request.conversation else -1
+        return index if index >= 0 and key_pool.is_ready(index) else provider.pick(rng)
 
     def _take(
-        self, candidate: Candidate, target: Target, ask: Ask, rng: random.Random
-    ) -> Taken | None:
-        breaker = candidate.service.endpoint.breaker
-        ticket = breaker.admit(ask.now, rng)
+        self, candidate: Candidate, target: Target, request: RoutingRequest, rng: random.Random
+    ) -> Selection | None:
+        breaker = candidate.provider.endpoint.breaker
+        ticket = breaker.admit(request.now, rng)
         if ticket is None:
             return None
-        if ask.kind is _COUNT_TOKENS:  # has limits of its own at every provider
-            if target.gauge.state(ask.now, 0, 0) == _READY or target.gauge.rests_until <= ask.now:
-                return Taken(candidate, target, None, ticket)
+        if request.kind is _COUNT_TOKENS:  # has limits of its own at every provider
+            if (
+                target.limits.state(request.now, 0, 0) == _READY
+                or target.limits.cooldown_until <= request.now
+            ):
+                return Selection(candidate, target, None, ticket)
         else:
-            place = ask.place  # as Ask.need has it; every request pays this
-            is_home = place is not None and place.slot == target.slot
-            need = ask.tokens_home if is_home else ask.tokens_in
-            reservation = target.gauge.reserve(ask.now, need, ask.tokens_out)
+            binding = request.binding  # as Ask.need has it; every request pays this
+            is_home = binding is not None and binding.slot == target.slot
+            need = request.tokens_home if is_home else request.tokens_in
+            reservation = target.limits.reserve(request.now, need, request.tokens_out)
             if reservation is not None:
-                return Taken(candidate, target, reservation, ticket)
-        breaker.settle(ticket, ask.now, rng, ok=None)
+                return Selection(candidate, target, reservation, ticket)
+        breaker.settle(ticket, request.now, rng, ok=None)
         return None
 
     # ---- nobody
 
     def _last_resort(
-        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
-    ) -> Taken | Wait:
+        self,
+        route: Route,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
+        rng: random.Random,
+    ) -> Selection | Unavailable:
         """Other keys of an endpoint that failed, an endpoint whose breaker is open, or waiting."""
-        if ask.kind is _COUNT_TOKENS:
-            taken = self._uncounted(slate, ask, tries, rng)
+        if request.kind is _COUNT_TOKENS:
+            taken = self._uncounted(route, request, retry_state, rng)
             if taken is not None:
                 return taken
-        if tries is not None and tries.failed:
-            for candidate in slate.candidates:
-                if candidate.service in tries.failed:
-                    taken = self._another_key(candidate, ask, tries, rng)
+        if retry_state is not None and retry_state.failed:
+            for candidate in route.candidates:
+                if candidate.provider in retry_state.failed:
+                    taken = self._another_key(candidate, request, retry_state, rng)
                     if taken is not None:
                         return taken
-        if self._panics and tries is None and not self._any_closed(slate, ask):
-            taken = self._panic(slate, ask, rng)
+        if self._panics and retry_state is None and not self._any_closed(route, request):
+            taken = self._panic(route, request, rng)
             if taken is not None:
                 return taken
-        return self.soonest(slate, ask, tries)
+        return self.soonest(route, request, retry_state)
 
     def _uncounted(
-        self, slate: Slate, ask: Ask, tries: Tries | None, rng: random.Random
-    ) -> Taken | None:
+        self,
+        route: Route,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
+        rng: random.Random,
+    ) -> Selection | None:
         """What no limit counts can go to a key that is full."""
-        for candidate, target in slate.by_slot.values():
-            service = candidate.service
-            if tries is not None and (target in tries.targets or service in tries.failed):
+        for candidate, target in route.by_slot.values():
+            provider = candidate.provider
+            if retry_state is not None and (
+                target in retry_state.targets or provider in retry_state.failed
+            ):
                 continue
-            if service.client_rests and _rests(service, ask):
+            if provider.client_cooldowns and _rests(provider, request):
                 continue
-            taken = self._take(candidate, target, ask, rng)
+            taken = self._take(candidate, target, request, rng)
             if taken is not None:
                 return taken
         return None
 
     def _another_key(
-        self, candidate: Candidate, ask: Ask, tries: Tries, rng: random.Random
-    ) -> Taken | None:
-        service = candidate.service
-        if not service.endpoint.breaker.available(ask.now) or _rests(service, ask):
+        self,
+        candidate: Candidate,
+        request: RoutingRequest,
+        retry_state: RetryState,
+        rng: random.Random,
+    ) -> Selection | None:
+        provider = candidate.provider
+        if not provider.endpoint.breaker.available(request.now) or _rests(provider, request):
             return None
-        if not self._has_key(candidate, ask, tries):
+        if not self._has_key(candidate, request, retry_state):
             return None
-        return self._take_key(candidate, ask, tries, rng)
+        return self._take_key(candidate, request, retry_state, rng)
 
-    def _any_closed(self, slate: Slate, ask: Ask) -> bool:
+    def _any_closed(self, route: Route, request: RoutingRequest) -> bool:
         """Whether somebody whose breaker admits could take the request while it may wait."""
-        ends_at = ask.waits_since + self._max_wait_s
+        ends_at = request.waits_since + self._max_wait_s
         return any(
-            candidate.service.endpoint.breaker.available(ask.now)
+            candidate.provider.endpoint.breaker.available(request.now)
             and any(
-                self._ready_at(candidate, target, ask) <= ends_at
-                for target in candidate.service.targets
+                self._ready_at(candidate, target, request) <= ends_at
+                for target in candidate.provider.targets
             )
-            for candidate in slate.candidates
+            for candidate in route.candidates
         )
 
-    def _panic(self, slate: Slate, ask: Ask, rng: random.Random) -> Taken | None:
+    def _panic(self, route: Route, request: RoutingRequest, rng: random.Random) -> Selection | None:
         """Every breaker is open: one that may fail is better than an error that is certain."""
         ready = [
             candidate
-            for candidate in slate.candidates
-            if not candidate.service.endpoint.breaker.available(ask.now)
-            and not _rests(candidate.service, ask)
-            and self._has_key(candidate, ask, None)
+            for candidate in route.candidates
+            if not candidate.provider.endpoint.breaker.available(request.now)
+            and not _rests(candidate.provider, request)
+            and self._has_key(candidate, request, None)
         ]
         if not ready:
             return None
         # Not even now does a conversation leave its place without need.
-        place = ask.place
-        at_home = [c for c in ready if place is not None and c.holds(place.slot)]
-        candidate = at_home[0] if at_home else slate.chooser.choose(ready, ask, rng)
-        service = candidate.service
-        index = self._own_key(candidate, ask, None)
-        if index < 0 or not service.bank.is_ready(index):
-            index = self._key_by_affinity(service, ask, rng)
+        binding = request.binding
+        at_home = [c for c in ready if binding is not None and c.holds(binding.slot)]
+        candidate = at_home[0] if at_home else route.strategy.choose(ready, request, rng)
+        provider = candidate.provider
+        index = self._own_key(candidate, request, None)
+        if index < 0 or not provider.key_pool.is_ready(index):
+            index = self._key_by_affinity(provider, request, rng)
         if index < 0:
             return None
-        target = service.targets[index]
+        target = provider.targets[index]
         reservation = None
-        if ask.kind is not _COUNT_TOKENS:
-            reservation = target.gauge.reserve(ask.now, ask.need(target.slot), ask.tokens_out)
+        if request.kind is not _COUNT_TOKENS:
+            reservation = target.limits.reserve(
+                request.now, request.need(target.slot), request.tokens_out
+            )
             if reservation is None:
                 return None
-        return Taken(candidate, target, reservation, service.endpoint.breaker.force(ask.now))
+        return Selection(
+            candidate, target, reservation, provider.endpoint.breaker.force(request.now)
+        )
 
-    def soonest(self, slate: Slate, ask: Ask, tries: Tries | None = None) -> Wait:
+    def soonest(
+        self, route: Route, request: RoutingRequest, retry_state: RetryState | None = None
+    ) -> Unavailable:
         """When somebody who was not tried could take the request."""
         until, why = inf, ""
-        for candidate in slate.candidates:
-            service = candidate.service
-            for target in service.targets:
-                if tries is not None and target in tries.targets:
+        for candidate in route.candidates:
+            provider = candidate.provider
+            for target in provider.targets:
+                if retry_state is not None and target in retry_state.targets:
                     continue
-                ready_at = self._ready_at(candidate, target, ask)
+                ready_at = self._ready_at(candidate, target, request)
                 if ready_at < until or not why:
-                    until, why = ready_at, self.state_of(target, ask)
-        if until <= ask.now:  # it was ready and another worker took it, or it is a breaker's trial
-            until = ask.now + LOOK_AGAIN_S
-        return Wait(until, False, why or "nobody is left to try")
+                    until, why = ready_at, self.state_of(target, request)
+        if (
+            until <= request.now
+        ):  # it was ready and another worker took it, or it is a breaker's trial
+            until = request.now + LOOK_AGAIN_S
+        return Unavailable(until, False, why or "nobody is left to try")
 
-    def _ready_at(self, candidate: Candidate, target: Target, ask: Ask) -> float:
-        breaker = candidate.service.endpoint.breaker
-        at = target.gauge.ready_at(ask.now, ask.need(target.slot), ask.tokens_out)
-        if candidate.service.client_rests:
-            at = max(at, candidate.service.client_rests.get(ask.credential, 0.0))
-        if breaker.available(ask.now):
+    def _ready_at(self, candidate: Candidate, target: Target, request: RoutingRequest) -> float:
+        breaker = candidate.provider.endpoint.breaker
+        at = target.limits.ready_at(request.now, request.need(target.slot), request.tokens_out)
+        if candidate.provider.client_cooldowns:
+            at = max(at, candidate.provider.client_cooldowns.get(request.credential, 0.0))
+        if breaker.available(request.now):
             return at
         # A trial is out: it may pass at any moment.
         on_trial = breaker.state is State.HALF_OPEN
-        return max(at, ask.now + LOOK_AGAIN_S if on_trial else breaker.resumes_at)
+        return max(at, request.now + LOOK_AGAIN_S if on_trial else breaker.resumes_at)
 
-    def state_of(self, target: Target, ask: Ask) -> str:
+    def state_of(self, target: Target, request: RoutingRequest) -> str:
         """Why a target does not take a request: a word for the log."""
-        if not target.service.endpoint.breaker.available(ask.now):
+        if not target.provider.endpoint.breaker.available(request.now):
             return "breaker_open"
-        if _rests(target.service, ask):
+        if _rests(target.provider, request):
             return "resting"
-        return _WORDS[target.gauge.state(ask.now, ask.need(target.slot), ask.tokens_out)]
+        return _WORDS[
+            target.limits.state(request.now, request.need(target.slot), request.tokens_out)
+        ]
 
 
-def _rests(service: Service, ask: Ask) -> bool:
+def _rests(provider: ProviderState, request: RoutingRequest) -> bool:
     """Whether the client's own credential was refused there for its limits."""
-    return service.client_rests.get(ask.credential, 0.0) > ask.now
+    return provider.client_cooldowns.get(request.credential, 0.0) > request.now
 
 
 _WORDS = {
-    int(Room.READY): "ready",
-    int(Room.FULL): "limit",
-    int(Room.BUSY): "max_concurrent",
-    int(Room.RESTING): "resting",
-    int(Room.OUT): "key_refused",
+    int(Capacity.READY): "ready",
+    int(Capacity.FULL): "limit",
+    int(Capacity.BUSY): "max_concurrent",
+    int(Capacity.RESTING): "resting",
+    int(Capacity.OUT): "key_refused",
 }

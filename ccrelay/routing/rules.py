@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from ccrelay.config.model import RequestKind, Routing, Rule, Strategy, When
+from ccrelay.config.model import RequestKind, Routing, Rule, StrategyName, When
 from ccrelay.routing.features import Features
 from ccrelay.types import TrafficClass
 from ccrelay.wire.matching import strip_window
@@ -56,7 +56,7 @@ class CompiledRule:
         self.number = number
         self.name: str = rule.name or f"rules[{number}]"
         self.providers: tuple[str, ...] = tuple(use.providers)
-        self.strategy: Strategy | None = use.strategy
+        self.strategy: StrategyName | None = use.strategy
         self.model: str | None = use.model
         self._classes = frozenset(CLASSES[kind] for kind in when.request_class)
         self._over = -1 if when.tokens_over is None else when.tokens_over

@@ -16,14 +16,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from ccrelay._fast.places import rendezvous
-from ccrelay.config.model import Routing, Strategy
+from ccrelay._fast.affinity_table import rendezvous
+from ccrelay.config.model import Routing, StrategyName
 from ccrelay.ledger.pricing import TTL_SHORT_S, expected_micros
-from ccrelay.routing.ask import Ask
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import OutputClass
 
 if TYPE_CHECKING:  # a slate holds its strategy
-    from ccrelay.routing.candidates import Candidate
+    from ccrelay.routing.route_table import Candidate
 
 # An average that nothing has confirmed for so long may be out of date: explored first.
 STALE_S = 60.0
@@ -33,18 +33,20 @@ REMEMBERED_MODELS_MAX = 1024
 _WILDCARD = re.compile(r"[*?]")
 
 
-class Chooser(Protocol):
+class Strategy(Protocol):
     """A strategy, ready to be asked."""
 
     @property
-    def name(self) -> Strategy:
+    def name(self) -> StrategyName:
         """As configured."""
 
     @property
     def weighs_cache(self) -> bool:
         """True: to be asked although the conversation has a target, which `ask.place` tells."""
 
-    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+    def choose(
+        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
+    ) -> "Candidate":
         """One of `available`, which has at least one."""
 
 
@@ -55,24 +57,26 @@ class SimpleShuffle:
     another number in each of them by the time they look.
     """
 
-    name: ClassVar[Strategy] = "simple-shuffle"
+    name: ClassVar[StrategyName] = "simple-shuffle"
     weighs_cache: ClassVar[bool] = False
 
-    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+    def choose(
+        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
+    ) -> "Candidate":
         """One of them."""
         if len(available) == 1:
             return available[0]
-        if ask.conversation:
-            return _place_of(available, ask.conversation)
+        if request.conversation:
+            return _place_of(available, request.conversation)
         total = 0.0
         shares = []
         for one in available:
-            service = one.service
-            share = service.weight * service.bank.room
+            provider = one.provider
+            share = provider.weight * provider.key_pool.room
             shares.append(share)
             total += share
         if total <= 0.0:  # each is full to the last token: the weights alone
-            shares = [float(one.service.weight) for one in available]
+            shares = [float(one.provider.weight) for one in available]
             total = sum(shares)
         point = rng.random() * total
         for one, share in zip(available, shares, strict=True):
@@ -90,46 +94,50 @@ class RoundRobin:
     back with a claim to more than a round.
     """
 
-    name: ClassVar[Strategy] = "round-robin"
+    name: ClassVar[StrategyName] = "round-robin"
     weighs_cache: ClassVar[bool] = False
 
-    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+    def choose(
+        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
+    ) -> "Candidate":
         """One of them."""
         if len(available) == 1:
             return available[0]
         total = 0
         for one in available:
-            total += one.service.weight
+            total += one.provider.weight
         best = available[0]
         ahead = float("-inf")
         for one in available:
-            service = one.service
-            weight = service.weight if total else 1  # all weights are 0
-            service.turn += weight
-            if weight and service.turn > ahead:
-                best, ahead = one, service.turn
-        best.service.turn -= total or len(available)
+            provider = one.provider
+            weight = provider.weight if total else 1  # all weights are 0
+            provider.turn += weight
+            if weight and provider.turn > ahead:
+                best, ahead = one, provider.turn
+        best.provider.turn -= total or len(available)
         return best
 
 
 class LeastBusy:
     """The fewest exchanges under way for its weight; equal: more room, then chance."""
 
-    name: ClassVar[Strategy] = "least-busy"
+    name: ClassVar[StrategyName] = "least-busy"
     weighs_cache: ClassVar[bool] = False
 
-    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+    def choose(
+        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
+    ) -> "Candidate":
         """One of them."""
         if len(available) == 1:
             return available[0]
         best: list[Candidate] = []
         least = (True, 0.0, 0.0)
         for one in available:
-            service = one.service
-            weight = service.weight
-            bank = service.bank
+            provider = one.provider
+            weight = provider.weight
+            key_pool = provider.key_pool
             # A weight of 0 comes after every other.
-            rank = (not weight, bank.in_flight / (weight or 1), -bank.room)
+            rank = (not weight, key_pool.in_flight / (weight or 1), -key_pool.room)
             if not best or rank < least:
                 best, least = [one], rank
             elif rank == least:
@@ -140,14 +148,16 @@ class LeastBusy:
 class Failover:
     """The highest priority; of equals, the first."""
 
-    name: ClassVar[Strategy] = "failover"
+    name: ClassVar[StrategyName] = "failover"
     weighs_cache: ClassVar[bool] = False
 
-    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+    def choose(
+        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
+    ) -> "Candidate":
         """One of them."""
         best = available[0]
         for one in available:
-            if one.service.priority > best.service.priority:
+            if one.provider.priority > best.provider.priority:
                 best = one
         return best
 
@@ -158,20 +168,22 @@ class CostBased:
     Equal cost: the most room. Who has no known price comes after everybody who has.
     """
 
-    name: ClassVar[Strategy] = "cost-based"
+    name: ClassVar[StrategyName] = "cost-based"
     weighs_cache: ClassVar[bool] = True
 
-    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+    def choose(
+        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
+    ) -> "Candidate":
         """One of them."""
         if len(available) == 1:
             return available[0]
         best = available[0]
         least: tuple[float, float] | None = None
         for one in available:
-            cost = expected_cost(one, ask)
+            cost = expected_cost(one, request)
             if cost is None:
                 continue
-            rank = (cost, -one.service.bank.room)
+            rank = (cost, -one.provider.key_pool.room)
             if least is None or rank < least:
                 best, least = one, rank
         return best
@@ -190,17 +202,19 @@ class LatencyBased:
     - When nothing is known of anybody for this kind of output, the other kinds tell.
     """
 
-    name: ClassVar[Strategy] = "latency-based"
+    name: ClassVar[StrategyName] = "latency-based"
     weighs_cache: ClassVar[bool] = False
 
     def __init__(self, explore: float) -> None:
         self.explore = explore
 
-    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+    def choose(
+        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
+    ) -> "Candidate":
         """One of them."""
         if len(available) == 1:
             return available[0]
-        kind = ask.output_class
+        kind = request.output_class
         best, unknown = _quickest(available, kind)
         if best is None:
             for kind in OutputClass:
@@ -213,7 +227,7 @@ class LatencyBased:
             if unknown and rng.random() * len(available) < len(unknown):
                 return _any(unknown, rng)
             if rng.random() < self.explore:
-                return self._another(available, best, kind, ask.now, rng)
+                return self._another(available, best, kind, request.now, rng)
         return best
 
     def _another(
@@ -226,7 +240,7 @@ class LatencyBased:
     ) -> "Candidate":
         others = [one for one in available if one is not best]
         since = now - STALE_S
-        unsure = [one for one in others if one.service.endpoint.pulse.observed_at(kind) < since]
+        unsure = [one for one in others if one.provider.endpoint.stats.observed_at(kind) < since]
         return _any(unsure or others, rng)
 
 
@@ -238,7 +252,7 @@ def _quickest(
     least = 0.0
     unknown = []
     for one in available:
-        average = one.service.endpoint.pulse.average(kind)
+        average = one.provider.endpoint.stats.average(kind)
         if average <= 0.0:
             unknown.append(one)
         elif best is None or average < least:
@@ -252,7 +266,7 @@ class ModelBased:
     After them come those of `models_default`, then the rest in configured order.
     """
 
-    name: ClassVar[Strategy] = "model-based"
+    name: ClassVar[StrategyName] = "model-based"
     weighs_cache: ClassVar[bool] = False
 
     def __init__(self, models: Mapping[str, Sequence[str]], default: Sequence[str]) -> None:
@@ -260,7 +274,9 @@ class ModelBased:
         self._default = default
         self._remembered: dict[str, dict[str, int]] = {}
 
-    def choose(self, available: Sequence["Candidate"], ask: Ask, rng: random.Random) -> "Candidate":
+    def choose(
+        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
+    ) -> "Candidate":
         """One of them."""
         best = available[0]
         if len(available) == 1:
@@ -271,7 +287,7 @@ class ModelBased:
         last = len(ranks)
         least = last
         for one in available:
-            rank = ranks.get(one.service.name, last)
+            rank = ranks.get(one.provider.name, last)
             if rank < least:
                 best, least = one, rank
         return best
@@ -294,7 +310,7 @@ class ModelBased:
         return ranks
 
 
-def strategy_for(routing: Routing, name: Strategy | None = None) -> Chooser:
+def strategy_for(routing: Routing, name: StrategyName | None = None) -> Strategy:
     """The configured strategy, or the named one with the configured settings."""
     match name or routing.strategy:
         case "simple-shuffle":
@@ -313,7 +329,7 @@ def strategy_for(routing: Routing, name: Strategy | None = None) -> Chooser:
             return ModelBased(routing.models, routing.models_default)
 
 
-def expected_cost(candidate: "Candidate", ask: Ask) -> float | None:
+def expected_cost(candidate: "Candidate", request: RoutingRequest) -> float | None:
     """What the turn would cost at a candidate, in millionths of a dollar; None: not known.
 
     With the key that holds the conversation's place, as much of the prompt as the last turn had is
@@ -324,16 +340,16 @@ def expected_cost(candidate: "Candidate", ask: Ask) -> float | None:
         return None
     cached = 0
     ttl_s = TTL_SHORT_S
-    place = ask.place
-    if place is not None:
-        ttl_s = place.ttl_s
-        if ask.home_open and candidate.holds(place.slot):
-            cached = min(place.prefix_tokens, ask.tokens_in)
+    binding = request.binding
+    if binding is not None:
+        ttl_s = binding.ttl_s
+        if request.home_open and candidate.holds(binding.slot):
+            cached = min(binding.prefix_tokens, request.tokens_in)
     return expected_micros(
         price,
-        fresh_tokens=ask.tokens_in - cached,
+        fresh_tokens=request.tokens_in - cached,
         cached_tokens=cached,
-        output_tokens=ask.tokens_out,
+        output_tokens=request.tokens_out,
         ttl_s=ttl_s,
     )
 
@@ -364,13 +380,13 @@ def entry_for(models: Mapping[str, Sequence[str]], asked: str) -> str | None:
 def _place_of(available: Sequence["Candidate"], conversation: int) -> "Candidate":
     weighs = 0
     for one in available:
-        weighs += one.service.weight
+        weighs += one.provider.weight
     best = available[0]
     highest = float("-inf")
     for one in available:
-        service = one.service
+        provider = one.provider
         # All weights are 0: everybody counts alike.
-        score = rendezvous(conversation, service.seed, service.weight if weighs else 1)
+        score = rendezvous(conversation, provider.seed, provider.weight if weighs else 1)
         if score > highest:
             best, highest = one, score
     return best

@@ -15,7 +15,7 @@ from enum import IntEnum
 
 import msgspec
 
-from ccrelay._fast.slots import Rest
+from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Loss
 from ccrelay.config.model import Health
 from ccrelay.fleet.learned import Get, pause
@@ -33,7 +33,7 @@ class Blame(IntEnum):
     SIGNATURE = 5  # thinking blocks that this provider did not sign, or not like this
 
 
-class Telling(IntEnum):
+class ErrorPriority(IntEnum):
     """Which of several errors the client is shown: the highest, and of equals the last.
 
     Those that a later try may mend go before those that it cannot, since Claude Code tries again
@@ -57,10 +57,10 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     blame: Blame
     elsewhere: bool  # go on with another target
     reason: str  # one word for the log
-    telling: Telling
+    telling: ErrorPriority
     counts: bool | None = None  # for the breaker: True the endpoint is fine, None proves nothing
     rest_s: float = 0.0  # how long the key rests, seconds; 0.0: it does not
-    rest_reason: Rest = Rest.NONE  # REFUSED: until a reload, whatever `rest_s`
+    cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a reload, whatever `rest_s`
 
 
 # How much of a body is searched for wordings; error bodies are a few hundred bytes.
@@ -89,36 +89,38 @@ _FLAGGED = re.compile(r"flagged|moderation", re.IGNORECASE)
 _MODEL_STATUSES = frozenset({400, 403, 404})
 _NOT_FOUND_TYPES = frozenset({"not_found_error", "resource_not_found_error"})
 
-FINE = Verdict(Blame.NOBODY, False, "ok", Telling.FINAL, counts=True)
-_REQUEST = Verdict(Blame.REQUEST, False, "bad_request", Telling.FINAL, counts=True)
-_FLAGGED_REQUEST = Verdict(Blame.REQUEST, False, "flagged", Telling.FINAL, counts=True)
-_NO_SUCH_MODEL = Verdict(Blame.MODEL, True, "model_unknown", Telling.MODEL, counts=True)
+FINE = Verdict(Blame.NOBODY, False, "ok", ErrorPriority.FINAL, counts=True)
+_REQUEST = Verdict(Blame.REQUEST, False, "bad_request", ErrorPriority.FINAL, counts=True)
+_FLAGGED_REQUEST = Verdict(Blame.REQUEST, False, "flagged", ErrorPriority.FINAL, counts=True)
+_NO_SUCH_MODEL = Verdict(Blame.MODEL, True, "model_unknown", ErrorPriority.MODEL, counts=True)
 # This key may not use it; another one of the same provider may.
-_NO_ACCESS = Verdict(Blame.KEY, True, "model_refused", Telling.MODEL, counts=True)
-_SIGNED_ELSEWHERE = Verdict(Blame.SIGNATURE, False, "signature_refused", Telling.FINAL, counts=True)
+_NO_ACCESS = Verdict(Blame.KEY, True, "model_refused", ErrorPriority.MODEL, counts=True)
+_SIGNED_ELSEWHERE = Verdict(
+    Blame.SIGNATURE, False, "signature_refused", ErrorPriority.FINAL, counts=True
+)
 _REFUSED = Verdict(
     Blame.KEY,
     True,
     "key_refused",
-    Telling.OURS,
+    ErrorPriority.OURS,
     counts=True,
-    rest_reason=Rest.REFUSED,
+    cooldown_reason=Cooldown.REFUSED,
 )
-_CLIENT_REFUSED = Verdict(Blame.REQUEST, False, "client_refused", Telling.FINAL, counts=True)
-_CROWDED = Verdict(Blame.REQUEST, True, "too_many_requests", Telling.CROWDED)
+_CLIENT_REFUSED = Verdict(Blame.REQUEST, False, "client_refused", ErrorPriority.FINAL, counts=True)
+_CROWDED = Verdict(Blame.REQUEST, True, "too_many_requests", ErrorPriority.CROWDED)
 # A 403 that is no error of the provider's API: a firewall in front of it, which dislikes what the
 # body says or where we come from. A key that works should not be taken out for that.
-_BLOCKED = Verdict(Blame.ENDPOINT, True, "blocked", Telling.FAILED)
-_FAILED = Verdict(Blame.ENDPOINT, True, "server_error", Telling.FAILED, counts=False)
+_BLOCKED = Verdict(Blame.ENDPOINT, True, "blocked", ErrorPriority.FAILED)
+_FAILED = Verdict(Blame.ENDPOINT, True, "server_error", ErrorPriority.FAILED, counts=False)
 _BY_STATUS = {
-    408: Verdict(Blame.ENDPOINT, True, "timed_out", Telling.FAILED, counts=False),
-    409: Verdict(Blame.ENDPOINT, True, "conflict", Telling.FAILED),
-    504: Verdict(Blame.ENDPOINT, True, "timed_out", Telling.FAILED, counts=False),
-    529: Verdict(Blame.ENDPOINT, True, "overloaded", Telling.OVERLOADED, counts=False),
+    408: Verdict(Blame.ENDPOINT, True, "timed_out", ErrorPriority.FAILED, counts=False),
+    409: Verdict(Blame.ENDPOINT, True, "conflict", ErrorPriority.FAILED),
+    504: Verdict(Blame.ENDPOINT, True, "timed_out", ErrorPriority.FAILED, counts=False),
+    529: Verdict(Blame.ENDPOINT, True, "overloaded", ErrorPriority.OVERLOADED, counts=False),
 }
-_UNREACHABLE = Verdict(Blame.ENDPOINT, True, "unreachable", Telling.LOST, counts=False)
+_UNREACHABLE = Verdict(Blame.ENDPOINT, True, "unreachable", ErrorPriority.LOST, counts=False)
 _LOSSES = {
-    int(loss): Verdict(Blame.ENDPOINT, elsewhere, loss.name.lower(), Telling.LOST, counts)
+    int(loss): Verdict(Blame.ENDPOINT, elsewhere, loss.name.lower(), ErrorPriority.LOST, counts)
     for loss, elsewhere, counts in (
         (Loss.CLOSED, True, False),
         (Loss.RESET, True, False),
@@ -217,7 +219,7 @@ def _is_spent(fault: Fault, get: Get) -> bool:
 
 def _spent(fault: Fault, get: Get, health: Health, now_wall: float, *, own_key: bool) -> Verdict:
     if not own_key:
-        return Verdict(Blame.KEY, True, "quota_spent", Telling.SPENT, counts=True)
+        return Verdict(Blame.KEY, True, "quota_spent", ErrorPriority.SPENT, counts=True)
     rest_s = fault.resets_at - now_wall
     if rest_s <= 0:
         told = pause(get, now_wall)
@@ -227,10 +229,10 @@ def _spent(fault: Fault, get: Get, health: Health, now_wall: float, *, own_key: 
         Blame.KEY,
         True,
         "quota_spent",
-        Telling.SPENT,
+        ErrorPriority.SPENT,
         counts=True,
         rest_s=rest_s,
-        rest_reason=Rest.QUOTA,
+        cooldown_reason=Cooldown.QUOTA,
     )
 
 
@@ -242,10 +244,12 @@ def _limited(get: Get, health: Health, now_wall: float, *, own_key: bool) -> Ver
         Blame.KEY,
         True,
         "rate_limited",
-        Telling.LIMITED,
+        ErrorPriority.LIMITED,
         counts=None,
         rest_s=min(told.seconds, health.key_rest_max_s) if own_key else 0.0,
-        rest_reason=(Rest.QUOTA if told.quota else Rest.RATE) if own_key else Rest.NONE,
+        cooldown_reason=(Cooldown.QUOTA if told.quota else Cooldown.RATE)
+        if own_key
+        else Cooldown.NONE,
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ccrelay._fast.board import Board
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Config, Provider
 from ccrelay.config.problems import ConfigError, Problem
 from ccrelay.fleet.layout import Layout
@@ -85,9 +85,9 @@ class Memory:
 
     def __init__(self, fd: int, allotment: Allotment | None = None) -> None:
         self.fd = fd
-        self.board = Board(fd)
+        self.memory = SharedMemory(fd)
         self.allotment = allotment or Allotment(
-            Slots(self.board.targets), Slots(self.board.endpoints)
+            Slots(self.memory.targets), Slots(self.memory.endpoints)
         )
 
     @classmethod
@@ -95,7 +95,7 @@ class Memory:
         """Make one with room for this configuration and changes of it. Raises OSError."""
         fd = anonymous_file()
         try:
-            Board.format(
+            SharedMemory.format(
                 fd,
                 workers=CREWS * config.server.workers + CREWS,
                 targets=max(TARGETS_MIN, SPARE * len(set(_target_identities(config)))),
@@ -112,7 +112,7 @@ class Memory:
         if _shortage(self.allotment, config):
             return "no room for this configuration"
         running, workers = len(self.allotment.columns), config.server.workers
-        if self.board.workers - running <= workers:
+        if self.memory.workers - running <= workers:
             return f"no room for {workers} more workers beside the {running} that still run"
         return None
 
@@ -127,7 +127,7 @@ class Memory:
         if reused:
             self._forget(reused)
         for slot in self.allotment.endpoints.assign(map(_endpoint_identity, config.providers)):
-            self.board.clear_endpoint(slot)
+            self.memory.clear_endpoint(slot)
         targets, endpoints = self.allotment.targets.taken, self.allotment.endpoints.taken
         return Layout(
             {p.name: [targets[name] for name in _identities(p)] for p in config.providers},
@@ -137,7 +137,7 @@ class Memory:
     def take_column(self) -> int | None:
         """A column for one more worker process; None: too many are still finishing."""
         taken = self.allotment.columns
-        free = next((c for c in range(self.board.workers) if c not in taken), None)
+        free = next((c for c in range(self.memory.workers) if c not in taken), None)
         if free is not None:
             taken.append(free)
         return free
@@ -145,17 +145,17 @@ class Memory:
     def return_column(self, column: int) -> int:
         """Its process is no more. Returns how many exchanges it had in flight."""
         self.allotment.columns.remove(column)
-        return self.board.clear_worker(column)
+        return self.memory.clear_worker(column)
 
-    def pardon(self, layout: Layout) -> int:
+    def clear_cooldown(self, layout: Layout) -> int:
         """Let every refused credential be tried again; returns how many that were."""
-        from ccrelay._fast.slots import Gauge, Rest  # at reloads only
+        from ccrelay._fast.rate_limits import Cooldown, TargetLimits  # at reloads only
 
         slots = {slot for slots in layout.targets.values() for slot in slots}
-        gauges = [Gauge(self.board, slot) for slot in sorted(slots)]
-        refused = [gauge for gauge in gauges if gauge.rest_reason == Rest.REFUSED]
+        gauges = [TargetLimits(self.memory, slot) for slot in sorted(slots)]
+        refused = [gauge for gauge in gauges if gauge.cooldown_reason == Cooldown.REFUSED]
         for gauge in refused:
-            gauge.pardon()
+            gauge.clear_cooldown()
         return len(refused)
 
     def close(self) -> None:
@@ -165,11 +165,11 @@ class Memory:
             self.fd = -1
 
     def _forget(self, targets: list[int]) -> None:
-        from ccrelay._fast.places import Places  # when slots have become scarce only
+        from ccrelay._fast.affinity_table import AffinityTable  # when slots have become scarce only
 
-        places = Places(self.board)
+        places = AffinityTable(self.memory)
         for slot in targets:
-            self.board.clear_target(slot)
+            self.memory.clear_target(slot)
             places.forget_slot(slot)  # conversations that were warm there are not warm here
 
 

@@ -97,7 +97,7 @@ class Reloader:
         before = self._crew.snapshot
         diff = changes(before.config, loaded.config)
         if diff.is_empty:
-            self._stay(why, self._memory.pardon(before.layout) if why == "signal" else 0)
+            self._stay(why, self._memory.clear_cooldown(before.layout) if why == "signal" else 0)
             return
         snapshot = Snapshot(loaded.config, self._memory.layout(loaded.config))
         try:
@@ -106,7 +106,7 @@ class Reloader:
             self._memory.layout(before.config)
             raise
         if not failed:
-            self._succeed(why, diff, loaded, self._memory.pardon(snapshot.layout))
+            self._succeed(why, diff, loaded, self._memory.clear_cooldown(snapshot.layout))
             return
         for member, error in failed.items():
             self._fail(error, worker=member.slot)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import uvloop
 
-from ccrelay._fast.board import Board
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Config
 from ccrelay.fleet.layout import Layout
 from ccrelay.runtime.channel import Channel
@@ -79,7 +79,9 @@ class RelayLike(Protocol):
         """Counters by name."""
 
 
-RelayFactory = Callable[[Config, asyncio.AbstractEventLoop, LogSink, int, Board, Layout], RelayLike]
+RelayFactory = Callable[
+    [Config, asyncio.AbstractEventLoop, LogSink, int, SharedMemory, Layout], RelayLike
+]
 
 
 def main(make_relay: RelayFactory | None = None) -> None:
@@ -124,7 +126,7 @@ async def _serve(
     loop.set_exception_handler(lambda _, context: _log_loop_error(log, context))
     channel = Channel(control, decoder)
     try:
-        board = Board(memory, start.column)
+        board = SharedMemory(memory, start.column)
         os.close(memory)
         relay = make_relay(start.config, loop, log, start.worker_id, board, start.layout)
         relay.listen(listeners)

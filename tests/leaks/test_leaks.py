@@ -30,7 +30,16 @@ ROUNDS = 300  # of more than a dozen exchanges each
 # Those that the collector knows; what holds no objects shows in the memory of the process.
 WATCHED = (
     *("Upstream", "Downstream", "Exchange", "Task", "Target", "Candidate"),
-    *("Ask", "Slate", "Taken", "Tries", "Told", "Reservation", "Place", "_Seat"),
+    *(
+        "RoutingRequest",
+        "Route",
+        "Selection",
+        "RetryState",
+        "ErrorReply",
+        "Reservation",
+        "Binding",
+        "_Seat",
+    ),
 )
 GROWTH_BYTES_MAX = 1_000_000  # 0.2 KB an exchange: less than one forgotten head
 
@@ -65,7 +74,7 @@ SIGNATURE = fault(400, "invalid_request_error", "Invalid `signature` in `thinkin
 
 async def torn(peer: Peer) -> None:
     """A provider that breaks off every stream."""
-    await peer.request()
+    await peer.ask()
     await peer.send(CHUNKED_HEAD + chunks(START, BLOCK, last=False))
     peer.reset()
 
@@ -162,7 +171,7 @@ async def soak(lab: Lab) -> None:
     assert relay.reactor.arena.out == 0
     assert relay.stats()["idle_upstreams"] <= idle + 2
     assert relay.reactor.connections == relay.stats()["idle_upstreams"]
-    assert [service.bank.in_flight for service in relay.services] == [0] * len(relay.services)
+    assert [service.key_pool.in_flight for service in relay.providers] == [0] * len(relay.providers)
     assert relay.stats()["waiting"] == 0
 
 

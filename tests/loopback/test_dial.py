@@ -17,10 +17,10 @@ import pytest
 import uvloop
 
 from ccrelay.errors import UpstreamFailed
-from ccrelay.relay import tls
-from ccrelay.relay.dial import ATTEMPT_DELAY_S, Address, Dialed, Dialer, interleaved
-from ccrelay.relay.origin import Origin
-from ccrelay.relay.proxies import Proxy
+from ccrelay.upstream import tls
+from ccrelay.upstream.dial import ATTEMPT_DELAY_S, Address, Dialed, Dialer, interleaved
+from ccrelay.upstream.origin import Origin
+from ccrelay.upstream.proxy import Proxy
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]

@@ -15,15 +15,15 @@ import socket
 import sys
 import time
 
-from ccrelay._fast.slots import Gauge, Rest
+from ccrelay._fast.rate_limits import Cooldown, TargetLimits
 from ccrelay.runtime.worker import main
 
 
 class FakeRelay:
-    def __init__(self, config, loop, log, worker_id=0, board=None, layout=None):
+    def __init__(self, config, loop, log, worker_id=0, memory=None, layout=None):
         self.config = config
         self.layout = layout
-        self.board = board
+        self.memory = memory
         self.loop = loop
         self.worker_id = worker_id
         self.listeners = []
@@ -75,11 +75,11 @@ class FakeRelay:
             case "drain":
                 return repr(self.drained)
             case "rest":
-                Gauge(self.board, 0).rest(time.monotonic() + 1000.0, Rest.RATE)
+                TargetLimits(self.memory, 0).rest(time.monotonic() + 1000.0, Cooldown.RATE)
             case "rests":
-                return str(Gauge(self.board, 0).rests_until > 0.0)
+                return str(TargetLimits(self.memory, 0).cooldown_until > 0.0)
             case "column":
-                return str(self.board.worker)
+                return str(self.memory.worker)
         return str(os.getpid())
 
     def stop_listening(self):

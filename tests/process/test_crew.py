@@ -203,7 +203,7 @@ def test_without_a_column_nobody_is_hired_and_without_a_process_the_column_is_fr
         def no_process():
             raise OSError("no process left")
 
-        for _ in range(2 * rig.memory.board.workers):
+        for _ in range(2 * rig.memory.memory.workers):
             with pytest.raises(OSError, match="no process left"):
                 rig.crew.hire(0, no_process, [])
         while rig.memory.take_column() is not None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ccrelay._fast.board import Board
-from ccrelay._fast.pulse import Pulse
+from ccrelay._fast.endpoint_stats import EndpointStats
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Health
 from ccrelay.fleet.breaker import Breaker, State
 
@@ -81,11 +81,11 @@ class Breakers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        board = Board.private(workers=WORKERS, endpoints=2)
+        board = SharedMemory.private(workers=WORKERS, endpoints=2)
         self.changes: list[tuple[State, State]] = []
         self.breakers = [
             Breaker(
-                Pulse(board.as_worker(number), 1),
+                EndpointStats(board.as_worker(number), 1),
                 HEALTH,
                 lambda old, new, _now: self.changes.append((old, new)),
                 trial_s=TRIAL_S,

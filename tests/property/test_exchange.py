@@ -22,19 +22,19 @@ from hypothesis.stateful import (
 )
 
 from ccrelay._fast.body import BodyFault
-from ccrelay._fast.slots import Room
+from ccrelay._fast.rate_limits import Capacity
 from ccrelay._fast.upstream import Loss, Mode
 from ccrelay.config.model import Affinity, Config, Health, Key, Provider, RetryBudget, Routing
 from ccrelay.errors import UpstreamFailed
 from ccrelay.fleet.breaker import Breaker
-from ccrelay.fleet.service import Service, Target
+from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.relay.exchange import Exchange
-from ccrelay.relay.snapshot import Snapshot
-from ccrelay.routing.ask import Ask
-from ccrelay.routing.candidates import Slate
-from ccrelay.routing.router import Router, Taken, Wait
-from ccrelay.routing.tries import Tries
-from ccrelay.routing.waiting import RANKS
+from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.routing.fair_queue import RANKS
+from ccrelay.routing.retry_state import RetryState
+from ccrelay.routing.route_table import Route
+from ccrelay.routing.router import Router, Selection, Unavailable
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import RequestClass, TrafficClass
 from tests.unit.relay.fakes import (
     BODY,
@@ -137,76 +137,83 @@ class WatchedRouter(Router):
     def __init__(self, routing: Routing) -> None:
         super().__init__(routing)
         self.routing = routing
-        self.log: list[tuple[Ask, Taken]] = []  # the ask is kept, so that its identity is its own
+        self.log: list[
+            tuple[RoutingRequest, Selection]
+        ] = []  # the request is kept, so that its identity is its own
 
-    def choose(self, slate: Slate, ask: Ask, tries: Tries | None, *args: Any, **more: Any) -> Any:
+    def choose(
+        self, route: Route, request: RoutingRequest, retry_state: RetryState | None, *args: Any, **more: Any
+    ) -> Any:
         held = more.get("held", ())
-        targets = [target for slot, (_, target) in slate.by_slot.items() if slot not in held]
+        targets = [target for slot, (_, target) in route.by_slot.items() if slot not in held]
         before = {
-            target: target.gauge.state(ask.now, ask.need(target.slot), ask.tokens_out)
+            target: target.limits.state(request.now, request.need(target.slot), request.tokens_out)
             for target in targets
         }
         self.ready_at = {
-            target: target.gauge.ready_at(ask.now, ask.need(target.slot), ask.tokens_out)
+            target: target.limits.ready_at(request.now, request.need(target.slot), request.tokens_out)
             for target in targets
         }
         admits = {
-            one.service: one.service.endpoint.breaker.available(ask.now) for one in slate.candidates
+            one.provider: one.provider.endpoint.breaker.available(request.now)
+            for one in route.candidates
         }
-        choice = super().choose(slate, ask, tries, *args, **more)
-        if isinstance(choice, Taken):
-            self.judge(choice, ask, tries, before, admits)
-            self.log.append((ask, choice))
+        choice = super().choose(route, request, retry_state, *args, **more)
+        if isinstance(choice, Selection):
+            self.judge(choice, request, retry_state, before, admits)
+            self.log.append((request, choice))
         else:
             self.judge_wait(choice, ask, tries, before, admits)
         return choice
 
     def judge(
         self,
-        taken: Taken,
-        ask: Ask,
-        tries: Tries | None,
+        taken: Selection,
+        ask: RoutingRequest,
+        tries: RetryState | None,
         before: dict[Target, int],
-        admits: dict[Service, bool],
+        admits: dict[ProviderState, bool],
     ) -> None:
         target = taken.target
-        assert taken.candidate.service is target.service
+        assert taken.candidate.provider is target.provider
         if tries is not None:
             assert target not in tries.targets
         if ask.kind is RequestClass.COUNT_TOKENS:
             assert taken.reservation is None
-            assert before[target] not in (Room.RESTING, Room.OUT)
+            assert before[target] not in (Capacity.RESTING, Capacity.OUT)
         else:
             assert taken.reservation is not None
             assert taken.reservation.open
-            assert before[target] == Room.READY
-        if not admits[target.service]:
+            assert before[target] == Capacity.READY
+        if not admits[target.provider]:
             assert self.routing.panic == "try"
             ends_at = ask.waits_since + self.routing.max_wait_s
-            assert not any(admits[t.service] and at <= ends_at for t, at in self.ready_at.items())
+            assert not any(admits[t.provider] and at <= ends_at for t, at in self.ready_at.items())
             assert tries is None
-        elif tries is not None and target.service in tries.failed:
+        elif tries is not None and target.provider in tries.failed:
             for other, state in before.items():
-                spare = state == Room.READY and admits[other.service]
-                fresh = other not in tries.targets and other.service not in tries.failed
+                spare = state == Capacity.READY and admits[other.provider]
+                fresh = other not in tries.targets and other.provider not in tries.failed
                 assert not (spare and fresh), "an endpoint that failed, and others were ready"
 
     def judge_wait(
         self,
-        wait: Wait,
-        ask: Ask,
-        tries: Tries | None,
+        wait: Unavailable,
+        ask: RoutingRequest,
+        tries: RetryState | None,
         before: dict[Target, int],
-        admits: dict[Service, bool],
+        admits: dict[ProviderState, bool],
     ) -> None:
         assert wait.until > ask.now
         if wait.bound:
-            assert ask.place is not None
+            assert ask.binding is not None
             assert wait.until <= ask.waits_since + self.routing.affinity.wait_s
             return
         for target, state in before.items():
             tried = tries is not None and target in tries.targets
-            assert tried or state != Room.READY or not admits[target.service], "it could have gone"
+            assert tried or state != Capacity.READY or not admits[target.provider], (
+                "it could have gone"
+            )
 
 
 class WatchedRelay(FakeRelay):
@@ -217,13 +224,13 @@ class WatchedRelay(FakeRelay):
         self.routers: list[WatchedRouter] = []
         super().__init__(*providers, config=config)
 
-    def _snapshot(self, config: Config, providers: Any) -> Snapshot:
+    def _snapshot(self, config: Config, providers: Any) -> RuntimeConfig:
         snap = super()._snapshot(config, providers)
         snap.router = WatchedRouter(config.routing)
         self.routers.append(snap.router)
-        for service in snap.services:
+        for service in snap.providers:
             told = service.endpoint.breaker._on_change
-            breaker = WatchedBreaker(service.endpoint.pulse, config.health, told)
+            breaker = WatchedBreaker(service.endpoint.stats, config.health, told)
             service.endpoint.breaker = breaker
             self.breakers.append(breaker)
         return snap
@@ -361,17 +368,17 @@ class Lives(RuleBasedStateMachine):
             session=session,
             extra=b"x-claude-code-agent-id: a\r\n" if agent else b"",
         )
-        self.lives.append(Life(down, self.relay.ask(down, kind)))
+        self.lives.append(Life(down, self.relay.request(down, kind)))
 
     @precondition(lambda self: len(self.open_lives()) < 6)
     @rule(session=st.sampled_from(["s-1", "s-2", "s-3"]))
     def a_turn_goes_well(self, session: str) -> None:
         """If it goes at all; the conversation has a warm place then."""
         down = FakeDown(self.relay.reactor, session=session)
-        exchange = self.relay.ask(down)
+        exchange = self.relay.request(down)
         self.lives.append(Life(down, exchange))
         if self.is_dialling(exchange):
-            self.relay.pools[exchange.target.service.name].connect_for(exchange)
+            self.relay.pools[exchange.target.provider.name].connect_for(exchange)
         upstream = exchange.upstream
         if upstream is not None and upstream.exchange is exchange:
             upstream.respond(STREAM_HEAD)
@@ -530,10 +537,10 @@ class Lives(RuleBasedStateMachine):
 
     def in_flight(self) -> int:
         gauges = {
-            target.slot: target.gauge
+            target.slot: target.limits
             for router in self.relay.routers
             for _, taken in router.log
-            for target in taken.target.service.targets
+            for target in taken.target.provider.targets
         }
         return sum(gauge.in_flight for gauge in gauges.values())
 
@@ -659,10 +666,10 @@ class Lives(RuleBasedStateMachine):
         assert self.in_flight() == 0
         assert len(self.relay.waiting) == 0
         for life in self.lives:
-            slate = life.exchange.slate
-            if slate is not None:
+            route = life.exchange.route
+            if route is not None:
                 claims = self.relay.waiting._claims
-                assert not claims.of(slate.by_slot.keys(), RANKS[TrafficClass.BACKGROUND])
+                assert not claims.of(route.by_slot.keys(), RANKS[TrafficClass.BACKGROUND])
 
 
 TestLives = Lives.TestCase

@@ -13,18 +13,18 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from ccrelay._fast.slots import Dim, Rest, Room
-from ccrelay.config.model import Key, Price, Provider, Strategy
-from ccrelay.fleet.service import Target
-from ccrelay.routing.ask import Ask
-from ccrelay.routing.router import Taken, Wait
-from ccrelay.routing.tries import Tries
+from ccrelay._fast.rate_limits import Capacity, Cooldown, Dimension
+from ccrelay.config.model import Key, Price, Provider, StrategyName
+from ccrelay.fleet.provider_state import Target
+from ccrelay.routing.retry_state import RetryState
+from ccrelay.routing.router import Selection, Unavailable
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import RequestClass
 from tests.unit.routing.test_router import NOW, Fleet, asked, give_back, key, provider
 
 CALM = settings(deadline=None, max_examples=150)
 FEW = settings(deadline=None, max_examples=25)
-NAMES: tuple[Strategy, ...] = Strategy.__args__  # type: ignore[attr-defined]
+NAMES: tuple[StrategyName, ...] = StrategyName.__args__  # type: ignore[attr-defined]
 
 KEYS = st.fixed_dictionaries(
     {"weight": st.integers(0, 3), "priority": st.integers(0, 1)},
@@ -64,23 +64,23 @@ def fleets(draw: Any) -> Fleet:
         strategy=draw(st.sampled_from(NAMES)),
         panic=draw(st.sampled_from(["try", "refuse"])),
     )
-    for service in fleet.services:
+    for service in fleet.providers:
         if draw(st.integers(0, 3)) == 3:
             fleet.open_breaker(service.name)
         for target in service.targets:
             state = draw(st.sampled_from(["fresh", "fresh", "used", "rests", "out"]))
             if state == "used":
                 for _ in range(draw(st.integers(1, 3))):
-                    target.gauge.force(NOW - 1.0, 100, 50).settle(NOW - 1.0, 100, 50)
+                    target.limits.force(NOW - 1.0, 100, 50).settle(NOW - 1.0, 100, 50)
             elif state == "rests":
-                target.gauge.rest(NOW + draw(st.sampled_from([1.0, 60.0])), int(Rest.RATE))
+                target.limits.rest(NOW + draw(st.sampled_from([1.0, 60.0])), int(Cooldown.RATE))
             elif state == "out":
-                target.gauge.rest(inf, int(Rest.REFUSED))
+                target.limits.rest(inf, int(Cooldown.REFUSED))
     return fleet
 
 
 @st.composite
-def asks(draw: Any, fleet: Fleet) -> Ask:
+def asks(draw: Any, fleet: Fleet) -> RoutingRequest:
     facts: dict[str, Any] = {
         "kind": draw(st.sampled_from([RequestClass.MESSAGES] * 3 + [RequestClass.COUNT_TOKENS])),
         "now": NOW + draw(st.sampled_from([0.0, 2.0, 20.0])),
@@ -92,39 +92,39 @@ def asks(draw: Any, fleet: Fleet) -> Ask:
     if draw(st.booleans()):
         facts["conversation"] = draw(st.integers(1, 1 << 63))
         if draw(st.booleans()):
-            target = draw(st.sampled_from([t for s in fleet.services for t in s.targets]))
-            facts["place"] = fleet.place(facts["conversation"], target.name)
+            target = draw(st.sampled_from([t for s in fleet.providers for t in s.targets]))
+            facts["binding"] = fleet.binding(facts["conversation"], target.name)
     return asked(**facts)
 
 
 @st.composite
-def tries(draw: Any, fleet: Fleet) -> Tries | None:
-    targets = [target for service in fleet.services for target in service.targets]
+def tries(draw: Any, fleet: Fleet) -> RetryState | None:
+    targets = [target for service in fleet.providers for target in service.targets]
     chosen = draw(st.lists(st.sampled_from(targets), max_size=3, unique=True))
     if not chosen:
         return None
-    made = Tries()
+    made = RetryState()
     for target in chosen:
         made.add(target, endpoint_failed=draw(st.booleans()))
     if draw(st.integers(0, 4)) == 4:
-        made.exclude(chosen[0].service)
+        made.exclude(chosen[0].provider)
     return made
 
 
-def could_go(target: Target, ask: Ask) -> bool:
-    if not target.service.endpoint.breaker.available(ask.now):
+def could_go(target: Target, ask: RoutingRequest) -> bool:
+    if not target.provider.endpoint.breaker.available(ask.now):
         return False
     if ask.kind is RequestClass.COUNT_TOKENS:
-        return target.gauge.rests_until <= ask.now
-    return target.gauge.state(ask.now, ask.tokens_in, ask.tokens_out) == Room.READY
+        return target.limits.cooldown_until <= ask.now
+    return target.limits.state(ask.now, ask.tokens_in, ask.tokens_out) == Capacity.READY
 
 
-def is_out(target: Target, ask: Ask, tries: Tries | None) -> bool:
+def is_out(target: Target, ask: RoutingRequest, tries: RetryState | None) -> bool:
     """Whether an exchange has had enough of it. To count tokens, one failure of an endpoint is."""
     if tries is None:
         return False
     counts = ask.kind is RequestClass.COUNT_TOKENS
-    return target in tries.targets or (counts and target.service in tries.failed)
+    return target in tries.targets or (counts and target.provider in tries.failed)
 
 
 @CALM
@@ -133,15 +133,15 @@ def test_a_choice_is_somebody_who_can_and_a_wait_means_that_nobody_could(data: A
     fleet = data.draw(fleets())
     ask = data.draw(asks(fleet))
     made = data.draw(tries(fleet))
-    targets = [target for service in fleet.services for target in service.targets]
+    targets = [target for service in fleet.providers for target in service.targets]
     before = {target.slot: could_go(target, ask) for target in targets}
     admitting = any(
-        target.service.endpoint.breaker.available(ask.now) and target.gauge.rests_until < inf
+        target.provider.endpoint.breaker.available(ask.now) and target.limits.cooldown_until < inf
         for target in targets
     )
     in_flight = fleet.in_flight()
     choice = fleet.choose(ask, made)
-    if isinstance(choice, Taken):
+    if isinstance(choice, Selection):
         target = choice.target
         assert made is None or target not in made.targets
         if not before[target.slot]:
@@ -153,7 +153,7 @@ def test_a_choice_is_somebody_who_can_and_a_wait_means_that_nobody_could(data: A
         assert fleet.in_flight() == in_flight + counted
         give_back(choice, ask.now)
     else:
-        assert isinstance(choice, Wait)
+        assert isinstance(choice, Unavailable)
         assert choice.until > ask.now
         if not choice.bound:
             assert not any(before[t.slot] for t in targets if not is_out(t, ask, made))
@@ -166,15 +166,15 @@ def test_when_the_wait_is_over_somebody_can_go(data: Any) -> None:
     fleet = data.draw(fleets())
     ask = data.draw(asks(fleet))
     choice = fleet.choose(ask)
-    if isinstance(choice, Wait) and choice.until < inf:
+    if isinstance(choice, Unavailable) and choice.until < inf:
         ask.now = choice.until + 0.001
-        assert isinstance(fleet.choose(ask), Taken)
+        assert isinstance(fleet.choose(ask), Selection)
 
 
 @FEW
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-def test_a_pool_is_used_up_to_its_limits_and_never_over_them(name: Strategy, data: Any) -> None:
+def test_a_pool_is_used_up_to_its_limits_and_never_over_them(name: StrategyName, data: Any) -> None:
     limits = data.draw(st.lists(st.integers(1, 6), min_size=2, max_size=8))
     keys = [key(f"k{n}", rpm_limit=limit) for n, limit in enumerate(limits)]
     half = len(keys) // 2
@@ -184,7 +184,7 @@ def test_a_pool_is_used_up_to_its_limits_and_never_over_them(name: Strategy, dat
     for number in range(sum(limits) + 5):
         ask = asked(conversation=1 + number % sessions if sessions else 0)
         choice = fleet.choose(ask)
-        if isinstance(choice, Taken):
+        if isinstance(choice, Selection):
             assert choice.reservation is not None
             choice.reservation.settle(NOW, 100, 50)
             went[choice.target.name] += 1
@@ -196,7 +196,7 @@ def test_a_pool_is_used_up_to_its_limits_and_never_over_them(name: Strategy, dat
 def test_no_limit_is_exceeded_whatever_is_asked_and_however_long_it_takes(data: Any) -> None:
     fleet = Fleet(data.draw(providers()), strategy=data.draw(st.sampled_from(NAMES)))
     now = NOW
-    held: list[Taken] = []
+    held: list[Selection] = []
     for _ in range(40):
         now += data.draw(st.sampled_from([0.0, 0.0, 5.0, 30.0]))
         if held and data.draw(st.booleans()):
@@ -206,26 +206,26 @@ def test_no_limit_is_exceeded_whatever_is_asked_and_however_long_it_takes(data: 
         # One that is larger than a whole limit may go when nothing else does: it is left out here.
         tokens = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 15))
         choice = fleet.choose(asked(now=now, tokens_in=tokens[0], tokens_out=tokens[1]))
-        if isinstance(choice, Taken):
+        if isinstance(choice, Selection):
             held.append(choice)
-        for service in fleet.services:
+        for service in fleet.providers:
             for target in service.targets:
                 within_limits(target, service.config.keys[target.index], now)
 
 
 def within_limits(target: Target, limits: Key, now: float) -> None:
-    gauge = target.gauge
-    used = {dim: gauge.used(int(dim), now) for dim in Dim}
-    assert used[Dim.REQUESTS] <= (limits.rpm_limit or inf)
-    assert used[Dim.INPUT] <= (limits.itpm_limit or inf)
-    assert used[Dim.OUTPUT] <= (limits.otpm_limit or inf)
-    assert used[Dim.TOKENS] <= (limits.tpm_limit or inf)
+    gauge = target.limits
+    used = {dim: gauge.used(int(dim), now) for dim in Dimension}
+    assert used[Dimension.REQUESTS] <= (limits.rpm_limit or inf)
+    assert used[Dimension.INPUT] <= (limits.itpm_limit or inf)
+    assert used[Dimension.OUTPUT] <= (limits.otpm_limit or inf)
+    assert used[Dimension.TOKENS] <= (limits.tpm_limit or inf)
     assert gauge.in_flight <= (limits.max_concurrent or inf)
 
 
 @pytest.mark.parametrize("name", ["simple-shuffle", "round-robin", "least-busy"])
 @pytest.mark.parametrize("key_strategy", ["most-room", "least-loaded", "round-robin", "random"])
-def test_no_key_starves_under_strategies_that_spread(name: Strategy, key_strategy: str) -> None:
+def test_no_key_starves_under_strategies_that_spread(name: StrategyName, key_strategy: str) -> None:
     fleet = Fleet(
         [
             provider(
@@ -249,7 +249,7 @@ def test_no_key_starves_under_strategies_that_spread(name: Strategy, key_strateg
 
 def test_under_latency_based_a_slow_one_is_found_again_when_it_is_quick() -> None:
     fleet = Fleet([provider("quick"), provider("slow")], strategy="latency-based")
-    quick, slow = (one.endpoint.pulse for one in fleet.services)
+    quick, slow = (one.endpoint.stats for one in fleet.providers)
     ask = asked()
     quick.observe(ask.output_class, 0.5, NOW)
     slow.observe(ask.output_class, 5.0, NOW)
@@ -259,7 +259,7 @@ def test_under_latency_based_a_slow_one_is_found_again_when_it_is_quick() -> Non
         ask = asked(now=now)
         taken = fleet.take(ask)
         give_back(taken, now)
-        pulse = taken.target.service.endpoint.pulse
+        pulse = taken.target.provider.endpoint.stats
         pulse.observe(ask.output_class, 0.1 if pulse is slow else 0.5, now)
         seen.append(taken.target.name)
     assert seen[:3] == ["quick"] * 3
@@ -267,7 +267,7 @@ def test_under_latency_based_a_slow_one_is_found_again_when_it_is_quick() -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_conversations_without_choice_of_room_stay_where_they_are(name: Strategy) -> None:
+def test_conversations_without_choice_of_room_stay_where_they_are(name: StrategyName) -> None:
     fleet = Fleet(
         [provider(f"p{n}", key(f"p{n}a"), key(f"p{n}b")) for n in range(3)], strategy=name
     )
@@ -275,9 +275,9 @@ def test_conversations_without_choice_of_room_stay_where_they_are(name: Strategy
     rng = random.Random(4)
     for _ in range(300):
         conversation = rng.randrange(1, 20)
-        place = fleet.places.find(conversation, NOW)
-        ask = asked(conversation=conversation, place=place, tokens_in=6000)
+        place = fleet.affinity.find(conversation, NOW)
+        ask = asked(conversation=conversation, binding=place, tokens_in=6000)
         taken = fleet.take(ask)
         give_back(taken)
-        fleet.places.keep(conversation, taken.target.slot, NOW, prefix_tokens=5000)
+        fleet.affinity.keep(conversation, taken.target.slot, NOW, prefix_tokens=5000)
         assert homes.setdefault(conversation, taken.target.name) == taken.target.name

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ccrelay.config.model import Routing, Strategy
-from ccrelay.routing.ask import Ask
+from ccrelay.config.model import Routing, StrategyName
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.routing.strategies import (
     CostBased,
     LatencyBased,
@@ -19,9 +19,9 @@ from ccrelay.routing.strategies import (
     strategy_for,
 )
 from ccrelay.types import OutputClass
-from tests.unit.routing.strategy_fakes import NOW, Place, ask, candidate
+from tests.unit.routing.strategy_fakes import NOW, Binding, ask, candidate
 
-NAMES: tuple[Strategy, ...] = Strategy.__args__  # type: ignore[attr-defined]
+NAMES: tuple[StrategyName, ...] = StrategyName.__args__  # type: ignore[attr-defined]
 # No deadline: how long an example takes says something about the machine, not about the code.
 CALM = settings(deadline=None, max_examples=80)
 FEW = settings(deadline=None, max_examples=20)
@@ -57,8 +57,8 @@ def fleets(draw: Any, least: int = 1) -> list[Any]:
 
 
 @st.composite
-def asks(draw: Any) -> Ask:
-    place = Place(
+def asks(draw: Any) -> RoutingRequest:
+    place = Binding(
         draw(st.integers(0, 7)),
         draw(st.integers(0, 300_000)),
         draw(st.sampled_from([300.0, 3600.0])),
@@ -68,7 +68,7 @@ def asks(draw: Any) -> Ask:
         tokens_in=draw(st.integers(0, 300_000)),
         tokens_out=draw(st.integers(0, 30_000)),
         output_class=draw(st.sampled_from(OutputClass)),
-        place=draw(st.none() | st.just(place)),
+        binding=draw(st.none() | st.just(place)),
     )
 
 
@@ -92,7 +92,7 @@ def chi_square(chosen: Counter[str], weights: dict[str, float]) -> float:
 @given(fleet=fleets(), what=asks(), seed=st.integers())
 @pytest.mark.parametrize("name", NAMES)
 def test_the_chosen_one_is_available(
-    name: Strategy, fleet: list[Any], what: Ask, seed: int
+    name: StrategyName, fleet: list[Any], what: RoutingRequest, seed: int
 ) -> None:
     chooser, rng = strategy_for(ROUTING, name), random.Random(seed)
     before = list(fleet)
@@ -106,7 +106,7 @@ def test_the_chosen_one_is_available(
 @given(fleet=fleets(), what=asks(), seed=st.integers())
 @pytest.mark.parametrize("name", NAMES)
 def test_trying_on_reaches_everybody_once(
-    name: Strategy, fleet: list[Any], what: Ask, seed: int
+    name: StrategyName, fleet: list[Any], what: RoutingRequest, seed: int
 ) -> None:
     chooser, rng = strategy_for(ROUTING, name), random.Random(seed)
     left = list(fleet)
@@ -119,14 +119,14 @@ def test_trying_on_reaches_everybody_once(
 @given(fleet=fleets(), what=asks(), seed=st.integers())
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "round-robin"])
 def test_the_same_chance_makes_the_same_choice_and_nothing_is_changed(
-    name: Strategy, fleet: list[Any], what: Ask, seed: int
+    name: StrategyName, fleet: list[Any], what: RoutingRequest, seed: int
 ) -> None:
-    before = [repr(one.service) for one in fleet]
+    before = [repr(one.provider) for one in fleet]
     first, second = (
         strategy_for(ROUTING, name).choose(fleet, what, random.Random(seed)) for _ in range(2)
     )
     assert first is second
-    assert [repr(one.service) for one in fleet] == before
+    assert [repr(one.provider) for one in fleet] == before
 
 
 # ---- shares
@@ -143,7 +143,7 @@ def test_a_shuffle_shares_by_weight_and_room(rows: list[tuple[int, float]], seed
     available = [candidate(f"p{n}", weight, room=room) for n, (weight, room) in enumerate(rows)]
     rng = random.Random(seed)
     chosen = Counter(
-        SimpleShuffle().choose(available, ask(), rng).service.name for _ in range(3000)
+        SimpleShuffle().choose(available, ask(), rng).provider.name for _ in range(3000)
     )
     shares = [weight * room for weight, room in rows]
     if not any(shares):
@@ -163,7 +163,7 @@ def test_conversations_share_by_weight(weights: list[int], seed: int) -> None:
     chosen = Counter(
         SimpleShuffle()
         .choose(available, ask(conversation=rng.getrandbits(64) | 1), rng)
-        .service.name
+        .provider.name
         for _ in range(3000)
     )
     shares = weights if any(weights) else [1] * len(weights)
@@ -180,15 +180,15 @@ def test_a_round_is_exact_and_smooth(weights: list[int]) -> None:
     total, chooser, rng = sum(weights), RoundRobin(), random.Random(1)
     taken = Counter[str]()
     for number in range(1, 2 * total + 1):
-        taken[chooser.choose(available, ask(), rng).service.name] += 1
+        taken[chooser.choose(available, ask(), rng).provider.name] += 1
         for one in available:
-            service = one.service
+            service = one.provider
             # What it gained and did not pay for is what it is owed: never as much as two choices.
             owed = number * service.weight - taken[service.name] * total
             assert service.turn == owed
             assert abs(owed) < 2 * total
         if number % total == 0:
-            assert [taken[one.service.name] for one in available] == [
+            assert [taken[one.provider.name] for one in available] == [
                 weight * number // total for weight in weights
             ]
 
@@ -209,14 +209,14 @@ def test_a_round_with_some_away_starves_nobody_and_hoards_no_claims(
         if not available:
             continue
         chosen = chooser.choose(available, ask(), rng)
-        weighs = any(one.service.weight for one in available)
-        assert chosen.service.weight > 0 or not weighs
-        assert sum(one.service.turn for one in everybody) == 0
-        assert all(abs(one.service.turn) <= claims for one in everybody)
+        weighs = any(one.provider.weight for one in available)
+        assert chosen.provider.weight > 0 or not weighs
+        assert sum(one.provider.turn for one in everybody) == 0
+        assert all(abs(one.provider.turn) <= claims for one in everybody)
     # From whatever that left behind, two rounds of all reach everybody who weighs something.
-    taken = {chooser.choose(everybody, ask(), rng).service.name for _ in range(2 * claims)}
-    weighty = [one for one in everybody if one.service.weight] or everybody
-    assert taken == {one.service.name for one in weighty}
+    taken = {chooser.choose(everybody, ask(), rng).provider.name for _ in range(2 * claims)}
+    weighty = [one for one in everybody if one.provider.weight] or everybody
+    assert taken == {one.provider.name for one in weighty}
 
 
 # ---- least-busy
@@ -225,13 +225,15 @@ def test_a_round_with_some_away_starves_nobody_and_hoards_no_claims(
 @CALM
 @given(fleet=fleets(least=2), seed=st.integers())
 def test_nobody_available_is_less_busy_than_the_chosen_one(fleet: list[Any], seed: int) -> None:
-    chosen = LeastBusy().choose(fleet, ask(), random.Random(seed)).service
-    for other in (one.service for one in fleet):
+    chosen = LeastBusy().choose(fleet, ask(), random.Random(seed)).provider
+    for other in (one.provider for one in fleet):
         if not chosen.weight:
             assert not other.weight
-            assert chosen.bank.in_flight <= other.bank.in_flight
+            assert chosen.key_pool.in_flight <= other.key_pool.in_flight
         elif other.weight:
-            assert chosen.bank.in_flight * other.weight <= other.bank.in_flight * chosen.weight
+            assert (
+                chosen.key_pool.in_flight * other.weight <= other.key_pool.in_flight * chosen.weight
+            )
 
 
 @FEW
@@ -243,9 +245,12 @@ def test_exchanges_that_stay_are_under_way_in_proportion_to_the_weights(
     rng = random.Random(seed)
     rounds = 10
     for _ in range(rounds * sum(weights)):
-        LeastBusy().choose(available, ask(), rng).service.bank.in_flight += 1
+        LeastBusy().choose(available, ask(), rng).provider.key_pool.in_flight += 1
     for one in available:
-        assert abs(one.service.bank.in_flight - rounds * one.service.weight) <= one.service.weight
+        assert (
+            abs(one.provider.key_pool.in_flight - rounds * one.provider.weight)
+            <= one.provider.weight
+        )
 
 
 # ---- cost-based
@@ -254,7 +259,7 @@ def test_exchanges_that_stay_are_under_way_in_proportion_to_the_weights(
 @CALM
 @given(fleet=fleets(), what=asks(), seed=st.integers())
 def test_nobody_available_is_cheaper_than_the_chosen_one(
-    fleet: list[Any], what: Ask, seed: int
+    fleet: list[Any], what: RoutingRequest, seed: int
 ) -> None:
     chosen = CostBased().choose(fleet, what, random.Random(seed))
     costs = {one: cost for one in fleet if (cost := expected_cost(one, what)) is not None}
@@ -263,17 +268,17 @@ def test_nobody_available_is_cheaper_than_the_chosen_one(
         return
     cheapest = [one for one, cost in costs.items() if cost == min(costs.values())]
     assert chosen in cheapest
-    assert chosen.service.bank.room == max(one.service.bank.room for one in cheapest)
+    assert chosen.provider.key_pool.room == max(one.provider.key_pool.room for one in cheapest)
 
 
 @CALM
 @given(fleet=fleets(least=2), what=asks())
-def test_a_cost_is_that_of_the_columns(fleet: list[Any], what: Ask) -> None:
+def test_a_cost_is_that_of_the_columns(fleet: list[Any], what: RoutingRequest) -> None:
     for one in fleet:
         if one.price is None:
             assert expected_cost(one, what) is None
             continue
-        place: Any = what.place
+        place: Any = what.binding
         warm = place is not None and one.holds(place.slot)
         long = place is not None and place.ttl_s > 300.0
         cached = min(place.prefix_tokens, what.tokens_in) if warm else 0
@@ -299,10 +304,10 @@ def test_exploring_starves_nobody_and_keeps_to_its_share(fleet: list[Any], seed:
     for _ in range(draws):
         now += 0.5
         chosen = chooser.choose(fleet, ask(now=now), rng)
-        taken[chosen.service.name] += 1
+        taken[chosen.provider.name] += 1
         # What is observed confirms what was known: the slow stay slow.
-        pulse = chosen.service.endpoint.pulse
+        pulse = chosen.provider.endpoint.stats
         pulse.seen[0] = (pulse.average(0) or 1.0, now)
-    assert all(taken[one.service.name] > 0 for one in fleet)
+    assert all(taken[one.provider.name] > 0 for one in fleet)
     # The quickest has seven in ten; six hundred draws do not stray by more than this.
     assert max(taken.values()) > draws * 0.5

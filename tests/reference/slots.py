@@ -1,4 +1,4 @@
-"""Readable twin of ccrelay._fast.slots: a log of what was counted, and a window that slides.
+"""Readable twin of ccrelay._fast.rate_limits: a log of what was counted, and a window that slides.
 
 The fast one counts in half-second buckets, so that it forgets up to half a second later. Questions
 take the window's `span`: the truth lies between the answers for `SHORTEST` and `LONGEST`.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from ccrelay._fast.board import Board
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.upstream import Upstream as UpstreamConnection
 from ccrelay.config.model import (
     Config,
@@ -256,13 +256,13 @@ class Lab:
     def start(
         self,
         *providers: Provider | Upstream,
-        board: Board | None = None,
+        board: SharedMemory | None = None,
         layout: Layout | None = None,
         **sections: Any,
     ) -> Relay:
         """Start the relay before these providers; `sections` are those of Config."""
         made = config(*providers, **sections)
-        relay = Relay(made, asyncio.get_running_loop(), self.sink, board=board, layout=layout)
+        relay = Relay(made, asyncio.get_running_loop(), self.sink, memory=board, layout=layout)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.setblocking(False)
         relay.listen([self._listener])
@@ -341,7 +341,9 @@ class Lab:
         assert stats["active"] == stats["connections"] == stats["idle_upstreams"] == 0, stats
         assert relay.reactor.connections == 0, "the reactor still counts connections"
         assert relay.reactor.arena.out == 0, "request bodies still hold memory"
-        assert [service.bank.in_flight for service in relay.services] == [0] * len(relay.services)
+        assert [service.key_pool.in_flight for service in relay.providers] == [0] * len(
+            relay.providers
+        )
         assert len(relay.waiting) == 0, "requests still wait for a target"
         defects = [event for event in self.sink.events if event[1] == "defect"]
         assert defects == [], defects

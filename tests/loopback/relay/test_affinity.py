@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from ccrelay._fast.places import MOVED, hash64
+from ccrelay._fast.affinity_table import MOVED, hash64
 from ccrelay.config.model import Affinity, Health, Key
 from tests.loopback.relay.harness import Lab, Peer, provider, routing
 from tests.loopback.relay.scripts import JSON, STREAM, Stage, Turns
@@ -87,7 +87,7 @@ class Pool:
     def placed(self) -> int:
         """How many conversations have a place; none has one afterwards."""
         relay = self.lab.relay
-        return sum(relay.places.forget_slot(t.slot) for t in relay.services[0].targets)
+        return sum(relay.places.forget_slot(t.slot) for t in relay.providers[0].targets)
 
 
 async def test_twenty_conversations_stay_with_their_keys(lab: Lab) -> None:

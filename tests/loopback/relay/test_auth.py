@@ -223,10 +223,10 @@ async def test_no_secret_shows_in_any_record_event_error_repr_or_count(lab: Lab)
             answer = await lab.ask(post(body, headers=fields))
             shown += repr(answer)
     snap = relay.snap
-    for thing in (relay.config, relay.services, relay.stats(), snap.candidates, snap.pools):
+    for thing in (relay.config, relay.providers, relay.stats(), snap.candidates, snap.pools):
         shown += repr(thing)
     shown += repr((snap.by_slot, snap.candidates.remembered, snap.pool_keys, snap.strategy))
-    for service in relay.services:
+    for service in relay.providers:
         shown += repr((service, service.targets, service.dialect, service.endpoint))
         shown += repr([target.plan for target in service.targets])
     shown += lab.sink.text()

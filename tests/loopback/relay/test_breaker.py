@@ -63,7 +63,7 @@ class Pair:
 
     @property
     def state(self) -> State:
-        return self.lab.relay.services[0].endpoint.breaker.state
+        return self.lab.relay.providers[0].endpoint.breaker.state
 
     async def ask(self, count: int = 1) -> list[str]:
         """Requests, one after the other; who answered."""
@@ -359,7 +359,7 @@ class Both:
         for _ in range(3):
             answer = await self.lab.ask(post())
             assert answer.status == 500
-        assert [s.endpoint.breaker.state for s in self.lab.relay.services] == [State.OPEN] * 2
+        assert [s.endpoint.breaker.state for s in self.lab.relay.providers] == [State.OPEN] * 2
         return answer
 
     @property
@@ -373,7 +373,7 @@ async def test_in_panic_one_is_tried_all_the_same(lab: Lab) -> None:
     assert both.counts == [3, 3]
     assert (await lab.ask(post())).status == 200
     assert sum(both.counts) == 7
-    states = {service.endpoint.breaker.state for service in lab.relay.services}
+    states = {service.endpoint.breaker.state for service in lab.relay.providers}
     assert State.CLOSED in states  # whoever answered is trusted again
 
 
@@ -408,5 +408,5 @@ async def test_a_provider_alone_is_asked_even_while_its_breaker_is_open(lab: Lab
     turns = Turns(DOWN, DOWN, DOWN, DOWN, JSON)
     lab.start(lab.upstream(turns), health=Health(rest_s=30, probe="off"))
     assert [(await lab.ask(post())).status for _ in range(5)] == [500] * 4 + [200]
-    assert lab.relay.services[0].endpoint.breaker.state is State.CLOSED
+    assert lab.relay.providers[0].endpoint.breaker.state is State.CLOSED
     assert lab.sink.records[-1]["attempts"] == 1

@@ -645,9 +645,9 @@ async def test_a_client_that_leaves_during_a_failover_leaves_nothing_and_blames_
     (record,) = await lab.records()
     assert (record["ending"], record["attempts"]) == ("client_left", 2)
     now = relay.reactor.clock()
-    assert [service.usable(now) for service in relay.services] == [True, True]
-    assert relay.services[1].endpoint.pulse.outcomes(now, 30.0) == (0, 0)
-    assert [service.bank.in_flight for service in relay.services] == [0, 0]
+    assert [service.usable(now) for service in relay.providers] == [True, True]
+    assert relay.providers[1].endpoint.stats.outcomes(now, 30.0) == (0, 0)
+    assert [service.key_pool.in_flight for service in relay.providers] == [0, 0]
     await eventually(lambda: relay.reactor.arena.out == 0)
 
 
@@ -678,4 +678,4 @@ async def test_a_client_that_leaves_while_the_second_connection_is_dialled_blame
     await eventually(lambda: lab.relay.stats()["idle_upstreams"] == 2)  # for the next one
     assert second.got == []
     now = lab.relay.reactor.clock()
-    assert lab.relay.services[1].endpoint.pulse.outcomes(now, 30.0) == (0, 0)
+    assert lab.relay.providers[1].endpoint.stats.outcomes(now, 30.0) == (0, 0)

@@ -36,7 +36,7 @@ async def test_where_one_provider_refuses_the_other_takes_over(lab: Lab, strateg
     for _ in range(30):
         assert (await lab.ask(post())).status == 200
     assert {record["provider"] for record in lab.sink.records} == {"there"}
-    assert not relay.services[0].usable(relay.reactor.clock())
+    assert not relay.providers[0].usable(relay.reactor.clock())
     unreachable = [event for event in lab.sink.events if event[1] == "unreachable"]
     assert len(unreachable) == 1  # it rests: nobody else was sent there
 
@@ -259,9 +259,9 @@ async def test_a_rested_provider_is_tried_again(lab: Lab) -> None:
     health = Health(failures=1, rest_s=0.1, rest_max_s=0.1, probe="off")
     relay = lab.start(provider(refused_url(), "gone"), health=health)
     assert (await lab.ask(post())).status == 502
-    assert not relay.services[0].usable(relay.reactor.clock())
+    assert not relay.providers[0].usable(relay.reactor.clock())
     await asyncio.sleep(0.15)
-    assert relay.services[0].usable(relay.reactor.clock())
+    assert relay.providers[0].usable(relay.reactor.clock())
     await eventually(lambda: not relay.active)
 
 

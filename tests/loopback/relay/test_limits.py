@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ccrelay._fast.slots import Dim
+from ccrelay._fast.rate_limits import Dimension
 from ccrelay.config.model import Affinity, Health, Key
 from ccrelay.fleet.layout import Layout
 from tests.loopback.relay.harness import Client, Lab, Peer, eventually, provider, routing
@@ -84,18 +84,18 @@ async def test_no_key_gets_more_tokens_than_its_limit(lab: Lab) -> None:
         ),
         routing=routing(**NOW),
     )
-    gauges = [target.gauge for target in lab.relay.services[0].targets]
+    gauges = [target.limits for target in lab.relay.providers[0].targets]
     clients = [await lab.client() for _ in range(6)]
     for client in clients:
         await client.send(post())
     await eventually(lambda: len(got) == 4 and len(lab.sink.records) == 2)
     now = lab.relay.reactor.clock()
-    assert [gauge.used(Dim.OUTPUT, now) for gauge in gauges] == [1400, 1400]
+    assert [gauge.used(Dimension.OUTPUT, now) for gauge in gauges] == [1400, 1400]
     gate.set()
     assert statuses([await client.answer() for client in clients]) == {200: 4, 429: 2}
     await eventually(lambda: not lab.relay.active)
-    assert [gauge.used(Dim.OUTPUT, now) for gauge in gauges] == [18, 18]
-    assert [gauge.used(Dim.INPUT, now) for gauge in gauges] == [30, 30]
+    assert [gauge.used(Dimension.OUTPUT, now) for gauge in gauges] == [18, 18]
+    assert [gauge.used(Dimension.INPUT, now) for gauge in gauges] == [30, 30]
     assert statuses(await burst(lab, 2)) == {200: 2}
 
 
@@ -316,7 +316,7 @@ async def test_a_spent_quota_rests_long_and_a_refused_key_until_it_is_pardoned(l
     assert (rests["provider"], rests["seconds"]) == ("poor", 900.0)
     relay.reload(relay.config, Layout.of(relay.config))
     for target in relay.snap.by_slot.values():  # the supervisor's part of a reload
-        target.gauge.pardon()
+        target.limits.clear_cooldown()
     assert (await lab.ask(post())).status == 200
     assert [len(turns.got) for turns in (bad, poor, good)] == [2, 1, 4]
 

@@ -13,7 +13,8 @@ import pytest
 
 from ccrelay.config.model import Auth, Model
 from ccrelay.demo.server import DemoServer, start_demo
-from ccrelay.relay import discovery, tls
+from ccrelay.relay import model_discovery as discovery
+from ccrelay.upstream import tls
 from tests.loopback.relay.harness import KEY, Lab, eventually, provider, server
 from tests.loopback.relay.listings import (
     CANARY,
@@ -314,7 +315,7 @@ async def test_what_is_no_list_counts_as_none(lab: Lab, reply: bytes, reason: st
 async def test_a_provider_that_is_not_there_counts_as_none(lab: Lab) -> None:
     lab.start(discovering(url := refused_url(), models=["mine", "*"]))
     assert ids(await ask(lab)) == ["mine"]
-    assert lab.relay.services[0].usable(lab.relay.reactor.clock()), "routing is not affected"
+    assert lab.relay.providers[0].usable(lab.relay.reactor.clock()), "routing is not affected"
     ((_, name, told),) = lab.sink.events
     assert name == "models_unknown"
     assert url.removeprefix("http://") in str(told["reason"])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ccrelay.config.model import Auth, Provider
-from ccrelay.relay import discovery
+from ccrelay.relay import model_discovery as discovery
 from tests.loopback.relay.harness import KEY, Lab, Peer, eventually, provider, server
 from tests.loopback.relay.listings import (
     CANARY,

@@ -8,7 +8,7 @@ import pytest
 
 from ccrelay.config.model import Affinity, Health, Key
 from ccrelay.fleet.breaker import JITTER, State
-from ccrelay.relay.probes import LOOK_EVERY_S
+from ccrelay.relay.health_checks import LOOK_EVERY_S
 from tests.loopback.relay.harness import Lab, Peer, eventually, provider, routing
 from tests.loopback.relay.scripts import JSON, STREAM, Stage, Turns, hang_up, then
 from tests.loopback.relay.wires import (
@@ -52,8 +52,8 @@ async def reply(peer: Peer, wire: bytes) -> None:
 
 
 def rest_first_key(lab: Lab, name: str, seconds: float) -> None:
-    service = next(service for service in lab.relay.services if service.name == name)
-    service.targets[0].gauge.rest(lab.relay.reactor.clock() + seconds, 1)
+    service = next(service for service in lab.relay.providers if service.name == name)
+    service.targets[0].limits.rest(lab.relay.reactor.clock() + seconds, 1)
 
 
 async def waiting(lab: Lab, count: int) -> None:
@@ -206,7 +206,7 @@ async def test_a_sub_agent_that_ends_late_does_not_take_the_main_loop_back(lab: 
     await reply(slow, STREAM)
     await sub_agent.answer()
     # Its rest ends, else nobody could go back.
-    lab.relay.board.clear_target(lab.relay.services[0].targets[0].slot)
+    lab.relay.memory.clear_target(lab.relay.providers[0].targets[0].slot)
     await main.ask(post(STREAM_BODY, headers=MAIN))
     served = [(record["provider"], record["attempts"]) for record in await lab.records(4)]
     assert served == [("one", 1), ("two", 2), ("one", 1), ("two", 1)]
@@ -248,11 +248,11 @@ async def test_a_call_of_another_model_does_not_bring_a_moved_conversation_back(
         return (await lab.records(before + 1))[-1]["key"]
 
     first = await turn()
-    gauge = next(t.gauge for t in lab.relay.services[0].targets if t.fingerprint == first)
+    gauge = next(t.limits for t in lab.relay.providers[0].targets if t.fingerprint == first)
     gauge.rest(lab.relay.reactor.clock() + 30, 1)
     moved_to = await turn()
     assert moved_to != first
-    lab.relay.board.clear_target(gauge.slot)  # its rest ends
+    lab.relay.memory.clear_target(gauge.slot)  # its rest ends
     await turn(STREAM_BODY.replace(b"claude-test-1", b"claude-small-1"), told)
     assert await turn() == moved_to
 
@@ -289,7 +289,7 @@ async def test_what_counting_tokens_meets_says_nothing_of_messages(lab: Lab, wir
         health=Health(failures=1, probe="off"),
     )
     await lab.ask(post(path=COUNT))
-    assert lab.relay.services[0].endpoint.breaker.state is State.CLOSED
+    assert lab.relay.providers[0].endpoint.breaker.state is State.CLOSED
     assert (await lab.ask(post())).status == 200
     assert lab.sink.named("key_rests") + lab.sink.named("key_out") == []
 
@@ -307,7 +307,7 @@ async def test_cuts_behind_content_open_the_breaker_of_keys_with_a_token_limit(l
     )
     for _ in range(3):
         assert (await lab.ask(post(STREAM_BODY))).cut
-    assert lab.relay.services[0].endpoint.breaker.state is State.OPEN
+    assert lab.relay.providers[0].endpoint.breaker.state is State.OPEN
 
 
 @pytest.mark.parametrize("wire", [b"", fault(408)], ids=["closed", "408"])
@@ -326,7 +326,7 @@ async def test_a_client_that_trickles_its_body_opens_no_breaker(lab: Lab, wire: 
         client = await lab.client()
         assert (await client.ask(post(STREAM_BODY)[:-20])).status in (408, 502)
         client.close()
-    assert lab.relay.services[0].endpoint.breaker.state is State.CLOSED
+    assert lab.relay.providers[0].endpoint.breaker.state is State.CLOSED
 
 
 @pytest.mark.parametrize("is_alone", [True, False], ids=["alone", "the other rests"])
@@ -343,7 +343,7 @@ async def test_while_a_trial_is_out_the_others_wait_for_it(lab: Lab, is_alone: b
     await failed.send(post())
     await reply(await stage.peer(), fault(500))
     assert (await failed.answer()).status in (429, 500)
-    breaker = lab.relay.services[0].endpoint.breaker
+    breaker = lab.relay.providers[0].endpoint.breaker
     await eventually(lambda: breaker.due(lab.relay.reactor.clock()))
     await trial.send(post())
     peer = await stage.peer()
@@ -365,7 +365,7 @@ async def test_an_endpoint_that_takes_connections_and_hangs_up_rests_longer_and_
         routing=routing(strategy="failover", affinity=ANYWHERE),
         health=Health(rest_s=rest_s, failures=3, probe="connect"),
     )
-    breaker = lab.relay.services[0].endpoint.breaker
+    breaker = lab.relay.providers[0].endpoint.breaker
     ends: list[float] = []  # of its rests
     while len(ends) < 4:
         assert (await lab.ask(post())).status == 200

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from ccrelay._fast.board import Board
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Affinity, Auth, Config, Health, Key, Provider, Rule, Use
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.layout import Layout
@@ -50,7 +50,7 @@ class Shop:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.board = Board.private(targets=32, endpoints=16, places=256)
+        self.memory = SharedMemory.private(targets=32, endpoints=16, places=256)
         self.slots: dict[tuple[str, str], int] = {}
         self.endpoints: dict[str, int] = {}
 
@@ -73,7 +73,7 @@ class Shop:
 
     def start(self, *providers: Provider | Upstream, **sections: object) -> Relay:
         layout = self.layout(config(*providers, **sections))
-        return self.lab.start(*providers, board=self.board, layout=layout, **sections)
+        return self.lab.start(*providers, memory=self.memory, layout=layout, **sections)
 
     def reload(self, *providers: Provider | Upstream, **sections: object) -> None:
         made = config(*providers, **sections)
@@ -287,7 +287,7 @@ async def test_an_open_breaker_stays_open(lab: Lab) -> None:
     for _ in range(3):
         assert (await lab.ask(post())).status == 200
     shop.reload(*both, **given)
-    assert relay.services[0].endpoint.breaker.state is State.OPEN
+    assert relay.providers[0].endpoint.breaker.state is State.OPEN
     assert (await lab.ask(post())).status == 200
     assert len(first.got) == 3
 
@@ -304,8 +304,8 @@ async def test_a_provider_that_goes_while_a_probe_of_it_is_due_takes_nothing_dow
     }
     relay = shop.start(gone, stays, **given)
     assert (await lab.ask(post())).status == 200
-    pulse = relay.services[0].endpoint.pulse
-    await eventually(lambda: relay.services[0].endpoint.breaker.due(relay.reactor.clock()))
+    pulse = relay.providers[0].endpoint.stats
+    await eventually(lambda: relay.providers[0].endpoint.breaker.due(relay.reactor.clock()))
     relay._probes._look()  # its probe is to run next
     shop.reload(stays, **given)
     await eventually(lambda: len(lab.sink.named("probe")) > 0)
@@ -496,13 +496,13 @@ async def test_no_request_fails_or_is_cut_by_reloads_under_load(lab: Lab) -> Non
 async def test_a_client_that_leaves_after_a_reload_leaves_nothing_of_the_old(lab: Lab) -> None:
     shop, stage = Shop(lab), Stage()
     relay = shop.start(provider(lab.upstream(stage), "old"))
-    old = relay.services[0]
+    old = relay.providers[0]
     client, peer = await begin(lab, stage)
     shop.reload(provider(lab.upstream(always(JSON)), "new"))
-    assert old.bank.in_flight == 1
+    assert old.key_pool.in_flight == 1
     client.reset()
     await peer.gone(1)
-    await eventually(lambda: old.bank.in_flight == 0)
+    await eventually(lambda: old.key_pool.in_flight == 0)
 
 
 async def test_a_drain_after_a_reload_waits_for_the_old(lab: Lab) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ccrelay.relay import tls
+from ccrelay.upstream import tls
 from tests.loopback.relay.harness import Lab, provider
 from tests.loopback.relay.wires import (
     BLOCK,

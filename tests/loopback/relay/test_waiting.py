@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ccrelay._fast.places import hash64
+from ccrelay._fast.affinity_table import hash64
 from ccrelay.config.model import Key
 from tests.loopback.relay.harness import Lab, Peer, eventually, provider, routing
 from tests.loopback.relay.wires import MESSAGE, Answer, post, response
@@ -52,10 +52,10 @@ class House:
             ),
             routing=routing(**{"max_wait_s": 3, **fields}),
         )
-        self.first = lab.relay.services[0].targets[0]
+        self.first = lab.relay.providers[0].targets[0]
         now = lab.relay.reactor.clock()
         for ago_s in (60.3, 59.8):
-            self.first.gauge.force(now - ago_s, LIMIT // 2, 0).settle(now - ago_s, LIMIT // 2, 0)
+            self.first.limits.force(now - ago_s, LIMIT // 2, 0).settle(now - ago_s, LIMIT // 2, 0)
 
     async def serve(self, peer: Peer) -> None:
         while True:

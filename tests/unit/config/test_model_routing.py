@@ -3,7 +3,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ccrelay.config.model_routing import RequestKind, Routing, Rule, Strategy, Use, When
+from ccrelay.config.model_routing import RequestKind, Routing, Rule, StrategyName, Use, When
 from ccrelay.types import TrafficClass
 
 
@@ -23,7 +23,7 @@ def test_every_class_of_traffic_can_be_asked_for():
     assert names == set(TrafficClass.__members__)
 
 
-@pytest.mark.parametrize("strategy", get_args(Strategy))
+@pytest.mark.parametrize("strategy", get_args(StrategyName))
 def test_every_strategy_may_be_configured_and_used_by_a_rule(strategy):
     routing = msgspec.convert(
         {"strategy": strategy, "rules": [{"use": {"strategy": strategy}}]}, Routing

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ccrelay._fast.board import Board
-from ccrelay._fast.pulse import Pulse
+from ccrelay._fast.endpoint_stats import EndpointStats
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Health
 from ccrelay.fleet.breaker import JITTER, TRANSITIONS, TRIAL_S, Breaker, Signal, State
 
@@ -21,11 +21,11 @@ TICK_S = 1 / 256  # what `until` is rounded up to
 class Worker:
     """A worker's breaker of the one endpoint, with its share of chance."""
 
-    def __init__(self, board: Board, number: int = 0, health: Health = HEALTH) -> None:
+    def __init__(self, board: SharedMemory, number: int = 0, health: Health = HEALTH) -> None:
         self.changes: list[tuple[State, State, float]] = []
         self.rng = random.Random(number)
-        self.pulse = Pulse(board.as_worker(number), 0)
-        self.breaker = Breaker(self.pulse, health, lambda *change: self.changes.append(change))
+        self.stats = EndpointStats(board.as_worker(number), 0)
+        self.breaker = Breaker(self.stats, health, lambda *change: self.changes.append(change))
 
     def send(self, now: float, ok: bool | None) -> None:
         ticket = self.admit(now)
@@ -52,7 +52,7 @@ class Worker:
 class Overtaken:
     """A pulse whose next swap comes second: somebody else is let in before."""
 
-    def __init__(self, pulse: Pulse, first: Callable[[], None]) -> None:
+    def __init__(self, pulse: EndpointStats, first: Callable[[], None]) -> None:
         self._pulse = pulse
         self._first: Callable[[], None] | None = first
 
@@ -67,17 +67,17 @@ class Overtaken:
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board.private(workers=3)
+def board() -> SharedMemory:
+    return SharedMemory.private(workers=3)
 
 
 @pytest.fixture
-def one(board: Board) -> Worker:
+def one(board: SharedMemory) -> Worker:
     return Worker(board, 0)
 
 
 @pytest.fixture
-def two(board: Board) -> Worker:
+def two(board: SharedMemory) -> Worker:
     return Worker(board, 1)
 
 
@@ -124,7 +124,7 @@ def test_a_client_that_left_proves_nothing(one: Worker) -> None:
     one.send(NOW, False)
     one.send(NOW, False)
     one.send(NOW, None)
-    assert one.pulse.outcomes(NOW, HEALTH.window_s) == (0, 2)
+    assert one.stats.outcomes(NOW, HEALTH.window_s) == (0, 2)
     one.send(NOW, False)
     assert one.breaker.state is State.OPEN
 
@@ -140,7 +140,7 @@ def test_so_large_a_share_of_failures_opens_it(one: Worker) -> None:
 def test_a_success_never_opens_it_whatever_the_share(one: Worker) -> None:
     for k in range(10):
         one.send(NOW + k, k % 2 == 1)
-    assert one.pulse.outcomes(NOW + 9, HEALTH.window_s) == (5, 5)
+    assert one.stats.outcomes(NOW + 9, HEALTH.window_s) == (5, 5)
     assert one.breaker.state is State.CLOSED
 
 
@@ -156,14 +156,14 @@ def test_failures_before_the_window_are_forgotten(one: Worker) -> None:
     for k in range(9):
         one.send(NOW + 40 + k / 10, k not in (3, 7))
     one.send(NOW + 41, False)  # 3 of the last 10, 7 of 18 since the start
-    assert one.pulse.outcomes(NOW + 41, HEALTH.window_s) == (7, 3)
+    assert one.stats.outcomes(NOW + 41, HEALTH.window_s) == (7, 3)
     assert one.breaker.state is State.CLOSED
 
 
 # ---- open
 
 
-def test_it_rests_as_long_as_configured_give_or_take_a_fifth(board: Board) -> None:
+def test_it_rests_as_long_as_configured_give_or_take_a_fifth(board: SharedMemory) -> None:
     worker = Worker(board, 0)
     rests = []
     for seed in range(50):
@@ -188,7 +188,9 @@ def test_every_opening_in_a_row_doubles_the_rest_up_to_the_longest(one: Worker) 
 
 
 @pytest.mark.parametrize("meant", [2.0, 1.8])
-def test_the_longest_rests_differ_too_and_are_never_longer(board: Board, meant: float) -> None:
+def test_the_longest_rests_differ_too_and_are_never_longer(
+    board: SharedMemory, meant: float
+) -> None:
     health = Health(failures=1, rest_s=meant, rest_max_s=2.0)
     rests = []
     for number in range(200):
@@ -240,7 +242,7 @@ def test_they_change_nothing_after_it_closed_again_either(one: Worker, two: Work
     for ticket in late:
         two.settle(ticket, resumes_at, False)
     assert one.breaker.state is State.CLOSED
-    assert one.pulse.outcomes(resumes_at, HEALTH.window_s) == (0, 0)
+    assert one.stats.outcomes(resumes_at, HEALTH.window_s) == (0, 0)
 
 
 # ---- half-open
@@ -400,7 +402,7 @@ def test_a_probe_says_nothing_where_none_was_due(one: Worker, ok: bool) -> None:
 def overtaken(worker: Worker, first: Callable[[], None]) -> Breaker:
     """The worker's breaker, before whose next change somebody else makes one."""
     return Breaker(
-        Overtaken(worker.pulse, first),  # type: ignore[arg-type]
+        Overtaken(worker.stats, first),  # type: ignore[arg-type]
         HEALTH,
         lambda *change: worker.changes.append(change),
     )
@@ -454,7 +456,7 @@ def test_a_trial_that_ends_while_somebody_else_ends_it_changes_nothing(
 
 
 def test_a_breaker_built_anew_goes_on_where_the_other_one_stopped(
-    board: Board, one: Worker
+    board: SharedMemory, one: Worker
 ) -> None:
     one.send(NOW, False)
     patient = Worker(board, 0, Health(failures=4, rest_s=2.0))
@@ -465,8 +467,8 @@ def test_a_breaker_built_anew_goes_on_where_the_other_one_stopped(
     assert one.breaker.state is State.OPEN
 
 
-def test_a_trial_may_be_given_another_time(board: Board, one: Worker) -> None:
-    breaker = Breaker(one.pulse, HEALTH, trial_s=5.0)
+def test_a_trial_may_be_given_another_time(board: SharedMemory, one: Worker) -> None:
+    breaker = Breaker(one.stats, HEALTH, trial_s=5.0)
     resumes_at = one.trip(NOW)
     assert breaker.admit(resumes_at, one.rng) is not None
     assert breaker.resumes_at == pytest.approx(resumes_at + 5.0, abs=TICK_S)
@@ -474,10 +476,10 @@ def test_a_trial_may_be_given_another_time(board: Board, one: Worker) -> None:
 
 def test_generations_begin_anew_when_they_are_used_up(one: Worker) -> None:
     last = (2**20 - 1) << 43
-    assert one.pulse.swap(0, last)
+    assert one.stats.swap(0, last)
     late = one.admit(NOW)
     resumes_at = one.trip(NOW)
-    assert 0 < one.pulse.word < 1 << 43
+    assert 0 < one.stats.word < 1 << 43
     one.settle(late, NOW, True)
     one.send(resumes_at, True)
     assert one.breaker.state is State.CLOSED
@@ -486,7 +488,7 @@ def test_generations_begin_anew_when_they_are_used_up(one: Worker) -> None:
 def test_a_machine_may_be_up_for_years(one: Worker) -> None:
     now = 8 * 365 * 86400.0
     assert one.trip(now) == pytest.approx(now + 2.0, abs=0.5)
-    assert one.pulse.word < 2**63
+    assert one.stats.word < 2**63
 
 
 def test_the_table_has_no_way_to_closed_but_a_success() -> None:

@@ -2,8 +2,8 @@
 
 import random
 
-from ccrelay._fast.board import Board
-from ccrelay._fast.pulse import Pulse
+from ccrelay._fast.endpoint_stats import EndpointStats
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Health
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.endpoint import Endpoint
@@ -19,13 +19,13 @@ def fail(endpoint: Endpoint, times: int = 2) -> None:
 
 
 def test_an_endpoint_begins_available() -> None:
-    endpoint = Endpoint("p", Pulse(Board.private(), 0), HEALTH)
+    endpoint = Endpoint("p", EndpointStats(SharedMemory.private(), 0), HEALTH)
     assert endpoint.available(0.0)
     assert repr(endpoint) == "<Endpoint p <Breaker CLOSED failures=0/2>>"
 
 
 def test_it_rests_when_its_breaker_has_opened_and_is_available_when_the_rest_is_over() -> None:
-    endpoint = Endpoint("p", Pulse(Board.private(), 0), HEALTH)
+    endpoint = Endpoint("p", EndpointStats(SharedMemory.private(), 0), HEALTH)
     fail(endpoint)
     assert not endpoint.available(NOW)
     assert not endpoint.available(endpoint.breaker.resumes_at - 0.01)
@@ -33,8 +33,8 @@ def test_it_rests_when_its_breaker_has_opened_and_is_available_when_the_rest_is_
 
 
 def test_what_one_worker_learns_every_worker_knows() -> None:
-    board = Board.private(workers=2)
-    one, other = (Endpoint("p", Pulse(board.as_worker(n), 3), HEALTH) for n in range(2))
+    board = SharedMemory.private(workers=2)
+    one, other = (Endpoint("p", EndpointStats(board.as_worker(n), 3), HEALTH) for n in range(2))
     fail(one, 1)
     fail(other, 1)
     assert not one.available(NOW)
@@ -42,18 +42,20 @@ def test_what_one_worker_learns_every_worker_knows() -> None:
 
 
 def test_endpoints_in_other_slots_are_others() -> None:
-    board = Board.private()
-    one, other = (Endpoint("p", Pulse(board, slot), HEALTH) for slot in range(2))
+    board = SharedMemory.private()
+    one, other = (Endpoint("p", EndpointStats(board, slot), HEALTH) for slot in range(2))
     fail(one)
     assert other.available(NOW)
 
 
 def test_who_made_a_change_is_told_of_it_by_the_endpoints_name() -> None:
-    board = Board.private(workers=2)
+    board = SharedMemory.private(workers=2)
     told: list[tuple[str, State, State]] = []
     heard: list[tuple[str, State, State]] = []
-    one = Endpoint("p", Pulse(board, 0), HEALTH, lambda *change: told.append(change))
-    Endpoint("p", Pulse(board.as_worker(1), 0), HEALTH, lambda *change: heard.append(change))
+    one = Endpoint("p", EndpointStats(board, 0), HEALTH, lambda *change: told.append(change))
+    Endpoint(
+        "p", EndpointStats(board.as_worker(1), 0), HEALTH, lambda *change: heard.append(change)
+    )
     fail(one)
     one.breaker.admit(one.breaker.resumes_at, RNG)
     assert told == [

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from ccrelay._fast.slots import Dim, Rest
+from ccrelay._fast.rate_limits import Cooldown, Dimension
 from ccrelay.config.model import Health
 from ccrelay.fleet import learned
-from ccrelay.fleet.learned import Get, Pause, has_any, learn, pause, seconds_until
+from ccrelay.fleet.learned import Get, RetryAfter, has_any, learn, pause, seconds_until
 
 NOW = 1000.0
 WALL = 1_800_000_000.0  # 2027-01-15T08:00:00Z
@@ -14,11 +14,11 @@ HEALTH = Health(key_rest_max_s=3600.0)
 UNIFIED = "anthropic-ratelimit-unified-"
 
 
-class Told:
+class ErrorReply:
     """A gauge that remembers what it is told."""
 
     def __init__(self) -> None:
-        self.limits: dict[Dim, tuple[int, int, float]] = {}
+        self.limits: dict[Dimension, tuple[int, int, float]] = {}
         self.kept_until: set[float] = set()
         self.rests: list[tuple[float, int]] = []
         self.rested_s = math.nan  # as `learn` returned it
@@ -33,7 +33,7 @@ class Told:
         now: float,
     ) -> None:
         assert now == NOW
-        self.limits[Dim(dim)] = (limit, remaining, resets_at)
+        self.limits[Dimension(dim)] = (limit, remaining, resets_at)
         self.kept_until.add(keep_until)
 
     def rest(self, until: float, reason: int) -> None:
@@ -44,10 +44,10 @@ def getter(headers: dict[str, str]) -> Get:
     return {name.encode(): value.encode("latin-1") for name, value in headers.items()}.get
 
 
-def told(headers: dict[str, str]) -> Told:
-    gauge: Any = Told()
+def told(headers: dict[str, str]) -> ErrorReply:
+    gauge: Any = ErrorReply()
     gauge.rested_s = learn(getter(headers), gauge, NOW, WALL, HEALTH)
-    assert isinstance(gauge, Told)
+    assert isinstance(gauge, ErrorReply)
     return gauge
 
 
@@ -62,13 +62,15 @@ def first_party(kind: str, limit: str, remaining: str, reset: str) -> dict[str, 
 @pytest.mark.parametrize(
     ("kind", "dim"),
     [
-        ("requests", Dim.REQUESTS),
-        ("tokens", Dim.TOKENS),
-        ("input-tokens", Dim.INPUT),
-        ("output-tokens", Dim.OUTPUT),
+        ("requests", Dimension.REQUESTS),
+        ("tokens", Dimension.TOKENS),
+        ("input-tokens", Dimension.INPUT),
+        ("output-tokens", Dimension.OUTPUT),
     ],
 )
-def test_a_limit_of_anthropics_is_learned_with_what_is_left_of_it(kind: str, dim: Dim) -> None:
+def test_a_limit_of_anthropics_is_learned_with_what_is_left_of_it(
+    kind: str, dim: Dimension
+) -> None:
     gauge = told(first_party(kind, "50", "12", "2027-01-15T08:00:30Z"))
     assert gauge.limits == {dim: (50, 12, NOW + 30)}
     assert gauge.kept_until == {NOW + learned.KEEP_S}
@@ -89,7 +91,7 @@ def test_limits_in_openais_names_are_learned_whatever_the_form_of_the_reset(
             "x-ratelimit-reset-requests": reset,
         }
     )
-    assert gauge.limits == {Dim.REQUESTS: (60, 59, NOW + seconds)}
+    assert gauge.limits == {Dimension.REQUESTS: (60, 59, NOW + seconds)}
 
 
 def test_a_response_without_such_headers_teaches_and_rests_nothing() -> None:
@@ -99,14 +101,14 @@ def test_a_response_without_such_headers_teaches_and_rests_nothing() -> None:
 
 def test_a_reset_is_not_believed_beyond_the_window_of_a_limit() -> None:
     gauge = told(first_party("requests", "50", "0", "2027-01-21T08:00:00Z"))
-    assert gauge.limits == {Dim.REQUESTS: (50, 0, NOW + learned.WINDOW_MAX_S)}
+    assert gauge.limits == {Dimension.REQUESTS: (50, 0, NOW + learned.WINDOW_MAX_S)}
     assert gauge.rests == []
 
 
 @pytest.mark.parametrize("reset", ["", "soon", "2027-01-15T07:59:59Z", "0", "1e9", "2027-13-01"])
 def test_what_is_left_means_nothing_without_an_instant_to_come(reset: str) -> None:
     gauge = told(first_party("requests", "50", "0", reset))
-    assert gauge.limits == {Dim.REQUESTS: (50, -1, NOW)}
+    assert gauge.limits == {Dimension.REQUESTS: (50, -1, NOW)}
 
 
 @pytest.mark.parametrize(
@@ -114,12 +116,12 @@ def test_what_is_left_means_nothing_without_an_instant_to_come(reset: str) -> No
 )
 def test_a_limit_that_is_no_number_is_ignored(limit: str) -> None:
     gauge = told(first_party("tokens", limit, "7", "2027-01-15T08:00:30Z"))
-    assert gauge.limits == {Dim.TOKENS: (0, 7, NOW + 30)}
+    assert gauge.limits == {Dimension.TOKENS: (0, 7, NOW + 30)}
 
 
 def test_more_cannot_be_left_than_the_limit() -> None:
     gauge = told(first_party("tokens", "100", "900", "2027-01-15T08:00:30Z"))
-    assert gauge.limits == {Dim.TOKENS: (100, 100, NOW + 30)}
+    assert gauge.limits == {Dimension.TOKENS: (100, 100, NOW + 30)}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_a_spent_window_rests_the_key_until_its_reset(
     headers: dict[str, str], rest_s: float | None
 ) -> None:
     gauge = told({UNIFIED + name: value for name, value in headers.items()})
-    assert gauge.rests == ([] if rest_s is None else [(NOW + rest_s, int(Rest.QUOTA))])
+    assert gauge.rests == ([] if rest_s is None else [(NOW + rest_s, int(Cooldown.QUOTA))])
     assert gauge.rested_s == (rest_s or 0.0)  # for whoever logs it
 
 
@@ -179,27 +181,27 @@ def test_a_spent_window_rests_the_key_until_its_reset(
     ("headers", "expected"),
     [
         ({}, None),
-        ({"retry-after": "12"}, Pause(12, quota=False)),
-        ({"retry-after": "0.5"}, Pause(0.5, quota=False)),
-        ({"retry-after": "60", "retry-after-ms": "700"}, Pause(0.7, quota=False)),
+        ({"retry-after": "12"}, RetryAfter(12, quota=False)),
+        ({"retry-after": "0.5"}, RetryAfter(0.5, quota=False)),
+        ({"retry-after": "60", "retry-after-ms": "700"}, RetryAfter(0.7, quota=False)),
         ({"retry-after": "later"}, None),
         ({"retry-after": "-1"}, None),
-        (first_party("tokens", "9", "0", "2027-01-15T08:00:05Z"), Pause(5, quota=False)),
+        (first_party("tokens", "9", "0", "2027-01-15T08:00:05Z"), RetryAfter(5, quota=False)),
         (first_party("tokens", "9", "1", "2027-01-15T08:00:05Z"), None),
         (
             first_party("tokens", "9", "0", "2027-01-15T08:00:05Z")
             | first_party("requests", "9", "0", "2027-01-15T08:00:09Z"),
-            Pause(9, quota=False),
+            RetryAfter(9, quota=False),
         ),
         (
             {UNIFIED + "status": "rejected", "retry-after": "4000"},
-            Pause(4000, quota=True),
+            RetryAfter(4000, quota=True),
         ),
-        ({UNIFIED + "status": "allowed", "retry-after": "4"}, Pause(4, quota=False)),
+        ({UNIFIED + "status": "allowed", "retry-after": "4"}, RetryAfter(4, quota=False)),
     ],
 )
 def test_a_refusal_says_how_long_the_key_should_rest(
-    headers: dict[str, str], expected: Pause | None
+    headers: dict[str, str], expected: RetryAfter | None
 ) -> None:
     assert pause(getter(headers), WALL) == expected
 

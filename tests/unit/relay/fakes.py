@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
-from ccrelay._fast.board import Board
+from ccrelay._fast.affinity_table import AffinityTable
+from ccrelay._fast.endpoint_stats import RetryBudget
 from ccrelay._fast.http1 import Framing, Head, RequestPlan, parse_request, parse_response
 from ccrelay._fast.json import MemberKeys, scan
-from ccrelay._fast.places import Places
-from ccrelay._fast.pulse import Budget
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap, Verdict
 from ccrelay._fast.upstream import Mode
 from ccrelay.config.model import Config, Health, Key, Provider, Routing
@@ -24,13 +24,13 @@ from ccrelay.errors import RelayError
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.estimate import Estimator
 from ccrelay.fleet.layout import Layout
-from ccrelay.fleet.service import Service, Target
+from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.relay import asking
+from ccrelay.relay.client_auth import Authenticator, ClientAuth
 from ccrelay.relay.exchange import Exchange
-from ccrelay.relay.gate import Gate, Pass
-from ccrelay.relay.requests import gunzip
-from ccrelay.relay.snapshot import Snapshot
-from ccrelay.relay.waitroom import WaitRoom
+from ccrelay.relay.pending_queue import PendingQueue
+from ccrelay.relay.request_body import gunzip
+from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.types import RequestClass
 
 BODY = b'{"model":"m","stream":true,"messages":[]}'
@@ -79,9 +79,9 @@ def provider(name: str = "one", kind: str = "compatible", **settings: object) ->
     return Provider(name=name, type=kind, **resolved)  # type: ignore[arg-type]
 
 
-def service(name: str = "one", kind: str = "compatible", **settings: object) -> Service:
+def service(name: str = "one", kind: str = "compatible", **settings: object) -> ProviderState:
     """A provider that stands alone, in memory of its own."""
-    return Service(provider(name, kind, **settings), Health())
+    return ProviderState(provider(name, kind, **settings), Health())
 
 
 IN_ORDER = Config(routing=Routing(strategy="failover"))
@@ -614,18 +614,18 @@ class FakeRelay:
         self.log = FakeLog()
         self.rng = random.Random(5)
         self.wall_offset = 1_700_000_000.0
-        self.board = Board.private(workers=2, targets=64, endpoints=16, places=64)
-        self.places = Places(self.board)
-        self.budget = Budget(self.board)
+        self.memory = SharedMemory.private(workers=2, targets=64, endpoints=16, places=64)
+        self.affinity = AffinityTable(self.memory)
+        self.budget = RetryBudget(self.memory)
         self.estimator = Estimator()
-        self.waiting = WaitRoom(self.loop, self.reactor)  # type: ignore[arg-type]
+        self.waiting = PendingQueue(self.loop, self.reactor)  # type: ignore[arg-type]
         self.pools: dict[str, FakePool] = {}
         self.active: set[Exchange] = set()
         self.served = 0
         self._slots: dict[str, int] = {}
         self.snap = self._snapshot(config or IN_ORDER, providers or (provider(),))
 
-    def _snapshot(self, config: Config, providers: Sequence[Provider]) -> Snapshot:
+    def _snapshot(self, config: Config, providers: Sequence[Provider]) -> RuntimeConfig:
         # Slots stay with their credentials, as the supervisor has it.
         def slot_of(name: str) -> int:
             return self._slots.setdefault(name, len(self._slots))
@@ -640,17 +640,17 @@ class FakeRelay:
         names = list(self.pools)
         layout = Layout(targets, {one.name: names.index(one.name) for one in providers})
         services = [
-            Service(
+            ProviderState(
                 one,
                 config.health,
-                board=self.board,
+                memory=self.memory,
                 slots=layout.targets[one.name],
                 endpoint_slot=layout.endpoints[one.name],
                 on_change=self._breaker_changed,
             )
             for one in providers
         ]
-        return Snapshot(config, services, dict(self.pools), Gate(config.server))  # type: ignore[arg-type]
+        return RuntimeConfig(config, services, dict(self.pools), Authenticator(config.server))  # type: ignore[arg-type]
 
     def _breaker_changed(self, name: str, _old: State, new: State) -> None:
         self.log.event("warning", "breaker", provider=name, state=new.name.lower())
@@ -661,8 +661,8 @@ class FakeRelay:
         return self.snap.config
 
     @property
-    def services(self) -> list[Service]:
-        return self.snap.services
+    def providers(self) -> list[ProviderState]:
+        return self.snap.providers
 
     def wall(self) -> float:
         return self.wall_offset + self.reactor.now
@@ -702,23 +702,23 @@ class FakeRelay:
         self,
         down: FakeDown,
         kind: RequestClass = RequestClass.MESSAGES,
-        passed: Pass | None = None,
+        passed: ClientAuth | None = None,
     ) -> Exchange:
         """An exchange for the request of a client, as the relay opens it; not yet routed."""
-        passed = passed or Pass(False, False, False)
+        passed = passed or ClientAuth(False, False, False)
         exchange = Exchange(self, down, kind, passed)  # type: ignore[arg-type]
         down.exchange = exchange
         self.active.add(exchange)
         return exchange
 
-    def ask(self, down: FakeDown, kind: RequestClass = RequestClass.MESSAGES) -> Exchange:
+    def request(self, down: FakeDown, kind: RequestClass = RequestClass.MESSAGES) -> Exchange:
         """The same, routed."""
         exchange = self.open(down, kind)
-        exchange.guard(exchange.route)
+        exchange.guard(exchange.find_route)
         return exchange
 
     def upstreams(self) -> "list[FakeUpstream]":
         return [upstream for pool in self.pools.values() for upstream in pool.all]
 
     def in_flight(self) -> int:
-        return sum(service.bank.in_flight for service in self.services)
+        return sum(service.key_pool.in_flight for service in self.providers)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ccrelay._fast.places import FOREIGN, MOVED, UNSIGNED, Place, hash64
-from ccrelay._fast.slots import Dim, Rest
+from ccrelay._fast.affinity_table import FOREIGN, MOVED, UNSIGNED, Binding, hash64
+from ccrelay._fast.rate_limits import Cooldown, Dimension
 from ccrelay._fast.upstream import Loss
 from ccrelay.config.model import Affinity, Config, Key, Price, Routing, Rule, Use, When
 from ccrelay.relay import asking
@@ -53,13 +53,13 @@ def two(**routing: Any) -> FakeRelay:
 
 
 def ask(relay: FakeRelay, session: str | None = "s-1", **more: Any) -> Exchange:
-    return relay.ask(FakeDown(relay.reactor, session=session, **more))
+    return relay.request(FakeDown(relay.reactor, session=session, **more))
 
 
 def serving(relay: FakeRelay, exchange: Exchange) -> FakeUpstream:
     if exchange.upstream is None:
         assert exchange.target is not None
-        relay.pools[exchange.target.service.name].connect_for(exchange)
+        relay.pools[exchange.target.provider.name].connect_for(exchange)
     upstream: FakeUpstream = exchange.upstream  # type: ignore[assignment]
     return upstream
 
@@ -80,15 +80,15 @@ def fail(relay: FakeRelay, exchange: Exchange) -> None:
     upstream.finish()
 
 
-def place(relay: FakeRelay, session: str = "s-1") -> Place:
-    found = relay.places.find(hash64(session.encode()), relay.reactor.now)
+def place(relay: FakeRelay, session: str = "s-1") -> Binding:
+    found = relay.affinity.find(hash64(session.encode()), relay.reactor.now)
     assert found is not None
     return found
 
 
 def name_of(exchange: Exchange) -> str:
     assert exchange.target is not None
-    return exchange.target.service.name
+    return exchange.target.provider.name
 
 
 # ---- before
@@ -96,14 +96,14 @@ def name_of(exchange: Exchange) -> str:
 
 def test_for_a_single_target_without_limits_nothing_is_found_out() -> None:
     relay = FakeRelay(provider("one"))
-    facts = ask(relay).ask
+    facts = ask(relay).request
     assert facts is not None
     assert (facts.conversation, facts.tokens_in, facts.tokens_out) == (0, 0, 0)
 
 
 def test_for_a_single_target_that_counts_tokens_they_are_estimated() -> None:
     relay = FakeRelay(provider("one", keys=keys("a", tpm_limit=9000)))
-    facts = ask(relay).ask
+    facts = ask(relay).request
     assert facts is not None
     assert facts.tokens_in > 0
     assert facts.tokens_out > 0
@@ -111,7 +111,7 @@ def test_for_a_single_target_that_counts_tokens_they_are_estimated() -> None:
 
 
 def test_where_there_is_a_choice_the_head_tells_conversation_and_class() -> None:
-    facts = ask(two(), extra=AGENT).ask
+    facts = ask(two(), extra=AGENT).request
     assert facts is not None
     assert facts.conversation == hash64(b"s-1")
     assert facts.traffic is TrafficClass.SUBAGENT
@@ -139,24 +139,24 @@ def test_it_is_not_waited_for_where_it_is_not_needed_or_cannot_be_kept(how: str)
 
 def test_a_title_call_is_no_thinking_turn() -> None:
     relay = two()
-    titled = ask(relay, extra=b"x-claude-code-request-class: auxiliary\r\n").ask
+    titled = ask(relay, extra=b"x-claude-code-request-class: auxiliary\r\n").request
     assert titled is not None
     assert titled.output_class is OutputClass.STREAM
-    turn = ask(relay).ask
+    turn = ask(relay).request
     assert turn is not None
     assert turn.output_class is OutputClass.THINKING
 
 
 def test_counting_tokens_estimates_nothing_and_moves_nobody() -> None:
     relay = two()
-    exchange = relay.ask(FakeDown(relay.reactor, session="s-1"), RequestClass.COUNT_TOKENS)
-    assert exchange.ask is not None
-    assert exchange.ask.tokens_in == 0
-    assert relay.places.find(hash64(b"s-1"), relay.reactor.now) is None
+    exchange = relay.request(FakeDown(relay.reactor, session="s-1"), RequestClass.COUNT_TOKENS)
+    assert exchange.request is not None
+    assert exchange.request.tokens_in == 0
+    assert relay.affinity.find(hash64(b"s-1"), relay.reactor.now) is None
 
 
 def test_nobody_estimates_tokens_where_nothing_goes_by_them() -> None:
-    turn = ask(two()).ask
+    turn = ask(two()).request
     assert turn is not None
     assert turn.tokens_in == turn.tokens_out == 0
 
@@ -166,8 +166,8 @@ def test_a_warm_conversation_is_estimated_by_what_is_new_of_it_and_a_sub_agent_w
     relay = FakeRelay(provider("one", keys=limited), provider("two"), config=settings())
     body = b'{"model":"m","stream":true,"messages":["%b"]}' % (b"x" * 9000)
     serve(relay, ask(relay, body=body))
-    turn = ask(relay, body=body + b" " * 320).ask
-    agent = ask(relay, body=body + b" " * 320, extra=AGENT).ask
+    turn = ask(relay, body=body + b" " * 320).request
+    agent = ask(relay, body=body + b" " * 320, extra=AGENT).request
     assert turn is not None
     assert agent is not None
     assert turn.tokens_home < agent.tokens_in / 10
@@ -188,8 +188,8 @@ def test_a_long_body_is_not_waited_for_where_there_is_much_room_for_its_length()
     relay = FakeRelay(provider("one", keys=keys("a", tpm_limit=250_000)))
     exchange = ask(relay, body=shot(), arrived=MODEL_SEEN)
     assert exchange.target is not None
-    assert exchange.ask is not None
-    assert exchange.ask.tokens_in > 100_000
+    assert exchange.request is not None
+    assert exchange.request.tokens_in > 100_000
 
 
 @pytest.mark.parametrize("limit", [150_000, 50_000], ids=["most of it", "more than all of it"])
@@ -199,8 +199,8 @@ def test_images_count_by_what_they_are_where_their_length_would_fill_a_key(limit
     assert exchange.target is None
     exchange.down.arrive(1_000_000)  # type: ignore[attr-defined]
     assert exchange.target is not None
-    assert exchange.ask is not None
-    assert exchange.ask.tokens_in < 2000
+    assert exchange.request is not None
+    assert exchange.request.tokens_in < 2000
 
 
 def test_an_image_does_not_send_a_conversation_elsewhere_by_its_length() -> None:
@@ -209,15 +209,15 @@ def test_an_image_does_not_send_a_conversation_elsewhere_by_its_length() -> None
     serve(relay, ask(relay), start(200_000), CONTENT, delta(), STOP)
     turn = ask(relay, body=shot(960_000))
     assert name_of(turn) == "one"
-    assert turn.ask is not None
-    assert turn.ask.tokens_home < 2000
+    assert turn.request is not None
+    assert turn.request.tokens_home < 2000
 
 
 def test_a_strategy_that_reckons_in_tokens_is_told_what_images_are() -> None:
     relay = FakeRelay(provider("one"), provider("two"), config=settings(strategy="cost-based"))
     exchange = ask(relay, body=shot())
-    assert exchange.ask is not None
-    assert exchange.ask.tokens_in < 2000
+    assert exchange.request is not None
+    assert exchange.request.tokens_in < 2000
 
 
 def test_where_it_goes_on_after_a_failure_its_length_is_no_hindrance() -> None:
@@ -225,13 +225,13 @@ def test_where_it_goes_on_after_a_failure_its_length_is_no_hindrance() -> None:
         provider("one"), provider("two", keys=keys("b", tpm_limit=300_000)), config=settings()
     )
     exchange = ask(relay, body=shot())
-    assert exchange.ask is not None
-    assert exchange.ask.tokens_in > 100_000
+    assert exchange.request is not None
+    assert exchange.request.tokens_in > 100_000
     now = relay.reactor.now
-    relay.services[1].targets[0].gauge.force(now, 250_000, 0)  # others were there meanwhile
+    relay.providers[1].targets[0].limits.force(now, 250_000, 0)  # others were there meanwhile
     fail(relay, exchange)
     assert name_of(exchange) == "two"
-    assert exchange.ask.tokens_in < 2000
+    assert exchange.request.tokens_in < 2000
 
 
 @pytest.mark.parametrize("stays", [True, False])
@@ -242,7 +242,7 @@ def test_an_upload_that_is_not_over_when_the_first_attempt_fails_is_looked_at_wh
         provider("one"), provider("two", keys=keys("b", tpm_limit=300_000)), config=settings()
     )
     exchange = ask(relay, body=shot(), arrived=MODEL_SEEN)
-    relay.services[1].targets[0].gauge.force(relay.reactor.now, 250_000, 0)
+    relay.providers[1].targets[0].limits.force(relay.reactor.now, 250_000, 0)
     fail(relay, exchange)
     assert (exchange.settled, exchange.upstream, len(relay.waiting)) == (False, None, 0)
     if stays:
@@ -259,7 +259,7 @@ def test_who_has_nowhere_to_go_is_looked_at_whole_and_the_time_of_its_upload_is_
     relay = FakeRelay(
         provider("one", keys=keys("a", tpm_limit=500_000)), config=settings(panic="refuse")
     )
-    breaker = relay.services[0].endpoint.breaker
+    breaker = relay.providers[0].endpoint.breaker
     for _ in range(3):
         breaker.settle(breaker.force(relay.reactor.now), relay.reactor.now, relay.rng, ok=False)
     exchange = ask(relay, body=shot(), arrived=MODEL_SEEN)
@@ -267,9 +267,9 @@ def test_who_has_nowhere_to_go_is_looked_at_whole_and_the_time_of_its_upload_is_
     assert exchange.down.wants == "body"  # type: ignore[attr-defined]
     relay.reactor.now += 0.5
     exchange.down.arrive(1_000_000)  # type: ignore[attr-defined]
-    assert exchange.ask is not None
+    assert exchange.request is not None
     assert (exchange.target, len(relay.waiting)) == (None, 1)
-    assert (exchange.ask.rough, exchange.ask.waits_since) == (False, relay.reactor.now)
+    assert (exchange.request.rough, exchange.request.waits_since) == (False, relay.reactor.now)
     relay.pass_time(5.0)
     assert exchange.target is not None
 
@@ -316,7 +316,7 @@ def test_a_first_place_that_failed_is_given_up_for_the_one_that_served() -> None
     exchange = ask(relay)
     fail(relay, exchange)
     serve(relay, exchange)
-    assert place(relay).slot == relay.services[1].targets[0].slot
+    assert place(relay).slot == relay.providers[1].targets[0].slot
     assert "moved" not in relay.log.events  # nothing was cached anywhere
 
 
@@ -344,7 +344,7 @@ def test_moving_away_is_told_with_its_reason_and_the_price_of_the_prefix() -> No
     dear = {"m": Price(input=5.0, output=25.0, cache_read=0.5, cache_write_5m=6.25)}
     relay = FakeRelay(provider("one"), provider("two", prices=dear), config=settings())
     serve(relay, ask(relay), start(1_000_000), CONTENT, delta(), STOP)
-    relay.services[0].targets[0].gauge.rest(relay.reactor.now + 60.0, int(Rest.RATE))
+    relay.providers[0].targets[0].limits.rest(relay.reactor.now + 60.0, int(Cooldown.RATE))
     exchange = ask(relay)
     assert relay.log.members("moved") == [], "not before it has served"
     serve(relay, exchange)
@@ -419,8 +419,8 @@ def test_a_conversation_that_another_vendor_served_is_marked() -> None:
 
 def test_its_foreign_blocks_are_left_out_for_who_checks_signatures_and_for_nobody_else() -> None:
     relay = claude_and_other()
-    relay.places.keep(
-        hash64(b"s-1"), relay.services[0].targets[0].slot, relay.reactor.now, flags=FOREIGN
+    relay.affinity.keep(
+        hash64(b"s-1"), relay.providers[0].targets[0].slot, relay.reactor.now, flags=FOREIGN
     )
     exchange = ask(relay)
     assert (name_of(exchange), exchange.strip) == ("one", False)
@@ -430,8 +430,8 @@ def test_its_foreign_blocks_are_left_out_for_who_checks_signatures_and_for_nobod
 
 def test_where_signatures_were_refused_before_no_thinking_is_sent_any_more() -> None:
     relay = claude_and_other()
-    slot = relay.services[0].targets[0].slot
-    relay.places.keep(hash64(b"s-1"), slot, relay.reactor.now, flags=UNSIGNED)
+    slot = relay.providers[0].targets[0].slot
+    relay.affinity.keep(hash64(b"s-1"), slot, relay.reactor.now, flags=UNSIGNED)
     exchange = ask(relay)
     assert exchange.strip is True
     serve(relay, exchange)
@@ -440,8 +440,8 @@ def test_where_signatures_were_refused_before_no_thinking_is_sent_any_more() -> 
 
 def test_a_body_that_passes_through_a_window_is_not_edited() -> None:
     relay = claude_and_other()
-    slot = relay.services[0].targets[0].slot
-    relay.places.keep(hash64(b"s-1"), slot, relay.reactor.now, flags=FOREIGN)
+    slot = relay.providers[0].targets[0].slot
+    relay.affinity.keep(hash64(b"s-1"), slot, relay.reactor.now, flags=FOREIGN)
     exchange = ask(relay, windowed=True)
     assert (name_of(exchange), exchange.strip) == ("one", None)
 
@@ -451,9 +451,10 @@ def test_a_body_that_passes_through_a_window_is_not_edited() -> None:
 
 def counted(exchange: Exchange, relay: FakeRelay) -> tuple[int, int, int]:
     assert exchange.target is not None
-    gauge = exchange.target.gauge
+    gauge = exchange.target.limits
     requests, tokens_in, tokens_out = (
-        gauge.used(int(dim), relay.reactor.now) for dim in (Dim.REQUESTS, Dim.INPUT, Dim.OUTPUT)
+        gauge.used(int(dim), relay.reactor.now)
+        for dim in (Dimension.REQUESTS, Dimension.INPUT, Dimension.OUTPUT)
     )
     return requests, tokens_in, tokens_out
 
@@ -493,7 +494,7 @@ def test_a_start_that_tells_nothing_leaves_the_estimate_in_force() -> None:
 def test_of_a_stream_that_broke_off_the_output_counts_as_estimated(how: str) -> None:
     relay = limited()
     exchange = ask(relay)
-    estimate = exchange.ask.tokens_out  # type: ignore[union-attr]
+    estimate = exchange.request.tokens_out  # type: ignore[union-attr]
     upstream = serving(relay, exchange)
     upstream.respond(STREAM_HEAD)
     upstream.feed(start(700) + CONTENT)
@@ -510,8 +511,8 @@ def test_a_client_that_leaves_before_any_answer_costs_its_prompt_once_that_was_s
     exchange = ask(relay)
     serving(relay, exchange)
     exchange.down.leave()  # type: ignore[attr-defined]
-    assert exchange.ask is not None
-    assert counted(exchange, relay) == (1, exchange.ask.tokens_in, 0)
+    assert exchange.request is not None
+    assert counted(exchange, relay) == (1, exchange.request.tokens_in, 0)
     relay = limited()
     exchange = ask(relay)
     exchange.down.leave()  # type: ignore[attr-defined]
@@ -524,10 +525,10 @@ def test_estimates_are_corrected_by_what_was_reported() -> None:
     first = ask(relay, body=body)
     serve(relay, first, start(9000), CONTENT, delta(10), STOP)
     second = ask(relay, body=body)
-    assert second.ask is not None
-    assert first.ask is not None
-    assert second.ask.tokens_in > first.ask.tokens_in
-    assert second.ask.tokens_out < first.ask.tokens_out
+    assert second.request is not None
+    assert first.request is not None
+    assert second.request.tokens_in > first.request.tokens_in
+    assert second.request.tokens_out < first.request.tokens_out
 
 
 def test_limits_told_in_response_headers_are_learned_but_not_those_of_a_clients_login() -> None:
@@ -540,8 +541,8 @@ def test_limits_told_in_response_headers_are_learned_but_not_those_of_a_clients_
         upstream = serving(relay, ask(relay))
         upstream.respond(STREAM_HEAD[:-2] + fields + b"\r\n")
         upstream.feed(start() + CONTENT)
-        gauge = relay.services[0].targets[0].gauge
-        assert (gauge.learned(int(Dim.REQUESTS), relay.reactor.now) is not None) is learned
+        gauge = relay.providers[0].targets[0].limits
+        assert (gauge.learned(int(Dimension.REQUESTS), relay.reactor.now) is not None) is learned
 
 
 def test_latency_is_observed_where_there_is_a_choice() -> None:
@@ -553,7 +554,7 @@ def test_latency_is_observed_where_there_is_a_choice() -> None:
     relay.reactor.now += 0.5
     upstream.feed(start() + CONTENT + delta() + STOP)
     upstream.finish()
-    pulse = relay.services[0].endpoint.pulse
+    pulse = relay.providers[0].endpoint.stats
     assert pulse.average(OutputClass.THINKING) == pytest.approx(1.0)
     assert pulse.average(OutputClass.STREAM) == 0.0
 

@@ -9,7 +9,7 @@ import pytest
 from ccrelay._fast.upstream import Loss
 from ccrelay.errors import UpstreamFailed
 from ccrelay.fleet.breaker import State
-from ccrelay.relay.gate import Pass
+from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.types import RequestClass
 from tests.unit.relay.fakes import (
     BODY,
@@ -41,7 +41,7 @@ def pool_of(relay: FakeRelay, name: str = "one") -> FakePool:
 def sending(relay: FakeRelay, down: FakeDown) -> FakeUpstream:
     """The connection on which an exchange has sent its request."""
     exchange = relay.open(down)
-    exchange.guard(exchange.route)
+    exchange.guard(exchange.find_route)
     return pool_of(relay).connect()
 
 
@@ -65,7 +65,7 @@ def test_a_stream_that_goes_well_is_settled_once_and_its_connection_kept(relay: 
 def test_an_exchange_waits_for_its_model_and_takes_no_connection_before(relay: FakeRelay) -> None:
     down = FakeDown(relay.reactor, arrived=3)
     exchange = relay.open(down)
-    exchange.guard(exchange.route)
+    exchange.guard(exchange.find_route)
     down.arrive(MODEL_SEEN - 2)
     assert pool_of(relay).dials == []
     down.arrive(MODEL_SEEN)
@@ -75,7 +75,7 @@ def test_an_exchange_waits_for_its_model_and_takes_no_connection_before(relay: F
 def test_a_whole_body_without_a_model_is_told_so(relay: FakeRelay) -> None:
     down = FakeDown(relay.reactor, body=b'{"stream":true}')
     exchange = relay.open(down)
-    exchange.guard(exchange.route)
+    exchange.guard(exchange.find_route)
     assert b'has no \\"model\\"' in down.got
     assert relay.log.records[0]["status"] == 400
 
@@ -83,7 +83,7 @@ def test_a_whole_body_without_a_model_is_told_so(relay: FakeRelay) -> None:
 def test_a_chunked_body_is_whole_before_anything_is_dialled(relay: FakeRelay) -> None:
     down = FakeDown(relay.reactor, chunked=True, arrived=MODEL_SEEN)
     exchange = relay.open(down)
-    exchange.guard(exchange.route)
+    exchange.guard(exchange.find_route)
     assert pool_of(relay).dials == []
     down.arrive(len(BODY))
     assert pool_of(relay).connect().sent
@@ -92,7 +92,7 @@ def test_a_chunked_body_is_whole_before_anything_is_dialled(relay: FakeRelay) ->
 def test_a_connection_dialled_for_a_client_that_left_serves_the_next_one(relay: FakeRelay) -> None:
     down = FakeDown(relay.reactor)
     exchange = relay.open(down)
-    exchange.route()
+    exchange.find_route()
     down.leave()
     upstream = pool_of(relay).connect()
     assert (upstream.sent, upstream.exchange) == ([], None)
@@ -107,7 +107,7 @@ def test_a_pooled_connection_that_went_stale_is_replaced_once_by_a_fresh_one(
     stale, other = pool.add_idle(), pool.add_idle()
     down = FakeDown(relay.reactor)
     exchange = relay.open(down)
-    exchange.route()
+    exchange.find_route()
     other.lose(Loss.RESET)
     assert pool.idle == [stale]  # perhaps as stale as the other
     fresh = pool.connect()
@@ -122,7 +122,7 @@ def test_a_pooled_connection_that_went_stale_is_replaced_once_by_a_fresh_one(
 def test_only_a_closed_connection_can_have_been_stale(relay: FakeRelay, loss: Loss) -> None:
     upstream = pool_of(relay).add_idle()
     down = FakeDown(relay.reactor)
-    relay.open(down).route()
+    relay.open(down).find_route()
     upstream.lose(loss)
     assert pool_of(relay).dials == []
     assert len(down.heads) == 1
@@ -144,7 +144,7 @@ def test_a_body_that_is_not_kept_goes_on_no_connection_that_may_be_stale(relay: 
 
 def test_after_an_unreachable_provider_the_next_one_is_asked_by_its_own_name_of_the_model() -> None:
     relay = FakeRelay(provider("one"), provider("two", model_mapping={"m": "other"}))
-    relay.open(FakeDown(relay.reactor)).route()
+    relay.open(FakeDown(relay.reactor)).find_route()
     pool_of(relay).refuse(REFUSED)
     upstream = pool_of(relay, "two").connect()
     assert upstream.sent[0][1] == b'"other"'
@@ -154,17 +154,17 @@ def test_after_an_unreachable_provider_the_next_one_is_asked_by_its_own_name_of_
 def test_a_provider_that_stays_unreachable_is_asked_no_more() -> None:
     relay = FakeRelay(provider("one"), provider("two"))
     for _ in range(relay.config.health.failures):
-        relay.ask(FakeDown(relay.reactor))
+        relay.request(FakeDown(relay.reactor))
         pool_of(relay).refuse(REFUSED)
-    assert not relay.services[0].endpoint.available(relay.reactor.now)
-    relay.ask(FakeDown(relay.reactor))
+    assert not relay.providers[0].endpoint.available(relay.reactor.now)
+    relay.request(FakeDown(relay.reactor))
     assert pool_of(relay).dials == []
 
 
 def test_when_the_last_provider_is_unreachable_the_client_gets_its_error() -> None:
     relay = FakeRelay(provider("one"), provider("two"))
     down = FakeDown(relay.reactor)
-    relay.open(down).route()
+    relay.open(down).find_route()
     pool_of(relay).refuse(REFUSED)
     pool_of(relay, "two").refuse(UpstreamFailed("Provider two cannot be reached."))
     assert b"Provider two cannot be reached." in down.got
@@ -174,7 +174,7 @@ def test_when_the_last_provider_is_unreachable_the_client_gets_its_error() -> No
 def test_a_dial_that_fails_after_the_client_left_tries_nobody_else() -> None:
     relay = FakeRelay(provider("one"), provider("two"))
     down = FakeDown(relay.reactor)
-    relay.open(down).route()
+    relay.open(down).find_route()
     down.leave()
     pool_of(relay).refuse(REFUSED)
     assert pool_of(relay, "two").dials == []
@@ -196,7 +196,7 @@ def test_a_pooled_connection_that_has_answered_anything_was_not_stale(
 ) -> None:
     upstream = pool_of(relay).add_idle()
     down = FakeDown(relay.reactor)
-    relay.open(down).route()
+    relay.open(down).find_route()
     upstream.any_byte = True
     if answered:
         upstream.respond(answered)
@@ -206,7 +206,7 @@ def test_a_pooled_connection_that_has_answered_anything_was_not_stale(
 
 
 def test_content_closes_the_breaker_of_an_endpoint_that_was_tried_again(relay: FakeRelay) -> None:
-    breaker = relay.services[0].endpoint.breaker
+    breaker = relay.providers[0].endpoint.breaker
     for _ in range(relay.config.health.failures):
         breaker.settle(breaker.force(relay.reactor.now), relay.reactor.now, relay.rng, ok=False)
     relay.reactor.now += 60.0
@@ -228,14 +228,14 @@ def test_a_client_that_leaves_mid_stream_aborts_the_provider_and_nobody_is_blame
     down.leave()
     assert upstream.is_closed
     assert relay.log.records[0]["ending"] == "client_left"
-    assert relay.services[0].endpoint.available(relay.reactor.now)
+    assert relay.providers[0].endpoint.available(relay.reactor.now)
 
 
 def test_a_relay_token_alone_never_reaches_a_provider_without_a_key() -> None:
     relay = FakeRelay(provider("one", "anthropic", keys=[]))
     down = FakeDown(relay.reactor)
-    exchange = relay.open(down, passed=Pass(True, False, False))
-    exchange.guard(exchange.route)
+    exchange = relay.open(down, passed=ClientAuth(True, False, False))
+    exchange.guard(exchange.find_route)
     assert pool_of(relay).dials == []
     assert down.heads[0].startswith(b"HTTP/1.1 401 ")
 
@@ -243,18 +243,18 @@ def test_a_relay_token_alone_never_reaches_a_provider_without_a_key() -> None:
 @pytest.mark.parametrize(
     ("passed", "plan"),
     [
-        (Pass(False, False, True), "plan"),
-        (Pass(True, False, True), "plan_no_bearer"),
-        (Pass(False, True, True), "plan_no_key"),
+        (ClientAuth(False, False, True), "plan"),
+        (ClientAuth(True, False, True), "plan_no_bearer"),
+        (ClientAuth(False, True, True), "plan_no_key"),
     ],
 )
 def test_a_login_passes_without_the_field_that_held_the_relay_token(
-    passed: Pass, plan: str
+    passed: ClientAuth, plan: str
 ) -> None:
     relay = FakeRelay(provider("one", "anthropic", keys=[]))
-    relay.open(FakeDown(relay.reactor), passed=passed).route()
+    relay.open(FakeDown(relay.reactor), passed=passed).find_route()
     upstream = pool_of(relay).connect()
-    assert upstream.sent[0][0] is getattr(relay.services[0].targets[0], plan)
+    assert upstream.sent[0][0] is getattr(relay.providers[0].targets[0], plan)
 
 
 def test_the_framing_fits_the_client(relay: FakeRelay) -> None:
@@ -271,7 +271,7 @@ def test_shutting_down_in_mid_stream_says_so_between_two_events_only(relay: Fake
     for data in (START + CONTENT, START + CONTENT + b"event: con"):
         down = FakeDown(relay.reactor)
         exchange = relay.open(down)
-        exchange.route()
+        exchange.find_route()
         upstream = pool_of(relay).connect()
         upstream.respond(STREAM_HEAD)
         upstream.feed(data)
@@ -295,7 +295,7 @@ def test_an_exchange_that_is_over_cannot_fail(relay: FakeRelay) -> None:
 def test_an_estimate_needs_no_connection() -> None:
     relay = FakeRelay(provider(count_tokens="estimate"))
     down = FakeDown(relay.reactor, arrived=MODEL_SEEN)
-    relay.open(down, RequestClass.COUNT_TOKENS).route()
+    relay.open(down, RequestClass.COUNT_TOKENS).find_route()
     down.arrive(len(BODY))
     assert b'"input_tokens":' in down.got
     assert relay.log.records[0]["ending"] == "answered"

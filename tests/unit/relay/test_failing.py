@@ -6,7 +6,7 @@ loopback/relay.
 
 import pytest
 
-from ccrelay._fast.slots import Rest, Room
+from ccrelay._fast.rate_limits import Capacity, Cooldown
 from ccrelay._fast.upstream import Loss
 from ccrelay.config.model import Affinity, Config, Health, RetryBudget, Routing
 from ccrelay.errors import UpstreamFailed
@@ -62,7 +62,7 @@ def two(**routing: object) -> FakeRelay:
 
 def begin(relay: FakeRelay, **more: object) -> tuple[FakeDown, Exchange, FakeUpstream]:
     down = FakeDown(relay.reactor, **more)  # type: ignore[arg-type]
-    exchange = relay.ask(down)
+    exchange = relay.request(down)
     return down, exchange, serving(relay, exchange)
 
 
@@ -70,7 +70,7 @@ def serving(relay: FakeRelay, exchange: Exchange) -> FakeUpstream:
     """The connection of the attempt under way, dialled if need be."""
     if exchange.upstream is None:
         assert exchange.target is not None
-        relay.pools[exchange.target.service.name].connect_for(exchange)
+        relay.pools[exchange.target.provider.name].connect_for(exchange)
     upstream: FakeUpstream = exchange.upstream  # type: ignore[assignment]
     assert upstream.exchange is exchange
     return upstream
@@ -92,7 +92,7 @@ def stream(upstream: FakeUpstream) -> None:
 
 def key_of(exchange: Exchange) -> str:
     assert exchange.target is not None
-    key = exchange.target.service.config.keys[exchange.target.index].key
+    key = exchange.target.provider.config.keys[exchange.target.index].key
     return key.removeprefix("test-key-")
 
 
@@ -192,7 +192,7 @@ def test_a_request_that_would_fail_anywhere_is_told_at_once() -> None:
     answer(upstream, 400, INVALID)
     assert down.got.endswith(INVALID)
     assert relay.log.records[0]["attempts"] == 1
-    assert relay.services[0].endpoint.breaker.state is State.CLOSED
+    assert relay.providers[0].endpoint.breaker.state is State.CLOSED
 
 
 def test_no_target_is_asked_twice_and_the_client_gets_the_most_telling_error() -> None:
@@ -204,7 +204,7 @@ def test_no_target_is_asked_twice_and_the_client_gets_the_most_telling_error() -
     assert exchange.settled
     assert down.heads[0].startswith(b"HTTP/1.1 529 ")
     assert down.got.endswith(BUSY)
-    assert len({target.slot for target in exchange.tries.targets}) == 3  # type: ignore[union-attr]
+    assert len({target.slot for target in exchange.retry_state.targets}) == 3  # type: ignore[union-attr]
 
 
 # ---- bounds
@@ -268,20 +268,20 @@ def test_a_body_that_is_still_coming_goes_elsewhere_as_it_comes() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "fields", "state", "event"),
     [
-        (429, LIMITED, b"retry-after: 7\r\n", Room.RESTING, "key_rests"),
-        (429, LIMITED, b"", Room.READY, None),
-        (401, REFUSED, b"", Room.OUT, "key_out"),
-        (402, BROKE, b"", Room.RESTING, "key_rests"),
-        (529, BUSY, b"", Room.READY, None),
+        (429, LIMITED, b"retry-after: 7\r\n", Capacity.RESTING, "key_rests"),
+        (429, LIMITED, b"", Capacity.READY, None),
+        (401, REFUSED, b"", Capacity.OUT, "key_out"),
+        (402, BROKE, b"", Capacity.RESTING, "key_rests"),
+        (529, BUSY, b"", Capacity.READY, None),
     ],
     ids=["limit", "crowded", "refused", "spent", "overloaded"],
 )
 def test_a_key_rests_for_its_own_failures_only(
-    status: int, body: bytes, fields: bytes, state: Room, event: str | None
+    status: int, body: bytes, fields: bytes, state: Capacity, event: str | None
 ) -> None:
     relay = two()
     _, exchange, upstream = begin(relay)
-    gauge = exchange.target.gauge  # type: ignore[union-attr]
+    gauge = exchange.target.limits  # type: ignore[union-attr]
     answer(upstream, status, body, fields)
     assert gauge.state(relay.reactor.now, 1, 1) == state
     told = [name for name in relay.log.events if name.startswith("key_")]
@@ -304,7 +304,7 @@ def test_a_refused_key_is_told_once_and_loudly_and_never_shown() -> None:
 
 def test_failures_of_the_endpoint_open_its_breaker_and_those_of_keys_do_not() -> None:
     relay = two()
-    breaker = relay.services[0].endpoint.breaker
+    breaker = relay.providers[0].endpoint.breaker
     for _ in range(3):
         _, _, upstream = begin(relay)
         answer(upstream, 429, LIMITED)
@@ -324,14 +324,14 @@ def test_it_is_known_whether_a_connection_that_can_be_made_would_be_news(
     how: str, answers: bool
 ) -> None:
     relay = two()
-    exchange = relay.ask(FakeDown(relay.reactor))
+    exchange = relay.request(FakeDown(relay.reactor))
     if how == "refused":
         relay.pools["one"].refuse(UpstreamFailed("Provider one cannot be reached."))
     elif how == "reset":
         serving(relay, exchange).lose(Loss.RESET)
     else:
         answer(serving(relay, exchange), 500, BUSY)
-    assert relay.services[0].endpoint.pulse.answers is answers
+    assert relay.providers[0].endpoint.stats.answers is answers
 
 
 def test_a_failed_attempt_gives_its_tokens_back_and_stays_counted_as_a_request() -> None:
@@ -339,7 +339,7 @@ def test_a_failed_attempt_gives_its_tokens_back_and_stays_counted_as_a_request()
         provider("one", keys=keys("a", rpm_limit=5, itpm_limit=1000)), provider("two")
     )
     _, exchange, upstream = begin(relay)
-    gauge = exchange.target.gauge  # type: ignore[union-attr]
+    gauge = exchange.target.limits  # type: ignore[union-attr]
     assert gauge.used(1, relay.reactor.now) > 0
     answer(upstream, 529, BUSY)
     assert [gauge.used(dim, relay.reactor.now) for dim in range(2)] == [1, 0]
@@ -347,8 +347,8 @@ def test_a_failed_attempt_gives_its_tokens_back_and_stays_counted_as_a_request()
 
 def test_where_nothing_was_sent_the_request_is_given_back_as_well() -> None:
     relay = FakeRelay(provider("one", keys=keys("a", rpm_limit=5)), provider("two"))
-    exchange = relay.ask(FakeDown(relay.reactor))
-    gauge = exchange.target.gauge  # type: ignore[union-attr]
+    exchange = relay.request(FakeDown(relay.reactor))
+    gauge = exchange.target.limits  # type: ignore[union-attr]
     relay.pools["one"].refuse(UpstreamFailed("Provider one cannot be reached."))
     assert gauge.used(0, relay.reactor.now) == 0
     assert relay.in_flight() == 1  # of the other
@@ -357,12 +357,12 @@ def test_where_nothing_was_sent_the_request_is_given_back_as_well() -> None:
 @pytest.mark.parametrize(("status", "body"), [(429, LIMITED), (401, REFUSED), (529, BUSY)])
 def test_what_counting_tokens_meets_says_nothing_of_messages(status: int, body: bytes) -> None:
     relay = two()
-    exchange = relay.ask(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
-    service = relay.services[0]
+    exchange = relay.request(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
+    service = relay.providers[0]
     for _ in range(3):
         if not exchange.settled:
             answer(serving(relay, exchange), status, body, b"retry-after: 30\r\n")
-    assert all(t.gauge.state(relay.reactor.now, 1, 1) == Room.READY for t in service.targets)
+    assert all(t.limits.state(relay.reactor.now, 1, 1) == Capacity.READY for t in service.targets)
     assert service.endpoint.breaker.state is State.CLOSED
     assert "failures=0" in repr(service.endpoint)
 
@@ -372,7 +372,7 @@ def test_a_client_that_has_not_sent_its_body_is_no_failure_of_the_endpoint() -> 
     for _ in range(3):
         _, _, upstream = begin(relay, arrived=MODEL_SEEN)
         upstream.lose(Loss.RESET)
-    assert relay.services[0].endpoint.breaker.state is State.CLOSED
+    assert relay.providers[0].endpoint.breaker.state is State.CLOSED
 
 
 def test_a_late_error_event_is_passed_on_and_blamed_on_the_endpoint() -> None:
@@ -384,7 +384,7 @@ def test_a_late_error_event_is_passed_on_and_blamed_on_the_endpoint() -> None:
         upstream.finish()
         assert down.got == START + CONTENT + OVERLOADED
     assert [line["error"] for line in relay.log.records] == ["error_event"] * 2
-    assert relay.services[0].endpoint.breaker.state is State.OPEN
+    assert relay.providers[0].endpoint.breaker.state is State.OPEN
 
 
 # ---- signatures
@@ -395,7 +395,7 @@ def test_a_400_about_signatures_is_tried_again_at_the_same_target_without_foreig
     down, exchange, upstream = begin(relay, body=FOREIGN)
     answer(upstream, 400, UNSIGNED)
     again = serving(relay, exchange)
-    assert exchange.target is relay.services[0].targets[0]
+    assert exchange.target is relay.providers[0].targets[0]
     body = again.sent[-1][2]
     assert body is not None
     assert b"thinking" not in body
@@ -441,11 +441,11 @@ def test_counting_tokens_with_signatures_left_out_counts_against_no_limit() -> N
         provider("one", "anthropic", signatures="claude", keys=keys("a", rpm_limit=5)),
         provider("two"),
     )
-    exchange = relay.ask(FakeDown(relay.reactor, body=FOREIGN), RequestClass.COUNT_TOKENS)
+    exchange = relay.request(FakeDown(relay.reactor, body=FOREIGN), RequestClass.COUNT_TOKENS)
     answer(serving(relay, exchange), 400, UNSIGNED)
     answer(serving(relay, exchange), 200, b'{"input_tokens":5}')
     assert exchange.settled
-    assert relay.services[0].targets[0].gauge.used(0, relay.reactor.now) == 0
+    assert relay.providers[0].targets[0].limits.used(0, relay.reactor.now) == 0
 
 
 # ---- the place of a conversation that cannot wait
@@ -459,13 +459,13 @@ def test_a_conversation_that_may_not_wait_for_its_key_takes_another_instead_of_a
         provider("one", keys=keys("a", "b", max_concurrent=1)),
         config=settings(affinity=Affinity(wait_s=5.0), **bound),
     )
-    first = relay.ask(FakeDown(relay.reactor, session="s"))
-    assert first.ask is not None
+    first = relay.request(FakeDown(relay.reactor, session="s"))
+    assert first.request is not None
     assert first.target is not None
-    relay.places.keep(
-        first.ask.conversation, first.target.slot, relay.reactor.now, prefix_tokens=9000
+    relay.affinity.keep(
+        first.request.conversation, first.target.slot, relay.reactor.now, prefix_tokens=9000
     )
-    second = relay.ask(FakeDown(relay.reactor, session="s"))
+    second = relay.request(FakeDown(relay.reactor, session="s"))
     assert second.target is not None
     assert second.target is not first.target
     assert second.reservation is not None
@@ -495,7 +495,7 @@ def test_behind_an_early_head_a_failure_still_goes_elsewhere_and_is_recorded_as_
 
 def test_behind_an_early_head_the_trial_of_a_breaker_ends_with_the_first_content() -> None:
     relay = FakeRelay(provider("one"), config=settings(ping_s=1.0, early_head_s=2.0))
-    breaker = relay.services[0].endpoint.breaker
+    breaker = relay.providers[0].endpoint.breaker
     for _ in range(2):
         breaker.settle(breaker.force(relay.reactor.now), relay.reactor.now, relay.rng, ok=False)
     relay.reactor.now += 60.0
@@ -550,9 +550,9 @@ def test_the_whole_body_is_sent_again_by_the_name_the_next_provider_has_for_the_
 def test_a_pooled_connection_that_was_stale_costs_no_attempt_and_blames_nobody() -> None:
     relay = two()
     relay.pools["one"].add_idle()
-    exchange = relay.ask(FakeDown(relay.reactor))
+    exchange = relay.request(FakeDown(relay.reactor))
     serving(relay, exchange).lose(Loss.CLOSED)
-    assert exchange.tries is None
+    assert exchange.retry_state is None
     fresh = relay.pools["one"].connect_for(exchange)
     stream(fresh)
     assert relay.log.records[0]["provider"] == "one"
@@ -562,7 +562,7 @@ def test_a_pooled_connection_that_was_stale_costs_no_attempt_and_blames_nobody()
 def test_a_key_that_rests_for_its_quota_is_looked_at_when_the_header_says() -> None:
     relay = FakeRelay(provider("one", keys=keys("a")), provider("two"))
     _, exchange, upstream = begin(relay)
-    gauge = exchange.target.gauge  # type: ignore[union-attr]
+    gauge = exchange.target.limits  # type: ignore[union-attr]
     answer(upstream, 429, LIMITED, b"retry-after: 40\r\n")
-    assert gauge.rest_reason == Rest.RATE
-    assert gauge.rests_until == pytest.approx(relay.reactor.now + 40.0)
+    assert gauge.cooldown_reason == Cooldown.RATE
+    assert gauge.cooldown_until == pytest.approx(relay.reactor.now + 40.0)

@@ -7,9 +7,9 @@ import pytest
 
 from ccrelay import __version__
 from ccrelay._fast.http1 import Head, parse_response
-from ccrelay._fast.slots import Rest
+from ccrelay._fast.rate_limits import Cooldown
 from ccrelay.errors import NotFound, RelayError
-from ccrelay.fleet.service import Service
+from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.relay.local import LOCAL_PATHS, local_answer, models_body, not_served, passed_on
 from ccrelay.wire.models import ModelEntry
 from tests.unit.relay.fakes import service
@@ -17,7 +17,7 @@ from tests.unit.relay.fakes import service
 ENTRIES = [ModelEntry(id=name, body=b'{"id":"%b"}' % name.encode()) for name in ("a", "b c", "d")]
 
 
-def fell(one: Service) -> None:
+def fell(one: ProviderState) -> None:
     """Open its breaker at 10.0."""
     breaker, rng = one.endpoint.breaker, random.Random(1)
     while breaker.available(10.0):
@@ -59,7 +59,7 @@ def test_ready_names_who_is_usable_and_is_503_when_nobody_is() -> None:
     fell(services[0])
     status, data = local_answer(b"/ready", services, 10.5, keep_alive=True, body_wanted=True)
     assert (status, json.loads(split(data)[1])) == (200, {"ready": True, "providers": ["two"]})
-    services[1].targets[0].gauge.rest(20.0, int(Rest.REFUSED))
+    services[1].targets[0].limits.rest(20.0, int(Cooldown.REFUSED))
     status, data = local_answer(b"/ready", services, 10.5, keep_alive=True, body_wanted=True)
     assert (status, json.loads(split(data)[1])) == (503, {"ready": False, "providers": []})
 

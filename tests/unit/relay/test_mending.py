@@ -1,6 +1,6 @@
 """Thinking blocks that a provider refuses cost one more request once, and not at every turn."""
 
-from ccrelay._fast.places import FOREIGN, hash64
+from ccrelay._fast.affinity_table import FOREIGN, hash64
 from tests.unit.relay.fakes import FakeRelay, json_head, provider
 from tests.unit.relay.test_asking import ask, serve, serving, settings
 
@@ -29,7 +29,7 @@ def test_what_a_refusal_taught_is_known_at_the_next_turn() -> None:
     first = ask(relay, body=BODY)
     refuse(relay, first)
     serve(relay, first)
-    place = relay.places.find(hash64(b"s-1"), relay.reactor.now)
+    place = relay.affinity.find(hash64(b"s-1"), relay.reactor.now)
     assert place is not None
     assert place.flags & FOREIGN
     second = ask(relay, body=BODY)

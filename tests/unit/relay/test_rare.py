@@ -34,7 +34,7 @@ def relay() -> FakeRelay:
 
 def begin(relay: FakeRelay, down: FakeDown) -> tuple[Exchange, FakeUpstream]:
     exchange = relay.open(down)
-    exchange.guard(exchange.route)
+    exchange.guard(exchange.find_route)
     return exchange, relay.pools["one"].connect()
 
 
@@ -292,7 +292,7 @@ def test_a_gzip_body_is_sent_plain_with_its_model_replaced() -> None:
     exchange = relay.open(down)
     exchange.guard(lambda: rare.unpack(exchange))
     upstream = relay.pools["one"].connect()
-    (_, _, body), target = upstream.sent[0], relay.services[0].targets[0]
+    (_, _, body), target = upstream.sent[0], relay.providers[0].targets[0]
     assert body == BODY.replace(b'"m"', b'"other"')
     assert upstream.sent[0][0] is target.decoded_plan(target.plan)
 
@@ -318,7 +318,7 @@ def test_a_rewritten_body_waits_for_its_end() -> None:
     body = b'{"model":"m","stream":true,"messages":[{"role":"system","content":"s"}]}'
     down = FakeDown(relay.reactor, body=body, arrived=20)
     exchange = relay.open(down)
-    exchange.guard(exchange.route)
+    exchange.guard(exchange.find_route)
     assert relay.pools["one"].dials == []
     down.arrive(len(body))
     sent = relay.pools["one"].connect().sent[0][2]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ccrelay._fast.places import hash64
-from ccrelay._fast.slots import Dim
+from ccrelay._fast.affinity_table import hash64
+from ccrelay._fast.rate_limits import Dimension
 from ccrelay.fleet.breaker import State
 from ccrelay.types import RequestClass
 from tests.unit.relay.fakes import (
@@ -24,8 +24,8 @@ LARGE = b'{"model":"m","stream":true,"messages":["%b"]}' % (b"x" * 30_000)
 SMALL = b'{"model":"m","stream":true,"messages":[]}'
 
 
-def used(relay: FakeRelay, dim: Dim, provider: int = 0) -> int:
-    gauge = relay.services[provider].targets[0].gauge
+def used(relay: FakeRelay, dim: Dimension, provider: int = 0) -> int:
+    gauge = relay.providers[provider].targets[0].limits
     return int(gauge.used(int(dim), relay.reactor.now))
 
 
@@ -33,22 +33,22 @@ def test_a_whole_answer_that_reports_nothing_keeps_the_estimate() -> None:
     relay = FakeRelay(provider("one", keys=keys("a", tpm_limit=10**9)))
     exchange = ask(relay, body=LARGE)
     serve(relay, exchange, CONTENT, STOP)
-    assert exchange.ask is not None
-    assert used(relay, Dim.INPUT) == exchange.ask.tokens_in
-    assert used(relay, Dim.OUTPUT) == exchange.ask.tokens_out
+    assert exchange.request is not None
+    assert used(relay, Dimension.INPUT) == exchange.request.tokens_in
+    assert used(relay, Dimension.OUTPUT) == exchange.request.tokens_out
 
 
 def test_a_count_that_goes_well_proves_nothing_of_messages() -> None:
     relay = FakeRelay(provider("one"), provider("two"), config=settings())
     for number in range(3):
         fail(relay, ask(relay, session=f"s-{number}"))
-        count = relay.ask(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
-        if count.target is relay.services[0].targets[0]:
+        count = relay.request(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
+        if count.target is relay.providers[0].targets[0]:
             upstream = serving(relay, count)
             upstream.respond(json_head(200))
             upstream.feed(b'{"input_tokens":3}')
             upstream.finish()
-    assert relay.services[0].endpoint.breaker.state is State.OPEN
+    assert relay.providers[0].endpoint.breaker.state is State.OPEN
 
 
 def test_streams_that_break_behind_content_are_nothing_a_connection_can_disprove() -> None:
@@ -59,9 +59,9 @@ def test_streams_that_break_behind_content_are_nothing_a_connection_can_disprove
         upstream.respond(STREAM_HEAD)
         upstream.feed(start() + CONTENT)
         upstream.lose(1)
-    endpoint = relay.services[0].endpoint
+    endpoint = relay.providers[0].endpoint
     assert endpoint.breaker.state is State.OPEN
-    assert endpoint.pulse.answers
+    assert endpoint.stats.answers
 
 
 def test_own_tokens_are_corrected_before_headers_are_learnt() -> None:
@@ -74,8 +74,10 @@ def test_own_tokens_are_corrected_before_headers_are_learnt() -> None:
     )
     upstream.respond(STREAM_HEAD[:-2] + fields + b"\r\n")
     upstream.feed(start(100_000) + CONTENT)
-    gauge = relay.services[0].targets[0].gauge
-    assert gauge.learned(int(Dim.INPUT), relay.reactor.now) == (200_000, 0), "all of it is ours"
+    gauge = relay.providers[0].targets[0].limits
+    assert gauge.learned(int(Dimension.INPUT), relay.reactor.now) == (200_000, 0), (
+        "all of it is ours"
+    )
 
 
 def test_a_spent_window_is_told_where_the_answer_was_none_of_a_refusal() -> None:
@@ -94,12 +96,12 @@ def test_a_spent_window_is_told_where_the_answer_was_none_of_a_refusal() -> None
 def test_a_call_as_short_as_a_title_does_not_take_the_conversation_along() -> None:
     relay = FakeRelay(provider("one"), provider("two"), config=settings())
     serve(relay, ask(relay, body=LARGE))
-    home = relay.places.find(hash64(b"s-1"), relay.reactor.now)
+    home = relay.affinity.find(hash64(b"s-1"), relay.reactor.now)
     assert home is not None
     title = ask(relay, body=SMALL)
     fail(relay, title)
     serve(relay, title)
-    place = relay.places.find(hash64(b"s-1"), relay.reactor.now)
+    place = relay.affinity.find(hash64(b"s-1"), relay.reactor.now)
     assert place is not None
     assert place.slot == home.slot
     assert relay.log.members("moved") == []
@@ -108,7 +110,7 @@ def test_a_call_as_short_as_a_title_does_not_take_the_conversation_along() -> No
         fail(relay, turn)
         serve(relay, turn)
         relay.reactor.now += 60.0
-    place = relay.places.find(hash64(b"s-1"), relay.reactor.now)
+    place = relay.affinity.find(hash64(b"s-1"), relay.reactor.now)
     assert place is not None
     assert place.slot != home.slot
 
@@ -117,7 +119,7 @@ def test_a_sub_agents_short_cache_does_not_end_the_main_loops_long_one() -> None
     relay = FakeRelay(provider("one"), provider("two"), config=settings())
     serve(relay, ask(relay), start(100, hour=9000), CONTENT, delta(), STOP)
     serve(relay, ask(relay, extra=AGENT), start(100, written=900), CONTENT, delta(), STOP)
-    place = relay.places.find(hash64(b"s-1"), relay.reactor.now + 3000.0)
+    place = relay.affinity.find(hash64(b"s-1"), relay.reactor.now + 3000.0)
     assert place is not None
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ccrelay._fast.slots import Rest
+from ccrelay._fast.rate_limits import Cooldown
 from ccrelay.config.model import Config, Routing
 from ccrelay.errors import UpstreamFailed
 from ccrelay.relay.exchange import Exchange
@@ -29,12 +29,12 @@ def relay_of(*names: str, **routing: Any) -> FakeRelay:
 
 def ask(relay: FakeRelay, **more: Any) -> tuple[FakeDown, Exchange]:
     down = FakeDown(relay.reactor, **more)
-    return down, relay.ask(down)
+    return down, relay.request(down)
 
 
 def answer(relay: FakeRelay, exchange: Exchange, head: bytes, body: bytes) -> None:
     assert exchange.target is not None
-    pool = relay.pools[exchange.target.service.name]
+    pool = relay.pools[exchange.target.provider.name]
     upstream: FakeUpstream = exchange.upstream or pool.connect_for(exchange)  # type: ignore[assignment]
     upstream.respond(head)
     upstream.feed(body)
@@ -57,7 +57,7 @@ def test_a_providers_error_goes_on_with_its_head_and_every_byte_of_its_body() ->
 
 def test_of_several_providers_the_time_told_is_that_of_the_first_that_can_take_it() -> None:
     relay = relay_of("one", "two")
-    relay.services[1].targets[0].gauge.rest(relay.reactor.now + 30.0, int(Rest.RATE))
+    relay.providers[1].targets[0].limits.rest(relay.reactor.now + 30.0, int(Cooldown.RATE))
     down, exchange = ask(relay)
     answer(relay, exchange, with_fields(429, b"retry-after: 300\r\nrequest-id: up-1\r\n"), LIMITED)
     assert down.got.count(b"retry-after") == 1
@@ -68,7 +68,7 @@ def test_of_several_providers_the_time_told_is_that_of_the_first_that_can_take_i
 
 def test_the_time_told_is_counted_from_now_and_not_from_when_the_request_came() -> None:
     relay = relay_of("one", "two", attempts_max=1)
-    relay.services[1].targets[0].gauge.rest(relay.reactor.now + 50.0, int(Rest.RATE))
+    relay.providers[1].targets[0].limits.rest(relay.reactor.now + 50.0, int(Cooldown.RATE))
     down, exchange = ask(relay)
     relay.reactor.now += 20.0
     answer(relay, exchange, with_fields(429, b"retry-after: 300\r\n"), LIMITED)
@@ -86,8 +86,8 @@ def test_the_soonest_is_a_whole_second_at_least_and_nothing_where_nobody_knows()
     relay = relay_of("one", "two")
     _, exchange = ask(relay)
     assert soonest_s(exchange) == 1
-    for service in relay.services:
-        service.targets[0].gauge.rest(0.0, int(Rest.REFUSED))
+    for service in relay.providers:
+        service.targets[0].limits.rest(0.0, int(Cooldown.REFUSED))
     assert soonest_s(exchange) is None
 
 
@@ -99,16 +99,16 @@ def test_a_request_that_was_never_routed_has_no_soonest() -> None:
 @pytest.mark.parametrize(
     ("reason", "status", "says", "retried"),
     [
-        (Rest.RATE, b"429", b"their keys rest", True),
-        (Rest.REFUSED, b"502", b"they were refused", False),
+        (Cooldown.RATE, b"429", b"their keys rest", True),
+        (Cooldown.REFUSED, b"502", b"they were refused", False),
     ],
 )
 def test_where_no_provider_has_said_anything_the_relay_says_what_is_the_matter(
-    reason: Rest, status: bytes, says: bytes, retried: bool
+    reason: Cooldown, status: bytes, says: bytes, retried: bool
 ) -> None:
     relay = relay_of("one", "two")
-    for service in relay.services:
-        service.targets[0].gauge.rest(relay.reactor.now + 40.0, int(reason))
+    for service in relay.providers:
+        service.targets[0].limits.rest(relay.reactor.now + 40.0, int(reason))
     down, _ = ask(relay)
     assert down.heads[0].startswith(b"HTTP/1.1 " + status)
     assert says in down.got
@@ -127,7 +127,7 @@ def test_a_full_pool_is_a_429_and_open_breakers_are_a_529() -> None:
     down, _ = ask(relay)
     assert down.heads[0].startswith(b"HTTP/1.1 429 ")
     assert b"limits" in down.got
-    breaker = relay.services[0].endpoint.breaker
+    breaker = relay.providers[0].endpoint.breaker
     while breaker.available(relay.reactor.now):
         breaker.settle(breaker.force(relay.reactor.now), relay.reactor.now, relay.rng, ok=False)
     down, _ = ask(relay)

@@ -5,20 +5,20 @@ from typing import Any
 
 from ccrelay.config.model import Price
 from ccrelay.ledger.pricing import PriceList, price_list
-from ccrelay.routing.ask import Ask
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import OutputClass
 
 NOW = 1000.0
 
 
 @dataclass
-class Bank:
+class KeyPool:
     room: float = 1.0
     in_flight: int = 0
 
 
 @dataclass
-class Pulse:
+class EndpointStats:
     """Averages in seconds and when they were last confirmed, by output class."""
 
     seen: dict[int, tuple[float, float]] = field(default_factory=dict)
@@ -32,23 +32,23 @@ class Pulse:
 
 @dataclass
 class Endpoint:
-    pulse: Pulse = field(default_factory=Pulse)
+    stats: EndpointStats = field(default_factory=EndpointStats)
 
 
 @dataclass
-class Service:
+class ProviderState:
     name: str
     weight: int = 1
     priority: int = 0
     turn: float = 0.0
     seed: int = 0
-    bank: Bank = field(default_factory=Bank)
+    key_pool: KeyPool = field(default_factory=KeyPool)
     endpoint: Endpoint = field(default_factory=Endpoint)
 
 
 @dataclass(eq=False)
 class Candidate:
-    service: Service
+    provider: ProviderState
     asked: str = "claude-opus-5-5"
     price: PriceList | None = None
     slots: frozenset[int] = frozenset()
@@ -57,11 +57,11 @@ class Candidate:
         return slot in self.slots
 
     def __repr__(self) -> str:
-        return f"<{self.service.name}>"
+        return f"<{self.provider.name}>"
 
 
 @dataclass
-class Place:
+class Binding:
     slot: int
     prefix_tokens: int = 0
     ttl_s: float = 300.0
@@ -84,13 +84,13 @@ def candidate(
     seen = {int(OutputClass.STREAM): (first_event_s, observed_at)} if first_event_s else {}
     seed = sum(ord(letter) * 1_000_003**place for place, letter in enumerate(name, 1))
     return Candidate(
-        Service(
+        ProviderState(
             name,
             weight,
             priority,
             seed=seed & ((1 << 64) - 1),
-            bank=Bank(room, in_flight),
-            endpoint=Endpoint(Pulse(seen)),
+            key_pool=KeyPool(room, in_flight),
+            endpoint=Endpoint(EndpointStats(seen)),
         ),
         asked=asked,
         price=price_list(Price(*dollars)) if dollars else None,
@@ -98,6 +98,6 @@ def candidate(
     )
 
 
-def ask(**facts: Any) -> Ask:
+def ask(**facts: Any) -> RoutingRequest:
     """An ask at NOW."""
-    return Ask(**{"now": NOW, **facts})
+    return RoutingRequest(**{"now": NOW, **facts})

@@ -16,13 +16,12 @@ from ccrelay.config.model import (
     RequestKind,
     Routing,
     Rule,
-    Strategy,
+    StrategyName,
     Use,
     When,
 )
 from ccrelay.config.resolve import resolve
 from ccrelay.ledger.pricing import expected_micros, price_list
-from ccrelay.routing.ask import Ask
 from ccrelay.routing.explain import (
     HOW,
     OUTPUT_TOKENS,
@@ -34,6 +33,7 @@ from ccrelay.routing.explain import (
     Question,
     explain,
 )
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.routing.strategies import strategy_for
 
 PRICE = Price(input=3, output=15, cache_read=0.3, cache_write_5m=3.75)
@@ -282,8 +282,8 @@ def test_shares_go_by_weight() -> None:
 
 
 def test_every_strategy_is_told_in_words() -> None:
-    assert set(HOW) == set(get_args(Strategy))
-    for strategy in get_args(Strategy):
+    assert set(HOW) == set(get_args(StrategyName))
+    for strategy in get_args(StrategyName):
         found = asked(provider("a"), routing=Routing(strategy=strategy))
         assert (found.strategy, found.how) == (strategy, HOW[strategy])
 
@@ -303,8 +303,8 @@ def stand_in(one: Inside, model: str) -> Any:
     return SimpleNamespace(
         asked=model,
         price=price_list(price) if price is not None else None,
-        service=SimpleNamespace(
-            name=one.provider, priority=one.priority, bank=SimpleNamespace(room=1.0)
+        provider=SimpleNamespace(
+            name=one.provider, priority=one.priority, key_pool=SimpleNamespace(room=1.0)
         ),
     )
 
@@ -314,17 +314,17 @@ def stand_in(one: Inside, model: str) -> Any:
     [("failover", "bcad"), ("cost-based", "dcab"), ("model-based", "dbac")],
 )
 def test_the_order_is_the_one_in_which_the_strategy_itself_would_choose(
-    strategy: Strategy, order: str
+    strategy: StrategyName, order: str
 ) -> None:
     routing = Routing(strategy=strategy, models={"m": ["d"], "x": ["a"]}, models_default=["b"])
     found = asked(*FOUR, routing=routing, tokens=1000)
     assert inside(found) == list(order)
     left = [stand_in(one, "m") for one in sorted(found.inside, key=lambda one: one.provider)]
     chooser = strategy_for(routing)
-    ask = Ask(tokens_in=1000, tokens_out=OUTPUT_TOKENS)
+    ask = RoutingRequest(tokens_in=1000, tokens_out=OUTPUT_TOKENS)
     chosen = []
     while left:
         best = chooser.choose(left, ask, random.Random(0))
         left.remove(best)
-        chosen.append(best.service.name)
+        chosen.append(best.provider.name)
     assert chosen == list(order)

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from ccrelay._fast.board import Board
-from ccrelay._fast.places import Place, Places, hash64
-from ccrelay._fast.slots import Reservation, Rest
+from ccrelay._fast.affinity_table import AffinityTable, Binding, hash64
+from ccrelay._fast.rate_limits import Cooldown, Reservation
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Affinity, Health, Key, Price, Provider, Routing
 from ccrelay.fleet.breaker import State
-from ccrelay.fleet.service import Service, Target
-from ccrelay.routing.ask import Ask
-from ccrelay.routing.candidates import Candidates, Slate
-from ccrelay.routing.router import LOOK_AGAIN_S, Router, Taken, Wait
+from ccrelay.fleet.provider_state import ProviderState, Target
+from ccrelay.routing.retry_state import RetryState
+from ccrelay.routing.route_table import Route, RouteTable
+from ccrelay.routing.router import LOOK_AGAIN_S, Router, Selection, Unavailable
+from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.routing.strategies import strategy_for
-from ccrelay.routing.tries import Tries
 from ccrelay.types import RequestClass
 
 NOW = 1000.0
@@ -29,66 +29,77 @@ class Fleet:
     """Providers in one memory, and a router over them; every request asks for model `m`."""
 
     def __init__(self, providers: list[Provider], **routing: Any) -> None:
-        board = Board.private(targets=32, endpoints=8, places=64)
+        board = SharedMemory.private(targets=32, endpoints=8, places=64)
         self.routing = Routing(**{"strategy": "failover", **routing})
-        self.places = Places(board)
+        self.affinity = AffinityTable(board)
         self.rng = random.Random(3)
-        self.services: list[Service] = []
+        self.providers: list[ProviderState] = []
         taken = 0
         for number, one in enumerate(providers):
             slots = list(range(taken, taken + max(len(one.keys), 1)))
             taken += len(slots)
-            service = Service(one, HEALTH, board=board, slots=slots, endpoint_slot=number)
-            self.services.append(service)
+            service = ProviderState(one, HEALTH, memory=board, slots=slots, endpoint_slot=number)
+            self.providers.append(service)
         chooser = strategy_for(self.routing)
-        self.slate: Slate = Candidates(self.services, lambda _: chooser).of(b'"m"', "m")
+        self.route: Route = RouteTable(self.providers, lambda _: chooser).of(b'"m"', "m")
         self.router = Router(self.routing)
 
     def target(self, name: str) -> Target:
         """By the name of its key, which is that of a provider with one key, too."""
-        return next(t for one in self.services for t in one.targets if t.name == name)
+        return next(t for one in self.providers for t in one.targets if t.name == name)
 
-    def place(self, conversation: int, name: str, prefix_tokens: int = 5000) -> Place:
+    def binding(self, conversation: int, name: str, prefix_tokens: int = 5000) -> Binding:
         slot = self.target(name).slot
-        self.places.keep(conversation, slot, NOW, prefix_tokens=prefix_tokens)
-        found = self.places.find(conversation, NOW)
+        self.affinity.keep(conversation, slot, NOW, prefix_tokens=prefix_tokens)
+        found = self.affinity.find(conversation, NOW)
         assert found is not None
         return found
 
     def open_breaker(self, *names: str, now: float = NOW) -> None:
-        for one in self.services:
+        for one in self.providers:
             if one.name in names:
                 breaker = one.endpoint.breaker
                 breaker.settle(breaker.force(now), now, self.rng, ok=False)
                 assert breaker.state is State.OPEN
 
-    def choose(self, ask: Ask | None = None, tries: Tries | None = None, **more: Any) -> Any:
-        return self.router.choose(self.slate, ask or asked(), tries, self.rng, **more)
+    def choose(
+        self,
+        request: RoutingRequest | None = None,
+        retry_state: RetryState | None = None,
+        **more: Any,
+    ) -> Any:
+        return self.router.choose(self.route, request or asked(), retry_state, self.rng, **more)
 
-    def take(self, ask: Ask | None = None, tries: Tries | None = None) -> Taken:
-        choice = self.choose(ask, tries)
-        assert isinstance(choice, Taken), choice
+    def take(
+        self, request: RoutingRequest | None = None, retry_state: RetryState | None = None
+    ) -> Selection:
+        choice = self.choose(request, retry_state)
+        assert isinstance(choice, Selection), choice
         return choice
 
-    def wait(self, ask: Ask | None = None, tries: Tries | None = None) -> Wait:
-        choice = self.choose(ask, tries)
-        assert isinstance(choice, Wait), choice
+    def wait(
+        self, request: RoutingRequest | None = None, retry_state: RetryState | None = None
+    ) -> Unavailable:
+        choice = self.choose(request, retry_state)
+        assert isinstance(choice, Unavailable), choice
         return choice
 
-    def name(self, ask: Ask | None = None, tries: Tries | None = None) -> str:
+    def name(
+        self, request: RoutingRequest | None = None, retry_state: RetryState | None = None
+    ) -> str:
         """Who is chosen; what was taken goes back."""
-        taken = self.take(ask, tries)
+        taken = self.take(request, retry_state)
         give_back(taken)
         return taken.target.name
 
     def in_flight(self) -> int:
-        return sum(one.bank.in_flight for one in self.services)
+        return sum(one.key_pool.in_flight for one in self.providers)
 
 
-def give_back(taken: Taken, now: float = NOW) -> None:
+def give_back(taken: Selection, now: float = NOW) -> None:
     if taken.reservation is not None:
         assert taken.reservation.cancel(now)
-    breaker = taken.target.service.endpoint.breaker
+    breaker = taken.target.provider.endpoint.breaker
     breaker.settle(taken.ticket, now, random.Random(1), ok=None)
 
 
@@ -110,19 +121,19 @@ def provider(name: str, *keys: Key, **settings: Any) -> Provider:
     return Provider(name=name, type="compatible", **resolved)
 
 
-def asked(**facts: Any) -> Ask:
+def asked(**facts: Any) -> RoutingRequest:
     waits_since = facts.pop("waits_since", None)
-    ask = Ask(**{"now": NOW, "tokens_in": 100, "tokens_out": 50, **facts})
+    ask = RoutingRequest(**{"now": NOW, "tokens_in": 100, "tokens_out": 50, **facts})
     if waits_since is not None:
         ask.waits_since = waits_since
     return ask
 
 
-def tried(*targets: Target, endpoint_failed: bool = False) -> Tries:
-    tries = Tries()
+def tried(*targets: Target, endpoint_failed: bool = False) -> RetryState:
+    retry_state = RetryState()
     for target in targets:
-        tries.add(target, endpoint_failed=endpoint_failed)
-    return tries
+        retry_state.add(target, endpoint_failed=endpoint_failed)
+    return retry_state
 
 
 def three(**routing: Any) -> Fleet:
@@ -145,7 +156,7 @@ def test_the_only_target_is_taken_with_its_limits_and_its_breakers_ticket() -> N
 
 def test_a_single_target_that_was_tried_is_not_tried_again() -> None:
     fleet = Fleet([provider("a")])
-    waits = fleet.wait(tries=tried(fleet.target("a")))
+    waits = fleet.wait(retry_state=tried(fleet.target("a")))
     assert (waits.until, waits.why) == (inf, "nobody is left to try")
 
 
@@ -155,28 +166,28 @@ def test_a_single_target_that_was_tried_is_not_tried_again() -> None:
 def test_a_conversation_goes_where_it_lives_whatever_the_strategy_prefers() -> None:
     fleet = three()
     assert fleet.name() == "a"
-    ask = asked(conversation=7, place=fleet.place(7, "c"))
+    ask = asked(conversation=7, binding=fleet.binding(7, "c"))
     assert fleet.name(ask) == "c"
 
 
 @pytest.mark.parametrize("name", ["simple-shuffle", "round-robin", "least-busy", "latency-based"])
 def test_it_stays_at_home_under_every_strategy_that_does_not_weigh_caches(name: str) -> None:
     fleet = three(strategy=name)
-    place = fleet.place(7, "b")
+    place = fleet.binding(7, "b")
     for _ in range(20):
-        assert fleet.take(asked(conversation=7, place=place)).target.name == "b"
+        assert fleet.take(asked(conversation=7, binding=place)).target.name == "b"
 
 
 def test_a_place_that_this_model_or_rule_does_not_offer_binds_nobody() -> None:
     fleet = three()
-    fleet.places.keep(7, 31, NOW, prefix_tokens=5000)
-    assert fleet.name(asked(conversation=7, place=fleet.places.find(7, NOW))) == "a"
+    fleet.affinity.keep(7, 31, NOW, prefix_tokens=5000)
+    assert fleet.name(asked(conversation=7, binding=fleet.affinity.find(7, NOW))) == "a"
 
 
 def test_a_warm_conversation_waits_for_its_own_key_that_is_soon_back() -> None:
     fleet = three()
-    fleet.target("b").gauge.rest(NOW + 3.0, int(Rest.RATE))
-    waits = fleet.wait(asked(conversation=7, place=fleet.place(7, "b")))
+    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    waits = fleet.wait(asked(conversation=7, binding=fleet.binding(7, "b")))
     assert waits.bound
     assert waits.until == pytest.approx(NOW + 3.0)
 
@@ -196,28 +207,28 @@ def test_it_moves_at_once_where_waiting_is_not_worth_it_or_not_allowed(
     rest_s: float, prefix_tokens: int, routing: dict[str, Any]
 ) -> None:
     fleet = three(**routing)
-    fleet.target("b").gauge.rest(NOW + rest_s, int(Rest.RATE))
-    assert fleet.name(asked(conversation=7, place=fleet.place(7, "b", prefix_tokens))) == "a"
+    fleet.target("b").limits.rest(NOW + rest_s, int(Cooldown.RATE))
+    assert fleet.name(asked(conversation=7, binding=fleet.binding(7, "b", prefix_tokens))) == "a"
 
 
 def test_its_patience_is_counted_from_when_it_began_to_wait() -> None:
     fleet = three()
-    fleet.target("b").gauge.rest(NOW + 3.0, int(Rest.RATE))
-    place = fleet.place(7, "b")
-    assert fleet.name(asked(conversation=7, place=place, waits_since=NOW - 4.0)) == "a"
+    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    place = fleet.binding(7, "b")
+    assert fleet.name(asked(conversation=7, binding=place, waits_since=NOW - 4.0)) == "a"
 
 
 def test_it_does_not_wait_where_it_was_told_not_to_stay() -> None:
     fleet = three()
-    fleet.target("b").gauge.rest(NOW + 3.0, int(Rest.RATE))
-    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    ask = asked(conversation=7, binding=fleet.binding(7, "b"))
     taken = fleet.choose(ask, stays=False)
     assert taken.target.name == "a"
 
 
 def test_it_leaves_a_home_that_was_tried_or_whose_endpoint_failed() -> None:
     fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
-    ask = asked(conversation=7, place=fleet.place(7, "a1"))
+    ask = asked(conversation=7, binding=fleet.binding(7, "a1"))
     assert fleet.name(ask, tried(fleet.target("a1"))) in ("a2", "b")
     assert fleet.name(ask, tried(fleet.target("a2"), endpoint_failed=True)) == "b"
 
@@ -236,7 +247,7 @@ def test_a_new_conversation_whose_favourite_key_is_full_gets_another_one() -> No
     fleet = Fleet([provider("a", key("a1"), key("a2"))])
     ask = asked(conversation=hash64(b"c"))
     favourite = fleet.name(ask)
-    fleet.target(favourite).gauge.rest(NOW + 60.0, int(Rest.RATE))
+    fleet.target(favourite).limits.rest(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.name(ask) in {"a1", "a2"} - {favourite}
 
 
@@ -250,11 +261,11 @@ def priced(name: str, dollars: float, *keys: Key) -> Provider:
 
 def test_cost_based_leaves_a_dear_home_when_the_whole_prompt_is_cheaper_elsewhere() -> None:
     fleet = Fleet([priced("dear", 10.0), priced("cheap", 2.0)], strategy="cost-based")
-    short = asked(conversation=7, place=fleet.place(7, "dear", 1000), tokens_in=2000)
+    short = asked(conversation=7, binding=fleet.binding(7, "dear", 1000), tokens_in=2000)
     assert fleet.name(short) == "cheap"
     # 100k of the 101k are read at a dollar; bought anew at the other they cost two each.
     long = asked(
-        conversation=7, place=fleet.place(7, "dear", 100_000), tokens_in=101_000, tokens_out=10
+        conversation=7, binding=fleet.binding(7, "dear", 100_000), tokens_in=101_000, tokens_out=10
     )
     assert fleet.name(long) == "dear"
 
@@ -263,48 +274,48 @@ def test_a_home_that_was_weighed_and_won_is_the_key_where_the_cache_is() -> None
     keys = [key(f"k{n}") for n in range(4)]
     fleet = Fleet([priced("a", 5.0, *keys), priced("b", 5.0)], strategy="cost-based")
     for name in ("k0", "k1", "k2", "k3"):
-        ask = asked(conversation=7, place=fleet.place(7, name), tokens_in=6000)
+        ask = asked(conversation=7, binding=fleet.binding(7, name), tokens_in=6000)
         assert fleet.name(ask) == name
 
 
 def test_cost_based_waits_for_its_own_key_where_that_is_cheaper_and_soon() -> None:
     fleet = Fleet([priced("a", 1.0), priced("b", 5.0)], strategy="cost-based")
-    gauge = fleet.target("a").gauge
-    gauge.rest(NOW + 1.0, int(Rest.RATE))
-    ask = asked(conversation=7, place=fleet.place(7, "a"), tokens_in=6000)
+    gauge = fleet.target("a").limits
+    gauge.rest(NOW + 1.0, int(Cooldown.RATE))
+    ask = asked(conversation=7, binding=fleet.binding(7, "a"), tokens_in=6000)
     wait = fleet.choose(ask)
-    assert isinstance(wait, Wait)
+    assert isinstance(wait, Unavailable)
     assert (wait.until, wait.bound) == (NOW + 1.0, True)
-    gauge.rest(NOW + 60.0, int(Rest.RATE))
+    gauge.rest(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.name(ask) == "b"
 
 
 def test_cost_based_does_not_wait_for_a_key_that_is_dearer_than_another() -> None:
     fleet = Fleet([priced("a", 5.0), priced("b", 0.1)], strategy="cost-based")
-    fleet.target("a").gauge.rest(NOW + 1.0, int(Rest.RATE))
-    ask = asked(conversation=7, place=fleet.place(7, "a", 1000), tokens_in=6000)
+    fleet.target("a").limits.rest(NOW + 1.0, int(Cooldown.RATE))
+    ask = asked(conversation=7, binding=fleet.binding(7, "a", 1000), tokens_in=6000)
     assert fleet.name(ask) == "b"
 
 
 def test_the_cache_is_at_one_key_and_not_at_its_siblings() -> None:
     # b costs more than reading a's cache, and less than writing all of it to a's other key.
     fleet = Fleet([priced("a", 4.0, key("k0"), key("k1")), priced("b", 3.0)], strategy="cost-based")
-    ask = asked(conversation=7, place=fleet.place(7, "k0", 100_000), tokens_in=101_000)
+    ask = asked(conversation=7, binding=fleet.binding(7, "k0", 100_000), tokens_in=101_000)
     assert fleet.name(ask) == "k0"
-    fleet.target("k0").gauge.rest(NOW + 60.0, int(Rest.RATE))
+    fleet.target("k0").limits.rest(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.name(ask) == "b"
 
 
 def test_only_at_home_do_the_new_tokens_alone_count() -> None:
     fleet = Fleet([provider("a", key("k0", itpm_limit=5000), key("k1", itpm_limit=200_000))])
-    ask = asked(conversation=7, place=fleet.place(7, "k0"), tokens_in=100_000, tokens_home=900)
+    ask = asked(conversation=7, binding=fleet.binding(7, "k0"), tokens_in=100_000, tokens_home=900)
     taken = fleet.take(ask)
     assert (taken.target.name, taken.reservation.tokens_in) == ("k0", 900)  # type: ignore[union-attr]
-    fleet.target("k0").gauge.rest(NOW + 60.0, int(Rest.RATE))
+    fleet.target("k0").limits.rest(NOW + 60.0, int(Cooldown.RATE))
     taken = fleet.take(ask)
     assert (taken.target.name, taken.reservation.tokens_in) == ("k1", 100_000)  # type: ignore[union-attr]
-    assert isinstance(fleet.choose(ask), Taken)
-    assert isinstance(fleet.choose(ask), Wait), "which two of them have filled"
+    assert isinstance(fleet.choose(ask), Selection)
+    assert isinstance(fleet.choose(ask), Unavailable), "which two of them have filled"
 
 
 # ---- keys
@@ -317,8 +328,8 @@ def test_keys_of_a_lower_priority_are_for_when_the_higher_ones_are_full() -> Non
 
 def test_a_key_that_rests_or_is_out_is_passed_over() -> None:
     fleet = Fleet([provider("a", key("rests"), key("out"), key("fine"))])
-    fleet.target("rests").gauge.rest(NOW + 5.0, int(Rest.RATE))
-    fleet.target("out").gauge.rest(inf, int(Rest.REFUSED))
+    fleet.target("rests").limits.rest(NOW + 5.0, int(Cooldown.RATE))
+    fleet.target("out").limits.rest(inf, int(Cooldown.REFUSED))
     assert {fleet.take().target.name for _ in range(10)} == {"fine"}
 
 
@@ -333,43 +344,43 @@ def test_a_provider_whose_keys_are_all_full_is_passed_over() -> None:
 
 def test_another_key_of_the_same_provider_may_follow_one_that_failed_by_itself() -> None:
     fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
-    assert fleet.name(tries=tried(fleet.target("a1"))) == "a2"
+    assert fleet.name(retry_state=tried(fleet.target("a1"))) == "a2"
 
 
 def test_after_an_endpoint_failed_others_come_first_and_its_other_keys_last() -> None:
     fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
-    tries = tried(fleet.target("a1"), endpoint_failed=True)
-    assert fleet.name(tries=tries) == "b"
-    tries.add(fleet.target("b"), endpoint_failed=True)
-    assert fleet.name(tries=tries) == "a2"
-    tries.add(fleet.target("a2"), endpoint_failed=True)
-    assert fleet.wait(tries=tries).until == inf
+    retry_state = tried(fleet.target("a1"), endpoint_failed=True)
+    assert fleet.name(retry_state=retry_state) == "b"
+    retry_state.add(fleet.target("b"), endpoint_failed=True)
+    assert fleet.name(retry_state=retry_state) == "a2"
+    retry_state.add(fleet.target("a2"), endpoint_failed=True)
+    assert fleet.wait(retry_state=retry_state).until == inf
 
 
 def test_the_other_keys_of_a_failed_endpoint_are_left_alone_while_its_breaker_is_open() -> None:
     fleet = Fleet([provider("a", key("a1"), key("a2"))])
     fleet.open_breaker("a")
-    waits = fleet.wait(tries=tried(fleet.target("a1"), endpoint_failed=True))
+    waits = fleet.wait(retry_state=tried(fleet.target("a1"), endpoint_failed=True))
     assert waits.why == "breaker_open"
-    assert waits.until == fleet.services[0].endpoint.breaker.resumes_at
+    assert waits.until == fleet.providers[0].endpoint.breaker.resumes_at
 
 
 def test_a_provider_that_lacks_the_model_is_not_asked_by_any_key() -> None:
     fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
-    tries = tried(fleet.target("a1"))
-    tries.exclude(fleet.services[0])
-    assert fleet.name(tries=tries) == "b"
-    tries.add(fleet.target("b"), endpoint_failed=False)
-    assert fleet.wait(tries=tries).until == inf
+    retry_state = tried(fleet.target("a1"))
+    retry_state.exclude(fleet.providers[0])
+    assert fleet.name(retry_state=retry_state) == "b"
+    retry_state.add(fleet.target("b"), endpoint_failed=False)
+    assert fleet.wait(retry_state=retry_state).until == inf
 
 
 def test_tries_count_attempts_and_remember_them_by_provider() -> None:
     fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
-    tries = tried(fleet.target("a2"), fleet.target("b"))
-    assert (tries.count, tries.failed) == (2, [])
-    assert [tries.mask(service) for service in fleet.services] == [0b10, 0b1]
-    tries.exclude(fleet.services[0])
-    assert len(tries.targets) == 3
+    retry_state = tried(fleet.target("a2"), fleet.target("b"))
+    assert (retry_state.count, retry_state.failed) == (2, [])
+    assert [retry_state.mask(service) for service in fleet.providers] == [0b10, 0b1]
+    retry_state.exclude(fleet.providers[0])
+    assert len(retry_state.targets) == 3
 
 
 # ---- breakers
@@ -379,10 +390,10 @@ def test_an_endpoint_whose_breaker_is_open_is_passed_over_until_its_rest_is_over
     fleet = three()
     fleet.open_breaker("a")
     assert fleet.name() == "b"
-    later = fleet.services[0].endpoint.breaker.resumes_at
+    later = fleet.providers[0].endpoint.breaker.resumes_at
     taken = fleet.take(asked(now=later))
     assert taken.target.name == "a"
-    assert taken.target.service.endpoint.breaker.state is State.HALF_OPEN
+    assert taken.target.provider.endpoint.breaker.state is State.HALF_OPEN
     assert fleet.name(asked(now=later)) == "b"  # one trial is enough
 
 
@@ -390,7 +401,7 @@ def test_a_trial_that_finds_no_room_frees_the_endpoint_for_the_next() -> None:
     fleet = Fleet([provider("a", key("a", max_concurrent=1))], panic="refuse")
     held = fleet.take()
     fleet.open_breaker("a")
-    later = fleet.services[0].endpoint.breaker.resumes_at
+    later = fleet.providers[0].endpoint.breaker.resumes_at
     assert fleet.wait(asked(now=later)).why == "max_concurrent"
     give_back(held, later)
     assert fleet.take(asked(now=later)).ticket & 3 == State.HALF_OPEN
@@ -401,22 +412,22 @@ def test_in_panic_one_is_tried_although_every_breaker_is_open() -> None:
     fleet.open_breaker("a", "b", "c")
     taken = fleet.take()
     assert taken.reservation is not None
-    assert taken.target.service.endpoint.breaker.state is State.OPEN
-    assert fleet.wait(tries=tried(taken.target)).why == "breaker_open"
+    assert taken.target.provider.endpoint.breaker.state is State.OPEN
+    assert fleet.wait(retry_state=tried(taken.target)).why == "breaker_open"
 
 
 def test_panic_needs_nobody_who_comes_in_time_and_a_key_with_room() -> None:
     fleet = three()
     fleet.open_breaker("a", "b")
-    gauge = fleet.target("c").gauge
-    gauge.rest(NOW + 10.0, int(Rest.RATE))
-    assert isinstance(fleet.choose(), Wait), "c will be there in time"
-    gauge.rest(NOW + 60.0, int(Rest.RATE))
+    gauge = fleet.target("c").limits
+    gauge.rest(NOW + 10.0, int(Cooldown.RATE))
+    assert isinstance(fleet.choose(), Unavailable), "c will be there in time"
+    gauge.rest(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.take().target.name in ("a", "b")
     fleet.open_breaker("c")
     for name in ("a", "b"):
-        fleet.target(name).gauge.rest(NOW + 60.0, int(Rest.RATE))
-    assert isinstance(fleet.choose(), Wait)
+        fleet.target(name).limits.rest(NOW + 60.0, int(Cooldown.RATE))
+    assert isinstance(fleet.choose(), Unavailable)
 
 
 def test_where_panic_is_refused_the_wait_is_for_the_first_breaker() -> None:
@@ -424,7 +435,7 @@ def test_where_panic_is_refused_the_wait_is_for_the_first_breaker() -> None:
     fleet.open_breaker("a", now=NOW)
     fleet.open_breaker("b", "c", now=NOW + 3.0)
     waits = fleet.wait(asked(now=NOW + 3.0))
-    assert waits.until == fleet.services[0].endpoint.breaker.resumes_at
+    assert waits.until == fleet.providers[0].endpoint.breaker.resumes_at
 
 
 # ---- counting tokens
@@ -447,7 +458,7 @@ def test_counting_tokens_goes_to_a_key_that_is_full_but_not_to_one_that_rests(co
     ask = asked(kind=RequestClass.COUNT_TOKENS, tokens_in=0, tokens_out=0)
     assert fleet.take(ask).target.name in names
     for name in names:
-        fleet.target(name).gauge.rest(NOW + 9.0, int(Rest.RATE))
+        fleet.target(name).limits.rest(NOW + 9.0, int(Cooldown.RATE))
     assert fleet.wait(ask).why == "resting"
 
 
@@ -457,7 +468,7 @@ def test_counting_tokens_goes_to_no_key_that_was_tried() -> None:
     fleet.take()
     ask = asked(kind=RequestClass.COUNT_TOKENS, tokens_in=0, tokens_out=0)
     assert fleet.take(ask, tried(fleet.target("a"))).target.name == "b"
-    assert isinstance(fleet.choose(ask, tried(fleet.target("a"), fleet.target("b"))), Wait)
+    assert isinstance(fleet.choose(ask, tried(fleet.target("a"), fleet.target("b"))), Unavailable)
 
 
 # ---- a login that is at its own limit
@@ -477,7 +488,7 @@ def with_login() -> Fleet:
     return Fleet([login, provider("b")])
 
 
-def of_client(credential: int, **facts: Any) -> Ask:
+def of_client(credential: int, **facts: Any) -> RoutingRequest:
     ask = asked(**facts)
     ask.credential = credential
     return ask
@@ -485,7 +496,7 @@ def of_client(credential: int, **facts: Any) -> Ask:
 
 def test_a_client_whose_own_credential_rests_goes_elsewhere_and_others_do_not() -> None:
     fleet = with_login()
-    fleet.services[0].rest_client(11, NOW + 30.0)
+    fleet.providers[0].cool_down_client(11, NOW + 30.0)
     assert fleet.name(of_client(11)) == "b"
     assert fleet.name(of_client(12)) == "client"
     assert fleet.name(of_client(11, now=NOW + 30.0)) == "client"
@@ -493,15 +504,15 @@ def test_a_client_whose_own_credential_rests_goes_elsewhere_and_others_do_not() 
 
 def test_a_conversation_at_home_with_a_login_that_rests_leaves_it() -> None:
     fleet = with_login()
-    fleet.services[0].rest_client(11, NOW + 3.0)
-    ask = of_client(11, conversation=7, place=fleet.place(7, "client"))
+    fleet.providers[0].cool_down_client(11, NOW + 3.0)
+    ask = of_client(11, conversation=7, binding=fleet.binding(7, "client"))
     assert fleet.name(ask) == "b"
 
 
 def test_who_waits_for_a_login_is_told_when_it_is_over() -> None:
     fleet = with_login()
-    fleet.services[0].rest_client(11, NOW + 30.0)
-    fleet.target("b").gauge.rest(NOW + 60.0, int(Rest.QUOTA))
+    fleet.providers[0].cool_down_client(11, NOW + 30.0)
+    fleet.target("b").limits.rest(NOW + 60.0, int(Cooldown.QUOTA))
     waits = fleet.wait(of_client(11))
     assert (waits.until, waits.why) == (NOW + 30.0, "resting")
 
@@ -512,38 +523,38 @@ def test_who_waits_for_a_login_is_told_when_it_is_over() -> None:
 @pytest.mark.parametrize(
     ("prepare", "why"),
     [
-        (lambda gauge: gauge.rest(NOW + 7.0, int(Rest.RATE)), "resting"),
-        (lambda gauge: gauge.rest(inf, int(Rest.REFUSED)), "key_refused"),
+        (lambda gauge: gauge.rest(NOW + 7.0, int(Cooldown.RATE)), "resting"),
+        (lambda gauge: gauge.rest(inf, int(Cooldown.REFUSED)), "key_refused"),
         (lambda gauge: None, "max_concurrent"),
     ],
 )
 def test_a_wait_says_what_for(prepare: Callable[[Any], None], why: str) -> None:
     fleet = Fleet([provider("a", key("a", max_concurrent=1))])
     held = fleet.take()
-    prepare(held.target.gauge)
+    prepare(held.target.limits)
     assert fleet.wait().why == why
 
 
 def test_the_wait_is_for_the_soonest_of_all() -> None:
     fleet = three()
     for name, rest_s in (("a", 30.0), ("b", 7.0), ("c", 20.0)):
-        fleet.target(name).gauge.rest(NOW + rest_s, int(Rest.RATE))
+        fleet.target(name).limits.rest(NOW + rest_s, int(Cooldown.RATE))
     waits = fleet.wait()
     assert waits.until == pytest.approx(NOW + 7.0)
     assert not waits.bound
-    waits = fleet.wait(tries=tried(fleet.target("b")))
+    waits = fleet.wait(retry_state=tried(fleet.target("b")))
     assert waits.until == pytest.approx(NOW + 20.0)
 
 
 def test_what_is_ready_by_now_is_looked_at_again_shortly() -> None:
     fleet = three()
-    assert fleet.router.soonest(fleet.slate, asked()).until == NOW + LOOK_AGAIN_S
+    assert fleet.router.soonest(fleet.route, asked()).until == NOW + LOOK_AGAIN_S
 
 
 def test_a_breakers_rest_counts_as_much_as_a_keys() -> None:
     fleet = Fleet([provider("a")], panic="refuse")
     fleet.open_breaker("a")
-    fleet.target("a").gauge.rest(NOW + 100.0, int(Rest.RATE))
+    fleet.target("a").limits.rest(NOW + 100.0, int(Cooldown.RATE))
     assert fleet.wait().until == pytest.approx(NOW + 100.0)
 
 
@@ -557,7 +568,7 @@ def held(fleet: Fleet, *names: str) -> dict[str, Any]:
 def test_what_others_wait_for_is_full_for_who_comes_behind_them() -> None:
     fleet = Fleet([provider("a"), provider("b", key("b1"), key("b2"))])
     taken = fleet.choose(**held(fleet, "a"))
-    assert taken.target.service.name == "b"
+    assert taken.target.provider.name == "b"
     give_back(taken)
     taken = fleet.choose(**held(fleet, "a", "b1"))
     assert taken.target.name == "b2"
@@ -567,16 +578,16 @@ def test_what_others_wait_for_is_full_for_who_comes_behind_them() -> None:
 def test_beside_what_others_wait_for_what_was_tried_stays_tried() -> None:
     fleet = Fleet([provider(name) for name in "abc"])
     made = tried(fleet.target("a"))
-    taken = fleet.choose(tries=made, **held(fleet, "b"))
+    taken = fleet.choose(retry_state=made, **held(fleet, "b"))
     assert taken.target.name == "c"
     give_back(taken)
     assert (made.count, made.targets) == (1, [fleet.target("a")])
-    assert fleet.name(tries=made) == "b"
+    assert fleet.name(retry_state=made) == "b"
 
 
 def test_a_conversation_whose_own_key_others_wait_for_is_patient_with_it() -> None:
     fleet = Fleet([provider("a"), provider("b")], affinity=Affinity(wait_s=5.0))
-    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    ask = asked(conversation=7, binding=fleet.binding(7, "b"))
     wait = fleet.choose(ask, **held(fleet, "b"))
     assert (wait.until, wait.bound) == (NOW + 5.0, True)
     taken = fleet.choose(ask, stays=False, **held(fleet, "b"))
@@ -588,23 +599,23 @@ def test_a_conversation_whose_own_key_others_wait_for_is_patient_with_it() -> No
 
 def test_it_is_not_patient_with_a_key_that_has_no_room_so_soon_or_for_a_small_cache() -> None:
     fleet = Fleet([provider("a"), provider("b")], affinity=Affinity(wait_s=5.0))
-    small = asked(conversation=7, place=fleet.place(7, "b", prefix_tokens=100))
+    small = asked(conversation=7, binding=fleet.binding(7, "b", prefix_tokens=100))
     taken = fleet.choose(small, **held(fleet, "b"))
     assert taken.target.name == "a"
     give_back(taken)
-    fleet.target("b").gauge.rest(NOW + 6.0, int(Rest.RATE))
-    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    fleet.target("b").limits.rest(NOW + 6.0, int(Cooldown.RATE))
+    ask = asked(conversation=7, binding=fleet.binding(7, "b"))
     assert fleet.choose(ask, **held(fleet, "b")).target.name == "a"
 
 
 def test_a_conversation_that_others_do_not_hold_up_goes_home() -> None:
     fleet = Fleet([provider("a"), provider("b")])
-    ask = asked(conversation=7, place=fleet.place(7, "b"))
+    ask = asked(conversation=7, binding=fleet.binding(7, "b"))
     assert fleet.choose(ask, **held(fleet, "a")).target.name == "b"
 
 
 def test_when_the_others_have_no_room_it_waits_for_the_soonest_of_them() -> None:
     fleet = Fleet([provider("a"), provider("b")])
-    fleet.target("b").gauge.rest(NOW + 3.0, int(Rest.RATE))
+    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
     wait = fleet.choose(**held(fleet, "a"))
     assert (wait.until, wait.bound, wait.why) == (NOW + 3.0, False, "resting")

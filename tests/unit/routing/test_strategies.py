@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ccrelay.config.model import Routing, Strategy
+from ccrelay.config.model import Routing, StrategyName
 from ccrelay.routing.strategies import (
     REMEMBERED_MODELS_MAX,
     CostBased,
@@ -21,23 +21,23 @@ from ccrelay.routing.strategies import (
     strategy_for,
 )
 from ccrelay.types import OutputClass
-from tests.unit.routing.strategy_fakes import NOW, Place, ask, candidate
+from tests.unit.routing.strategy_fakes import NOW, Binding, ask, candidate
 
-NAMES: tuple[Strategy, ...] = Strategy.__args__  # type: ignore[attr-defined]
+NAMES: tuple[StrategyName, ...] = StrategyName.__args__  # type: ignore[attr-defined]
 
 
 def draws(chooser: Any, available: list[Any], count: int, **facts: Any) -> Counter[str]:
     """How often each name is chosen; the same chance in every run."""
     rng = random.Random(7)
     what = ask(**facts)
-    return Counter(chooser.choose(available, what, rng).service.name for _ in range(count))
+    return Counter(chooser.choose(available, what, rng).provider.name for _ in range(count))
 
 
 # ---- all of them
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_strategy_that_can_be_configured_is_built(name: Strategy) -> None:
+def test_every_strategy_that_can_be_configured_is_built(name: StrategyName) -> None:
     assert strategy_for(Routing(strategy=name)).name == name
     assert strategy_for(Routing(), name).name == name
 
@@ -48,7 +48,7 @@ def test_only_the_strategy_that_counts_money_weighs_the_cache_itself() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_only_candidate_is_taken_without_a_look(name: Strategy) -> None:
+def test_an_only_candidate_is_taken_without_a_look(name: StrategyName) -> None:
     unreadable: Any = object()
     chooser = strategy_for(Routing(), name)
     if name == "failover":
@@ -83,7 +83,7 @@ def test_a_conversation_is_placed_alike_whatever_the_chance_the_order_and_the_ro
     for conversation in range(1, 60):
         available = [candidate("a", 1), candidate("b", 2), candidate("c", 3)]
         first = SimpleShuffle().choose(available, ask(conversation=conversation), random.Random(1))
-        first.service.bank.room = 0.01
+        first.provider.key_pool.room = 0.01
         again = SimpleShuffle().choose(
             available[::-1], ask(conversation=conversation), random.Random(2)
         )
@@ -96,7 +96,7 @@ def test_conversations_share_by_weight_and_a_weight_of_zero_gets_none() -> None:
     chosen = Counter(
         SimpleShuffle()
         .choose(available, ask(conversation=rng.getrandbits(63) | 1), rng)
-        .service.name
+        .provider.name
         for _ in range(4000)
     )
     assert chosen["c"] == 0
@@ -109,7 +109,7 @@ def test_conversations_are_spread_when_all_weights_are_zero() -> None:
     chosen = Counter(
         SimpleShuffle()
         .choose(available, ask(conversation=rng.getrandbits(63) | 1), rng)
-        .service.name
+        .provider.name
         for _ in range(1500)
     )
     assert min(chosen[name] for name in "abc") > 400
@@ -125,7 +125,7 @@ def test_a_provider_that_goes_moves_its_own_conversations_only() -> None:
         if before is not available[2]:
             assert after is before
         else:
-            moved[after.service.name] += 1
+            moved[after.provider.name] += 1
     assert min(moved["a"], moved["b"]) > 30
 
 
@@ -135,7 +135,7 @@ def test_a_provider_that_goes_moves_its_own_conversations_only() -> None:
 def turns(available: list[Any], count: int) -> str:
     rng = random.Random(1)
     chooser = RoundRobin()
-    return "".join(chooser.choose(available, ask(), rng).service.name for _ in range(count))
+    return "".join(chooser.choose(available, ask(), rng).provider.name for _ in range(count))
 
 
 def test_a_heavy_provider_is_spread_over_the_round() -> None:
@@ -235,30 +235,30 @@ def test_the_cheapest_takes_a_new_conversation() -> None:
 def test_a_warm_prefix_holds_a_conversation_at_a_dearer_provider() -> None:
     available = [candidate("a", dollars=DEAR, slot=7), candidate("b", dollars=CHEAP, slot=8)]
     # 100k read at 0.2 and 1k written at 5, against 101k written at 1.25.
-    place = Place(slot=7, prefix_tokens=100_000)
-    assert cheapest(available, tokens_in=101_000, tokens_out=500, place=place) == "a"
+    place = Binding(slot=7, prefix_tokens=100_000)
+    assert cheapest(available, tokens_in=101_000, tokens_out=500, binding=place) == "a"
 
 
 def test_a_prefix_too_short_to_pay_for_the_difference_does_not_hold_it() -> None:
     available = [candidate("a", dollars=DEAR, slot=7), candidate("b", dollars=CHEAP, slot=8)]
-    place = Place(slot=7, prefix_tokens=1_000)
-    assert cheapest(available, tokens_in=20_000, tokens_out=500, place=place) == "b"
+    place = Binding(slot=7, prefix_tokens=1_000)
+    assert cheapest(available, tokens_in=20_000, tokens_out=500, binding=place) == "b"
 
 
 def test_an_expected_cost_is_that_of_the_cache_where_it_is_and_of_writing_elsewhere() -> None:
     here, there = candidate("a", dollars=DEAR, slot=7), candidate("b", dollars=MIDDLE)
     facts: dict[str, Any] = {"tokens_in": 11_000, "tokens_out": 100}
-    short = ask(place=Place(slot=7, prefix_tokens=10_000), **facts)
+    short = ask(binding=Binding(slot=7, prefix_tokens=10_000), **facts)
     assert expected_cost(here, short) == 10_000 * 0.2 + 1_000 * 5 + 100 * 20
     assert expected_cost(there, short) == 11_000 * 3.75 + 100 * 15
-    long = ask(place=Place(slot=7, prefix_tokens=10_000, ttl_s=3600.0), **facts)
+    long = ask(binding=Binding(slot=7, prefix_tokens=10_000, ttl_s=3600.0), **facts)
     assert expected_cost(here, long) == 10_000 * 0.2 + 1_000 * 8 + 100 * 20
     assert expected_cost(there, ask(**facts)) == 11_000 * 3.75 + 100 * 15
 
 
 def test_no_more_is_read_from_a_cache_than_the_prompt_has() -> None:
     here = candidate("a", dollars=DEAR, slot=7)
-    shorter = ask(place=Place(slot=7, prefix_tokens=50_000), tokens_in=10_000)
+    shorter = ask(binding=Binding(slot=7, prefix_tokens=50_000), tokens_in=10_000)
     assert expected_cost(here, shorter) == 10_000 * 0.2
 
 
@@ -297,8 +297,8 @@ def test_the_quickest_is_taken_when_nothing_is_explored() -> None:
 
 def test_latencies_are_kept_apart_by_the_class_of_output() -> None:
     a, b = candidate("a", first_event_s=0.9), candidate("b", first_event_s=0.3)
-    b.service.endpoint.pulse.seen[int(OutputClass.THINKING)] = (9.0, NOW)
-    a.service.endpoint.pulse.seen[int(OutputClass.THINKING)] = (5.0, NOW)
+    b.provider.endpoint.stats.seen[int(OutputClass.THINKING)] = (9.0, NOW)
+    a.provider.endpoint.stats.seen[int(OutputClass.THINKING)] = (5.0, NOW)
     chooser = LatencyBased(0.0)
     assert set(draws(chooser, [a, b], 20, output_class=OutputClass.STREAM)) == {"b"}
     assert set(draws(chooser, [a, b], 20, output_class=OutputClass.THINKING)) == {"a"}
@@ -364,7 +364,7 @@ def test_a_recovered_provider_is_found_again() -> None:
         one = LatencyBased(0.05).choose([quick, slow], ask(now=now), rng)
         taken.append(one)
         # It answers in a tenth of a second now; an old average is worth little beside that.
-        one.service.endpoint.pulse.seen[0] = (0.1 if one is slow else 0.4, now)
+        one.provider.endpoint.stats.seen[0] = (0.1 if one is slow else 0.4, now)
     assert taken[:1] == [quick]
     assert taken[-100:].count(slow) > 85
 

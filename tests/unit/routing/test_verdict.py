@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ccrelay._fast.slots import Rest
+from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Loss
 from ccrelay.config.model import Health, Provider
 from ccrelay.providers.base import Dialect
@@ -67,26 +67,26 @@ def plain(message: str, **more: object) -> bytes:
 
 
 # What follows: blame, elsewhere, counts, rest, seconds of rest.
-ENDPOINT = (Blame.ENDPOINT, True, False, Rest.NONE, 0)
-UNSURE = (Blame.ENDPOINT, True, None, Rest.NONE, 0)
-REQUEST = (Blame.REQUEST, False, True, Rest.NONE, 0)
-MODEL = (Blame.MODEL, True, True, Rest.NONE, 0)
-SIGNATURE = (Blame.SIGNATURE, False, True, Rest.NONE, 0)
-REFUSED = (Blame.KEY, True, True, Rest.REFUSED, 0)
-NO_ACCESS = (Blame.KEY, True, True, Rest.NONE, 0)
-CROWDED = (Blame.REQUEST, True, None, Rest.NONE, 0)
+ENDPOINT = (Blame.ENDPOINT, True, False, Cooldown.NONE, 0)
+UNSURE = (Blame.ENDPOINT, True, None, Cooldown.NONE, 0)
+REQUEST = (Blame.REQUEST, False, True, Cooldown.NONE, 0)
+MODEL = (Blame.MODEL, True, True, Cooldown.NONE, 0)
+SIGNATURE = (Blame.SIGNATURE, False, True, Cooldown.NONE, 0)
+REFUSED = (Blame.KEY, True, True, Cooldown.REFUSED, 0)
+NO_ACCESS = (Blame.KEY, True, True, Cooldown.NONE, 0)
+CROWDED = (Blame.REQUEST, True, None, Cooldown.NONE, 0)
 
 
 def rate(seconds: float) -> tuple[object, ...]:
-    return (Blame.KEY, True, None, Rest.RATE, seconds)
+    return (Blame.KEY, True, None, Cooldown.RATE, seconds)
 
 
 def window(seconds: float) -> tuple[object, ...]:
-    return (Blame.KEY, True, None, Rest.QUOTA, seconds)
+    return (Blame.KEY, True, None, Cooldown.QUOTA, seconds)
 
 
 def spent(seconds: float = 900) -> tuple[object, ...]:
-    return (Blame.KEY, True, True, Rest.QUOTA, seconds)
+    return (Blame.KEY, True, True, Cooldown.QUOTA, seconds)
 
 
 UNIFIED = "anthropic-ratelimit-unified-"
@@ -342,7 +342,7 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
     ("zai", 404, {}, zai(1222), REQUEST),
     ("zai", 400, {}, zai(1261), REQUEST),
     ("zai", 400, {}, zai(1301), REQUEST),
-    ("zai", 200, {}, zai(1302), (Blame.NOBODY, False, True, Rest.NONE, 0)),
+    ("zai", 200, {}, zai(1302), (Blame.NOBODY, False, True, Cooldown.NONE, 0)),
     ("zai", 500, {}, zai(1234), ENDPOINT),
     ("zai", 500, {}, b"", ENDPOINT),
     ("zai", 435, {}, b"", REQUEST),
@@ -354,7 +354,7 @@ def test_an_answer_means_what_the_table_says(
     kind: str, status: int, headers: Headers, body: bytes, expected: tuple[object, ...]
 ) -> None:
     got = judge(kind, status, headers, body)
-    shape = (got.blame, got.elsewhere, got.counts, got.rest_reason, pytest.approx(got.rest_s))
+    shape = (got.blame, got.elsewhere, got.counts, got.cooldown_reason, pytest.approx(got.rest_s))
     assert shape == expected, got
     assert got.reason
 
@@ -367,12 +367,12 @@ def test_every_code_of_zai_is_judged_as_its_meaning_is(code: int) -> None:
         assert got.blame is Blame.REQUEST
         assert not got.elsewhere
     elif meaning.status in (401, 403):
-        assert got.rest_reason is Rest.REFUSED
+        assert got.cooldown_reason is Cooldown.REFUSED
     elif meaning.retry:
         assert got.elsewhere
-        assert got.rest_reason is Rest.NONE, "no code of a passing state rests a key"
+        assert got.cooldown_reason is Cooldown.NONE, "no code of a passing state rests a key"
     elif meaning.status != 404:
-        assert got.rest_reason is Rest.QUOTA
+        assert got.cooldown_reason is Cooldown.QUOTA
 
 
 # ---- the client's own credential
@@ -382,7 +382,7 @@ def test_every_code_of_zai_is_judged_as_its_meaning_is(code: int) -> None:
 def test_a_refusal_of_the_clients_own_credential_is_passed_on(status: int) -> None:
     got = judge("anthropic", status, {}, err("authentication_error"), own_key=False)
     assert not got.elsewhere
-    assert got.rest_reason is Rest.NONE
+    assert got.cooldown_reason is Cooldown.NONE
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_a_refusal_of_the_clients_own_credential_is_passed_on(status: int) -> No
 def test_limits_of_the_clients_own_credential_rest_nothing(status: int, headers: Headers) -> None:
     got = judge("anthropic", status, headers, err("rate_limit_error"), own_key=False)
     assert got.elsewhere
-    assert got.rest_reason is Rest.NONE
+    assert got.cooldown_reason is Cooldown.NONE
     assert got.rest_s == 0
 
 
@@ -446,7 +446,7 @@ def test_an_error_event_means_what_the_same_answer_would(
 ) -> None:
     spoken = DIALECTS[kind]
     got = verdict.of_event(data, getter({}), spoken, HEALTH, NOW, own_key=True)
-    shape = (got.blame, got.elsewhere, got.counts, got.rest_reason, got.rest_s)
+    shape = (got.blame, got.elsewhere, got.counts, got.cooldown_reason, got.rest_s)
     assert shape == expected
     assert verdict.as_http(data, spoken) == (status, data)
 
@@ -460,7 +460,7 @@ def test_the_headers_of_the_200_tell_how_long_a_key_rests() -> None:
         NOW,
         own_key=True,
     )
-    assert (got.rest_reason, got.rest_s) == (Rest.RATE, 4)
+    assert (got.cooldown_reason, got.rest_s) == (Cooldown.RATE, 4)
 
 
 # ---- connections
@@ -472,7 +472,7 @@ def test_every_loss_is_the_endpoints_and_goes_elsewhere_while_there_is_time(loss
     assert got.blame is Blame.ENDPOINT
     assert got.elsewhere is (loss is not Loss.TOTAL)
     assert got.counts is (None if loss in (Loss.TOO_BIG, Loss.TOTAL) else False)
-    assert got.rest_reason is Rest.NONE
+    assert got.cooldown_reason is Cooldown.NONE
     assert got.reason == loss.name.lower()
 
 

@@ -3,9 +3,9 @@ import os
 import pytest
 from hypothesis import given, strategies as st
 
-from ccrelay._fast.board import Board
-from ccrelay._fast.places import Places
-from ccrelay._fast.slots import Gauge, Rest
+from ccrelay._fast.affinity_table import AffinityTable
+from ccrelay._fast.rate_limits import Cooldown, TargetLimits
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Config, Key, Provider, Server
 from ccrelay.config.problems import ConfigError
 from ccrelay.runtime.memory import Allotment, Memory, Slots, anonymous_file
@@ -82,10 +82,10 @@ def test_keys_and_providers_that_stay_keep_their_slots(memory):
 def test_going_back_to_the_configuration_before_finds_its_state_again(memory):
     old = config(a=["test-key-1"])
     before = memory.layout(old)
-    Gauge(memory.board, before.targets["a"][0]).rest(1e9, Rest.QUOTA)
+    TargetLimits(memory.memory, before.targets["a"][0]).rest(1e9, Cooldown.QUOTA)
     memory.layout(config(a=["test-key-2"]))
     assert memory.layout(old) == before
-    assert Gauge(memory.board, before.targets["a"][0]).rest_reason == Rest.QUOTA
+    assert TargetLimits(memory.memory, before.targets["a"][0]).cooldown_reason == Cooldown.QUOTA
 
 
 def test_another_address_is_another_endpoint_with_other_targets(memory):
@@ -102,14 +102,14 @@ def test_a_secret_that_is_given_twice_has_one_slot(memory):
 
 def test_a_slot_starts_empty_for_its_next_owner():
     fd = anonymous_file()
-    Board.format(fd, workers=2, targets=1, endpoints=1, places=64)
+    SharedMemory.format(fd, workers=2, targets=1, endpoints=1, places=64)
     memory = Memory(fd)
     memory.layout(config(a=["test-key-1"]))
-    Gauge(memory.board, 0).rest(1e9, Rest.QUOTA)
-    Places(memory.board).keep(7, 0, 1.0)
+    TargetLimits(memory.memory, 0).rest(1e9, Cooldown.QUOTA)
+    AffinityTable(memory.memory).keep(7, 0, 1.0)
     memory.layout(config(b=["test-key-1"]))
-    assert Gauge(memory.board, 0).rest_reason == Rest.NONE
-    assert Places(memory.board).find(7, 1.0) is None
+    assert TargetLimits(memory.memory, 0).cooldown_reason == Cooldown.NONE
+    assert AffinityTable(memory.memory).find(7, 1.0) is None
     memory.close()
 
 
@@ -124,7 +124,7 @@ def test_more_keys_than_there_is_room_for_say_what_to_do_and_change_nothing(memo
 
 def test_a_large_configuration_gets_room_for_changes():
     made = Memory.create(config(a=[f"test-key-{number}" for number in range(100)]))
-    assert made.board.targets == 400
+    assert made.memory.targets == 400
     made.close()
 
 
@@ -132,7 +132,7 @@ def test_a_large_configuration_gets_room_for_changes():
 
 
 def test_each_process_has_a_column_until_all_are_taken(memory):
-    columns = [memory.take_column() for _ in range(memory.board.workers)]
+    columns = [memory.take_column() for _ in range(memory.memory.workers)]
     assert columns == list(range(8))
     assert memory.take_column() is None
     memory.return_column(3)
@@ -142,12 +142,12 @@ def test_each_process_has_a_column_until_all_are_taken(memory):
 def test_what_a_dead_process_had_in_flight_is_returned(memory):
     memory.layout(config(a=["test-key-1"]))
     column = memory.take_column()
-    worker = Board(memory.fd, column)
-    kept = [Gauge(worker, 0).reserve(1.0, 1, 1) for _ in range(3)]
+    worker = SharedMemory(memory.fd, column)
+    kept = [TargetLimits(worker, 0).reserve(1.0, 1, 1) for _ in range(3)]
     assert all(kept)
-    assert Gauge(memory.board, 0).in_flight == 3
+    assert TargetLimits(memory.memory, 0).in_flight == 3
     assert memory.return_column(column) == 3
-    assert Gauge(memory.board, 0).in_flight == 0
+    assert TargetLimits(memory.memory, 0).in_flight == 0
 
 
 def test_there_is_room_for_an_upgrade_while_columns_for_a_crew_are_left(memory):
@@ -164,12 +164,12 @@ def test_there_is_room_for_an_upgrade_while_columns_for_a_crew_are_left(memory):
 
 def test_refused_keys_are_pardoned_and_other_rests_go_on(memory):
     layout = memory.layout(config(a=["test-key-1", "test-key-2", "test-key-3"]))
-    first, second, third = (Gauge(memory.board, slot) for slot in layout.targets["a"])
-    first.rest(0.0, Rest.REFUSED)
-    second.rest(1e9, Rest.QUOTA)
-    assert memory.pardon(layout) == 1
-    reasons = [gauge.rest_reason for gauge in (first, second, third)]
-    assert reasons == [Rest.NONE, Rest.QUOTA, Rest.NONE]
+    first, second, third = (TargetLimits(memory.memory, slot) for slot in layout.targets["a"])
+    first.rest(0.0, Cooldown.REFUSED)
+    second.rest(1e9, Cooldown.QUOTA)
+    assert memory.clear_cooldown(layout) == 1
+    reasons = [gauge.cooldown_reason for gauge in (first, second, third)]
+    assert reasons == [Cooldown.NONE, Cooldown.QUOTA, Cooldown.NONE]
 
 
 # ---- from one image to the next

@@ -1,0 +1,197 @@
+# cython: language_level=3
+"""The shared memory of all workers. Layout and rules: board.pxd.
+
+Times are those of the monotonic clock, which is one for all processes of a machine
+(clock_gettime(2), CLOCK_MONOTONIC).
+"""
+
+from libc.string cimport memset
+
+cdef extern from "<sys/mman.h>" nogil:
+    void* mmap(void* at, size_t size, int protection, int flags, int fd, long offset) noexcept
+    int munmap(void* at, size_t size) noexcept
+    int PROT_READ, PROT_WRITE, MAP_SHARED, MAP_ANON
+    void* MAP_FAILED
+
+cdef extern from "<unistd.h>" nogil:
+    int ftruncate(int fd, long size) noexcept
+    long lseek(int fd, long offset, int whence) noexcept
+    int SEEK_END
+
+cdef extern from "<errno.h>" nogil:
+    int errno
+
+cdef enum:
+    MAGIC = 0x63637233             # "ccr3": this layout; another layout gets another number
+    H_MAGIC = 0
+    H_WORKERS = 1
+    H_TARGETS = 2
+    H_ENDPOINTS = 3
+    H_PLACES = 4
+    WORKERS_MAX = 4096
+    SLOTS_MAX = 1 << 20
+
+
+cdef class SharedMemory:
+    """The mapping of one process.
+
+    Args:
+        fd: memory made by `SharedMemory.format`; it may be closed afterwards.
+        worker: whose column this process writes; -1: none.
+
+    Raises:
+        OSError: it cannot be mapped.
+        ValueError: it is not such memory, or of another version's layout.
+    """
+
+    def __init__(self, int fd, int worker=-1):
+        cdef int64_t header[HEADER_WORDS]
+        cdef void* at
+        cdef long size = lseek(fd, 0, SEEK_END)
+        if size < HEADER_WORDS * 8:     # touching a page beyond the end would be a SIGBUS
+            raise ValueError("not shared memory of ccrelay: too small")
+        at = mmap(NULL, HEADER_WORDS * 8, PROT_READ, MAP_SHARED, fd, 0)
+        if at == MAP_FAILED:
+            raise OSError(errno, "the shared memory cannot be mapped")
+        for k in range(HEADER_WORDS):
+            header[k] = (<int64_t*>at)[k]
+        munmap(at, HEADER_WORDS * 8)
+        if header[H_MAGIC] != MAGIC:
+            raise ValueError("not shared memory of this version of ccrelay")
+        self._shape(
+            <int>header[H_WORKERS], <int>header[H_TARGETS],
+            <int>header[H_ENDPOINTS], <int>header[H_PLACES], worker,
+        )
+        if self.bytes > <size_t>size:
+            raise ValueError("not shared memory of ccrelay: cut short")
+        self._map(fd)
+
+    def __dealloc__(self):
+        if self.base != NULL:
+            munmap(self.base, self.bytes)
+
+    @staticmethod
+    def format(int fd, *, int workers, int targets, int endpoints, int places):
+        """Make a file of memory ready: its size, zeroes, and the header.
+
+        Raises:
+            OSError: it cannot be made that large.
+            ValueError: a number is out of range.
+        """
+        cdef SharedMemory memory = SharedMemory.__new__(SharedMemory)
+        memory._shape(workers, targets, endpoints, places, -1)
+        if ftruncate(fd, 0) < 0 or ftruncate(fd, <long>memory.bytes) < 0:
+            raise OSError(errno, "no room for the shared memory")
+        memory._map(fd)
+        memory._head()
+
+    @staticmethod
+    def private(*, int workers=1, int targets=64, int endpoints=64, int places=1024, int worker=0):
+        """A board for one process alone: tests, and commands that need no shared one."""
+        cdef SharedMemory memory = SharedMemory.__new__(SharedMemory)
+        memory._shape(workers, targets, endpoints, places, worker)
+        memory._map(-1)
+        memory._head()
+        return memory
+
+    def as_worker(self, int worker):
+        """The same memory seen by another worker of this process; only for tests."""
+        cdef SharedMemory memory = _Twin.__new__(_Twin)
+        memory._shape(self.workers, self.targets, self.endpoints, self.places, worker)
+        memory.base = self.base
+        (<_Twin>memory).owner = self
+        return memory
+
+    def _shape(self, int workers, int targets, int endpoints, int places, int worker):
+        if not 1 <= workers <= WORKERS_MAX or not -1 <= worker < workers:
+            raise ValueError(f"worker {worker} of {workers}")
+        for count in (targets, endpoints, places):
+            if not 1 <= count <= SLOTS_MAX:
+                raise ValueError(f"{count} slots")
+        self.workers = workers
+        self.targets = targets
+        self.endpoints = endpoints
+        self.places = places
+        self.worker = worker
+        self.bytes = 8 * (
+            HEADER_WORDS + FLEET_WORDS + <size_t>targets * (TARGET_WORDS + workers)
+            + <size_t>endpoints * ENDPOINT_WORDS + <size_t>places * PLACE_WORDS
+        )
+
+    def _map(self, int fd):
+        cdef int flags = MAP_SHARED | (MAP_ANON if fd < 0 else 0)
+        cdef void* at = mmap(NULL, self.bytes, PROT_READ | PROT_WRITE, flags, fd, 0)
+        if at == MAP_FAILED:
+            raise OSError(errno, "the shared memory cannot be mapped")
+        self.base = <int64_t*>at
+
+    def _head(self):
+        self.base[H_WORKERS] = self.workers
+        self.base[H_TARGETS] = self.targets
+        self.base[H_ENDPOINTS] = self.endpoints
+        self.base[H_PLACES] = self.places
+        word_set(self.base + H_MAGIC, MAGIC)
+
+    # ---- regions
+
+    cdef int64_t* _region(self, int number) noexcept:
+        cdef int64_t* at = self.base + HEADER_WORDS
+        if number > 0:
+            at += FLEET_WORDS
+        if number > 1:
+            at += <size_t>self.targets * (TARGET_WORDS + self.workers)
+        if number > 2:
+            at += <size_t>self.endpoints * ENDPOINT_WORDS
+        return at
+
+    cdef int64_t* fleet(self) noexcept:
+        return self._region(0)
+
+    cdef int64_t* target(self, int slot) noexcept:
+        return self._region(1) + <size_t>slot * (TARGET_WORDS + self.workers)
+
+    cdef int64_t* endpoint(self, int slot) noexcept:
+        return self._region(2) + <size_t>slot * ENDPOINT_WORDS
+
+    cdef int64_t* place(self, int index) noexcept:
+        return self._region(3) + <size_t>index * PLACE_WORDS
+
+    # ---- for the supervisor
+
+    def clear_worker(self, int worker):
+        """Give back what a dead worker had in flight; returns how many exchanges that was."""
+        cdef int64_t found = 0
+        cdef int slot
+        if not 0 <= worker < self.workers:
+            raise ValueError(f"worker {worker} of {self.workers}")
+        for slot in range(self.targets):
+            found += max(word_get(self.target(slot) + TARGET_WORDS + worker), 0)
+            word_set(self.target(slot) + TARGET_WORDS + worker, 0)
+        return found
+
+    def clear_target(self, int slot):
+        """Forget everything of a slot that is given to another credential."""
+        if not 0 <= slot < self.targets:
+            raise ValueError(f"target {slot} of {self.targets}")
+        # The first word is the slot's generation: what was reserved before is over.
+        word_add(self.target(slot), 1)
+        memset(self.target(slot) + 1, 0, (TARGET_WORDS + self.workers - 1) * 8)
+
+    def clear_endpoint(self, int slot):
+        """Forget everything of a slot that is given to another endpoint."""
+        if not 0 <= slot < self.endpoints:
+            raise ValueError(f"endpoint {slot} of {self.endpoints}")
+        memset(self.endpoint(slot), 0, ENDPOINT_WORDS * 8)
+
+    def __repr__(self):
+        return (
+            f"<SharedMemory {self.bytes} bytes workers={self.workers} targets={self.targets} "
+            f"endpoints={self.endpoints} places={self.places}>"
+        )
+
+
+cdef class _Twin(SharedMemory):
+    cdef SharedMemory owner
+
+    def __dealloc__(self):
+        self.base = NULL               # its owner unmaps it

@@ -1,0 +1,221 @@
+"""A provider as it runs: dialect, endpoint, credentials, and how requests to it are written."""
+
+import random
+from collections.abc import Callable
+from math import inf
+
+from ccrelay._fast.affinity_table import hash64
+from ccrelay._fast.endpoint_stats import EndpointStats
+from ccrelay._fast.http1 import RequestPlan
+from ccrelay._fast.rate_limits import KeyPool, TargetLimits
+from ccrelay._fast.shared_memory import SharedMemory
+from ccrelay.config.fingerprint import fingerprint
+from ccrelay.config.model import Health, Key, KeyStrategy, Provider
+from ccrelay.fleet.endpoint import Endpoint, OnChange
+from ccrelay.providers.base import Dialect
+from ccrelay.providers.registry import dialect_for
+
+CLIENT_RESTS_MAX = 1024
+
+
+class Target:
+    """One credential of one provider, with the plans by which its requests are written.
+
+    `plan` is the usual one. A pass-through target has two more: a relay token that came in one of
+    the client's two credential headers must not go on.
+    """
+
+    __slots__ = (
+        "_decoded",
+        "_secret",
+        "fingerprint",
+        "index",
+        "learn_at",
+        "limited",
+        "limits",
+        "name",
+        "plan",
+        "plan_no_bearer",
+        "plan_no_key",
+        "priority",
+        "provider",
+        "seed",
+        "slot",
+        "weight",
+    )
+
+    def __init__(
+        self, provider: "ProviderState", key: Key | None, limits: TargetLimits, index: int
+    ) -> None:
+        self.provider = provider
+        self.index = index  # in its service's bank
+        self.limits = limits
+        self.slot = limits.slot
+        self.learn_at = 0.0  # when its response headers are worth reading again
+        self.weight = key.weight if key else 1
+        self.priority = key.priority if key else 0
+        dialect = provider.dialect
+        if key is None:
+            self.fingerprint = "client" if dialect.passes_client_credential else "none"
+        else:
+            self.fingerprint = fingerprint(key.key)
+        self.name = (key.name if key else None) or self.fingerprint
+        # Neither slot nor order: workers, nodes and reloads must agree where a conversation lives.
+        self.seed = hash64(f"{provider.name}\n{self.fingerprint}".encode())
+        self.limited = key is not None and _limit(limits, key)
+        secret = key.key if key else None
+        self._secret = secret
+        self._decoded: dict[int, RequestPlan] = {}
+        self.plan = _plan(dialect, secret)
+        self.plan_no_key = self.plan_no_bearer = self.plan
+        if dialect.passes_client_credential:
+            self.plan_no_key = _plan(dialect, None, drop=(b"x-api-key",))
+            self.plan_no_bearer = _plan(dialect, None, drop=(b"authorization",))
+
+    def decoded_plan(self, plan: RequestPlan) -> RequestPlan:
+        """`plan`, one of this target's, for a body that came compressed and goes out plain."""
+        found = self._decoded.get(id(plan))
+        if found is None:
+            drop = {id(self.plan_no_key): b"x-api-key", id(self.plan_no_bearer): b"authorization"}
+            drop[id(self.plan)] = b""
+            found = _plan(
+                self.provider.dialect, self._secret, drop=(b"content-encoding", drop[id(plan)])
+            )
+            self._decoded[id(plan)] = found
+        return found
+
+    def __repr__(self) -> str:
+        return f"<Target {self.provider.name} {self.fingerprint}>"
+
+
+def _limit(limits: TargetLimits, key: Key) -> bool:
+    """Set the configured limits; whether there is any that counts tokens."""
+    limits.limit(
+        rpm=key.rpm_limit or 0,
+        tpm=key.tpm_limit or 0,
+        itpm=key.itpm_limit or 0,
+        otpm=key.otpm_limit or 0,
+        max_concurrent=key.max_concurrent or 0,
+    )
+    return any((key.tpm_limit, key.itpm_limit, key.otpm_limit))
+
+
+def _plan(dialect: Dialect, key: str | None, drop: tuple[bytes, ...] = ()) -> RequestPlan:
+    return RequestPlan(
+        prefix=dialect.prefix(),
+        host=dialect.host(),
+        lines=[*dialect.credential_lines(key), *dialect.static_headers],
+        pass_credentials=dialect.passes_client_credential,
+        drop_names=[*dialect.drop_names, *filter(None, drop)],
+        drop_betas=dialect.drop_betas,
+    )
+
+
+class ProviderState:
+    """One enabled provider.
+
+    Args:
+        provider: resolved.
+        health: how its failures are taken.
+        board: the shared memory; None: memory of its own (tests, and commands that only look).
+        slots: one target slot per configured key, or the one of a provider without keys.
+        endpoint_slot: where its endpoint's words are.
+        on_change: told of the breaker's changes.
+    """
+
+    __slots__ = (
+        "client_cooldowns",
+        "config",
+        "dialect",
+        "endpoint",
+        "key_pool",
+        "limited",
+        "mends",
+        "name",
+        "passes_client_credential",
+        "pick",
+        "priority",
+        "seed",
+        "targets",
+        "turn",
+        "validates",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        provider: Provider,
+        health: Health,
+        *,
+        memory: SharedMemory | None = None,
+        slots: list[int] | None = None,
+        endpoint_slot: int = 0,
+        on_change: OnChange | None = None,
+    ) -> None:
+        if memory is None:
+            memory = SharedMemory.private(targets=max(len(provider.keys), 1), endpoints=1, places=8)
+        slots = slots if slots is not None else list(range(max(len(provider.keys), 1)))
+        self.config = provider
+        self.name = provider.name
+        self.weight = provider.weight
+        self.priority = provider.priority
+        self.seed = hash64(provider.name.encode())
+        self.turn = 0.0  # the current weight of smooth round-robin
+        self.dialect = dialect_for(provider)
+        self.endpoint = Endpoint(
+            provider.name, EndpointStats(memory, endpoint_slot), health, on_change=on_change
+        )
+        keys: list[tuple[Key | None, int]] = [
+            (key, slot) for key, slot in zip(provider.keys, slots, strict=False) if key.enabled
+        ]
+        if not provider.keys:
+            keys = [(None, slots[0])]
+        self.targets = [
+            Target(self, key, TargetLimits(memory, slot), index)
+            for index, (key, slot) in enumerate(keys)
+        ]
+        self.key_pool = KeyPool(
+            [target.limits for target in self.targets],
+            [target.weight for target in self.targets],
+            [target.priority for target in self.targets],
+            [target.seed for target in self.targets],
+        )
+        self.limited = any(target.limited for target in self.targets)
+        # It refused thinking blocks once: from then on conversations are remembered even where
+        # there is nothing to choose, so that it is not asked in vain each time.
+        self.mends = False
+        self.passes_client_credential = self.dialect.passes_client_credential
+        # Clients' own credentials that were refused for their limits, by hash, and until when: a
+        # target rests for everybody, these for their owner.
+        self.client_cooldowns: dict[int, float] = {}
+        # Whether it refuses thinking blocks whose signature is not Claude's.
+        self.validates = provider.signatures == "claude"
+        self.pick = _picker(self.key_pool, provider.key_strategy)
+
+    def usable(self, now: float) -> bool:
+        """Whether it serves: now, or as soon as a key has rested."""
+        return self.endpoint.available(now) and any(
+            target.limits.cooldown_until < inf for target in self.targets
+        )
+
+    def cool_down_client(self, credential: int, until: float) -> None:
+        """Leave a client's own credential alone until then; this worker's knowledge only."""
+        if len(self.client_cooldowns) >= CLIENT_RESTS_MAX:
+            del self.client_cooldowns[next(iter(self.client_cooldowns))]
+        self.client_cooldowns[credential] = until
+
+    def __repr__(self) -> str:
+        return f"<ProviderState {self.name} {len(self.targets)} targets {self.endpoint!r}>"
+
+
+def _picker(key_pool: KeyPool, strategy: KeyStrategy) -> Callable[[random.Random], int]:
+    """How a key is chosen of those that the bank's last survey found ready; -1: there is none."""
+    match strategy:
+        case "most-room":
+            return lambda _: key_pool.most_room()
+        case "least-loaded":
+            return lambda _: key_pool.least_loaded()
+        case "round-robin":
+            return lambda _: key_pool.in_turn()
+        case "random":
+            return lambda rng: key_pool.at_random(rng.random())

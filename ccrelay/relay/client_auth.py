@@ -1,0 +1,97 @@
+"""Who may come in: Host, Origin and relay tokens.
+
+A connection remembers the answer as long as it shows the same headers (`Downstream.recall`).
+"""
+
+import hashlib
+import hmac
+from typing import NamedTuple
+
+from ccrelay._fast.http1 import FieldId, Head
+from ccrelay.config.model import Server
+from ccrelay.errors import BadRequest, Forbidden, Unauthorized
+from ccrelay.wire.headers import client_tokens, host_allowed, host_set, origin_allowed
+
+_AUTHORIZATION = int(FieldId.F_AUTHORIZATION)
+_X_API_KEY = int(FieldId.F_X_API_KEY)
+_HOST = int(FieldId.F_HOST)
+_ORIGIN = int(FieldId.F_ORIGIN)
+
+
+class ClientAuth(NamedTuple):
+    """The outcome for one set of headers."""
+
+    token_in_bearer: bool  # the Authorization field held a relay token
+    token_in_key: bool  # the x-api-key field held one
+    has_own: bool  # there is a client credential that is no relay token
+
+
+class Authenticator:
+    """Checks clients against `server`.
+
+    A relay token is compared by digest and in constant time.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._tokens = [_digest(token.encode()) for token in server.auth.tokens]
+        host, _, _ = server.listen.rpartition(":")
+        self._hosts = host_set([*server.allowed_hosts, host])
+        self._origins = frozenset(origin.lower() for origin in server.allowed_origins)
+
+    def check_host(self, head: Head) -> None:
+        """Raise Forbidden for a Host or Origin that is not ours to serve."""
+        host = head.value(_HOST)
+        if host is not None and not host_allowed(host, self._hosts):
+            raise Forbidden(
+                "This Host is not served here. Add it to server.allowed_hosts if it should be.",
+                should_retry=False,
+            )
+        if not origin_allowed(head.value(_ORIGIN), self._origins):
+            raise Forbidden(
+                "Browser pages of this Origin may not use the relay. "
+                "Add it to server.allowed_origins if they should.",
+                should_retry=False,
+            )
+
+    def admit(self, head: Head) -> ClientAuth:
+        """Check a request that needs a relay token.
+
+        Raises:
+            Forbidden: Host or Origin.
+            BadRequest: a credential header stands twice.
+            Unauthorized: no valid relay token although tokens are configured.
+        """
+        self.check_host(head)
+        names = [name.lower() for name, _ in head.items()]
+        if names.count(b"authorization") > 1 or names.count(b"x-api-key") > 1:
+            raise BadRequest("A credential header stands twice. Send each of them once.")
+        authorization = head.value(_AUTHORIZATION)
+        x_api_key = head.value(_X_API_KEY)
+        if not self._tokens:
+            return ClientAuth(False, False, authorization is not None or x_api_key is not None)
+        bearer = client_tokens(authorization, None)
+        key = client_tokens(None, x_api_key)
+        in_bearer = any(self._is_token(token) for token in bearer)
+        in_key = any(self._is_token(token) for token in key)
+        if not (in_bearer or in_key):
+            what = "not a valid relay token" if bearer or key else "missing"
+            raise Unauthorized(
+                f"The credential is {what}. Set ANTHROPIC_AUTH_TOKEN (or ANTHROPIC_API_KEY) "
+                "to one of the relay's server.auth.tokens.",
+                should_retry=False,
+            )
+        own = (authorization is not None and not in_bearer) or (
+            x_api_key is not None and not in_key
+        )
+        return ClientAuth(in_bearer, in_key, own)
+
+    def _is_token(self, token: bytes) -> bool:
+        digest = _digest(token)
+        found = False
+        for known in self._tokens:
+            found |= hmac.compare_digest(digest, known)
+        return found
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()

@@ -1,0 +1,159 @@
+"""Active probes: an endpoint whose breaker is open and that has no traffic is tried by ourselves.
+
+The first request after a rest would be its trial, and might fail for a person; a probe finds out
+before. One worker probes at a time (a lease in shared memory).
+
+    connect       TCP and TLS, as configured by default
+    count_tokens  POST /v1/messages/count_tokens with a few bytes; free at every provider
+    message       POST /v1/messages with max_tokens 1; costs about ten tokens
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ccrelay import __version__
+from ccrelay.config.model import Health, Probe
+from ccrelay.errors import RelayError
+from ccrelay.fleet.provider_state import ProviderState
+from ccrelay.upstream.dial import Dialer
+from ccrelay.upstream.fetch import FetchFailed, Fields, post_status
+from ccrelay.wire.bodies import json_string
+
+if TYPE_CHECKING:
+    from ccrelay.relay.server import Relay
+
+LOOK_EVERY_S = 0.25
+# Beyond the time limit of the probe: a lease that its holder could not give back ends by itself.
+LEASE_SLACK_S = 1.0
+
+_BODIES = {
+    "count_tokens": b'{"model":%b,"messages":[{"role":"user","content":"ping"}]}',
+    "message": b'{"model":%b,"max_tokens":1,"messages":[{"role":"user","content":"ping"}]}',
+}
+_PATHS = {"count_tokens": b"/v1/messages/count_tokens", "message": b"/v1/messages"}
+
+
+class HealthChecks:
+    """The probing of one worker."""
+
+    def __init__(self, relay: "Relay") -> None:
+        self._relay = relay
+        self._timer: asyncio.TimerHandle | None = None
+        self._running: set[str] = set()
+
+    def start(self) -> None:
+        """Look now and then, from now on."""
+        if self._timer is None:
+            self._timer = self._relay.loop.call_later(LOOK_EVERY_S, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        relay = self._relay
+        health = relay.config.health
+        if health.probe != "off":
+            now = relay.reactor.clock()
+            for provider in relay.providers:
+                breaker = provider.endpoint.breaker
+                if breaker.due(now):
+                    self._maybe(provider, _kind(provider, health), now)
+        self._timer = relay.loop.call_later(LOOK_EVERY_S, self._look)
+
+    def _maybe(self, provider: ProviderState, kind: Probe, now: float) -> None:
+        stats = provider.endpoint.stats
+        if provider.name in self._running or provider.key_pool.in_flight:
+            return  # a request on its way will tell
+        if kind == "connect" and stats.answers:
+            return  # it could be reached and failed: the next request is its trial
+        health = self._relay.config.health
+        if not stats.lease(now, health.probe_timeout_s + LEASE_SLACK_S):
+            return
+        self._running.add(provider.name)
+        dialer = self._relay.snap.pools[provider.name].dialer
+        self._relay.spawn(self._probe(provider, kind, dialer), f"probe of {provider.name}")
+
+    async def _probe(self, provider: ProviderState, kind: Probe, dialer: Dialer) -> None:
+        relay = self._relay
+        health = relay.config.health
+        began_at = relay.reactor.clock()
+        reason = None
+        try:
+            async with asyncio.timeout(health.probe_timeout_s):
+                reason = await self._try(provider, kind, dialer)
+        except TimeoutError:
+            reason = f"no answer within {health.probe_timeout_s:g} s"
+        except RelayError as error:
+            reason = error.message
+        finally:
+            self._running.discard(provider.name)
+            provider.endpoint.stats.unlease()
+        now = relay.reactor.clock()
+        provider.endpoint.breaker.probed(now, relay.rng, reason is None)
+        relay.log.event(
+            "info" if reason is None else "warning",
+            "probe",
+            provider=provider.name,
+            kind=kind,
+            good=reason is None,
+            reason=reason,
+            ms=round((now - began_at) * 1000, 1),
+        )
+
+    async def _try(self, provider: ProviderState, kind: Probe, dialer: Dialer) -> str | None:
+        """Why the endpoint is not fine; None: it is."""
+        if kind not in _BODIES:
+            dialed = await dialer.dial()
+            dialed.sock.close()
+            return None
+        model = _model_of(provider, self._relay.config.health)
+        if model is None:
+            return "no model is known to ask for: set health.probe_model"
+        body = _BODIES[kind] % bytes(json_string(model))
+        path = provider.dialect.prefix() + _PATHS[kind]
+        try:
+            status = await post_status(
+                dialer, self._relay.loop, path, _fields(provider, body), body
+            )
+        except FetchFailed as error:
+            return error.message
+        return f"it answered {status}" if status >= 500 or status == 408 else None
+
+
+def _kind(provider: ProviderState, health: Health) -> Probe:
+    """What is asked of this provider: a connection, where it has no key or cannot count."""
+    if health.probe == "off" or provider.passes_client_credential:
+        return "connect"
+    if health.probe == "count_tokens" and provider.dialect.counts_tokens == "estimate":
+        return "connect"
+    return health.probe
+
+
+def _model_of(provider: ProviderState, health: Health) -> str | None:
+    """The model that a probe names to this provider."""
+    matcher = provider.dialect.matcher
+    if health.probe_model is not None:
+        return matcher.resolve(health.probe_model) or health.probe_model
+    names = [m if isinstance(m, str) else m.id for m in provider.config.models or ()]
+    names += provider.config.model_mapping.values()
+    return next((name for name in names if "*" not in name and "?" not in name), None)
+
+
+def _fields(provider: ProviderState, body: bytes) -> Fields:
+    dialect = provider.dialect
+    key = next((key.key for key in provider.config.keys if key.enabled), None)
+    own = [
+        (b"host", dialect.host()),
+        (b"accept", b"application/json"),
+        (b"accept-encoding", b"identity"),
+        (b"connection", b"close"),
+        (b"user-agent", f"ccrelay/{__version__}".encode()),
+        (b"anthropic-version", b"2023-06-01"),
+        *dialect.credential_lines(key),
+    ]
+    given = [field for field in own if field[0] not in dialect.drop_names]
+    framing = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    return [*given, *framing, *dialect.static_headers]

@@ -1,0 +1,217 @@
+"""What providers themselves say they serve, for those with `discover_models: true`.
+
+A list is asked for when a client asks for models, kept for a while and shared by all clients. The
+one exception is a provider that gets the client's own credential: its list belongs to that client
+and is asked for anew each time. No client waits longer than HOLD_S; what comes later is there for
+the next one.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from ccrelay import __version__
+from ccrelay._fast.http1 import Head
+from ccrelay.errors import UpstreamFailed
+from ccrelay.fleet.provider_state import ProviderState
+from ccrelay.relay.client_auth import ClientAuth
+from ccrelay.types import LogSink
+from ccrelay.upstream.dial import Dialer
+from ccrelay.upstream.fetch import Fields, fetch
+from ccrelay.upstream.tasks import TaskSet
+from ccrelay.wire.models import ModelEntry, configured_entries, discovered_entries, merge
+
+Fetch = Callable[[ProviderState, bytes, Fields], Awaitable[bytes]]
+"""Gets a path (with query) of a provider with these header fields. Raises UpstreamFailed."""
+
+# Claude Code waits 3 s for its list and takes the built-in one after that (gateway contract,
+# section 8): the answer has to be on its way before.
+HOLD_S = 2.5
+FETCH_S = 15.0  # longer than HOLD_S: a slow list is still good for the next client
+KEPT_S = 300.0  # new models come a few times a year
+FAILURE_KEPT_S = 30.0
+LIST_BYTES_MAX = 4 << 20  # OpenRouter's list, the largest known, has 400 models in 0.5 MB
+
+# One page is all: 1000 is the largest that Anthropic gives, and others ignore it.
+QUERY = b"/v1/models?limit=1000"
+_VERSION = (b"anthropic-version", b"2023-06-01")
+# Of the client's header fields, what says who asks; a login's bearer counts only with its beta.
+_CLIENT_FIELDS = (b"authorization", b"x-api-key", b"anthropic-beta")
+
+
+class _List:
+    """One provider's own list, as far as it is known."""
+
+    __slots__ = ("entries", "fresh_until", "provider", "task")
+
+    def __init__(self, provider: ProviderState) -> None:
+        self.provider = provider
+        self.entries: list[ModelEntry] = []  # the last one that came; outlives failures
+        self.fresh_until = 0.0  # loop time before which it is not asked for again
+        self.task: asyncio.Task[None] | None = None  # asking now
+
+    def __repr__(self) -> str:
+        state = "asking" if self.task else f"fresh until {self.fresh_until:.1f}"
+        return f"<_List {self.provider.name} {len(self.entries)} models, {state}>"
+
+
+class ModelDiscovery:
+    """The models of all providers: those that are configured, then those that were discovered.
+
+    Args:
+        services: the providers.
+        fetch: how a list is got.
+        loop: the worker's event loop; its time is what lists age by.
+        tasks: where lists are asked for.
+        log: told of every list that could not be got, once per attempt.
+    """
+
+    def __init__(
+        self,
+        providers: Sequence[ProviderState],
+        fetch: Fetch,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        tasks: TaskSet,
+        log: LogSink,
+    ) -> None:
+        self.configured = merge(configured_entries(provider.config) for provider in providers)
+        self._services = [s for s in providers if s.config.discover_models and s.targets]
+        self._lists = {
+            provider.name: _List(provider)
+            for provider in self._services
+            if not provider.passes_client_credential
+        }
+        self._passing = [s for s in self._services if s.passes_client_credential]
+        self._fetch = fetch
+        self._loop = loop
+        self._tasks = tasks
+        self._log = log
+
+    def credential_of(self, head: Head, passed: ClientAuth) -> Fields:
+        """The client's own credential, for the providers that get it; empty when none is needed."""
+        if not self._passing or not passed.has_own:
+            return ()
+        held_back = set()
+        if passed.token_in_bearer:
+            held_back.add(b"authorization")
+        if passed.token_in_key:
+            held_back.add(b"x-api-key")
+        names = (name for name in _CLIENT_FIELDS if name not in held_back)
+        return [(name, value) for name in names if (value := head.get(name)) is not None]
+
+    def at_once(self, client: Fields) -> list[ModelEntry] | None:
+        """All models when nobody has to be asked for them now, else None."""
+        if self._passing and client:
+            return None
+        now = self._loop.time()
+        if any(known.fresh_until <= now for known in self._lists.values()):
+            return None
+        return self._merged({})
+
+    async def gather(self, client: Fields) -> list[ModelEntry]:
+        """All models that are known after at most HOLD_S.
+
+        Args:
+            client: the client's own credential (`credential_of`).
+        """
+        now = self._loop.time()
+        due = [known for known in self._lists.values() if known.fresh_until <= now]
+        shared = [known.task or self._refresh(known) for known in due]
+        own = {
+            provider.name: self._tasks.spawn(
+                self._ask(provider, client), f"models of {provider.name} for a client"
+            )
+            for provider in (self._passing if client else ())
+        }
+        asked: list[asyncio.Task[None] | asyncio.Task[list[ModelEntry] | None]] = [*shared]
+        asked += own.values()
+        try:
+            if asked:
+                await asyncio.wait(asked, timeout=HOLD_S)
+        finally:
+            # Nobody else may have these.
+            for task in own.values():
+                task.cancel()
+        return self._merged({name: _result(task) for name, task in own.items()})
+
+    def _refresh(self, known: _List) -> asyncio.Task[None]:
+        name = f"models of {known.provider.name}"
+        known.task = self._tasks.spawn(self._renew(known), name)
+        return known.task
+
+    async def _renew(self, known: _List) -> None:
+        provider = known.provider
+        key = next((key.key for key in provider.config.keys if key.enabled), None)
+        try:
+            found = await self._ask(provider, provider.dialect.credential_lines(key))
+            now = self._loop.time()
+            known.fresh_until = now + (FAILURE_KEPT_S if found is None else KEPT_S)
+            if found is not None:
+                known.entries = found
+        finally:
+            known.task = None
+
+    async def _ask(self, provider: ProviderState, credential: Fields) -> list[ModelEntry] | None:
+        """The provider's list, or None when it could not be got."""
+        try:
+            path = provider.dialect.prefix() + QUERY
+            listing = await self._fetch(provider, path, _fields(provider, credential))
+        except UpstreamFailed as error:
+            self._failed(provider, error.message)
+            return None
+        found = discovered_entries(listing, provider.dialect.matcher)
+        if not found and b'"data"' not in listing:
+            self._failed(provider, "the answer is not a list of models")
+            return None
+        return found
+
+    def _failed(self, provider: ProviderState, reason: str) -> None:
+        # What a client's own credential does is that client's affair.
+        level = "info" if provider.passes_client_credential else "warning"
+        self._log.event(level, "models_unknown", provider=provider.name, reason=reason)
+
+    def _merged(self, own: dict[str, list[ModelEntry]]) -> list[ModelEntry]:
+        def groups() -> Iterable[Iterable[ModelEntry]]:
+            yield self.configured
+            for provider in self._services:
+                known = self._lists.get(provider.name)
+                yield own.get(provider.name, ()) if known is None else known.entries
+
+        return merge(groups())
+
+
+def fetch_over(dialers: Mapping[str, Dialer], loop: asyncio.AbstractEventLoop) -> Fetch:
+    """How lists are got outside of tests: over a connection of their own, within the bounds."""
+
+    async def get(provider: ProviderState, path: bytes, fields: Fields) -> bytes:
+        return await fetch(
+            dialers[provider.name],
+            loop,
+            path,
+            fields,
+            bytes_max=LIST_BYTES_MAX,
+            limit_s=FETCH_S,
+        )
+
+    return get
+
+
+def _fields(provider: ProviderState, credential: Fields) -> Fields:
+    dialect = provider.dialect
+    own = [
+        (b"host", dialect.host()),
+        (b"accept", b"application/json"),
+        (b"accept-encoding", b"identity"),
+        (b"connection", b"close"),
+        (b"user-agent", f"ccrelay/{__version__}".encode()),
+        _VERSION,
+    ]
+    # What is configured replaces what the client said and what is said here.
+    given = [field for field in (*own, *credential) if field[0] not in dialect.drop_names]
+    return [*given, *dialect.static_headers]
+
+
+def _result(task: "asyncio.Task[list[ModelEntry] | None]") -> list[ModelEntry]:
+    if not task.done() or task.cancelled() or task.exception() is not None:
+        return []
+    return task.result() or []

@@ -1,0 +1,156 @@
+"""GET /v1/models and below: answered at once, or when the providers have told what they serve."""
+
+import asyncio
+from collections.abc import Callable, MutableSet
+from typing import Any
+from urllib.parse import unquote
+
+from ccrelay._fast.downstream import Downstream
+from ccrelay.errors import NoTarget, RelayError, SlowClient
+from ccrelay.relay.client_auth import ClientAuth
+from ccrelay.relay.local import models_body
+from ccrelay.relay.model_discovery import ModelDiscovery
+from ccrelay.relay.request_body import FAULTS
+from ccrelay.upstream.fetch import Fields
+from ccrelay.upstream.tasks import TaskSet
+from ccrelay.wire.errors import json_response
+from ccrelay.wire.models import ModelEntry, find_model
+
+MODELS = b"/v1/models"
+
+Refuse = Callable[[Downstream, RelayError], None]
+"""Answers a request with an error of the relay's own."""
+
+
+def asks_for_models(method: bytes, path: bytes) -> bool:
+    """Whether a request is for the list or for one model of it."""
+    return method in (b"GET", b"HEAD") and (path == MODELS or path.startswith(MODELS + b"/"))
+
+
+class ModelsApi:
+    """Answers requests for models.
+
+    Args:
+        discovery: what is known of models.
+        tasks: where answers wait.
+        active: what is under way in the worker; an answer that waits is in it.
+        refuse: how errors are sent.
+    """
+
+    def __init__(
+        self,
+        discovery: ModelDiscovery,
+        *,
+        tasks: TaskSet,
+        active: MutableSet[Any],
+        refuse: Refuse,
+    ) -> None:
+        self.discovery = discovery
+        self.tasks = tasks
+        self.active = active
+        self.refuse = refuse
+
+    def answer(self, down: Downstream, passed: ClientAuth) -> None:
+        """Answer a request of which `asks_for_models` holds, now or later.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        head = down.head
+        discovery = self.discovery
+        client = discovery.credential_of(head, passed)
+        entries = discovery.at_once(client)
+        if entries is None and _is_configured(discovery.configured, head.path):
+            entries = discovery.configured
+        if entries is not None:
+            send(down, entries)
+            return
+        listing = ModelsRequest(self, down)
+        down.exchange = listing
+        self.active.add(listing)
+        listing.begin(client)
+
+
+class ModelsRequest:
+    """One answer that waits for providers; to its connection, what an exchange is."""
+
+    __slots__ = ("_desk", "_down", "_task", "settled")
+
+    def __init__(self, desk: ModelsApi, down: Downstream) -> None:
+        self.settled = False
+        self._desk = desk
+        self._down = down
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, client: Fields) -> None:
+        """Wait for the models in the background, then answer."""
+        self._task = self._desk.tasks.spawn(self._run(client), "models")
+
+    async def _run(self, client: Fields) -> None:
+        desk, down = self._desk, self._down
+        try:
+            entries = await desk.discovery.gather(client)
+            if self._settle():
+                send(down, entries)
+        except RelayError as error:
+            desk.refuse(down, error)
+        finally:
+            # After a defect the client must not wait for ever.
+            if self._settle():
+                desk.refuse(down, RelayError("The relay failed to list its models.", status=500))
+
+    # ---- called by the connection
+
+    def on_client_left(self) -> None:
+        """The client closed: nobody has to be waited for."""
+        if self._settle() and self._task is not None:
+            self._task.cancel()
+
+    def on_wait(self) -> None:
+        """Some time has passed; the discovery's own limit is what ends the waiting."""
+
+    def on_bad_body(self, fault: int) -> None:
+        """A GET came with a body, and that is unusable."""
+        self.fail(FAULTS[fault]())
+
+    def on_slow_body(self) -> None:
+        """A GET came with a body, and that stopped coming."""
+        self.fail(SlowClient("The request body stopped coming. Check the network to the relay."))
+
+    # ---- called by the relay
+
+    def shut(self) -> None:
+        """The drain's time is over."""
+        self.fail(NoTarget("The relay is shutting down.", retry_after_s=1))
+
+    def fail(self, error: RelayError) -> None:
+        """End with an error of the relay's own."""
+        if self._settle():
+            if self._task is not None:
+                self._task.cancel()
+            self._desk.refuse(self._down, error)
+
+    def _settle(self) -> bool:
+        """True once: whoever gets it ends this."""
+        is_first = not self.settled
+        self.settled = True
+        self._desk.active.discard(self)
+        return is_first
+
+
+def send(down: Downstream, entries: list[ModelEntry]) -> None:
+    """Send what the request asks for of these models.
+
+    Raises:
+        NotFound: there is no such model.
+    """
+    head = down.head
+    body = models_body(entries, head.path, head.query)
+    keep_alive = down.keep_alive and down.body_complete
+    down.answer(json_response(200, body, (), keep_alive, head.method == b"GET"), keep_alive)
+
+
+def _is_configured(entries: list[ModelEntry], path: bytes) -> bool:
+    """Whether one model is asked for, and the configuration names it."""
+    name = unquote(path[len(MODELS) + 1 :].decode("latin-1"))
+    return bool(name) and find_model(entries, name) is not None

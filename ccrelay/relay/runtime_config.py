@@ -1,0 +1,205 @@
+"""One configuration as it runs: providers, routing, connection pools, admission.
+
+A reload makes a new one beside the old; requests under way finish on the one they began with.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from ccrelay._fast.body import BodyLimits
+from ccrelay._fast.conn import Reactor
+from ccrelay._fast.downstream import DownstreamLimits
+from ccrelay._fast.shared_memory import SharedMemory
+from ccrelay._fast.upstream import UpstreamLimits
+from ccrelay.config.model import Config, Provider
+from ccrelay.fleet.endpoint import OnChange
+from ccrelay.fleet.layout import Layout
+from ccrelay.fleet.provider_state import ProviderState
+from ccrelay.relay.client_auth import Authenticator
+from ccrelay.relay.models_api import ModelsApi
+from ccrelay.routing.route_table import RouteTable
+from ccrelay.routing.router import Router
+from ccrelay.routing.rules import CompiledRule, Rules, compile_rules
+from ccrelay.routing.strategies import Strategy, strategy_for
+from ccrelay.upstream.dial import Dialer
+from ccrelay.upstream.origin import Origin
+from ccrelay.upstream.pool import Pool
+from ccrelay.upstream.proxy import proxy_for
+from ccrelay.upstream.tasks import TaskSet
+
+# What a pool is made of: pools with equal parts are one.
+PoolKey = tuple[object, ...]
+
+
+class RuntimeConfig:
+    """Everything of a worker that follows from its configuration."""
+
+    __slots__ = (
+        "affinity",
+        "body_bytes_max",
+        "by_slot",
+        "candidates",
+        "config",
+        "debug",
+        "gate",
+        "limits",
+        "listen",
+        "listings",
+        "only",
+        "pool_keys",
+        "pools",
+        "providers",
+        "router",
+        "rules",
+        "strategy",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        providers: list[ProviderState],
+        pools: dict[str, Pool],
+        gate: Authenticator,
+    ) -> None:
+        routing = config.routing
+        self.config = config
+        self.listen = config.server.listen  # really: a reload cannot change it
+        self.providers = providers
+        self.pools = pools
+        self.pool_keys: dict[PoolKey, Pool] = {}
+        self.gate = gate
+        self.limits = downstream_limits(config)
+        self.router = Router(routing)
+        self.strategy = strategy_for(routing)
+        rules = compile_rules(routing)
+        self.rules: Rules | None = None if rules.empty else rules
+        strategies: dict[str, Strategy] = {routing.strategy: self.strategy}
+
+        def strategy_for_rule(rule: CompiledRule | None) -> Strategy:
+            name = (rule.strategy if rule is not None else None) or routing.strategy
+            if name not in strategies:
+                strategies[name] = strategy_for(routing, name)
+            return strategies[name]
+
+        self.candidates = RouteTable(providers, strategy_for_rule)
+        self.affinity = routing.affinity.enabled
+        self.debug = routing.debug
+        self.body_bytes_max = config.server.limits.body_bytes_max
+        self.listings: ModelsApi | None = None
+        self.by_slot = {t.slot: t for provider in providers for t in provider.targets}
+        # The only target of all: no conversation has anywhere else to go.
+        self.only = next(iter(self.by_slot.values())) if len(self.by_slot) == 1 else None
+
+
+class RuntimeConfigBuilder:
+    """Makes snapshots for one worker; connection pools that still fit go from one to the next."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        reactor: Reactor,
+        memory: SharedMemory,
+        tasks: TaskSet,
+        on_change: OnChange,
+    ) -> None:
+        self._loop = loop
+        self._reactor = reactor
+        self._board = memory
+        self._tasks = tasks
+        self._on_change = on_change
+
+    def make(
+        self, config: Config, layout: Layout, old: RuntimeConfig | None, listings: "MakeListings"
+    ) -> RuntimeConfig:
+        """Build a snapshot; nothing of `old` has changed when this fails.
+
+        Raises:
+            ValueError: the configuration was not resolved, or a key cannot be sent.
+        """
+        providers = [
+            ProviderState(
+                provider,
+                config.health,
+                memory=self._board,
+                slots=layout.targets[provider.name],
+                endpoint_slot=layout.endpoints[provider.name],
+                on_change=self._on_change,
+            )
+            for provider in config.providers
+            if provider.enabled
+        ]
+        known = old.pool_keys if old is not None else {}
+        keys: dict[PoolKey, Pool] = {}
+        pools: dict[str, Pool] = {}
+        for provider in providers:
+            key = _pool_key(config, provider.config)
+            pool = keys.get(key) or known.get(key) or self._pool(config, provider.config)
+            keys[key] = pools[provider.name] = pool
+        listen = old.listen if old is not None else config.server.listen
+        gate = Authenticator(replace(config.server, listen=listen))
+        snapshot = RuntimeConfig(config, providers, pools, gate)
+        snapshot.listen = listen
+        snapshot.pool_keys = keys
+        snapshot.listings = listings(snapshot)
+        return snapshot
+
+    def _pool(self, config: Config, provider: Provider) -> Pool:
+        assert provider.base_url is not None
+        origin = Origin.parse(provider.base_url)
+        routing = config.routing
+        timeouts = provider.timeouts or routing.timeouts
+        dialer = Dialer(
+            origin,
+            self._loop,
+            connect_s=timeouts.connect_s,
+            proxy=proxy_for(origin, os.environ),
+        )
+        limits = UpstreamLimits(
+            first_byte_s=timeouts.first_byte_s,
+            idle_s=timeouts.idle_s,
+            total_s=timeouts.total_s,
+            pool_idle_s=routing.pool_idle_s,
+            event_bytes_max=config.server.limits.event_bytes_max,
+        )
+        return Pool(self._reactor, dialer, limits, self._tasks, routing.pool_idle_max)
+
+
+MakeListings = Callable[[RuntimeConfig], ModelsApi]
+
+
+def _pool_key(config: Config, provider: Provider) -> PoolKey:
+    routing = config.routing
+    timeouts = provider.timeouts or routing.timeouts
+    # By name, too: providers are kept apart, whatever they share.
+    return (
+        provider.name,
+        provider.base_url,
+        timeouts.connect_s,
+        timeouts.first_byte_s,
+        timeouts.idle_s,
+        timeouts.total_s,
+        routing.pool_idle_s,
+        routing.pool_idle_max,
+        config.server.limits.event_bytes_max,
+    )
+
+
+def downstream_limits(config: Config) -> DownstreamLimits:
+    """The bounds of client connections."""
+    limits, timeouts = config.server.limits, config.server.timeouts
+    routing = config.routing
+    return DownstreamLimits(
+        head_bytes_max=limits.head_bytes_max,
+        fields_max=limits.header_count_max,
+        body=BodyLimits(
+            body_bytes_max=limits.body_bytes_max, replay_bytes_max=limits.replay_bytes_max
+        ),
+        head_s=timeouts.head_s,
+        body_idle_s=timeouts.body_idle_s,
+        keepalive_s=timeouts.keepalive_s,
+        write_stall_s=timeouts.write_stall_s,
+        wait_s=min(routing.ping_s, routing.early_head_s, timeouts.write_stall_s),
+    )

@@ -1,0 +1,406 @@
+"""Opening one connection to an upstream: addresses, TCP, proxy, TLS.
+
+    resolve -> connect (happy eyeballs) -> [TLS to the proxy] -> [CONNECT] -> [TLS to the origin]
+
+What comes out is a bare socket and, for https, three OpenSSL objects; the hot part goes on with
+them. No transport is ever made. Every failure is an `UpstreamFailed` that names the phase.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import chain, zip_longest
+from typing import Any
+
+from msgspec import Struct
+
+from ccrelay.errors import UpstreamFailed
+from ccrelay.upstream import proxy as proxies
+from ccrelay.upstream.origin import Origin, host_port, literal_address
+from ccrelay.upstream.proxy import Proxy
+from ccrelay.upstream.tasks import TaskSet
+from ccrelay.upstream.tls import (
+    Bridge,
+    SocketStream,
+    Stream,
+    TlsSession,
+    TlsStream,
+    explain,
+    handshake,
+    resumable,
+)
+
+Address = tuple[int, tuple[Any, ...]]
+"""Family and socket address, as `socket.getaddrinfo` gives them."""
+
+Resolver = Callable[[str, int], Awaitable[Sequence[Address]]]
+"""Looks a host and a port up. Raises OSError when there is no address."""
+
+ADDRESSES_KEPT_S = 30.0  # getaddrinfo hides the record's own TTL; providers' are 60 s or more
+ATTEMPT_DELAY_S = 0.25  # RFC 8305 section 5, "Connection Attempt Delay"
+ADDRESSES_MAX = 16  # tried in one dial; a longer answer is cut
+
+# A stream may be silent for minutes, NAT tables forget after five: a probe a minute keeps them.
+_KEEPALIVE = [
+    ("TCP_KEEPIDLE", 60),
+    ("TCP_KEEPALIVE", 60),
+    ("TCP_KEEPINTVL", 60),
+    ("TCP_KEEPCNT", 5),
+]
+
+
+class Dialed(Struct, eq=False):
+    """An open connection; its receiver owns the socket."""
+
+    sock: socket.socket  # connected, non-blocking
+    tls: TlsSession | None  # None: plain
+    peer: str  # `address:port` connected to; the proxy's when there is one
+
+
+class Dialer:
+    """Opens connections to one origin.
+
+    Args:
+        origin: where to.
+        loop: the running loop; uvloop's or asyncio's own.
+        connect_s: limit on a whole dial, from the look-up to the last handshake, seconds.
+        resolver: what turns names into addresses; None: the system's.
+        proxy: the forward proxy to go through, or None.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        connect_s: float,
+        resolver: Resolver | None = None,
+        proxy: Proxy | None = None,
+    ) -> None:
+        self._origin = origin
+        self._loop = loop
+        self._connect_s = connect_s
+        self._proxy = proxy
+        self._tasks = TaskSet(loop, self._report)
+        hop = proxy or origin
+        self._addresses = _Addresses(
+            hop.host, hop.port, loop=loop, tasks=self._tasks, resolver=resolver or self._resolve
+        )
+        # By server name: the proxy's and the origin's differ.
+        self._sessions: dict[str, ssl.SSLSession] = {}
+
+    async def dial(self) -> Dialed:
+        """Open a connection.
+
+        Raises:
+            UpstreamFailed: 504 when `connect_s` ran out, otherwise 502.
+        """
+        progress = _Progress()
+        try:
+            async with asyncio.timeout(self._connect_s):
+                return await self._open(progress)
+        except BaseException as error:
+            # Whatever ended it, cancellation included, the socket must not outlive it.
+            progress.close()
+            if isinstance(error, TimeoutError):
+                raise UpstreamFailed(
+                    f"Cannot reach {self._origin.name}: "
+                    f"{self._connect_s:g} s ran out while {progress.phase}.",
+                    status=504,
+                ) from None
+            raise
+
+    def remember(self, tls: TlsSession) -> None:
+        """Keep the connection's TLS session for the next dials.
+
+        Call it after the first response or when the connection ends; before, TLS 1.3 has nothing
+        to keep. The newest session wins.
+        """
+        name, found = tls.obj.server_hostname, resumable(tls)
+        if found is None or name is None:
+            return
+        kept = self._sessions.get(name)
+        if kept is None or found.time >= kept.time:
+            self._sessions[name] = found
+
+    async def close(self) -> None:
+        """End look-ups under way, and every connection to an https origin behind an https proxy.
+
+        Call it when the origin's last connection is gone.
+        """
+        await self._tasks.cancel_all()
+
+    async def _open(self, progress: "_Progress") -> Dialed:
+        peer = await self._connect(progress)
+        proxy, origin = self._proxy, self._origin
+        assert progress.sock is not None
+        stream: Stream = SocketStream(self._loop, progress.sock)
+        session = None
+        if proxy is not None:
+            if proxy.scheme == "https":
+                session = await self._handshake(stream, proxy, progress)
+                stream = TlsStream(stream, session)
+            progress.phase = f"waiting for proxy {proxy.name} to connect"
+            await self._ask(stream, proxy)
+        if origin.scheme == "https":
+            if isinstance(stream, TlsStream):
+                stream = self._bridge(stream, progress)
+            session = await self._handshake(stream, origin, progress)
+        return Dialed(sock=progress.sock, tls=session, peer=peer)
+
+    async def _connect(self, progress: "_Progress") -> str:
+        hop = self._proxy or self._origin
+        via = "" if self._proxy is None else "proxy "
+        progress.phase = f"resolving {via}{hop.host}"
+        addresses = await self._addresses.get()
+        if isinstance(addresses, str):
+            raise self._failure(f"{via}{hop.host} does not resolve ({addresses})")
+        progress.phase = f"connecting to {via}{hop.name}"
+        race = _Race(self._loop, addresses)
+        progress.sock = await race.run()
+        if progress.sock is None:
+            self._addresses.forget()
+            raise self._failure(f"{via}{hop.name} takes no connection ({', '.join(race.failures)})")
+        self._addresses.prefer(race.won_by)
+        return host_port(*race.won_by[1][:2])
+
+    async def _ask(self, stream: Stream, proxy: Proxy) -> None:
+        try:
+            await proxies.connect(stream, proxy, self._origin)
+        except OSError as error:
+            reason = error.strerror or error
+            raise self._failure(
+                f"proxy {proxy.name} broke off during CONNECT ({reason})"
+            ) from error
+
+    async def _handshake(
+        self, stream: Stream, hop: Origin | Proxy, progress: "_Progress"
+    ) -> TlsSession:
+        progress.phase = f"shaking hands (TLS) with {hop.name}"
+        name = hop.host.rstrip(".")
+        try:
+            return await handshake(stream, name, self._sessions.get(name))
+        except OSError as error:
+            # Should the session be what the server chokes on, the next dial goes without.
+            self._sessions.pop(name, None)
+            raise self._failure(f"TLS with {hop.name}: {explain(error)}") from error
+
+    def _bridge(self, outer: TlsStream, progress: "_Progress") -> SocketStream:
+        # From here on the bridge owns the outer socket; `progress` owns our end of the pair.
+        assert progress.sock is not None
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        bridge = Bridge(self._loop, progress.sock, outer, theirs)
+        progress.sock = ours
+        self._tasks.spawn(self._run(bridge), f"bridge to {self._origin.name}")
+        return SocketStream(self._loop, ours)
+
+    async def _run(self, bridge: Bridge) -> None:
+        down = self._tasks.spawn(bridge.carry_down(), f"bridge from {self._origin.name}")
+        try:
+            await bridge.carry_up()
+        finally:
+            down.cancel()
+            # A loop must let go of a socket before it is closed, or it watches its number's heir.
+            await asyncio.wait([down])
+            self.remember(bridge.session)
+            bridge.close()
+
+    async def _resolve(self, host: str, port: int) -> list[Address]:
+        found = await self._loop.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )
+        return [(family, address) for family, _, _, _, address in found]
+
+    def _failure(self, what: str) -> UpstreamFailed:
+        return UpstreamFailed(f"Cannot reach {self._origin.name}: {what}.")
+
+    def _report(self, task: str, error: BaseException) -> None:
+        self._loop.call_exception_handler({"message": f"{task} failed", "exception": error})
+
+    def __repr__(self) -> str:
+        via = f" via {self._proxy!r}" if self._proxy else ""
+        return f"<Dialer {self._origin.scheme}://{self._origin.name}{via}>"
+
+
+class _Progress:
+    """One dial under way: what it is doing (the time limit's message) and the socket it owns."""
+
+    __slots__ = ("phase", "sock")
+
+    def __init__(self) -> None:
+        self.phase = "starting"
+        self.sock: socket.socket | None = None
+
+    def close(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+
+
+class _Addresses:
+    """The addresses of one host: looked up once for all who ask at a time, kept for a while."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        tasks: TaskSet,
+        resolver: Resolver,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._loop = loop
+        self._tasks = tasks
+        self._resolver = resolver
+        self._kept: list[Address] = []
+        self._expires_at = 0.0
+        self._lookup: asyncio.Task[list[Address] | str] | None = None
+        literal = literal_address(host)
+        if literal is not None:
+            family = socket.AF_INET if literal.version == 4 else socket.AF_INET6
+            self._kept = [(family, (host, port))]
+            self._expires_at = float("inf")
+
+    async def get(self) -> list[Address] | str:
+        """The addresses in the order to try them, or the reason why there are none."""
+        if self._kept and self._loop.time() < self._expires_at:
+            return self._kept
+        if self._lookup is None:
+            self._lookup = self._tasks.spawn(self._look_up(), f"look-up of {self._host}")
+        # One who gives up must not take the answer away from the others.
+        return await asyncio.shield(self._lookup)
+
+    def prefer(self, address: Address) -> None:
+        """Try `address` first from now on: what stands before it costs every dial its delay."""
+        if self._kept[:1] != [address]:
+            self._kept = [address, *(other for other in self._kept if other != address)]
+
+    def forget(self) -> None:
+        """Look up again next time: none of the addresses took a connection."""
+        if self._expires_at != float("inf"):
+            self._expires_at = 0.0
+
+    async def _look_up(self) -> list[Address] | str:
+        try:
+            found = await self._resolver(self._host, self._port)
+        except OSError as error:
+            return error.strerror or str(error)
+        finally:
+            self._lookup = None
+        if not found:
+            return "no address"
+        self._kept = interleaved(found)[:ADDRESSES_MAX]
+        self._expires_at = self._loop.time() + ADDRESSES_KEPT_S
+        return self._kept
+
+
+class _Race:
+    """Happy eyeballs (RFC 8305 section 5): attempts start one after another, the first wins.
+
+    Plain callbacks, no tasks: whatever ends `run`, all sockets but the winner are closed by then.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, addresses: Iterable[Address]) -> None:
+        self.failures: list[str] = []
+        self.won_by: Address = (0, ())
+        self._loop = loop
+        self._waiting = deque(addresses)
+        self._running: dict[socket.socket, Address] = {}
+        self._outcome: asyncio.Future[socket.socket | None] = loop.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> socket.socket | None:
+        """Return the first socket that connects, or None; `failures` tells why then."""
+        winner = None
+        try:
+            self._start_next()
+            winner = await self._outcome
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for sock in self._running:
+                self._loop.remove_writer(sock.fileno())
+                if sock is not winner:
+                    sock.close()
+        return winner
+
+    def _start_next(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._waiting and not self._outcome.done():
+            if self._start(self._waiting.popleft()):
+                if self._waiting:
+                    self._timer = self._loop.call_later(ATTEMPT_DELAY_S, self._start_next)
+                return
+        if not self._running and not self._outcome.done():
+            self._outcome.set_result(None)
+
+    def _start(self, address: Address) -> bool:
+        # True: under way or won. False: failed at once.
+        try:
+            sock = _new_socket(address[0])
+        except OSError as error:
+            self._failed(address, error.errno or 0)
+            return False
+        self._running[sock] = address
+        code = sock.connect_ex(address[1])
+        if code == 0:
+            self._won(sock)
+        elif code in (errno.EINPROGRESS, errno.EINTR):
+            self._loop.add_writer(sock.fileno(), self._ready, sock)
+        else:
+            self._drop(sock, code)
+            return False
+        return True
+
+    def _ready(self, sock: socket.socket) -> None:
+        self._loop.remove_writer(sock.fileno())
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == 0:
+            self._won(sock)
+        else:
+            self._drop(sock, code)
+            self._start_next()
+
+    def _won(self, sock: socket.socket) -> None:
+        if not self._outcome.done():
+            self.won_by = self._running[sock]
+            self._outcome.set_result(sock)
+
+    def _drop(self, sock: socket.socket, code: int) -> None:
+        address = self._running.pop(sock)
+        sock.close()
+        self._failed(address, code)
+
+    def _failed(self, address: Address, code: int) -> None:
+        self.failures.append(f"{host_port(*address[1][:2])}: {os.strerror(code)}")
+
+
+def interleaved(addresses: Iterable[Address]) -> list[Address]:
+    """Alternate between the families, beginning with the resolver's first (RFC 8305 section 4)."""
+    families: dict[int, list[Address]] = {}
+    for address in dict.fromkeys(addresses):
+        families.setdefault(address[0], []).append(address)
+    return [a for a in chain.from_iterable(zip_longest(*families.values())) if a is not None]
+
+
+def _new_socket(family: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE:
+            if hasattr(socket, name):  # Linux and macOS name the first one differently
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,177 @@
+"""The shared memory: who may map it, what a worker's death and a slot's new owner clear."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ccrelay._fast.rate_limits import Capacity, Cooldown, Dimension, TargetLimits
+from ccrelay._fast.shared_memory import SharedMemory
+
+SMALL: dict[str, int] = {"workers": 2, "targets": 3, "endpoints": 2, "places": 8}
+
+
+@pytest.fixture
+def memory() -> Iterator[int]:
+    with tempfile.TemporaryFile() as file:
+        yield file.fileno()
+
+
+def test_a_formatted_file_tells_its_layout_to_whoever_maps_it(memory: int) -> None:
+    SharedMemory.format(memory, **SMALL)
+    board = SharedMemory(memory, 1)
+    assert {name: getattr(board, name) for name in SMALL} == SMALL
+    assert board.worker == 1
+    assert SharedMemory(memory).worker == -1
+    assert str(os.fstat(memory).st_size) in repr(board)
+
+
+def test_two_mappings_are_one_memory_also_after_the_file_is_closed() -> None:
+    with tempfile.TemporaryFile() as file:
+        SharedMemory.format(file.fileno(), **SMALL)
+        one, two = SharedMemory(file.fileno(), 0), SharedMemory(file.fileno(), 1)
+    TargetLimits(one, 2).force(100.0, 5, 0).settle(100.0, 5, 0)
+    assert TargetLimits(two, 2).used(Dimension.INPUT, 100.0) == 5
+    assert TargetLimits(two, 1).used(Dimension.INPUT, 100.0) == 0
+
+
+def test_formatting_again_forgets_everything(memory: int) -> None:
+    SharedMemory.format(memory, **SMALL)
+    TargetLimits(SharedMemory(memory, 0), 0).force(100.0, 5, 0).settle(100.0, 5, 0)
+    SharedMemory.format(memory, **SMALL)
+    assert TargetLimits(SharedMemory(memory, 0), 0).used(Dimension.INPUT, 100.0) == 0
+
+
+def test_a_file_that_is_too_small_is_refused_and_not_touched_beyond_its_end(memory: int) -> None:
+    for size in (0, 511):
+        os.ftruncate(memory, size)
+        with pytest.raises(ValueError, match="too small"):
+            SharedMemory(memory, 0)
+    SharedMemory.format(memory, **SMALL)
+    os.ftruncate(memory, os.fstat(memory).st_size - 1)
+    with pytest.raises(ValueError, match="cut short"):
+        SharedMemory(memory, 0)
+
+
+def test_foreign_memory_and_another_layout_are_refused(memory: int) -> None:
+    os.ftruncate(memory, 1 << 16)
+    with pytest.raises(ValueError, match="not shared memory of this version"):
+        SharedMemory(memory, 0)
+    SharedMemory.format(memory, **SMALL)
+    os.pwrite(memory, b"\xff", 0)
+    with pytest.raises(ValueError, match="not shared memory of this version"):
+        SharedMemory(memory, 0)
+
+
+def test_a_descriptor_that_cannot_be_memory_is_refused() -> None:
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(ValueError, match="too small"):
+            SharedMemory(reader, 0)
+        with pytest.raises(OSError, match="no room"):
+            SharedMemory.format(writer, **SMALL)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"workers": 0},
+        {"workers": 4097},
+        {"targets": 0},
+        {"endpoints": 0},
+        {"places": (1 << 20) + 1},
+    ],
+    ids=str,
+)
+def test_counts_out_of_range_are_refused(memory: int, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"slots|worker"):
+        SharedMemory.format(memory, **{**SMALL, **wrong})
+
+
+@pytest.mark.parametrize("worker", [-2, 2])
+def test_a_worker_that_has_no_column_is_refused(memory: int, worker: int) -> None:
+    SharedMemory.format(memory, **SMALL)
+    with pytest.raises(ValueError, match="of 2"):
+        SharedMemory(memory, worker)
+
+
+def test_a_twin_of_a_private_board_outlives_it() -> None:
+    twin = SharedMemory.private(workers=2, targets=2).as_worker(1)
+    assert twin.worker == 1
+    assert TargetLimits(twin, 1).reserve(1.0, 1, 1) is not None
+
+
+def test_a_dead_workers_share_is_given_back_and_the_others_stay() -> None:
+    board = SharedMemory.private(workers=2, targets=3)
+    lives, dies = TargetLimits(board, 1), TargetLimits(board.as_worker(1), 1)
+    held = [lives.force(10.0, 0, 0), dies.force(10.0, 0, 0), dies.force(10.0, 0, 0)]
+    assert board.clear_worker(1) == 2
+    assert lives.in_flight == 1
+    assert lives.used(Dimension.REQUESTS, 10.0) == 3  # they may have been served
+    assert board.clear_worker(1) == 0
+    assert len(held) == 3
+
+
+def test_a_slot_that_is_given_away_forgets_all_of_its_target_and_nothing_of_others() -> None:
+    board = SharedMemory.private(targets=3)
+    gauges = [TargetLimits(board, slot) for slot in range(3)]
+    held = []
+    for gauge in gauges:
+        held.append(gauge.force(10.0, 7, 3))
+        gauge.rest(99.0, Cooldown.RATE)
+        gauge.learn(Dimension.TOKENS, 50, 20, 60.0, 60.0, 10.0)
+    board.clear_target(1)
+    assert gauges[1].state(10.0, 1, 1) == Capacity.READY
+    assert (gauges[1].in_flight, gauges[1].used(Dimension.TOKENS, 10.0)) == (0, 0)
+    assert gauges[1].learned(Dimension.TOKENS, 10.0) is None
+    for gauge in (gauges[0], gauges[2]):
+        assert (gauge.in_flight, gauge.used(Dimension.TOKENS, 10.0)) == (1, 10)
+        assert gauge.cooldown_until == 99.0
+        assert gauge.learned(Dimension.TOKENS, 10.0) == (50, 20)
+    assert len(held) == 3
+
+
+def test_what_was_reserved_before_a_slot_was_given_away_takes_nothing_from_its_new_owner() -> None:
+    board = SharedMemory.private()
+    gauge = TargetLimits(board, 0)
+    settled, cancelled, forgotten = (gauge.force(10.0, 4, 4) for _ in range(3))
+    board.clear_target(0)
+    new = gauge.force(10.0, 5, 5)
+    settled.correct(10.0, 9)
+    assert settled.settle(10.0, 0, 0)
+    assert cancelled.cancel(10.0)
+    del forgotten
+    assert (gauge.in_flight, gauge.used(Dimension.TOKENS, 10.0)) == (1, 10)
+    assert gauge.used(Dimension.REQUESTS, 10.0) == 1
+    assert new.settle(10.0, 5, 5)
+
+
+def test_a_column_below_nothing_hides_nobody_elses_exchanges(memory: int) -> None:
+    # A worker settled while the supervisor cleared the slot: its column says -1.
+    SharedMemory.format(memory, **SMALL)
+    clears = SharedMemory(memory)
+    lives, late = TargetLimits(SharedMemory(memory, 0), 0), TargetLimits(SharedMemory(memory, 1), 0)
+    held = [lives.force(10.0, 0, 0), lives.force(10.0, 0, 0)]
+    late.force(10.0, 0, 0).settle(10.0, 0, 0)
+    before = os.pread(memory, os.fstat(memory).st_size, 0)
+    held.append(late.force(10.0, 0, 0))
+    after = os.pread(memory, os.fstat(memory).st_size, 0)
+    changed = [at for at in range(0, len(after), 8) if before[at : at + 8] != after[at : at + 8]]
+    os.pwrite(memory, (-1).to_bytes(8, sys.byteorder, signed=True), max(changed))
+    assert (lives.in_flight, late.in_flight, len(held)) == (2, 2, 3)
+    assert clears.clear_worker(1) == 0
+    assert lives.in_flight == 2
+
+
+@pytest.mark.parametrize("slot", [-1, 2])
+def test_what_is_not_there_cannot_be_cleared(slot: int) -> None:
+    board = SharedMemory.private(workers=2, targets=2, endpoints=2)
+    for clear in (board.clear_worker, board.clear_target, board.clear_endpoint):
+        with pytest.raises(ValueError, match="of 2"):
+            clear(slot)

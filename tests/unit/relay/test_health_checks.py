@@ -1,0 +1,269 @@
+"""Which endpoints are probed, when and how. Over real sockets: loopback/relay/test_breaker.py."""
+
+import asyncio
+from collections.abc import Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ccrelay._fast.endpoint_stats import EndpointStats
+from ccrelay.config.model import Config, Health, Model
+from ccrelay.errors import UpstreamFailed
+from ccrelay.fleet.breaker import State
+from ccrelay.fleet.provider_state import ProviderState
+from ccrelay.relay import health_checks as module
+from ccrelay.relay.health_checks import LOOK_EVERY_S, HealthChecks
+from ccrelay.upstream.fetch import FetchFailed
+from tests.unit.relay.fakes import FakeRelay, keys, provider
+
+
+class Dialer:
+    """Answers a dial with a socket, or with the error it is given."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.dials = self.closed = 0
+
+    async def dial(self) -> Any:
+        self.dials += 1
+        if self.error is not None:
+            raise self.error
+        return SimpleNamespace(sock=SimpleNamespace(close=self._close))
+
+    def _close(self) -> None:
+        self.closed += 1
+
+
+class Lab(FakeRelay):
+    """A relay with one provider whose breaker can be opened, and its probes."""
+
+    def __init__(self, health: Health, **settings: Any) -> None:
+        super().__init__(provider("one", **settings), config=Config(health=health))
+        self.dialer = Dialer()
+        self.pools["one"].dialer = self.dialer  # type: ignore[attr-defined]
+        self.snap.pools["one"].dialer = self.dialer  # type: ignore[attr-defined, misc]
+        self.spawned: list[Coroutine[Any, Any, None]] = []
+        self.probes = HealthChecks(self)  # type: ignore[arg-type]
+        self.probes.start()
+
+    @property
+    def provider(self) -> ProviderState:
+        return self.providers[0]
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self.spawned.append(work)
+
+    def open_breaker(self, *, answered: bool = False) -> None:
+        breaker = self.provider.endpoint.breaker
+        while breaker.available(self.reactor.now):
+            breaker.settle(breaker.force(self.reactor.now), self.reactor.now, self.rng, ok=False)
+        self.provider.endpoint.stats.answers = answered
+
+    def rest_ends(self) -> None:
+        """Pass the rest of the breaker, and one look of the probes."""
+        self.pass_time(self.provider.endpoint.breaker.resumes_at - self.reactor.now + LOOK_EVERY_S)
+
+    def run_probes(self) -> None:
+        while self.spawned:
+            asyncio.run(self.spawned.pop(0))  # type: ignore[arg-type]
+
+
+def close(lab: Lab) -> None:
+    for work in lab.spawned:
+        work.close()
+
+
+def test_an_endpoint_that_is_well_is_never_probed() -> None:
+    lab = Lab(Health())
+    lab.pass_time(100.0)
+    assert lab.spawned == []
+
+
+def test_an_open_breaker_is_probed_when_its_rest_is_over_and_closed_by_a_good_probe() -> None:
+    lab = Lab(Health(rest_s=5.0))
+    lab.open_breaker()
+    lab.pass_time(3.0)
+    assert lab.spawned == []
+    lab.rest_ends()
+    lab.run_probes()
+    assert (lab.dialer.dials, lab.dialer.closed) == (1, 1)
+    assert lab.provider.endpoint.breaker.state is State.CLOSED
+    ((level, _, fields),) = [told for told in lab.log.told if told[1] == "probe"]
+    assert (level, fields["good"], fields["kind"]) == ("info", True, "connect")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (UpstreamFailed("Provider one cannot be reached."), "cannot be reached"),
+        (TimeoutError(), "no answer within 5 s"),
+    ],
+)
+def test_a_probe_that_fails_lengthens_the_rest_and_gives_its_lease_back(
+    error: BaseException, says: str
+) -> None:
+    lab = Lab(Health(rest_s=5.0))
+    lab.open_breaker()
+    lab.dialer.error = error
+    lab.rest_ends()
+    lab.run_probes()
+    breaker = lab.provider.endpoint.breaker
+    assert breaker.state is State.OPEN
+    assert breaker.resumes_at > lab.reactor.now + 5.0
+    assert says in lab.log.members("probe")[0]["reason"]
+    assert lab.provider.endpoint.stats.lease(lab.reactor.now, 1.0)
+    lab.provider.endpoint.stats.unlease()
+    lab.rest_ends()
+    assert len(lab.spawned) == 1
+    close(lab)
+
+
+def test_one_probe_at_a_time_is_enough() -> None:
+    lab = Lab(Health())
+    lab.open_breaker()
+    lab.rest_ends()
+    lab.pass_time(4.0)
+    assert len(lab.spawned) == 1
+    close(lab)
+
+
+def test_an_endpoint_that_another_worker_probes_is_left_to_it() -> None:
+    lab = Lab(Health(rest_s=1.0))
+    lab.open_breaker()
+    other = EndpointStats(lab.memory.as_worker(1), lab.provider.endpoint.stats.slot)
+    assert other.lease(lab.reactor.now, 60.0)
+    lab.rest_ends()
+    assert lab.spawned == []
+    other.unlease()
+    lab.pass_time(LOOK_EVERY_S)
+    assert len(lab.spawned) == 1
+    close(lab)
+
+
+def test_an_endpoint_with_a_request_on_its_way_is_not_probed() -> None:
+    lab = Lab(Health())
+    lab.open_breaker()
+    held = lab.provider.targets[0].limits.force(lab.reactor.now, 1, 1)
+    lab.rest_ends()
+    assert lab.spawned == []
+    held.settle(lab.reactor.now, 1, 1)
+    lab.pass_time(LOOK_EVERY_S)
+    assert len(lab.spawned) == 1
+    close(lab)
+
+
+def test_where_answers_failed_a_connection_would_prove_nothing() -> None:
+    lab = Lab(Health())
+    lab.open_breaker(answered=True)
+    lab.rest_ends()
+    lab.pass_time(10.0)
+    assert lab.spawned == []
+
+
+def test_probing_can_be_switched_off_and_stopped() -> None:
+    lab = Lab(Health(probe="off"))
+    lab.open_breaker()
+    lab.rest_ends()
+    assert lab.spawned == []
+    lab = Lab(Health())
+    lab.probes.stop()
+    lab.probes.stop()
+    lab.open_breaker()
+    lab.rest_ends()
+    assert lab.spawned == []
+
+
+def test_a_provider_that_a_reload_takes_away_is_not_looked_up_again() -> None:
+    lab = Lab(Health())
+    lab.open_breaker()
+    lab.rest_ends()
+    lab.reload(provider("two"))
+    del lab.snap.pools["one"]
+    lab.run_probes()
+    assert lab.dialer.dials == 1
+
+
+# ---- what is asked
+
+
+Posted = tuple[bytes, dict[bytes, bytes], bytes]
+
+
+def posting(monkeypatch: pytest.MonkeyPatch, answer: int | FetchFailed) -> list[Posted]:
+    posted: list[Posted] = []
+
+    async def post_status(_dialer: Any, _loop: Any, path: bytes, fields: Any, body: bytes) -> int:
+        posted.append((path, dict(fields), body))
+        if isinstance(answer, FetchFailed):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(module, "post_status", post_status)
+    return posted
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [("count_tokens", b"/v1/messages/count_tokens"), ("message", b"/v1/messages")]
+)
+def test_a_request_is_made_as_the_provider_wants_it_with_a_key_that_is_enabled(
+    kind: Any, path: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted = posting(monkeypatch, 200)
+    off, on = keys("off", enabled=False)[0], keys("on")[0]
+    lab = Lab(Health(probe=kind), models=[Model(id="glm-5")], keys=[off, on])
+    lab.open_breaker(answered=True)
+    lab.rest_ends()
+    lab.run_probes()
+    ((at, fields, body),) = posted
+    assert at == path
+    assert fields[b"authorization"] == b"Bearer test-key-on"
+    assert fields[b"content-length"] == b"%d" % len(body)
+    assert b'"model":"glm-5"' in body
+    assert (b'"max_tokens":1' in body) is (kind == "message")
+    assert lab.provider.endpoint.breaker.state is State.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_good"),
+    [(200, True), (401, True), (429, True), (500, False), (529, False), (408, False)],
+)
+def test_any_answer_is_good_that_is_not_the_endpoints_failure(
+    answer: int, is_good: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posting(monkeypatch, answer)
+    lab = Lab(Health(probe="count_tokens", probe_model="m"))
+    lab.open_breaker()
+    lab.rest_ends()
+    lab.run_probes()
+    assert (lab.provider.endpoint.breaker.state is State.CLOSED) is is_good
+
+
+def test_no_answer_is_a_failure_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    posting(monkeypatch, FetchFailed("the connection broke"))
+    lab = Lab(Health(probe="message", probe_model="m"))
+    lab.open_breaker()
+    lab.rest_ends()
+    lab.run_probes()
+    assert lab.log.members("probe")[0]["reason"] == "the connection broke"
+
+
+def test_without_any_model_to_ask_for_it_says_what_to_set() -> None:
+    lab = Lab(Health(probe="message"))  # its models are "*"
+    lab.open_breaker()
+    lab.rest_ends()
+    lab.run_probes()
+    assert "health.probe_model" in lab.log.members("probe")[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"kind": "anthropic", "keys": []}, {"count_tokens": "estimate"}],
+    ids=["no key", "cannot count"],
+)
+def test_where_there_is_nothing_to_ask_with_a_connection_is_made(settings: dict[str, Any]) -> None:
+    lab = Lab(Health(probe="count_tokens"), **settings)
+    lab.open_breaker()
+    lab.rest_ends()
+    lab.run_probes()
+    assert lab.dialer.dials == 1

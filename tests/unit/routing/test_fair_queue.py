@@ -1,0 +1,113 @@
+"""Who is next of those that wait."""
+
+import pytest
+
+from ccrelay.routing.fair_queue import RANKS, Claims, Queue
+from ccrelay.types import TrafficClass
+
+MAIN, SUB, BACK = TrafficClass.MAIN, TrafficClass.SUBAGENT, TrafficClass.BACKGROUND
+
+
+def queue(*joins: tuple[str, TrafficClass, int]) -> Queue[str]:
+    made: Queue[str] = Queue()
+    for thing, traffic, conversation in joins:
+        made.join(thing, traffic, conversation)
+    return made
+
+
+def order(of: Queue[str]) -> str:
+    return "".join(of.in_order())
+
+
+def served(of: Queue[str]) -> str:
+    """Everybody, each served when first."""
+    names = ""
+    while len(of):
+        first = next(of.in_order())
+        assert of.leave(first, served=True)
+        names += first
+    return names
+
+
+def test_every_class_of_traffic_has_a_rank() -> None:
+    assert RANKS.keys() == set(TrafficClass)
+
+
+def test_an_empty_queue_has_nobody() -> None:
+    empty = queue()
+    assert (len(empty), order(empty), "a" in empty) == (0, "", False)
+    assert repr(empty) == "<FairQueue [0, 0, 0]>"
+
+
+def test_within_a_conversation_it_is_first_come_first_served() -> None:
+    made = queue(("a", MAIN, 1), ("b", MAIN, 1), ("c", MAIN, 1))
+    assert order(made) == served(made) == "abc"
+
+
+def test_the_main_loop_goes_before_subagents_and_those_before_background() -> None:
+    made = queue(("x", BACK, 1), ("y", SUB, 2), ("z", MAIN, 3), ("w", TrafficClass.COMPACTION, 1))
+    assert order(made) == "zwyx"
+    assert repr(made) == "<FairQueue [2, 1, 1]>"
+
+
+def test_conversations_take_turns() -> None:
+    made = queue(*[(name, SUB, 1) for name in "abcde"], ("X", SUB, 2), ("Y", SUB, 2))
+    assert order(made) == "aXbYcde"
+    assert served(made) == "aXbYcde"
+
+
+def test_a_conversation_that_was_served_goes_behind_one_that_came_meanwhile() -> None:
+    made = queue(("a", MAIN, 1), ("b", MAIN, 1))
+    made.join("X", MAIN, 2)
+    made.leave("a", served=True)
+    assert order(made) == "Xb"
+
+
+def test_one_that_leaves_unserved_does_not_cost_its_conversation_the_turn() -> None:
+    made = queue(("a", MAIN, 1), ("b", MAIN, 1), ("X", MAIN, 2))
+    made.leave("a")
+    assert order(made) == "bX"
+
+
+def test_requests_without_a_conversation_are_strangers_to_each_other() -> None:
+    made = queue(("a", MAIN, 0), ("b", MAIN, 0), ("X", MAIN, 1), ("Y", MAIN, 1))
+    assert order(made) == "abXY"
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+def test_leaving_twice_is_leaving_once(is_served: bool) -> None:
+    made = queue(("a", MAIN, 1))
+    assert "a" in made
+    assert made.leave("a", served=is_served)
+    assert not made.leave("a", served=is_served)
+    assert len(made) == 0
+
+
+def claimed(of: Claims, *slots: int) -> list[set[int]]:
+    """By rank, what of these one of that rank has to leave alone."""
+    return [set(of.of(set(slots), rank)) for rank in range(3)]
+
+
+def test_a_claim_holds_against_its_rank_and_those_below() -> None:
+    made = Claims()
+    made.add([1, 2], 1)
+    assert claimed(made, 1, 2, 3) == [set(), {1, 2}, {1, 2}]
+    made.add([3], 0)
+    assert claimed(made, 1, 3) == [{3}, {1, 3}, {1, 3}]
+
+
+def test_a_claim_against_nobody_is_none() -> None:
+    made = Claims()
+    made.add([1], 3)
+    assert claimed(made, 1) == [set()] * 3
+    made.remove([1], 3)
+
+
+def test_a_slot_is_free_when_the_last_claim_is_taken_back() -> None:
+    made = Claims()
+    made.add([1, 2], 0)
+    made.add([2, 3], 1)
+    made.remove([1, 2], 0)
+    assert claimed(made, 1, 2, 3) == [set(), {2, 3}, {2, 3}]
+    made.remove([2, 3], 1)
+    assert claimed(made, 1, 2, 3) == [set()] * 3
