@@ -99,7 +99,7 @@ def services(
     return [
         ProviderState(
             one,
-            Health(failures=1, rest_s=3600.0, rest_max_s=3600.0),
+            Health(failures=1, open_s=3600.0, open_max_s=3600.0),
             memory=board,
             slots=list(range(number * keys, number * keys + keys)),
             endpoint_slot=number,

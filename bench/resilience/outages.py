@@ -31,8 +31,8 @@ BREAKS = {
     "error event": "error_mid,after=12",
 }
 TIMEOUTS = {"connect_s": 2.0, "first_byte_s": 1.0, "idle_s": IDLE_S}
-REST_MAX_S = 2.0
-HEALTH = {"rest_s": 0.5, "rest_max_s": REST_MAX_S, "probe_timeout_s": 1.0}
+OPEN_MAX_S = 2.0
+HEALTH = {"open_s": 0.5, "open_max_s": OPEN_MAX_S, "probe_timeout_s": 1.0}
 JITTER = 0.2  # of a rest, upwards
 SHARE_LEAST = 0.75  # of a third: from here on it carries its share
 SHARE_WINDOW_S = 1.5
@@ -71,7 +71,7 @@ async def provider_returns(stage: Stage) -> list[Finding]:
     found = Findings("provider-returns")
     mocks = await _mocks(stage)
     away_s = 4.0 if stage.quick else 12.0
-    bound_s = REST_MAX_S * (1 + JITTER) + HEALTH["probe_timeout_s"]
+    bound_s = OPEN_MAX_S * (1 + JITTER) + HEALTH["probe_timeout_s"]
     for name in ("529", "refuse"):
         async with _fresh_relay(stage, f"returns-{name}", mocks) as relay:
             answers, seconds = await _return(relay, mocks, DEATHS[name], away_s)
@@ -144,7 +144,7 @@ async def _return(
     relay: Relay, mocks: list[Mock], fault: str, away_s: float
 ) -> tuple[list[Answer], float]:
     """All answers, and the time from its return until one of three carries its share."""
-    watch_s = 2 * REST_MAX_S + SHARE_WINDOW_S + 2.0
+    watch_s = 2 * OPEN_MAX_S + SHARE_WINDOW_S + 2.0
     ends_at = time.monotonic() + 2.0 + away_s + watch_s
 
     async def send(lane: int) -> Answer:

@@ -37,7 +37,7 @@ async def worker_killed(stage: Stage) -> list[Finding]:
     mock = await stage.mock("p1", "--gap-ms", "100")
     at_once = STREAMS + LANES
     section = provider(mock, key_max_concurrent=at_once)
-    relay = await stage.relay("relay", providers=[section], routing={"max_wait_s": 60})
+    relay = await stage.relay("relay", providers=[section], routing={"queue_timeout_s": 60})
     deltas = 150 if stage.quick else 250
     prompt = f"demo:deltas={deltas}"
     async with asyncio.TaskGroup() as group:

@@ -10,9 +10,9 @@ from ccrelay.config.resolve import service_of
 def check_health(config: Config, findings: Findings) -> None:
     """Note everything that is wrong with how failing endpoints are avoided."""
     health = config.health
-    if health.rest_s > health.rest_max_s:
-        message = f"the first rest is longer than the longest, rest_max_s: {health.rest_max_s:g}"
-        findings.error(("health", "rest_s"), message)
+    if health.open_s > health.open_max_s:
+        message = f"the first rest is longer than the longest, open_max_s: {health.open_max_s:g}"
+        findings.error(("health", "open_s"), message)
     if health.probe_model is not None:
         check_model(("health", "probe_model"), health.probe_model, "the model", findings)
     elif health.probe in ("count_tokens", "message"):

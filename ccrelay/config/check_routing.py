@@ -33,10 +33,12 @@ def check_routing(config: Config, findings: Findings) -> None:
         _check_rule(rule, ("routing", "rules", index), names, findings)
     _check_order(routing.rules, findings)
     _check_retries(routing, findings)
-    # The default is left alone: who shortens max_wait_s has not asked for the longer wait.
+    # The default is left alone: who shortens queue_timeout_s has not asked for the longer wait.
     wait_s = routing.affinity.wait_s
-    if routing.affinity.enabled and routing.max_wait_s < wait_s != Affinity().wait_s:
-        message = f"never so long: routing.max_wait_s, {routing.max_wait_s:g}, ends every wait"
+    if routing.affinity.enabled and routing.queue_timeout_s < wait_s != Affinity().wait_s:
+        message = (
+            f"never so long: routing.queue_timeout_s, {routing.queue_timeout_s:g}, ends every wait"
+        )
         findings.warning(("routing", "affinity", "wait_s"), message)
 
 

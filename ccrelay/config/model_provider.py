@@ -210,11 +210,11 @@ class Health(Section, frozen=True):
     window_requests_min: Annotated[
         int, Meta(ge=1, le=1 << 20, description="Fewer requests in the window prove nothing.")
     ] = 20
-    rest_s: Annotated[
+    open_s: Annotated[
         Seconds,
         Meta(description="First rest of an endpoint whose breaker opened; doubles each time."),
     ] = 1.0
-    rest_max_s: Annotated[Seconds, Meta(description="Longest rest of an endpoint.")] = 30.0
+    open_max_s: Annotated[Seconds, Meta(description="Longest rest of an endpoint.")] = 30.0
     probe: Annotated[
         Probe,
         Meta(
@@ -227,13 +227,13 @@ class Health(Section, frozen=True):
         str | None, Meta(description="Model named by probes count_tokens and message.")
     ] = None
     probe_timeout_s: Annotated[Seconds, Meta(description="A probe that takes longer failed.")] = 5.0
-    quota_rest_s: Annotated[
+    quota_cooldown_s: Annotated[
         Seconds,
         Meta(
             description="Rest of a key whose balance or quota is spent, when the provider does not "
             "say until when."
         ),
     ] = 900.0
-    key_rest_max_s: Annotated[
+    key_cooldown_max_s: Annotated[
         Seconds, Meta(description="No header makes a key rest longer than this.")
     ] = 3600.0

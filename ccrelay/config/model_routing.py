@@ -144,7 +144,7 @@ class Routing(Section, frozen=True):
     retry_budget: Annotated[
         RetryBudget, Meta(description="Bound on attempts beyond the first, over all requests.")
     ] = field(default_factory=RetryBudget)
-    max_wait_s: Annotated[
+    queue_timeout_s: Annotated[
         float,
         Meta(
             ge=0,
@@ -152,14 +152,14 @@ class Routing(Section, frozen=True):
             description="How long a request waits for a target when every one rests; 0: never.",
         ),
     ] = 20.0
-    waiting_max: Annotated[
+    queue_max: Annotated[
         int, Meta(ge=0, le=1 << 20, description="Requests that wait at once, per worker.")
     ] = 1000
     panic: Annotated[
         Panic,
         Meta(
             description="When the circuit breaker of every provider is open: try one all the same, "
-            "or refuse, and wait for one to be closed, up to max_wait_s."
+            "or refuse, and wait for one to be closed, up to queue_timeout_s."
         ),
     ] = "try"
     explore: Annotated[

@@ -39,7 +39,7 @@ providers:
     type: ollama
     base_url: "http://localhost:11434"
     model_mapping: {"claude-*": "qwen3:32b"}
-health: {rest_s: 1, rest_max_s: 30}
+health: {open_s: 1, open_max_s: 30}
 logging: {level: info, format: text}
 """
 
@@ -243,7 +243,7 @@ are reported at once.
 - A provider named by `routing.models`, `routing.models_default` or a rule that does not exist.
 - A rule whose `use` is empty, whose numbers of tokens exclude each other, or that looks at a header
   with credentials.
-- `health.rest_s` longer than `health.rest_max_s`.
+- `health.open_s` longer than `health.open_max_s`.
 - `health.probe` set to `count_tokens` or `message` where a provider names no model in full, without
   `health.probe_model`.
 
@@ -255,7 +255,7 @@ Warned about, not refused:
   nothing to;
 - disabled providers named by rules and model tables; a model table that nothing uses, or
   `model-based` without one;
-- `affinity.wait_s` beyond `max_wait_s`; a retry budget of nothing; probes that cost money.
+- `affinity.wait_s` beyond `queue_timeout_s`; a retry budget of nothing; probes that cost money.
 """
 
 

@@ -25,7 +25,7 @@ _HABITS = {
     "retries": ("attempts_max",),
     "max_retries": ("attempts_max",),
     "num_retries": ("attempts_max",),
-    "cooldown": ("rest_s",),
+    "cooldown": ("key_cooldown_max_s",),
     "moonshot": ("kimi",),
     "openai": ("compatible",),
     "custom": ("compatible",),

@@ -233,9 +233,9 @@ class Breaker:
 
     def _rest_s(self, openings: int, rng: random.Random) -> float:
         health = self._health
-        rest = min(health.rest_s * 2.0 ** (openings - 1), health.rest_max_s)
+        rest = min(health.open_s * 2.0 ** (openings - 1), health.open_max_s)
         # Cut before chance decides: cut afterwards, half of the longest rests would end together.
-        longest = min(rest * (1.0 + JITTER), health.rest_max_s)
+        longest = min(rest * (1.0 + JITTER), health.open_max_s)
         return rng.uniform(rest * (1.0 - JITTER), longest)
 
     def __repr__(self) -> str:

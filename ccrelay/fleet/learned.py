@@ -119,7 +119,7 @@ def learn(get: Get, limits: TargetLimits, now: float, now_wall: float, health: H
                 now + KEEP_S,
                 now,
             )
-    spent_s = min(_unified(get, now_wall), health.key_rest_max_s)
+    spent_s = min(_unified(get, now_wall), health.key_cooldown_max_s)
     if spent_s > 0.0:
         limits.rest(now + spent_s, int(Cooldown.QUOTA))
     return spent_s

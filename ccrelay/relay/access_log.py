@@ -74,7 +74,7 @@ def record(
         line["class"] = _CLASSES[request.traffic]
         line["conversation"] = f"{request.conversation:016x}"
     if exchange.waited_s:
-        line["waited_ms"] = _ms(exchange.waited_s)
+        line["queued_ms"] = _ms(exchange.waited_s)
     if exchange.moved:
         line["moved"] = True
     if exchange.route is not None and exchange.route.rule is not None:

@@ -55,7 +55,7 @@ def on_unreachable(exchange: "Exchange", error: RelayError) -> None:
     assert target is not None
     exchange.attempts += 1
     exchange.relay.log.event(
-        "warning", "unreachable", provider=target.provider.name, reason=error.message
+        "warning", "connect_failed", provider=target.provider.name, reason=error.message
     )
     if exchange.reservation is not None:
         exchange.reservation.cancel(exchange.relay.reactor.now)  # nothing was sent
@@ -94,7 +94,7 @@ def on_error_answer(exchange: "Exchange", upstream: Upstream, body: bytes) -> No
     verdict = of_status(status, head.get, body, dialect, health, relay.wall(), own_key=own_key)
     if exchange.kind is not RequestClass.MESSAGES:
         # Counting has limits and permissions of its own: nothing is learnt of messages.
-        verdict = replace(verdict, cooldown_reason=Cooldown.NONE, rest_s=0.0, counts=None)
+        verdict = replace(verdict, cooldown_reason=Cooldown.NONE, cooldown_s=0.0, counts=None)
     elif status == 408 and _owes_body(exchange):
         verdict = replace(verdict, counts=None)
     if verdict.cooldown_reason is Cooldown.NONE and verdict.blame is Blame.KEY and not own_key:
@@ -110,7 +110,7 @@ def _rest_client(exchange: "Exchange", target: Target, head: Head) -> None:
     request, relay = exchange.request, exchange.relay
     told = pause(head.get, relay.wall())
     if request is not None and request.credential and told is not None:
-        seconds = min(told.seconds, exchange.snap.config.health.key_rest_max_s)
+        seconds = min(told.seconds, exchange.snap.config.health.key_cooldown_max_s)
         target.provider.cool_down_client(request.credential, relay.reactor.now + seconds)
 
 
@@ -274,7 +274,7 @@ def _note(exchange: "Exchange", verdict: Verdict, reason: str) -> None:
     if request is not None:
         request.waits_since = now - exchange.waited_s  # the attempt was no waiting
     if verdict.cooldown_reason is not Cooldown.NONE:
-        rest(exchange, target, verdict.rest_s, verdict.cooldown_reason, reason)
+        rest(exchange, target, verdict.cooldown_s, verdict.cooldown_reason, reason)
     retry_state = exchange.retry_state
     if retry_state is None:
         retry_state = exchange.retry_state = RetryState()
@@ -341,9 +341,9 @@ def _may_wait(exchange: "Exchange", choice: Unavailable) -> bool:
     request = exchange.request
     assert request is not None
     routing = exchange.snap.config.routing
-    if len(exchange.relay.waiting) >= routing.waiting_max:
+    if len(exchange.relay.waiting) >= routing.queue_max:
         return False
-    return choice.until <= request.waits_since + routing.max_wait_s
+    return choice.until <= request.waits_since + routing.queue_timeout_s
 
 
 def wait(exchange: "Exchange", choice: Unavailable) -> None:
@@ -366,7 +366,7 @@ def wait(exchange: "Exchange", choice: Unavailable) -> None:
     else:
         request = exchange.request
         assert request is not None
-        limit_s = exchange.snap.config.routing.max_wait_s
+        limit_s = exchange.snap.config.routing.queue_timeout_s
         exchange.relay.waiting.join(exchange, found, request.waits_since + limit_s)
 
 

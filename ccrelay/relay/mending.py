@@ -46,7 +46,7 @@ def mend_signatures(exchange: "Exchange") -> bool:
     assert candidate is not None
     relay.log.event(
         "info",
-        "signatures_left_out",
+        "thinking_stripped",
         id=exchange.id,
         provider=target.provider.name,
         all=everything,

@@ -231,7 +231,7 @@ def debug_fields(exchange: "Exchange") -> list[tuple[bytes, bytes]]:
     fields = [
         (b"x-ccrelay-attempts", b"%d" % exchange.attempts),
         (b"x-ccrelay-strategy", strategy.name.encode()),
-        (b"x-ccrelay-waited-ms", b"%d" % (exchange.waited_s * 1000)),
+        (b"x-ccrelay-queued-ms", b"%d" % (exchange.waited_s * 1000)),
     ]
     if target is not None:
         fields.insert(0, (b"x-ccrelay-key", target.fingerprint.encode()))

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 SAME_REST_S = 1.0
 
 
-def rest(exchange: "Exchange", target: Target, rest_s: float, reason: Cooldown, why: str) -> None:
+def rest(
+    exchange: "Exchange", target: Target, cooldown_s: float, reason: Cooldown, why: str
+) -> None:
     """Let a key rest for so many seconds, or take it out (REFUSED), and say so once."""
-    until = inf if reason is Cooldown.REFUSED else exchange.relay.reactor.now + rest_s
+    until = inf if reason is Cooldown.REFUSED else exchange.relay.reactor.now + cooldown_s
     is_news = until > target.limits.cooldown_until + SAME_REST_S
     target.limits.rest(until, int(reason))
     if is_news:
@@ -32,7 +34,7 @@ def tell_rest(
         known["key_name"] = target.name
     if reason is Cooldown.REFUSED:
         hint = "The provider refuses it. It is not used until a reload (SIGHUP): replace it."
-        log.event("error", "key_out", **known, why=why, hint=hint)
+        log.event("error", "key_disabled", **known, why=why, hint=hint)
     else:
         seconds = round(until - exchange.relay.reactor.now, 1)
-        log.event("warning", "key_rests", **known, why=why, seconds=seconds)
+        log.event("warning", "key_cooldown", **known, why=why, seconds=seconds)

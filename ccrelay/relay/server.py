@@ -386,7 +386,7 @@ class Relay:
     # ---- defects
 
     def _crashed(self, error: BaseException, conn: Conn) -> None:
-        self.log.event("error", "defect", error=repr(error), where=_where(error))
+        self.log.event("error", "internal_error", error=repr(error), where=_where(error))
         if isinstance(conn, Downstream):
             self.connections.discard(conn)
             if conn.exchange is not None:
@@ -397,7 +397,7 @@ class Relay:
             )
 
     def _task_failed(self, name: str, error: BaseException) -> None:
-        self.log.event("error", "defect", task=name, error=repr(error), where=_where(error))
+        self.log.event("error", "internal_error", task=name, error=repr(error), where=_where(error))
 
 
 def _where(error: BaseException) -> str:

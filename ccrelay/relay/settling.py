@@ -53,9 +53,11 @@ def learn(exchange: "Exchange", target: Target, upstream: Upstream) -> None:
     relay = exchange.relay
     now = relay.reactor.now
     known_until = target.limits.cooldown_until + SAME_REST_S
-    rest_s = learn_limits(head.get, target.limits, now, relay.wall(), exchange.snap.config.health)
-    if now + rest_s > known_until and rest_s > 0.0:
-        tell_rest(exchange, target, now + rest_s, Cooldown.QUOTA, "window_spent")
+    cooldown_s = learn_limits(
+        head.get, target.limits, now, relay.wall(), exchange.snap.config.health
+    )
+    if now + cooldown_s > known_until and cooldown_s > 0.0:
+        tell_rest(exchange, target, now + cooldown_s, Cooldown.QUOTA, "window_spent")
 
 
 def on_commit(exchange: "Exchange", upstream: Upstream) -> None:
@@ -226,7 +228,7 @@ def _tell_move(exchange: "Exchange", binding: Binding, target: Target) -> None:
         lost = switch_micros(candidate.price, binding.prefix_tokens, binding.ttl_s) / 1e6
     exchange.relay.log.event(
         "info",
-        "moved",
+        "conversation_moved",
         id=exchange.id,
         conversation=f"{request.conversation:016x}",
         why=why,

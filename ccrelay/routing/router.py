@@ -56,11 +56,11 @@ class Unavailable(NamedTuple):
 class Router:
     """Chooses for one configuration."""
 
-    __slots__ = ("_affinity_wait_s", "_max_wait_s", "_panics")
+    __slots__ = ("_affinity_wait_s", "_queue_timeout_s", "_panics")
 
     def __init__(self, routing: Routing) -> None:
-        self._max_wait_s = routing.max_wait_s
-        self._affinity_wait_s = min(routing.affinity.wait_s, routing.max_wait_s)
+        self._queue_timeout_s = routing.queue_timeout_s
+        self._affinity_wait_s = min(routing.affinity.wait_s, routing.queue_timeout_s)
         self._panics = routing.panic == "try"
 
     def choose(
@@ -370,7 +370,7 @@ class Router:
 
     def _any_closed(self, route: Route, request: RoutingRequest) -> bool:
         """Whether somebody whose breaker admits could take the request while it may wait."""
-        ends_at = request.waits_since + self._max_wait_s
+        ends_at = request.waits_since + self._queue_timeout_s
         return any(
             candidate.provider.endpoint.breaker.available(request.now)
             and any(

@@ -59,8 +59,8 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     reason: str  # one word for the log
     telling: ErrorPriority
     counts: bool | None = None  # for the breaker: True the endpoint is fine, None proves nothing
-    rest_s: float = 0.0  # how long the key rests, seconds; 0.0: it does not
-    cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a reload, whatever `rest_s`
+    cooldown_s: float = 0.0  # how long the key rests, seconds; 0.0: it does not
+    cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a reload, whatever `cooldown_s`
 
 
 # How much of a body is searched for wordings; error bodies are a few hundred bytes.
@@ -220,18 +220,20 @@ def _is_spent(fault: Fault, get: Get) -> bool:
 def _spent(fault: Fault, get: Get, health: Health, now_wall: float, *, own_key: bool) -> Verdict:
     if not own_key:
         return Verdict(Blame.KEY, True, "quota_spent", ErrorPriority.SPENT, counts=True)
-    rest_s = fault.resets_at - now_wall
-    if rest_s <= 0:
+    cooldown_s = fault.resets_at - now_wall
+    if cooldown_s <= 0:
         told = pause(get, now_wall)
-        rest_s = told.seconds if told is not None else 0.0
-    rest_s = min(rest_s, health.key_rest_max_s) if rest_s > 0 else health.quota_rest_s
+        cooldown_s = told.seconds if told is not None else 0.0
+    cooldown_s = (
+        min(cooldown_s, health.key_cooldown_max_s) if cooldown_s > 0 else health.quota_cooldown_s
+    )
     return Verdict(
         Blame.KEY,
         True,
         "quota_spent",
         ErrorPriority.SPENT,
         counts=True,
-        rest_s=rest_s,
+        cooldown_s=cooldown_s,
         cooldown_reason=Cooldown.QUOTA,
     )
 
@@ -246,7 +248,7 @@ def _limited(get: Get, health: Health, now_wall: float, *, own_key: bool) -> Ver
         "rate_limited",
         ErrorPriority.LIMITED,
         counts=None,
-        rest_s=min(told.seconds, health.key_rest_max_s) if own_key else 0.0,
+        cooldown_s=min(told.seconds, health.key_cooldown_max_s) if own_key else 0.0,
         cooldown_reason=(Cooldown.QUOTA if told.quota else Cooldown.RATE)
         if own_key
         else Cooldown.NONE,

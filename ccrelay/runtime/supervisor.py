@@ -255,7 +255,7 @@ class Supervisor:
                 await chore
         except Exception as error:  # outermost shell: serving goes on whatever happens here
             detail = "".join(traceback.format_exception(error))
-            self._log.event("error", "defect", error=repr(error), where=detail)
+            self._log.event("error", "internal_error", error=repr(error), where=detail)
         finally:
             chore.close()
 

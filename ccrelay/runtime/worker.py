@@ -199,7 +199,7 @@ class _Worker:
             self._relay.reload(config, layout)
         except Exception as error:  # outermost shell: what served goes on serving
             detail = "".join(traceback.format_exception(error))
-            self._log.event("error", "defect", error=repr(error), where=detail)
+            self._log.event("error", "internal_error", error=repr(error), where=detail)
             self._channel.send(ReloadFailed(f"{type(error).__name__}: {error}"))
             return
         self._drain_s = config.server.timeouts.drain_s

@@ -150,7 +150,7 @@ class Rig:
         log = self.log()
         sys.stdout.write(log)  # pytest shows it when the test failed
         assert exit_code == 0, f"ccrelay ended with {exit_code}"
-        assert '"defect"' not in log
+        assert '"internal_error"' not in log
 
     def log(self) -> str:
         """What the relay wrote to standard error."""

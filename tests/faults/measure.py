@@ -170,9 +170,9 @@ def _text(answer: Answer, form: Form) -> bytes:
 
 def _key(lab: Lab) -> str:
     for _, name, fields in lab.sink.events:
-        if name in ("key_rests", "key_out"):
+        if name in ("key_cooldown", "key_disabled"):
             assert fields["provider"] == "first"
-            return "out" if name == "key_out" else "rests"
+            return "out" if name == "key_disabled" else "rests"
     return "goes on"
 
 

@@ -106,7 +106,7 @@ def test_a_killed_worker_loses_its_own_streams_and_nothing_else(tmp_path: Path) 
             assert {line["ending"] for line in lines} == {"complete"}
             left = [request for request in demo.requests if request.outcome == "left"]
             assert len(left) == len(lost)
-            assert relay.events("defect") == []
+            assert relay.events("internal_error") == []
 
             relay.send(signal.SIGTERM)
             assert await relay.ended() == 0

@@ -109,7 +109,7 @@ def test_upgrades_under_load_fail_no_request_and_cut_no_stream(tmp_path: Path) -
             await eventually(lambda: not any(map(is_alive, before)), "old workers stay")
             gone = relay.events("worker_gone")
             assert [event["cut"] for event in gone] == [0] * len(gone)
-            assert (relay.events("worker_died"), relay.events("defect")) == ([], [])
+            assert (relay.events("worker_died"), relay.events("internal_error")) == ([], [])
             lines = relay.events("exchange")
             assert {line["ending"] for line in lines} == {"complete"}
             assert relay.process.poll() is None
@@ -139,7 +139,7 @@ def test_fifty_reloads_under_load_fail_no_request_and_cut_no_stream(tmp_path: Pa
             await load.end()
             for client in long:
                 assert is_complete(await client.answer())
-            assert relay.events("reload_failed") == relay.events("defect") == []
+            assert relay.events("reload_failed") == relay.events("internal_error") == []
             assert {line["ending"] for line in relay.events("exchange")} == {"complete"}
 
     run(scenario())

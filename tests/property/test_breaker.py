@@ -12,7 +12,7 @@ from ccrelay.config.model import Health
 from ccrelay.fleet.breaker import Breaker, State
 
 HEALTH = Health(
-    failures=4, failure_rate=0.5, window_s=16.0, window_requests_min=6, rest_s=1.0, rest_max_s=5.0
+    failures=4, failure_rate=0.5, window_s=16.0, window_requests_min=6, open_s=1.0, open_max_s=5.0
 )
 TRIAL_S = 7.0
 TICK_S = 1 / 256

@@ -142,7 +142,12 @@ class WatchedRouter(Router):
         ] = []  # the request is kept, so that its identity is its own
 
     def choose(
-        self, route: Route, request: RoutingRequest, retry_state: RetryState | None, *args: Any, **more: Any
+        self,
+        route: Route,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
+        *args: Any,
+        **more: Any,
     ) -> Any:
         held = more.get("held", ())
         targets = [target for slot, (_, target) in route.by_slot.items() if slot not in held]
@@ -151,7 +156,9 @@ class WatchedRouter(Router):
             for target in targets
         }
         self.ready_at = {
-            target: target.limits.ready_at(request.now, request.need(target.slot), request.tokens_out)
+            target: target.limits.ready_at(
+                request.now, request.need(target.slot), request.tokens_out
+            )
             for target in targets
         }
         admits = {
@@ -187,7 +194,7 @@ class WatchedRouter(Router):
             assert before[target] == Capacity.READY
         if not admits[target.provider]:
             assert self.routing.panic == "try"
-            ends_at = ask.waits_since + self.routing.max_wait_s
+            ends_at = ask.waits_since + self.routing.queue_timeout_s
             assert not any(admits[t.provider] and at <= ends_at for t, at in self.ready_at.items())
             assert tries is None
         elif tries is not None and target.provider in tries.failed:
@@ -292,8 +299,8 @@ class Lives(RuleBasedStateMachine):
         ),
         panic=st.sampled_from(["try", "refuse"]),
         attempts_max=st.sampled_from([4, 4, 8, 2, 1]),
-        max_wait_s=st.sampled_from([20.0, 20.0, 20.0, 2.0, 0.0]),
-        waiting_max=st.sampled_from([1000, 1000, 1]),
+        queue_timeout_s=st.sampled_from([20.0, 20.0, 20.0, 2.0, 0.0]),
+        queue_max=st.sampled_from([1000, 1000, 1]),
         affinity=st.sampled_from(
             [Affinity(), Affinity(), Affinity(wait_s=0.0), Affinity(enabled=False)]
         ),
@@ -309,7 +316,7 @@ class Lives(RuleBasedStateMachine):
                 retry_budget=routing.pop("budget"),
                 **routing,
             ),
-            health=Health(failures=2, rest_s=1.0, rest_max_s=8.0),
+            health=Health(failures=2, open_s=1.0, open_max_s=8.0),
         )
         self.relay = WatchedRelay(*fleet(limits, chosen), config=self.config)
         self.lives: list[Life] = []

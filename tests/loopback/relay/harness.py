@@ -345,7 +345,7 @@ class Lab:
             relay.providers
         )
         assert len(relay.waiting) == 0, "requests still wait for a target"
-        defects = [event for event in self.sink.events if event[1] == "defect"]
+        defects = [event for event in self.sink.events if event[1] == "internal_error"]
         assert defects == [], defects
         ids = [record["id"] for record in self.sink.records]
         assert len(ids) == len(set(ids)), "an exchange was settled twice"

@@ -62,7 +62,7 @@ class Pool:
         self.lab = lab
         lab.start(
             provider(lab.upstream(self.serve), keys=KEYS),
-            routing=routing(**{"max_wait_s": 0, **fields}),
+            routing=routing(**{"queue_timeout_s": 0, **fields}),
         )
 
     async def serve(self, peer: Peer) -> None:
@@ -98,7 +98,7 @@ async def test_twenty_conversations_stay_with_their_keys(lab: Lab) -> None:
             homes[number].add(await pool.ask(turn(f"session-{number}")))
     assert all(len(keys) == 1 for keys in homes.values())
     assert {key for keys in homes.values() for key in keys} == set(KEYS)
-    assert lab.sink.named("moved") == []
+    assert lab.sink.named("conversation_moved") == []
     named = {record["conversation"] for record in lab.sink.records}
     assert len(named) == 20
 
@@ -125,7 +125,9 @@ async def test_another_worker_sends_a_new_conversation_to_the_same_key(lab: Lab)
     pool = Pool(lab)
     first = [await pool.ask(turn(f"session-{number}")) for number in range(12)]
     await lab.stop(lab.relay)
-    lab.start(provider(lab.upstreams[0], keys=list(reversed(KEYS))), routing=routing(max_wait_s=0))
+    lab.start(
+        provider(lab.upstreams[0], keys=list(reversed(KEYS))), routing=routing(queue_timeout_s=0)
+    )
     assert [await pool.ask(turn(f"session-{number}")) for number in range(12)] == first
 
 
@@ -212,7 +214,7 @@ async def test_it_moves_when_its_key_rests_and_stays_moved_where_it_is_warm(lab:
     assert away != home
     pool.tired.clear()
     assert await pool.ask(turn("s-1")) == away
-    (moved,) = lab.sink.named("moved")
+    (moved,) = lab.sink.named("conversation_moved")
     assert (moved["why"], moved["prefix_tokens"]) == ("failed", 60_000)
     assert moved["conversation"] == f"{hash64(b's-1'):016x}"
     assert moved["from_key"] != moved["key"]
@@ -224,7 +226,7 @@ async def test_it_moves_when_its_key_rests_and_stays_moved_where_it_is_warm(lab:
     place = lab.relay.places.find(hash64(b"s-1"), lab.relay.reactor.clock())
     assert place is not None
     assert place.flags & MOVED
-    assert len(lab.sink.named("moved")) == 1
+    assert len(lab.sink.named("conversation_moved")) == 1
 
 
 async def test_it_moves_without_being_refused_when_its_key_is_known_to_rest(lab: Lab) -> None:
@@ -236,32 +238,34 @@ async def test_it_moves_without_being_refused_when_its_key_is_known_to_rest(lab:
     pool.got.clear()
     away = await pool.ask(turn("s-1"))
     assert (away != home, len(pool.got)) == (True, 1)
-    moved = lab.sink.named("moved")[-1]
+    moved = lab.sink.named("conversation_moved")[-1]
     assert (moved["why"], moved["conversation"]) == ("resting", f"{hash64(b's-1'):016x}")
 
 
 async def test_a_warm_conversation_waits_a_while_for_its_own_key(lab: Lab) -> None:
-    pool = Pool(lab, LONG, affinity=Affinity(wait_s=3.0), max_wait_s=5)
+    pool = Pool(lab, LONG, affinity=Affinity(wait_s=3.0), queue_timeout_s=5)
     home = await pool.ask(turn("s-1"))
     other = await pool.neighbour(home)
     pool.tired[home] = limited(1)
     await pool.ask(turn(other))
     pool.tired.clear()
     assert await pool.ask(turn("s-1")) == home
-    assert 800 < float(str(lab.sink.records[-1]["waited_ms"])) < 1500
+    assert 800 < float(str(lab.sink.records[-1]["queued_ms"])) < 1500
     assert [
-        m for m in lab.sink.named("moved") if m["conversation"] == f"{hash64(b's-1'):016x}"
+        m
+        for m in lab.sink.named("conversation_moved")
+        if m["conversation"] == f"{hash64(b's-1'):016x}"
     ] == []
 
 
 async def test_a_short_conversation_has_nothing_to_wait_for(lab: Lab) -> None:
-    pool = Pool(lab, affinity=Affinity(wait_s=3.0), max_wait_s=5)
+    pool = Pool(lab, affinity=Affinity(wait_s=3.0), queue_timeout_s=5)
     home = await pool.ask(turn("s-1"))
     other = await pool.neighbour(home)
     pool.tired[home] = limited(1)
     await pool.ask(turn(other))
     assert await pool.ask(turn("s-1")) != home
-    assert "waited_ms" not in lab.sink.records[-1]
+    assert "queued_ms" not in lab.sink.records[-1]
 
 
 async def test_it_goes_to_another_provider_and_stays_there_while_it_is_warm(lab: Lab) -> None:
@@ -317,7 +321,7 @@ async def test_counting_tokens_goes_along_and_moves_nobody(lab: Lab) -> None:
     pool.wire = LONG
     await asyncio.sleep(1.1)
     assert await pool.ask(turn("s-1")) == home
-    assert lab.sink.named("moved") == []
+    assert lab.sink.named("conversation_moved") == []
 
 
 async def test_counting_tokens_first_settles_nobody(lab: Lab) -> None:

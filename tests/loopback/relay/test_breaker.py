@@ -51,14 +51,14 @@ class Pair:
             "strategy": "failover",
             "affinity": Affinity(enabled=False),
             "first_byte_s": 0.1,
-            "max_wait_s": 0,
+            "queue_timeout_s": 0,
             **fields,
         }
         lab.start(
             provider(url, "one", models=["claude-*"]),
             provider(lab.upstream(self.two), "two"),
             routing=routing(**given),
-            health=health or Health(rest_s=30, probe="off"),
+            health=health or Health(open_s=30, probe="off"),
         )
 
     @property
@@ -103,7 +103,7 @@ async def test_three_failures_open_it_and_nobody_is_sent_there(lab: Lab, failure
 async def test_three_refused_connections_open_it(lab: Lab) -> None:
     pair = Pair(lab, refused_url())
     assert await pair.ask(6) == ["two"] * 6
-    assert len(lab.sink.named("unreachable")) == 3
+    assert len(lab.sink.named("connect_failed")) == 3
     assert pair.changes() == ["open"]
 
 
@@ -140,7 +140,7 @@ async def test_one_success_starts_the_count_again(lab: Lab) -> None:
 
 async def test_a_large_share_of_failures_opens_it_without_three_in_a_row(lab: Lab) -> None:
     replies = [reply for _ in range(10) for reply in (STREAM, DOWN)]
-    health = Health(failure_rate=0.5, window_requests_min=8, rest_s=30, probe="off")
+    health = Health(failure_rate=0.5, window_requests_min=8, open_s=30, probe="off")
     pair = Pair(lab, Turns(*replies), health)
     await pair.ask(7)
     assert pair.state is State.CLOSED
@@ -177,7 +177,7 @@ async def test_a_client_that_leaves_is_no_failure(lab: Lab) -> None:
 # ---- the way back
 
 
-SHORT = Health(rest_s=0.3, rest_max_s=5.0, probe="off")
+SHORT = Health(open_s=0.3, open_max_s=5.0, probe="off")
 
 
 async def test_after_its_rest_one_request_is_the_trial_and_closes_it(lab: Lab) -> None:
@@ -270,7 +270,7 @@ def port_of(url: str) -> int:
 
 async def test_a_connection_that_can_be_made_again_closes_it_without_a_request(lab: Lab) -> None:
     url = refused_url()
-    health = Health(rest_s=0.3, rest_max_s=0.3, probe="connect")
+    health = Health(open_s=0.3, open_max_s=0.3, probe="connect")
     pair = Pair(lab, url, health)
     await pair.ask(3)
     await eventually(lambda: len(lab.sink.named("probe")) >= 2)
@@ -288,7 +288,7 @@ async def test_a_connection_that_can_be_made_again_closes_it_without_a_request(l
 
 
 async def test_a_connection_says_nothing_where_answers_failed(lab: Lab) -> None:
-    pair = Pair(lab, Turns(DOWN), Health(rest_s=0.2, probe="connect"))
+    pair = Pair(lab, Turns(DOWN), Health(open_s=0.2, probe="connect"))
     await pair.ask(3)
     await asyncio.sleep(0.8)
     assert lab.sink.named("probe") == []
@@ -304,7 +304,7 @@ async def test_a_connection_says_nothing_where_answers_failed(lab: Lab) -> None:
 async def test_a_probe_that_asks_is_answered_and_closes_it(
     lab: Lab, kind: str, line: bytes
 ) -> None:
-    health = Health(rest_s=0.2, rest_max_s=0.2, probe=kind, probe_model="claude-test-1")
+    health = Health(open_s=0.2, open_max_s=0.2, probe=kind, probe_model="claude-test-1")
     pair = Pair(lab, Turns(DOWN, DOWN, DOWN, fault(529), COUNTED, STREAM), health)
     await pair.ask(3)
     await eventually(lambda: pair.state is State.CLOSED)
@@ -319,7 +319,7 @@ async def test_a_probe_that_asks_is_answered_and_closes_it(
 
 
 async def test_a_probe_that_is_not_answered_in_time_has_failed(lab: Lab) -> None:
-    health = Health(rest_s=0.2, probe="message", probe_model="claude-test-1", probe_timeout_s=0.2)
+    health = Health(open_s=0.2, probe="message", probe_model="claude-test-1", probe_timeout_s=0.2)
     pair = Pair(lab, Turns(DOWN, DOWN, DOWN, stall), health)
     await pair.ask(3)
     await eventually(lambda: len(lab.sink.named("probe")) >= 1)
@@ -331,7 +331,7 @@ async def test_a_probe_that_is_not_answered_in_time_has_failed(lab: Lab) -> None
 
 async def test_without_probes_nobody_connects(lab: Lab) -> None:
     url = refused_url()
-    pair = Pair(lab, url, Health(rest_s=0.2, probe="off"))
+    pair = Pair(lab, url, Health(open_s=0.2, probe="off"))
     await pair.ask(3)
     upstream = lab.upstream(Turns(STREAM), port=port_of(url))
     await asyncio.sleep(0.7)
@@ -368,7 +368,7 @@ class Both:
 
 
 async def test_in_panic_one_is_tried_all_the_same(lab: Lab) -> None:
-    both = Both(lab, 3, Health(rest_s=30, probe="off"), max_wait_s=0)
+    both = Both(lab, 3, Health(open_s=30, probe="off"), queue_timeout_s=0)
     await both.open_both()
     assert both.counts == [3, 3]
     assert (await lab.ask(post())).status == 200
@@ -378,7 +378,7 @@ async def test_in_panic_one_is_tried_all_the_same(lab: Lab) -> None:
 
 
 async def test_in_panic_a_failure_is_told_as_it_came(lab: Lab) -> None:
-    both = Both(lab, 99, Health(rest_s=30, probe="off"), max_wait_s=0)
+    both = Both(lab, 99, Health(open_s=30, probe="off"), queue_timeout_s=0)
     await both.open_both()
     for _ in range(3):
         answer = await lab.ask(post())
@@ -387,7 +387,7 @@ async def test_in_panic_a_failure_is_told_as_it_came(lab: Lab) -> None:
 
 
 async def test_who_refuses_in_panic_asks_nobody_and_says_when(lab: Lab) -> None:
-    both = Both(lab, 3, Health(rest_s=10, probe="off"), max_wait_s=0, panic="refuse")
+    both = Both(lab, 3, Health(open_s=10, probe="off"), queue_timeout_s=0, panic="refuse")
     await both.open_both()
     answer = await lab.ask(post())
     assert (answer.status, answer.error["type"]) == (529, "overloaded_error")
@@ -396,7 +396,7 @@ async def test_who_refuses_in_panic_asks_nobody_and_says_when(lab: Lab) -> None:
 
 
 async def test_who_refuses_in_panic_may_wait_for_the_first_to_come_back(lab: Lab) -> None:
-    both = Both(lab, 3, Health(rest_s=0.4, probe="off"), max_wait_s=5, panic="refuse")
+    both = Both(lab, 3, Health(open_s=0.4, probe="off"), queue_timeout_s=5, panic="refuse")
     await both.open_both()
     began_at = time.monotonic()
     assert (await lab.ask(post())).status == 200
@@ -406,7 +406,7 @@ async def test_who_refuses_in_panic_may_wait_for_the_first_to_come_back(lab: Lab
 
 async def test_a_provider_alone_is_asked_even_while_its_breaker_is_open(lab: Lab) -> None:
     turns = Turns(DOWN, DOWN, DOWN, DOWN, JSON)
-    lab.start(lab.upstream(turns), health=Health(rest_s=30, probe="off"))
+    lab.start(lab.upstream(turns), health=Health(open_s=30, probe="off"))
     assert [(await lab.ask(post())).status for _ in range(5)] == [500] * 4 + [200]
     assert lab.relay.providers[0].endpoint.breaker.state is State.CLOSED
     assert lab.sink.records[-1]["attempts"] == 1

@@ -150,7 +150,7 @@ ANSWER_FIELDS = [
 async def test_answers_and_errors_of_the_provider_pass_unmodified(lab: Lab, status: int) -> None:
     body = b'{"type":"error","error":{"type":"x","message":"prompt is too long: 9 tokens > 8"}, }'
     wire = response(status, body, ANSWER_FIELDS, reason=b"Its Own Words")
-    lab.start(lab.upstream(always(wire)), routing=routing(max_wait_s=0))
+    lab.start(lab.upstream(always(wire)), routing=routing(queue_timeout_s=0))
     client = await lab.client()
     raw = b""
     await client.send(post())

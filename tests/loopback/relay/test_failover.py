@@ -39,7 +39,7 @@ from tests.loopback.relay.wires import (
     response,
 )
 
-QUICK = {"strategy": "failover", "first_byte_s": 0.25, "idle_s": 0.25, "max_wait_s": 0}
+QUICK = {"strategy": "failover", "first_byte_s": 0.25, "idle_s": 0.25, "queue_timeout_s": 0}
 RETRY_7 = (b"Retry-After", b"7")
 UNKNOWN_MODEL = fault(404, "not_found_error", "model: claude-test-1")
 

@@ -31,13 +31,13 @@ async def test_where_one_provider_refuses_the_other_takes_over(lab: Lab, strateg
         provider(refused_url(), "gone"),
         provider(upstream, "there"),
         routing=routing(strategy=strategy, affinity=Affinity(enabled=False)),
-        health=Health(failures=1, rest_s=30.0),
+        health=Health(failures=1, open_s=30.0),
     )
     for _ in range(30):
         assert (await lab.ask(post())).status == 200
     assert {record["provider"] for record in lab.sink.records} == {"there"}
     assert not relay.providers[0].usable(relay.reactor.clock())
-    unreachable = [event for event in lab.sink.events if event[1] == "unreachable"]
+    unreachable = [event for event in lab.sink.events if event[1] == "connect_failed"]
     assert len(unreachable) == 1  # it rests: nobody else was sent there
 
 
@@ -256,7 +256,7 @@ async def test_keys_of_a_provider_take_turns(lab: Lab) -> None:
 
 
 async def test_a_rested_provider_is_tried_again(lab: Lab) -> None:
-    health = Health(failures=1, rest_s=0.1, rest_max_s=0.1, probe="off")
+    health = Health(failures=1, open_s=0.1, open_max_s=0.1, probe="off")
     relay = lab.start(provider(refused_url(), "gone"), health=health)
     assert (await lab.ask(post())).status == 502
     assert not relay.providers[0].usable(relay.reactor.clock())

@@ -29,7 +29,7 @@ from tests.loopback.relay.wires import (
 SESSION = b"x-claude-code-session-id"
 AGENT = b"x-claude-code-agent-id"
 ANYWHERE = Affinity(enabled=False)
-NOW = {"max_wait_s": 0, "affinity": ANYWHERE}
+NOW = {"queue_timeout_s": 0, "affinity": ANYWHERE}
 KEYS = ["test-key-1", "test-key-2"]
 LIMITED = fault(429, "rate_limit_error", "Too many", [(b"retry-after", b"1")])
 
@@ -118,7 +118,7 @@ async def test_no_key_has_more_exchanges_at_once_than_its_limit(lab: Lab) -> Non
     )
     assert statuses(await burst(lab, 20)) == {200: 20}
     assert peak == {"test-key-1": 2, "test-key-2": 2}
-    assert max(float(str(record.get("waited_ms", 0))) for record in lab.sink.records) > 50
+    assert max(float(str(record.get("queued_ms", 0))) for record in lab.sink.records) > 50
 
 
 async def test_beyond_max_concurrent_who_may_not_wait_is_told_so(lab: Lab) -> None:
@@ -196,20 +196,20 @@ async def test_a_key_that_says_it_is_spent_is_left_alone_until_its_reset(
 
     lab.start(
         provider(lab.upstream(script), keys=KEYS),
-        routing=routing(affinity=ANYWHERE, max_wait_s=4),
+        routing=routing(affinity=ANYWHERE, queue_timeout_s=4),
     )
     began_at = time.time()
     for _ in range(3):
         assert (await lab.ask(post())).status == 200
     assert seen[1] - began_at < 0.5  # the other key knew of no limit
     assert 0.9 <= seen[2] - began_at <= 1.6, "until the reset, and no longer"
-    assert lab.sink.records[2]["waited_ms"]
+    assert lab.sink.records[2]["queued_ms"]
 
 
 async def test_who_may_not_wait_for_a_reset_is_told_when_it_is(lab: Lab) -> None:
     name = DIMENSIONS["requests"]
     turns = Turns(response(200, MESSAGE, spent(name, 50, 30.0)))
-    lab.start(provider(lab.upstream(turns)), routing=routing(max_wait_s=5))
+    lab.start(provider(lab.upstream(turns)), routing=routing(queue_timeout_s=5))
     assert (await lab.ask(post())).status == 200
     answer = await lab.ask(post())
     assert (answer.status, answer.error["type"]) == (429, "rate_limit_error")
@@ -245,7 +245,7 @@ async def test_a_key_rests_as_long_as_its_429_says_and_comes_back(lab: Lab, valu
         assert (await lab.ask(post())).status == 200
     tired, other = turns.keys[:2]
     assert turns.keys == [tired, other, other, other, other]  # the other one serves meanwhile
-    rests = lab.sink.named("key_rests")
+    rests = lab.sink.named("key_cooldown")
     assert [told["why"] for told in rests] == ["rate_limited"]
     assert 0.5 < float(str(rests[0]["seconds"])) <= 2.0
     await asyncio.sleep(float(str(rests[0]["seconds"])) + 0.05)
@@ -258,7 +258,7 @@ async def test_a_429_that_says_nothing_makes_no_key_rest(lab: Lab) -> None:
     turns = Turns(fault(429, "rate_limit_error"), JSON)
     lab.start(provider(lab.upstream(turns)), routing=routing(**NOW))
     assert [(await lab.ask(post())).status for _ in range(2)] == [429, 200]
-    assert lab.sink.named("key_rests") == []
+    assert lab.sink.named("key_cooldown") == []
 
 
 async def test_when_every_key_rests_a_request_waits_for_the_first(lab: Lab) -> None:
@@ -276,7 +276,7 @@ async def test_when_every_key_rests_a_request_waits_for_the_first(lab: Lab) -> N
     assert 0.8 < time.monotonic() - began_at < 1.5
     record = lab.sink.records[-1]
     assert record["provider"] == "one"
-    assert 800 < float(str(record["waited_ms"])) < 1500
+    assert 800 < float(str(record["queued_ms"])) < 1500
 
 
 async def test_one_that_failed_elsewhere_waits_for_a_key_that_it_has_not_tried(lab: Lab) -> None:
@@ -291,7 +291,7 @@ async def test_one_that_failed_elsewhere_waits_for_a_key_that_it_has_not_tried(l
     assert (answer.status, answer.body) == (200, MESSAGE)
     record = lab.sink.records[-1]
     assert (record["provider"], record["attempts"]) == ("two", 2)
-    assert 800 < float(str(record["waited_ms"])) < 1500
+    assert 800 < float(str(record["queued_ms"])) < 1500
 
 
 async def test_a_spent_quota_rests_long_and_a_refused_key_until_it_is_pardoned(lab: Lab) -> None:
@@ -306,13 +306,13 @@ async def test_a_spent_quota_rests_long_and_a_refused_key_until_it_is_pardoned(l
     for _ in range(4):
         assert (await lab.ask(post())).status == 200
     assert [len(turns.got) for turns in (bad, poor, good)] == [1, 1, 4]
-    (out,) = lab.sink.named("key_out")
+    (out,) = lab.sink.named("key_disabled")
     assert (out["provider"], out.get("seconds")) == ("bad", None)
     assert "reload" in str(out["hint"])
-    assert [(level, name) for level, name, _ in lab.sink.events if name == "key_out"] == [
-        ("error", "key_out")
+    assert [(level, name) for level, name, _ in lab.sink.events if name == "key_disabled"] == [
+        ("error", "key_disabled")
     ]
-    (rests,) = lab.sink.named("key_rests")
+    (rests,) = lab.sink.named("key_cooldown")
     assert (rests["provider"], rests["seconds"]) == ("poor", 900.0)
     relay.reload(relay.config, Layout.of(relay.config))
     for target in relay.snap.by_slot.values():  # the supervisor's part of a reload
@@ -338,7 +338,7 @@ async def test_a_refused_key_alone_is_told_as_ours_to_mend(lab: Lab) -> None:
 async def test_the_third_of_two_times_one_waits_or_is_told_when(lab: Lab) -> None:
     turns = Turns(JSON)
     lab.start(
-        provider(lab.upstream(turns), keys=keys(rpm_limit=1)), routing=routing(max_wait_s=100)
+        provider(lab.upstream(turns), keys=keys(rpm_limit=1)), routing=routing(queue_timeout_s=100)
     )
     assert statuses(await burst(lab, 2)) == {200: 2}
     client = await lab.client()
@@ -349,13 +349,14 @@ async def test_the_third_of_two_times_one_waits_or_is_told_when(lab: Lab) -> Non
     await waiting(lab, 0)
     record = lab.sink.records[-1]
     assert (record["ending"], record["attempts"]) == ("client_left", 0)
-    assert float(str(record["waited_ms"])) > 100
+    assert float(str(record["queued_ms"])) > 100
     assert len(turns.got) == 2
 
 
 async def test_who_could_not_be_served_in_time_is_told_at_once(lab: Lab) -> None:
     lab.start(
-        provider(lab.upstream(Turns(JSON)), keys=keys(rpm_limit=1)), routing=routing(max_wait_s=20)
+        provider(lab.upstream(Turns(JSON)), keys=keys(rpm_limit=1)),
+        routing=routing(queue_timeout_s=20),
     )
     assert statuses(await burst(lab, 2)) == {200: 2}
     began_at = time.monotonic()
@@ -463,7 +464,7 @@ async def test_a_client_that_leaves_while_waiting_leaves_nothing(lab: Lab) -> No
 
 
 async def test_only_so_many_wait(lab: Lab) -> None:
-    house = OneAtATime(lab, waiting_max=2)
+    house = OneAtATime(lab, queue_max=2)
     peer = await house.occupy()
     clients = [await house.queue(b"w", b"s-1"), await house.queue(b"w", b"s-2")]
     answer = await lab.ask(post())
@@ -473,7 +474,7 @@ async def test_only_so_many_wait(lab: Lab) -> None:
 
 
 async def test_who_has_waited_long_enough_is_told(lab: Lab) -> None:
-    house = OneAtATime(lab, max_wait_s=0.3)
+    house = OneAtATime(lab, queue_timeout_s=0.3)
     peer = await house.occupy()
     began_at = time.monotonic()
     clients = [await house.queue(b"w", b"s-1"), await house.queue(b"w", b"s-1")]
@@ -515,7 +516,7 @@ async def test_a_waiting_stream_that_is_given_up_ends_with_an_error_event(lab: L
     stage = Stage()
     lab.start(
         provider(lab.upstream(stage), keys=[Key(key="test-key-1", max_concurrent=1)]),
-        routing=routing(early_head_s=0.1, ping_s=0.1, max_wait_s=0.4),
+        routing=routing(early_head_s=0.1, ping_s=0.1, queue_timeout_s=0.4),
     )
     busy = await lab.client()
     await busy.send(post())

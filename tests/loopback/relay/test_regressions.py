@@ -92,7 +92,7 @@ async def test_a_stream_that_ends_cleanly_without_content_is_asked_elsewhere(lab
 # ---- who waits, and for how long
 
 
-@pytest.mark.parametrize("bounds", [{"max_wait_s": 0}, {"waiting_max": 0}], ids=["time", "room"])
+@pytest.mark.parametrize("bounds", [{"queue_timeout_s": 0}, {"queue_max": 0}], ids=["time", "room"])
 async def test_a_conversation_that_may_not_wait_for_its_key_goes_elsewhere(
     lab: Lab, bounds: dict[str, int]
 ) -> None:
@@ -122,7 +122,7 @@ async def test_one_that_waits_for_a_key_it_has_not_tried_blocks_nobody(lab: Lab)
     lab.start(
         provider(lab.upstream(script), "one"),
         provider(lab.upstream(script), "two"),
-        routing=routing(strategy="failover", affinity=ANYWHERE, max_wait_s=20),
+        routing=routing(strategy="failover", affinity=ANYWHERE, queue_timeout_s=20),
     )
     rest_first_key(lab, "two", 10)
     waits = await lab.client()
@@ -142,7 +142,7 @@ async def test_a_client_whose_own_credential_rests_blocks_no_other_client(lab: L
     lab.start(
         provider(lab.upstream(script), "own", keys=(), type="anthropic", auth=None),
         provider(lab.upstream(Turns(JSON)), "other"),
-        routing=routing(strategy="failover", affinity=ANYWHERE, max_wait_s=20),
+        routing=routing(strategy="failover", affinity=ANYWHERE, queue_timeout_s=20),
     )
     tired, fresh = ([(b"authorization", b"Bearer " + name)] for name in (b"tired", b"fresh"))
     assert (await lab.ask(post(headers=tired))).status == 200
@@ -162,7 +162,7 @@ async def test_a_client_whose_own_credential_rests_is_told_at_once_and_for_how_l
     lab.start(
         provider(lab.upstream(Turns(limited(3600))), "own", keys=(), type="anthropic", auth=None),
         provider(lab.upstream(Turns(limited(3600))), "other"),
-        routing=routing(strategy="failover", affinity=ANYWHERE, max_wait_s=3),
+        routing=routing(strategy="failover", affinity=ANYWHERE, queue_timeout_s=3),
     )
     began_at = time.monotonic()
     for _ in range(2):
@@ -178,7 +178,7 @@ async def test_the_time_to_come_again_is_told_once(lab: Lab) -> None:
     lab.start(
         provider(lab.upstream(Turns(fault(429, "rate_limit_error", headers=sooner))), "one"),
         provider(lab.upstream(Turns(fault(429, "rate_limit_error", headers=later))), "two"),
-        routing=routing(strategy="failover", affinity=ANYWHERE, max_wait_s=0),
+        routing=routing(strategy="failover", affinity=ANYWHERE, queue_timeout_s=0),
     )
     answer = await lab.ask(post())
     assert (answer.get(b"retry-after"), answer.get(b"retry-after-ms")) == (b"1", None)
@@ -226,7 +226,7 @@ async def test_two_models_of_one_session_do_not_move_it_to_and_fro(lab: Lab) -> 
             assert (await client.ask(post(body, headers=MAIN))).status == 200
     served = {(record["model"], record["provider"]) for record in await lab.records(8)}
     assert len(served) == 2
-    assert lab.sink.named("moved") == []
+    assert lab.sink.named("conversation_moved") == []
 
 
 @pytest.mark.parametrize("told", [b"main", b"auxiliary"])
@@ -285,13 +285,13 @@ async def test_what_counting_tokens_meets_says_nothing_of_messages(lab: Lab, wir
 
     lab.start(
         provider(lab.upstream(script), count_tokens="forward"),
-        routing=routing(affinity=ANYWHERE, max_wait_s=0),
+        routing=routing(affinity=ANYWHERE, queue_timeout_s=0),
         health=Health(failures=1, probe="off"),
     )
     await lab.ask(post(path=COUNT))
     assert lab.relay.providers[0].endpoint.breaker.state is State.CLOSED
     assert (await lab.ask(post())).status == 200
-    assert lab.sink.named("key_rests") + lab.sink.named("key_out") == []
+    assert lab.sink.named("key_cooldown") + lab.sink.named("key_disabled") == []
 
 
 # ---- breakers
@@ -302,7 +302,7 @@ async def test_cuts_behind_content_open_the_breaker_of_keys_with_a_token_limit(l
     keys = [Key(key=key, tpm_limit=1_000_000) for key in ("test-key-1", "test-key-2")]
     lab.start(
         provider(lab.upstream(Turns(cut)), keys=keys),
-        routing=routing(affinity=ANYWHERE, max_wait_s=0),
+        routing=routing(affinity=ANYWHERE, queue_timeout_s=0),
         health=Health(failures=3, probe="off"),
     )
     for _ in range(3):
@@ -319,7 +319,7 @@ async def test_a_client_that_trickles_its_body_opens_no_breaker(lab: Lab, wire: 
 
     lab.start(
         provider(lab.upstream(impatient)),
-        routing=routing(affinity=ANYWHERE, max_wait_s=0),
+        routing=routing(affinity=ANYWHERE, queue_timeout_s=0),
         health=Health(failures=2, probe="off"),
     )
     for _ in range(2):
@@ -336,8 +336,8 @@ async def test_while_a_trial_is_out_the_others_wait_for_it(lab: Lab, is_alone: b
     lab.start(
         provider(lab.upstream(stage), "one"),
         *others,
-        routing=routing(strategy="failover", affinity=ANYWHERE, max_wait_s=5, panic="refuse"),
-        health=Health(failures=1, rest_s=0.1, probe="off"),
+        routing=routing(strategy="failover", affinity=ANYWHERE, queue_timeout_s=5, panic="refuse"),
+        health=Health(failures=1, open_s=0.1, probe="off"),
     )
     failed, trial, behind = [await lab.client() for _ in range(3)]
     await failed.send(post())
@@ -358,12 +358,12 @@ async def test_while_a_trial_is_out_the_others_wait_for_it(lab: Lab, is_alone: b
 async def test_an_endpoint_that_takes_connections_and_hangs_up_rests_longer_and_longer(
     lab: Lab,
 ) -> None:
-    rest_s = 0.05
+    open_s = 0.05
     lab.start(
         provider(lab.upstream(Turns(hang_up)), "one"),
         provider(lab.upstream(Turns(JSON)), "two"),
         routing=routing(strategy="failover", affinity=ANYWHERE),
-        health=Health(rest_s=rest_s, failures=3, probe="connect"),
+        health=Health(open_s=open_s, failures=3, probe="connect"),
     )
     breaker = lab.relay.providers[0].endpoint.breaker
     ends: list[float] = []  # of its rests
@@ -372,12 +372,12 @@ async def test_an_endpoint_that_takes_connections_and_hangs_up_rests_longer_and_
         if breaker.state is State.OPEN and breaker.resumes_at not in ends:
             ends.append(breaker.resumes_at)
             if len(ends) == 1:  # time for a probe, which would find it well
-                await asyncio.sleep(rest_s * (1 + JITTER) + LOOK_EVERY_S + 0.1)
+                await asyncio.sleep(open_s * (1 + JITTER) + LOOK_EVERY_S + 0.1)
         await asyncio.sleep(0.01)
     assert lab.sink.named("probe") == []
     # A rest begins when the one before is over: however slow the machine, it is no shorter.
     gaps = [after - before for before, after in itertools.pairwise(ends)]
-    doubled = [rest_s * (1 - JITTER) * 2**times for times in (1, 2, 3)]
+    doubled = [open_s * (1 - JITTER) * 2**times for times in (1, 2, 3)]
     assert all(gap >= least for gap, least in zip(gaps, doubled, strict=True)), gaps
 
 
@@ -385,8 +385,8 @@ async def test_panic_does_not_count_on_a_provider_without_a_key_that_works(lab: 
     lab.start(
         provider(lab.upstream(Turns(fault(500), JSON)), "one"),
         provider(lab.upstream(Turns(fault(401, "authentication_error"))), "two"),
-        routing=routing(strategy="failover", affinity=ANYWHERE, max_wait_s=0),
-        health=Health(failures=1, rest_s=20, probe="off"),
+        routing=routing(strategy="failover", affinity=ANYWHERE, queue_timeout_s=0),
+        health=Health(failures=1, open_s=20, probe="off"),
     )
     assert (await lab.ask(post())).status == 500
     assert (await lab.ask(post())).status == 200

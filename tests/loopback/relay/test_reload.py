@@ -235,7 +235,7 @@ async def test_counts_and_rests_stay_with_their_keys(lab: Lab) -> None:
     turns = Turns(LIMITED, JSON)
     upstream = lab.upstream(turns)
     keys = [Key(key=f"test-key-{n}", rpm_limit=3) for n in (1, 2)]
-    now = routing(max_wait_s=0, affinity=ANYWHERE)
+    now = routing(queue_timeout_s=0, affinity=ANYWHERE)
     shop.start(provider(upstream, keys=keys), routing=now)
     assert (await lab.ask(post())).status == 200  # one key rests, the other has served once
     tired, other = turns.keys
@@ -250,7 +250,7 @@ async def test_counts_and_rests_stay_with_their_keys(lab: Lab) -> None:
 async def test_limits_that_were_changed_hold_for_what_was_counted_before(lab: Lab) -> None:
     shop, turns = Shop(lab), Turns(JSON)
     upstream = lab.upstream(turns)
-    now = routing(max_wait_s=0)
+    now = routing(queue_timeout_s=0)
     shop.start(provider(upstream, keys=[Key(key="test-key-1", rpm_limit=2)]), routing=now)
     assert [(await lab.ask(post())).status for _ in range(3)] == [200, 200, 429]
     shop.reload(provider(upstream, keys=[Key(key="test-key-1", rpm_limit=3)]), routing=now)
@@ -281,7 +281,7 @@ async def test_an_open_breaker_stays_open(lab: Lab) -> None:
     both = (provider(lab.upstream(first), "one"), provider(lab.upstream(second), "two"))
     given = {
         "routing": routing(strategy="failover", affinity=ANYWHERE),
-        "health": Health(rest_s=30, probe="off"),
+        "health": Health(open_s=30, probe="off"),
     }
     relay = shop.start(*both, **given)
     for _ in range(3):
@@ -300,7 +300,7 @@ async def test_a_provider_that_goes_while_a_probe_of_it_is_due_takes_nothing_dow
     stays = provider(lab.upstream(turns), "stays")
     given = {
         "routing": routing(strategy="failover", affinity=ANYWHERE),
-        "health": Health(failures=1, rest_s=0.1, rest_max_s=0.1, probe="connect"),
+        "health": Health(failures=1, open_s=0.1, open_max_s=0.1, probe="connect"),
     }
     relay = shop.start(gone, stays, **given)
     assert (await lab.ask(post())).status == 200
@@ -309,7 +309,7 @@ async def test_a_provider_that_goes_while_a_probe_of_it_is_due_takes_nothing_dow
     relay._probes._look()  # its probe is to run next
     shop.reload(stays, **given)
     await eventually(lambda: len(lab.sink.named("probe")) > 0)
-    assert lab.sink.named("defect") == []
+    assert lab.sink.named("internal_error") == []
     assert pulse.lease(relay.reactor.clock(), 1.0)  # it was given back
     assert (await lab.ask(post())).status == 200
 
@@ -326,7 +326,7 @@ async def test_conversations_stay_with_their_keys_whatever_their_order(lab: Lab)
             assert (await lab.ask(wire)).status == 200
     homes = [turns.keys[at : at + 10] for at in (0, 10, 20)]
     assert homes[0] == homes[1] == homes[2]
-    assert lab.sink.named("moved") == []
+    assert lab.sink.named("conversation_moved") == []
 
 
 async def test_a_conversation_whose_key_is_gone_finds_another(lab: Lab) -> None:
@@ -340,7 +340,7 @@ async def test_a_conversation_whose_key_is_gone_finds_another(lab: Lab) -> None:
     for _ in range(3):
         assert (await lab.ask(wire)).status == 200
     assert len(set(turns.keys[1:])) == 1
-    (moved,) = lab.sink.named("moved")
+    (moved,) = lab.sink.named("conversation_moved")
     assert (moved["why"], moved["from_key"]) == ("not_offered", None)
 
 
@@ -351,7 +351,7 @@ async def test_a_conversation_whose_key_is_gone_finds_another(lab: Lab) -> None:
 async def test_those_who_wait_are_routed_anew(lab: Lab, stream: bool) -> None:
     shop, turns = Shop(lab), Turns(LIMITED)
     upstream = lab.upstream(turns)
-    given = {"routing": routing(max_wait_s=60, early_head_s=0.1, ping_s=0.1)}
+    given = {"routing": routing(queue_timeout_s=60, early_head_s=0.1, ping_s=0.1)}
     shop.start(upstream, **given)
     assert (await lab.ask(post())).status == 429
     client = await lab.client()
@@ -370,7 +370,7 @@ async def test_those_who_wait_are_routed_anew(lab: Lab, stream: bool) -> None:
     assert [len(turns.got), len(fresh.got)] == [1, 1]
     record = lab.sink.records[-1]
     assert record["provider"] == "new"
-    assert float(str(record["waited_ms"])) > 150
+    assert float(str(record["queued_ms"])) > 150
 
 
 async def test_those_who_wait_keep_their_order(lab: Lab) -> None:
@@ -401,7 +401,7 @@ async def test_those_who_wait_keep_their_order(lab: Lab) -> None:
 
 async def test_reloads_do_not_make_anybody_wait_longer_than_they_may(lab: Lab) -> None:
     shop, stage = Shop(lab), Stage()
-    given = {"routing": routing(max_wait_s=0.6, affinity=ANYWHERE)}
+    given = {"routing": routing(queue_timeout_s=0.6, affinity=ANYWHERE)}
     busy = provider(lab.upstream(stage), keys=[Key(key="test-key-1", max_concurrent=1)])
     shop.start(busy, **given)
     first = await lab.client()
@@ -423,12 +423,12 @@ async def test_reloads_do_not_make_anybody_wait_longer_than_they_may(lab: Lab) -
 async def test_who_waits_for_a_model_that_is_gone_is_told(lab: Lab) -> None:
     shop, turns = Shop(lab), Turns(LIMITED)
     upstream = lab.upstream(turns)
-    shop.start(upstream, routing=routing(max_wait_s=60))
+    shop.start(upstream, routing=routing(queue_timeout_s=60))
     assert (await lab.ask(post())).status == 429
     client = await lab.client()
     await client.send(post())
     await eventually(lambda: len(lab.relay.waiting) == 1)
-    shop.reload(provider(upstream, models=["other"]), routing=routing(max_wait_s=60))
+    shop.reload(provider(upstream, models=["other"]), routing=routing(queue_timeout_s=60))
     answer = await client.answer(wait_s=1)
     assert (answer.status, answer.error["type"]) == (404, "not_found_error")
 

@@ -222,7 +222,7 @@ async def test_only_the_providers_of_a_rule_are_asked_in_its_order(lab: Lab) -> 
     )
     lab.start(
         *[provider(lab.upstream(turn), name) for name, turn in turns.items()],
-        routing=routing(rules=[rule], max_wait_s=0),
+        routing=routing(rules=[rule], queue_timeout_s=0),
         health=Health(failures=100),
     )
     answer = await lab.ask(post(headers=[AGENT]))
@@ -319,7 +319,7 @@ NAMES = {
     b"x-ccrelay-key",
     b"x-ccrelay-attempts",
     b"x-ccrelay-strategy",
-    b"x-ccrelay-waited-ms",
+    b"x-ccrelay-queued-ms",
 }
 
 
@@ -341,7 +341,7 @@ async def test_debug_headers_are_there_exactly_when_they_are_switched_on(
     turns = Turns(*[wire for wire, _ in replies])
     lab.start(
         provider(lab.upstream(turns)),
-        routing=routing(debug=debug, max_wait_s=0),
+        routing=routing(debug=debug, queue_timeout_s=0),
         health=Health(failures=100),
     )
     for _, status in replies:
@@ -371,7 +371,7 @@ async def test_debug_headers_tell_what_was_done(lab: Lab) -> None:
         b"x-ccrelay-key": key,
         b"x-ccrelay-attempts": b"2",
         b"x-ccrelay-strategy": b"failover",
-        b"x-ccrelay-waited-ms": b"0",
+        b"x-ccrelay-queued-ms": b"0",
         b"x-ccrelay-rule": b"all",
     }
 
@@ -381,4 +381,4 @@ async def test_debug_headers_tell_the_wait(lab: Lab) -> None:
     lab.start(provider(lab.upstream(Turns(limited, JSON))), routing=routing(debug=True))
     assert (await lab.ask(post(BODY))).status == 429
     answer = await lab.ask(post(BODY))
-    assert 800 < int(answer.get(b"x-ccrelay-waited-ms") or 0) < 1500
+    assert 800 < int(answer.get(b"x-ccrelay-queued-ms") or 0) < 1500

@@ -54,7 +54,7 @@ class Two:
         }
         lab.start(
             *[made[name] for name in order.split()],
-            routing=routing(strategy="failover", max_wait_s=0),
+            routing=routing(strategy="failover", queue_timeout_s=0),
             health=Health(failures=100),
         )
 
@@ -77,7 +77,7 @@ async def test_what_claude_would_refuse_is_left_out_for_claude_alone(
     assert [r.body for r in two.claude.got] == [body(OURS, REDACTED, TEXT, stream=stream)]
     (record,) = lab.sink.records[1:]
     assert (record["provider"], record["attempts"]) == ("claude", 2)
-    assert len(lab.sink.named("moved")) == 1
+    assert len(lab.sink.named("conversation_moved")) == 1
 
 
 async def test_on_the_next_turns_they_are_left_out_at_once(lab: Lab) -> None:
@@ -86,7 +86,7 @@ async def test_on_the_next_turns_they_are_left_out_at_once(lab: Lab) -> None:
     for _ in range(3):
         await two.ask(body(FOREIGN, TEXT))
     assert [r.body for r in two.claude.got] == [body(TEXT)] * 3
-    assert lab.sink.named("signatures_left_out") == []
+    assert lab.sink.named("thinking_stripped") == []
 
 
 async def test_a_turn_of_nothing_but_foreign_thinking_is_left_out(lab: Lab) -> None:
@@ -146,7 +146,7 @@ async def alone(lab: Lab, turns: Turns, *, kind: str = "anthropic", keys: int = 
             auth="x-api-key",
             keys=[f"key-{n}" for n in range(keys)],
         ),
-        routing=routing(max_wait_s=0),
+        routing=routing(queue_timeout_s=0),
     )
 
 
@@ -167,7 +167,7 @@ async def test_a_refused_signature_is_tried_once_more_without_the_foreign_blocks
     assert first == second
     (record,) = await lab.records()
     assert (record["attempts"], record["status"]) == (2, 200)
-    (told,) = lab.sink.named("signatures_left_out")
+    (told,) = lab.sink.named("thinking_stripped")
     assert (told["provider"], told["all"]) == ("claude", False)
 
 

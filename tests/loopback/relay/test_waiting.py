@@ -50,7 +50,7 @@ class House:
             provider(
                 lab.upstream(self.serve), keys=[Key(key="test-key-1", itpm_limit=LIMIT), *more]
             ),
-            routing=routing(**{"max_wait_s": 3, **fields}),
+            routing=routing(**{"queue_timeout_s": 3, **fields}),
         )
         self.first = lab.relay.providers[0].targets[0]
         now = lab.relay.reactor.clock()
@@ -107,7 +107,7 @@ async def test_sub_agents_of_any_model_stand_behind_the_turn_at_its_key(
 
 
 async def test_nobody_gets_past_a_full_room(lab: Lab) -> None:
-    house = House(lab, waiting_max=1)
+    house = House(lab, queue_max=1)
     answer = await house.turn_among_agents(BIG)
     assert answer.status == 200
     assert house.before_turn == []
@@ -125,7 +125,7 @@ async def test_a_turn_that_waits_for_its_own_key_gets_it_before_its_sub_agents(l
     assert answer.status == 200
     assert (b"turn", b"test-key-1") in house.got
     assert b"test-key-1" not in house.before_turn
-    assert lab.sink.named("moved") == []
+    assert lab.sink.named("conversation_moved") == []
     await house.leave()
 
 

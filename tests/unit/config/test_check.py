@@ -72,10 +72,10 @@ def test_provider_names_are_unique():
 
 def test_routing_and_health_are_checked_too():
     config = Config(
-        providers=[PROVIDER], health=Health(rest_s=31), routing=Routing(models_default=["q"])
+        providers=[PROVIDER], health=Health(open_s=31), routing=Routing(models_default=["q"])
     )
     assert {finding.partition(":")[0] for finding in findings(config)} == {
-        "health.rest_s",
+        "health.open_s",
         "routing.models_default",
         "routing.models_default[0]",
     }

@@ -26,9 +26,9 @@ def test_the_default_has_no_findings():
 
 
 def test_the_first_rest_is_not_longer_than_the_longest():
-    (finding,) = findings(rest_s=31)
-    assert finding == ("health.rest_s: the first rest is longer than the longest, rest_max_s: 30")
-    assert findings(rest_s=30) == []
+    (finding,) = findings(open_s=31)
+    assert finding == ("health.open_s: the first rest is longer than the longest, open_max_s: 30")
+    assert findings(open_s=30) == []
 
 
 @pytest.mark.parametrize("probe", ["off", "connect"])

@@ -246,15 +246,15 @@ def test_a_rule_whose_conditions_could_not_be_read_hides_no_other():
 
 def test_waiting_for_a_key_ends_with_all_waiting():
     only(
-        "warning: routing.affinity.wait_s: never so long: routing.max_wait_s, 20, ends",
+        "warning: routing.affinity.wait_s: never so long: routing.queue_timeout_s, 20, ends",
         affinity=Affinity(wait_s=30),
     )
     assert findings(affinity=Affinity(wait_s=30, enabled=False)) == []
-    assert findings(affinity=Affinity(wait_s=30), max_wait_s=30) == []
+    assert findings(affinity=Affinity(wait_s=30), queue_timeout_s=30) == []
 
 
 def test_a_shorter_wait_alone_is_no_finding():
-    assert findings(max_wait_s=0) == []
+    assert findings(queue_timeout_s=0) == []
 
 
 def test_a_retry_budget_of_nothing_is_warned_about():

@@ -20,7 +20,7 @@ providers:
     type: ollama
     base_url: "http://localhost:11434"
     model_mapping: {"claude-*": "qwen3:32b"}
-health: {rest_s: 2}
+health: {open_s: 2}
 logging: {level: debug, format: json, file: relay.log}
 """
 
@@ -49,7 +49,7 @@ type = "ollama"
 base_url = "http://localhost:11434"
 model_mapping = {"claude-*" = "qwen3:32b"}
 [health]
-rest_s = 2
+open_s = 2
 [logging]
 level = "debug"
 format = "json"

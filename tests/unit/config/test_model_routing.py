@@ -36,7 +36,7 @@ def test_every_strategy_may_be_configured_and_used_by_a_rule(strategy):
     [
         {"attempts_max": 0},
         {"explore": 1.5},
-        {"max_wait_s": -1},
+        {"queue_timeout_s": -1},
         {"models": {"m": "p"}},
         {"retry_budget": {"ratio": -0.1}},
         {"rules": [{"when": {"tokens_under": 0}}]},
@@ -48,6 +48,6 @@ def test_routing_that_makes_no_sense_is_refused(members):
 
 
 def test_waiting_and_retries_may_be_switched_off():
-    members = {"max_wait_s": 0, "attempts_max": 1, "waiting_max": 0, "affinity": {"wait_s": 0}}
+    members = {"queue_timeout_s": 0, "attempts_max": 1, "queue_max": 0, "affinity": {"wait_s": 0}}
     routing = msgspec.convert(members, Routing)
-    assert (routing.max_wait_s, routing.attempts_max, routing.affinity.wait_s) == (0, 1, 0)
+    assert (routing.queue_timeout_s, routing.attempts_max, routing.affinity.wait_s) == (0, 1, 0)

@@ -13,7 +13,7 @@ from ccrelay.fleet.breaker import JITTER, TRANSITIONS, TRIAL_S, Breaker, Signal,
 
 NOW = 1000.0
 HEALTH = Health(
-    failures=3, failure_rate=0.5, window_s=32.0, window_requests_min=10, rest_s=2.0, rest_max_s=9.0
+    failures=3, failure_rate=0.5, window_s=32.0, window_requests_min=10, open_s=2.0, open_max_s=9.0
 )
 TICK_S = 1 / 256  # what `until` is rounded up to
 
@@ -191,7 +191,7 @@ def test_every_opening_in_a_row_doubles_the_rest_up_to_the_longest(one: Worker) 
 def test_the_longest_rests_differ_too_and_are_never_longer(
     board: SharedMemory, meant: float
 ) -> None:
-    health = Health(failures=1, rest_s=meant, rest_max_s=2.0)
+    health = Health(failures=1, open_s=meant, open_max_s=2.0)
     rests = []
     for number in range(200):
         board.clear_endpoint(0)
@@ -459,7 +459,7 @@ def test_a_breaker_built_anew_goes_on_where_the_other_one_stopped(
     board: SharedMemory, one: Worker
 ) -> None:
     one.send(NOW, False)
-    patient = Worker(board, 0, Health(failures=4, rest_s=2.0))
+    patient = Worker(board, 0, Health(failures=4, open_s=2.0))
     patient.send(NOW, False)
     patient.send(NOW, False)
     assert patient.breaker.state is State.CLOSED

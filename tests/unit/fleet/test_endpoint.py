@@ -9,7 +9,7 @@ from ccrelay.fleet.breaker import State
 from ccrelay.fleet.endpoint import Endpoint
 
 NOW = 100.0
-HEALTH = Health(failures=2, rest_s=4.0)
+HEALTH = Health(failures=2, open_s=4.0)
 RNG = random.Random(1)
 
 

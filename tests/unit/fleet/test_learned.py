@@ -10,7 +10,7 @@ from ccrelay.fleet.learned import Get, RetryAfter, has_any, learn, pause, second
 
 NOW = 1000.0
 WALL = 1_800_000_000.0  # 2027-01-15T08:00:00Z
-HEALTH = Health(key_rest_max_s=3600.0)
+HEALTH = Health(key_cooldown_max_s=3600.0)
 UNIFIED = "anthropic-ratelimit-unified-"
 
 
@@ -136,7 +136,7 @@ def test_nothing_is_learned_where_no_telltale_is(headers: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("headers", "rest_s"),
+    ("headers", "open_s"),
     [
         ({"status": "allowed", "5h-utilization": "0.4", "5h-reset": "1800000100"}, None),
         ({"status": "rejected", "5h-status": "rejected", "5h-reset": "1800000100"}, 100),
@@ -167,11 +167,11 @@ def test_nothing_is_learned_where_no_telltale_is(headers: dict[str, str]) -> Non
     ],
 )
 def test_a_spent_window_rests_the_key_until_its_reset(
-    headers: dict[str, str], rest_s: float | None
+    headers: dict[str, str], open_s: float | None
 ) -> None:
     gauge = told({UNIFIED + name: value for name, value in headers.items()})
-    assert gauge.rests == ([] if rest_s is None else [(NOW + rest_s, int(Cooldown.QUOTA))])
-    assert gauge.rested_s == (rest_s or 0.0)  # for whoever logs it
+    assert gauge.rests == ([] if open_s is None else [(NOW + open_s, int(Cooldown.QUOTA))])
+    assert gauge.rested_s == (open_s or 0.0)  # for whoever logs it
 
 
 # ---- a 429

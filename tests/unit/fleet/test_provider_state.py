@@ -32,7 +32,7 @@ def service(kind: str = "compatible", **settings: object) -> ProviderState:
     }
     where = {name: resolved.pop(name) for name in ("memory", "slots") if name in resolved}
     provider = Provider(type=kind, **resolved)  # type: ignore[arg-type]
-    health = Health(failures=2, rest_s=3.0, rest_max_s=5.0)
+    health = Health(failures=2, open_s=3.0, open_max_s=5.0)
     return ProviderState(provider, health, **where)  # type: ignore[arg-type]
 
 

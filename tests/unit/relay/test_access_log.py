@@ -122,7 +122,7 @@ def test_a_line_tells_class_and_conversation_where_there_was_a_choice() -> None:
     line = line_of(exchange, Ending.COMPLETE, relay.reactor.now)
     assert line["class"] == "subagent"
     assert line["conversation"] == f"{hash64(b'c-1'):016x}"
-    assert not {"moved", "waited_ms", "rule"} & line.keys()
+    assert not {"moved", "queued_ms", "rule"} & line.keys()
 
 
 def test_a_line_tells_the_rule_the_wait_and_that_the_conversation_moved() -> None:
@@ -134,7 +134,7 @@ def test_a_line_tells_the_rule_the_wait_and_that_the_conversation_moved() -> Non
     exchange.waited_s, exchange.moved = 1.5, True
     line = line_of(exchange, Ending.COMPLETE, relay.reactor.now)
     assert (line["provider"], line["rule"]) == ("two", "by-hand")
-    assert (line["waited_ms"], line["moved"]) == (1500.0, True)
+    assert (line["queued_ms"], line["moved"]) == (1500.0, True)
 
 
 def test_an_error_is_in_the_line(relay: FakeRelay) -> None:

@@ -148,7 +148,7 @@ def test_after_an_unreachable_provider_the_next_one_is_asked_by_its_own_name_of_
     pool_of(relay).refuse(REFUSED)
     upstream = pool_of(relay, "two").connect()
     assert upstream.sent[0][1] == b'"other"'
-    assert relay.log.events == ["unreachable", "failover"]
+    assert relay.log.events == ["connect_failed", "failover"]
 
 
 def test_a_provider_that_stays_unreachable_is_asked_no_more() -> None:

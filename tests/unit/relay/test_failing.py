@@ -268,10 +268,10 @@ def test_a_body_that_is_still_coming_goes_elsewhere_as_it_comes() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "fields", "state", "event"),
     [
-        (429, LIMITED, b"retry-after: 7\r\n", Capacity.RESTING, "key_rests"),
+        (429, LIMITED, b"retry-after: 7\r\n", Capacity.RESTING, "key_cooldown"),
         (429, LIMITED, b"", Capacity.READY, None),
-        (401, REFUSED, b"", Capacity.OUT, "key_out"),
-        (402, BROKE, b"", Capacity.RESTING, "key_rests"),
+        (401, REFUSED, b"", Capacity.OUT, "key_disabled"),
+        (402, BROKE, b"", Capacity.RESTING, "key_cooldown"),
         (529, BUSY, b"", Capacity.READY, None),
     ],
     ids=["limit", "crowded", "refused", "spent", "overloaded"],
@@ -295,7 +295,7 @@ def test_a_refused_key_is_told_once_and_loudly_and_never_shown() -> None:
     _, second, other = begin(relay)
     answer(upstream, 401, REFUSED)
     answer(other, 401, REFUSED)
-    ((level, _, fields),) = [told for told in relay.log.told if told[1] == "key_out"]
+    ((level, _, fields),) = [told for told in relay.log.told if told[1] == "key_disabled"]
     assert level == "error"
     assert "SIGHUP" in fields["hint"]
     assert "test-key" not in repr(relay.log.told)
@@ -416,7 +416,7 @@ def test_when_only_claudes_own_blocks_are_left_they_go_as_well_and_then_it_is_to
     answer(again, 400, UNSIGNED)
     assert down.got.endswith(UNSIGNED)
     assert relay.log.records[0]["attempts"] == 2
-    assert relay.log.events.count("signatures_left_out") == 1
+    assert relay.log.events.count("thinking_stripped") == 1
 
 
 def test_a_400_about_signatures_without_any_thinking_to_leave_out_is_told() -> None:
@@ -451,7 +451,7 @@ def test_counting_tokens_with_signatures_left_out_counts_against_no_limit() -> N
 # ---- the place of a conversation that cannot wait
 
 
-@pytest.mark.parametrize("bound", [{"waiting_max": 0}, {"max_wait_s": 0.0}])
+@pytest.mark.parametrize("bound", [{"queue_max": 0}, {"queue_timeout_s": 0.0}])
 def test_a_conversation_that_may_not_wait_for_its_key_takes_another_instead_of_an_error(
     bound: dict[str, object],
 ) -> None:

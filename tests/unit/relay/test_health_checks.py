@@ -81,7 +81,7 @@ def test_an_endpoint_that_is_well_is_never_probed() -> None:
 
 
 def test_an_open_breaker_is_probed_when_its_rest_is_over_and_closed_by_a_good_probe() -> None:
-    lab = Lab(Health(rest_s=5.0))
+    lab = Lab(Health(open_s=5.0))
     lab.open_breaker()
     lab.pass_time(3.0)
     assert lab.spawned == []
@@ -103,7 +103,7 @@ def test_an_open_breaker_is_probed_when_its_rest_is_over_and_closed_by_a_good_pr
 def test_a_probe_that_fails_lengthens_the_rest_and_gives_its_lease_back(
     error: BaseException, says: str
 ) -> None:
-    lab = Lab(Health(rest_s=5.0))
+    lab = Lab(Health(open_s=5.0))
     lab.open_breaker()
     lab.dialer.error = error
     lab.rest_ends()
@@ -129,7 +129,7 @@ def test_one_probe_at_a_time_is_enough() -> None:
 
 
 def test_an_endpoint_that_another_worker_probes_is_left_to_it() -> None:
-    lab = Lab(Health(rest_s=1.0))
+    lab = Lab(Health(open_s=1.0))
     lab.open_breaker()
     other = EndpointStats(lab.memory.as_worker(1), lab.provider.endpoint.stats.slot)
     assert other.lease(lab.reactor.now, 60.0)

@@ -35,7 +35,7 @@ def test_what_a_refusal_taught_is_known_at_the_next_turn() -> None:
     second = ask(relay, body=BODY)
     serve(relay, second)
     assert (first.attempts, second.attempts) == (2, 1)
-    assert relay.log.events.count("signatures_left_out") == 1
+    assert relay.log.events.count("thinking_stripped") == 1
 
 
 def test_where_there_is_one_target_only_it_is_known_as_well() -> None:

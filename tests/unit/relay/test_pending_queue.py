@@ -252,7 +252,7 @@ def test_a_newcomer_finds_no_way_past_a_full_room() -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a", itpm_limit=150), models=["m", "small"]),
         provider("two", keys=keys("b", max_concurrent=1), models=["small"]),
-        config=settings(waiting_max=1),
+        config=settings(queue_max=1),
     )
     use_up(relay, 0)
     turn = large(relay)
@@ -406,7 +406,7 @@ def test_who_waits_too_long_is_told_and_the_line_is_empty(relay: FakeRelay) -> N
     relay.pass_time(0.2)
     assert down.heads[0].startswith(b"HTTP/1.1 429 ")
     assert len(relay.waiting) == 0
-    assert relay.log.records[-1]["waited_ms"] == pytest.approx(20_000, abs=100)
+    assert relay.log.records[-1]["queued_ms"] == pytest.approx(20_000, abs=100)
 
 
 def test_who_stands_behind_another_gives_up_in_time_as_well(relay: FakeRelay) -> None:
@@ -444,7 +444,7 @@ def test_who_waits_is_told_at_once_when_its_key_is_refused_meanwhile(relay: Fake
     assert down.heads[0].startswith(b"HTTP/1.1 502 ")
 
 
-@pytest.mark.parametrize("bound", [{"max_wait_s": 0.0}, {"waiting_max": 0}])
+@pytest.mark.parametrize("bound", [{"queue_timeout_s": 0.0}, {"queue_max": 0}])
 def test_where_nobody_may_wait_it_is_told_at_once(bound: dict[str, object]) -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a", "b", max_concurrent=1)), config=settings(**bound)

@@ -13,11 +13,11 @@ def test_a_rest_is_told_once_for_all_that_were_refused_together():
     target = relay.providers[0].targets[0]
     rest(exchange, target, 30.0, Cooldown.RATE, "rate_limited")
     rest(exchange, target, 30.5, Cooldown.RATE, "rate_limited")
-    (told,) = relay.log.members("key_rests")
+    (told,) = relay.log.members("key_cooldown")
     assert (told["key_name"], told["why"], told["seconds"]) == ("team", "rate_limited", 30.0)
     assert target.limits.cooldown_until == relay.reactor.now + 30.5
     rest(exchange, target, 90.0, Cooldown.QUOTA, "quota_spent")
-    assert len(relay.log.members("key_rests")) == 2, "much longer is news"
+    assert len(relay.log.members("key_cooldown")) == 2, "much longer is news"
 
 
 def test_a_refused_key_is_out_and_said_loudly():
@@ -27,4 +27,4 @@ def test_a_refused_key_is_out_and_said_loudly():
     rest(exchange, target, 0.0, Cooldown.REFUSED, "key_refused")
     assert target.limits.cooldown_until == inf
     level, name, _ = relay.log.told[-1]
-    assert (level, name) == ("error", "key_out")
+    assert (level, name) == ("error", "key_disabled")

@@ -89,7 +89,7 @@ def test_a_spent_window_is_told_where_the_answer_was_none_of_a_refusal() -> None
     )
     upstream.respond(STREAM_HEAD[:-2] + fields + b"\r\n")
     upstream.feed(start() + CONTENT)
-    (told,) = relay.log.members("key_rests")
+    (told,) = relay.log.members("key_cooldown")
     assert (told["why"], told["seconds"]) == ("window_spent", 900.0)
 
 

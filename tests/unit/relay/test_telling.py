@@ -23,7 +23,7 @@ BUSY = b'{"type":"error","error":{"type":"overloaded_error","message":"busy"}}'
 
 
 def relay_of(*names: str, **routing: Any) -> FakeRelay:
-    routing = {"strategy": "failover", "max_wait_s": 0.0, **routing}
+    routing = {"strategy": "failover", "queue_timeout_s": 0.0, **routing}
     return FakeRelay(*[provider(name) for name in names], config=Config(routing=Routing(**routing)))
 
 
@@ -121,7 +121,7 @@ def test_where_no_provider_has_said_anything_the_relay_says_what_is_the_matter(
 def test_a_full_pool_is_a_429_and_open_breakers_are_a_529() -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a", rpm_limit=1)),
-        config=Config(routing=Routing(max_wait_s=0.0, panic="refuse")),
+        config=Config(routing=Routing(queue_timeout_s=0.0, panic="refuse")),
     )
     held = ask(relay)
     down, _ = ask(relay)

@@ -22,7 +22,7 @@ from ccrelay.routing.strategies import strategy_for
 from ccrelay.types import RequestClass
 
 NOW = 1000.0
-HEALTH = Health(failures=1, rest_s=10.0)
+HEALTH = Health(failures=1, open_s=10.0)
 
 
 class Fleet:
@@ -193,21 +193,21 @@ def test_a_warm_conversation_waits_for_its_own_key_that_is_soon_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rest_s", "prefix_tokens", "routing"),
+    ("open_s", "prefix_tokens", "routing"),
     [
         (6.0, 5000, {}),  # longer than affinity.wait_s
         (3.0, 100, {}),  # too short a prefix to be cached
         (3.0, 5000, {"affinity": Affinity(wait_s=0.0)}),
-        (3.0, 5000, {"max_wait_s": 0.0}),
-        (3.0, 5000, {"max_wait_s": 2.0}),
+        (3.0, 5000, {"queue_timeout_s": 0.0}),
+        (3.0, 5000, {"queue_timeout_s": 2.0}),
     ],
     ids=["too long", "not cached", "moves at once", "nobody waits", "nobody waits that long"],
 )
 def test_it_moves_at_once_where_waiting_is_not_worth_it_or_not_allowed(
-    rest_s: float, prefix_tokens: int, routing: dict[str, Any]
+    open_s: float, prefix_tokens: int, routing: dict[str, Any]
 ) -> None:
     fleet = three(**routing)
-    fleet.target("b").limits.rest(NOW + rest_s, int(Cooldown.RATE))
+    fleet.target("b").limits.rest(NOW + open_s, int(Cooldown.RATE))
     assert fleet.name(asked(conversation=7, binding=fleet.binding(7, "b", prefix_tokens))) == "a"
 
 
@@ -537,8 +537,8 @@ def test_a_wait_says_what_for(prepare: Callable[[Any], None], why: str) -> None:
 
 def test_the_wait_is_for_the_soonest_of_all() -> None:
     fleet = three()
-    for name, rest_s in (("a", 30.0), ("b", 7.0), ("c", 20.0)):
-        fleet.target(name).limits.rest(NOW + rest_s, int(Cooldown.RATE))
+    for name, open_s in (("a", 30.0), ("b", 7.0), ("c", 20.0)):
+        fleet.target(name).limits.rest(NOW + open_s, int(Cooldown.RATE))
     waits = fleet.wait()
     assert waits.until == pytest.approx(NOW + 7.0)
     assert not waits.bound

@@ -14,7 +14,7 @@ from ccrelay.providers.zai import MEANING_BY_CODE
 from ccrelay.routing import verdict
 from ccrelay.routing.verdict import Blame, Verdict
 
-HEALTH = Health(quota_rest_s=900.0, key_rest_max_s=3600.0)
+HEALTH = Health(quota_cooldown_s=900.0, key_cooldown_max_s=3600.0)
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 
 Headers = dict[str, str]
@@ -354,7 +354,13 @@ def test_an_answer_means_what_the_table_says(
     kind: str, status: int, headers: Headers, body: bytes, expected: tuple[object, ...]
 ) -> None:
     got = judge(kind, status, headers, body)
-    shape = (got.blame, got.elsewhere, got.counts, got.cooldown_reason, pytest.approx(got.rest_s))
+    shape = (
+        got.blame,
+        got.elsewhere,
+        got.counts,
+        got.cooldown_reason,
+        pytest.approx(got.cooldown_s),
+    )
     assert shape == expected, got
     assert got.reason
 
@@ -393,7 +399,7 @@ def test_limits_of_the_clients_own_credential_rest_nothing(status: int, headers:
     got = judge("anthropic", status, headers, err("rate_limit_error"), own_key=False)
     assert got.elsewhere
     assert got.cooldown_reason is Cooldown.NONE
-    assert got.rest_s == 0
+    assert got.cooldown_s == 0
 
 
 # ---- which error the client is shown
@@ -446,7 +452,7 @@ def test_an_error_event_means_what_the_same_answer_would(
 ) -> None:
     spoken = DIALECTS[kind]
     got = verdict.of_event(data, getter({}), spoken, HEALTH, NOW, own_key=True)
-    shape = (got.blame, got.elsewhere, got.counts, got.cooldown_reason, got.rest_s)
+    shape = (got.blame, got.elsewhere, got.counts, got.cooldown_reason, got.cooldown_s)
     assert shape == expected
     assert verdict.as_http(data, spoken) == (status, data)
 
@@ -460,7 +466,7 @@ def test_the_headers_of_the_200_tell_how_long_a_key_rests() -> None:
         NOW,
         own_key=True,
     )
-    assert (got.cooldown_reason, got.rest_s) == (Cooldown.RATE, 4)
+    assert (got.cooldown_reason, got.cooldown_s) == (Cooldown.RATE, 4)
 
 
 # ---- connections
@@ -501,4 +507,4 @@ def test_a_body_that_makes_no_sense_is_judged_by_its_status(
 ) -> None:
     got = judge(kind, status, {}, body)
     assert got.elsewhere is (status in (403, 429, 500))
-    assert got.rest_s == 0
+    assert got.cooldown_s == 0
