@@ -2,7 +2,8 @@
 
 Environment switches (for developers; a plain build needs none):
 
-- ``CCRELAY_EXT=json,sse``  build only the named modules
+- ``CCRELAY_EXT=json,sse``  build only the named modules of ``_fast``
+- ``CCRELAY_PURE=1``        leave the modules in pure Python mode uncompiled
 - ``CCRELAY_DEBUG=1``       bounds checks on, assertions on, no optimisation
 - ``CCRELAY_ASAN=1``        as above, with AddressSanitizer
 
@@ -34,7 +35,38 @@ MODULES: dict[str, list[str]] = {
     "outgoing": [],
     "taps": [],
     "upstream": [],
+    "usage": [],
 }
+
+# Modules in pure Python mode: the same source runs as Python and, typed by the `.pxd` beside it, as
+# C. What runs per request is here.
+COMPILED = [
+    "fleet.breaker",
+    "fleet.endpoint",
+    "fleet.estimate",
+    "fleet.provider_state",
+    "relay.access_log",
+    "relay.accounting",
+    "relay.affinity",
+    "relay.attempt",
+    "relay.client_request",
+    "relay.context",
+    "relay.dispatcher",
+    "relay.exchange",
+    "relay.exchange_base",
+    "relay.exchange_routing",
+    "relay.exchange_sending",
+    "relay.outcome",
+    "relay.request_profile",
+    "relay.runtime_config",
+    "routing.candidate",
+    "routing.retry_state",
+    "routing.route_table",
+    "routing.router",
+    "routing.routing_request",
+    "routing.selection",
+    "upstream.pool",
+]
 
 DEBUG = bool(os.environ.get("CCRELAY_DEBUG") or os.environ.get("CCRELAY_ASAN"))
 DIRECTIVES = {
@@ -46,6 +78,9 @@ DIRECTIVES = {
     "embedsignature": True,
     "embedsignature.format": "python",
 }
+# In pure Python mode types come from the `.pxd` alone: annotations are for mypy and the reader.
+PURE_DIRECTIVES = {**DIRECTIVES, "annotation_typing": False, "nonecheck": DEBUG}
+C_FOLDER = "build/cython-debug" if DEBUG else "build/cython"
 
 
 def c_flags() -> tuple[list[str], list[str]]:
@@ -76,11 +111,28 @@ def extensions() -> list[Extension]:
     ]
 
 
+def compiled() -> list[Extension]:
+    """The modules in pure Python mode; none with ``CCRELAY_PURE=1``."""
+    if os.environ.get("CCRELAY_PURE") or os.environ.get("CCRELAY_EXT"):
+        return []
+    compile_args, link_args = c_flags()
+    return [
+        Extension(
+            f"ccrelay.{name}",
+            [f"ccrelay/{name.replace('.', '/')}.py"],
+            extra_compile_args=compile_args,
+            extra_link_args=link_args,
+            include_dirs=[FAST],
+            depends=HEADERS,
+        )
+        for name in COMPILED
+    ]
+
+
 setup(
-    ext_modules=cythonize(
-        extensions(),
-        compiler_directives=DIRECTIVES,
-        build_dir="build/cython-debug" if DEBUG else "build/cython",
-    ),
+    ext_modules=[
+        *cythonize(extensions(), compiler_directives=DIRECTIVES, build_dir=C_FOLDER),
+        *cythonize(compiled(), compiler_directives=PURE_DIRECTIVES, build_dir=C_FOLDER),
+    ],
     options={"build_ext": {"parallel": os.cpu_count()}},
 )

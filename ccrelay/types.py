@@ -1,9 +1,7 @@
-"""Words shared by every floor above the bytes: classes, endings, usage, where logs go."""
+"""Words shared by every floor above the bytes: classes, endings, where logs go."""
 
 import enum
 from typing import Protocol
-
-import msgspec
 
 
 class Ending(enum.IntEnum):
@@ -45,17 +43,6 @@ class OutputClass(enum.IntEnum):
     STREAM = 0
     THINKING = 1  # a stream that begins with thinking
     WHOLE = 2  # not streamed: the first event comes with the last
-
-
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one exchange, in Anthropic's terms (`input` is the uncached input only)."""
-
-    input: int = 0
-    output: int = 0
-    cache_read: int = 0
-    cache_write_5m: int = 0
-    cache_write_1h: int = 0
-    thinking: int = 0  # part of `output`
 
 
 class LogSink(Protocol):

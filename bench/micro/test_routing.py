@@ -17,6 +17,7 @@ import pytest
 from ccrelay._fast.http1 import Head, parse_request
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap
+from ccrelay._fast.usage import Usage
 from ccrelay.config.model import Auth, Config, Health, Key, Provider, Routing, Server, StrategyName
 from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.relay import asking, settling
@@ -28,7 +29,7 @@ from ccrelay.routing.router import Router, Selection
 from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.routing.strategies import strategy_for
 from ccrelay.runtime.logs import JsonLines, TextLines
-from ccrelay.types import Ending, RequestClass, Usage
+from ccrelay.types import Ending, RequestClass
 from tests.unit.relay.fakes import FakeDown, FakeRelay
 
 Benchmark = Callable[..., Any]

@@ -46,5 +46,9 @@ cdef class AffinityTable:
     cdef uint64_t sets
     cdef int ways                  # WAYS, or all there are if that is fewer
 
+    cpdef Binding find(self, uint64_t conversation, double now)
     cdef int64_t* _set_of(self, uint64_t conversation) noexcept
     cdef int64_t* _room(self, int64_t* first, int64_t now) noexcept
+
+
+cpdef uint64_t hash64(bytes data)

@@ -27,7 +27,7 @@ cdef inline uint64_t eight(const unsigned char* p) noexcept nogil:
     )
 
 
-def hash64(bytes data not None):
+cpdef uint64_t hash64(bytes data):
     """A hash of 64 bits, never 0, the same in every process, machine and release.
 
     Not against an attacker: who makes two conversations collide makes them share a target.
@@ -103,7 +103,7 @@ cdef class AffinityTable:
         cdef uint64_t number = ((mix64(conversation) >> 32) * self.sets) >> 32
         return self.entries + number * self.ways * PLACE_WORDS
 
-    def find(self, uint64_t conversation, double now):
+    cpdef Binding find(self, uint64_t conversation, double now):
         """A copy of its entry; None: unknown, or its cache has expired."""
         cdef int64_t* first = self._set_of(conversation)
         cdef int64_t* entry

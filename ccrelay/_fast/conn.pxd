@@ -26,13 +26,14 @@ cdef class Reactor:
     cdef char* rbuf                    # what recv fills; valid until the callback returns
     cdef char* pbuf                    # plaintext of a TLS read
     cdef object rview, pview           # the same as memoryviews
-    cdef readonly double now           # monotonic seconds, read at each callback
+    cdef public double now             # monotonic seconds, read at each callback
     cdef readonly Arena arena
     cdef readonly int64_t connections
     cdef Conn timers                   # intrusive list of connections with a deadline
     cdef double sweep_at
     cdef object sweep_handle, sweep_cb
 
+    cpdef double clock(self)
     cdef double tick(self) noexcept
     cdef void watch(self, Conn conn, double deadline) except *
     cdef void unwatch(self, Conn conn) noexcept
@@ -56,6 +57,7 @@ cdef class Conn:
     cdef int records                   # complete records not read yet
 
     cdef void attach(self, Reactor reactor, int fd) except *
+    cpdef bint is_closed(self)
     cdef void start_reading(self) except *
     cdef void stop_reading(self) except *
     cdef int send(self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n) except -2

@@ -15,6 +15,9 @@ cpdef enum Phase:
     LINGERING = 3            # answered; unread request bytes are thrown away before the close
 
 
+cdef class Downstream
+
+
 cdef class DownstreamLimits:
     # What one worker asks of its clients; times in seconds.
     cdef public Py_ssize_t head_bytes_max
@@ -23,14 +26,32 @@ cdef class DownstreamLimits:
     cdef BodyLimits body
 
 
+cdef class RequestHandler:
+    # Answers one request: base class of exchanges. Called by its client connection.
+    cpdef object on_model(self)        # `model` is known, or the body is complete
+    cpdef object on_body(self)         # the body that was awaited is complete
+    cpdef object on_bad_body(self, int fault)      # a BodyFault
+    cpdef object on_slow_body(self)    # the client stopped sending its body
+    cpdef object on_wait(self)         # the time of `wake_in` has passed
+    cpdef object on_client_left(self)
+
+
+cdef class ConnectionHandler:
+    # Admits requests: base class of the worker's dispatcher.
+    cpdef object on_request(self, Downstream down)
+    cpdef object on_refused(self, Downstream down, int fault)      # a HeadFault
+    cpdef object on_slow(self, Downstream down)    # the head did not arrive in time
+    cpdef object on_gone(self, Downstream down)    # the connection is closed
+
+
 cdef class Downstream(Conn):
-    cdef object handler                # the relay: on_request, on_refused, on_slow, on_gone
+    cdef ConnectionHandler handler
     cdef DownstreamLimits limits
-    cdef public object exchange        # what answers the current request; None between requests
+    cdef public RequestHandler exchange    # answers the current request; None between requests
     cdef public object memo            # the relay's own note about this connection
     cdef bytes shown                   # credentials, Host and Origin that the memo is about
     cdef readonly int phase
-    cdef readonly Head head
+    cdef public Head head
     cdef Buffer ahead                  # a head that arrived in pieces, or pipelined requests
     cdef Py_ssize_t ahead_scanned
     cdef bint resuming
@@ -45,16 +66,40 @@ cdef class Downstream(Conn):
     # the response
     cdef Conn source                   # the upstream that fills it
     cdef bytes pending_head            # leaves together with the first body bytes
-    cdef readonly bint started         # some response byte has been given to the kernel or queued
+    cdef public bint started           # some response byte has been given to the kernel or queued
     cdef public bint keep_alive
     cdef bint closing                  # close once the queue is with the kernel
     cdef bint resets                   # that close has to be a reset
     cdef bint jammed                   # no next request before the queue is with the kernel
-    cdef readonly int64_t bytes_out
-    cdef readonly double received_at   # first byte of the request
-    cdef readonly double last_out_at
+    cdef public int64_t bytes_out
+    cdef public double received_at     # first byte of the request
+    cdef public double last_out_at
 
-    cdef void open(self, Reactor reactor, int fd, object handler, DownstreamLimits limits) except *
+    # for exchanges
+    cpdef bytes model(self)
+    cpdef bint stream_flag(self)
+    cpdef bint body_complete(self)
+    cpdef int body_fault(self)
+    cpdef int64_t body_seen(self)
+    cpdef bint can_replay(self)
+    cpdef bint length_known(self)
+    cpdef bytes body_bytes(self)
+    cpdef object recall(self)
+    cpdef object await_model(self)
+    cpdef object await_body(self)
+    cpdef object wake_in(self, double seconds)
+    cpdef double stalled_for(self)
+    cpdef object answer(self, bytes data, bint keep_alive)
+    cpdef object begin(self, bytes head)
+    cpdef bint flush_head(self)
+    cpdef bint write(self, bytes data)
+    cpdef object finish(self)
+    cpdef object cut(self)
+    cpdef object abort(self)
+
+    cdef void open(
+        self, Reactor reactor, int fd, ConnectionHandler handler, DownstreamLimits limits
+    ) except *
     cdef int forward(self, const char* p, Py_ssize_t n) except -2
     cdef void complete(self) except *
     cdef void peer_gone(self) except *

@@ -58,14 +58,53 @@ cdef class DownstreamLimits:
         self.wait_s = wait_s
 
 
-@cython.final
+cdef class RequestHandler:
+    """Answers one request; see downstream.pxd. Each method is a no-op here."""
+
+    cpdef object on_model(self):
+        pass
+
+    cpdef object on_body(self):
+        pass
+
+    cpdef object on_bad_body(self, int fault):
+        pass
+
+    cpdef object on_slow_body(self):
+        pass
+
+    cpdef object on_wait(self):
+        pass
+
+    cpdef object on_client_left(self):
+        pass
+
+
+cdef class ConnectionHandler:
+    """Admits requests; see downstream.pxd."""
+
+    cpdef object on_request(self, Downstream down):
+        pass
+
+    cpdef object on_refused(self, Downstream down, int fault):
+        pass
+
+    cpdef object on_slow(self, Downstream down):
+        pass
+
+    cpdef object on_gone(self, Downstream down):
+        pass
+
+
 cdef class Downstream(Conn):
     """One client connection."""
 
     def __dealloc__(self):
         buffer_free(&self.ahead)
 
-    cdef void open(self, Reactor reactor, int fd, object handler, DownstreamLimits limits) except *:
+    cdef void open(
+        self, Reactor reactor, int fd, ConnectionHandler handler, DownstreamLimits limits
+    ) except *:
         """Begin to serve an accepted socket."""
         self.attach(reactor, fd)
         self.handler = handler
@@ -77,43 +116,38 @@ cdef class Downstream(Conn):
 
     # ---- what the exchange reads
 
-    def model(self):
+    cpdef bytes model(self):
         """The raw JSON of the top-level `model`, or None while it has not been seen."""
         return self.body.slot(SLOT_MODEL)
 
-    def stream_flag(self) -> bool:
+    cpdef bint stream_flag(self):
         """True when `"stream": true` has been seen."""
         return self.body.slot(SLOT_STREAM) == b"true"
 
-    @property
-    def body_complete(self) -> bool:
+    cpdef bint body_complete(self):
         return self.body.complete
 
-    @property
-    def body_fault(self) -> int:
+    cpdef int body_fault(self):
         """BodyFault of what has arrived."""
         return self.body.fault
 
-    @property
-    def body_seen(self) -> int:
+    cpdef int64_t body_seen(self):
         """Body bytes received so far."""
         return self.body.base + self.body.size
 
-    @property
-    def can_replay(self) -> bool:
+    cpdef bint can_replay(self):
         """Whether the body is kept whole, so that it can be sent again."""
         return not self.body.windowed
 
-    @property
-    def length_known(self) -> bool:
+    cpdef bint length_known(self):
         """False while a chunked body is still coming."""
         return self.body.total >= 0
 
-    def body_bytes(self) -> bytes:
+    cpdef bytes body_bytes(self):
         """The complete body, copied."""
         return self.body.whole()
 
-    def recall(self):
+    cpdef object recall(self):
         """The memo, if this request shows the same credentials, Host and Origin as the last one.
 
         Otherwise the memo is forgotten; the relay checks again and leaves a new one.
@@ -153,27 +187,26 @@ cdef class Downstream(Conn):
 
     # ---- what the exchange asks for
 
-    def await_model(self) -> None:
+    cpdef object await_model(self):
         """Have `exchange.on_model()` called when `model` is known or the body is complete."""
         self.wants_model = True
 
-    def await_body(self) -> None:
+    cpdef object await_body(self):
         """Have `exchange.on_body()` called when the body is complete."""
         self.wants_body = True
 
-    def wake_in(self, double seconds) -> None:
+    cpdef object wake_in(self, double seconds):
         """Have `exchange.on_wait()` called after that many seconds, if the request is complete."""
         if self.phase == WAITING:
             self.set_deadline(self.reactor.now + seconds)
 
-    @property
-    def stalled_for(self) -> float:
+    cpdef double stalled_for(self):
         """Seconds for which the client has taken no byte although some wait; 0 when none wait."""
         if self.out_end == self.out_at:
             return 0.0
         return self.reactor.now - self.progress_at
 
-    def answer(self, bytes data, bint keep_alive) -> None:
+    cpdef object answer(self, bytes data, bint keep_alive):
         """Send a whole response made here, and end the exchange."""
         if self.fd < 0:
             return
@@ -186,7 +219,7 @@ cdef class Downstream(Conn):
         else:
             self.complete()
 
-    def begin(self, bytes head) -> None:
+    cpdef object begin(self, bytes head):
         """Send a response head now, ahead of the upstream's (an early 200)."""
         if self.fd < 0:
             return
@@ -197,25 +230,25 @@ cdef class Downstream(Conn):
         if self.send(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), NULL, 0) < 0:
             self.peer_gone()
 
-    def flush_head(self) -> bool:
+    cpdef bint flush_head(self):
         """Send the held response head now. True when there was one."""
         if self.pending_head is None:
             return False
         self.forward(NULL, 0)
         return True
 
-    def write(self, bytes data) -> bool:
+    cpdef bint write(self, bytes data):
         """Send response bytes made here (a ping, an error event). False: the client is gone."""
         if self.fd < 0 or self.forward(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)) < 0:
             return False
         return True
 
-    def finish(self) -> None:
+    cpdef object finish(self):
         """The response is whole."""
         if self.fd >= 0:
             self.complete()
 
-    def cut(self) -> None:
+    cpdef object cut(self):
         """Break the response off, so that the client cannot take it for complete."""
         if self.fd < 0:
             return
@@ -246,7 +279,7 @@ cdef class Downstream(Conn):
         if self.fd >= 0 and self.exchange is None and not self.closing:
             self._gone(False)
 
-    def abort(self) -> None:
+    cpdef object abort(self):
         """Close at once with a reset."""
         if self.fd >= 0:
             self.exchange = None
@@ -337,7 +370,7 @@ cdef class Downstream(Conn):
             buffer_free(&ahead)
 
     cdef void peer_gone(self) except *:
-        cdef object exchange = self.exchange
+        cdef RequestHandler exchange = self.exchange
         if self.fd < 0:
             return
         self.exchange = None
@@ -467,7 +500,7 @@ cdef class Downstream(Conn):
     cdef void _body_arrived(self) except *:
         """More of the body is here: fail, wait for room, or pass it on to whoever waits for it."""
         cdef RequestBody body = self.body
-        cdef object exchange = self.exchange
+        cdef RequestHandler exchange = self.exchange
         if body.complete and not body.fault:
             self.phase = WAITING
             self.set_deadline(self.reactor.now + self.limits.wait_s)

@@ -30,9 +30,16 @@ cdef class EndpointStats:
     cdef SharedMemory memory               # keeps the memory mapped
     cdef int64_t* words            # ENDPOINT_WORDS
 
+    cpdef int64_t load(self)
+    cpdef bint swap(self, int64_t old, int64_t fresh)
+    cpdef object count(self, double now, bint ok, double window_s)
+    cpdef object observe(self, int output_class, double seconds, double now)
+    cpdef double average(self, int output_class)
     cdef int64_t* _pair(self, int output_class) except NULL
 
 
 cdef class RetryBudget:
     cdef SharedMemory memory
     cdef int64_t* tallies
+
+    cpdef object request(self, double now)

@@ -9,8 +9,7 @@ class EndpointStats:
     @property
     def slot(self) -> int: ...
     def __init__(self, memory: SharedMemory, slot: int) -> None: ...
-    @property
-    def word(self) -> int:
+    def load(self) -> int:
         """The breaker's state word, 63 bits, as ccrelay.fleet.breaker packs it; 0 at first."""
 
     def swap(self, old: int, fresh: int) -> bool:

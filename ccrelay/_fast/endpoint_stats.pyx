@@ -105,14 +105,13 @@ cdef class EndpointStats:
 
     # ---- the breaker's word
 
-    @property
-    def word(self):
+    cpdef int64_t load(self):
         """The breaker's state word; 0 at first."""
         return word_get(self.words + P_STATE)
 
-    def swap(self, int64_t old, int64_t fresh):
+    cpdef bint swap(self, int64_t old, int64_t fresh):
         """Change the state word if it is still `old`; whether it was."""
-        return bool(word_swap(self.words + P_STATE, old, fresh))
+        return word_swap(self.words + P_STATE, old, fresh)
 
     @property
     def answers(self):
@@ -125,7 +124,7 @@ cdef class EndpointStats:
 
     # ---- outcomes
 
-    def count(self, double now, bint ok, double window_s):
+    cpdef object count(self, double now, bint ok, double window_s):
         """One outcome into the ring that covers `window_s`."""
         tally_add(
             self.words + P_OUTCOMES, OUTCOME_BUCKETS, outcome_period(now, window_s), not ok
@@ -152,7 +151,7 @@ cdef class EndpointStats:
             raise IndexError(f"output class {output_class}")
         return self.words + P_AVERAGES + 2 * output_class
 
-    def observe(self, int output_class, double seconds, double now):
+    cpdef object observe(self, int output_class, double seconds, double now):
         """One time to first event."""
         cdef int64_t* pair = self._pair(output_class)
         cdef int64_t seen = word_get(pair + 1)
@@ -175,7 +174,7 @@ cdef class EndpointStats:
         while seen < fresh and not word_swap(pair + 1, seen, fresh):
             seen = word_get(pair + 1)
 
-    def average(self, int output_class):
+    cpdef double average(self, int output_class):
         """Seconds; 0.0: nothing was observed."""
         return as_double(word_get(self._pair(output_class)))
 
@@ -201,7 +200,7 @@ cdef class EndpointStats:
             word_swap(self.words + P_LEASE, word, 0)
 
     def __repr__(self):
-        return f"<EndpointStats {self.slot} word={self.word:#x}>"
+        return f"<EndpointStats {self.slot} word={self.load():#x}>"
 
 
 @cython.final
@@ -212,7 +211,7 @@ cdef class RetryBudget:
         self.memory = memory
         self.tallies = memory.fleet() + F_BUDGET
 
-    def request(self, double now):
+    cpdef object request(self, double now):
         """A request came in."""
         tally_add(self.tallies, BUDGET_BUCKETS, <int64_t>now, False)
 

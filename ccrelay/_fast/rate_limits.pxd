@@ -31,6 +31,12 @@ cdef class TargetLimits:
     cdef Target target
     cdef readonly int slot
 
+    cpdef int state(self, double now, int64_t tokens_in, int64_t tokens_out)
+    cpdef double room(self, double now, int64_t tokens_in, int64_t tokens_out)
+    cpdef double ready_at(self, double now, int64_t tokens_in, int64_t tokens_out)
+    cpdef Reservation reserve(self, double now, int64_t tokens_in, int64_t tokens_out)
+    cpdef Reservation force(self, double now, int64_t tokens_in, int64_t tokens_out)
+    cpdef double cooldown_until(self)
     cdef int check_writer(self) except -1
     cdef Reservation take(self, Look* at, int64_t generation)
     cdef int64_t count(self, Look* at) noexcept
@@ -49,6 +55,9 @@ cdef class Reservation:
     cdef readonly int64_t tokens_out
     cdef readonly bint open
 
+    cpdef object correct(self, double now, int64_t tokens_in)
+    cpdef bint settle(self, double now, int64_t tokens_in, int64_t tokens_out)
+    cpdef bint cancel(self, double now)
     cdef bint current(self) noexcept
     cdef void set_input(self, int64_t now_us, int64_t tokens) noexcept
 
@@ -78,6 +87,13 @@ cdef class KeyPool:
     # of this process
     cdef int next                  # where ties are looked at first
 
+    cpdef int survey(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=*)
+    cpdef bint is_ready(self, int index)
+    cpdef int favourite(self, object conversation)
+    cpdef int most_room(self)
+    cpdef int least_loaded(self)
+    cpdef int in_turn(self)
+    cpdef int at_random(self, double point)
     cdef bint eligible(self, int index) noexcept
     cdef Key* key(self, int index) except NULL
     cdef int chosen(self, int index) noexcept

@@ -61,7 +61,6 @@ class TargetLimits:
     def clear_cooldown(self) -> None:
         """End a rest without end: REFUSED is taken back by a reload, other rests stay."""
 
-    @property
     def cooldown_until(self) -> float:
         """As it was told: it may be past. 0.0: never rested; inf: OUT."""
 

@@ -102,18 +102,18 @@ cdef class TargetLimits:
 
     # ---- looking
 
-    def state(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef int state(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         cdef double room
         return look_at(&self.target, &at, &room)
 
-    def room(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef double room(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         cdef double room
         look_at(&self.target, &at, &room)
         return room
 
-    def ready_at(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef double ready_at(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         cdef int64_t ready = ready_us(&self.target, &at)
         return now if ready <= at.now_us else _seconds(ready)
@@ -130,7 +130,7 @@ cdef class TargetLimits:
 
     # ---- reserving
 
-    def reserve(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef Reservation reserve(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         cdef double room
         cdef int64_t generation
@@ -149,7 +149,7 @@ cdef class TargetLimits:
             at.counted = False
         return None
 
-    def force(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef Reservation force(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         self.check_writer()
         return self.take(&at, self.count(&at))
@@ -201,8 +201,7 @@ cdef class TargetLimits:
     def clear_cooldown(self):
         word_swap(self.target.words + T_REST, OUT_WORD, 0)
 
-    @property
-    def cooldown_until(self):
+    cpdef double cooldown_until(self):
         cdef int64_t rest = word_get(self.target.words + T_REST)
         return INFINITY if rest == OUT_WORD else <double>(rest >> 2) / 1e6
 
@@ -274,7 +273,7 @@ cdef class TargetLimits:
         told = "".join([f" {name}={limit}" for name, limit in limits if limit])
         return (
             f"<TargetLimits {self.slot} in_flight={flights_of(&self.target)} "
-            f"rests_until={self.cooldown_until}{told}>"
+            f"cooldown_until={self.cooldown_until()}{told}>"
         )
 
 
@@ -313,11 +312,11 @@ cdef class Reservation:
             self.first_in -= back
             ring_take(ring, self.bucket, back)
 
-    def correct(self, double now, int64_t tokens_in):
+    cpdef object correct(self, double now, int64_t tokens_in):
         if self.open and self.current():
             self.set_input(instant_us(now), bounded_tokens(tokens_in))
 
-    def settle(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef bint settle(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef int64_t now_us = instant_us(now)
         cdef int64_t* ring
         if not self.open:
@@ -335,7 +334,7 @@ cdef class Reservation:
             self.tokens_out = tokens_out
         return True
 
-    def cancel(self, double now):
+    cpdef bint cancel(self, double now):
         cdef bint was_open = self.open
         if was_open and self.current():
             ring_take(ring_of(&self.limits.target, REQUESTS_), self.bucket, 1)
@@ -389,7 +388,7 @@ cdef class KeyPool:
     def __len__(self):
         return self.count
 
-    def survey(self, double now, int64_t tokens_in, int64_t tokens_out, skip=0):
+    cpdef int survey(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=0):
         cdef Look at = look_for(now, tokens_in, tokens_out)
         cdef bint skips = bool(skip)
         cdef Key* key
@@ -430,7 +429,7 @@ cdef class KeyPool:
             sum += flights_of(self.keys[k].target)
         return sum
 
-    def is_ready(self, int index):
+    cpdef bint is_ready(self, int index):
         return self.key(index).state == READY_
 
     cdef Key* key(self, int index) except NULL:
@@ -449,7 +448,7 @@ cdef class KeyPool:
 
     # ---- choosing
 
-    def favourite(self, conversation):
+    cpdef int favourite(self, object conversation):
         cdef uint64_t word = <uint64_t>(conversation & 0xFFFFFFFFFFFFFFFF)
         cdef double score, best_score = -INFINITY
         cdef int k, best = -1
@@ -460,7 +459,7 @@ cdef class KeyPool:
                     best, best_score = k, score
         return best
 
-    def most_room(self):
+    cpdef int most_room(self):
         cdef double room, best_room = -1.0
         cdef int64_t flights
         cdef int64_t best_flights = -1         # -1: not asked yet, ties are rare
@@ -480,7 +479,7 @@ cdef class KeyPool:
                     best, best_flights = k, flights
         return self.chosen(best)
 
-    def least_loaded(self):
+    cpdef int least_loaded(self):
         cdef double load, best_load = INFINITY
         cdef int i, k, best = -1
         for i in range(self.count):
@@ -493,7 +492,7 @@ cdef class KeyPool:
                     best, best_load = k, load
         return self.chosen(best)
 
-    def in_turn(self):
+    cpdef int in_turn(self):
         cdef int64_t total = 0
         cdef int k, best = -1
         for k in range(self.count):
@@ -506,7 +505,7 @@ cdef class KeyPool:
             self.keys[best].turn -= total
         return best
 
-    def at_random(self, double point):
+    cpdef int at_random(self, double point):
         cdef double left = 0.0
         cdef int k, last = -1
         for k in range(self.count):

@@ -10,6 +10,7 @@ cimport cython
 from ccrelay._fast.http1 cimport F_CONTENT_ENCODING, F_CONTENT_TYPE, Head
 from ccrelay._fast.json cimport MemberKeys
 from ccrelay._fast.sse cimport CONTENT, SseTap
+from ccrelay._fast.usage cimport Usage, usage_of_json, usage_of_stream
 
 from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
 from ccrelay._fast.sse import SseTap as _SseTap
@@ -39,7 +40,6 @@ cdef bint _media_type_is(Head head, const char* name, Py_ssize_t n) noexcept:
     return head.fields[k].value_len == n or value[n] == b";" or value[n] == b" "
 
 
-@cython.final
 @cython.no_gc            # nothing it holds refers back
 cdef class Taps:
     """The taps of one response at a time."""
@@ -73,8 +73,13 @@ cdef class Taps:
         """Whether content has begun; a body without events is content by itself."""
         return self.sse.verdict if self.sse is not None else <int>CONTENT
 
-    def usage(self):
-        """Raw JSON of `usage` of a JSON answer, or None."""
+    cpdef Usage usage(self):
+        cdef SseTap sse = self.sse
+        if sse is not None:
+            return usage_of_stream(sse.kept_start, sse.kept_delta)
+        return usage_of_json(self.raw_usage())
+
+    cpdef bytes raw_usage(self):
         return self.json.value(SLOT_USAGE) if self.json is not None else None
 
     cdef void clear(self) noexcept:

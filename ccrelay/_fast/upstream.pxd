@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 
 from ccrelay._fast.buffer cimport Buffer
 from ccrelay._fast.conn cimport Conn
-from ccrelay._fast.downstream cimport Downstream
+from ccrelay._fast.downstream cimport Downstream, RequestHandler
 from ccrelay._fast.http1 cimport Head, Piece, RequestPlan, Walker
 from ccrelay._fast.outgoing cimport Outgoing
 from ccrelay._fast.taps cimport Taps
@@ -34,12 +34,32 @@ cdef class UpstreamLimits:
     cdef public int event_bytes_max
 
 
+cdef class Upstream
+
+
+cdef class ExchangeHandler(RequestHandler):
+    # Base class of exchanges. Called by the upstream connection of the attempt under way.
+    cpdef object on_head(self, Upstream upstream)
+    cpdef object on_held_error(self, Upstream upstream)    # an error event before any content
+    cpdef object on_commit(self, Upstream upstream)        # first content; only if `tells`
+    cpdef object on_unfinished(self, Upstream upstream)    # a repaired stream without message_stop
+    cpdef object on_collected(self, Upstream upstream, bytes body)
+    cpdef object on_done(self, Upstream upstream)
+    cpdef object on_lost(self, Upstream upstream, int reason)      # a Loss
+
+
+cdef class ConnectionPool:
+    # Keeps idle connections: base class of pools.
+    cpdef object give(self, Upstream upstream)             # it may serve another exchange
+    cpdef object on_idle_closed(self, Upstream upstream)
+
+
 cdef class Upstream(Conn):
-    cdef object pool                   # on_idle_closed(self)
+    cdef ConnectionPool pool
     cdef UpstreamLimits limits
-    cdef public object exchange        # whom it works for; None while pooled
+    cdef public ExchangeHandler exchange   # None while pooled
     cdef public object session         # the dialer's TLS session, for resumption
-    cdef readonly int64_t uses
+    cdef public int64_t uses
     cdef Downstream down
 
     # the request
@@ -48,23 +68,40 @@ cdef class Upstream(Conn):
     cdef bint is_head                  # HEAD: the response has no body
 
     # the response
-    cdef readonly Head head
+    cdef public Head head
     cdef Buffer early                  # a head that arrived in pieces
     cdef Py_ssize_t early_scanned
-    cdef readonly int mode
+    cdef public int mode
     cdef int kind                      # how its body ends
     cdef int framing                   # how it goes downstream
     cdef int64_t left
     cdef Walker walker
-    cdef readonly Taps taps
+    cdef public Taps taps
     cdef Buffer held                   # in its final framing (HOLD), or payload (COLLECT)
     cdef Py_ssize_t collect_max
-    cdef readonly bint repairs
-    cdef readonly bint committed       # content went downstream: no other attempt
+    cdef public bint repairs
+    cdef public bint committed         # content went downstream: no other attempt
     cdef public bint tells             # `on_commit` is wanted
-    cdef readonly bint any_byte        # something of the response has come
+    cdef public bint any_byte          # something of the response has come
     cdef readonly int64_t bytes_in
-    cdef readonly double started_at, sent_at, head_seen_at
+    cdef public double started_at, sent_at, head_seen_at
+
+    # for exchanges
+    cpdef object send_request(
+        self, ExchangeHandler exchange, Downstream down, RequestPlan plan, bytes model=*,
+        bytes body=*, bytes path=*
+    )
+    cpdef object forward(
+        self, int mode, int framing, bint with_head, bytes extra=*, bint repairs=*
+    )
+    cpdef object collect(self, Py_ssize_t limit)
+    cpdef object drop(self)
+    cpdef object park(self)
+    cpdef object retire(self)
+    cpdef object release(self)
+    cpdef bint is_event_stream(self)
+    cpdef bint may_insert(self)
+    cpdef bint keeps_framing(self)
 
     cdef int _pump(self) except -2
     cdef Py_ssize_t _response_head(self, char* p, Py_ssize_t n) except -2

@@ -16,7 +16,7 @@ from libc.string cimport memcmp, memset
 from ccrelay._fast.body cimport SLOT_MODEL
 from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_chunk, buffer_free, buffer_take
 from ccrelay._fast.conn cimport Conn, Reactor
-from ccrelay._fast.downstream cimport Downstream
+from ccrelay._fast.downstream cimport Downstream, RequestHandler
 from ccrelay._fast.http1 cimport (
     CHUNKED, CLOSE, KEEP, Head, Piece, RequestPlan, Walker, head_end, read_response, walk,
     write_response,
@@ -49,7 +49,41 @@ cdef class UpstreamLimits:
         self.event_bytes_max = event_bytes_max
 
 
-@cython.final
+cdef class ExchangeHandler(RequestHandler):
+    """Base class of exchanges; see upstream.pxd. Each method is a no-op here."""
+
+    cpdef object on_head(self, Upstream upstream):
+        pass
+
+    cpdef object on_held_error(self, Upstream upstream):
+        pass
+
+    cpdef object on_commit(self, Upstream upstream):
+        pass
+
+    cpdef object on_unfinished(self, Upstream upstream):
+        pass
+
+    cpdef object on_collected(self, Upstream upstream, bytes body):
+        pass
+
+    cpdef object on_done(self, Upstream upstream):
+        pass
+
+    cpdef object on_lost(self, Upstream upstream, int reason):
+        pass
+
+
+cdef class ConnectionPool:
+    """Base class of pools; see upstream.pxd."""
+
+    cpdef object give(self, Upstream upstream):
+        pass
+
+    cpdef object on_idle_closed(self, Upstream upstream):
+        pass
+
+
 cdef class Upstream(Conn):
     """One connection to a provider.
 
@@ -60,7 +94,7 @@ cdef class Upstream(Conn):
         limits: time limits.
     """
 
-    def __init__(self, Reactor reactor, int fd, pool, UpstreamLimits limits):
+    def __init__(self, Reactor reactor, int fd, ConnectionPool pool, UpstreamLimits limits):
         self.attach(reactor, fd)
         self.request = Outgoing()
         self.taps = Taps()
@@ -72,10 +106,10 @@ cdef class Upstream(Conn):
 
     # ---- what the exchange asks for
 
-    def send_request(
-        self, exchange, Downstream down, RequestPlan plan, bytes model=None, bytes body=None,
-        bytes path=None,
-    ) -> None:
+    cpdef object send_request(
+        self, ExchangeHandler exchange, Downstream down, RequestPlan plan, bytes model=None,
+        bytes body=None, bytes path=None,
+    ):
         """Start an attempt: the client's head rewritten by `plan`, its body with `model` spliced.
 
         Args:
@@ -113,9 +147,9 @@ cdef class Upstream(Conn):
         if self._pump() < 0:
             self._lost(RESET)
 
-    def forward(
+    cpdef object forward(
         self, int mode, int framing, bint with_head, bytes extra=b"", bint repairs=False,
-    ) -> None:
+    ):
         """Let the response through.
 
         Args:
@@ -136,21 +170,21 @@ cdef class Upstream(Conn):
         if mode == FORWARD:
             self.committed = True
 
-    def collect(self, Py_ssize_t limit) -> None:
+    cpdef object collect(self, Py_ssize_t limit):
         """Keep the whole body, at most `limit` bytes, for `exchange.on_collected`."""
         self.mode = COLLECT
         self.collect_max = limit
         if self.limits.idle_s > COLLECT_S:
             self._arm(self.head_seen_at + COLLECT_S)
 
-    def drop(self) -> None:
+    cpdef object drop(self):
         """Abort the attempt: the connection is closed, the provider stops working for nobody."""
         self._release()
         self.exchange = None
         self.down = None
         self.close(True)
 
-    def park(self) -> None:
+    cpdef object park(self):
         """Wait in the pool."""
         if self.uses == 0:
             self.uses = 1                   # it may go stale like one that was used
@@ -159,17 +193,15 @@ cdef class Upstream(Conn):
         self.set_deadline(self.reactor.now + self.limits.pool_idle_s)
         self.start_reading()
 
-    def retire(self) -> None:
+    cpdef object retire(self):
         """Close politely; for pooled connections."""
         if self.fd >= 0:
             self.close(False)
 
-    @property
-    def is_event_stream(self) -> bool:
+    cpdef bint is_event_stream(self):
         return self.taps.sse is not None
 
-    @property
-    def may_insert(self) -> bool:
+    cpdef bint may_insert(self):
         """Whether a foreign event could go downstream now without breaking an event or a chunk."""
         if self.taps.sse is None or self.kind == B_LENGTH:
             return False
@@ -301,8 +333,7 @@ cdef class Upstream(Conn):
         self._arm(self.head_seen_at + self.limits.idle_s)
         self.exchange.on_head(self)
 
-    @property
-    def keeps_framing(self) -> bool:
+    cpdef bint keeps_framing(self):
         """Whether the body can go downstream in the framing it came in."""
         return self.kind != B_CLOSE
 
@@ -386,7 +417,7 @@ cdef class Upstream(Conn):
                 if verdict == FAILED and self.exchange is not None:
                     self.exchange.on_held_error(self)
 
-    def release(self) -> None:
+    cpdef object release(self):
         """Let go what is held: the response is this one."""
         self._commit(NULL, 0)
 
@@ -416,7 +447,7 @@ cdef class Upstream(Conn):
 
     cdef void _response_done(self, bint clean) except *:
         """The last byte is here. `clean`: nothing came behind it."""
-        cdef object exchange = self.exchange
+        cdef ExchangeHandler exchange = self.exchange
         cdef Downstream down = self.down
         cdef bytes body
         cdef bint reusable
@@ -448,9 +479,9 @@ cdef class Upstream(Conn):
             body = self.held.data[:self.held.size] if self.held.size else b""
             buffer_free(&self.held)
             down.source = None
-            exchange.on_collected(self, body, reusable)
+            exchange.on_collected(self, body)
         else:
-            exchange.on_done(self, reusable)
+            exchange.on_done(self)
             if self.mode == FORWARD and down.fd >= 0 and down.source is self:
                 down.complete()
         if self.exchange is exchange:       # not given on to another attempt meanwhile
@@ -486,7 +517,7 @@ cdef class Upstream(Conn):
             self.pool.on_idle_closed(self)
 
     cdef void _lost(self, int reason) except *:
-        cdef object exchange = self.exchange
+        cdef ExchangeHandler exchange = self.exchange
         if exchange is None:
             return
         if self.down is not None and self.down.source is self:

@@ -78,7 +78,7 @@ OnChange = Callable[[State, State, float], None]
 class Breaker:
     """The breaker of one endpoint, as one worker sees it. What it knows is in the pulse alone."""
 
-    __slots__ = ("_health", "_on_change", "_pulse", "_trial_s", "_window_s")
+    __slots__ = ("_health", "_on_change", "_stats", "_trial_s", "_window_s")
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Breaker:
         *,
         trial_s: float = TRIAL_S,
     ) -> None:
-        self._pulse = stats
+        self._stats = stats
         self._health = health
         self._window_s = health.window_s
         self._on_change = on_change
@@ -99,22 +99,22 @@ class Breaker:
     @property
     def state(self) -> State:
         """The state, all workers'."""
-        return State(self._pulse.word & _STATE)
+        return State(self._stats.load() & _STATE)
 
     @property
     def resumes_at(self) -> float:
         """When the rest, or the time of the trial that is out, is over; 0.0: now."""
-        word = self._pulse.word
+        word = self._stats.load()
         return _until(word) if word & _STATE else 0.0
 
     def available(self, now: float) -> bool:
         """Whether `admit` would let a request through."""
-        word = self._pulse.word
+        word = self._stats.load()
         return not word & _STATE or _until(word) <= now
 
     def due(self, now: float) -> bool:
         """Whether a trial or a probe should go: it is not closed, and its rest is over."""
-        word = self._pulse.word
+        word = self._stats.load()
         return word & _STATE != 0 and _until(word) <= now
 
     # ---- requests
@@ -125,7 +125,7 @@ class Breaker:
         When the rest is over, the request is the one trial.
         """
         while True:
-            word = self._pulse.word
+            word = self._stats.load()
             if not word & _STATE:
                 return word & _GENERATION
             if _until(word) > now:
@@ -143,28 +143,28 @@ class Breaker:
         Its outcome counts like any other; but a failure while the endpoint rests was to be expected
         and changes nothing.
         """
-        return self._pulse.word & _GENERATION
+        return self._stats.load() & _GENERATION
 
     def settle(self, ticket: int, now: float, rng: random.Random, ok: bool | None) -> None:
         """Record an outcome, once a ticket; None: the client left and nothing was learnt."""
-        stats = self._pulse
-        word = stats.word
-        if ok and word == ticket and not word & _STATE:  # closed, and no failure before
-            stats.count(now, True, self._window_s)
+        word = self._stats.load()
+        sent = ticket
+        if ok and word == sent and not word & _STATE:  # closed, and no failure before
+            self._stats.count(now, True, self._window_s)
         elif ok is None:
             # A trial's ticket is the whole word: it frees its own trial and no other.
-            if word == ticket and word & _STATE == State.HALF_OPEN:
+            if word == sent and word & _STATE == State.HALF_OPEN:
                 self._try_again(word, 0.0)
-        elif (word ^ ticket) & _GENERATION:
+        elif (word ^ sent) & _GENERATION:
             pass  # sent before the last transition: no evidence about this state
         elif not word & _STATE:
             self._settle_closed(ticket, now, rng, ok)
         else:
-            self._settle_resting(ticket & _GENERATION, now, rng, ok)
+            self._settle_open(ticket & _GENERATION, now, rng, ok)
 
     def probed(self, now: float, rng: random.Random, ok: bool) -> None:
         """Record the outcome of an active probe; it speaks where a trial would be due or is out."""
-        word = self._pulse.word
+        word = self._stats.load()
         state = word & _STATE
         if state == State.HALF_OPEN or (state == State.OPEN and _until(word) <= now):
             self._enter(Signal.PASSED if ok else Signal.FAILED, word, now, rng)
@@ -172,11 +172,11 @@ class Breaker:
     # ---- changes
 
     def _settle_closed(self, ticket: int, now: float, rng: random.Random, ok: bool) -> None:
-        stats = self._pulse
+        stats = self._stats
         stats.count(now, ok, self._window_s)
         too_many = not ok and self._fails_often(now)
         while True:
-            word = stats.word
+            word = stats.load()
             if (word ^ ticket) & _GENERATION:
                 return  # another worker was faster
             failures = 0 if ok else (word - ticket) // _FAILURE + 1
@@ -187,9 +187,9 @@ class Breaker:
             if done:
                 return
 
-    def _settle_resting(self, generation: int, now: float, rng: random.Random, ok: bool) -> None:
+    def _settle_open(self, generation: int, now: float, rng: random.Random, ok: bool) -> None:
         while True:
-            word = self._pulse.word
+            word = self._stats.load()
             if word & _GENERATION != generation:
                 return
             if not ok and word & _STATE == State.OPEN:
@@ -198,7 +198,7 @@ class Breaker:
                 return
 
     def _fails_often(self, now: float) -> bool:
-        good, failed = self._pulse.outcomes(now, self._window_s)
+        good, failed = self._stats.outcomes(now, self._window_s)
         total = good + failed
         return (
             total >= self._health.window_requests_min
@@ -209,7 +209,7 @@ class Breaker:
         # The state stays, and so does the generation: should a trial that was given up come back
         # after all, its outcome is as good as the other's.
         fresh = word & ~(_UNTIL_MAX << _UNTIL_AT) | _ticks(until) << _UNTIL_AT
-        return fresh if self._pulse.swap(word, fresh) else None
+        return fresh if self._stats.swap(word, fresh) else None
 
     def _enter(self, signal: Signal, word: int, now: float, rng: random.Random) -> int | None:
         # The only place where the state changes. The fresh word; None: another worker was faster.
@@ -218,14 +218,14 @@ class Breaker:
         openings = word >> _STATE_BITS & _OPENINGS_MAX if old is not State.CLOSED else 0
         fresh = (word & _GENERATION) + (1 << _GENERATION_AT) & _GENERATION | new
         if new is State.CLOSED:
-            self._pulse.forget_outcomes()  # before the change: a worker may die in between
+            self._stats.forget_outcomes()  # before the change: a worker may die in between
         elif new is State.OPEN:
             openings = min(openings + 1, _OPENINGS_MAX)
             until = now + self._rest_s(openings, rng)
             fresh |= openings << _STATE_BITS | _ticks(until) << _UNTIL_AT
         else:
             fresh |= openings << _STATE_BITS | _ticks(now + self._trial_s) << _UNTIL_AT
-        if not self._pulse.swap(word, fresh):
+        if not self._stats.swap(word, fresh):
             return None
         if self._on_change is not None and new is not old:
             self._on_change(old, new, now)
@@ -239,7 +239,7 @@ class Breaker:
         return rng.uniform(rest * (1.0 - JITTER), longest)
 
     def __repr__(self) -> str:
-        word = self._pulse.word
+        word = self._stats.load()
         if not word & _STATE:
             failures = (word & ~_GENERATION) // _FAILURE
             return f"<Breaker CLOSED failures={failures}/{self._health.failures}>"

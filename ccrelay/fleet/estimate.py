@@ -12,7 +12,8 @@ per token: who asks leaves them out of the bytes (`wire.media`), and a report wi
 
 from math import ceil
 
-from ccrelay.types import OutputClass, Usage
+from ccrelay._fast.usage import Usage
+from ccrelay.types import OutputClass
 
 BYTES_PER_TOKEN = 3.2  # JSON and code of a request, at the low end of what was seen
 BYTES_PER_TOKEN_MIN = 1.0
@@ -60,7 +61,7 @@ class Estimator:
         """What is known of a model. Not remembered before something is learned."""
         return self._known.get(model) or _ASSUMED
 
-    def learn(self, model: str, body_bytes: int, usage: Usage, output_class: OutputClass) -> None:
+    def learn(self, model: str, body_bytes: int, usage: Usage, output_class: int) -> None:
         """Correct by what was reported. Empty reports teach nothing."""
         total = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
         output = usage.output

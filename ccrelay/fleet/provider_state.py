@@ -1,7 +1,6 @@
 """A provider as it runs: dialect, endpoint, credentials, and how requests to it are written."""
 
 import random
-from collections.abc import Callable
 from math import inf
 
 from ccrelay._fast.affinity_table import hash64
@@ -15,7 +14,14 @@ from ccrelay.fleet.endpoint import Endpoint, OnChange
 from ccrelay.providers.base import Dialect
 from ccrelay.providers.registry import dialect_for
 
-CLIENT_RESTS_MAX = 1024
+CLIENT_COOLDOWNS_MAX = 1024
+
+_KEY_STRATEGIES: dict[KeyStrategy, int] = {
+    "most-room": 0,
+    "least-loaded": 1,
+    "round-robin": 2,
+    "random": 3,
+}
 
 
 class Target:
@@ -124,6 +130,7 @@ class ProviderState:
     """
 
     __slots__ = (
+        "_key_strategy",
         "client_cooldowns",
         "config",
         "dialect",
@@ -133,10 +140,11 @@ class ProviderState:
         "mends",
         "name",
         "passes_client_credential",
-        "pick",
         "priority",
+        "repairs_stream",
         "seed",
         "targets",
+        "translates_errors",
         "turn",
         "validates",
         "weight",
@@ -190,32 +198,35 @@ class ProviderState:
         self.client_cooldowns: dict[int, float] = {}
         # Whether it refuses thinking blocks whose signature is not Claude's.
         self.validates = provider.signatures == "claude"
-        self.pick = _picker(self.key_pool, provider.key_strategy)
+        self.translates_errors = self.dialect.translates_errors
+        self.repairs_stream = self.dialect.repairs_stream
+        self._key_strategy = _KEY_STRATEGIES[provider.key_strategy]
+
+    def pick(self, rng: random.Random) -> int:
+        """A key of those that the last survey found ready, by the key strategy; -1: none is."""
+        match self._key_strategy:
+            case 0:
+                return self.key_pool.most_room()
+            case 1:
+                return self.key_pool.least_loaded()
+            case 2:
+                return self.key_pool.in_turn()
+        return self.key_pool.at_random(rng.random())
 
     def usable(self, now: float) -> bool:
         """Whether it serves: now, or as soon as a key has rested."""
-        return self.endpoint.available(now) and any(
-            target.limits.cooldown_until < inf for target in self.targets
-        )
+        if self.endpoint.available(now):
+            for target in self.targets:
+                if target.limits.cooldown_until() < inf:
+                    return True
+        return False
 
     def cool_down_client(self, credential: int, until: float) -> None:
         """Leave a client's own credential alone until then; this worker's knowledge only."""
-        if len(self.client_cooldowns) >= CLIENT_RESTS_MAX:
+        if len(self.client_cooldowns) >= CLIENT_COOLDOWNS_MAX:
             del self.client_cooldowns[next(iter(self.client_cooldowns))]
         self.client_cooldowns[credential] = until
 
     def __repr__(self) -> str:
         return f"<ProviderState {self.name} {len(self.targets)} targets {self.endpoint!r}>"
 
-
-def _picker(key_pool: KeyPool, strategy: KeyStrategy) -> Callable[[random.Random], int]:
-    """How a key is chosen of those that the bank's last survey found ready; -1: there is none."""
-    match strategy:
-        case "most-room":
-            return lambda _: key_pool.most_room()
-        case "least-loaded":
-            return lambda _: key_pool.least_loaded()
-        case "round-robin":
-            return lambda _: key_pool.in_turn()
-        case "random":
-            return lambda rng: key_pool.at_random(rng.random())

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ccrelay._fast.usage import Usage
 from ccrelay.config.model import Price, ProviderType
 from ccrelay.ledger.prices import PRICES, UNBILLED
-from ccrelay.types import Usage
 
 PICOS_PER_MICRO = 1_000_000
 # Caches live for 5 minutes or for an hour; what lives longer than this is of the second kind.

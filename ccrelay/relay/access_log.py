@@ -1,62 +1,47 @@
-"""The one line that is left of an exchange."""
+"""The access log: one entry per exchange."""
 
-from typing import TYPE_CHECKING
+from ccrelay.relay.attempt import Attempt
+from ccrelay.relay.client_request import ClientRequest
+from ccrelay.relay.outcome import Outcome
+from ccrelay.routing.route_table import Route
+from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.types import Ending, RequestClass, TrafficClass
 
-from ccrelay.types import Ending, RequestClass, TrafficClass, Usage
-from ccrelay.wire.usage import stop_reason, usage_from_json, usage_from_stream
-
-if TYPE_CHECKING:
-    from ccrelay._fast.upstream import Upstream
-    from ccrelay.relay.exchange import Exchange
-
-NO_USAGE = Usage()
 _ENDINGS = [ending.name.lower() for ending in Ending]
 _CLASSES = [traffic.name.lower() for traffic in TrafficClass]
 _KINDS = [kind.name.lower() for kind in RequestClass]
 
 
-def usage_of(upstream: "Upstream") -> tuple[Usage, str | None]:
-    """What the taps saw: usage and stop reason."""
-    taps = upstream.taps
-    tap = taps.sse
-    if tap is not None:
-        delta = tap.delta()
-        return usage_from_stream(tap.start(), delta), stop_reason(delta)
-    raw = taps.usage()
-    return (usage_from_json(raw), None) if raw is not None else (NO_USAGE, None)
-
-
-def record(
-    exchange: "Exchange",
-    ending: Ending,
+def entry(
+    exchange_id: str,
+    client: ClientRequest,
+    route: Route | None,
+    request: RoutingRequest | None,
+    attempt: Attempt | None,
+    outcome: Outcome,
     now: float,
-    own_bytes: int,
-    usage: Usage | None,
-    stop: str | None,
 ) -> dict[str, object]:
-    """The members of the log line. Times in milliseconds, sizes in bytes.
-
-    `own_bytes` is the size of an answer of the relay's own that is about to be sent.
-    """
-    down = exchange.down
-    received_at: float = down.received_at
-    target = exchange.target
-    candidate = exchange.candidate
+    """The members of the log line. Times in milliseconds, sizes in bytes."""
+    down = client.down
+    received_at = down.received_at
+    target = attempt.target if attempt is not None else None
+    candidate = attempt.candidate if attempt is not None else None
+    upstream = attempt.upstream if attempt is not None else None
     line: dict[str, object] = {
-        "id": exchange.relay.id_of(exchange.serial),
-        "kind": _KINDS[exchange.kind],
-        "model": exchange.model,
+        "id": exchange_id,
+        "kind": _KINDS[client.kind],
+        "model": client.model,
         "sent": candidate.sent if candidate is not None else None,
         "provider": target.provider.name if target is not None else None,
         "key": target.fingerprint if target is not None else None,
-        "status": exchange.status,
-        "ending": _ENDINGS[ending],
-        "attempts": exchange.attempts,
-        "bytes_in": down.body_seen,
-        "bytes_out": own_bytes or down.bytes_out,
-        "ms": int((now - received_at) * 1e6) / 1000.0,
+        "status": outcome.status,
+        "ending": _ENDINGS[outcome.ending],
+        "attempts": outcome.attempts,
+        "bytes_in": down.body_seen(),
+        "bytes_out": outcome.own_bytes or down.bytes_out,
+        "ms": _ms(now - received_at),
     }
-    upstream = exchange.upstream
+    usage = outcome.usage
     if upstream is not None and usage is not None:
         line["input"] = usage.input
         line["output"] = usage.output
@@ -64,23 +49,22 @@ def record(
         line["cache_write_5m"] = usage.cache_write_5m
         line["cache_write_1h"] = usage.cache_write_1h
         line["thinking"] = usage.thinking
-        line["head_ms"] = int(max(upstream.head_seen_at - received_at, 0.0) * 1e6) / 1000.0
-        if stop is not None:
-            line["stop"] = stop
+        line["head_ms"] = _ms(upstream.head_seen_at - received_at)
+        if outcome.stop_reason is not None:
+            line["stop"] = outcome.stop_reason
         if upstream.taps.first_event_at:
             line["first_event_ms"] = _ms(upstream.taps.first_event_at - received_at)
-    request = exchange.request
     if request is not None and request.conversation:
         line["class"] = _CLASSES[request.traffic]
         line["conversation"] = f"{request.conversation:016x}"
-    if exchange.waited_s:
-        line["queued_ms"] = _ms(exchange.waited_s)
-    if exchange.moved:
+    if outcome.queued_s:
+        line["queued_ms"] = _ms(outcome.queued_s)
+    if outcome.moved:
         line["moved"] = True
-    if exchange.route is not None and exchange.route.rule is not None:
-        line["rule"] = exchange.route.rule.name
-    if exchange.error is not None:
-        line["error"] = exchange.error
+    if route is not None and route.rule is not None:
+        line["rule"] = route.rule.name
+    if outcome.error is not None:
+        line["error"] = outcome.error
     return line
 
 

@@ -9,18 +9,16 @@ before. One worker probes at a time (a lease in shared memory).
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from ccrelay import __version__
 from ccrelay.config.model import Health, Probe
 from ccrelay.errors import RelayError
 from ccrelay.fleet.provider_state import ProviderState
+from ccrelay.relay.context import WorkerContext
 from ccrelay.upstream.dial import Dialer
 from ccrelay.upstream.fetch import FetchFailed, Fields, post_status
+from ccrelay.upstream.tasks import TaskSet
 from ccrelay.wire.bodies import json_string
-
-if TYPE_CHECKING:
-    from ccrelay.relay.server import Relay
 
 LOOK_EVERY_S = 0.25
 # Beyond the time limit of the probe: a lease that its holder could not give back ends by itself.
@@ -34,17 +32,27 @@ _PATHS = {"count_tokens": b"/v1/messages/count_tokens", "message": b"/v1/message
 
 
 class HealthChecks:
-    """The probing of one worker."""
+    """The health checks of one worker.
 
-    def __init__(self, relay: "Relay") -> None:
-        self._relay = relay
+    Args:
+        context: clock, log and the configuration in force.
+        loop: for the timer.
+        tasks: where checks run.
+    """
+
+    def __init__(
+        self, context: WorkerContext, loop: asyncio.AbstractEventLoop, tasks: TaskSet
+    ) -> None:
+        self._context = context
+        self._loop = loop
+        self._tasks = tasks
         self._timer: asyncio.TimerHandle | None = None
         self._running: set[str] = set()
 
     def start(self) -> None:
         """Look now and then, from now on."""
         if self._timer is None:
-            self._timer = self._relay.loop.call_later(LOOK_EVERY_S, self._look)
+            self._timer = self._loop.call_later(LOOK_EVERY_S, self._look)
 
     def stop(self) -> None:
         """Look no more."""
@@ -53,15 +61,15 @@ class HealthChecks:
             self._timer = None
 
     def _look(self) -> None:
-        relay = self._relay
-        health = relay.config.health
+        context = self._context
+        health = context.config.config.health
         if health.probe != "off":
-            now = relay.reactor.clock()
-            for provider in relay.providers:
+            now = context.reactor.clock()
+            for provider in context.config.providers:
                 breaker = provider.endpoint.breaker
                 if breaker.due(now):
                     self._maybe(provider, _kind(provider, health), now)
-        self._timer = relay.loop.call_later(LOOK_EVERY_S, self._look)
+        self._timer = self._loop.call_later(LOOK_EVERY_S, self._look)
 
     def _maybe(self, provider: ProviderState, kind: Probe, now: float) -> None:
         stats = provider.endpoint.stats
@@ -69,17 +77,17 @@ class HealthChecks:
             return  # a request on its way will tell
         if kind == "connect" and stats.answers:
             return  # it could be reached and failed: the next request is its trial
-        health = self._relay.config.health
+        health = self._context.config.config.health
         if not stats.lease(now, health.probe_timeout_s + LEASE_SLACK_S):
             return
         self._running.add(provider.name)
-        dialer = self._relay.snap.pools[provider.name].dialer
-        self._relay.spawn(self._probe(provider, kind, dialer), f"probe of {provider.name}")
+        dialer = self._context.config.pools[provider.name].dialer
+        self._tasks.spawn(self._probe(provider, kind, dialer), f"probe of {provider.name}")
 
     async def _probe(self, provider: ProviderState, kind: Probe, dialer: Dialer) -> None:
-        relay = self._relay
-        health = relay.config.health
-        began_at = relay.reactor.clock()
+        context = self._context
+        health = context.config.config.health
+        began_at = context.reactor.clock()
         reason = None
         try:
             async with asyncio.timeout(health.probe_timeout_s):
@@ -91,9 +99,9 @@ class HealthChecks:
         finally:
             self._running.discard(provider.name)
             provider.endpoint.stats.unlease()
-        now = relay.reactor.clock()
-        provider.endpoint.breaker.probed(now, relay.rng, reason is None)
-        relay.log.event(
+        now = context.reactor.clock()
+        provider.endpoint.breaker.probed(now, context.rng, reason is None)
+        context.log.event(
             "info" if reason is None else "warning",
             "probe",
             provider=provider.name,
@@ -109,14 +117,14 @@ class HealthChecks:
             dialed = await dialer.dial()
             dialed.sock.close()
             return None
-        model = _model_of(provider, self._relay.config.health)
+        model = _model_of(provider, self._context.config.config.health)
         if model is None:
             return "no model is known to ask for: set health.probe_model"
         body = _BODIES[kind] % bytes(json_string(model))
         path = provider.dialect.prefix() + _PATHS[kind]
         try:
             status = await post_status(
-                dialer, self._relay.loop, path, _fields(provider, body), body
+                dialer, self._loop, path, _fields(provider, body), body
             )
         except FetchFailed as error:
             return error.message

@@ -5,10 +5,10 @@ from collections.abc import Callable, MutableSet
 from typing import Any
 from urllib.parse import unquote
 
-from ccrelay._fast.downstream import Downstream
+from ccrelay._fast.downstream import Downstream, RequestHandler
 from ccrelay.errors import NoTarget, RelayError, SlowClient
 from ccrelay.relay.client_auth import ClientAuth
-from ccrelay.relay.local import models_body
+from ccrelay.relay.local_reply import models_body
 from ccrelay.relay.model_discovery import ModelDiscovery
 from ccrelay.relay.request_body import FAULTS
 from ccrelay.upstream.fetch import Fields
@@ -71,7 +71,7 @@ class ModelsApi:
         listing.begin(client)
 
 
-class ModelsRequest:
+class ModelsRequest(RequestHandler):
     """One answer that waits for providers; to its connection, what an exchange is."""
 
     __slots__ = ("_desk", "_down", "_task", "settled")
@@ -114,8 +114,8 @@ class ModelsRequest:
         self.fail(FAULTS[fault]())
 
     def on_slow_body(self) -> None:
-        """A GET came with a body, and that stopped coming."""
-        self.fail(SlowClient("The request body stopped coming. Check the network to the relay."))
+        """A GET came with a body, and that stopped arriving."""
+        self.fail(SlowClient("The request body stopped arriving. Check the network to the relay."))
 
     # ---- called by the relay
 
@@ -146,7 +146,7 @@ def send(down: Downstream, entries: list[ModelEntry]) -> None:
     """
     head = down.head
     body = models_body(entries, head.path, head.query)
-    keep_alive = down.keep_alive and down.body_complete
+    keep_alive = down.keep_alive and down.body_complete()
     down.answer(json_response(200, body, (), keep_alive, head.method == b"GET"), keep_alive)
 
 

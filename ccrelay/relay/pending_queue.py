@@ -1,70 +1,100 @@
-"""Requests of one worker that wait for a target, and when each is looked at again.
+"""Requests of one worker that wait for a target, and when each is tried again.
 
-Who waits claims what it could go to: the targets of its model, but those it has tried and those
-that rest for its own credential. A target that somebody ahead in the fair order claims is full for
-a request, whether it has just come, failed elsewhere or waits here: it goes to another, or waits.
-One that waits for its conversation's own key claims that key alone, and against lower ranks only:
-it will have the key soon or move, and its equals need not wait for that.
+A queued request blocks its eligible targets for requests behind it: the targets of its model, less
+those it has tried and those where its own credential cools down. A blocked target is full for a
+request behind, whether that one has just arrived, failed elsewhere or is queued: it goes to another
+target, or waits. A request that waits for its conversation's own key blocks that key alone, and
+only for lower ranks: it gets the key soon or moves, and equal ranks need not wait for that.
 
-So nobody is overtaken at a target it waits for, and what nobody ahead claims is not left idle.
+So no request is overtaken at a target it waits for, and targets that no earlier request waits for
+are not left idle.
 """
 
 import asyncio
 from collections.abc import Set
-from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ccrelay._fast.conn import Reactor
-from ccrelay.relay import asking, failing
-from ccrelay.routing.fair_queue import RANKS, Claims, Queue
+from ccrelay.routing.fair_queue import RANKS, Claims, FairQueue
+from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
-from ccrelay.routing.router import LOOK_AGAIN_S, Selection, Unavailable
-from ccrelay.types import RequestClass
+from ccrelay.routing.router import LOOK_AGAIN_S
+from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.selection import Selection, Unavailable
+from ccrelay.types import RequestClass, TrafficClass
 
-if TYPE_CHECKING:
-    from ccrelay.relay.exchange import Exchange
-
-# A look comes a little late rather than a hair too early.
+# A try comes a little late rather than a hair too early.
 LATE_S = 0.002
 
 _NONE: Set[int] = frozenset()
-_MESSAGES = RequestClass.MESSAGES
+_MESSAGES = int(RequestClass.MESSAGES)
 
 
-class _Seat:
-    """What is known of one that waits."""
-
-    __slots__ = ("claimed", "claims_from", "gives_up_at", "joined_at", "rank", "reach")
-
-    def __init__(self, rank: int, reach: Set[int], now: float, gives_up_at: float) -> None:
-        self.rank = rank
-        self.reach = reach  # what it could go to
-        self.claimed = _NONE
-        self.claims_from = rank  # the first rank that has to leave alone what it claims
-        self.joined_at = now
-        self.gives_up_at = gives_up_at
+class Waiter(Protocol):
+    """A request that waits, or is about to."""
 
     @property
-    def stands_behind(self) -> bool:
-        """Whether it has nowhere to go when others claim all that its model has."""
-        return self.claims_from == self.rank and bool(self.reach)
+    def route(self) -> Route | None:
+        """The providers of its model."""
+
+    @property
+    def request(self) -> RoutingRequest | None:
+        """What it needs."""
+
+    @property
+    def retry_state(self) -> RetryState | None:
+        """What it has tried."""
+
+    def queue_position(self) -> tuple[int, int]:
+        """Its traffic class and conversation."""
+
+    def route_to(self, *, stays: bool, held: Set[int]) -> Selection | Unavailable:
+        """Ask its router for a target outside of `held`."""
+
+    def on_selected(self, selection: Selection) -> None:
+        """A target was acquired for it; it is queued no more."""
+
+    def on_queue_timeout(self, unavailable: Unavailable) -> None:
+        """No target can take it in time; it is queued no more."""
+
+    def add_queue_time(self, seconds: float) -> None:
+        """It has been queued for so long."""
 
 
-class _Look:
-    """One look at all who wait."""
+class _Entry:
+    """What is known of a queued request."""
+
+    __slots__ = ("blocked", "blocks_from", "eligible", "expires_at", "joined_at", "rank")
+
+    def __init__(self, rank: int, eligible: Set[int], now: float, expires_at: float) -> None:
+        self.rank = rank
+        self.eligible = eligible  # slots it could go to
+        self.blocked = _NONE
+        self.blocks_from = rank  # the first rank that its blocked targets are full for
+        self.joined_at = now
+        self.expires_at = expires_at
+
+    @property
+    def follows_others(self) -> bool:
+        """Whether it has nowhere to go when requests ahead block all that its model has."""
+        return self.blocks_from == self.rank and bool(self.eligible)
+
+
+class _Pass:
+    """One pass over all queued requests."""
 
     __slots__ = ("ahead", "full", "next_at", "now")
 
     def __init__(self, now: float) -> None:
         self.now = now
-        self.ahead = Claims()  # of those that were looked at and stay
-        self.full: set[Route] = set()  # every target is claimed: a short way for many
+        self.ahead = Claims()  # of requests that were tried and stay
+        self.full: set[Route] = set()  # every target is blocked: a short way for many requests
         self.next_at = inf
 
 
 class PendingQueue:
-    """Where requests wait whose targets all rest, or are claimed by others.
+    """Where requests wait whose targets are all unavailable, or blocked by earlier requests.
 
     Args:
         loop: for the one timer.
@@ -74,73 +104,75 @@ class PendingQueue:
     def __init__(self, loop: asyncio.AbstractEventLoop, reactor: Reactor) -> None:
         self._loop = loop
         self._reactor = reactor
-        self._queue: Queue[Exchange] = Queue()
-        # Those who wait. Every request asks whether there is anybody: empty, it is false.
-        self.seats: dict[Exchange, _Seat] = {}
+        self._queue: FairQueue[Waiter] = FairQueue()
+        # Every request asks whether any is queued: empty, it is false.
+        self.entries: dict[Waiter, _Entry] = {}
         self._claims = Claims()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = inf
         self._is_poked = False
 
     def __len__(self) -> int:
-        return len(self.seats)
+        return len(self.entries)
 
-    def choose(self, exchange: "Exchange", *, stays: bool = True) -> Selection | Unavailable:
-        """Take a target for one that is not here, of those that nobody claims who comes first."""
-        reach = _reach(exchange)
-        held = self._claims.of(reach, _rank(exchange)) if reach else _NONE
-        choice = _choose(exchange, reach, held, stays=stays)
+    def select(self, waiter: Waiter, *, stays: bool = True) -> Selection | Unavailable:
+        """Acquire a target for a request that is not queued, of those that none ahead blocks."""
+        eligible = _eligible(waiter)
+        rank = RANKS[TrafficClass(waiter.queue_position()[0])]
+        held = self._claims.of(eligible, rank) if eligible else _NONE
+        choice = _select(waiter, eligible, held, stays=stays)
         if held and isinstance(choice, Unavailable) and not choice.bound:
-            # Conversations take turns, so that it may be before some of those who claim: look soon.
-            return choice._replace(until=self._reactor.now + LOOK_AGAIN_S)
+            # Conversations take turns, so it may precede some that block it: try again soon.
+            return Unavailable(self._reactor.now + LOOK_AGAIN_S, choice.bound, choice.why)
         return choice
 
-    def join(self, exchange: "Exchange", wait: Unavailable, gives_up_at: float) -> None:
-        """Wait: the exchange is given a target in the end, or told that there is none."""
-        traffic, conversation = asking.turn_of(exchange)
-        seat = _Seat(RANKS[traffic], _reach(exchange), self._reactor.now, gives_up_at)
-        self.seats[exchange] = seat
-        self._claim(exchange, seat, bound=wait.bound)
-        self._queue.join(exchange, traffic, conversation)
-        self._wake_at(min(wait.until, gives_up_at))
+    def join(self, waiter: Waiter, unavailable: Unavailable, expires_at: float) -> None:
+        """Queue: the request is given a target, or told at `expires_at` that there is none."""
+        traffic, conversation = waiter.queue_position()
+        traffic_class = TrafficClass(traffic)
+        entry = _Entry(RANKS[traffic_class], _eligible(waiter), self._reactor.now, expires_at)
+        self.entries[waiter] = entry
+        self._block(waiter, entry, bound=unavailable.bound)
+        self._queue.join(waiter, traffic_class, conversation)
+        self._wake_at(min(unavailable.until, expires_at))
 
-    def leave(self, exchange: "Exchange", *, served: bool = False) -> None:
-        """Wait no more, for whatever reason."""
-        seat = self.seats.pop(exchange, None)
-        if seat is None:
+    def leave(self, waiter: Waiter, *, served: bool = False) -> None:
+        """Leave the queue, for whatever reason."""
+        entry = self.entries.pop(waiter, None)
+        if entry is None:
             return
-        self._queue.leave(exchange, served=served)
-        self._claims.remove(seat.claimed, seat.claims_from)
+        self._queue.leave(waiter, served=served)
+        self._claims.remove(entry.blocked, entry.blocks_from)
         if not served:
             self.poke()  # those behind it may need less
-        exchange.waited_s += max(self._reactor.now - seat.joined_at, 0.0)
+        waiter.add_queue_time(max(self._reactor.now - entry.joined_at, 0.0))
 
     def poke(self) -> None:
-        """Something became free: look soon."""
-        if not self._is_poked and self.seats:
+        """Capacity became free: try soon."""
+        if not self._is_poked and self.entries:
             self._is_poked = True
-            self._loop.call_soon(self._look)
+            self._loop.call_soon(self._try_all)
 
-    def everybody(self) -> list["Exchange"]:
-        """Those who wait, the next one first."""
+    def waiters(self) -> list[Waiter]:
+        """The queued requests, the next one first."""
         return list(self._queue.in_order())
 
     def close(self) -> None:
-        """Wake nobody any more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _claim(self, exchange: "Exchange", seat: _Seat, *, bound: bool) -> None:
-        slots, claims_from = seat.reach, seat.rank
+    def _block(self, waiter: Waiter, entry: _Entry, *, bound: bool) -> None:
+        slots, blocks_from = entry.eligible, entry.rank
         if bound:
-            assert exchange.request is not None
-            assert exchange.request.binding is not None
-            slots, claims_from = frozenset({exchange.request.binding.slot}), seat.rank + 1
-        if slots is not seat.claimed or claims_from != seat.claims_from:
-            self._claims.remove(seat.claimed, seat.claims_from)
-            self._claims.add(slots, claims_from)
-            seat.claimed, seat.claims_from = slots, claims_from
+            assert waiter.request is not None
+            assert waiter.request.binding is not None
+            slots, blocks_from = frozenset({waiter.request.binding.slot}), entry.rank + 1
+        if slots is not entry.blocked or blocks_from != entry.blocks_from:
+            self._claims.remove(entry.blocked, entry.blocks_from)
+            self._claims.add(slots, blocks_from)
+            entry.blocked, entry.blocks_from = slots, blocks_from
 
     def _wake_at(self, at: float) -> None:
         at += LATE_S
@@ -149,67 +181,64 @@ class PendingQueue:
                 self._timer.cancel()
             delay = max(at - self._reactor.clock(), 0.0)
             self._wakes_at = at
-            self._timer = self._loop.call_later(delay, self._timed)
+            self._timer = self._loop.call_later(delay, self._on_timer)
 
-    def _timed(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         self._wakes_at = inf
-        self._look()
+        self._try_all()
 
-    def _look(self) -> None:
-        """Give everybody who can go a target, in order, around what those ahead still wait for."""
+    def _try_all(self) -> None:
+        """Give each request that can go a target, in order, around what those ahead wait for."""
         self._is_poked = False
         now = self._reactor.clock()
-        look = _Look(now)
-        for exchange in list(self._queue.in_order()):
-            seat = self.seats.get(exchange)
-            if seat is None:
+        this = _Pass(now)
+        for waiter in list(self._queue.in_order()):
+            entry = self.entries.get(waiter)
+            if entry is None:
                 continue  # what happened to an earlier one has ended it
-            if seat.stands_behind and exchange.route in look.full and now < seat.gives_up_at:
-                if seat.gives_up_at < look.next_at:
-                    look.next_at = seat.gives_up_at
+            if entry.follows_others and waiter.route in this.full and now < entry.expires_at:
+                if entry.expires_at < this.next_at:
+                    this.next_at = entry.expires_at
             else:
-                self._see(exchange, seat, look)
-        if look.next_at < inf:
-            self._wake_at(look.next_at)
+                self._try(waiter, entry, this)
+        if this.next_at < inf:
+            self._wake_at(this.next_at)
 
-    def _see(self, exchange: "Exchange", seat: _Seat, look: _Look) -> None:
-        """Let one go, or tell it, or let it stay."""
-        route, request, now = exchange.route, exchange.request, look.now
+    def _try(self, waiter: Waiter, entry: _Entry, this: _Pass) -> None:
+        """Let one request go, fail it, or let it stay."""
+        route, request, now = waiter.route, waiter.request, this.now
         assert route is not None
         assert request is not None
         request.now = now
         if route.passes:
-            seat.reach = _reach(exchange)  # its credential's rest may have begun or ended
-        held = look.ahead.of(seat.reach, seat.rank)
-        choice = _choose(exchange, seat.reach, held)
+            entry.eligible = _eligible(waiter)  # its credential's cooldown may have changed
+        held = this.ahead.of(entry.eligible, entry.rank)
+        choice = _select(waiter, entry.eligible, held)
         if isinstance(choice, Selection):
-            self.leave(exchange, served=True)
-            exchange.guard(partial(exchange.take, choice))
+            self.leave(waiter, served=True)
+            waiter.on_selected(choice)
             return
-        # One that waits for what others have first cannot know when that will be.
-        if now >= seat.gives_up_at or (choice.until > seat.gives_up_at and not held):
-            exchange.guard(lambda: failing.give_up(exchange, choice))
+        # A request that waits for what others have first cannot know when that will be.
+        if now >= entry.expires_at or (choice.until > entry.expires_at and not held):
+            self.leave(waiter)
+            waiter.on_queue_timeout(choice)
             return
-        self._claim(exchange, seat, bound=choice.bound)
-        if len(held) < len(seat.reach):
-            look.ahead.add(seat.claimed, seat.claims_from)
-        if seat.stands_behind and len(seat.reach) == len(route.by_slot) and not route.passes:
-            look.full.add(route)
-        look.next_at = min(look.next_at, max(choice.until, now + LOOK_AGAIN_S), seat.gives_up_at)
+        self._block(waiter, entry, bound=choice.bound)
+        if len(held) < len(entry.eligible):
+            this.ahead.add(entry.blocked, entry.blocks_from)
+        if entry.follows_others and len(entry.eligible) == len(route.by_slot) and not route.passes:
+            this.full.add(route)
+        this.next_at = min(this.next_at, max(choice.until, now + LOOK_AGAIN_S), entry.expires_at)
 
 
-def _rank(exchange: "Exchange") -> int:
-    return RANKS[asking.turn_of(exchange)[0]]
-
-
-def _reach(exchange: "Exchange") -> Set[int]:
-    """The slots of those it could go to if they had room."""
-    route, request, retry_state = exchange.route, exchange.request, exchange.retry_state
+def _eligible(waiter: Waiter) -> Set[int]:
+    """The slots of the targets it could go to if they had capacity."""
+    route, request, retry_state = waiter.route, waiter.request, waiter.retry_state
     assert route is not None
     assert request is not None
-    if exchange.kind is not _MESSAGES:
-        return _NONE  # limits do not count it: it takes nothing from anybody
+    if request.kind != _MESSAGES:
+        return _NONE  # limits do not count it: it takes nothing from other requests
     if retry_state is None and not route.passes:
         return route.by_slot.keys()
     return {
@@ -220,14 +249,10 @@ def _reach(exchange: "Exchange") -> Set[int]:
     }
 
 
-def _choose(
-    exchange: "Exchange", reach: Set[int], held: Set[int], *, stays: bool = True
+def _select(
+    waiter: Waiter, eligible: Set[int], held: Set[int], *, stays: bool = True
 ) -> Selection | Unavailable:
-    """Take a target of those in reach that are not held. All held: it waits for those ahead."""
-    route, request = exchange.route, exchange.request
-    assert route is not None
-    assert request is not None
-    if held and len(held) == len(reach):
-        return Unavailable(inf, False, "those ahead")
-    router, rng = exchange.snap.router, exchange.relay.rng
-    return router.choose(route, request, exchange.retry_state, rng, stays=stays, held=held)
+    """Acquire an eligible target that is not held. All held: it waits for requests ahead."""
+    if held and len(held) == len(eligible):
+        return Unavailable(inf, False, "queued ahead")
+    return waiter.route_to(stays=stays, held=held)

@@ -1,4 +1,4 @@
-"""What the relay reads out of a request body, and what it says when it cannot."""
+"""Request bodies: finding the model, unpacking, rewriting; and the errors of unusable ones."""
 
 import zlib
 from collections.abc import Callable
@@ -6,15 +6,32 @@ from collections.abc import Callable
 import msgspec
 
 from ccrelay._fast.body import BodyFault
-from ccrelay._fast.http1 import HeadFault
+from ccrelay._fast.http1 import HeadFault, RequestPlan
 from ccrelay._fast.json import MemberKeys, MemberScan
-from ccrelay.errors import BadRequest, NoTarget, RelayError, TooLarge
+from ccrelay.errors import BadRequest, NoTarget, RelayError, TooLarge, Unauthorized
+from ccrelay.fleet.provider_state import Target
+from ccrelay.relay.attempt import Attempt
+from ccrelay.relay.client_auth import ClientAuth
+from ccrelay.relay.client_request import ClientRequest
+from ccrelay.types import RequestClass
+from ccrelay.wire.bodies import json_string, splice_member
+from ccrelay.wire.thinking import strip_foreign
 
 # Longer than any model name; ARNs of inference profiles have up to 250.
 MODEL_NAME_MAX = 512
 
 _decode_text = msgspec.json.Decoder(str).decode
 _MODEL_KEYS = MemberKeys(["model"])
+
+
+
+def no_memory() -> RelayError:
+    """The 529 where a body that has to be kept cannot be."""
+    return NoTarget(
+        "The relay's memory for request bodies (server.limits.replay_bytes_max) is spent.",
+        retry_after_s=1,
+    )
+
 
 FAULTS: dict[int, Callable[[], RelayError]] = {
     int(BodyFault.NOT_JSON): lambda: BadRequest(
@@ -27,10 +44,7 @@ FAULTS: dict[int, Callable[[], RelayError]] = {
         "The request body is over server.limits.body_bytes_max.", status=413
     ),
     int(BodyFault.BAD_FRAMING): lambda: BadRequest("The chunked framing of the body is broken."),
-    int(BodyFault.NO_ROOM): lambda: NoTarget(
-        "The relay's memory for request bodies (server.limits.replay_bytes_max) is spent.",
-        retry_after_s=1,
-    ),
+    int(BodyFault.NO_ROOM): no_memory,
 }
 
 _HEAD_FAULTS: dict[int, str] = {
@@ -114,3 +128,63 @@ def gunzip(data: bytes, limit: int) -> bytes:
     if not unpacker.eof or unpacker.unused_data:
         raise BadRequest("The gzip body is cut short or has bytes behind its end.")
     return plain
+
+
+def model_json(model: str) -> bytes:
+    """A model's name as raw JSON."""
+    return bytes(json_string(model))
+
+
+# ---- what is sent
+
+
+def rewritten(
+    client: ClientRequest, attempt: Attempt, plan: RequestPlan
+) -> tuple[RequestPlan, bytes]:
+    """The body to send where it is not the client's bytes, and the plan for its head.
+
+    Raises:
+        BadRequest: the dialect cannot make sense of the body.
+    """
+    candidate, target = attempt.candidate, attempt.target
+    assert candidate is not None
+    body = client.whole()
+    if candidate.rewrites:
+        body = target.provider.dialect.rewrite(body, candidate.sent, RequestClass(client.kind))
+    elif candidate.splice is not None:
+        body = splice_member(body, span_of_model(body), candidate.splice)
+    if attempt.strip_thinking is not None:
+        body, _ = strip_foreign(body, everything=attempt.strip_thinking)
+    if client.body is not None:
+        plan = target.decoded_plan(plan)
+    return plan, body
+
+
+def pass_through_plan(auth: ClientAuth, target: Target) -> RequestPlan:
+    """How to write the head so that the client's own credential is sent, and no relay token.
+
+    Raises:
+        Unauthorized: the client sent no credential of its own.
+    """
+    if not (auth.token_in_key or auth.token_in_bearer):
+        return target.plan
+    if not auth.has_own:
+        raise Unauthorized(
+            f"Provider {target.provider.name} has no key of its own, and the request carries "
+            "no credential besides the relay token. Configure a key for it.",
+            should_retry=False,
+        )
+    return target.plan_no_key if auth.token_in_key else target.plan_no_bearer
+
+
+def thinking_to_strip(body: bytes, stripped: bool | None) -> bool | None:
+    """Which thinking blocks to leave out after a refusal; None: there are none (left).
+
+    Args:
+        body: the client's body.
+        stripped: what was left out already: None nothing, False the unsigned ones.
+    """
+    everything = stripped is False or strip_foreign(body, everything=False)[1] == 0
+    if everything and strip_foreign(body, everything=True)[1] == 0:
+        return None
+    return everything

@@ -1,4 +1,4 @@
-"""One configuration as it runs: providers, routing, connection pools, admission.
+"""The running form of one configuration: providers, routing, connection pools, authentication.
 
 A reload makes a new one beside the old; requests under way finish on the one they began with.
 """
@@ -30,29 +30,29 @@ from ccrelay.upstream.pool import Pool
 from ccrelay.upstream.proxy import proxy_for
 from ccrelay.upstream.tasks import TaskSet
 
-# What a pool is made of: pools with equal parts are one.
+# What a pool is made of: pools with equal keys are the same pool.
 PoolKey = tuple[object, ...]
 
 
 class RuntimeConfig:
-    """Everything of a worker that follows from its configuration."""
+    """Everything in a worker that follows from its configuration."""
 
     __slots__ = (
         "affinity",
+        "authenticator",
         "body_bytes_max",
         "by_slot",
-        "candidates",
         "config",
         "debug",
-        "gate",
         "limits",
         "listen",
-        "listings",
+        "models_api",
         "only",
         "pool_keys",
         "pools",
         "providers",
         "router",
+        "routes",
         "rules",
         "strategy",
     )
@@ -62,15 +62,15 @@ class RuntimeConfig:
         config: Config,
         providers: list[ProviderState],
         pools: dict[str, Pool],
-        gate: Authenticator,
+        authenticator: Authenticator,
     ) -> None:
         routing = config.routing
         self.config = config
-        self.listen = config.server.listen  # really: a reload cannot change it
+        self.listen = config.server.listen  # the address in use: a reload cannot change it
         self.providers = providers
         self.pools = pools
         self.pool_keys: dict[PoolKey, Pool] = {}
-        self.gate = gate
+        self.authenticator = authenticator
         self.limits = downstream_limits(config)
         self.router = Router(routing)
         self.strategy = strategy_for(routing)
@@ -84,18 +84,18 @@ class RuntimeConfig:
                 strategies[name] = strategy_for(routing, name)
             return strategies[name]
 
-        self.candidates = RouteTable(providers, strategy_for_rule)
+        self.routes = RouteTable(providers, strategy_for_rule)
         self.affinity = routing.affinity.enabled
         self.debug = routing.debug
         self.body_bytes_max = config.server.limits.body_bytes_max
-        self.listings: ModelsApi | None = None
+        self.models_api: ModelsApi | None = None
         self.by_slot = {t.slot: t for provider in providers for t in provider.targets}
-        # The only target of all: no conversation has anywhere else to go.
+        # The only target of all: conversations cannot go anywhere else.
         self.only = next(iter(self.by_slot.values())) if len(self.by_slot) == 1 else None
 
 
 class RuntimeConfigBuilder:
-    """Makes snapshots for one worker; connection pools that still fit go from one to the next."""
+    """Builds them for one worker; connection pools that still fit are kept."""
 
     def __init__(
         self,
@@ -112,9 +112,9 @@ class RuntimeConfigBuilder:
         self._on_change = on_change
 
     def make(
-        self, config: Config, layout: Layout, old: RuntimeConfig | None, listings: "MakeListings"
+        self, config: Config, layout: Layout, old: RuntimeConfig | None, make_models_api: "MakeModelsApi"
     ) -> RuntimeConfig:
-        """Build a snapshot; nothing of `old` has changed when this fails.
+        """Build one; `old` is unchanged when this fails.
 
         Raises:
             ValueError: the configuration was not resolved, or a key cannot be sent.
@@ -139,12 +139,12 @@ class RuntimeConfigBuilder:
             pool = keys.get(key) or known.get(key) or self._pool(config, provider.config)
             keys[key] = pools[provider.name] = pool
         listen = old.listen if old is not None else config.server.listen
-        gate = Authenticator(replace(config.server, listen=listen))
-        snapshot = RuntimeConfig(config, providers, pools, gate)
-        snapshot.listen = listen
-        snapshot.pool_keys = keys
-        snapshot.listings = listings(snapshot)
-        return snapshot
+        authenticator = Authenticator(replace(config.server, listen=listen))
+        made = RuntimeConfig(config, providers, pools, authenticator)
+        made.listen = listen
+        made.pool_keys = keys
+        made.models_api = make_models_api(made)
+        return made
 
     def _pool(self, config: Config, provider: Provider) -> Pool:
         assert provider.base_url is not None
@@ -167,13 +167,13 @@ class RuntimeConfigBuilder:
         return Pool(self._reactor, dialer, limits, self._tasks, routing.pool_idle_max)
 
 
-MakeListings = Callable[[RuntimeConfig], ModelsApi]
+MakeModelsApi = Callable[[RuntimeConfig], ModelsApi]
 
 
 def _pool_key(config: Config, provider: Provider) -> PoolKey:
     routing = config.routing
     timeouts = provider.timeouts or routing.timeouts
-    # By name, too: providers are kept apart, whatever they share.
+    # With the name: providers keep separate pools, whatever they share.
     return (
         provider.name,
         provider.base_url,

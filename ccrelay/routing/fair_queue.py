@@ -29,7 +29,7 @@ RANKS = {
 }
 
 
-class Queue(Generic[T]):
+class FairQueue(Generic[T]):
     """Waiting things in fair order. A thing waits once."""
 
     def __init__(self) -> None:

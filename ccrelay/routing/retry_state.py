@@ -1,4 +1,4 @@
-"""What one exchange has tried, so that no target is tried twice."""
+"""What an exchange has tried, so that no target is tried twice."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from ccrelay.fleet.provider_state import ProviderState, Target
 
 
 class RetryState:
-    """What an exchange has tried, so that no target is tried twice."""
+    """Targets that an exchange has tried, and endpoints that failed it."""
 
     __slots__ = ("_masks", "count", "failed", "targets", "why")
 
@@ -14,7 +14,7 @@ class RetryState:
         self.count = 0
         self.targets: list[Target] = []
         self.failed: list[ProviderState] = []  # whose endpoint failed, whatever the key
-        self.why = ""  # the last one failed; empty once that has been told
+        self.why = ""  # why the last attempt failed; empty once that is logged
         self._masks: dict[str, int] = {}
 
     def add(self, target: Target, why: str = "", *, endpoint_failed: bool) -> None:
@@ -28,22 +28,22 @@ class RetryState:
             self.failed.append(target.provider)
 
     def exclude(self, provider: ProviderState) -> None:
-        """Nothing of this provider is worth trying: it lacks the model."""
-        self.targets.extend(t for t in provider.targets if t not in self.targets)
+        """Try no other key of this provider: it lacks the model."""
+        for target in provider.targets:
+            if target not in self.targets:
+                self.targets.append(target)
         self._masks[provider.name] = -1
 
     def mask(self, provider: ProviderState) -> int:
         """The bits of its keys that were tried."""
         return self._masks.get(provider.name, 0)
 
-    @staticmethod
-    def and_held(retry_state: "RetryState | None", held: Iterable[Target]) -> "RetryState":
+    def with_blocked(self, blocked: Iterable[Target]) -> "RetryState":
         """A copy by which these targets may not be tried either."""
         made = RetryState()
-        if retry_state is not None:
-            made.failed = retry_state.failed
-            made.targets.extend(retry_state.targets)
-            made._masks.update(retry_state._masks)
-        for target in held:
+        made.failed = self.failed
+        made.targets.extend(self.targets)
+        made._masks.update(self._masks)
+        for target in blocked:
             made.add(target, endpoint_failed=False)
         return made

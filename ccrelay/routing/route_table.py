@@ -1,64 +1,25 @@
-"""Who serves a model: the providers in configured order, with the name to send to each."""
+"""Routes: the providers that serve a model, in configured order, and how one is selected."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import msgspec
-
-from ccrelay.config.model import Price
 from ccrelay.fleet.provider_state import ProviderState, Target
-from ccrelay.ledger.pricing import PriceList, price_for
+from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.rules import CompiledRule
 from ccrelay.routing.strategies import ModelBased, Strategy
 
-# Names of models come from clients: the memory of past answers is bounded.
-REMEMBERED_MODELS_MAX = 1024
-
-_encode = msgspec.json.Encoder().encode
-
-
-class Candidate:
-    """A provider that serves the asked model."""
-
-    __slots__ = (
-        "_slots",
-        "asked",
-        "estimates",
-        "price",
-        "provider",
-        "rewrites",
-        "sent",
-        "splice",
-    )
-
-    def __init__(self, provider: ProviderState, asked: str, sent: str, spelt: str) -> None:
-        """Make one.
-
-        Args:
-            service: the provider.
-            asked: the model that is looked for.
-            sent: the model named to the provider.
-            spelt: the model as the client's body has it.
-        """
-        self.provider = provider
-        self.asked = asked
-        self.sent = sent
-        self.splice: bytes | None = None if sent == spelt else _encode(sent)
-        self.estimates = provider.dialect.counts_tokens == "estimate"
-        self.rewrites = provider.dialect.needs_rewrite(sent)
-        prices: dict[str, Price] = provider.config.prices
-        self.price: PriceList | None = price_for(provider.config.type, sent, prices)
-        self._slots = frozenset(target.slot for target in provider.targets)
-
-    def holds(self, slot: int) -> bool:
-        """Whether a target slot is one of its keys'."""
-        return slot in self._slots
-
-    def __repr__(self) -> str:
-        return f"<Candidate {self.provider.name} {self.sent}>"
+# Model names come from clients: the cache is bounded.
+ROUTES_MAX = 1024
 
 
 class Route:
-    """Everybody who serves one model, in configured order, and how one of them is chosen."""
+    """The providers that serve one model, in configured order, and the strategy that applies.
+
+    Args:
+        model: as the client spells it.
+        candidates: may be empty: no provider serves it.
+        strategy: selects one of several.
+        rule: the rule that made this route; None: no rule applies.
+    """
 
     __slots__ = (
         "aside",
@@ -71,46 +32,48 @@ class Route:
         "passes",
         "rule",
         "strategy",
+        "weighs_cache",
     )
 
     def __init__(
         self,
         model: str,
-        candidates: Sequence[Candidate],
+        candidates: list[Candidate],
         strategy: Strategy,
         rule: CompiledRule | None = None,
     ) -> None:
         self.model = model
         self.candidates = candidates
         self.strategy = strategy
+        self.weighs_cache = strategy.weighs_cache
         self.rule = rule
         self.by_slot: dict[int, tuple[Candidate, Target]] = {
             target.slot: (candidate, target)
             for candidate in candidates
             for target in candidate.provider.targets
         }
-        # The only target there is: nothing to choose.
+        # The only target: there is nothing to select.
         self.lone = next(iter(self.by_slot.values())) if len(self.by_slot) == 1 else None
         # Whether a client's own credential goes to one of them.
         self.passes = any(c.provider.passes_client_credential for c in candidates)
-        # A conversation has a place for each entry of `routing.models`: other providers are meant
-        # for its models. Calls beside the main loop that a rule sends elsewhere have one of their
-        # own, too: they neither follow the conversation nor take it along.
+        # A conversation has one binding per entry of `routing.models`, whose providers differ.
+        # Calls beside the main loop that a rule sends elsewhere have a binding of their own: they
+        # neither follow the conversation nor move it.
         asked = candidates[0].asked if candidates else model
         entry = strategy.entry(asked) if isinstance(strategy, ModelBased) else None
         self.entry = entry.encode() if entry is not None else b""
         is_apart = rule is not None and (rule.providers or rule.strategy is not None)
         self.aside = rule.name.encode() if rule is not None and is_apart else b""
-        # Whether anybody asks how many tokens a request has.
+        # Whether the request's tokens have to be estimated.
         self.limited = strategy.weighs_cache or any(c.provider.limited for c in candidates)
 
 
 class RouteTable:
-    """Answers which providers serve a model.
+    """Finds the route of a model.
 
     Args:
-        services: the providers in configured order.
-        chooser_for: the strategy by name; None: the configured one.
+        providers: in configured order.
+        strategy_for_rule: the strategy of a rule; of None the configured one.
     """
 
     def __init__(
@@ -124,24 +87,24 @@ class RouteTable:
         self._ruled: dict[tuple[int, str], Route] = {}
 
     def of(self, raw: bytes, model: str) -> Route:
-        """The slate for a model; `raw` is how the client spelt it, to be known the next time."""
-        route = self._slate(model, model, None)
-        if len(self.remembered) >= REMEMBERED_MODELS_MAX:
+        """The route of a model; `raw` is its JSON as the client sent it, remembered for next time."""
+        route = self._route(model, model, None)
+        if len(self.remembered) >= ROUTES_MAX:
             self.remembered.clear()
         self.remembered[raw] = route
         return route
 
     def under(self, rule: CompiledRule, asked: str) -> Route:
-        """The slate for a model when a rule applies."""
+        """The route of a model under a rule."""
         found = self._ruled.get((rule.number, asked))
         if found is None:
-            if len(self._ruled) >= REMEMBERED_MODELS_MAX:
+            if len(self._ruled) >= ROUTES_MAX:
                 self._ruled.clear()
-            found = self._slate(rule.model or asked, asked, rule)
+            found = self._route(rule.model or asked, asked, rule)
             self._ruled[rule.number, asked] = found
         return found
 
-    def _slate(self, model: str, spelt: str, rule: CompiledRule | None) -> Route:
+    def _route(self, model: str, spelt: str, rule: CompiledRule | None) -> Route:
         providers = self.providers
         if rule is not None and rule.providers:
             providers = sorted(
@@ -156,7 +119,7 @@ class RouteTable:
         return Route(spelt, candidates, self._strategy_for_rule(rule), rule)
 
     def note_limited(self, provider: ProviderState) -> None:
-        """Limits of a provider have become known: whoever may be sent there estimates from now."""
+        """Limits of a provider were learned: routes to it estimate tokens from now on."""
         for route in (*self.remembered.values(), *self._ruled.values()):
             if any(candidate.provider is provider for candidate in route.candidates):
                 route.limited = True

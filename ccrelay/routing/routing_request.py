@@ -5,7 +5,20 @@ from ccrelay.types import OutputClass, RequestClass, TrafficClass
 
 
 class RoutingRequest:
-    """Facts of a request that strategies, limits and affinity go by. Estimates are tokens."""
+    """Facts of a request that strategies, limits and affinity use. Token counts are estimates.
+
+    Args:
+        kind: the endpoint, a `RequestClass`.
+        traffic: what the request is for, a `TrafficClass`.
+        conversation: its hash; 0: unknown.
+        tokens_in: the whole prompt: what counts where no cache holds any of it.
+        tokens_home: what is new to the sticky target, whose cache should hold the rest.
+        tokens_out: output tokens.
+        body_bytes: size of the body.
+        output_class: an `OutputClass`.
+        binding: the conversation's sticky target; None: none, or its cache is cold.
+        now: monotonic seconds.
+    """
 
     __slots__ = (
         "binding",
@@ -30,39 +43,38 @@ class RoutingRequest:
     def __init__(
         self,
         *,
-        kind: RequestClass = RequestClass.MESSAGES,
-        traffic: TrafficClass = TrafficClass.MAIN,
+        kind: int = RequestClass.MESSAGES,
+        traffic: int = TrafficClass.MAIN,
         conversation: int = 0,
         tokens_in: int = 0,
         tokens_home: int | None = None,
         tokens_out: int = 0,
         body_bytes: int = 0,
-        output_class: OutputClass = OutputClass.STREAM,
+        output_class: int = OutputClass.STREAM,
         binding: Binding | None = None,
         now: float = 0.0,
     ) -> None:
         self.kind = kind
         self.traffic = traffic
         self.credential = 0  # hash of the client's own, where a provider passes it through
-        self.conversation = conversation  # 0: none is known
-        self.tokens_in = tokens_in  # the whole prompt: what counts where no cache holds any of it
-        # What is new to the target that `place` names, whose cache should hold the rest.
+        self.conversation = conversation
+        self.tokens_in = tokens_in
         self.tokens_home = tokens_in if tokens_home is None else tokens_home
         self.tokens_out = tokens_out
         self.rough = False  # images may have been counted by their length: far too much
         self.body_bytes = body_bytes
         self.output_class = output_class
-        self.binding = (
-            binding  # where the conversation lives; None: nowhere yet, or its cache is cold
-        )
+        self.binding = binding
         self.marks = 0  # FOREIGN, UNSIGNED: what is known of its thinking blocks
-        self.home_open = True  # for strategies that weigh: its own key can take it, or will soon
-        self.mended = False  # its thinking blocks were refused, and it was sent again without
-        self.strip: bool | None = None  # what that taught: which ones no judge of them may see
+        self.home_open = True  # the sticky target can take it, or will soon (for strategies)
+        self.mended = False  # its thinking blocks were refused once, and it was sent without
+        self.strip: bool | None = None  # which thinking blocks no provider that validates may see
         self.now = now
-        self.waits_since = now  # when it began to wait for a target, less what it had waited before
+        self.waits_since = now  # when it was queued for a target, less time queued before
 
     def need(self, slot: int) -> int:
         """Input tokens that count at a target."""
         binding = self.binding
-        return self.tokens_home if binding is not None and binding.slot == slot else self.tokens_in
+        if binding is not None and binding.slot == slot:
+            return self.tokens_home
+        return self.tokens_in

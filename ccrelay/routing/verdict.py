@@ -57,7 +57,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     blame: Blame
     elsewhere: bool  # go on with another target
     reason: str  # one word for the log
-    telling: ErrorPriority
+    priority: ErrorPriority
     counts: bool | None = None  # for the breaker: True the endpoint is fine, None proves nothing
     cooldown_s: float = 0.0  # how long the key rests, seconds; 0.0: it does not
     cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a reload, whatever `cooldown_s`

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ccrelay._fast.conn import Reactor
-from ccrelay._fast.upstream import Upstream, UpstreamLimits
+from ccrelay._fast.upstream import ConnectionPool, Upstream, UpstreamLimits
 from ccrelay.errors import RelayError
 from ccrelay.upstream.dial import Dialed, Dialer
 from ccrelay.upstream.tasks import TaskSet
@@ -11,7 +11,7 @@ from ccrelay.upstream.tasks import TaskSet
 Ready = Callable[[Upstream | None, RelayError | None], None]
 
 
-class Pool:
+class Pool(ConnectionPool):
     """Upstream connections of one endpoint.
 
     Args:
@@ -44,7 +44,7 @@ class Pool:
         idle = self._idle
         while idle:
             upstream = idle.pop()
-            if not upstream.is_closed:
+            if not upstream.is_closed():
                 return upstream
         return None
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import msgspec
 
-from ccrelay.types import Usage
+from ccrelay._fast.usage import Usage
 from ccrelay.wire.bodies import UNREADABLE
 
 # Far beyond any model, small enough for a database integer: more is garbage, not a count.

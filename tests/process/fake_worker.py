@@ -77,7 +77,7 @@ class FakeRelay:
             case "rest":
                 TargetLimits(self.memory, 0).rest(time.monotonic() + 1000.0, Cooldown.RATE)
             case "rests":
-                return str(TargetLimits(self.memory, 0).cooldown_until > 0.0)
+                return str(TargetLimits(self.memory, 0).cooldown_until() > 0.0)
             case "column":
                 return str(self.memory.worker)
         return str(os.getpid())

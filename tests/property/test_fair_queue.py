@@ -7,16 +7,16 @@ one ahead waits for, and what nobody ahead waits for is not left idle.
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
+from ccrelay.relay.asking import turn_of
 from hypothesis import given, settings
 
 from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.rate_limits import Capacity, Cooldown
 from ccrelay.config.model import Affinity, Config, Key, Provider, Routing
 from ccrelay.fleet.provider_state import Target
-from ccrelay.relay.asking import turn_of
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.pending_queue import PendingQueue
-from ccrelay.routing.fair_queue import RANKS, Claims, Queue
+from ccrelay.routing.fair_queue import RANKS, Claims, FairQueue
 from ccrelay.routing.router import Router, Selection
 from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import TrafficClass
@@ -53,7 +53,7 @@ STEPS = st.lists(
 @CALM
 @given(STEPS)
 def test_the_queue_has_those_who_joined_and_did_not_leave_once_each(steps: list[object]) -> None:
-    queue: Queue[int] = Queue()
+    queue: FairQueue[int] = FairQueue()
     here: list[int] = []
     for number, step in enumerate(steps):
         if step == "serve":
@@ -77,7 +77,7 @@ def test_the_queue_has_those_who_joined_and_did_not_leave_once_each(steps: list[
 def test_of_each_other_conversation_no_more_go_before_one_than_stood_before_it_in_its_own_line(
     steps: list[object],
 ) -> None:
-    queue: Queue[Thing] = Queue()
+    queue: FairQueue[Thing] = FairQueue()
     joined: dict[Thing, Joined] = {}
     served: list[Thing] = []
 
@@ -188,7 +188,7 @@ class FairRoom(PendingQueue):
         """Who is before this one of those that wait; one that comes is behind its conversation."""
         order = self.order
         if order is None or exchange not in order:
-            queue: Queue[Exchange] = Queue()
+            queue: FairQueue[Exchange] = FairQueue()
             for turns in self._queue._ranks:
                 for conversation, line in turns.items():
                     for one in line:

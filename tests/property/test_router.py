@@ -115,7 +115,7 @@ def could_go(target: Target, ask: RoutingRequest) -> bool:
     if not target.provider.endpoint.breaker.available(ask.now):
         return False
     if ask.kind is RequestClass.COUNT_TOKENS:
-        return target.limits.cooldown_until <= ask.now
+        return target.limits.cooldown_until() <= ask.now
     return target.limits.state(ask.now, ask.tokens_in, ask.tokens_out) == Capacity.READY
 
 
@@ -136,7 +136,7 @@ def test_a_choice_is_somebody_who_can_and_a_wait_means_that_nobody_could(data: A
     targets = [target for service in fleet.providers for target in service.targets]
     before = {target.slot: could_go(target, ask) for target in targets}
     admitting = any(
-        target.provider.endpoint.breaker.available(ask.now) and target.limits.cooldown_until < inf
+        target.provider.endpoint.breaker.available(ask.now) and target.limits.cooldown_until() < inf
         for target in targets
     )
     in_flight = fleet.in_flight()

@@ -23,7 +23,7 @@ def pulse(board: SharedMemory) -> EndpointStats:
 
 
 def test_a_new_endpoint_knows_nothing(pulse: EndpointStats) -> None:
-    assert (pulse.slot, pulse.word) == (1, 0)
+    assert (pulse.slot, pulse.load()) == (1, 0)
     assert pulse.outcomes(NOW, WINDOW_S) == (0, 0)
     assert (pulse.average(STREAM), pulse.observed_at(STREAM)) == (0.0, 0.0)
 
@@ -43,7 +43,7 @@ def test_what_happens_to_an_endpoint_does_not_touch_its_neighbours(board: Shared
         pulses[1].observe(output_class, 3.0, NOW)
     pulses[1].lease(NOW, 10.0)
     for other in (pulses[0], pulses[2]):
-        assert other.word == 0
+        assert other.load() == 0
         assert other.outcomes(NOW + 20, WINDOW_S) == (0, 0)
         assert [other.average(k) for k in range(4)] == [0.0] * 4
         assert other.lease(NOW, 1.0)
@@ -56,7 +56,7 @@ def test_a_slot_given_to_another_endpoint_starts_anew(
     pulse.count(NOW, False, WINDOW_S)
     pulse.observe(STREAM, 1.0, NOW)
     board.clear_endpoint(1)
-    assert (pulse.word, pulse.average(STREAM)) == (0, 0.0)
+    assert (pulse.load(), pulse.average(STREAM)) == (0, 0.0)
     assert pulse.outcomes(NOW, WINDOW_S) == (0, 0)
 
 
@@ -69,9 +69,9 @@ def test_the_word_changes_only_for_who_knows_what_it_is(
     other = EndpointStats(board.as_worker(2), 1)
     assert pulse.swap(0, 7)
     assert not other.swap(0, 9)
-    assert other.word == 7
+    assert other.load() == 7
     assert other.swap(7, 2**63 - 1)
-    assert pulse.word == 2**63 - 1
+    assert pulse.load() == 2**63 - 1
 
 
 def test_whether_the_last_failure_was_an_answer_is_known_to_all_workers(
@@ -146,7 +146,7 @@ def test_forgetting_outcomes_leaves_the_rest(pulse: EndpointStats) -> None:
     assert pulse.outcomes(NOW + 31.0, WINDOW_S) == (0, 16)
     pulse.forget_outcomes()
     assert pulse.outcomes(NOW + 31.0, WINDOW_S) == (0, 0)
-    assert (pulse.word, pulse.average(STREAM)) == (5, 1.0)
+    assert (pulse.load(), pulse.average(STREAM)) == (5, 1.0)
 
 
 def test_a_full_bucket_stays_full_and_spills_nowhere(pulse: EndpointStats) -> None:

@@ -322,12 +322,12 @@ def test_a_reservation_that_no_gauge_made_is_over() -> None:
 
 def test_a_rest_ends_by_itself() -> None:
     target = gauge()
-    assert (target.cooldown_until, target.cooldown_reason) == (0.0, Cooldown.NONE)
+    assert (target.cooldown_until(), target.cooldown_reason) == (0.0, Cooldown.NONE)
     target.rest(NOW + 2.0, Cooldown.RATE)
     assert target.state(NOW, 1, 1) == Capacity.RESTING
     assert target.reserve(NOW, 1, 1) is None
     assert room(target, NOW, 1, 1) == 0.0
-    assert (target.cooldown_until, target.cooldown_reason) == (NOW + 2.0, Cooldown.RATE)
+    assert (target.cooldown_until(), target.cooldown_reason) == (NOW + 2.0, Cooldown.RATE)
     assert target.ready_at(NOW, 1, 1) == NOW + 2.0
     assert target.state(NOW + 2.0, 1, 1) == Capacity.READY
 
@@ -336,9 +336,9 @@ def test_of_two_rests_the_later_one_holds() -> None:
     target = gauge()
     target.rest(NOW + 60.0, Cooldown.QUOTA)
     target.rest(NOW + 5.0, Cooldown.RATE)
-    assert (target.cooldown_until, target.cooldown_reason) == (NOW + 60.0, Cooldown.QUOTA)
+    assert (target.cooldown_until(), target.cooldown_reason) == (NOW + 60.0, Cooldown.QUOTA)
     target.rest(NOW + 90.0, Cooldown.RATE)
-    assert (target.cooldown_until, target.cooldown_reason) == (NOW + 90.0, Cooldown.RATE)
+    assert (target.cooldown_until(), target.cooldown_reason) == (NOW + 90.0, Cooldown.RATE)
 
 
 def test_a_refused_key_is_out_until_it_is_pardoned() -> None:
@@ -346,7 +346,7 @@ def test_a_refused_key_is_out_until_it_is_pardoned() -> None:
     target.rest(NOW, Cooldown.REFUSED)
     target.rest(NOW + 5.0, Cooldown.RATE)
     assert target.state(NOW + 1e9, 1, 1) == Capacity.OUT
-    assert target.cooldown_until == target.ready_at(NOW, 1, 1) == math.inf
+    assert target.cooldown_until() == target.ready_at(NOW, 1, 1) == math.inf
     assert target.cooldown_reason == Cooldown.REFUSED
     target.clear_cooldown()
     assert target.state(NOW, 1, 1) == Capacity.READY

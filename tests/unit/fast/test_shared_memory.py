@@ -132,7 +132,7 @@ def test_a_slot_that_is_given_away_forgets_all_of_its_target_and_nothing_of_othe
     assert gauges[1].learned(Dimension.TOKENS, 10.0) is None
     for gauge in (gauges[0], gauges[2]):
         assert (gauge.in_flight, gauge.used(Dimension.TOKENS, 10.0)) == (1, 10)
-        assert gauge.cooldown_until == 99.0
+        assert gauge.cooldown_until() == 99.0
         assert gauge.learned(Dimension.TOKENS, 10.0) == (50, 20)
     assert len(held) == 3
 

@@ -479,7 +479,7 @@ def test_generations_begin_anew_when_they_are_used_up(one: Worker) -> None:
     assert one.stats.swap(0, last)
     late = one.admit(NOW)
     resumes_at = one.trip(NOW)
-    assert 0 < one.stats.word < 1 << 43
+    assert 0 < one.stats.load() < 1 << 43
     one.settle(late, NOW, True)
     one.send(resumes_at, True)
     assert one.breaker.state is State.CLOSED
@@ -488,7 +488,7 @@ def test_generations_begin_anew_when_they_are_used_up(one: Worker) -> None:
 def test_a_machine_may_be_up_for_years(one: Worker) -> None:
     now = 8 * 365 * 86400.0
     assert one.trip(now) == pytest.approx(now + 2.0, abs=0.5)
-    assert one.stats.word < 2**63
+    assert one.stats.load() < 2**63
 
 
 def test_the_table_has_no_way_to_closed_but_a_success() -> None:

@@ -1,8 +1,9 @@
 import pytest
 
+from ccrelay._fast.usage import Usage
 from ccrelay.fleet import estimate
 from ccrelay.fleet.estimate import Estimator
-from ccrelay.types import OutputClass, Usage
+from ccrelay.types import OutputClass
 
 STREAM = OutputClass.STREAM
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from ccrelay._fast.usage import Usage
 from ccrelay.config.model import Price, ProviderType
 from ccrelay.ledger.prices import PRICES, Row
 from ccrelay.ledger.pricing import (
@@ -17,7 +18,6 @@ from ccrelay.ledger.pricing import (
     price_list,
     switch_micros,
 )
-from ccrelay.types import Usage
 
 PAGE = Path(__file__).parents[3] / "docs" / "strategies.md"
 CALM = settings(deadline=None, max_examples=200)

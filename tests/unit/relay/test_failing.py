@@ -565,4 +565,4 @@ def test_a_key_that_rests_for_its_quota_is_looked_at_when_the_header_says() -> N
     gauge = exchange.target.limits  # type: ignore[union-attr]
     answer(upstream, 429, LIMITED, b"retry-after: 40\r\n")
     assert gauge.cooldown_reason == Cooldown.RATE
-    assert gauge.cooldown_until == pytest.approx(relay.reactor.now + 40.0)
+    assert gauge.cooldown_until() == pytest.approx(relay.reactor.now + 40.0)

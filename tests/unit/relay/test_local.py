@@ -4,13 +4,13 @@ import json
 import random
 
 import pytest
+from ccrelay.relay.local import LOCAL_PATHS, local_answer, models_body, not_served, passed_on
 
 from ccrelay import __version__
 from ccrelay._fast.http1 import Head, parse_response
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay.errors import NotFound, RelayError
 from ccrelay.fleet.provider_state import ProviderState
-from ccrelay.relay.local import LOCAL_PATHS, local_answer, models_body, not_served, passed_on
 from ccrelay.wire.models import ModelEntry
 from tests.unit.relay.fakes import service
 

@@ -2,8 +2,9 @@
 
 from math import inf
 
-from ccrelay._fast.rate_limits import Cooldown
 from ccrelay.relay.resting import rest
+
+from ccrelay._fast.rate_limits import Cooldown
 from tests.unit.relay.fakes import FakeDown, FakeRelay, Key, provider
 
 
@@ -15,7 +16,7 @@ def test_a_rest_is_told_once_for_all_that_were_refused_together():
     rest(exchange, target, 30.5, Cooldown.RATE, "rate_limited")
     (told,) = relay.log.members("key_cooldown")
     assert (told["key_name"], told["why"], told["seconds"]) == ("team", "rate_limited", 30.0)
-    assert target.limits.cooldown_until == relay.reactor.now + 30.5
+    assert target.limits.cooldown_until() == relay.reactor.now + 30.5
     rest(exchange, target, 90.0, Cooldown.QUOTA, "quota_spent")
     assert len(relay.log.members("key_cooldown")) == 2, "much longer is news"
 
@@ -25,6 +26,6 @@ def test_a_refused_key_is_out_and_said_loudly():
     exchange = relay.request(FakeDown(relay.reactor))
     target = relay.providers[0].targets[0]
     rest(exchange, target, 0.0, Cooldown.REFUSED, "key_refused")
-    assert target.limits.cooldown_until == inf
+    assert target.limits.cooldown_until() == inf
     level, name, _ = relay.log.told[-1]
     assert (level, name) == ("error", "key_disabled")

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
+from ccrelay.relay.telling import soonest_s
 
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay.config.model import Config, Routing
 from ccrelay.errors import UpstreamFailed
 from ccrelay.relay.exchange import Exchange
-from ccrelay.relay.telling import soonest_s
 from tests.unit.relay.fakes import (
     FakeDown,
     FakeRelay,

@@ -2,24 +2,24 @@
 
 import pytest
 
-from ccrelay.routing.fair_queue import RANKS, Claims, Queue
+from ccrelay.routing.fair_queue import RANKS, Claims, FairQueue
 from ccrelay.types import TrafficClass
 
 MAIN, SUB, BACK = TrafficClass.MAIN, TrafficClass.SUBAGENT, TrafficClass.BACKGROUND
 
 
-def queue(*joins: tuple[str, TrafficClass, int]) -> Queue[str]:
-    made: Queue[str] = Queue()
+def queue(*joins: tuple[str, TrafficClass, int]) -> FairQueue[str]:
+    made: FairQueue[str] = FairQueue()
     for thing, traffic, conversation in joins:
         made.join(thing, traffic, conversation)
     return made
 
 
-def order(of: Queue[str]) -> str:
+def order(of: FairQueue[str]) -> str:
     return "".join(of.in_order())
 
 
-def served(of: Queue[str]) -> str:
+def served(of: FairQueue[str]) -> str:
     """Everybody, each served when first."""
     names = ""
     while len(of):

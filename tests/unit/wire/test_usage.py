@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ccrelay.types import Usage
+from ccrelay._fast.usage import Usage
 from ccrelay.wire.usage import stop_reason, usage_from_json, usage_from_stream
 
 

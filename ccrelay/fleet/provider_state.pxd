@@ -1,0 +1,54 @@
+from libc.stdint cimport int64_t
+
+from ccrelay._fast.http1 cimport RequestPlan
+from ccrelay._fast.rate_limits cimport KeyPool, TargetLimits
+from ccrelay.fleet.endpoint cimport Endpoint
+
+
+cdef class ProviderState
+
+
+cdef class Target:
+    cdef readonly ProviderState provider
+    cdef readonly int index
+    cdef public TargetLimits limits
+    cdef readonly int slot
+    cdef public double learn_at
+    cdef readonly object weight
+    cdef readonly object priority
+    cdef readonly str fingerprint
+    cdef readonly str name
+    cdef readonly object seed
+    cdef public bint limited
+    cdef object _secret
+    cdef dict _decoded
+    cdef readonly RequestPlan plan
+    cdef readonly RequestPlan plan_no_key
+    cdef readonly RequestPlan plan_no_bearer
+
+    cpdef RequestPlan decoded_plan(self, RequestPlan plan)
+
+
+cdef class ProviderState:
+    cdef readonly object config
+    cdef readonly str name
+    cdef readonly object weight
+    cdef readonly object priority
+    cdef readonly object seed
+    cdef public double turn
+    cdef readonly object dialect
+    cdef readonly Endpoint endpoint
+    cdef readonly list targets
+    cdef readonly KeyPool key_pool
+    cdef public bint limited
+    cdef public bint mends
+    cdef readonly bint passes_client_credential
+    cdef readonly bint translates_errors
+    cdef readonly bint repairs_stream
+    cdef readonly dict client_cooldowns
+    cdef readonly bint validates
+    cdef int _key_strategy
+
+    cpdef int pick(self, object rng)
+    cpdef bint usable(self, double now)
+    cpdef object cool_down_client(self, object credential, double until)

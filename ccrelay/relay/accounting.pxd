@@ -1,0 +1,52 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from ccrelay._fast.rate_limits cimport Reservation
+from ccrelay._fast.sse cimport SseTap
+from ccrelay._fast.taps cimport Taps
+from ccrelay._fast.upstream cimport Upstream
+from ccrelay._fast.usage cimport Usage, stop_reason_of, usage_of_stream
+from ccrelay.fleet.provider_state cimport Target
+from ccrelay.relay.attempt cimport Attempt
+from ccrelay.relay.context cimport WorkerContext
+from ccrelay.relay.outcome cimport Outcome
+from ccrelay.relay.runtime_config cimport RuntimeConfig
+from ccrelay.routing.route_table cimport Route
+from ccrelay.routing.routing_request cimport RoutingRequest
+
+cdef int _MESSAGES, _COMPLETE, _CLIENT_LEFT, _WHOLE
+
+
+@cython.locals(taps=Taps, usage=Usage, sse=SseTap, delta=bytes)
+cpdef object read_usage(Upstream upstream, Outcome outcome)
+
+
+cpdef bint is_trial(object ticket)
+
+
+@cython.locals(reservation=Reservation, target=Target, now=double, sse=SseTap, usage=Usage)
+cpdef object on_content(
+    WorkerContext context, RuntimeConfig config, Attempt attempt, Upstream upstream
+)
+
+
+@cython.locals(head=object)
+cpdef object learn_limits(
+    WorkerContext context, RuntimeConfig config, Target target, Upstream upstream
+)
+
+
+@cython.locals(
+    usage=Usage, upstream=Upstream, target=Target, tokens_in=int64_t, tokens_out=int64_t,
+    output_class=int, first_at=double,
+)
+cpdef object settle(
+    WorkerContext context, RuntimeConfig config, Route route, RoutingRequest request,
+    Attempt attempt, Outcome outcome, double now, str exchange_id
+)
+
+
+cdef bint _is_answer_unfinished(Outcome outcome)
+
+
+cdef int64_t _unreported_input(RoutingRequest request, Attempt attempt, Outcome outcome)

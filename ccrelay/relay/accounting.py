@@ -1,0 +1,207 @@
+"""What an exchange used and taught: usage against limits, learned limits, cooldowns, averages."""
+
+from math import inf
+
+from ccrelay._fast.rate_limits import Cooldown
+from ccrelay._fast.upstream import Upstream
+from ccrelay._fast.usage import stop_reason_of, usage_of_stream
+from ccrelay.fleet.learned import has_any, learn as read_limits
+from ccrelay.fleet.provider_state import Target
+from ccrelay.relay import affinity
+from ccrelay.relay.attempt import Attempt
+from ccrelay.relay.context import WorkerContext
+from ccrelay.relay.outcome import Outcome
+from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.routing.route_table import Route
+from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.types import Ending, OutputClass, RequestClass
+from ccrelay.wire.usage import stop_reason, usage_from_json, usage_from_stream
+
+_MESSAGES = int(RequestClass.MESSAGES)
+_COMPLETE = int(Ending.COMPLETE)
+_CLIENT_LEFT = int(Ending.CLIENT_LEFT)
+_WHOLE = int(OutputClass.WHOLE)
+# Response headers that tell limits are read again after this long; a 429 is always read.
+LEARN_EVERY_S = 0.25
+# Requests that were under way together are refused together: one log line is enough.
+SAME_COOLDOWN_S = 1.0
+_TRIAL_BITS = 3  # of a breaker's ticket: only a trial's has any
+
+
+# ---- usage
+
+
+def read_usage(upstream: Upstream, outcome: Outcome) -> None:
+    """Usage and stop reason, as far as the response has told."""
+    taps = upstream.taps
+    usage = taps.usage()
+    sse = taps.sse
+    if usage is None:  # an unusual shape: decode it
+        if sse is not None:
+            usage = usage_from_stream(sse.start(), sse.delta())
+        else:
+            usage = usage_from_json(taps.raw_usage())
+    outcome.usage = usage
+    if sse is not None:
+        delta = sse.delta()
+        if delta is not None:
+            outcome.stop_reason = stop_reason_of(delta) or stop_reason(delta)
+
+
+# ---- during
+
+
+def is_trial(ticket: int | None) -> bool:
+    """Whether a breaker's ticket is that of a trial."""
+    return ticket is not None and ticket & _TRIAL_BITS != 0
+
+
+def on_content(
+    context: WorkerContext, config: RuntimeConfig, attempt: Attempt, upstream: Upstream
+) -> None:
+    """Content has begun: a breaker's trial has passed, and the input is known."""
+    now = context.reactor.now
+    if is_trial(attempt.ticket):
+        attempt.settle_breaker(now, context.rng, True)
+    reservation = attempt.reservation
+    target = attempt.target
+    sse = upstream.taps.sse
+    if (
+        reservation is not None
+        and sse is not None
+        and (target.limited or upstream.head_seen_at >= target.learn_at)
+    ):
+        start = sse.start()
+        if start is not None:
+            usage = usage_of_stream(start, None) or usage_from_stream(start, None)
+            reported = usage.input + usage.cache_write_5m + usage.cache_write_1h
+            if reported:  # some providers report it at the end only
+                reservation.correct(now, reported)
+    learn_limits(context, config, target, upstream)
+
+
+def learn_limits(
+    context: WorkerContext, config: RuntimeConfig, target: Target, upstream: Upstream
+) -> None:
+    """Read what response headers say of limits.
+
+    Call it when the attempt's own tokens are counted as the provider counts them: a difference is
+    taken for other clients' use.
+    """
+    head = upstream.head
+    if upstream.head_seen_at < target.learn_at and head.status != 429:
+        return
+    target.learn_at = upstream.head_seen_at + LEARN_EVERY_S
+    if target.provider.passes_client_credential or not has_any(head.get):
+        return  # the limits of another client's credential are its own
+    if not target.limited:
+        # From now on its requests say how many tokens they want.
+        target.limited = target.provider.limited = True
+        config.routes.note_limited(target.provider)
+    now = context.reactor.now
+    known_until = target.limits.cooldown_until() + SAME_COOLDOWN_S
+    cooldown_s = read_limits(head.get, target.limits, now, context.wall(), config.config.health)
+    if now + cooldown_s > known_until and cooldown_s > 0.0:
+        log_cooldown(context, target, now + cooldown_s, Cooldown.QUOTA, "window_spent")
+
+
+# ---- cooldowns
+
+
+def start_cooldown(
+    context: WorkerContext, target: Target, cooldown_s: float, reason: Cooldown, why: str
+) -> None:
+    """Leave a key alone for so many seconds, or disable it (REFUSED), and log it once."""
+    until = inf if reason is Cooldown.REFUSED else context.reactor.now + cooldown_s
+    is_news = until > target.limits.cooldown_until() + SAME_COOLDOWN_S
+    target.limits.rest(until, int(reason))
+    if is_news:
+        log_cooldown(context, target, until, reason, why)
+
+
+def log_cooldown(
+    context: WorkerContext, target: Target, until: float, reason: Cooldown, why: str
+) -> None:
+    """Log that a key cools down, or that it is disabled."""
+    log = context.log
+    known = {"provider": target.provider.name, "key": target.fingerprint}
+    if target.name != target.fingerprint:
+        known["key_name"] = target.name
+    if reason is Cooldown.REFUSED:
+        hint = "The provider refuses it. It is not used until a reload (SIGHUP): replace it."
+        log.event("error", "key_disabled", **known, why=why, hint=hint)
+    else:
+        seconds = round(until - context.reactor.now, 1)
+        log.event("warning", "key_cooldown", **known, why=why, seconds=seconds)
+
+
+# ---- after
+
+
+def settle(
+    context: WorkerContext,
+    config: RuntimeConfig,
+    route: Route,
+    request: RoutingRequest,
+    attempt: Attempt,
+    outcome: Outcome,
+    now: float,
+    exchange_id: str,
+) -> None:
+    """The exchange is over: finish its last attempt and remember what it taught."""
+    usage = outcome.usage
+    tokens_in = tokens_out = 0
+    if attempt.finished:
+        pass
+    elif usage is None or not (usage.output or usage.input or usage.cache_read):
+        tokens_in = _unreported_input(request, attempt, outcome)
+        if _is_answer_unfinished(outcome):
+            tokens_out = request.tokens_out
+    else:
+        tokens_in = usage.input + usage.cache_write_5m + usage.cache_write_1h
+        tokens_out = usage.output
+        if outcome.ending != _COMPLETE:
+            # A stream that broke off had not reported its output yet; some report nothing before.
+            tokens_out = max(tokens_out, request.tokens_out)
+            tokens_in = tokens_in or request.need(attempt.target.slot)
+    attempt.finish(now, context.rng, tokens_in, tokens_out)
+    upstream = attempt.upstream
+    if (
+        outcome.status != 200
+        or outcome.ending != _COMPLETE
+        or outcome.error is not None
+        or upstream is None
+        or request.kind != _MESSAGES
+    ):
+        return
+    target = attempt.target
+    if upstream.head_seen_at >= target.learn_at:
+        learn_limits(context, config, target, upstream)
+    output_class = request.output_class if outcome.stream else _WHOLE
+    if config.only is None:
+        first_at = upstream.taps.first_event_at or upstream.head_seen_at
+        target.provider.endpoint.stats.observe(
+            output_class, first_at - upstream.started_at, now
+        )
+    if usage is not None and usage.output:
+        if route.limited or config.rules is not None:
+            context.estimator.learn(route.model, request.body_bytes, usage, output_class)
+        if request.conversation:
+            outcome.moved = affinity.update(
+                context, request, attempt, usage, now, exchange_id
+            )
+
+
+def _is_answer_unfinished(outcome: Outcome) -> bool:
+    return outcome.status == 200 and (
+        outcome.ending != _COMPLETE or outcome.error is not None
+    )
+
+
+def _unreported_input(request: RoutingRequest, attempt: Attempt, outcome: Outcome) -> int:
+    """Input to count where none was reported: the estimate, as far as it was sent."""
+    if _is_answer_unfinished(outcome):
+        return request.need(attempt.target.slot)
+    # A client that left before the answer began: the provider has read the prompt.
+    is_sent = attempt.upstream is not None and outcome.ending == _CLIENT_LEFT
+    return request.need(attempt.target.slot) if is_sent and outcome.status == 0 else 0

@@ -1,0 +1,42 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from ccrelay._fast.affinity_table cimport AffinityTable, Binding
+from ccrelay._fast.usage cimport Usage
+from ccrelay.fleet.provider_state cimport Target
+from ccrelay.relay.attempt cimport Attempt
+from ccrelay.relay.client_request cimport ClientRequest
+from ccrelay.relay.context cimport WorkerContext
+from ccrelay.relay.runtime_config cimport RuntimeConfig
+from ccrelay.routing.retry_state cimport RetryState
+from ccrelay.routing.route_table cimport Route
+from ccrelay.routing.routing_request cimport RoutingRequest
+
+cdef int _MESSAGES, _MAIN, _COMPACTION, _FOREIGN, _UNSIGNED, _MARKS
+
+
+@cython.locals(session=bytes, binding=Binding)
+cpdef bint find(
+    WorkerContext context, RuntimeConfig config, ClientRequest client, Route route,
+    RoutingRequest request
+)
+
+
+cpdef bint is_side_call(RoutingRequest request, Binding binding)
+
+
+@cython.locals(target=Target, binding=Binding, flags=int)
+cpdef object bind(
+    WorkerContext context, RuntimeConfig config, ClientRequest client, Route route,
+    RoutingRequest request, Attempt attempt, RetryState retry_state
+)
+
+
+@cython.locals(
+    target=Target, binding=Binding, flags=int, prefix=int64_t, size=int64_t, seen_at=double,
+    ttl_s=double,
+)
+cpdef bint update(
+    WorkerContext context, RoutingRequest request, Attempt attempt, Usage usage, double now,
+    str exchange_id
+)

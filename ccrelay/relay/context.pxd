@@ -1,0 +1,26 @@
+from libc.stdint cimport int64_t
+
+from ccrelay._fast.affinity_table cimport AffinityTable
+from ccrelay._fast.conn cimport Reactor
+from ccrelay._fast.endpoint_stats cimport RetryBudget
+from ccrelay.fleet.estimate cimport Estimator
+from ccrelay.relay.runtime_config cimport RuntimeConfig
+
+
+cdef class WorkerContext:
+    cdef readonly Reactor reactor
+    cdef public object log
+    cdef public object rng
+    cdef public object wall
+    cdef readonly AffinityTable affinity
+    cdef readonly RetryBudget budget
+    cdef readonly object queue
+    cdef public object inflate
+    cdef readonly str id_prefix
+    cdef readonly Estimator estimator
+    cdef public int64_t served
+    cdef readonly set active
+    cdef public RuntimeConfig config
+
+    cpdef int64_t next_serial(self)
+    cpdef str id_of(self, int64_t serial)

@@ -1,0 +1,85 @@
+"""What all exchanges of one worker share."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from ccrelay._fast.affinity_table import AffinityTable
+from ccrelay._fast.conn import Reactor
+from ccrelay._fast.endpoint_stats import RetryBudget
+from ccrelay.errors import RelayError
+from ccrelay.fleet.estimate import Estimator
+from ccrelay.relay.pending_queue import PendingQueue
+from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.types import LogSink
+
+Inflate = Callable[[bytes, int, Callable[[bytes | None, RelayError | None], None]], None]
+"""Unpacks a gzip body (data, limit) and calls back with the plain body or an error."""
+
+
+class WorkerContext:
+    """Clock, chance, log, shared tables and the configuration in force.
+
+    Args:
+        reactor: the worker's clock.
+        log: where exchanges and events are written.
+        rng: chance.
+        wall: seconds since 1970.
+        affinity: the table of conversations.
+        budget: the fleet's retry budget.
+        queue: requests that wait for a target.
+        inflate: unpacks gzip bodies.
+        id_prefix: begins the ids of this worker's requests.
+    """
+
+    __slots__ = (
+        "active",
+        "affinity",
+        "budget",
+        "config",
+        "estimator",
+        "id_prefix",
+        "inflate",
+        "log",
+        "queue",
+        "reactor",
+        "rng",
+        "served",
+        "wall",
+    )
+
+    def __init__(
+        self,
+        *,
+        reactor: Reactor,
+        log: LogSink,
+        rng: random.Random,
+        wall: Callable[[], float],
+        affinity: AffinityTable,
+        budget: RetryBudget,
+        queue: PendingQueue,
+        inflate: Inflate,
+        id_prefix: str,
+    ) -> None:
+        self.reactor = reactor
+        self.log = log
+        self.rng = rng
+        self.wall = wall
+        self.affinity = affinity
+        self.budget = budget
+        self.queue = queue
+        self.inflate = inflate
+        self.id_prefix = id_prefix
+        self.estimator = Estimator()
+        self.served = 0
+        self.active: set[Any] = set()  # exchanges and other answers under way
+        self.config: RuntimeConfig  # in force; requests under way keep the one they began with
+
+    def next_serial(self) -> int:
+        """The number of a request in this worker."""
+        self.served += 1
+        return self.served
+
+    def id_of(self, serial: int) -> str:
+        """The id of a request, unique among workers and starts."""
+        return f"{self.id_prefix}{serial:x}"

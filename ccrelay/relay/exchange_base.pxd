@@ -1,0 +1,54 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from ccrelay._fast.downstream cimport Downstream
+from ccrelay._fast.upstream cimport ExchangeHandler, Upstream
+from ccrelay.relay.attempt cimport Attempt
+from ccrelay.relay.client_request cimport ClientRequest
+from ccrelay.relay.context cimport WorkerContext
+from ccrelay.relay.outcome cimport Outcome
+from ccrelay.relay.runtime_config cimport RuntimeConfig
+from ccrelay.routing.retry_state cimport RetryState
+from ccrelay.routing.route_table cimport Route
+from ccrelay.routing.routing_request cimport RoutingRequest
+
+cdef int _MESSAGES, _ROUTING, _DONE
+cdef list _ALLOWED
+
+
+cdef class ExchangeBase(ExchangeHandler):
+    cdef readonly WorkerContext context
+    cdef public RuntimeConfig config
+    cdef readonly ClientRequest client
+    cdef readonly int64_t serial
+    cdef public int state
+    cdef public int resume
+    cdef public Route route
+    cdef public RoutingRequest request
+    cdef public Attempt attempt
+    cdef public RetryState retry_state
+    cdef public object best_error
+    cdef public bint early_head_sent
+    cdef readonly Outcome outcome
+
+    cdef int _enter(self, int state) except -1
+    @cython.locals(
+        context=WorkerContext, outcome=Outcome, attempt=Attempt, now=double, exchange_id=str
+    )
+    cpdef object finish(self, int ending, int64_t own_bytes=*)
+    cdef object _poke_queue(self)
+    cdef object _answer(self, bytes data, int ending, bint keep_alive)
+    cdef object _reply(self, object reply)
+    cpdef object fail(self, object error)
+    cdef bint _may_send_event(self, object error)
+    @cython.locals(upstream=Upstream)
+    cdef object _drop_upstream(self)
+    cdef object _pool(self)
+    cpdef object shut(self)
+    cpdef object on_client_left(self)
+    cpdef object on_bad_body(self, int fault)
+    cpdef object on_slow_body(self)
+    @cython.locals(down=Downstream)
+    cpdef object on_wait(self)
+    cdef double _beat(self)
+    cdef list _debug_fields(self)

@@ -1,0 +1,295 @@
+"""An exchange's state, and how it ends: replies, heartbeats, the one place where it finishes.
+
+The lowest of four layers, by phase; `exchange` names them all.
+"""
+
+from ccrelay._fast.downstream import Downstream
+from ccrelay._fast.upstream import ExchangeHandler
+from ccrelay.errors import NoTarget, RelayError, SlowClient
+from ccrelay.relay import access_log, accounting, local_reply, request_body, retry
+from ccrelay.relay.attempt import Attempt
+from ccrelay.relay.client_auth import ClientAuth
+from ccrelay.relay.client_request import ClientRequest
+from ccrelay.relay.context import WorkerContext
+from ccrelay.relay.exchange_state import ExchangeState, allowed_masks
+from ccrelay.relay.heartbeat import Beat, next_beat
+from ccrelay.relay.local_reply import ErrorReply
+from ccrelay.relay.outcome import Outcome
+from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.routing.retry_state import RetryState
+from ccrelay.routing.route_table import Route
+from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.types import Ending, RequestClass
+from ccrelay.upstream.pool import Pool
+from ccrelay.wire.chunks import LAST_CHUNK, chunk, early_head
+from ccrelay.wire.errors import PING, error_response, sse_error, sse_error_from_body
+
+_MESSAGES = int(RequestClass.MESSAGES)
+_ROUTING = int(ExchangeState.ROUTING)
+_DONE = int(ExchangeState.DONE)
+_ALLOWED = allowed_masks()
+
+
+class ExchangeBase(ExchangeHandler):
+    """The state of one exchange, and its end.
+
+    Args:
+        context: what the worker's exchanges share.
+        down: the client's connection.
+        kind: the endpoint, a `RequestClass`.
+        auth: what authentication found.
+    """
+
+    __slots__ = (
+        "attempt",
+        "best_error",
+        "client",
+        "config",
+        "context",
+        "early_head_sent",
+        "outcome",
+        "request",
+        "resume",
+        "retry_state",
+        "route",
+        "serial",
+        "state",
+    )
+
+    def __init__(
+        self, context: WorkerContext, down: Downstream, kind: int, auth: ClientAuth
+    ) -> None:
+        self.context = context
+        self.config: RuntimeConfig = context.config  # the one this request began with
+        self.client = ClientRequest(down, kind, auth)
+        self.serial = context.next_serial()
+        self.state = _ROUTING
+        self.resume = 0  # a Resume
+        self.route: Route | None = None  # the providers that serve the model
+        self.request: RoutingRequest | None = None  # what it needs of a target
+        self.attempt: Attempt | None = None  # the last one
+        self.retry_state: RetryState | None = None  # attempts that failed
+        self.best_error: ErrorReply | None = None  # of the errors so far the one to send
+        self.early_head_sent = False  # a 200 head went out before the provider's
+        self.outcome = Outcome()
+
+    @property
+    def id(self) -> str:
+        """Names this exchange in the log and in answers of the relay's own."""
+        return self.context.id_of(self.serial)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is over."""
+        return self.state == _DONE
+
+    def _enter(self, state: int) -> None:
+        """Change the state. Raises AssertionError on a transition that the table does not have."""
+        assert _ALLOWED[self.state] >> state & 1, (
+            f"no transition {ExchangeState(self.state).name} -> {ExchangeState(state).name}"
+        )
+        self.state = state
+
+    # ---- ends
+
+    def finish(self, ending: int, own_bytes: int = 0) -> None:
+        """Every path ends here, once: everything is given back and one log entry is written.
+
+        Args:
+            ending: an `Ending`.
+            own_bytes: size of an answer of the relay's own that is about to be sent.
+        """
+        if self.state == _DONE:
+            return
+        self._enter(_DONE)
+        self.resume = 0
+        context, outcome, attempt = self.context, self.outcome, self.attempt
+        now = context.reactor.now
+        outcome.ending = ending
+        outcome.own_bytes = own_bytes
+        if context.queue.entries:
+            context.queue.leave(self)
+        exchange_id = context.id_of(self.serial)
+        if attempt is not None:
+            if attempt.upstream is not None:
+                accounting.read_usage(attempt.upstream, outcome)
+            if self.route is not None and self.request is not None:
+                accounting.settle(
+                    context,
+                    self.config,
+                    self.route,
+                    self.request,
+                    attempt,
+                    outcome,
+                    now,
+                    exchange_id,
+                )
+                self._poke_queue()
+        context.active.discard(self)
+        context.log.exchange(
+            access_log.entry(
+                exchange_id, self.client, self.route, self.request, attempt, outcome, now
+            )
+        )
+
+    def _poke_queue(self) -> None:
+        if self.context.queue.entries:
+            self.context.queue.poke()
+
+    def _answer(self, data: bytes, ending: int, keep_alive: bool) -> None:
+        """End with a whole response of the relay's own making."""
+        # Finished first: the answer may let the next pipelined request in.
+        self.finish(ending, len(data))
+        self.client.down.answer(data, keep_alive)
+
+    def _reply(self, reply: ErrorReply) -> None:
+        """End with an error that a provider sent, or with one of our own.
+
+        Raises:
+            RelayError: the error is our own.
+        """
+        if reply.error is not None:
+            raise reply.error
+        self.outcome.status = reply.status
+        down = self.client.down
+        if self.early_head_sent:
+            down.write(chunk(sse_error_from_body(reply.status, reply.body)) + LAST_CHUNK)
+            self.finish(Ending.COMPLETE)
+            down.finish()
+            return
+        keep_alive = down.keep_alive and down.body_complete()
+        seconds = retry.retry_after_s(
+            self.context, self.config, self.route, self.request, reply
+        )
+        extra = self._debug_fields() if self.config.debug else []
+        data = local_reply.render_error(reply, seconds, keep_alive, extra)
+        self._answer(data, Ending.COMPLETE, keep_alive)
+
+    def fail(self, error: RelayError) -> None:
+        """End with an error of the relay's own."""
+        if self.state == _DONE:
+            return
+        may_send = self._may_send_event(error)
+        self._drop_upstream()
+        outcome, down = self.outcome, self.client.down
+        outcome.error = outcome.error or error.message
+        if down.is_closed():
+            self.finish(Ending.CLIENT_LEFT)
+        elif down.started:
+            # Past the commit point no other attempt is made, and no ending is faked.
+            if may_send:
+                down.write(chunk(sse_error(error.type, error.message)) + LAST_CHUNK)
+            self.finish(retry.ending_of(error))
+            if may_send:
+                down.finish()
+            else:
+                down.cut()
+        else:
+            outcome.status = error.status
+            keep_alive = down.keep_alive and down.body_complete()
+            data = error_response(
+                error,
+                self.id,
+                keep_alive=keep_alive,
+                body_wanted=down.head is None or down.head.method != b"HEAD",
+                fields=self._debug_fields() if self.config.debug else (),
+            )
+            self._answer(data, Ending.ANSWERED, keep_alive)
+
+    def _may_send_event(self, error: RelayError) -> bool:
+        """Whether an error event can go into a response that has begun.
+
+        Not where it would break what was sent before, and not for a provider's cut, which is
+        passed on as a cut.
+        """
+        upstream = self.attempt.upstream if self.attempt is not None else None
+        if upstream is None or not upstream.committed:
+            return self.early_head_sent
+        down = self.client.down
+        if down.head is None or down.head.minor == 0 or retry.is_cut(error):
+            return False
+        return upstream.may_insert()
+
+    def _drop_upstream(self) -> None:
+        """Abort the attempt under way, if there is one."""
+        upstream = self.attempt.upstream if self.attempt is not None else None
+        if upstream is not None and upstream.exchange is self:
+            upstream.drop()
+
+    def _pool(self) -> Pool:
+        """The connections of the current target's endpoint."""
+        assert self.attempt is not None
+        pool: Pool = self.config.pools[self.attempt.target.provider.name]
+        return pool
+
+    def shut(self) -> None:
+        """The time to drain is over."""
+        self.fail(NoTarget("The relay is shutting down.", retry_after_s=1))
+
+    def on_client_left(self) -> None:
+        """The client closed: the upstream is aborted, no target is blamed."""
+        self._drop_upstream()
+        self.finish(Ending.CLIENT_LEFT)
+
+    def on_bad_body(self, fault: int) -> None:
+        """The body turned out unusable while it arrived."""
+        self.fail(request_body.FAULTS[fault]())
+
+    def on_slow_body(self) -> None:
+        """The client stopped sending its body."""
+        self.fail(SlowClient("The request body stopped arriving. Check the network to the relay."))
+
+    # ---- heartbeats
+
+    def on_wait(self) -> None:
+        """Time has passed: abort a client that takes nothing, ping one that waits."""
+        down, config = self.client.down, self.config.config
+        if down.stalled_for() > config.server.timeouts.write_stall_s:
+            self.outcome.error = "client_stalled"
+            self._drop_upstream()
+            self.finish(Ending.TIMED_OUT)
+            down.abort()
+            return
+        if self.outcome.stream is None:
+            self.outcome.stream = self.client.asks_for_stream()
+        wait_s = config.routing.ping_s
+        if self.outcome.stream and down.head.minor == 1 and self.client.kind == _MESSAGES:
+            wait_s = self._beat()
+        down.wake_in(wait_s)
+
+    def _beat(self) -> float:
+        """Seconds until the next look."""
+        down = self.client.down
+        upstream = self.attempt.upstream if self.attempt is not None else None
+        now = self.context.reactor.now
+        due = next_beat(down, upstream, now, self.config.config.routing, self.early_head_sent)
+        if due.beat is Beat.PING:
+            down.write(chunk(PING))
+        elif due.beat is Beat.FLUSH_HEAD:
+            if down.flush_head():
+                self.early_head_sent = True  # from here on an error is an event
+                down.write(chunk(PING))
+        elif due.beat is Beat.EARLY_HEAD:
+            self.early_head_sent = True
+            self.outcome.status = 200
+            down.begin(early_head(self.id) + chunk(PING))
+        return due.wait_s
+
+    # ---- debug headers
+
+    def _debug_fields(self) -> list[tuple[bytes, bytes]]:
+        """The `x-ccrelay-*` header fields: target, attempts, strategy."""
+        route, outcome = self.route, self.outcome
+        strategy = route.strategy if route is not None else self.config.strategy
+        fields = [
+            (b"x-ccrelay-attempts", b"%d" % outcome.attempts),
+            (b"x-ccrelay-strategy", strategy.name.encode()),
+            (b"x-ccrelay-queued-ms", b"%d" % (outcome.queued_s * 1000)),
+        ]
+        if self.attempt is not None:
+            target = self.attempt.target
+            fields.insert(0, (b"x-ccrelay-key", target.fingerprint.encode()))
+            fields.insert(0, (b"x-ccrelay-provider", target.provider.name.encode()))
+        if route is not None and route.rule is not None:
+            fields.append((b"x-ccrelay-rule", route.rule.name.encode("ascii", "replace")))
+        return fields

@@ -1,0 +1,52 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from ccrelay._fast.affinity_table cimport Binding
+from ccrelay._fast.http1 cimport Head, RequestPlan
+from ccrelay._fast.upstream cimport Upstream
+from ccrelay.fleet.provider_state cimport ProviderState, Target
+from ccrelay.relay.attempt cimport Attempt
+from ccrelay.relay.client_request cimport ClientRequest
+from ccrelay.relay.exchange_routing cimport RoutedExchange
+from ccrelay.relay.outcome cimport Outcome
+from ccrelay.routing.candidate cimport Candidate
+from ccrelay.routing.route_table cimport Route
+from ccrelay.routing.routing_request cimport RoutingRequest
+from ccrelay.routing.selection cimport Selection
+
+cdef int _KEEP, _CHUNKED, _CLOSE, _FORWARD, _HOLD, _MESSAGES, _COUNT_TOKENS, _COMPLETE
+cdef int _ROUTING, _CONNECTING, _AWAITING_HEAD, _HOLDING, _STREAMING, _COLLECTING_ERROR, _DONE
+
+
+cdef class SendingExchange(RoutedExchange):
+    cdef object _log_failover(self, Target target)
+    cdef object _on_connect_failed(self, object error)
+    @cython.locals(
+        attempt=Attempt, target=Target, request=RoutingRequest, route=Route, binding=Binding,
+        candidate=Candidate,
+    )
+    cdef object _start_attempt(self, Selection selection, object strip_thinking)
+    @cython.locals(attempt=Attempt, candidate=Candidate)
+    cdef object _with_whole_body(self)
+    cpdef object send_to(self, Target target)
+    @cython.locals(
+        client=ClientRequest, attempt=Attempt, target=Target, provider=ProviderState,
+        plan=RequestPlan, candidate=Candidate, upstream=Upstream,
+    )
+    cdef object _send(self)
+    @cython.locals(attempt=Attempt, splice=bytes, plan=RequestPlan)
+    cdef object _send_over(self, Upstream upstream)
+    cdef object _answer_estimate(self)
+    @cython.locals(
+        attempt=Attempt, client=ClientRequest, outcome=Outcome, target=Target,
+        provider=ProviderState, head=Head, status=int, stream=bint, is_held=bint, repairs=bint,
+        framing=int, extra=bytes,
+    )
+    cpdef object on_head(self, Upstream upstream)
+    @cython.locals(attempt=Attempt, head=Head, framing=int, repairs=bint)
+    cdef object _follow_early_head(self, Upstream upstream)
+    cpdef object on_commit(self, Upstream upstream)
+    cpdef object on_unfinished(self, Upstream upstream)
+    @cython.locals(attempt=Attempt, outcome=Outcome)
+    cpdef object on_done(self, Upstream upstream)
+    cdef object _note_late_error(self, Upstream upstream)

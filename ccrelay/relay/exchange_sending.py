@@ -1,0 +1,276 @@
+"""An exchange with a target: send the request, decide about the response, forward it.
+
+The third of four layers, by phase: `exchange` decides what follows a failure.
+"""
+
+from ccrelay._fast.http1 import Framing
+from ccrelay._fast.upstream import Mode, Upstream
+from ccrelay.errors import RelayError
+from ccrelay.fleet.provider_state import Target
+from ccrelay.relay import accounting, affinity, request_body, retry
+from ccrelay.relay.attempt import Attempt, attempt_on
+from ccrelay.relay.exchange_routing import RoutedExchange
+from ccrelay.relay.exchange_state import ExchangeState, Resume
+from ccrelay.routing.selection import Selection
+from ccrelay.types import Ending, RequestClass
+from ccrelay.wire.chunks import chunk
+from ccrelay.wire.errors import json_response, sse_error
+from ccrelay.wire.tokens import ESTIMATE_HEADER, answer, estimate
+
+# An error body is text for a person; providers send a few hundred bytes.
+ERROR_BODY_MAX = 1_048_576
+
+_KEEP = int(Framing.KEEP)
+_CHUNKED = int(Framing.CHUNKED)
+_CLOSE = int(Framing.CLOSE)
+_FORWARD = int(Mode.FORWARD)
+_HOLD = int(Mode.HOLD)
+_MESSAGES = int(RequestClass.MESSAGES)
+_COUNT_TOKENS = int(RequestClass.COUNT_TOKENS)
+_COMPLETE = int(Ending.COMPLETE)
+_ROUTING = int(ExchangeState.ROUTING)
+_CONNECTING = int(ExchangeState.CONNECTING)
+_AWAITING_HEAD = int(ExchangeState.AWAITING_HEAD)
+_HOLDING = int(ExchangeState.HOLDING)
+_STREAMING = int(ExchangeState.STREAMING)
+_COLLECTING_ERROR = int(ExchangeState.COLLECTING_ERROR)
+_DONE = int(ExchangeState.DONE)
+
+
+class SendingExchange(RoutedExchange):
+    """An exchange that sends its request and forwards the response."""
+
+    __slots__ = ()
+
+    # ---- for the layer above
+
+    def _log_failover(self, target: Target) -> None:
+        """Log that another target is tried."""
+        raise NotImplementedError
+
+    def _on_connect_failed(self, error: RelayError) -> None:
+        """No connection could be made."""
+        raise NotImplementedError
+
+    # ---- one attempt
+
+    def _start_attempt(self, selection: Selection, strip_thinking: bool | None) -> None:
+        """Send to a target that was acquired."""
+        if self.state != _ROUTING:
+            self._enter(_ROUTING)
+        attempt = attempt_on(selection)
+        attempt.strip_thinking = strip_thinking
+        self.attempt = attempt
+        target = attempt.target
+        request, route = self.request, self.route
+        assert request is not None
+        assert route is not None
+        if self.retry_state is not None:
+            self._log_failover(target)
+        binding = request.binding
+        if (request.conversation and (binding is None or binding.slot != target.slot)) or (
+            target.provider.validates and (request.marks or request.strip is not None)
+        ):
+            affinity.bind(
+                self.context,
+                self.config,
+                self.client,
+                route,
+                request,
+                attempt,
+                self.retry_state,
+            )
+        candidate = selection.candidate
+        if (
+            candidate.rewrites
+            or attempt.strip_thinking is not None
+            or (candidate.estimates and self.client.kind == _COUNT_TOKENS)
+        ):
+            self._with_whole_body()
+        else:
+            self._send()
+
+    def _with_whole_body(self) -> None:
+        """Go on with a candidate that needs the body whole."""
+        attempt = self.attempt
+        assert attempt is not None
+        if not self.client.is_complete():
+            self._await_body(Resume.WHOLE_BODY)
+            return
+        candidate = attempt.candidate
+        assert candidate is not None
+        if candidate.estimates and self.client.kind == _COUNT_TOKENS:
+            self._answer_estimate()
+        else:
+            self._send()
+
+    def send_to(self, target: Target) -> None:
+        """Send a request that is not routed: no limit counts it, no other target is tried."""
+        self.attempt = Attempt(None, target, None, None)
+        self._send()
+
+    def _send(self) -> None:
+        """Get a connection to the target, and send.
+
+        Raises:
+            RelayError: nothing can be sent; no connection was acquired.
+        """
+        client, attempt = self.client, self.attempt
+        assert attempt is not None
+        if client.body is None and not client.down.length_known():
+            self._await_body(Resume.SEND)
+            return
+        target = attempt.target
+        provider = target.provider
+        plan = target.plan
+        if provider.passes_client_credential:
+            plan = request_body.pass_through_plan(client.auth, target)
+        candidate = attempt.candidate
+        if candidate is not None and (
+            candidate.rewrites or client.body is not None or attempt.strip_thinking is not None
+        ):
+            plan, attempt.body = request_body.rewritten(client, attempt, plan)
+        attempt.plan = plan
+        pool = self.config.pools[provider.name]
+        # A pooled connection may be stale: then the body is sent a second time.
+        upstream = pool.take() if client.is_kept() and not attempt.needs_new_connection else None
+        if upstream is None:
+            self._enter(_CONNECTING)
+            pool.dial(self._connected)
+        else:
+            self._send_over(upstream)
+
+    def _send_over(self, upstream: Upstream) -> None:
+        attempt = self.attempt
+        assert attempt is not None
+        self.outcome.attempts += 1
+        attempt.upstream = upstream
+        self._enter(_AWAITING_HEAD)
+        splice = attempt.candidate.splice if attempt.candidate is not None else None
+        plan = attempt.plan
+        assert plan is not None
+        upstream.send_request(self, self.client.down, plan, splice, attempt.body)
+
+    def _connected(self, upstream: Upstream | None, error: RelayError | None) -> None:
+        """A dial has ended."""
+        self.context.reactor.clock()
+        try:
+            if upstream is None:
+                assert error is not None
+                if self.state != _DONE:
+                    self._on_connect_failed(error)
+            elif self.state == _DONE:  # the client left: the next request has a connection
+                upstream.park()
+                self._pool().give(upstream)
+            else:
+                self._send_over(upstream)
+        except RelayError as failure:
+            self.fail(failure)
+
+    def _answer_estimate(self) -> None:
+        """Answer count_tokens with an estimate of our own."""
+        down = self.client.down
+        self.outcome.status = 200
+        extra = [ESTIMATE_HEADER, (b"request-id", self.id.encode())]
+        if self.config.debug:
+            extra += self._debug_fields()
+        tokens = answer(estimate(self.client.whole()))
+        data = json_response(200, tokens, extra, down.keep_alive)
+        self._answer(data, Ending.ANSWERED, down.keep_alive)
+
+    # ---- the response
+
+    def on_head(self, upstream: Upstream) -> None:
+        """The response head is here: decide what becomes of the response."""
+        attempt, client, outcome = self.attempt, self.client, self.outcome
+        assert attempt is not None
+        target = attempt.target
+        provider = target.provider
+        head = upstream.head
+        status = head.status
+        if status >= 400 and client.kind == _MESSAGES:
+            accounting.learn_limits(self.context, self.config, target, upstream)
+        if self.early_head_sent:
+            self._follow_early_head(upstream)
+            return
+        outcome.status = status
+        if status >= 400 and (attempt.candidate is not None or provider.translates_errors):
+            if head.content_length <= ERROR_BODY_MAX or provider.translates_errors:
+                self._enter(_COLLECTING_ERROR)
+                upstream.collect(ERROR_BODY_MAX)
+                return
+            attempt.breaker_result = status < 500
+        stream = upstream.is_event_stream()
+        outcome.stream = stream
+        is_held = stream and status == 200
+        repairs = is_held and provider.repairs_stream
+        framing = _KEEP if upstream.keeps_framing() and not repairs else _CHUNKED
+        if client.down.head.minor == 0 and (framing == _CHUNKED or head.chunked):
+            framing = _CLOSE
+        extra = b""
+        if self.config.debug:
+            extra = b"".join([b"%b: %b\r\n" % field for field in self._debug_fields()])
+        self._enter(_HOLDING if is_held else _STREAMING)
+        upstream.forward(_HOLD if is_held else _FORWARD, framing, True, extra, repairs)
+
+    def _follow_early_head(self, upstream: Upstream) -> None:
+        """The client has its 200 and pings: only an event stream can follow as it is."""
+        attempt = self.attempt
+        assert attempt is not None
+        head = upstream.head
+        if head.status == 200 and upstream.is_event_stream():
+            self.outcome.status = 200  # an attempt before it may have left another
+            repairs = attempt.target.provider.repairs_stream
+            framing = _KEEP if head.chunked and not repairs else _CHUNKED
+            self._enter(_HOLDING)
+            upstream.forward(_HOLD, framing, False, b"", repairs)
+        else:
+            self.outcome.status = head.status
+            self._enter(_COLLECTING_ERROR)
+            upstream.collect(ERROR_BODY_MAX)
+
+    def on_commit(self, upstream: Upstream) -> None:
+        """What was held goes to the client."""
+        self._enter(_STREAMING)
+        attempt = self.attempt
+        if attempt is not None and self.client.kind == _MESSAGES:
+            accounting.on_content(self.context, self.config, attempt, upstream)
+
+    def on_unfinished(self, upstream: Upstream) -> None:
+        """A stream that a dialect repairs ended without message_stop."""
+        attempt = self.attempt
+        assert attempt is not None
+        self.outcome.error = "unfinished"
+        if upstream.taps.sse is None or not upstream.taps.sse.at_boundary:
+            # Half an event was sent: another one behind it would be read as its other half.
+            self._drop_upstream()
+            self.finish(Ending.UPSTREAM_CUT)
+            self.client.down.cut()
+            return
+        name = attempt.target.provider.name
+        message = f"Provider {name} ended the stream before the message was complete."
+        self.client.down.write(chunk(sse_error("api_error", message)))
+
+    def on_done(self, upstream: Upstream) -> None:
+        """The response is whole and forwarded."""
+        attempt, outcome = self.attempt, self.outcome
+        assert attempt is not None
+        if upstream.uses == 1 and upstream.session is not None:
+            self._pool().learned(upstream)
+        # Counting tokens proves nothing of messages.
+        if attempt.breaker_result is None and self.client.kind == _MESSAGES:
+            attempt.breaker_result = outcome.error is None
+        if outcome.stream:
+            self._note_late_error(upstream)
+        self.finish(_COMPLETE)
+
+    def _note_late_error(self, upstream: Upstream) -> None:
+        """An `error` event behind content was passed on; it proves as much as one before."""
+        attempt, sse = self.attempt, upstream.taps.sse
+        assert attempt is not None
+        data = sse.error() if sse is not None else None
+        if data is None or self.outcome.error is not None:
+            return
+        self.outcome.error = "error_event"
+        verdict = retry.classify_event(self.context, self.config, attempt.target, upstream, data)
+        attempt.breaker_result = verdict.counts

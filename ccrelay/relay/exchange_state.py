@@ -1,0 +1,80 @@
+"""The states of an exchange, and the transitions between them. The whole table.
+
+    ROUTING            finding the model, its route and a target
+    AWAITING_BODY      routing or sending waits for the request body
+    QUEUED             in the pending queue: no target has capacity
+    CONNECTING         a connection to the target is being dialled
+    AWAITING_HEAD      the request is being sent, or the provider thinks
+    HOLDING            a 200 stream is held back until its first content
+    STREAMING          response bytes go to the client: no other attempt is made
+    COLLECTING_ERROR   an error response is read whole before it is judged
+    DONE               everything was given back and one log entry written
+"""
+
+from enum import IntEnum
+
+
+class ExchangeState(IntEnum):
+    """Where an exchange is."""
+
+    ROUTING = 0
+    AWAITING_BODY = 1
+    QUEUED = 2
+    CONNECTING = 3
+    AWAITING_HEAD = 4
+    HOLDING = 5
+    STREAMING = 6
+    COLLECTING_ERROR = 7
+    DONE = 8
+
+
+class Resume(IntEnum):
+    """What to go on with when the request body, or its model, has arrived."""
+
+    NOTHING = 0
+    FIND_ROUTE = 1
+    UNPACK = 2
+    MATCH_RULES = 3
+    PROFILE = 4
+    SELECT = 5
+    WHOLE_BODY = 6
+    SEND = 7
+
+
+TRANSITIONS: dict[ExchangeState, frozenset[ExchangeState]] = {
+    ExchangeState.ROUTING: frozenset(
+        {
+            ExchangeState.AWAITING_BODY,
+            ExchangeState.QUEUED,
+            ExchangeState.CONNECTING,
+            ExchangeState.AWAITING_HEAD,
+            ExchangeState.DONE,
+        }
+    ),
+    ExchangeState.AWAITING_BODY: frozenset({ExchangeState.ROUTING, ExchangeState.DONE}),
+    ExchangeState.QUEUED: frozenset({ExchangeState.ROUTING, ExchangeState.DONE}),
+    ExchangeState.CONNECTING: frozenset(
+        {ExchangeState.ROUTING, ExchangeState.AWAITING_HEAD, ExchangeState.DONE}
+    ),
+    ExchangeState.AWAITING_HEAD: frozenset(
+        {
+            ExchangeState.ROUTING,
+            ExchangeState.CONNECTING,  # the pooled connection was stale
+            ExchangeState.HOLDING,
+            ExchangeState.STREAMING,
+            ExchangeState.COLLECTING_ERROR,
+            ExchangeState.DONE,
+        }
+    ),
+    ExchangeState.HOLDING: frozenset(
+        {ExchangeState.ROUTING, ExchangeState.STREAMING, ExchangeState.DONE}
+    ),
+    ExchangeState.STREAMING: frozenset({ExchangeState.DONE}),
+    ExchangeState.COLLECTING_ERROR: frozenset({ExchangeState.ROUTING, ExchangeState.DONE}),
+    ExchangeState.DONE: frozenset(),
+}
+
+
+def allowed_masks() -> list[int]:
+    """The table as one bit mask per state: bit `new` is set where the transition exists."""
+    return [sum(1 << new for new in TRANSITIONS[state]) for state in ExchangeState]

@@ -1,0 +1,136 @@
+"""Local replies: answers that the relay makes itself, and how provider errors are rendered.
+
+Pure: each function turns what is known into bytes.
+"""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+import orjson
+
+from ccrelay import __version__
+from ccrelay._fast.http1 import Framing, Head, render_response
+from ccrelay.errors import NotFound, RelayError
+from ccrelay.fleet.provider_state import ProviderState
+from ccrelay.wire.errors import RETRY_AFTER_MAX_S, json_response
+from ccrelay.wire.models import ModelEntry, find_model, model_list, page_query
+
+Fields = Sequence[tuple[bytes, bytes]]
+# Fields of a provider's answer that the real time to retry replaces. "Do not retry" speaks of a
+# time that is far away.
+_REPLACED = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
+_RETRY_AFTER = re.compile(rb"(?im)^retry-after(?:-ms)?:[^\r\n]*\r\n")
+
+LOCAL_PATHS = frozenset({b"/", b"/health", b"/ready", b"/api/hello"})
+
+
+def local_answer(
+    path: bytes, providers: list[ProviderState], now: float, *, keep_alive: bool, body_wanted: bool
+) -> tuple[int, bytes]:
+    """Status and whole response for `/`, `/health`, `/ready` and `/api/hello`."""
+    status = 200
+    if path == b"/ready":
+        usable = [provider.name for provider in providers if provider.usable(now)]
+        status = 200 if usable else 503
+        body = orjson.dumps({"ready": bool(usable), "providers": usable})
+    elif path == b"/health":
+        body = b'{"status":"ok"}'
+    else:
+        body = orjson.dumps({"name": "ccrelay", "version": __version__})
+    return status, json_response(status, body, (), keep_alive, body_wanted)
+
+
+def models_body(entries: list[ModelEntry], path: bytes, query: bytes) -> bytes:
+    """The page or the single model that a GET asks for.
+
+    Raises:
+        NotFound: no such model.
+    """
+    if path in (b"/v1/models", b"/v1/models/"):
+        limit, after_id, before_id = page_query(query.decode("latin-1"))
+        return model_list(entries, limit, after_id, before_id)
+    name = unquote(path[len(b"/v1/models/") :].decode("latin-1"))
+    found = find_model(entries, name)
+    if found is None:
+        raise not_served(name, [entry.id for entry in entries])
+    return found
+
+
+def not_served(model: str, served: list[str]) -> RelayError:
+    """The 404 for a model that no provider serves, naming what is served."""
+    shown = model if len(model) <= 100 else model[:100] + "..."
+    names = ", ".join(served[:30]) or "nothing"
+    return NotFound(
+        f"No provider serves the model {shown!r}. Served: {names}. "
+        "Add it to a provider's models or model_mapping."
+    )
+
+
+# Of an error answer that had to be translated, these fields still mean what they say.
+_PASSED_ON = (b"request-id", b"retry-after", b"x-should-retry")
+
+
+def passed_on(head: Head, forbids_retry: bool) -> list[tuple[bytes, bytes]]:
+    """The fields of an upstream's error head that go with its translated body."""
+    fields = [(name, value) for name in _PASSED_ON if (value := head.get(name)) is not None]
+    if forbids_retry and head.get(b"x-should-retry") is None:
+        fields.append((b"x-should-retry", b"false"))
+    return fields
+
+
+class ErrorReply:
+    """An error that could be sent to the client: a provider's, or one of the relay's own.
+
+    Args:
+        priority: an `ErrorPriority`: of several errors the highest is sent.
+        status: HTTP status.
+        body: as the provider sent it, or translated.
+        head: the provider's head; None: the body does not belong to one.
+        fields: header fields, in place of the head.
+        error: one of the relay's own, in place of all that.
+    """
+
+    __slots__ = ("body", "error", "fields", "head", "priority", "status")
+
+    def __init__(
+        self,
+        priority: int,
+        status: int,
+        body: bytes = b"",
+        *,
+        head: Head | None = None,
+        fields: Fields = (),
+        error: RelayError | None = None,
+    ) -> None:
+        self.priority = priority
+        self.status = status
+        self.body = body
+        self.head = head
+        self.fields = fields
+        self.error = error
+
+
+def render_error(
+    reply: ErrorReply, retry_after_s: int | None, keep_alive: bool, extra: Fields
+) -> bytes:
+    """A provider's error as an HTTP response, its `retry-after` replaced where one is given."""
+    if reply.head is None:
+        fields = list(reply.fields)
+        if retry_after_s is not None:
+            is_soon = retry_after_s <= RETRY_AFTER_MAX_S
+            replaced = _REPLACED if is_soon else _REPLACED - {b"x-should-retry"}
+            fields = [field for field in fields if field[0] not in replaced]
+            fields.append((b"retry-after", b"%d" % retry_after_s))
+        return json_response(reply.status, reply.body, [*fields, *extra], keep_alive)
+    lines = b"".join(b"%b: %b\r\n" % field for field in extra)
+    length = len(reply.body)
+    if retry_after_s is None:
+        return (
+            render_response(reply.head, int(Framing.LENGTH), length, keep_alive, lines)
+            + reply.body
+        )
+    lines += b"retry-after: %d\r\n" % retry_after_s
+    data = render_response(reply.head, int(Framing.LENGTH), length, keep_alive, b"")
+    top, _, rest = _RETRY_AFTER.sub(b"", data).partition(b"\r\n")
+    return top + b"\r\n" + lines + rest + reply.body

@@ -1,0 +1,195 @@
+"""What is known of a request before it is sent: its needs, its conversation, its sticky target.
+
+Each function answers from what has arrived, or says that it needs the whole body first.
+"""
+
+from ccrelay._fast.affinity_table import hash64
+from ccrelay._fast.http1 import FieldId
+from ccrelay.fleet.estimate import ModelEstimate
+from ccrelay.relay import affinity
+from ccrelay.relay.client_request import ClientRequest
+from ccrelay.relay.context import WorkerContext
+from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.routing.features import read_features, traffic_of, traffic_of_head
+from ccrelay.routing.route_table import Route
+from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.rules import CompiledRule
+from ccrelay.types import OutputClass, RequestClass, TrafficClass
+from ccrelay.wire.media import newest
+
+_AUTHORIZATION = int(FieldId.F_AUTHORIZATION)
+_X_API_KEY = int(FieldId.F_X_API_KEY)
+_SESSION = int(FieldId.F_SESSION_ID)
+_AGENT = int(FieldId.F_AGENT_ID)
+_CLASS = int(FieldId.F_REQUEST_CLASS)
+_MESSAGES = int(RequestClass.MESSAGES)
+_MAIN = int(TrafficClass.MAIN)
+_BACKGROUND = int(TrafficClass.BACKGROUND)
+_WEB_SEARCH = int(TrafficClass.WEB_SEARCH)
+_STREAM = int(OutputClass.STREAM)
+_THINKING = int(OutputClass.THINKING)
+_WHOLE = int(OutputClass.WHOLE)
+# Images and PDFs are looked for in this much new text; so much at once is rare.
+MEDIA_LOOK_BYTES = 65_536
+# The share of a key's limits that has to be free for an estimate to be allowed to be far too high.
+MUCH_ROOM = 0.5
+
+
+# ---- rules
+
+
+def rules_need_body(config: RuntimeConfig, client: ClientRequest) -> bool:
+    """Whether rules cannot be matched before the whole body is here."""
+    rules = config.rules
+    assert rules is not None
+    if client.is_complete():
+        return False
+    if rules.needs_body:
+        return True
+    return (
+        rules.needs_tokens and client.size() >= MEDIA_LOOK_BYTES and client.down.can_replay()
+    )
+
+
+def match_rule(
+    context: WorkerContext, config: RuntimeConfig, client: ClientRequest, model: str
+) -> CompiledRule | None:
+    """The first rule that applies; notes what the request is for."""
+    rules = config.rules
+    assert rules is not None
+    head = client.down.head
+    features = read_features(client.whole()) if rules.needs_body else None
+    hint = traffic_of_head(head.value(_AGENT), head.value(_CLASS), RequestClass(client.kind))
+    traffic = traffic_of(hint, features)
+    client.set_traffic(traffic)
+    tokens = 0
+    if rules.needs_tokens:
+        tokens = _tokens_of(client, context.estimator.of(model), client.size())
+    return rules.match(model, traffic, tokens, features, head.get)
+
+
+# ---- needs
+
+
+def build(
+    context: WorkerContext,
+    config: RuntimeConfig,
+    client: ClientRequest,
+    route: Route,
+    queued_s: float,
+) -> RoutingRequest | None:
+    """What the request needs of a target; None: only the whole body tells."""
+    request = RoutingRequest()
+    request.kind = client.kind
+    request.now = context.reactor.now
+    request.waits_since = request.now - queued_s
+    request.body_bytes = client.size()
+    only = config.only
+    if only is None or only.provider.mends:
+        request.traffic = client.traffic()
+        if route.passes:
+            request.credential = own_credential(client)
+        if config.affinity and not affinity.find(context, config, client, route, request):
+            return None
+    elif only.limited:
+        request.traffic = client.traffic()
+    else:
+        return request
+    # Title calls and search calls do not think; turns of main loop and sub-agents do.
+    if request.traffic != _BACKGROUND and request.traffic != _WEB_SEARCH:
+        request.output_class = _THINKING
+    if client.body is None and client.down.body_complete() and not client.down.stream_flag():
+        request.output_class = _WHOLE
+    if (
+        route.limited
+        and client.kind == _MESSAGES
+        and not estimate(context, client, route, request, False)
+    ):
+        return None
+    return request
+
+
+def own_credential(client: ClientRequest) -> int:
+    """Hash of the client's own credential; 0: it sent none. To recognise it, not to show it."""
+    head, auth = client.down.head, client.auth
+    for field, is_token in ((_AUTHORIZATION, auth.token_in_bearer), (_X_API_KEY, auth.token_in_key)):
+        value = None if is_token else head.value(field)
+        if value is not None:
+            return hash64(value)
+    return 0
+
+
+def estimate(
+    context: WorkerContext,
+    client: ClientRequest,
+    route: Route,
+    request: RoutingRequest,
+    closely: bool,
+) -> bool:
+    """Estimate its tokens; False: only the whole body tells.
+
+    A long body may hold images. It is sent by its length as long as that does no harm, although
+    that is too much then: waiting for its end and reading it once more costs more.
+    """
+    down, binding, size = client.down, request.binding, request.body_bytes
+    # Turns of sub-agents share the session of the main loop and not its prompt. A body that has
+    # become smaller does not continue the earlier one, and counts whole.
+    warm = 0
+    if binding is not None and request.traffic == _MAIN and binding.body_bytes <= size:
+        warm = binding.body_bytes
+    known = context.estimator.of(route.model)
+    home = known.tokens_in(size - warm)
+    request.tokens_out = known.tokens_out[request.output_class]
+    request.rough = size - warm >= MEDIA_LOOK_BYTES
+    is_length_enough = not (request.rough and (closely or not _harmless(route, request, home)))
+    if not (is_length_enough and (client.body is not None or down.length_known())):
+        if not client.is_complete() and down.can_replay():
+            return False
+        home = _tokens_of(client, known, size - warm)
+        request.rough = False
+    request.tokens_home = request.tokens_in = home
+    if warm and binding is not None:
+        # The usage of the last turn is better than any estimate by length.
+        request.tokens_in = home + (binding.prefix_tokens or known.tokens_in(warm))
+    return True
+
+
+def _harmless(route: Route, request: RoutingRequest, tokens: int) -> bool:
+    """Whether every target it may go to has room for so many tokens and for others beside."""
+    if route.weighs_cache:
+        return False
+    binding = request.binding
+    sticky = route.by_slot.get(binding.slot) if binding is not None else None
+    for _, target in [sticky] if sticky is not None else route.by_slot.values():
+        if target.limits.room(request.now, tokens, request.tokens_out) < MUCH_ROOM:
+            return False
+    return True
+
+
+def estimate_closely(
+    context: WorkerContext, client: ClientRequest, route: Route, request: RoutingRequest
+) -> bool:
+    """Count images and PDFs by what they are, since no target has room for their length.
+
+    False: that is done already, or the body has not arrived.
+    """
+    if not request.rough or not client.is_readable():
+        return False
+    return estimate(context, client, route, request, True)
+
+
+def _tokens_of(client: ClientRequest, known: ModelEstimate, size: int) -> int:
+    """About how many tokens the last `size` bytes are."""
+    if size < MEDIA_LOOK_BYTES or not client.is_readable():
+        return known.tokens_in(size)
+    media = newest(client.whole(), size)
+    return known.tokens_in(size - media.size) + media.tokens
+
+
+def queue_position(client: ClientRequest, route: Route, request: RoutingRequest) -> tuple[int, int]:
+    """Traffic class and conversation by which a request queues."""
+    if route.lone is None:
+        return request.traffic, request.conversation
+    # For a lone target neither was read yet.
+    session = client.down.head.value(_SESSION)
+    return client.traffic(), hash64(session) if session is not None else 0

@@ -1,0 +1,53 @@
+"""The router's answer: a target with what was acquired of it, or when there will be one."""
+
+from ccrelay._fast.rate_limits import Reservation
+from ccrelay.fleet.provider_state import Target
+from ccrelay.routing.candidate import Candidate
+
+
+class Selection:
+    """A target that was selected. What was acquired belongs to the caller, who gives it back once.
+
+    Args:
+        candidate: the provider.
+        target: its credential.
+        reservation: of the target's limits; None: the request counts against none.
+        ticket: of the endpoint's breaker.
+    """
+
+    __slots__ = ("candidate", "reservation", "target", "ticket")
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        target: Target,
+        reservation: Reservation | None,
+        ticket: int,
+    ) -> None:
+        self.candidate = candidate
+        self.target = target
+        self.reservation = reservation
+        self.ticket = ticket
+
+    def __repr__(self) -> str:
+        return f"<Selection {self.target!r}>"
+
+
+class Unavailable:
+    """No target can take the request now.
+
+    Args:
+        until: when one could, monotonic seconds; inf: none will.
+        bound: the request waits for its sticky target, and blocks no other request.
+        why: for the log: what the soonest target waits for.
+    """
+
+    __slots__ = ("bound", "until", "why")
+
+    def __init__(self, until: float, bound: bool, why: str) -> None:
+        self.until = until
+        self.bound = bound
+        self.why = why
+
+    def __repr__(self) -> str:
+        return f"<Unavailable until={self.until} bound={self.bound} why={self.why}>"
