@@ -431,7 +431,7 @@ class Lives(RuleBasedStateMachine):
     def a_queued_client_leaves(self, who: int, leaves: bool) -> None:
         queued = self.relay.queue.waiters()
         if leaves:
-            queued[who % len(queued)].down.leave()  # type: ignore[attr-defined]
+            queued[who % len(queued)].client.down.leave()  # type: ignore[attr-defined]
 
     # ---- time
 
@@ -537,12 +537,12 @@ class Lives(RuleBasedStateMachine):
             for one in life.attempts:
                 is_over = one is not attempt or life.exchange.settled
                 if is_over or life.exchange.state == ExchangeState.QUEUED:
+                    assert one.finished
+                if one.finished:
                     assert one.reservation is None
                     assert one.ticket is None
-                    assert one.finished
                 else:
                     assert one.reservation is None or one.reservation.open
-                    assert not one.finished
         current = [life.exchange.attempt for life in self.open_lives()]
         held = [attempt for attempt in current if attempt is not None]
         assert self.in_flight() == sum(attempt.reservation is not None for attempt in held)

@@ -732,10 +732,10 @@ def test_a_key_that_a_bank_does_not_have_is_refused(index: int) -> None:
         keys.is_ready(index)
 
 
-def test_what_they_print_is_worth_reading() -> None:
+def test_repr_shows_limits_and_use() -> None:
     keys, gauges = bank([1], rpm=60, tpm=1000)
     made = gauges[0].reserve(NOW, 10, 5)
-    assert repr(gauges[0]) == "<TargetLimits 0 in_flight=1 rests_until=0.0 rpm=60 tpm=1000>"
+    assert repr(gauges[0]) == "<TargetLimits 0 in_flight=1 cooldown_until=0.0 rpm=60 tpm=1000>"
     assert repr(made) == "<Reservation of 0 tokens=10+5 open>"
     assert made is not None
     made.settle(NOW, 10, 5)

@@ -674,6 +674,8 @@ class FakeRelay:
     Without a configuration they are taken in the order they are given.
     """
 
+    queue_class = PendingQueue
+
     def __init__(self, *providers: Provider, config: Config | None = None) -> None:
         self.reactor = FakeReactor()
         self.loop = FakeLoop(self.reactor)
@@ -682,7 +684,7 @@ class FakeRelay:
         self.wall_offset = 1_700_000_000.0
         self.memory = SharedMemory.private(workers=2, targets=64, endpoints=16, places=64)
         self.affinity = AffinityTable(self.memory)
-        self.queue = PendingQueue(self.loop, self.reactor)  # type: ignore[arg-type]
+        self.queue = self.queue_class(self.loop, self.reactor)  # type: ignore[arg-type]
         self.context = WorkerContext(
             reactor=self.reactor,
             log=self.log,
