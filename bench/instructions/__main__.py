@@ -14,7 +14,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from bench.loopback import machine, peer, programs, run
+from bench.loopback import machine, peer, programs, run, spec
 
 PEERS = ("ccrelay_one", "ccrelay", "ccrelay_many")
 # Start and warm-up are in both runs, and drop out of their difference.
@@ -47,7 +47,7 @@ def main() -> int:
 
 def instructions(name: str, checkout: Path, python: str, requests: int) -> int:
     """Instructions of all processes of a peer that starts, answers `requests`, and ends."""
-    plan = run.Plan((), (name,), rounds=1, tls=False)
+    plan = run.Plan((), (spec.built_in(name),), rounds=1, tls=False)
     with (
         tempfile.TemporaryDirectory(prefix="ccrelay-bench-") as tmp,
         run.session(plan, machine.Precautions()) as session,
