@@ -5,7 +5,8 @@ switched on and dumped through valgrind's gdb server (vgdb). That one would wake
 with ptrace, which containers forbid; so it is told to wait, and a small request wakes the worker.
 
 Only workers are counted. A supervisor works by the clock and not by requests, and a worker here is
-slower by some fifty times than it is in life: the supervisor's share would be out of proportion.
+slower by some fifty times than it is in life: the supervisor's share would be out of proportion. So
+is what a worker does by the clock, the more the slower the machine is.
 """
 
 import http.client
@@ -20,14 +21,16 @@ from bench.instructions.callgrind import by_function, counted
 from bench.loopback import machine, processes, run, spec
 from bench.loopback.peer import Peer
 
-REQUESTS = 1000
+PARTS, REQUESTS = 4, 500  # the cheapest part counts: what is done by the clock only adds
 LOAD = "-m closed -C 4 -n {n} -w 0 -B 2048 -s r=1024 -t 80"
 WARM_UP = LOAD.replace("{n}", "400")
 START_WAIT_S = 180.0
 END_WAIT_S = 60.0
 ORDER_WAIT_S = 60.0
 WAKE_EACH_S = 0.05
+# Hashes of texts are random in life: how they collide changes a figure by some percent.
 VALGRIND = """#!/bin/sh
+export PYTHONHASHSEED=0
 exec valgrind -q --tool=callgrind --trace-children=yes --instr-atstart=no \\
     --vgdb-prefix={folder}/vgdb --vgdb-poll=500 \\
     --callgrind-out-file={folder}/%p.out {python} "$@"
@@ -60,10 +63,13 @@ def measure(name: str, checkout: Path, python: str) -> Measured:
         peer.wait_for_first_answer()
         _load(session, peer, WARM_UP)
         _order(peer, folder, "instrumentation", "on")
-        _load(session, peer, LOAD.replace("{n}", str(REQUESTS)))
-        _order(peer, folder, "dump")
-        files = [folder / f"{pid}.out.1" for pid in processes.leaves(peer.pid)]
-        return per_request(files, REQUESTS)
+        parts = []
+        for number in range(1, PARTS + 1):
+            _load(session, peer, LOAD.replace("{n}", str(REQUESTS)))
+            _order(peer, folder, "dump")
+            files = [folder / f"{pid}.out.{number}" for pid in processes.leaves(peer.pid)]
+            parts.append(per_request(files, REQUESTS))
+        return min(parts, key=lambda part: part.per_request)
 
 
 def per_request(files: list[Path], requests: int) -> Measured:
