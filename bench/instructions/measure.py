@@ -2,7 +2,7 @@
 
 Start and warm-up run without counting, which is faster by an order of magnitude. Counting is
 switched on and dumped through valgrind's gdb server (vgdb). That one would wake a sleeping process
-with ptrace, which containers forbid; so it is told to wait, and a small request wakes the worker.
+with ptrace, which containers forbid; so it only waits, and a small request wakes the worker.
 
 Only workers are counted. A supervisor works by the clock and not by requests, and a worker here is
 slower by some fifty times than it is in life: the supervisor's share would be out of proportion. So

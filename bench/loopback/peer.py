@@ -78,7 +78,7 @@ class Peer:
             "conf": str(around.tmp / f"{self.name}.conf"),
             "log": str(self.log),
             "cert": str(around.tmp / "ca.pem"),
-            # A URL needs the certificate's name; an address spares us ::1, where nobody listens.
+            # A URL needs the certificate's name; an address avoids ::1, where nothing listens.
             "upstream": f"https://localhost:{port}" if self.tls else f"http://127.0.0.1:{port}",
             "upstream_address": f"127.0.0.1:{port}",
             "nofile": str(around.nofile),

@@ -65,7 +65,7 @@ def end(process: subprocess.Popen[bytes], wait_s: float = END_WAIT_S) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(wait_s)
     # A worker whose parent is gone has another one, so the members are those of before. The session
-    # is ours (start_new_session): an id that was given to somebody else meanwhile is left alone.
+    # is ours (start_new_session): an id that was given to another process meanwhile is left alone.
     for member in members if process.poll() is None else members[1:]:
         with contextlib.suppress(ProcessLookupError):
             if os.getsid(member) == process.pid:

@@ -43,7 +43,7 @@ class Record:
         return {n: figures for n, figures in found.items() if "failed" not in figures}
 
     def values(self, scenario: str, peer: str, figure: str) -> list[float]:
-        """One figure of all rounds; empty when nobody measured it."""
+        """One figure of all rounds; empty when it was not measured."""
         rounds = self.rounds(scenario, peer).values()
         return [figures[figure] for figures in rounds if figure in figures]
 
