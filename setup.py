@@ -17,7 +17,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 FAST = "ccrelay/_fast"
-HEADERS = [f"{FAST}/ring.h", f"{FAST}/scan.h", f"{FAST}/shared.h", f"{FAST}/sock.h"]
+HEADERS = [f"{FAST}/libssl.h", f"{FAST}/ring.h", f"{FAST}/scan.h", f"{FAST}/shared.h", f"{FAST}/sock.h"]
 # module -> C sources it is linked with, beside its own
 MODULES: dict[str, list[str]] = {
     "http1": [],
@@ -27,6 +27,7 @@ MODULES: dict[str, list[str]] = {
     "slots": [],
     "pulse": [],
     "places": [],
+    "libssl": [],
     "conn": [],
     "body": [],
     "downstream": [],
@@ -69,6 +70,7 @@ def extensions() -> list[Extension]:
             extra_compile_args=compile_args,
             extra_link_args=link_args,
             include_dirs=[FAST],
+            libraries=["dl"] if sys.platform == "linux" else [],
             depends=HEADERS,
         )
         for name, sources in MODULES.items()
