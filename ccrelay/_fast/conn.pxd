@@ -7,6 +7,7 @@ from ccrelay._fast.libssl cimport Room, Tls
 
 cdef enum:
     READ_BYTES = 262144      # one recv at most; large bodies gain by more than nginx reads
+    TLS_STEP = 131072        # plaintext sealed before the socket gets to see it
     ARENA_CLASSES = 10       # large buffers kept for reuse: 64 KB << 0 .. 9
 
 

@@ -32,7 +32,6 @@ cdef enum:
     SWEEP_MIN_MS = 50          # deadlines are kept to within this
     ARENA_SMALLEST = 65536
     TURNS_MAX = 4              # full reads of one connection before the others get their turn
-    TLS_STEP = 131072          # plaintext sealed before the socket gets to see it
     TLS_RECORD = 16384
 
 

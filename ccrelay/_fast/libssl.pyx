@@ -43,6 +43,7 @@ cdef extern from "libssl.h":
 
 cdef enum:
     RECORD_MAX = 16384         # plaintext of one record, RFC 8446 section 5.1
+    SEALED_MAX = 18432         # the same encrypted, under TLS 1.2; RFC 5246 section 6.2.3
     SEALED_CAP = 147456        # a step of the writer with its records' headers and tags
     # A read of a connection, and what may be left from before it: a part of a record inside the
     # library, and what came with the handshake's last flight.
@@ -155,14 +156,17 @@ cdef class ThroughPython(Tls):
     cdef int records                   # complete ones not read yet
 
     cdef int begin(self, incoming, outgoing) except -1:
+        cdef bytes early
         # SSLObject's methods are Python functions around the C object's: two calls saved per read.
         inner = getattr(self.session, "_sslobj", None) or self.session
         self.read = inner.read
         self.write = inner.write
         self.incoming = incoming
         self.outgoing = outgoing
-        # What came together with the handshake's last flight: tickets, hardly ever data.
-        self.records = 1 if incoming.pending else 0
+        # What came together with the handshake's last flight counts, too.
+        early = incoming.read()
+        self._count(<const unsigned char*>PyBytes_AS_STRING(early), PyBytes_GET_SIZE(early))
+        incoming.write(early)
         return 0
 
     cdef void _count(self, const unsigned char* p, size_t n) noexcept:
@@ -185,6 +189,9 @@ cdef class ThroughPython(Tls):
             if self.record_head == 5:
                 self.record_head = 0
                 self.record_left = (self.record_len[0] << 8) | self.record_len[1]
+                if self.record_left == 0 or self.record_left > SEALED_MAX:
+                    self.record_left = 0      # no such record: the library will say so
+                    self.records += 1
 
     cdef size_t unseal(self, const char* p, size_t n, int* state) except? 0:
         cdef Room room = self.room
