@@ -17,7 +17,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 FAST = "ccrelay/_fast"
-HEADERS = [f"{FAST}/libssl.h", f"{FAST}/ring.h", f"{FAST}/scan.h", f"{FAST}/shared.h", f"{FAST}/sock.h"]
+HEADERS = [f"{FAST}/{name}.h" for name in ("libssl", "ring", "scan", "shared", "sock")]
 # module -> C sources it is linked with, beside its own
 MODULES: dict[str, list[str]] = {
     "http1": [],

@@ -5,7 +5,7 @@
 fills, `send(2)` on the spot, an output queue only while the kernel's buffer is full, one intrusive
 list of deadlines per worker instead of a timer per connection.
 
-TLS is bytes in, bytes out (libssl.pyx), so that the socket, its queue and its flow control stay ours.
+TLS is bytes in, bytes out (libssl.pyx): the socket, its queue and its flow control stay ours.
 """
 
 cimport cython
@@ -14,7 +14,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 from posix.uio cimport iovec, writev
 
-from ccrelay._fast.libssl cimport ENDED, OPEN, Room, Tls, attached
+from ccrelay._fast.libssl cimport ENDED, OPEN, Room, attached
 
 cdef extern from "sock.h" nogil:
     int cc_accept(int listener)

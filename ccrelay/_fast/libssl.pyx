@@ -316,7 +316,7 @@ def examine(path: str | None, context: "ssl.SSLContext") -> str:
 
 
 cdef str _trial(object context):
-    """The pointer is the right one, and the BIO works: a hello goes out, and the answer is lacking."""
+    """The pointer is the right one and the BIO works: a hello goes out, and no answer is there."""
     import ssl
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     session, native = _captured(

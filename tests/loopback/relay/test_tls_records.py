@@ -88,9 +88,7 @@ def serve(
 
 
 @both_versions
-async def test_records_may_come_byte_by_byte(
-    lab: Lab, pem: Path, version: ssl.TLSVersion
-) -> None:
+async def test_records_may_come_byte_by_byte(lab: Lab, pem: Path, version: ssl.TLSVersion) -> None:
     async def script(peer: SealedPeer) -> None:
         await peer.shake_hands()
         await peer.request()
