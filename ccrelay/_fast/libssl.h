@@ -41,6 +41,7 @@ typedef struct {
     int (*SSL_read_ex)(void *, void *, size_t, size_t *);
     int (*SSL_write_ex)(void *, const void *, size_t, size_t *);
     int (*SSL_get_error)(const void *, int);
+    int (*SSL_has_pending)(const void *);
     int (*SSL_shutdown)(void *);
     void (*SSL_set_bio)(void *, void *, void *);
     void *(*SSL_get_rbio)(const void *);
@@ -71,6 +72,7 @@ static const char *cc_find(const char *path, cc_library *lib)
     CC_FIND(SSL_read_ex);
     CC_FIND(SSL_write_ex);
     CC_FIND(SSL_get_error);
+    CC_FIND(SSL_has_pending);
     CC_FIND(SSL_shutdown);
     CC_FIND(SSL_set_bio);
     CC_FIND(SSL_get_rbio);
@@ -220,9 +222,9 @@ static size_t cc_unseal(void *ssl, const char *in, size_t n, char *into, size_t 
     size_t filled = 0, got;
     int error = 0;
     cc_enter(in, n, out);
-    /* libssl takes of the stage what the record at hand needs, no more (no read-ahead): when the
-       stage is empty, there is at most a part of a record inside, and a read would be in vain. */
-    while (cc_on_stage.left && filled < room) {
+    /* libssl takes of the stage what the record at hand needs, no more (no read-ahead). So mostly it
+       holds nothing when the stage is empty, and a read that would be in vain is spared. */
+    while ((cc_on_stage.left || cc_ssl.SSL_has_pending(ssl)) && filled < room) {
         int done = cc_ssl.SSL_read_ex(ssl, into + filled, room - filled, &got);
         if (done == 1) {
             filled += got;

@@ -127,6 +127,14 @@ def test_an_object_without_an_ssl_is_not_believed() -> None:
 
 
 @tried
+def test_an_error_while_trying_is_a_reason() -> None:
+    def fail(*_: object) -> object:
+        raise ssl.SSLError("no protocols available")
+
+    assert "no protocols available" in examined(fail)
+
+
+@tried
 def test_of_two_new_ssls_none_is_believed() -> None:
     def two(incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
         wrapped()
