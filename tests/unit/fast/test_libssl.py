@@ -3,7 +3,10 @@
 What the two ways do with bytes: tests/loopback/relay/test_tls_records.py.
 """
 
+import asyncio
+import contextlib
 import os
+import socket
 import ssl
 import sys
 import sysconfig
@@ -14,6 +17,8 @@ from typing import Any, cast
 import pytest
 
 from ccrelay._fast import json, libssl
+from ccrelay._fast.conn import Reactor
+from ccrelay._fast.upstream import Upstream, UpstreamLimits
 
 
 @pytest.fixture(autouse=True)
@@ -225,3 +230,70 @@ def test_errors_are_not_left_in_the_threads_queue() -> None:
         assert libssl.examine(extension(), client()) == ""
         with pytest.raises(ssl.SSLWantReadError):
             wrapped().do_handshake()
+
+
+# ---- attaching
+
+
+LIMITS = UpstreamLimits(first_byte_s=1, idle_s=1, total_s=1, pool_idle_s=1, event_bytes_max=1 << 20)
+
+
+class Handed:
+    """A session as the dialer hands it over, and whether libssl's functions serve it then."""
+
+    def __init__(self) -> None:
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.obj, self.native = libssl.capture(
+            lambda: client().wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        )
+
+    def is_direct_with(self, native: libssl.Native | None) -> bool:
+        near, far = socket.socketpair()
+        loop = asyncio.new_event_loop()
+        with far, contextlib.closing(loop):
+            reactor = Reactor(loop, lambda *_: None)
+            upstream = Upstream(reactor, near.detach(), cast("Any", None), LIMITS)
+            upstream.attach_tls(self.obj, self.incoming, self.outgoing, native)
+            before = self.outgoing.pending
+            try:
+                self.obj.do_handshake()
+            except ssl.SSLWantReadError:
+                return False  # its hello went where Python put it
+            except OSError:
+                # Outside of a call of ours, libssl finds nothing to write to.
+                assert self.outgoing.pending == before
+                return True
+        raise AssertionError("a handshake with nobody")
+
+
+@tried
+def test_a_session_with_its_own_ssl_is_served_directly() -> None:
+    handed = Handed()
+    assert handed.native is not None
+    assert handed.is_direct_with(handed.native)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_without_an_ssl_python_serves_it(direct: bool) -> None:
+    libssl.use(direct)
+    assert not Handed().is_direct_with(None)
+
+
+@tried
+def test_the_ssl_of_another_session_is_not_used() -> None:
+    handed, other = Handed(), Handed()
+    assert not handed.is_direct_with(other.native)
+
+
+@tried
+def test_an_ssl_between_other_buffers_is_not_used() -> None:
+    handed = Handed()
+    handed.incoming = ssl.MemoryBIO()
+    assert not handed.is_direct_with(handed.native)
+
+
+@tried
+def test_a_session_that_has_something_to_send_is_left_to_python() -> None:
+    handed = Handed()
+    handed.outgoing.write(b"left")
+    assert not handed.is_direct_with(handed.native)
