@@ -5,7 +5,6 @@
 #define CCRELAY_LIBSSL_H
 
 #include <dlfcn.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +31,11 @@ enum {
     CC_BIO_FLUSH = 11
 };
 
-typedef void cc_born(void *parent, void *p, void *data, int index, long argl, void *argp);
+typedef void cc_ex_callback(void *parent, void *p, void *data, int index, long argl, void *argp);
 
 typedef struct {
     unsigned long (*OpenSSL_version_num)(void);
-    int (*CRYPTO_get_ex_new_index)(int, long, void *, cc_born *, void *, void *);
+    int (*CRYPTO_get_ex_new_index)(int, long, void *, cc_ex_callback *, void *, cc_ex_callback *);
     unsigned long (*ERR_peek_error)(void);
     void (*ERR_clear_error)(void);
     int (*SSL_read_ex)(void *, void *, size_t, size_t *);
@@ -98,7 +97,7 @@ static cc_library cc_ssl; /* the one in use */
 /* ---- which SSL belongs to an SSLObject
 
    A callback for new objects is registered at the library (CRYPTO_get_ex_new_index(3)): it is called
-   with the SSL that is being made, in the thread that makes it. So the SSL of an SSLObject is known
+   with the SSL that is being made, in the thread that makes it, another one when it is freed. So the SSL of an SSLObject is known
    without knowing how CPython lays its objects out. */
 
 static _Thread_local size_t cc_births;
@@ -109,6 +108,12 @@ static void cc_on_birth(void *parent, void *p, void *data, int index, long argl,
     (void)p, (void)data, (void)index, (void)argl, (void)argp;
     cc_births++;
     cc_newborn = parent;
+}
+
+static void cc_on_death(void *parent, void *p, void *data, int index, long argl, void *argp)
+{
+    (void)p, (void)data, (void)index, (void)argl, (void)argp;
+    if (cc_newborn == parent) cc_newborn = NULL;
 }
 
 /* ---- the stage: what libssl reads from and writes to during one call
@@ -182,7 +187,7 @@ static int cc_adopt(const cc_library *lib)
         !cc_ssl.BIO_meth_set_write(method, cc_bio_write) ||
         !cc_ssl.BIO_meth_set_ctrl(method, cc_bio_ctrl))
         return -1;
-    if (cc_ssl.CRYPTO_get_ex_new_index(CC_EX_INDEX_SSL, 0, NULL, cc_on_birth, NULL, NULL) < 0)
+    if (cc_ssl.CRYPTO_get_ex_new_index(CC_EX_INDEX_SSL, 0, NULL, cc_on_birth, NULL, cc_on_death) < 0)
         return -1;
     cc_method = method;
     return 0;

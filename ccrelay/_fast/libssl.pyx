@@ -362,8 +362,8 @@ cdef tuple _captured(object make):
     cdef Native native
     session = make()
     # More than one: the garbage collector has run code that makes SSLObjects, too. Then it is not
-    # known which of them is ours.
-    if cc_births - before != 1:
+    # known which of them is ours. None any more: it was not ours.
+    if cc_births - before != 1 or cc_newborn == NULL:
         return session, None
     native = Native()
     native.ssl = cc_newborn
