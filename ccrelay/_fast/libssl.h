@@ -96,9 +96,9 @@ static cc_library cc_ssl; /* the one in use */
 
 /* ---- which SSL belongs to an SSLObject
 
-   A callback for new objects is registered at the library (CRYPTO_get_ex_new_index(3)): it is called
-   with the SSL that is being made, in the thread that makes it, another one when it is freed. So the SSL of an SSLObject is known
-   without knowing how CPython lays its objects out. */
+   Callbacks are registered at the library (CRYPTO_get_ex_new_index(3)): one is called with each SSL
+   that is made, in the thread that makes it, the other when one is freed. So the SSL of an SSLObject
+   is known without knowing how CPython lays its objects out. */
 
 static _Thread_local size_t cc_births;
 static _Thread_local void *cc_newborn;
