@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 from posix.uio cimport iovec, writev
 
 from ccrelay._fast.body cimport RequestBody
-from ccrelay._fast.conn cimport Conn
+from ccrelay._fast.conn cimport TLS_STEP, Conn
 
 cdef extern from "sock.h" nogil:
     int cc_would_block(int e)
@@ -81,7 +81,7 @@ cdef class Outgoing:
     cdef int push(self, Conn conn) except -2:
         """Send what there is. 0: all; 1: the kernel is full, go on once it drains; -1: lost."""
         cdef iovec parts[PARTS_MAX]
-        cdef Py_ssize_t total, done
+        cdef Py_ssize_t total, done, first, second
         cdef int count = 0
         while True:
             if conn.backlog():
@@ -99,14 +99,17 @@ cdef class Outgoing:
                     conn.want_write()
                     return 1
             else:
-                done = parts[0].iov_len + (parts[1].iov_len if count > 1 else 0)
+                # A step at a time: what is sealed while the kernel is full waits in a copy.
+                first = min(<Py_ssize_t>parts[0].iov_len, TLS_STEP)
+                second = 0
+                if count > 1 and first == <Py_ssize_t>parts[0].iov_len:
+                    second = min(<Py_ssize_t>parts[1].iov_len, TLS_STEP)
                 if conn.send(
-                    <const char*>parts[0].iov_base, parts[0].iov_len,
-                    <const char*>parts[1].iov_base if count > 1 else NULL,
-                    parts[1].iov_len if count > 1 else 0,
+                    <const char*>parts[0].iov_base, first,
+                    <const char*>parts[1].iov_base if second else NULL, second,
                 ) < 0:
                     return -1
-                self.advance(done)
+                self.advance(first + second)
 
     cdef void advance(self, Py_ssize_t n) noexcept:
         """n bytes of what `gather` described are on their way."""

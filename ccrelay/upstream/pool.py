@@ -79,8 +79,9 @@ class Pool(ConnectionPool):
         self.dialled += 1
         upstream = Upstream(self._reactor, dialed.sock.detach(), self, self._limits)
         if dialed.tls is not None:
-            upstream.attach_tls(dialed.tls.obj, dialed.tls.incoming, dialed.tls.outgoing)
-            upstream.session = dialed.tls
+            tls = dialed.tls
+            upstream.attach_tls(tls.obj, tls.incoming, tls.outgoing, tls.native)
+            upstream.session = tls
         return upstream
 
     def learned(self, upstream: Upstream) -> None:

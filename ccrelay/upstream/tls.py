@@ -16,6 +16,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from ccrelay._fast.libssl import Native, capture
+
 READ_BYTES = 16_640  # one TLS record at its largest: 16 KB, header, padding and tag
 
 # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
@@ -31,6 +33,7 @@ class TlsSession(Struct, eq=False):
     obj: ssl.SSLObject
     incoming: ssl.MemoryBIO  # ciphertext from the socket, to be read by `obj`
     outgoing: ssl.MemoryBIO  # ciphertext from `obj`, to be sent
+    native: Native | None = None  # libssl's own object behind `obj`, where it can be used directly
 
 
 class Stream(Protocol):
@@ -130,8 +133,12 @@ async def handshake(stream: Stream, host: str, resume: ssl.SSLSession | None) ->
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     # wrap_bio copies the session, so one may serve several connections at a time.
-    obj = context().wrap_bio(incoming, outgoing, server_hostname=host.rstrip("."), session=resume)
-    session = TlsSession(obj, incoming, outgoing)
+    obj, native = capture(
+        lambda: context().wrap_bio(
+            incoming, outgoing, server_hostname=host.rstrip("."), session=resume
+        )
+    )
+    session = TlsSession(obj, incoming, outgoing, native)
     while True:
         try:
             obj.do_handshake()

@@ -32,7 +32,7 @@ class FakeSocket:
 
 
 class FakeTls:
-    obj, incoming, outgoing = "obj", "incoming", "outgoing"
+    obj, incoming, outgoing, native = "obj", "incoming", "outgoing", "native"
 
 
 class FakeDialed:
@@ -146,7 +146,7 @@ def test_the_tls_session_is_kept_after_the_first_response_only(
     got: list[Any] = []
     pool.dial(lambda upstream, _: got.append(upstream))
     (upstream,) = got
-    assert upstream.tls == ("obj", "incoming", "outgoing")
+    assert upstream.tls == ("obj", "incoming", "outgoing", "native")
     pool.learned(upstream)
     upstream.uses = 2
     pool.learned(upstream)
