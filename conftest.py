@@ -38,6 +38,20 @@ def pytest_configure() -> None:
         raise pytest.UsageError("The installed ccrelay was to be tested, not the checkout's.")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """How many processes `-n auto` starts: none where one is done sooner, or has to be alone.
+
+    Each process collects all tests, which takes longer than most files' tests. Benchmarks and the
+    clients' tests want the machine for themselves. None: as many as there are cores.
+    """
+    whole = all(
+        Path(arg).is_dir() and ROOT / "bench" not in Path(arg, "x").resolve().parents
+        for arg in config.args
+    )
+    return None if whole and config.option.markexpr != "client" else 0
+
+
 def pytest_report_header() -> str:
     import ccrelay
 
