@@ -204,6 +204,6 @@ def test_no_reader_sees_a_mixture_of_what_two_processes_write(tmp_path: Path) ->
     assert mixed == []
     assert min(written) > 1000
     # The reader saw the table change under it, and what both of them wrote.
-    assert len(seen) > 100
+    assert len(seen) > 10
     assert {n % 2 for n in seen} == {0, 1}
     assert sum(places.forget_slot(slot) for slot in range(64)) <= WAYS
