@@ -29,6 +29,7 @@ MODULES: dict[str, list[str]] = {
     "endpoint_stats": [],
     "affinity_table": [],
     "libssl": [],
+    "log_line": [],
     "conn": [],
     "body": [],
     "downstream": [],

@@ -3,6 +3,8 @@
 import enum
 from typing import Protocol
 
+from ccrelay._fast.log_line import LogLine
+
 
 class Ending(enum.IntEnum):
     """How an exchange ended. One of these is in every log line."""
@@ -45,11 +47,18 @@ class OutputClass(enum.IntEnum):
     WHOLE = 2  # not streamed: the first event comes with the last
 
 
+class LogEntry(Protocol):
+    """An entry of the access log."""
+
+    def write(self, line: LogLine) -> object:
+        """Give all members to a line, in order."""
+
+
 class LogSink(Protocol):
     """Where a process writes what happened. Neither call blocks, raises or takes secrets."""
 
     def event(self, level: str, name: str, **fields: object) -> None:
         """Record one event at `level` (debug, info, warning, error)."""
 
-    def exchange(self, record: dict[str, object]) -> None:
-        """Record one settled exchange; the sink adds instant and worker, and keeps no reference."""
+    def exchange(self, entry: LogEntry) -> None:
+        """Record one exchange that is over; the sink adds instant and worker, and writes it now."""

@@ -16,8 +16,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from ccrelay._fast.log_line import JsonLine, TextLine
 from ccrelay.config.model import Logging
 from ccrelay.runtime.linepump import LinePump
+from ccrelay.types import LogEntry
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 STDERR_FD = 2
@@ -61,10 +63,10 @@ class LogWriter:
             if weight >= LEVELS["warning"]:
                 self._pump.hurry()  # the next thing may be the end of this process
 
-    def exchange(self, record: dict[str, object]) -> None:
-        """Write one line for a settled exchange, if `logging.exchanges` is on."""
+    def exchange(self, entry: LogEntry) -> None:
+        """Write one line for an exchange that is over, if `logging.exchanges` is on."""
         if self._exchanges:
-            self._put(self._exchange_line(record))
+            self._put(self._exchange_line(entry))
 
     def flush(self) -> None:
         """Wait until what is queued is written. A stalled reader is given two seconds."""
@@ -128,6 +130,7 @@ class JsonLines:
         self._clock = _Clock(now, '{"at":"%Y-%m-%dT%H:%M:%S.', time.gmtime)
         self._worker = b"" if worker_id is None else b',"worker":%d' % worker_id
         self._exchange = b'Z","event":"exchange"%b,' % self._worker
+        self._line = JsonLine()
 
     def event(self, level: str, name: str, fields: dict[str, object]) -> bytes:
         """The line of an event."""
@@ -136,15 +139,14 @@ class JsonLines:
             return head + self._worker + b"}\n"
         return head + self._worker + b"," + self._dump(fields)[1:]
 
-    def exchange(self, record: dict[str, object]) -> bytes:
-        """The line of an exchange; `record` has at least one member."""
+    def exchange(self, entry: LogEntry) -> bytes:
+        """The line of an exchange."""
         clock, now = self._clock, self._now()  # as in `read`, but this is paid per request
         at = clock.text if clock.begins <= now < clock.ends else clock.turn(now)
-        try:
-            members = self._dumps(record, repr, self._options)
-        except TypeError:
-            members = self._dump(record)
-        return at + self._exchange + members[1:]  # the brace stands at the front
+        line = self._line
+        line.begin(at + self._exchange)
+        entry.write(line)
+        return line.finish()
 
     def lost(self, dropped: int) -> bytes:
         """The line that tells of lines lost behind a stalled reader."""
@@ -165,6 +167,8 @@ class TextLines:
         self._read_clock = _Clock(now, "%Y-%m-%d %H:%M:%S.", time.localtime).read
         self._quoted: dict[str, str] = {}
         self._worker = "" if worker_id is None else f"worker {worker_id} "
+        self._exchange = f" {'info':<7} {self._worker}exchange".encode()
+        self._line = TextLine()
 
     def event(self, level: str, name: str, fields: dict[str, object]) -> bytes:
         """The line of an event; members without a value are left out."""
@@ -180,9 +184,12 @@ class TextLines:
                 said.append(f"{key}={self._quote(_plain(value))}")
         return self._read_clock() + " ".join(said).encode() + b"\n"
 
-    def exchange(self, record: dict[str, object]) -> bytes:
+    def exchange(self, entry: LogEntry) -> bytes:
         """The line of an exchange."""
-        return self.event("info", "exchange", record)
+        line = self._line
+        line.begin(self._read_clock() + self._exchange)
+        entry.write(line)
+        return line.finish()
 
     def lost(self, dropped: int) -> bytes:
         """The line that tells of lines lost behind a stalled reader."""

@@ -12,7 +12,7 @@ import pytest
 
 from ccrelay._fast import libssl
 from ccrelay._fast.upstream import Upstream as UpstreamConnection
-from ccrelay.relay import tls
+from ccrelay.upstream import tls
 from tests.loopback.relay.harness import WAIT_S, Lab, Peer, eventually, provider, server
 from tests.loopback.relay.sealed import (
     WAYS,
