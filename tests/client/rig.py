@@ -224,7 +224,7 @@ class Rig:
 
         threading.Thread(target=read, daemon=True).start()
         line = said.get(timeout=READY_S)
-        assert "listens on" in line, self.log()
+        assert "listening on" in line, self.log()
         return line
 
     def _stop_relay(self) -> int:

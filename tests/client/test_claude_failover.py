@@ -217,7 +217,7 @@ def test_a_conversation_that_thinks_goes_over_to_another_vendor_and_back(
     assert statuses == [200] * 6
     served = [record["provider"] for record in rig.exchanges(6)]
     assert served == ["first", "second", "second", "first", "first", "first"]
-    moves = [(move["why"], move["provider"]) for move in rig.events("moved")]
+    moves = [(move["why"], move["provider"]) for move in rig.events("conversation_moved")]
     assert moves == [("failed", "second"), ("failed", "first")]
 
     asked = {served_by: [] for served_by in ("first", "second")}
