@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect
 
 from ccrelay.config.model import Config
-from ccrelay.config.presets import BY_TYPE, PRESETS, Service
+from ccrelay.config.presets import BY_TYPE, PRESETS, ServiceDefaults
 
 _NUMBER = "@NUMBER@"  # stands for the word until the name of the member is known
 
@@ -148,7 +148,7 @@ def _services() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _service(name: str, service: Service) -> str:
+def _service(name: str, service: ServiceDefaults) -> str:
     models = ", ".join(f"`{model}`" for model in service.models or ())
     cells = [
         name,

@@ -76,8 +76,8 @@ def test_a_port_can_be_bound_again_right_after_close(bind):
 @pytest.mark.parametrize(
     ("listen", "message"),
     [
-        ("8787", "must follow the last colon"),
-        ("::1:8787", "in brackets"),
+        ("8787", "missing or invalid port"),
+        ("::1:8787", "needs brackets"),
         ("203.0.113.7:0", "is not an address of this machine"),
     ],
 )

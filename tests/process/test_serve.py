@@ -56,7 +56,7 @@ def test_a_missing_config_file_exits_2(serve):
 def test_a_non_loopback_listen_option_without_tokens_exits_2(serve):
     ended = serve("--listen", "0.0.0.0:0")
     assert ended.returncode == 2
-    assert "needs server.auth.tokens" in ended.stderr
+    assert "requires server.auth.tokens" in ended.stderr
 
 
 def test_a_log_file_that_cannot_be_opened_exits_1(serve, tmp_path):

@@ -40,7 +40,7 @@ def test_a_preflight_loads_the_configuration_without_serving(preflight):
     assert prepared.config.server.workers == 3
     assert prepared.digest is not None
     assert Path(os.fsdecode(prepared.file)).name == "ccrelay.yaml"
-    assert any("the secret stands in the file" in warning for warning in prepared.warnings)
+    assert any("secret in plain text" in warning for warning in prepared.warnings)
     assert PREFLIGHT_VARIABLE not in os.environ
 
 
