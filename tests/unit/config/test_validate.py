@@ -100,8 +100,8 @@ def test_no_data_is_the_default_configuration():
         ),
         (
             changed("providers", 0, "name", value=12),
-            "providers[0].name: expected 1 to 64 letters, digits, '.', '_' or '-', a letter or "
-            "digit first, got a number; put it in quotes",
+            "providers[0].name: expected 1 to 64 letters, digits, '.', '_' or '-', not starting "
+            "with '._-', got a number; put it in quotes",
         ),
         (
             changed("providers", 0, "keys", 0, "key", value=123456789),
