@@ -62,10 +62,12 @@ def open_rig(tmp_path: Path) -> Iterator[OpenRig]:
             *,
             script: str = "ok",
             others: Sequence[str] = (),
-            are_told: bool = True,
+            limit_headers: bool = True,
         ) -> Rig:
             scripts = (script, *others)
-            return stack.enter_context(Rig(tmp_path, providers, scripts=scripts, are_told=are_told))
+            return stack.enter_context(
+                Rig(tmp_path, providers, scripts=scripts, limit_headers=limit_headers)
+            )
 
         yield open_rig
 

@@ -87,7 +87,7 @@ class Rig:
         providers: the configuration, given the upstreams' URLs; the listen address is added.
         scripts: for each upstream faults by order of requests, as `ccrelay mock --script` takes
             them; "" for one that takes no connections.
-        are_told: whether the upstreams tell limits in headers, as `--limit-headers` has it.
+        limit_headers: whether the upstreams send rate limit headers (`--limit-headers`).
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class Rig:
         providers: Providers,
         *,
         scripts: Sequence[str] = ("ok",),
-        are_told: bool = True,
+        limit_headers: bool = True,
     ) -> None:
         self._folder = folder
         self._providers = providers
         self._scripts = scripts
-        self._quotas = Quotas(are_told=are_told)
+        self._quotas = Quotas(send_headers=limit_headers)
         self._closed: list[socket.socket] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rig", daemon=True)

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from ccrelay.demo.content import Message, Thinking
-from ccrelay.demo.plan import Document, Scene, Stream, error_document
+from ccrelay.demo.plan import Document, RequestContext, Stream, error_document
 from tests.client.checks import CREDENTIALS, HOP, without
 from tests.client.claude import FOREGROUND
 from tests.client.rig import UPSTREAM_KEY, chain, pooled
@@ -36,13 +36,13 @@ def what_it_does(run, rig):
         assert run.retries == []
         return Claude.SHOWS
     assert GREETING in run.text
-    return Claude.ANSWERS if len(rig.front.seen()) == 1 else Claude.ASKS_AGAIN
+    return Claude.ANSWERS if len(rig.front.seen()) == 1 else Claude.RETRIES
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_single_fault_has_the_documented_effect_on_claude_code(claude, open_rig, kind):
     script = f"{kind.fault},ok" if kind.fault else ""
-    rig = open_rig(chain, script=script, others=["ok"], are_told=not kind.is_bare)
+    rig = open_rig(chain, script=script, others=["ok"], limit_headers=not kind.no_limit_headers)
     run = claude.ask(rig.url, "hi", **FEW)
     assert what_it_does(run, rig) is kind.claude
     records = rig.exchanges(len(rig.front.seen()))
@@ -86,8 +86,11 @@ def test_a_failing_key_is_replaced_for_the_session(claude, open_rig, fault, even
     assert bad not in good
     records = rig.exchanges(3)
     assert [record["attempts"] for record in records] == [2, 1, 1]
-    [told] = rig.events(event)
-    assert (told["why"], told["level"]) == (why, "error" if event == "key_disabled" else "warning")
+    [found] = rig.events(event)
+    assert (found["why"], found["level"]) == (
+        why,
+        "error" if event == "key_disabled" else "warning",
+    )
 
 
 def test_all_keys_rejected_stops_after_one_retry(claude, open_rig):
@@ -105,7 +108,7 @@ def test_all_keys_rejected_stops_after_one_retry(claude, open_rig):
 
 def test_a_request_during_a_cooldown_of_all_keys_is_queued_and_answered(claude, open_rig):
     limited = "429,retry_after=8"
-    rig = open_rig(pooled, script=f"{limited},{limited},{limited},ok", are_told=False)
+    rig = open_rig(pooled, script=f"{limited},{limited},{limited},ok", limit_headers=False)
     refused = claude.ask(rig.url, "hi", CLAUDE_CODE_MAX_RETRIES="0")
     assert refused.exit_code != 0
     run = claude.ask(rig.url, "hi", **FEW)
@@ -178,7 +181,7 @@ def thinking_of(body):
 @pytest.fixture
 def anthropic_signs(monkeypatch):
     """The provider with UPSTREAM_KEY signs thinking and rejects other signatures."""
-    plainly = Scene.answer_with
+    plainly = RequestContext.reply_with
     signed = set()
 
     def sign(block: Thinking) -> Thinking:
@@ -187,16 +190,16 @@ def anthropic_signs(monkeypatch):
         signed.add(made.decode())
         return Thinking(block.pieces, made.decode())
 
-    def answer_with(scene: Scene, message: Message) -> Document | Stream:
-        if scene.head.get("x-api-key") != UPSTREAM_KEY:
-            return plainly(scene, message)
-        if not signed.issuperset(thinking_of(scene.body)):
+    def reply_with(context: RequestContext, message: Message) -> Document | Stream:
+        if context.head.get("x-api-key") != UPSTREAM_KEY:
+            return plainly(context, message)
+        if not signed.issuperset(thinking_of(context.body)):
             text = "messages.1.content.0: Invalid `signature` in `thinking` block"
-            return error_document(scene, 400, text)
+            return error_document(context, 400, text)
         blocks = tuple(sign(b) if isinstance(b, Thinking) else b for b in message.blocks)
-        return plainly(scene, structs.replace(message, blocks=blocks))
+        return plainly(context, structs.replace(message, blocks=blocks))
 
-    monkeypatch.setattr(Scene, "answer_with", answer_with)
+    monkeypatch.setattr(RequestContext, "reply_with", reply_with)
     return signed
 
 

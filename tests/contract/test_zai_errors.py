@@ -1,6 +1,6 @@
-"""What a client of the relay is told when Z.AI refuses, judged by the official SDK.
+"""Errors of Z.AI as a client of the relay gets them, parsed by the official SDK.
 
-The bodies are hand-written from the reference pages; the SDK decides what kind of error it sees.
+The bodies are written from the reference pages; the SDK determines the class of the error.
 """
 
 import json

@@ -21,7 +21,7 @@ CONFIG = Config(
 )
 
 
-def told(findings: Findings) -> list[str]:
+def reported(findings: Findings) -> list[str]:
     return [
         f"{'warning: ' * (p.severity == 'warning')}{path_text(p.path)}: {p.message}"
         for p in findings.problems
@@ -31,7 +31,7 @@ def told(findings: Findings) -> list[str]:
 def named(*names: str, invalid: frozenset = NOTHING) -> list[str]:
     findings = Findings(invalid, NOTHING)
     ProviderNames(CONFIG, findings).check(("use",), names)
-    return told(findings)
+    return reported(findings)
 
 
 def test_names_of_enabled_providers_have_no_findings():

@@ -53,12 +53,12 @@ def test_a_valid_model_table_has_no_findings():
 
 
 def test_model_table_patterns_and_providers_are_checked():
-    told = findings(
+    found = findings(
         strategy="model-based",
         models={"a b": ["a"], "x": [], "y": ["a", "c"]},
         models_default=["d"],
     )
-    assert [finding.partition(": ")[0] for finding in told] == [
+    assert [finding.partition(": ")[0] for finding in found] == [
         'routing.models["a b"]',
         "routing.models.x",
         "routing.models.y[1]",
@@ -227,16 +227,16 @@ def test_rules_reported_as_shadowed_never_match_first():
             [None, b"1", b"12"],
         )
     )
-    told = 0
+    shadowed = 0
     for earlier, later in itertools.product(conditions, repeat=2):
         rules = [when(**earlier), when(**later)]
         if findings(rules=rules):
-            told += 1
+            shadowed += 1
             first, second = compile_rules(Routing(rules=rules)).rules
             for model, tokens, features, value in requests:
                 asked = (model, TrafficClass.MAIN, tokens, features, {b"x-a": value}.get)
                 assert first.applies(*asked) or not second.applies(*asked), (earlier, later, asked)
-    assert told > 300
+    assert shadowed > 300
 
 
 def test_a_rule_with_invalid_conditions_shadows_no_other():

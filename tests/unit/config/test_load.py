@@ -357,11 +357,6 @@ def test_without_a_file_environment_variables_are_used(tmp_path):
     assert provider.base_url == "https://api.anthropic.com"
 
 
-def test_without_file_and_environment_the_client_credential_is_passed_through(tmp_path):
-    (provider,) = load(env={}, cwd=tmp_path).config.providers
-    assert (provider.type, provider.keys) == ("anthropic", [])
-
-
 def test_an_invalid_key_in_the_environment_is_an_error_with_the_variable(tmp_path):
     with pytest.raises(ConfigError, match="environment variable ANTHROPIC_API_KEY: the key") as c:
         load(env={"ANTHROPIC_API_KEY": "canary \n"}, cwd=tmp_path)
