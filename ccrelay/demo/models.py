@@ -1,4 +1,4 @@
-"""The models the demo lists, in the shape of `GET /v1/models`. Any other id is answered as well."""
+"""The models of `GET /v1/models`. Messages are answered for any other model id, too."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def find(model_id: str) -> dict[str, Any]:
 
 
 def page(query: dict[str, str]) -> dict[str, Any]:
-    """Return the page a query asks for with `limit`, `after_id` and `before_id`.
+    """Return the page for the query parameters `limit`, `after_id` and `before_id`.
 
     Raises:
         BadRequest: `limit` is not a number from 1 to 1000, or an id is not in the list.

@@ -1,7 +1,7 @@
-"""What a Messages request asks the demo for: prompt, tools, thinking, directives, usage.
+"""Parses a Messages request: prompt, tools, thinking, directives, usage.
 
-Pure. Unknown fields are ignored, as a gateway must (gateway contract: reject nothing you do not
-recognise); what Anthropic requires (`model`, `messages`, `max_tokens`) is required here too.
+Pure. Unknown fields are ignored; fields that Anthropic requires (`model`, `messages`, `max_tokens`)
+are required here, too.
 """
 
 import re
@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from ccrelay.demo.prompt_cache import TTL_LONG_S, TTL_S, Prefix, read_prefix
+from ccrelay.demo.prompt_cache import TTL_LONG_S, TTL_S, Prefix, parse_prefix
 from ccrelay.errors import BadRequest
 
-BYTES_PER_TOKEN = 4  # rough, as good as an estimate without a tokenizer gets
+BYTES_PER_TOKEN = 4  # a rough estimate, without a tokenizer
 DELTAS_MAX = 1_000_000  # demo:deltas
 GAP_MS_MAX = 60_000  # demo:gap_ms
 TOOLS_MAX = 64  # demo:tools
@@ -41,7 +41,7 @@ class _Message(msgspec.Struct):
 class _Tool(msgspec.Struct):
     name: str = ""
     type: str = (
-        "custom"  # server tools carry a dated type and run at the provider: not ours to call
+        "custom"  # server tools have a dated type and run at the provider, not in the client
     )
     input_schema: dict[str, Any] = msgspec.field(default_factory=dict)
     cache_control: _CacheControl | None = None
@@ -69,7 +69,7 @@ class _OutputConfig(msgspec.Struct):
 
 class _Request(msgspec.Struct):
     model: str
-    messages: list[msgspec.Raw]  # raw, so that sizes are known without encoding again
+    messages: list[msgspec.Raw]  # raw, so that their sizes are known
     max_tokens: int | None = None
     stream: bool | None = None
     system: str | list[_Block] | None = None
@@ -81,20 +81,20 @@ class _Request(msgspec.Struct):
 
 
 class Directives(msgspec.Struct, frozen=True):
-    """`demo:NAME=VALUE` words found in the prompt."""
+    """The `demo:NAME=VALUE` directives of the prompt."""
 
-    text: str | None = None  # answer this
-    deltas: int | None = None  # in so many pieces
-    gap_ms: float | None = None  # milliseconds before each piece
+    text: str | None = None  # the text of the answer
+    deltas: int | None = None  # number of deltas
+    gap_ms: float | None = None  # milliseconds before each delta
     fault: str | None = None  # a fault call, see `ccrelay.demo.script`
-    tool: str | None = None  # call this tool
-    tools: int = 2  # so many times in parallel
+    tool: str | None = None  # name of the tool to call
+    tools: int = 2  # number of parallel calls
     input: int | None = None  # uncached input tokens of this request
-    cache_read: int | None = None  # tokens read from the cache besides
+    cache_read: int | None = None  # input tokens read from the cache, in addition
 
 
 class InputUsage(msgspec.Struct, frozen=True):
-    """Estimated input tokens, in the members of Anthropic's `usage`."""
+    """Estimated input tokens, split as in Anthropic's `usage`."""
 
     input: int = 0
     cache_read: int = 0
@@ -103,41 +103,41 @@ class InputUsage(msgspec.Struct, frozen=True):
 
     @property
     def limited(self) -> int:
-        """What counts against input limits: all but cache reads."""
+        """Tokens that count against input limits: all but cache reads."""
         return self.input + self.cache_write_5m + self.cache_write_1h
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """A Messages request, reduced to what shapes the demo's answer."""
+class MessagesRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a Messages request that determine the answer."""
 
     model: str
     stream: bool
     max_tokens: int
-    prompt: str  # the last user text, without reminders the client added
-    tool_results: int  # in the last message: the tools asked for have run
-    thinks: bool  # thinking is enabled or adaptive
-    thinking_omitted: bool  # display: omitted, the text of the thinking stays empty
+    prompt: str  # the last user text, without <system-reminder> blocks
+    tool_results: int  # number of tool results in the last message
+    thinking: bool  # thinking is enabled or adaptive
+    thinking_omitted: bool  # display: omitted; the thinking text stays empty
     tools: dict[str, dict[str, Any]]  # custom tools: name -> input_schema
     tool_choice: str  # auto, any, tool, none
-    tool_forced: str  # the name in tool_choice, or ""
+    tool_name: str  # the name in tool_choice, or ""
     parallel: bool
-    schema: dict[str, Any] | None  # structured output wanted
+    schema: dict[str, Any] | None  # of structured output
     directives: Directives
-    usage: InputUsage  # with nothing cached yet
-    prefix: Prefix | None  # what a prompt cache may know of it; None: it asks for none
+    usage: InputUsage  # as if nothing were cached
+    prefix: Prefix | None  # for the prompt cache; None: no cache_control in the request
     body_bytes: int
 
-    def after(self, cached_bytes: int) -> "Ask":
-        """Return the same when so much of the body's beginning is in the prompt cache."""
+    def with_cached(self, cached_bytes: int) -> "MessagesRequest":
+        """Return the request with the usage it has when `cached_bytes` of its prefix are cached."""
         usage = _with_cache(self.body_bytes, cached_bytes, is_long=bool(self.usage.cache_write_1h))
         return msgspec.structs.replace(self, usage=usage)
 
 
-def read_ask(body: bytes, *, counting: bool = False) -> Ask:
-    """Read the body of `POST /v1/messages` (`counting`: of `/v1/messages/count_tokens`).
+def parse_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
+    """Parse the body of `POST /v1/messages` (`counting`: of `/v1/messages/count_tokens`).
 
     Raises:
-        BadRequest: not JSON, a required member is missing, or a directive has no meaning.
+        BadRequest: not JSON, a required member is missing, or a directive is invalid.
     """
     try:
         request = msgspec.json.decode(body, type=_Request)
@@ -149,24 +149,24 @@ def read_ask(body: bytes, *, counting: bool = False) -> Ask:
     if request.max_tokens is None and not counting:
         raise BadRequest("max_tokens: Field required")
     prompt = _last_prompt(messages)
-    directives = read_directives(prompt)
+    directives = parse_directives(prompt)
     thinking = request.thinking or _Thinking()
     choice = request.tool_choice or _ToolChoice()
     wanted = request.output_config.format if request.output_config else None
     usage, prefix = _usage(directives, request, messages, body)
-    return Ask(
+    return MessagesRequest(
         model=request.model,
         stream=bool(request.stream),
         max_tokens=request.max_tokens or 1,
         prompt=prompt,
         tool_results=_tool_results(messages),
-        thinks=thinking.type in ("enabled", "adaptive"),
+        thinking=thinking.type in ("enabled", "adaptive"),
         thinking_omitted=thinking.display == "omitted",
         tools={
             tool.name: tool.input_schema for tool in request.tools or [] if tool.type == "custom"
         },
         tool_choice=choice.type,
-        tool_forced=choice.name,
+        tool_name=choice.name,
         parallel=not choice.disable_parallel_tool_use,
         schema=wanted.schema if wanted and wanted.type == "json_schema" else None,
         directives=directives,
@@ -176,11 +176,11 @@ def read_ask(body: bytes, *, counting: bool = False) -> Ask:
     )
 
 
-def read_directives(prompt: str) -> Directives:
-    """Find `demo:NAME=VALUE` in a prompt; `demo:text=` takes the rest of its line.
+def parse_directives(prompt: str) -> Directives:
+    """Parse the `demo:NAME=VALUE` directives of a prompt; `demo:text=` takes the rest of its line.
 
     Raises:
-        BadRequest: a value is no number or out of bounds.
+        BadRequest: a value is not a number, or out of range.
     """
     text = _TEXT_DIRECTIVE.search(prompt)
     found = dict(_DIRECTIVE.findall(_TEXT_DIRECTIVE.sub("", prompt)))
@@ -204,9 +204,9 @@ def _number(text: str, most: int) -> float:
     try:
         value = float(text)
     except ValueError as error:
-        raise BadRequest(f"A demo: directive needs a number, not {text!r}.") from error
+        raise BadRequest(f"demo: directive value {text!r} is not a number.") from error
     if not 0 <= value <= most:
-        raise BadRequest(f"A demo: directive is out of bounds: 0 <= {text} <= {most} is not true.")
+        raise BadRequest(f"demo: directive value {text} is out of range (0 to {most}).")
     return value
 
 
@@ -217,8 +217,8 @@ def _blocks(message: _Message) -> list[_Block]:
 
 
 def _last_prompt(messages: list[_Message]) -> str:
-    # Claude Code puts <system-reminder> blocks around the user's words, role:system messages behind
-    # them, and user messages that hold only tool results in between (measured with 2.1.330).
+    # Claude Code adds <system-reminder> blocks to the user's text, role:system messages after it,
+    # and user messages that hold only tool results in between (measured with 2.1.330).
     for message in reversed(messages):
         if message.role != "user":
             continue
@@ -241,15 +241,17 @@ def _usage(
     if directives.input is not None or directives.cache_read is not None:
         total = _tokens(len(body)) if directives.input is None else directives.input
         return InputUsage(input=total, cache_read=directives.cache_read or 0), None
-    common = [tool.cache_control for tool in request.tools or ()]
+    shared = [tool.cache_control for tool in request.tools or ()]
     if isinstance(request.system, list):
-        common += [block.cache_control for block in request.system]
+        shared += [block.cache_control for block in request.system]
     own = [block.cache_control for message in messages for block in _blocks(message)]
-    marks = [mark for mark in (request.cache_control, *common, *own) if mark is not None]
-    if not marks:
+    cache_controls = [
+        control for control in (request.cache_control, *shared, *own) if control is not None
+    ]
+    if not cache_controls:
         return InputUsage(input=_tokens(len(body))), None
-    is_long = any(mark.ttl == "1h" for mark in marks)
-    prefix = read_prefix(body, has_common=any(common), ttl_s=TTL_LONG_S if is_long else TTL_S)
+    is_long = any(control.ttl == "1h" for control in cache_controls)
+    prefix = parse_prefix(body, has_shared=any(shared), ttl_s=TTL_LONG_S if is_long else TTL_S)
     return _with_cache(len(body), 0, is_long=is_long), prefix
 
 
@@ -258,13 +260,13 @@ def _tokens(size_bytes: int) -> int:
 
 
 def _with_cache(body_bytes: int, cached_bytes: int, *, is_long: bool) -> InputUsage:
-    """Estimate as a prompt cache would: its beginning is read, the rest is written."""
+    """Estimate: the cached prefix is read, the rest is written."""
     total = _tokens(body_bytes)
-    fresh = min(total, 4)  # what stands behind the last mark is a handful of tokens
-    read = min(cached_bytes // BYTES_PER_TOKEN, total - fresh)
-    written = total - fresh - read
+    uncached = min(total, 4)  # the text after the last cache_control is a few tokens
+    read = min(cached_bytes // BYTES_PER_TOKEN, total - uncached)
+    written = total - uncached - read
     return InputUsage(
-        input=fresh,
+        input=uncached,
         cache_read=read,
         cache_write_5m=0 if is_long else written,
         cache_write_1h=written if is_long else 0,

@@ -4,14 +4,14 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from ccrelay.demo.windows import WINDOWS, Bucket, Fixed, Sliding
+from ccrelay.demo.rate_windows import WINDOWS, Bucket, Fixed, Sliding
 
 AT = 6000.0  # a full minute of the clock
 STEPS = st.lists(st.tuples(st.floats(0, 40), st.integers(1, 5)), max_size=40)
 
 
 @pytest.mark.parametrize("kind", WINDOWS.values())
-def test_a_limit_fits_and_one_more_does_not(kind):
+def test_the_limit_fits_and_one_more_does_not(kind):
     window = kind(10)
     for _ in range(10):
         assert window.fits_at(AT, 1) == AT
@@ -26,7 +26,7 @@ def test_more_than_the_limit_never_fits(kind):
 
 
 @pytest.mark.parametrize("kind", WINDOWS.values())
-def test_what_comes_unasked_may_go_beyond_and_is_waited_out(kind):
+def test_an_excess_delays_the_next_fit(kind):
     window = kind(10)
     window.add(AT, 25)
     assert window.used(AT) == 25
@@ -36,7 +36,7 @@ def test_what_comes_unasked_may_go_beyond_and_is_waited_out(kind):
 
 @pytest.mark.parametrize("kind", WINDOWS.values())
 @given(steps=STEPS)
-def test_the_instant_given_is_the_first_at_which_it_fits(kind, steps):
+def test_fits_at_is_the_earliest_time(kind, steps):
     window, now = kind(12), AT
     for gap, amount in steps:
         now += gap
@@ -52,7 +52,7 @@ def test_the_instant_given_is_the_first_at_which_it_fits(kind, steps):
 
 
 @given(steps=STEPS)
-def test_no_sixty_seconds_of_a_sliding_window_hold_more_than_its_limit(steps):
+def test_a_sliding_window_never_exceeds_its_limit_in_60_seconds(steps):
     window, now, taken = Sliding(12), AT, []
     for gap, amount in steps:
         now = window.fits_at(now + gap, amount)
@@ -60,10 +60,10 @@ def test_no_sixty_seconds_of_a_sliding_window_hold_more_than_its_limit(steps):
         taken.append((now, amount))
     for start, _ in taken:
         assert sum(amount for at, amount in taken if start <= at < start + 60) <= 12
-    assert window.most <= 12
+    assert window.peak <= 12
 
 
-def test_a_sliding_window_frees_what_came_first():
+def test_a_sliding_window_frees_the_oldest_amount_first():
     window = Sliding(10)
     window.add(AT, 4)
     window.add(AT + 20, 6)
@@ -72,14 +72,14 @@ def test_a_sliding_window_frees_what_came_first():
     assert window.empty_at(AT + 30) == AT + 80
 
 
-def test_a_fixed_window_ends_with_the_minute_of_the_clock():
+def test_a_fixed_window_resets_at_the_clock_minute():
     window = Fixed(10)
     window.add(AT + 59, 10)
     assert window.fits_at(AT + 59, 1) == AT + 60
     assert window.used(AT + 60) == 0
 
 
-def test_a_bucket_refills_all_the_time():
+def test_a_bucket_refills_continuously():
     window = Bucket(60)
     window.add(AT, 60)
     assert window.fits_at(AT, 5) == pytest.approx(AT + 5)

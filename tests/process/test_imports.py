@@ -1,4 +1,4 @@
-"""What is imported when, in processes of their own."""
+"""Which modules are imported, in separate processes."""
 
 import subprocess
 import sys
@@ -19,16 +19,17 @@ def run(code: str) -> str:
     return ran.stdout.strip()
 
 
-def test_asyncio_is_loaded_without_ssl_and_ssl_can_be_loaded_later():
-    lean = "from ccrelay.runtime.lean import import_asyncio_without_ssl as f; f(); f(); import sys;"
-    assert run(f"{lean} print('asyncio' in sys.modules, 'ssl' in sys.modules)") == "True False"
-    assert run(f"{lean} import ssl; print(ssl.create_default_context() is not None)") == "True"
+def test_asyncio_is_imported_without_ssl_and_ssl_can_be_imported_later():
+    call = "from ccrelay.runtime.no_ssl import import_asyncio_without_ssl as f; f(); f();"
+    loaded = "import sys; print('asyncio' in sys.modules, 'ssl' in sys.modules)"
+    assert run(f"{call} {loaded}") == "True False"
+    assert run(f"{call} import ssl; print(ssl.create_default_context() is not None)") == "True"
 
 
-def test_the_supervisor_loads_no_data_plane():
+def test_the_supervisor_does_not_import_the_data_plane():
     unwanted = "{'ssl', 'uvloop', 'orjson', 'watchfiles', 'ccrelay.relay', 'ccrelay._fast.conn'}"
     code = (
-        "from ccrelay.runtime.lean import import_asyncio_without_ssl as f; f(); import sys;"
+        "from ccrelay.runtime.no_ssl import import_asyncio_without_ssl as f; f(); import sys;"
         "import ccrelay.cli.serve, ccrelay.runtime.supervisor, ccrelay.runtime.banner;"
         "import ccrelay.runtime.logs, ccrelay.config.load;"
         f"print({unwanted} & set(sys.modules))"

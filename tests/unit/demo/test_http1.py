@@ -1,13 +1,13 @@
 import pytest
 
-from ccrelay.demo import wire
-from ccrelay.demo.wire import RequestHead, RequestReader, WireError
+from ccrelay.demo import http1
+from ccrelay.demo.http1 import ProtocolError, RequestHead, RequestParser
 
 POST = b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: x\r\n"
 
 
 def read_all(data: bytes, step: int) -> list[tuple[RequestHead, bytes]]:
-    reader, found, head = RequestReader(), [], None
+    reader, found, head = RequestParser(), [], None
     for at in range(0, len(data), step):
         reader.feed(data[at : at + step])
         while True:
@@ -26,7 +26,7 @@ def read_all(data: bytes, step: int) -> list[tuple[RequestHead, bytes]]:
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
-def test_pipelined_requests_come_out_the_same_however_the_bytes_are_split(step):
+def test_pipelined_requests_parse_the_same_for_any_split(step):
     data = (
         b"\r\nGET / HTTP/1.1\r\n\r\n"
         + POST
@@ -47,8 +47,8 @@ def test_pipelined_requests_come_out_the_same_however_the_bytes_are_split(step):
     assert found[1][0].path == "/v1/messages"
 
 
-def test_header_names_keep_their_spelling_and_are_found_in_lower_case():
-    reader = RequestReader()
+def test_header_names_keep_their_case_and_match_case_insensitively():
+    reader = RequestParser()
     reader.feed(b"GET / HTTP/1.1\r\nX-Demo: a\r\nx-demo:  b c \r\n\r\n")
     head = reader.next_head()
     assert head.headers == [("X-Demo", "a"), ("x-demo", "b c")]
@@ -66,13 +66,11 @@ def test_header_names_keep_their_spelling_and_are_found_in_lower_case():
         ("keep-alive", 0, False),
     ],
 )
-def test_a_connection_stays_open_unless_the_client_says_close_or_speaks_http_1_0(
-    line, minor, stays
-):
+def test_keep_alive_unless_close_or_http_1_0(line, minor, stays):
     assert RequestHead("GET", "/", minor, [("Connection", line)]).keep_alive is stays
 
 
-def test_only_http_1_1_can_expect_100_continue():
+def test_expect_100_continue_needs_http_1_1():
     headers = [("Expect", "100-Continue")]
     assert RequestHead("POST", "/", 1, headers).expects_continue
     assert not RequestHead("POST", "/", 0, headers).expects_continue
@@ -95,13 +93,13 @@ def test_only_http_1_1_can_expect_100_continue():
         (POST.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n", 400),
         (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
         (POST + b"Content-Length: 999999999999\r\n\r\n", 413),
-        (b"GET / HTTP/1.1\r\nA: " + b"x" * wire.HEAD_BYTES_MAX, 431),
+        (b"GET / HTTP/1.1\r\nA: " + b"x" * http1.HEAD_BYTES_MAX, 431),
     ],
 )
-def test_a_head_that_cannot_be_trusted_is_refused(data, status):
-    reader = RequestReader()
+def test_invalid_and_ambiguous_heads_are_rejected(data, status):
+    reader = RequestParser()
     reader.feed(data)
-    with pytest.raises(WireError) as caught:
+    with pytest.raises(ProtocolError) as caught:
         reader.next_head()
     assert caught.value.status == status
 
@@ -113,24 +111,24 @@ def test_a_head_that_cannot_be_trusted_is_refused(data, status):
         (b"-1\r\n", 400),
         (b"2\r\nabc\r\n0\r\n\r\n", 400),
         (b"fffffffff\r\n", 413),
-        (b"1;" + b"x" * wire.LINE_BYTES_MAX, 400),
+        (b"1;" + b"x" * http1.LINE_BYTES_MAX, 400),
     ],
 )
-def test_broken_chunk_framing_is_refused(body, status):
-    reader = RequestReader()
+def test_invalid_chunk_framing_is_rejected(body, status):
+    reader = RequestParser()
     reader.feed(POST + b"Transfer-Encoding: chunked\r\n\r\n" + body)
     assert reader.next_head() is not None
-    with pytest.raises(WireError) as caught:
+    with pytest.raises(ProtocolError) as caught:
         reader.next_body()
     assert caught.value.status == status
 
 
-def test_a_response_head_is_written_as_given():
-    head = wire.response_head(529, [("A", "b"), ("c", "d")])
+def test_response_head():
+    head = http1.response_head(529, [("A", "b"), ("c", "d")])
     assert head == b"HTTP/1.1 529 Overloaded\r\nA: b\r\nc: d\r\n\r\n"
-    assert wire.response_head(299, [], version="1.0") == b"HTTP/1.0 299 Unknown\r\n\r\n"
+    assert http1.response_head(299, [], version="1.0") == b"HTTP/1.0 299 Unknown\r\n\r\n"
 
 
-def test_an_empty_chunk_is_left_out_because_it_would_end_the_body():
-    assert wire.chunk(b"") == b""
-    assert wire.chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
+def test_an_empty_chunk_is_omitted():
+    assert http1.chunk(b"") == b""
+    assert http1.chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"

@@ -2,7 +2,7 @@ import resource
 
 import pytest
 
-from ccrelay.runtime.limits import raise_open_files
+from ccrelay.runtime.open_files import raise_open_file_limit
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def kernel(monkeypatch):
         (1024, 524_288, 524_288, 524_288),
         (256, resource.RLIM_INFINITY, 10_240, 10_240),  # macOS
         (4096, 4096, 4096, 4096),
-        (1024, 4096, 1024, 1024),  # refused: go on with what there is
+        (1024, 4096, 1024, 1024),  # refused: the limit stays
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 0, resource.RLIM_INFINITY),
     ],
 )
-def test_the_soft_limit_goes_as_far_up_as_the_kernel_allows(kernel, soft, hard, most, raised_to):
+def test_the_soft_limit_is_raised_as_far_as_the_kernel_allows(kernel, soft, hard, most, raised_to):
     limits = kernel(soft, hard, most)
-    assert raise_open_files() == raised_to
+    assert raise_open_file_limit() == raised_to
     assert limits == [raised_to]

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from ccrelay.config.model import Config, Model, Price, Rule, UpstreamTimeouts
 from ccrelay.config.problems import path_text
-from ccrelay.config.shape import shape
+from ccrelay.config.validate import validate
 
 GOOD: dict[str, Any] = {
     "server": {"workers": 2, "auth": {"tokens": ["relay-token-1"]}},
@@ -43,19 +43,19 @@ def changed(*path: str | int, value: Any) -> dict[str, Any]:
 
 
 def findings(data: Any) -> list[str]:
-    return [f"{path_text(problem.path)}: {problem.message}" for problem in shape(data).problems]
+    return [f"{path_text(problem.path)}: {problem.message}" for problem in validate(data).problems]
 
 
-def test_good_data_becomes_the_configuration_that_msgspec_makes():
-    shaped = shape(GOOD)
-    assert shaped.problems == []
-    assert shaped.draft == msgspec.convert(GOOD, Config)
-    assert shaped.draft.providers[0].models == ["x", Model(id="m", max_input_tokens=5)]
-    assert shaped.draft.providers[0].timeouts == UpstreamTimeouts(idle_s=3)
+def test_valid_data_converts_as_by_msgspec():
+    validated = validate(GOOD)
+    assert validated.problems == []
+    assert validated.draft == msgspec.convert(GOOD, Config)
+    assert validated.draft.providers[0].models == ["x", Model(id="m", max_input_tokens=5)]
+    assert validated.draft.providers[0].timeouts == UpstreamTimeouts(idle_s=3)
 
 
 def test_no_data_is_the_default_configuration():
-    assert shape(None).draft == shape({}).draft == Config()
+    assert validate(None).draft == validate({}).draft == Config()
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,16 @@ def test_no_data_is_the_default_configuration():
         ),
         (
             changed("providers", 0, "name", value=12),
-            "providers[0].name: expected 1 to 64 letters, digits, '.', '_' or '-', a letter or "
-            "digit first, got a number; put it in quotes",
+            "providers[0].name: expected 1 to 64 letters, digits, '.', '_' or '-', not starting "
+            "with '._-', got a number; put it in quotes",
         ),
         (
             changed("providers", 0, "keys", 0, "key", value=123456789),
-            "providers[0].keys[0].key: expected text that is not empty, got a number; "
-            "put it in quotes",
+            "providers[0].keys[0].key: expected non-empty text, got a number; put it in quotes",
         ),
         (
             changed("providers", 0, "keys", 0, "key", value=""),
-            "providers[0].keys[0].key: expected text that is not empty, got empty text",
+            "providers[0].keys[0].key: expected non-empty text, got empty text",
         ),
         (
             changed("providers", 0, "keys", value="x"),
@@ -118,7 +117,7 @@ def test_no_data_is_the_default_configuration():
         ),
         (
             changed("providers", 0, "keys", value=None),
-            "providers[0].keys: expected a list, got nothing",
+            "providers[0].keys: expected a list, got null",
         ),
         (
             changed("providers", 0, "model_mapping", "a-*", value=["b"]),
@@ -126,7 +125,7 @@ def test_no_data_is_the_default_configuration():
         ),
         (
             changed("providers", 0, "models", 0, value={"id": ""}),
-            "providers[0].models[0].id: expected text that is not empty, got empty text",
+            "providers[0].models[0].id: expected non-empty text, got empty text",
         ),
         (
             changed("providers", 0, "prices", "b", value={"input": 1}),
@@ -158,33 +157,33 @@ def test_no_data_is_the_default_configuration():
         ),
     ],
 )
-def test_each_mistake_is_one_finding(data, finding):
+def test_each_error_is_one_finding(data, finding):
     assert findings(data) == [finding]
 
 
-def test_all_mistakes_are_found_at_once_and_the_rest_is_kept():
+def test_all_errors_are_found_and_the_rest_is_kept():
     data = changed("server", "workers", value=-1)
     data["providers"][0]["keys"].append({"api_key": "x"})
     data["providers"].append("text")
     data["routing"]["ping"] = 1
-    shaped = shape(data)
-    assert {path_text(problem.path) for problem in shaped.problems} == {
+    validated = validate(data)
+    assert {path_text(problem.path) for problem in validated.problems} == {
         "server.workers",
         "providers[0].keys[1].api_key",
         "providers[1]",
         "routing.ping",
     }
-    assert shaped.draft.server.workers == 1
-    assert shaped.draft.providers[0].keys[0].rpm_limit == 60
-    assert len(shaped.draft.providers) == 2
-    assert ("providers", 0, "keys", 1, "key") in shaped.bad
+    assert validated.draft.server.workers == 1
+    assert validated.draft.providers[0].keys[0].rpm_limit == 60
+    assert len(validated.draft.providers) == 2
+    assert ("providers", 0, "keys", 1, "key") in validated.invalid
 
 
-def test_what_stands_for_a_wrong_section_has_its_type():
+def test_placeholders_have_the_type_of_their_section():
     data = changed("providers", 0, "prices", value={"b": 3, "c": {"input": "x", "output": 1}})
     data["routing"]["models"] = {"a": "one", "b": ["one"]}
     data["routing"]["rules"].append("text")
-    draft = shape(data).draft
+    draft = validate(data).draft
     assert draft.providers[0].prices == {
         "b": Price(input=0.0, output=0.0),
         "c": Price(input=0.0, output=1),
@@ -193,7 +192,7 @@ def test_what_stands_for_a_wrong_section_has_its_type():
     assert draft.routing.rules[1] == Rule()
 
 
-def test_no_finding_quotes_text_which_may_be_a_secret():
+def test_no_finding_contains_text_values():
     canary = "canary-secret"
     data = {
         "server": {"auth": {"tokens": canary}, "workers": canary},
@@ -204,25 +203,25 @@ def test_no_finding_quotes_text_which_may_be_a_secret():
     assert canary not in "".join(findings(data))
 
 
-def test_a_section_with_every_line_commented_out_is_the_default_one():
-    assert shape({"server": None, "logging": None}).draft == Config()
-    assert shape({"server": None}).problems == []
+def test_a_null_section_is_the_default():
+    assert validate({"server": None, "logging": None}).draft == Config()
+    assert validate({"server": None}).problems == []
 
 
-def test_text_from_an_expansion_is_refused_where_text_is_not_wanted():
+def test_expanded_values_are_rejected_for_non_text_settings():
     path = ("server", "workers")
-    (problem,) = shape({"server": {"workers": "2"}}, frozenset({path})).problems
-    assert problem.message == "${...} gives text and works in text values only"
+    (problem,) = validate({"server": {"workers": "2"}}, frozenset({path})).problems
+    assert problem.message == "${...} works in text values only"
     level = ("logging", "level")
-    assert shape({"logging": {"level": "info"}}, frozenset({level})).problems == []
+    assert validate({"logging": {"level": "info"}}, frozenset({level})).problems == []
 
 
-def test_an_expansion_that_failed_is_not_reported_again():
+def test_a_failed_expansion_is_not_reported_again():
     path = ("providers", 0, "keys", 0, "key")
     data = {"providers": [{"name": "p", "keys": [{"key": ""}]}]}
-    shaped = shape(data, frozenset({path}), frozenset({path}))
-    assert shaped.problems == []
-    assert path in shaped.bad
+    validated = validate(data, frozenset({path}), frozenset({path}))
+    assert validated.problems == []
+    assert path in validated.invalid
 
 
 SECTIONS = ("server", "auth", "routing", "logging", "timeouts", "when", "use", "retry_budget")
@@ -255,8 +254,8 @@ def _places(node: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int
         st.dictionaries(st.sampled_from(["name", "key", "id", "x"]), st.just("v"), max_size=2),
     ),
 )
-def test_the_walk_and_msgspec_agree_on_what_is_acceptable(place, value):
+def test_validate_and_msgspec_accept_the_same_data(place, value):
     data = changed(*place, value=value)
     if value is None and place[-1] in SECTIONS:
         return  # the walk takes an empty section, on purpose
-    assert (not shape(data).problems) == _accepted_by_msgspec(data)
+    assert (not validate(data).problems) == _accepted_by_msgspec(data)

@@ -1,8 +1,8 @@
-"""Plain data against the Structs: every unknown key, missing member and wrong type, in one walk.
+"""Validates plain data against the Structs: unknown keys, missing members, wrong types.
 
-msgspec's own conversion stops at the first error. This walk goes by the same type description
-(`msgspec.inspect`), reports them all, and gives a draft in which what is wrong is replaced by its
-default, so that the semantic checks can still say what they know about the rest.
+The conversion of msgspec stops at the first error. This one uses the same type description
+(`msgspec.inspect`), reports all errors, and returns a draft with defaults in place of invalid
+values, so that the semantic checks can run on the rest.
 """
 
 import datetime
@@ -21,46 +21,48 @@ _BAD: Final = object()
 _TEXT: Final = (inspect.StrType, inspect.LiteralType)
 
 
-class Shaped(msgspec.Struct, frozen=True):
-    """A draft with defaults in place of what is wrong, the problems, and the paths they spoil.
+class Validated(msgspec.Struct, frozen=True):
+    """A draft with defaults in place of invalid values, the problems, and the invalid paths.
 
-    `unknown` are those among the spoilt paths whose key means nothing here.
+    `unknown`: those of the invalid paths that are unknown keys.
     """
 
     draft: Config
     problems: list[Problem]
-    bad: frozenset[Path]
+    invalid: frozenset[Path]
     unknown: frozenset[Path]
 
 
-def shape(
+def validate(
     data: Any, expanded: frozenset[Path] = frozenset(), failed: frozenset[Path] = frozenset()
-) -> Shaped:
-    """Walk plain data.
+) -> Validated:
+    """Validate plain data.
 
     Args:
-        data: what the file holds, expanded.
+        data: content of the file, expanded.
         expanded: paths whose strings came from `${...}`.
-        failed: those among them that have no value, and a problem already.
+        failed: those of them that could not be expanded, and already have a problem.
     """
-    walk = _Walk(expanded, failed)
-    draft = walk.value(inspect.type_info(Config), {} if data is None else data, ())
+    validator = _Validator(expanded, failed)
+    draft = validator.value(inspect.type_info(Config), {} if data is None else data, ())
     if draft is _BAD:
         draft = Config()
-    bad = (failed | walk.spoilt).union(problem.path for problem in walk.problems)
-    unknown = frozenset(problem.path for problem in walk.problems if problem.on_key)
-    return Shaped(draft, walk.problems, bad, unknown)
+    invalid = (failed | validator.placeholders).union(
+        problem.path for problem in validator.problems
+    )
+    unknown = frozenset(problem.path for problem in validator.problems if problem.on_key)
+    return Validated(draft, validator.problems, invalid, unknown)
 
 
-class _Walk:
+class _Validator:
     def __init__(self, expanded: frozenset[Path], failed: frozenset[Path]) -> None:
         self.problems: list[Problem] = []
-        self.spoilt: set[Path] = set()  # where a hole stands without a problem of its own
+        self.placeholders: set[Path] = set()  # placeholders without a problem of their own
         self._expanded = expanded
         self._failed = failed
 
     def value(self, kind: inspect.Type, value: Any, path: Path, expects: str = "") -> Any:
-        """Return the value in its type, or `_BAD` after a problem was noted."""
+        """Return the value converted to its type, or `_BAD` after adding a problem."""
         if isinstance(kind, inspect.Metadata):
             expects = (kind.extra or {}).get("expects", "")
             return self.value(kind.type, value, path, expects)
@@ -69,7 +71,7 @@ class _Walk:
         if path in self._failed:
             return _BAD
         if path in self._expanded and not isinstance(kind, _TEXT):
-            self._note("${...} gives text and works in text values only", path)
+            self._add("${...} works in text values only", path)
             return _BAD
         if isinstance(kind, inspect.StructType):
             return self._struct(kind, value, path)
@@ -81,43 +83,43 @@ class _Walk:
 
     def _struct(self, kind: inspect.StructType, value: Any, path: Path) -> Any:
         if not isinstance(value, dict):
-            return self._wrong("a mapping", value, path)
+            return self._type_error("a mapping", value, path)
         known = {field.encode_name: field for field in kind.fields}
         unknown = [key for key in value if key not in known]
         for key in unknown:
-            self._note(f"unknown key{self._meant(key, known, path)}", (*path, key), on_key=True)
+            self._add(f"unknown key{self._suggestion(key, known, path)}", (*path, key), on_key=True)
         members: dict[str, Any] = {}
         for name, field in known.items():
             given = value.get(name, _BAD)
             if given is None and _is_section(field.type):
-                continue  # a section of which every line is commented out
+                continue  # a section with all lines commented out
             if given is _BAD:
                 result: Any = _BAD
                 if field.required and not any(closest(key, [name]) for key in unknown):
-                    self._note("is missing", (*path, name))
+                    self._add("is missing", (*path, name))
             else:
                 result = self.value(field.type, given, (*path, name))
             if result is not _BAD:
                 members[name] = result
             elif field.required:
-                self.spoilt.add((*path, name))
-                members[name] = _hole(field.type)
+                self.placeholders.add((*path, name))
+                members[name] = _placeholder(field.type)
         return kind.cls(**members)
 
     def _list(self, kind: inspect.ListType, value: Any, path: Path) -> Any:
         if not isinstance(value, list):
-            return self._wrong("a list", value, path)
+            return self._type_error("a list", value, path)
         items = [self.value(kind.item_type, item, (*path, i)) for i, item in enumerate(value)]
-        return [_hole(kind.item_type) if item is _BAD else item for item in items]
+        return [_placeholder(kind.item_type) if item is _BAD else item for item in items]
 
     def _dict(self, kind: inspect.DictType, value: Any, path: Path) -> Any:
         if not isinstance(value, dict):
-            return self._wrong("a mapping", value, path)
+            return self._type_error("a mapping", value, path)
         members = {k: self.value(kind.value_type, v, (*path, k)) for k, v in value.items()}
-        return {k: _hole(kind.value_type) if v is _BAD else v for k, v in members.items()}
+        return {k: _placeholder(kind.value_type) if v is _BAD else v for k, v in members.items()}
 
     def _union(self, kind: inspect.UnionType, value: Any, path: Path) -> Any:
-        """Choose by the kind of value: the model has None, one scalar and one container at most."""
+        """Choose by type of value: the model has at most None, one scalar and one container."""
         options = [option for option in kind.types if not isinstance(option, inspect.NoneType)]
         if value is None and len(options) < len(kind.types):
             return None
@@ -127,18 +129,18 @@ class _Walk:
         return self.value(options[0], value, path)
 
     def _scalar(self, kind: inspect.Type, value: Any, path: Path, expects: str) -> Any:
-        wanted = expects or _wanted(kind)
+        expected = expects or _expected(kind)
         if isinstance(kind, inspect.LiteralType):
             fits = isinstance(value, str) and value in kind.values
-            near = [str(option) for option in kind.values]
-            return value if fits else self._wrong(wanted, value, path, near)
+            options = [str(option) for option in kind.values]
+            return value if fits else self._type_error(expected, value, path, options)
         if isinstance(kind, inspect.BoolType):
             fits = isinstance(value, bool)
-            return value if fits else self._wrong(wanted, value, path, ["true", "false"])
+            return value if fits else self._type_error(expected, value, path, ["true", "false"])
         if isinstance(kind, inspect.StrType):
             if type(value) in (bool, int, float):
-                got = _got(value) if isinstance(value, bool) else "a number"
-                self._note(f"expected {wanted}, got {got}; put it in quotes", path)
+                got = _describe(value) if isinstance(value, bool) else "a number"
+                self._add(f"expected {expected}, got {got}; put it in quotes", path)
                 return _BAD
             fits = isinstance(value, str) and _string_fits(kind, value)
         elif isinstance(kind, inspect.IntType):
@@ -146,18 +148,20 @@ class _Walk:
         else:
             assert isinstance(kind, inspect.FloatType), f"no rule for {kind}"
             fits = type(value) in (int, float) and _number_fits(kind, value)
-        return value if fits else self._wrong(wanted, value, path)
+        return value if fits else self._type_error(expected, value, path)
 
-    def _wrong(self, wanted: str, value: Any, path: Path, near: Collection[str] = ()) -> Any:
-        meant = hint(value, near) if isinstance(value, str) else ""
-        self._note(f"expected {wanted}, got {_got(value)}{meant}", path)
+    def _type_error(
+        self, expected: str, value: Any, path: Path, options: Collection[str] = ()
+    ) -> Any:
+        suggestion = hint(value, options) if isinstance(value, str) else ""
+        self._add(f"expected {expected}, got {_describe(value)}{suggestion}", path)
         return _BAD
 
-    def _meant(self, key: str, known: dict[str, inspect.Field], path: Path) -> str:
-        near = hint(key, known)
-        if near or path:
-            return near
-        for field in known.values():  # a member written one level too high
+    def _suggestion(self, key: str, known: dict[str, inspect.Field], path: Path) -> str:
+        options = hint(key, known)
+        if options or path:
+            return options
+        for field in known.values():  # a key written one level too high
             if isinstance(field.type, inspect.Metadata) and _is_section(field.type):
                 section = field.type.type
                 assert isinstance(section, inspect.StructType)
@@ -165,7 +169,7 @@ class _Walk:
                     return f' (did you mean "{field.encode_name}.{key}"?)'
         return ""
 
-    def _note(self, message: str, path: Path, *, on_key: bool = False) -> None:
+    def _add(self, message: str, path: Path, *, on_key: bool = False) -> None:
         self.problems.append(Problem(message=message, path=path, on_key=on_key))
 
 
@@ -174,14 +178,14 @@ def _is_section(kind: inspect.Type) -> bool:
     return isinstance(inner, inspect.StructType)
 
 
-def _hole(kind: inspect.Type) -> Any:
-    """Return something of the type to stand where a value is wrong; never looked at by checks."""
+def _placeholder(kind: inspect.Type) -> Any:
+    """Return a value of the type in place of an invalid one; the checks ignore it."""
     if isinstance(kind, inspect.Metadata):
-        return _hole(kind.type)
+        return _placeholder(kind.type)
     if isinstance(kind, inspect.UnionType):
-        return _hole(kind.types[0])
+        return _placeholder(kind.types[0])
     if isinstance(kind, inspect.StructType):
-        return kind.cls(**{f.encode_name: _hole(f.type) for f in kind.fields if f.required})
+        return kind.cls(**{f.encode_name: _placeholder(f.type) for f in kind.fields if f.required})
     if isinstance(kind, inspect.ListType):
         return []
     return 0.0 if isinstance(kind, inspect.FloatType) else ""
@@ -194,16 +198,16 @@ def _string_fits(kind: inspect.StrType, value: str) -> bool:
 
 
 def _number_fits(kind: inspect.IntType | inspect.FloatType, value: float) -> bool:
-    # Written so that NaN, for which every comparison is false, does not fit a bounded field.
+    # NaN, for which every comparison is false, must not pass.
     above = (kind.ge is None or value >= kind.ge) and (kind.gt is None or value > kind.gt)
     return above and (kind.le is None or value <= kind.le)
 
 
-def _wanted(kind: inspect.Type) -> str:
+def _expected(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.LiteralType):
         return "one of " + ", ".join(quoted(str(option)) for option in kind.values)
     if isinstance(kind, inspect.StrType):
-        return "text that is not empty" if kind.min_length else "text"
+        return "non-empty text" if kind.min_length else "text"
     if isinstance(kind, inspect.BoolType):
         return "true or false"
     if isinstance(kind, inspect.IntType):
@@ -219,16 +223,16 @@ def _range(kind: inspect.IntType | inspect.FloatType) -> str:
     return f" {low} up to {kind.le:,}" if kind.le is not None else f" {low} up"
 
 
-def _got(value: Any) -> str:
-    """Name a value without quoting text, which may be a secret."""
+def _describe(value: Any) -> str:
+    """Describe a value without showing text, which may be a secret."""
     if value is None:
-        return "nothing"
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, int):
-        return str(value) if abs(value) < 1 << 64 else "a larger one"
+        return str(value) if abs(value) < 1 << 64 else "a larger number"
     for kinds, name in _NAMES:
         if isinstance(value, kinds):
             return "empty text" if value == "" else name

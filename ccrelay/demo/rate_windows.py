@@ -1,8 +1,7 @@
-"""How much went through in a minute, counted in the three ways providers do. Pure.
+"""Usage of the last minute, counted in the three ways that providers use. Pure.
 
-All instants are seconds on one clock. A window knows a limit and never keeps anybody from it: who
-asks `fits_at` before `add` stays within the limit, and what comes unasked (output tokens are known
-when they are there) may go beyond.
+All times are seconds on one clock. A window does not enforce its limit: a caller that checks
+`fits_at` before `add` stays within it; output tokens, known only afterwards, may exceed it.
 """
 
 import math
@@ -15,29 +14,29 @@ WindowKind: TypeAlias = Literal["sliding", "fixed", "bucket"]
 
 
 class Window(Protocol):
-    """One quantity of one credential, against one limit."""
+    """Usage of one quantity by one credential, and its limit."""
 
     limit: int
 
     def used(self, now: float) -> int:
-        """Return what counts against the limit."""
+        """Return the amount that counts against the limit."""
 
     def add(self, now: float, amount: int) -> None:
-        """Count so much more."""
+        """Add an amount."""
 
     def fits_at(self, now: float, amount: int) -> float:
-        """Return the first instant at which so much more stays within the limit; inf: never."""
+        """Return the earliest time at which `amount` more is within the limit; inf: never."""
 
     def empty_at(self, now: float) -> float:
-        """Return the instant at which nothing counts against the limit any more."""
+        """Return the time at which nothing counts against the limit."""
 
 
 class Sliding:
-    """Any 60 seconds: what happened less than a minute ago counts."""
+    """Sliding window: amounts of the last 60 seconds count."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.most = 0  # the highest level so far
+        self.peak = 0  # maximum of `used` so far
         self._added: deque[tuple[float, int]] = deque()
         self._level = 0
 
@@ -52,7 +51,7 @@ class Sliding:
         level = self.used(now) + amount
         self._added.append((now, amount))
         self._level = level
-        self.most = max(self.most, level)
+        self.peak = max(self.peak, level)
 
     def fits_at(self, now: float, amount: int) -> float:
         """See `Window`."""
@@ -73,7 +72,7 @@ class Sliding:
 
 
 class Fixed:
-    """The minute of the clock: everything is forgotten when the next one begins."""
+    """Fixed window: the amounts of the current clock minute count."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -106,19 +105,19 @@ class Fixed:
 
 
 class Bucket:
-    """A bucket that holds the limit and refills all the time, a limit a minute.
+    """Token bucket with the capacity of the limit, refilled continuously in one minute.
 
-    After a quiet minute a full bucket and its refill go through: up to twice the limit in 60 s.
+    After an idle minute up to twice the limit fits into 60 s: the full bucket and its refill.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._rate = limit / WINDOW_S
-        self._level = 0.0  # what is missing from the bucket
-        self._at = 0.0
+        self._level = 0.0  # tokens missing from a full bucket
+        self._state = 0.0
 
     def used(self, now: float) -> int:
-        """See `Window`. Parts of one count as one: they are not there yet."""
+        """See `Window`. Rounded up: a fraction of a token cannot be used."""
         return math.ceil(self._missing(now) - 1e-9)
 
     def add(self, now: float, amount: int) -> None:
@@ -137,8 +136,8 @@ class Bucket:
         return now + self._missing(now) / self._rate
 
     def _missing(self, now: float) -> float:
-        self._level = max(0.0, self._level - (now - self._at) * self._rate)
-        self._at = now
+        self._level = max(0.0, self._level - (now - self._state) * self._rate)
+        self._state = now
         return self._level
 
 
