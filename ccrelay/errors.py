@@ -8,7 +8,7 @@
       TooLarge          413 / 431, over a limit of ours
       SlowClient        408, head or body not sent in time
       NoTarget          503-like 529, nothing usable can serve this now
-        AllResting      429 / 529, every target rests, and it is known until when
+        AllUnavailable      429 / 529, every target rests, and it is known until when
       UpstreamFailed    502 / 504, connect, reset, garbage, time limit
 
 Every one of them is sent as Anthropic-shaped JSON by `ccrelay.wire.errors`.
@@ -115,7 +115,7 @@ class NoTarget(RelayError):
     status = 529
 
 
-class AllResting(NoTarget):
+class AllUnavailable(NoTarget):
     """Every target rests, or has no room, for longer than a request may wait."""
 
     knows_when = True

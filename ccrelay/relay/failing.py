@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from ccrelay._fast.http1 import Head
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Loss, Upstream
-from ccrelay.errors import AllResting, RelayError, UpstreamFailed
+from ccrelay.errors import AllUnavailable, RelayError, UpstreamFailed
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.provider_state import Target
 from ccrelay.relay import asking, rare, settling
@@ -385,7 +385,7 @@ def give_up(exchange: "Exchange", choice: Unavailable) -> None:
     """Nobody can take the request in time: the most telling error, and when to come again.
 
     Raises:
-        AllResting: no provider has said anything.
+        AllUnavailable: no provider has said anything.
     """
     exchange.relay.waiting.leave(exchange)
     if exchange.told is not None:
@@ -395,7 +395,7 @@ def give_up(exchange: "Exchange", choice: Unavailable) -> None:
     why = _WHY.get(choice.why, "has room for it now")
     names = ", ".join(c.provider.name for c in exchange.route.candidates) if exchange.route else ""
     when = f"Try again in {seconds} s." if seconds is not None else "See the relay's log."
-    raise AllResting(
+    raise AllUnavailable(
         f"None of the providers for this model ({names}) {why}. {when}",
         status=_status(choice.why),
         retry_after_s=seconds,
