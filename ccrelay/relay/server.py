@@ -44,7 +44,7 @@ DRAIN_LOOK_S = 0.05
 # A gentle drain leaves idle connections open so long: a client that uses one is answered, and told
 # to close it. Closing at once would meet requests that are on their way.
 GENTLE_IDLE_S = 60.0
-PLACES_ALONE = 4096  # conversations remembered by a worker that shares its memory with nobody
+BINDINGS_ALONE = 4096  # conversations remembered by a worker that shares its memory with nobody
 
 _POSTS = {
     b"/v1/messages": RequestClass.MESSAGES,
@@ -86,7 +86,7 @@ class Relay:
             memory = SharedMemory.private(
                 targets=max(slots, 1),
                 endpoints=max(len(layout.endpoints), 1),
-                places=PLACES_ALONE,
+                bindings=BINDINGS_ALONE,
             )
         self.memory = memory
         self.affinity = AffinityTable(memory)

@@ -22,7 +22,7 @@ from ccrelay.fleet.layout import Layout
 SPARE = 4
 TARGETS_MIN = 256
 ENDPOINTS_MIN = 64
-PLACES = 16_384  # conversations remembered, 64 bytes each
+BINDINGS = 16_384  # conversations remembered, 64 bytes each
 # Three crews may still be finishing (two upgrades, workers sent SIGTERM) beside the newest.
 CREWS = 4
 
@@ -100,7 +100,7 @@ class Memory:
                 workers=CREWS * config.server.workers + CREWS,
                 targets=max(TARGETS_MIN, SPARE * len(set(_target_identities(config)))),
                 endpoints=max(ENDPOINTS_MIN, SPARE * len(config.providers)),
-                places=PLACES,
+                bindings=BINDINGS,
             )
             return cls(fd)
         except BaseException:

@@ -614,7 +614,7 @@ class FakeRelay:
         self.log = FakeLog()
         self.rng = random.Random(5)
         self.wall_offset = 1_700_000_000.0
-        self.memory = SharedMemory.private(workers=2, targets=64, endpoints=16, places=64)
+        self.memory = SharedMemory.private(workers=2, targets=64, endpoints=16, bindings=64)
         self.affinity = AffinityTable(self.memory)
         self.budget = RetryBudget(self.memory)
         self.estimator = Estimator()

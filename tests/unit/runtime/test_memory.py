@@ -102,7 +102,7 @@ def test_a_secret_that_is_given_twice_has_one_slot(memory):
 
 def test_a_slot_starts_empty_for_its_next_owner():
     fd = anonymous_file()
-    SharedMemory.format(fd, workers=2, targets=1, endpoints=1, places=64)
+    SharedMemory.format(fd, workers=2, targets=1, endpoints=1, bindings=64)
     memory = Memory(fd)
     memory.layout(config(a=["test-key-1"]))
     TargetLimits(memory.memory, 0).rest(1e9, Cooldown.QUOTA)
@@ -187,6 +187,6 @@ def test_what_is_given_out_is_known_after_a_handover(memory):
 def test_memory_of_another_kind_is_refused():
     fd = anonymous_file()
     os.ftruncate(fd, 1 << 16)
-    with pytest.raises(ValueError, match="not shared memory"):
+    with pytest.raises(ValueError, match="shared memory of another"):
         Memory(fd, Allotment(Slots(1), Slots(1)))
     os.close(fd)
