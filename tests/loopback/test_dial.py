@@ -380,7 +380,7 @@ def test_a_plain_connection_is_ready_for_use(run: Run[None], serve: Serve) -> No
 
 
 @needs_ipv6
-def test_ipv6_literals_are_dialled_without_a_look_up(run: Run[None], serve: Serve) -> None:
+def test_ipv6_literals_need_no_lookup(run: Run[None], serve: Serve) -> None:
     server = serve(echo, "::1")
 
     async def never(host: str, port: int) -> Sequence[Address]:
@@ -405,7 +405,7 @@ def test_the_systems_resolver_finds_localhost(run: Run[None], serve: Serve) -> N
     run(main())
 
 
-def test_a_refused_connection_fails_with_every_address_and_its_reason(run: Run[None]) -> None:
+def test_a_refused_connection_lists_every_address_with_its_reason(run: Run[None]) -> None:
     one, two = refusing_port("127.0.0.1"), refusing_port("127.0.0.2")
 
     async def main() -> None:
@@ -427,7 +427,7 @@ def test_a_refused_connection_fails_with_every_address_and_its_reason(run: Run[N
 # --- names ----------------------------------------------------------------------------------
 
 
-def test_a_name_that_does_not_resolve_fails_and_is_asked_for_again(run: Run[None]) -> None:
+def test_a_failed_lookup_is_not_cached(run: Run[None]) -> None:
     asked: list[tuple[str, int]] = []
 
     async def resolve(host: str, port: int) -> Sequence[Address]:
@@ -449,7 +449,7 @@ def test_a_name_that_does_not_resolve_fails_and_is_asked_for_again(run: Run[None
     run(main())
 
 
-def test_dials_at_the_same_time_share_one_look_up_and_later_ones_its_answer(
+def test_concurrent_dials_share_one_lookup_and_its_answer_is_cached(
     run: Run[None], serve: Serve
 ) -> None:
     server = serve(echo)
@@ -474,9 +474,7 @@ def test_dials_at_the_same_time_share_one_look_up_and_later_ones_its_answer(
     run(main())
 
 
-def test_addresses_are_looked_up_again_after_none_took_a_connection(
-    run: Run[None], serve: Serve
-) -> None:
+def test_addresses_are_resolved_again_after_all_failed(run: Run[None], serve: Serve) -> None:
     server = serve(echo)
     answers = [("127.0.0.1", refusing_port()), ("127.0.0.1", server.port)]
 
@@ -506,7 +504,9 @@ def test_families_alternate_beginning_with_the_resolvers_first() -> None:
 
 
 @needs_ipv6
-def test_after_a_refusal_the_next_address_is_tried_at_once(run: Run[None], serve: Serve) -> None:
+def test_after_a_refusal_the_next_address_is_tried_immediately(
+    run: Run[None], serve: Serve
+) -> None:
     server = serve(echo)
     addresses = [("::1", refusing_port("::1")), ("127.0.0.1", server.port)]
 
@@ -522,9 +522,7 @@ def test_after_a_refusal_the_next_address_is_tried_at_once(run: Run[None], serve
     run(main())
 
 
-def test_a_silent_address_costs_one_delay_once_and_its_socket_is_closed(
-    run: Run[None], serve: Serve
-) -> None:
+def test_an_unresponsive_address_costs_one_delay_once(run: Run[None], serve: Serve) -> None:
     server = serve(echo)
 
     async def main() -> None:
@@ -548,7 +546,7 @@ def test_a_silent_address_costs_one_delay_once_and_its_socket_is_closed(
         run(main())
 
 
-def test_the_first_attempt_goes_on_while_the_second_is_refused(run: Run[None]) -> None:
+def test_the_first_attempt_continues_after_the_second_is_refused(run: Run[None]) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -638,7 +636,7 @@ def test_remembered_sessions_are_resumed(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_remembering_a_connection_without_ticket_keeps_the_session_that_works(
+def test_a_connection_without_ticket_keeps_the_stored_session(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
     server = serve(tls_echo(server_context))
@@ -667,7 +665,7 @@ def test_remembering_a_connection_without_ticket_keeps_the_session_that_works(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_certificate_for_another_host_is_refused(
+def test_a_certificate_for_another_host_is_rejected(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
     server = serve(tls_echo(server_context))
@@ -686,7 +684,7 @@ def test_a_certificate_for_another_host_is_refused(
     run(main())
 
 
-def test_an_untrusted_ca_is_refused_with_the_hint(
+def test_an_untrusted_ca_is_rejected_with_a_hint(
     run: Run[None],
     serve: Serve,
     server_context: ssl.SSLContext,
@@ -713,7 +711,7 @@ def test_an_untrusted_ca_is_refused_with_the_hint(
         (b"", "the connection was closed during the handshake"),
     ],
 )
-def test_a_server_without_tls_is_told_so(
+def test_a_server_without_tls_gives_a_clear_error(
     run: Run[None], serve: Serve, answer: bytes, said: str
 ) -> None:
     def handle(sock: socket.socket) -> None:
@@ -776,7 +774,7 @@ def test_a_proxy_carries_http_and_https_origins(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_tls_inside_tls_keeps_both_directions_going_when_buffers_are_full(
+def test_tls_in_tls_does_not_deadlock_on_full_buffers(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
     server = serve(tls_echo(server_context))
@@ -814,7 +812,7 @@ def test_tls_inside_tls_keeps_both_directions_going_when_buffers_are_full(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_the_end_of_a_tunnel_inside_tls_reaches_the_dialled_socket(
+def test_the_end_of_a_tls_in_tls_tunnel_reaches_the_socket(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
     def one_turn(sock: socket.socket) -> None:
@@ -856,7 +854,7 @@ def test_the_end_of_a_tunnel_inside_tls_reaches_the_dialled_socket(
         (b"", "without an answer"),
     ],
 )
-def test_a_proxy_that_refuses_fails_the_dial(
+def test_a_refused_connect_fails_the_dial(
     run: Run[None], serve: Serve, scheme: str, answer: bytes, said: str
 ) -> None:
     hop = serve(scripted_proxy(answer))
@@ -873,7 +871,7 @@ def test_a_proxy_that_refuses_fails_the_dial(
     run(main())
 
 
-def test_a_proxy_that_cannot_be_reached_is_named(run: Run[None]) -> None:
+def test_an_unreachable_proxy_is_named(run: Run[None]) -> None:
     async def main() -> None:
         proxy = Proxy.parse(f"http://user:{SECRET}@127.0.0.1:{refusing_port()}")
         failed = await failure(dialer(f"https://{NAME}", proxy=proxy))
@@ -965,7 +963,7 @@ def test_the_time_limit_covers_every_phase_and_names_it(
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_cancelling_in_any_phase_leaves_nothing_open(
+def test_cancelling_in_any_phase_closes_everything(
     run: Run[None], phase: str, quiet_port: int
 ) -> None:
     async def main() -> None:
@@ -984,7 +982,7 @@ def test_cancelling_in_any_phase_leaves_nothing_open(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_cancelling_at_any_step_of_the_longest_dial_leaves_nothing_open(
+def test_cancelling_at_any_loop_step_closes_everything(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
     server = serve(tls_echo(server_context))
@@ -1017,7 +1015,7 @@ def test_cancelling_at_any_step_of_the_longest_dial_leaves_nothing_open(
     run(main())
 
 
-def test_the_repr_of_a_dialer_shows_the_way_and_no_password(run: Run[None]) -> None:
+def test_a_dialers_repr_shows_the_route_and_no_password(run: Run[None]) -> None:
     async def main() -> None:
         proxy = Proxy.parse(f"http://user:{SECRET}@proxy.test:3128")
         shown = repr(dialer(f"https://{NAME}", proxy=proxy))
