@@ -78,9 +78,9 @@ def test_the_body_size_is_bounded() -> None:
         (b"HTTP/1.1 301 Moved\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n", "status 301"),
         (b"HTTP/1.1 401 Denied\r\ncontent-length: 10\r\n\r\ntest-key-1", "status 401"),
         (HEAD + b"content-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello", "compressed"),
-        (HEAD + b"content-length: 6\r\n\r\nhello", "not whole"),
-        (HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "not whole"),
-        (b"", "not whole"),
+        (HEAD + b"content-length: 6\r\n\r\nhello", "incomplete"),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "incomplete"),
+        (b"", "incomplete"),
         (b"test-key-1\r\n\r\n", "not valid HTTP"),
     ],
 )

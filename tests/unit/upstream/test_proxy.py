@@ -261,14 +261,14 @@ def test_a_2xx_opens_the_tunnel_at_any_split() -> None:
     ("reads", "said"),
     [
         ([b"HTTP/1.1 403 Forbidden\r\n\r\n"], "refused CONNECT with status 403"),
-        ([b"HTTP/1.1 407 x\r\n\r\n"], "status 407; check user and password"),
+        ([b"HTTP/1.1 407 x\r\n\r\n"], "status 407: check the user and password"),
         ([b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"], "status 302"),
         ([b"HTTP/1.1 100 Continue\r\n\r\n"], "status 100"),
-        ([b"SSH-2.0-x\r\n\r\n"], "not a valid HTTP/1 head"),
-        ([b"HTTP/1.1 200 OK\r\n"], "closed the connection without an answer"),
-        ([], "closed the connection without an answer"),
-        ([b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK"], "sent bytes after its answer"),
-        ([b"HTTP/1.1 200 OK\r\nX: " + b"a" * 4000] + [b"a" * 4000] * 5, "more than 16384 bytes"),
+        ([b"SSH-2.0-x\r\n\r\n"], "invalid HTTP/1 response"),
+        ([b"HTTP/1.1 200 OK\r\n"], "closed the connection without a response"),
+        ([], "closed the connection without a response"),
+        ([b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK"], "sent data after its CONNECT response"),
+        ([b"HTTP/1.1 200 OK\r\nX: " + b"a" * 4000] + [b"a" * 4000] * 5, "over 16384 bytes"),
     ],
 )
 def test_any_other_answer_fails_with_the_proxy_and_the_reason(
