@@ -151,7 +151,7 @@ class KeyPool:
         """All keys, all workers; read directly, needs no survey."""
 
     def is_ready(self, index: int) -> bool:
-        """Whether the key was READY in the survey, at any priority. IndexError: no such key."""
+        """Whether the key was READY in the survey. IndexError: no such key."""
 
     def favourite(self, conversation: int) -> int:
         """The conversation's key by rendezvous hashing, among weighted keys of the highest priority

@@ -9,7 +9,8 @@ meaning. Nothing here waits or allocates; other workers may write concurrently.
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.rate_limits cimport (
-    BUSY, DIMS, FULL, INPUT, OUT, OUTPUT, READY, REQUESTS, RESTING, RINGS, TOKENS, Check, Target,
+    BUSY, DIMS, FULL, INPUT, OUT, OUTPUT, READY, REQUESTS, RESTING, RINGS, TOKENS,
+    Check, Target,
 )
 from ccrelay._fast.shared_memory cimport word_get
 from ccrelay._fast.window cimport (
