@@ -100,7 +100,7 @@ class MemoryAllocator:
                 workers=GENERATIONS * config.server.workers + GENERATIONS,
                 targets=max(TARGETS_MIN, HEADROOM * len(set(_target_identities(config)))),
                 endpoints=max(ENDPOINTS_MIN, HEADROOM * len(config.providers)),
-                places=BINDINGS,
+                bindings=BINDINGS,
             )
             return cls(fd)
         except BaseException:

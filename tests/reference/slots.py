@@ -50,7 +50,7 @@ class Target:
     log: list[Entry] = field(default_factory=list)
     learned: dict[int, Learned] = field(default_factory=dict)
     in_flight: int = 0
-    rests_until: float = 0.0
+    cooldown_until: float = 0.0
 
     def used(self, dim: int, now: float, span: float) -> int:
         return sum(entry.amount(dim) for entry in self.log if entry.at > now - span)

@@ -18,7 +18,7 @@ from ccrelay._fast.http1 import Framing, Head, RequestPlan, parse_request, parse
 from ccrelay._fast.json import MemberKeys, scan
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap, Verdict
-from ccrelay._fast.upstream import Mode
+from ccrelay._fast.upstream import Loss, Mode
 from ccrelay.config.model import Config, Health, Key, Provider, Routing
 from ccrelay.errors import RelayError
 from ccrelay.fleet.breaker import State
@@ -37,6 +37,7 @@ BODY = b'{"model":"m","stream":true,"messages":[]}'
 # The bytes of BODY after which its model is known.
 MODEL_SEEN = len(b'{"model":"m",')
 MEMBERS = MemberKeys(["model", "stream"])
+HOLD_MAX = 262_144  # of _fast/upstream.pyx
 
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -355,6 +356,8 @@ class FakeUpstream:
         self.started_at = self.head_seen_at = 0.0
         self.extra = b""
         self.held = b""
+        self.limit = 0  # of what is collected
+        self.walked = False  # some of the body has come
 
     # ---- what an exchange asks for
 
@@ -391,6 +394,8 @@ class FakeUpstream:
         self.mode, self.framing, self.repairs = mode, framing, repairs
         self.extra = extra
         if with_head:
+            if framing == Framing.CLOSE or not self.down.body_complete:
+                self.down.keep_alive = False
             self.down.pending_head = b"upstream %d" % self.head.status
         else:
             assert self.down.started
@@ -399,6 +404,7 @@ class FakeUpstream:
     def collect(self, limit: int) -> None:
         assert self.mode == Mode.UNDECIDED
         assert limit > 0
+        self.limit = limit
         self.mode = int(Mode.COLLECT)
 
     def release(self) -> None:
@@ -432,7 +438,9 @@ class FakeUpstream:
             return True
         if not self.taps.sse.at_boundary:
             return False
-        return self.between if self.framing == Framing.KEEP and self.head.chunked else True
+        if self.framing == Framing.KEEP and self.head.chunked:
+            return self.between and self.walked
+        return True
 
     # ---- what a provider does
 
@@ -443,13 +451,15 @@ class FakeUpstream:
         self.any_byte = True
         self.head = parsed[0]
         self.head_seen_at = self.down.reactor.now
-        if (self.head.get(b"content-type") or b"").startswith(b"text/event-stream"):
+        kind, coding = self.head.get(b"content-type"), self.head.get(b"content-encoding")
+        if coding is None and (kind or b"").startswith(b"text/event-stream"):
             self.taps.sse = SseTap()
         self.exchange.on_head(self)
 
     def feed(self, data: bytes) -> None:
         """Some of the body comes."""
         verdict = int(Verdict.CONTENT)
+        self.walked = True
         if self.taps.sse is not None:
             self.taps.sse.feed_bytes(data)
             verdict = self.taps.sse.verdict
@@ -459,7 +469,9 @@ class FakeUpstream:
             self.down.forward(data)
         elif self.mode == Mode.COLLECT:
             self.held += data
-        elif verdict == Verdict.CONTENT:
+            if len(self.held) > self.limit:
+                self.lose(Loss.TOO_BIG)
+        elif verdict == Verdict.CONTENT or len(self.held) + len(data) > HOLD_MAX:
             self._commit(data)
         else:
             self.held += data
@@ -614,7 +626,7 @@ class FakeRelay:
         self.log = FakeLog()
         self.rng = random.Random(5)
         self.wall_offset = 1_700_000_000.0
-        self.memory = SharedMemory.private(workers=2, targets=64, endpoints=16, places=64)
+        self.memory = SharedMemory.private(workers=2, targets=64, endpoints=16, bindings=64)
         self.affinity = AffinityTable(self.memory)
         self.budget = RetryBudget(self.memory)
         self.estimator = Estimator()

@@ -23,7 +23,7 @@ from tests.unit.relay.fakes import keys, provider
 @pytest.fixture
 def maker() -> RuntimeConfigBuilder:
     parts: Any = SimpleNamespace()
-    board = SharedMemory.private(targets=8, endpoints=4, places=8)
+    board = SharedMemory.private(targets=8, endpoints=4, bindings=8)
     return RuntimeConfigBuilder(parts, parts, board, parts, lambda *_: None)
 
 

@@ -102,7 +102,7 @@ def test_the_same_secret_twice_shares_a_slot(memory):
 
 def test_a_reused_slot_is_cleared():
     fd = anonymous_file()
-    SharedMemory.format(fd, workers=2, targets=1, endpoints=1, places=64)
+    SharedMemory.format(fd, workers=2, targets=1, endpoints=1, bindings=64)
     memory = MemoryAllocator(fd)
     memory.assign_layout(config(a=["test-key-1"]))
     TargetLimits(memory.memory, 0).rest(1e9, Cooldown.QUOTA)
