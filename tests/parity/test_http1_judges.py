@@ -83,7 +83,7 @@ def llhttp_opinion(entry: Entry) -> Opinion:
 
 
 def _ends_with_connection(data: bytes) -> bool:
-    # httptools cannot be told that the connection has ended; without framing fields it waits.
+    # httptools has no end-of-connection signal; without framing fields it waits for more.
     head = data.partition(b"\r\n\r\n")[0].lower()
     return b"content-length" not in head and b"transfer-encoding" not in head
 

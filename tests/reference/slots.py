@@ -1,7 +1,8 @@
-"""Readable twin of ccrelay._fast.rate_limits: a log of what was counted, and a window that slides.
+"""Readable reference of ccrelay._fast.rate_limits: a log of counts and a sliding window.
 
-The fast one counts in half-second buckets, so that it forgets up to half a second later. Questions
-take the window's `span`: the truth lies between the answers for `SHORTEST` and `LONGEST`.
+The fast version counts in half-second buckets, so counts leave its window up to half a second
+later. Queries take the window's `span`: the right result lies between those for `SHORTEST` and
+`LONGEST`.
 """
 
 import math
@@ -28,7 +29,7 @@ class Entry:
 @dataclass
 class Ticket:
     first: Entry
-    late: Entry  # more input, by a correction
+    late: Entry  # additional input, by a correction
     open: bool = True
     tokens_in: int = 0
 
@@ -38,9 +39,9 @@ class Learned:
     limit: int = 0
     keep_until: float = 0.0
     others: int = 0
-    more: int | None = None  # so much may be counted from `since` on, whatever the window holds
+    more: int | None = None  # may be counted from `since` on, whatever the window holds
     since: float = 0.0
-    resets_at: float = 0.0  # until when the three above hold
+    resets_at: float = 0.0  # until when the three above are valid
 
 
 @dataclass
@@ -108,7 +109,7 @@ class Target:
         return bounds
 
     def lacks(self, now: float, need: tuple[int, int], span: float) -> bool:
-        """Whether a limit stands against a request of that input and output."""
+        """Whether a limit rules out a request of that input and output."""
         tokens_in, tokens_out = need
         needs = (1, tokens_in, tokens_out, tokens_in + tokens_out)
         return any(

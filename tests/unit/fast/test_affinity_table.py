@@ -122,7 +122,7 @@ def test_flags_are_distinct_bits() -> None:
     assert (MOVED, FOREIGN, UNSIGNED) == (1, 2, 4)
 
 
-# ---- who goes when a set is full
+# ---- eviction from a full set
 
 
 def test_an_expired_entry_is_evicted_first(small: AffinityTable) -> None:

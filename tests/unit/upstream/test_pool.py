@@ -1,4 +1,4 @@
-"""Which connections are kept, lent and closed."""
+"""Which connections the pool keeps, hands out and closes."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -56,7 +56,7 @@ class FakeDialer:
 
 
 class AtOnce:
-    """A TaskSet whose tasks have ended when they were started."""
+    """A TaskSet that runs each task to its end at once."""
 
     def spawn(self, coro: Coroutine[Any, Any, None], name: str) -> None:
         with pytest.raises(StopIteration):

@@ -1,4 +1,4 @@
-"""The handshake over memory: a server made of the same buffers stands at the other end."""
+"""The handshake over memory BIOs, against a server on memory BIOs."""
 
 import shutil
 import ssl
