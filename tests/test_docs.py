@@ -4,6 +4,7 @@ Examples run through the real command line; tables are compared with the code th
 A failure names the page, and the row to add, change or remove.
 """
 
+import importlib
 import os
 import re
 import shlex
@@ -133,6 +134,29 @@ def test_every_command_shown_exists_with_its_options() -> None:
         assert used <= options_of(COMMANDS[name]), f"{page}: ccrelay {' '.join(words)}"
 
 
+def test_the_explanation_shown_is_what_the_command_prints(sources: Path) -> None:
+    page = text_of("rules.md")
+    [(configuration, shown)] = zip(
+        [match[2] for match in FENCE.finditer(page) if match[1] == "yaml"][:1],
+        [match[2] for match in FENCE.finditer(page) if match[1] == "text"],
+        strict=True,
+    )
+    file = sources / "rules.yaml"
+    file.write_text(configuration)
+    command = ["route", "explain", "--model", "claude-opus-5-5", "--class", "background"]
+    result = CliRunner().invoke(cli, [*command, "--config", str(file)])
+    fingerprint = re.compile(r"sha256:\w+")
+    printed = fingerprint.sub("sha256:", result.output)
+    assert printed.strip() == fingerprint.sub("sha256:", shown).strip(), "docs/rules.md"
+
+
+def test_the_names_that_mock_offers_to_tests_exist() -> None:
+    shown = re.findall(r"^    from ([\w.]+) import (\w+)$", text_of("mock.md"), re.MULTILINE)
+    assert shown
+    for module, name in shown:
+        assert hasattr(importlib.import_module(module), name), f"docs/mock.md: {module}.{name}"
+
+
 # ---- configuration
 
 
@@ -256,9 +280,32 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert set(PAGES) - {ROOT / "proto" / "README.md"} <= seen
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_the_newest_release_in_the_changelog_is_this_version() -> None:
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert versions[0] == __version__
+    released = [version for version in versions if version != "Unreleased"]
+    assert released[0] == __version__
+    assert "Unreleased" not in versions[1:]
+
+
+RENAMED_SETTINGS = re.findall(
+    r"^\| `((?:server|routing|health)\.\w+)` \| `([\w.]+)` \|",
+    (ROOT / "CHANGELOG.md").read_text(),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_SETTINGS)
+def test_the_check_rejects_a_setting_by_its_old_name(tmp_path: Path, old: str, new: str) -> None:
+    group, _, key = old.partition(".")
+    file = tmp_path / "ccrelay.yaml"
+    provider = "providers: [{name: a, type: anthropic}]"
+    file.write_text(f"{group}: {{{key}: 1}}\n{provider}\n")
+    result = CliRunner().invoke(cli, ["config", "check", "--config", str(file)])
+    assert result.exit_code == 1
+    assert f"{old}: unknown key" in result.output
+    file.write_text(f"{group}: {{{new.removeprefix(group + '.')}: 1}}\n{provider}\n")
+    result = CliRunner().invoke(cli, ["config", "check", "--config", str(file)])
+    assert result.exit_code == 0, result.output
 
 
 def test_the_licence_is_the_one_that_is_declared() -> None:
