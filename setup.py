@@ -18,7 +18,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 FAST = "ccrelay/_fast"
-HEADERS = [f"{FAST}/ring.h", f"{FAST}/scan.h", f"{FAST}/shared.h", f"{FAST}/sock.h"]
+HEADERS = [f"{FAST}/{name}.h" for name in ("libssl", "ring", "scan", "shared", "sock")]
 # module -> C sources it is linked with, beside its own
 MODULES: dict[str, list[str]] = {
     "http1": [],
@@ -28,6 +28,8 @@ MODULES: dict[str, list[str]] = {
     "rate_limits": [],
     "endpoint_stats": [],
     "affinity_table": [],
+    "libssl": [],
+    "log_line": [],
     "conn": [],
     "body": [],
     "downstream": [],
@@ -112,6 +114,7 @@ def extensions() -> list[Extension]:
             extra_compile_args=compile_args,
             extra_link_args=link_args,
             include_dirs=[FAST],
+            libraries=["dl"] if sys.platform == "linux" else [],
             depends=HEADERS,
         )
         for name, sources in MODULES.items()

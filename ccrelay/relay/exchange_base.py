@@ -6,7 +6,8 @@ The lowest of four layers, by phase; `exchange` names them all.
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.upstream import ExchangeHandler
 from ccrelay.errors import NoTarget, RelayError, SlowClient
-from ccrelay.relay import access_log, accounting, local_reply, request_body, retry
+from ccrelay.relay import accounting, local_reply, request_body, retry
+from ccrelay.relay.access_log import AccessLogEntry
 from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.client_request import ClientRequest
@@ -108,7 +109,7 @@ class ExchangeBase(ExchangeHandler):
         outcome.ending = ending
         outcome.own_bytes = own_bytes
         if context.queue.entries:
-            context.queue.leave(self)
+            context.queue.leave(self)  # type: ignore[arg-type]  # the next layer queues
         exchange_id = context.id_of(self.serial)
         if attempt is not None:
             if attempt.upstream is not None:
@@ -127,7 +128,7 @@ class ExchangeBase(ExchangeHandler):
                 self._poke_queue()
         context.active.discard(self)
         context.log.exchange(
-            access_log.entry(
+            AccessLogEntry(
                 exchange_id, self.client, self.route, self.request, attempt, outcome, now
             )
         )
@@ -158,9 +159,7 @@ class ExchangeBase(ExchangeHandler):
             down.finish()
             return
         keep_alive = down.keep_alive and down.body_complete()
-        seconds = retry.retry_after_s(
-            self.context, self.config, self.route, self.request, reply
-        )
+        seconds = retry.retry_after_s(self.context, self.config, self.route, self.request, reply)
         extra = self._debug_fields() if self.config.debug else []
         data = local_reply.render_error(reply, seconds, keep_alive, extra)
         self._answer(data, Ending.COMPLETE, keep_alive)

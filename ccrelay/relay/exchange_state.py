@@ -1,14 +1,14 @@
 """The states of an exchange, and the transitions between them. The whole table.
 
-    ROUTING            finding the model, its route and a target
-    AWAITING_BODY      routing or sending waits for the request body
-    QUEUED             in the pending queue: no target has capacity
-    CONNECTING         a connection to the target is being dialled
-    AWAITING_HEAD      the request is being sent, or the provider thinks
-    HOLDING            a 200 stream is held back until its first content
-    STREAMING          response bytes go to the client: no other attempt is made
-    COLLECTING_ERROR   an error response is read whole before it is judged
-    DONE               everything was given back and one log entry written
+ROUTING            finding the model, its route and a target
+AWAITING_BODY      routing or sending waits for the request body
+QUEUED             in the pending queue: no target has capacity
+CONNECTING         a connection to the target is being dialled
+AWAITING_HEAD      the request is being sent, or the provider thinks
+HOLDING            a 200 stream is held back until its first content
+STREAMING          response bytes go to the client: no other attempt is made
+COLLECTING_ERROR   an error response is read whole before it is judged
+DONE               everything was given back and one log entry written
 """
 
 from enum import IntEnum

@@ -123,9 +123,7 @@ class HealthChecks:
         body = _BODIES[kind] % bytes(json_string(model))
         path = provider.dialect.prefix() + _PATHS[kind]
         try:
-            status = await post_status(
-                dialer, self._loop, path, _fields(provider, body), body
-            )
+            status = await post_status(dialer, self._loop, path, _fields(provider, body), body)
         except FetchFailed as error:
             return error.message
         return f"it answered {status}" if status >= 500 or status == 408 else None

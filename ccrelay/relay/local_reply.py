@@ -127,8 +127,7 @@ def render_error(
     length = len(reply.body)
     if retry_after_s is None:
         return (
-            render_response(reply.head, int(Framing.LENGTH), length, keep_alive, lines)
-            + reply.body
+            render_response(reply.head, int(Framing.LENGTH), length, keep_alive, lines) + reply.body
         )
     lines += b"retry-after: %d\r\n" % retry_after_s
     data = render_response(reply.head, int(Framing.LENGTH), length, keep_alive, b"")

@@ -24,7 +24,6 @@ _decode_text = msgspec.json.Decoder(str).decode
 _MODEL_KEYS = MemberKeys(["model"])
 
 
-
 def no_memory() -> RelayError:
     """The 529 where a body that has to be kept cannot be."""
     return NoTarget(

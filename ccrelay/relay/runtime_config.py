@@ -112,7 +112,11 @@ class RuntimeConfigBuilder:
         self._on_change = on_change
 
     def make(
-        self, config: Config, layout: Layout, old: RuntimeConfig | None, make_models_api: "MakeModelsApi"
+        self,
+        config: Config,
+        layout: Layout,
+        old: RuntimeConfig | None,
+        make_models_api: "MakeModelsApi",
     ) -> RuntimeConfig:
         """Build one; `old` is unchanged when this fails.
 

@@ -22,7 +22,7 @@ from ccrelay._fast.json import MemberKeys, scan
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap, Verdict
 from ccrelay._fast.taps import Taps
-from ccrelay._fast.upstream import ConnectionPool, Mode, Upstream
+from ccrelay._fast.upstream import ConnectionPool, Loss, Mode, Upstream
 from ccrelay._fast.usage import Usage, usage_of_json, usage_of_stream
 from ccrelay.config.model import Config, Health, Key, Provider, Routing
 from ccrelay.errors import RelayError
@@ -42,6 +42,7 @@ BODY = b'{"model":"m","stream":true,"messages":[]}'
 # The bytes of BODY after which its model is known.
 MODEL_SEEN = len(b'{"model":"m",')
 MEMBERS = MemberKeys(["model", "stream"])
+HOLD_MAX = 262_144  # of _fast/upstream.pyx
 
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -112,6 +113,11 @@ class Trail:
         states = self._by_exchange.setdefault(exchange, [])
         if not states or states[-1] is not state:
             states.append(state)
+
+    def expect(self, exchange: Exchange, state: ExchangeState) -> None:
+        """An exchange that does this has to be in this state."""
+        assert exchange.state == state, ExchangeState(exchange.state)
+        self.see(exchange)
 
     def of(self, exchange: Exchange) -> list[ExchangeState]:
         self.see(exchange)
@@ -184,6 +190,7 @@ class FakeDown(Downstream):
     # In place of what the real class keeps in C.
     reactor: FakeReactor = None  # type: ignore[assignment]
     queued = 0
+    exchange: Any
 
     def __init__(
         self,
@@ -256,15 +263,13 @@ class FakeDown(Downstream):
     # ---- what an exchange asks for
 
     def await_model(self) -> None:
-        assert self.exchange.state == ExchangeState.AWAITING_BODY
-        self.reactor.trail.see(self.exchange)
+        self.reactor.trail.expect(self.exchange, ExchangeState.AWAITING_BODY)
         self.wants = "model"
 
     def await_body(self) -> None:
         assert not self.body_complete(), "on_body would never be called"
         assert self.can_replay(), "a window keeps no whole body"
-        assert self.exchange.state == ExchangeState.AWAITING_BODY
-        self.reactor.trail.see(self.exchange)
+        self.reactor.trail.expect(self.exchange, ExchangeState.AWAITING_BODY)
         self.wants = "body"
 
     def wake_in(self, seconds: float) -> None:
@@ -388,6 +393,8 @@ class FakeTaps(Taps):
 class FakeUpstream(Upstream):
     """A connection to a provider."""
 
+    exchange: Any
+
     def __init__(self, pool: "FakePool") -> None:
         self.pool = pool
         self.down: Any = None
@@ -405,6 +412,8 @@ class FakeUpstream(Upstream):
         self.started_at = self.head_seen_at = 0.0
         self.extra = b""
         self.held = b""
+        self.limit = 0  # of what is collected
+        self.walked = False  # some of the body has come
 
     # ---- what an exchange asks for
 
@@ -413,8 +422,8 @@ class FakeUpstream(Upstream):
 
     def send_request(
         self,
-        exchange: Exchange,
-        down: FakeDown,
+        exchange: Any,
+        down: Any,
         plan: RequestPlan,
         model: bytes | None = None,
         body: bytes | None = None,
@@ -427,8 +436,7 @@ class FakeUpstream(Upstream):
         assert down.source is None or down.source.is_closed(), "two attempts at once"
         assert down.can_replay() or body is not None or not down.is_spent, "a window is sent once"
         assert body is not None or down.length_known(), "a body without framing"
-        assert exchange.state == ExchangeState.AWAITING_HEAD
-        down.reactor.trail.see(exchange)
+        down.reactor.trail.expect(exchange, ExchangeState.AWAITING_HEAD)
         self._clear()
         self.exchange, self.down = exchange, down
         self.uses += 1
@@ -444,12 +452,13 @@ class FakeUpstream(Upstream):
         self, mode: int, framing: int, with_head: bool, extra: bytes = b"", repairs: bool = False
     ) -> None:
         assert self.mode == Mode.UNDECIDED
-        held = ExchangeState.HOLDING if mode == Mode.HOLD else ExchangeState.STREAMING
-        assert self.exchange.state == held
-        self.down.reactor.trail.see(self.exchange)
+        state = ExchangeState.HOLDING if mode == Mode.HOLD else ExchangeState.STREAMING
+        self.down.reactor.trail.expect(self.exchange, state)
         self.mode, self.framing, self.repairs = mode, framing, repairs
         self.extra = extra
         if with_head:
+            if framing == Framing.CLOSE or not self.down.body_complete:
+                self.down.keep_alive = False
             self.down.pending_head = b"upstream %d" % self.head.status
         else:
             assert self.down.started
@@ -458,8 +467,8 @@ class FakeUpstream(Upstream):
     def collect(self, limit: int) -> None:
         assert self.mode == Mode.UNDECIDED
         assert limit > 0
-        assert self.exchange.state == ExchangeState.COLLECTING_ERROR
-        self.down.reactor.trail.see(self.exchange)
+        self.down.reactor.trail.expect(self.exchange, ExchangeState.COLLECTING_ERROR)
+        self.limit = limit
         self.mode = int(Mode.COLLECT)
 
     def release(self) -> None:
@@ -490,7 +499,9 @@ class FakeUpstream(Upstream):
             return True
         if not self.taps.sse.at_boundary:
             return False
-        return self.between if self.framing == Framing.KEEP and self.head.chunked else True
+        if self.framing == Framing.KEEP and self.head.chunked:
+            return self.between and self.walked
+        return True
 
     # ---- what a provider does
 
@@ -501,13 +512,15 @@ class FakeUpstream(Upstream):
         self.any_byte = True
         self.head = parsed[0]
         self.head_seen_at = self.down.reactor.now
-        if (self.head.get(b"content-type") or b"").startswith(b"text/event-stream"):
+        kind, coding = self.head.get(b"content-type"), self.head.get(b"content-encoding")
+        if coding is None and (kind or b"").startswith(b"text/event-stream"):
             self.taps.sse = SseTap()
         self.exchange.on_head(self)
 
     def feed(self, data: bytes) -> None:
         """Some of the body comes."""
         verdict = int(Verdict.CONTENT)
+        self.walked = True
         if self.taps.sse is not None:
             self.taps.sse.feed_bytes(data)
             verdict = self.taps.sse.verdict
@@ -517,7 +530,9 @@ class FakeUpstream(Upstream):
             self.down.forward(data)
         elif self.mode == Mode.COLLECT:
             self.held += data
-        elif verdict == Verdict.CONTENT:
+            if len(self.held) > self.limit:
+                self.lose(Loss.TOO_BIG)
+        elif verdict == Verdict.CONTENT or len(self.held) + len(data) > HOLD_MAX:
             self._commit(data)
         else:
             self.held += data
@@ -530,8 +545,7 @@ class FakeUpstream(Upstream):
         self.committed = True
         if self.exchange is not None:
             self.exchange.on_commit(self)
-            assert self.exchange.state == ExchangeState.STREAMING
-            self.down.reactor.trail.see(self.exchange)
+            self.down.reactor.trail.expect(self.exchange, ExchangeState.STREAMING)
         if held:
             self.down.forward(held)
         if data and self.down is not None:
@@ -611,7 +625,7 @@ class FakePool(ConnectionPool):
     def take(self) -> FakeUpstream | None:
         return self.idle.pop() if self.idle else None
 
-    def give(self, upstream: FakeUpstream) -> None:
+    def give(self, upstream: Any) -> None:
         assert upstream not in self.idle
         assert upstream.exchange is None
         assert not upstream.is_closed()
@@ -619,8 +633,7 @@ class FakePool(ConnectionPool):
 
     def dial(self, ready: Callable[[Any, Any], None]) -> None:
         exchange: Exchange = ready.__self__  # type: ignore[attr-defined]
-        assert exchange.state == ExchangeState.CONNECTING
-        self.trail.see(exchange)
+        self.trail.expect(exchange, ExchangeState.CONNECTING)
         self.dials.append(ready)
 
     def learned(self, upstream: FakeUpstream) -> None:
@@ -660,8 +673,8 @@ class FakeLog:
         self.events.append(name)
         self.entries.append((level, name, fields))
 
-    def exchange(self, record: dict[str, object]) -> None:
-        self.records.append(record)
+    def exchange(self, entry: Any) -> None:
+        self.records.append(entry.members())
 
     def members(self, name: str) -> list[dict[str, Any]]:
         """The members of each event of this name."""
@@ -682,7 +695,7 @@ class FakeRelay:
         self.log = FakeLog()
         self.rng = random.Random(5)
         self.wall_offset = 1_700_000_000.0
-        self.memory = SharedMemory.private(workers=2, targets=64, endpoints=16, places=64)
+        self.memory = SharedMemory.private(workers=2, targets=64, endpoints=16, bindings=64)
         self.affinity = AffinityTable(self.memory)
         self.queue = self.queue_class(self.loop, self.reactor)  # type: ignore[arg-type]
         self.context = WorkerContext(
@@ -759,7 +772,7 @@ class FakeRelay:
         for exchange in queued:
             self.queue.leave(exchange)
         for exchange in queued:
-            exchange.reroute()  # type: ignore[attr-defined]
+            exchange.reroute()
 
     def pass_time(self, seconds: float) -> None:
         """Time passes, and what is due on the way is called."""

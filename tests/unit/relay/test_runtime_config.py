@@ -23,7 +23,7 @@ from tests.unit.relay.fakes import FakeReactor, keys, provider
 @pytest.fixture
 def builder() -> RuntimeConfigBuilder:
     parts: Any = SimpleNamespace()
-    memory = SharedMemory.private(targets=8, endpoints=4, places=8)
+    memory = SharedMemory.private(targets=8, endpoints=4, bindings=8)
     return RuntimeConfigBuilder(parts, FakeReactor(), memory, parts, lambda *_: None)
 
 

@@ -30,7 +30,7 @@ class Fleet:
     """Providers in one memory, and a router over them; every request asks for model `m`."""
 
     def __init__(self, providers: list[Provider], **routing: Any) -> None:
-        memory = SharedMemory.private(targets=32, endpoints=8, places=64)
+        memory = SharedMemory.private(targets=32, endpoints=8, bindings=64)
         self.routing = Routing(**{"strategy": "failover", **routing})
         self.affinity = AffinityTable(memory)
         self.rng = random.Random(3)
