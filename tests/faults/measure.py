@@ -177,6 +177,6 @@ def _key(lab: Lab) -> str:
 
 
 def _breaker(lab: Lab) -> str:
-    pulse = lab.relay.services[0].endpoint.stats
+    pulse = lab.relay.providers[0].endpoint.stats
     outcomes = pulse.outcomes(lab.relay.reactor.now, Health().window_s)
     return {(0, 0): "nothing", (1, 0): "a success", (0, 1): "a failure"}[outcomes]

@@ -38,7 +38,7 @@ WATCHED = (
         "ErrorReply",
         "Reservation",
         "Binding",
-        "_Seat",
+        "_Entry",
     ),
 )
 GROWTH_BYTES_MAX = 1_000_000  # 0.2 KB an exchange: less than one forgotten head
@@ -119,7 +119,7 @@ async def rounds(lab: Lab, count: int) -> int:
         lab.sink.records.clear()
         lab.sink.events.clear()
     relay = lab.relay
-    await eventually(lambda: not relay.active and not relay.connections)
+    await eventually(lambda: not relay.context.active and not relay.dispatcher.connections)
     await asyncio.sleep(0.05)
     return recorded
 
@@ -172,7 +172,7 @@ async def soak(lab: Lab) -> None:
     assert relay.stats()["idle_upstreams"] <= idle + 2
     assert relay.reactor.connections == relay.stats()["idle_upstreams"]
     assert [service.key_pool.in_flight for service in relay.providers] == [0] * len(relay.providers)
-    assert relay.stats()["waiting"] == 0
+    assert relay.stats()["queued"] == 0
 
 
 @pytest.mark.slow

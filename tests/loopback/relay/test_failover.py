@@ -660,7 +660,7 @@ async def test_a_client_that_leaves_while_the_second_connection_is_dialled_blame
         provider(lab.upstream(second), "two"),
         routing=routing(**QUICK),
     )
-    pool = lab.relay.snap.pools["two"]
+    pool = lab.relay.context.config.pools["two"]
     dial, began = pool._dialer.dial, asyncio.Event()
 
     async def slowly() -> object:

@@ -345,7 +345,7 @@ async def test_time_spent_dialling_is_not_taken_from_the_first_byte(lab: Lab) ->
 
     upstream = lab.upstream(late)
     relay = lab.start(upstream, routing=routing(first_byte_s=0.3))
-    pool = relay.snap.pools["first"]
+    pool = relay.context.config.pools["first"]
     dial = pool._dialer.dial
 
     async def slowly() -> object:
