@@ -226,7 +226,7 @@ async def _dial_for_nobody(lab: Lab) -> None:
     """Let a client leave while its connection is dialled."""
     relay = lab.relay
     pool = relay.context.config.pools["first"]
-    dial = pool._dialer.dial
+    dial = pool.dialer.dial
     began = asyncio.Event()
 
     async def slowly() -> object:
@@ -234,14 +234,14 @@ async def _dial_for_nobody(lab: Lab) -> None:
         await asyncio.sleep(0.1)
         return await dial()
 
-    pool._dialer.dial = slowly  # type: ignore[method-assign]
+    pool.dialer.dial = slowly  # type: ignore[method-assign]
     client = await lab.client()
     await client.send(post())
     await began.wait()
     client.close()
     await lab.records()
     await eventually(lambda: relay.stats()["idle_upstreams"] == 1)
-    pool._dialer.dial = dial  # type: ignore[method-assign]
+    pool.dialer.dial = dial  # type: ignore[method-assign]
 
 
 # ---- draining

@@ -11,7 +11,7 @@ from ccrelay._fast.rate_limits import Dimension
 from ccrelay.config.model import Affinity, Health, Key
 from ccrelay.fleet.layout import Layout
 from tests.loopback.relay.harness import Client, Lab, Peer, eventually, provider, routing
-from tests.loopback.relay.context.config.models_api import gated
+from tests.loopback.relay.listings import gated
 from tests.loopback.relay.scripts import JSON, STREAM, Stage, Turns, always
 from tests.loopback.relay.wires import (
     BODY,

@@ -16,7 +16,7 @@ from ccrelay.demo.server import DemoServer, start_demo
 from ccrelay.relay import model_discovery as discovery
 from ccrelay.upstream import tls
 from tests.loopback.relay.harness import KEY, Lab, eventually, provider, server
-from tests.loopback.relay.context.config.models_api import (
+from tests.loopback.relay.listings import (
     CANARY,
     MODELS,
     ask,

@@ -7,7 +7,7 @@ import pytest
 from ccrelay.config.model import Auth, Provider
 from ccrelay.relay import model_discovery as discovery
 from tests.loopback.relay.harness import KEY, Lab, Peer, eventually, provider, server
-from tests.loopback.relay.context.config.models_api import (
+from tests.loopback.relay.listings import (
     CANARY,
     MODELS,
     ask,
