@@ -239,7 +239,7 @@ async def test_it_moves_without_being_refused_when_its_key_is_known_to_rest(lab:
     away = await pool.ask(turn("s-1"))
     assert (away != home, len(pool.got)) == (True, 1)
     moved = lab.sink.named("conversation_moved")[-1]
-    assert (moved["why"], moved["conversation"]) == ("resting", f"{hash64(b's-1'):016x}")
+    assert (moved["why"], moved["conversation"]) == ("cooldown", f"{hash64(b's-1'):016x}")
 
 
 async def test_a_warm_conversation_waits_a_while_for_its_own_key(lab: Lab) -> None:

@@ -114,7 +114,7 @@ async def test_nobody_gets_past_a_full_room(lab: Lab) -> None:
     refused = [other for other in await house.leave() if other.status != 200]
     assert {other.status for other in refused} == {429}
     assert len(refused) > 5
-    assert "has room for it now" in refused[0].error["message"]
+    assert "has capacity now" in refused[0].error["message"]
 
 
 async def test_a_turn_that_waits_for_its_own_key_gets_it_before_its_sub_agents(lab: Lab) -> None:
