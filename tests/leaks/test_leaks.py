@@ -29,7 +29,8 @@ from tests.loopback.relay.wires import (
 ROUNDS = 300  # of more than a dozen exchanges each
 # Those that the collector knows; what holds no objects shows in the memory of the process.
 WATCHED = (
-    *("Upstream", "Downstream", "Exchange", "Task", "Target", "Candidate"),
+    *("Upstream", "Downstream", "Exchange", "Attempt", "Outcome", "ClientRequest", "Task"),
+    *("Target", "Candidate"),
     *(
         "RoutingRequest",
         "Route",
@@ -74,7 +75,7 @@ SIGNATURE = fault(400, "invalid_request_error", "Invalid `signature` in `thinkin
 
 async def torn(peer: Peer) -> None:
     """A provider that breaks off every stream."""
-    await peer.ask()
+    await peer.request()
     await peer.send(CHUNKED_HEAD + chunks(START, BLOCK, last=False))
     peer.reset()
 
