@@ -83,7 +83,13 @@ DIRECTIVES = {
     "embedsignature.format": "python",
 }
 # In pure Python mode types come from the `.pxd` alone: annotations are for mypy and the reader.
-PURE_DIRECTIVES = {**DIRECTIVES, "annotation_typing": False, "nonecheck": DEBUG}
+# Indices count from the end as Python's do: these modules also run uncompiled.
+PURE_DIRECTIVES = {
+    **DIRECTIVES,
+    "annotation_typing": False,
+    "nonecheck": DEBUG,
+    "wraparound": True,
+}
 C_FOLDER = "build/cython-debug" if DEBUG else "build/cython"
 
 

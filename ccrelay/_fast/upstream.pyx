@@ -426,7 +426,7 @@ cdef class Upstream(Conn):
         cdef Downstream down = self.down
         self.mode = FORWARD
         self.committed = True
-        if self.tells and self.exchange is not None:
+        if self.exchange is not None:
             self.exchange.on_commit(self)
         if self.request.done and self.taps.sse is not None:
             down.body.drop()
