@@ -82,11 +82,13 @@ DIRECTIVES = {
     "embedsignature": True,
     "embedsignature.format": "python",
 }
-# In pure Python mode types come from the `.pxd` alone: annotations are for mypy and the reader.
-# Indices count from the end as Python's do: these modules also run uncompiled.
+# In pure Python mode types come from the `.pxd` alone: annotations are for mypy and the reader. An
+# index means what it means in Python: the same source runs uncompiled.
 PURE_DIRECTIVES = {
     **DIRECTIVES,
     "annotation_typing": False,
+    "boundscheck": True,
+    "cdivision": False,
     "nonecheck": DEBUG,
     "wraparound": True,
 }
