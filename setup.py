@@ -67,6 +67,8 @@ COMPILED = [
     "routing.router",
     "routing.routing_request",
     "routing.selection",
+    "runtime.line_writer",
+    "runtime.logs",
     "upstream.pool",
 ]
 

@@ -452,8 +452,7 @@ class FakeUpstream(Upstream):
         self, mode: int, framing: int, with_head: bool, extra: bytes = b"", repairs: bool = False
     ) -> None:
         assert self.mode == Mode.UNDECIDED
-        state = ExchangeState.HOLDING if mode == Mode.HOLD else ExchangeState.STREAMING
-        self.down.reactor.trail.expect(self.exchange, state)
+        self.down.reactor.trail.expect(self.exchange, ExchangeState.HOLDING)
         self.mode, self.framing, self.repairs = mode, framing, repairs
         self.extra = extra
         if with_head:

@@ -117,7 +117,7 @@ def connects(relay: FakeRelay, then: str) -> Seen:
 
 
 def sends(relay: FakeRelay, then: Callable[[FakeUpstream, FakeDown], None]) -> Seen:
-    """Over a pooled connection."""
+    """Over pooled connections."""
     for pool in relay.pools.values():
         pool.add_idle()
     down, exchange, upstream = begin(relay)
@@ -170,7 +170,11 @@ SCENARIOS: dict[str, tuple[Callable[[], Seen], list[ExchangeState]]] = {
     ),
     "a whole answer": (
         lambda: sends(FakeRelay(), lambda up, _: answer(up, 200, b"{}")),
-        [ROUTING, AWAITING_HEAD, STREAMING, DONE],
+        [ROUTING, AWAITING_HEAD, HOLDING, DONE],
+    ),
+    "a whole answer is lost before its body": (
+        lambda: sends(two(), lambda up, _: (up.respond(json_head(200)), up.lose(Loss.RESET))[0]),
+        [ROUTING, AWAITING_HEAD, HOLDING, AWAITING_HEAD],
     ),
     "an error event fails over": (
         lambda: sends(two(), lambda up, _: begins(up, START, OVERLOADED)),
