@@ -56,8 +56,6 @@ class ConnectionPool:
 class Upstream(Conn):
     exchange: ExchangeHandler | None
     session: Any
-    # Whether `exchange.on_commit` is called when the first content goes on.
-    tells: bool
     uses: int
     head: Head | MaybeNone
     mode: int

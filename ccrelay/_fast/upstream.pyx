@@ -562,7 +562,7 @@ cdef class Upstream(Conn):
         self._release()
         self.request.clear()
         self.committed = self.any_byte = self.repairs = self.is_head = False
-        self.spoiled = self.tells = False
+        self.spoiled = False
         self.head = None
         self.mode = UNDECIDED
         self.framing = KEEP
