@@ -25,17 +25,33 @@ sys.path[:] = [str(ROOT), *others] if is_built(ROOT / "ccrelay" / "_fast") else 
 
 
 def pytest_configure() -> None:
+    from hypothesis import HealthCheck, settings
+
     import ccrelay
 
-    if os.environ.get("CCRELAY_TEST_REPEATABLE"):
-        from hypothesis import settings
-
-        # The same examples each time; at a desk every run tries new ones.
-        settings.register_profile("repeatable", derandomize=True)
-        settings.load_profile("repeatable")
+    # CI tries the same examples each time; at a desk every run tries new ones. How long it takes to
+    # make them up says how busy the machine is.
+    repeatable = bool(os.environ.get("CCRELAY_TEST_REPEATABLE"))
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("ours", derandomize=repeatable, suppress_health_check=slow)
+    settings.load_profile("ours")
 
     if os.environ.get("CCRELAY_TEST_INSTALLED") and ROOT in Path(ccrelay.__file__).parents:
         raise pytest.UsageError("The installed ccrelay was to be tested, not the checkout's.")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """How many processes `-n auto` starts: none where one is done sooner, or has to be alone.
+
+    Each process collects all tests, which takes longer than most files' tests. Benchmarks and the
+    clients' tests want the machine for themselves. None: as many as there are cores.
+    """
+    whole = all(
+        Path(arg).is_dir() and ROOT / "bench" not in Path(arg, "x").resolve().parents
+        for arg in config.args
+    )
+    return None if whole and config.option.markexpr != "client" else 0
 
 
 def pytest_report_header() -> str:

@@ -18,7 +18,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 FAST = "ccrelay/_fast"
-HEADERS = [f"{FAST}/ring.h", f"{FAST}/scan.h", f"{FAST}/shared.h", f"{FAST}/sock.h"]
+HEADERS = [f"{FAST}/{name}.h" for name in ("libssl", "ring", "scan", "shared", "sock")]
 # module -> C sources it is linked with, beside its own
 MODULES: dict[str, list[str]] = {
     "http1": [],
@@ -28,6 +28,8 @@ MODULES: dict[str, list[str]] = {
     "rate_limits": [],
     "endpoint_stats": [],
     "affinity_table": [],
+    "libssl": [],
+    "log_line": [],
     "conn": [],
     "body": [],
     "downstream": [],
@@ -65,6 +67,8 @@ COMPILED = [
     "routing.router",
     "routing.routing_request",
     "routing.selection",
+    "runtime.line_writer",
+    "runtime.logs",
     "upstream.pool",
 ]
 
@@ -78,11 +82,13 @@ DIRECTIVES = {
     "embedsignature": True,
     "embedsignature.format": "python",
 }
-# In pure Python mode types come from the `.pxd` alone: annotations are for mypy and the reader.
-# Indices count from the end as Python's do: these modules also run uncompiled.
+# In pure Python mode types come from the `.pxd` alone: annotations are for mypy and the reader. An
+# index means what it means in Python: the same source runs uncompiled.
 PURE_DIRECTIVES = {
     **DIRECTIVES,
     "annotation_typing": False,
+    "boundscheck": True,
+    "cdivision": False,
     "nonecheck": DEBUG,
     "wraparound": True,
 }
@@ -110,6 +116,7 @@ def extensions() -> list[Extension]:
             extra_compile_args=compile_args,
             extra_link_args=link_args,
             include_dirs=[FAST],
+            libraries=["dl"] if sys.platform == "linux" else [],
             depends=HEADERS,
         )
         for name, sources in MODULES.items()

@@ -11,12 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.loopback import machine, peer, programs, report, run
+from bench.loopback import machine, programs, report, run, spec
 from bench.loopback.scenarios import PEERS, SCENARIOS
+from bench.loopback.spec import Spec, SpecError
 from bench.memory import measure
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+OTHERS = HERE / "out"  # records that are no comparison of one commit with the next
 NO_NGINX = "nginx is not installed: install the package nginx-light (or nginx)"
 NO_TLS = "no TLS scenarios: they need openssl and its headers (packages openssl and libssl-dev)"
 
@@ -50,28 +52,47 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="default: all")
     parser.add_argument("--peers", default=",".join(PEERS), help="also: haproxy, haproxy_tls")
+    parser.add_argument(
+        "--peer",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a relay of your own, described by a TOML file (bench/README.md); may be repeated",
+    )
     options = parser.parse_args()
     for name in options.scenarios.split(","):
         if name not in SCENARIOS:
             parser.error(f"no scenario {name}: there are {', '.join(SCENARIOS)}")
+    try:
+        options.peers = [spec.built_in(name) for name in options.peers.split(",")]
+        options.peer = [spec.foreign(path) for path in options.peer]
+    except SpecError as error:
+        parser.error(str(error))
+    names = [one.name for one in options.peer]
+    if len(set(names)) < len(names):
+        parser.error(f"two files of one name: {', '.join(sorted(names))}")
     return options
 
 
 def _plan(options: argparse.Namespace, *, tls: bool) -> run.Plan | None:
     """What can be run here; says what cannot."""
-    peers, scenarios = options.peers.split(","), options.scenarios.split(",")
+    peers: list[Spec] = [*options.peers, *options.peer]
+    scenarios: list[str] = options.scenarios.split(",")
     if not tls:
         print(NO_TLS)
-        peers = [name for name in peers if not name.endswith("_tls")]
+        peers = [one for one in peers if not one.tls]
         scenarios = [name for name in scenarios if not SCENARIOS[name].tls]
-    for name in list(peers):
-        if program := peer.missing_program(name):
-            peers.remove(name)
+    for one in list(peers):
+        if program := one.missing_program:
+            peers.remove(one)
             if program == "nginx" and not options.smoke:
                 print(f"bench: {NO_NGINX}; all ratios are against it", file=sys.stderr)
                 return None
-            if not name.endswith("_tls"):
+            if not one.tls:
                 print(NO_NGINX if program == "nginx" else f"{program} is not installed")
+    wanted = [SCENARIOS[name] for name in scenarios]
+    peers = [one for one in peers if any(run.plays(one, scenario) for scenario in wanted)]
     rounds = 1 if options.smoke else options.rounds
     return run.Plan(tuple(scenarios), tuple(peers), rounds, options.smoke, tls)
 
@@ -108,16 +129,23 @@ def _measure(plan: run.Plan) -> int:
         record["memory"] = measure.measure(session) if "M1" in plan.scenarios else []
         record["runs"] = list(session.run())
         record["notes"] = _notes(session)
-    return _keep(record)
+    return _keep(record, _folder(plan))
+
+
+def _folder(plan: run.Plan) -> Path:
+    """Where the record goes: only a whole run, and of this bench's peers, says what a commit is."""
+    whole = set(plan.scenarios) == set(SCENARIOS)
+    known = all(one.folder == spec.PEERS for one in plan.peers)
+    return RESULTS if whole and known else OTHERS
 
 
 def _notes(session: run.Session) -> list[str]:
     return [trouble for one in session.peers if (trouble := one.log_trouble())]
 
 
-def _keep(record: dict[str, Any]) -> int:
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{record['commit']}.json"
+def _keep(record: dict[str, Any], folder: Path) -> int:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{record['commit']}.json"
     runs = ",\n".join(json.dumps(one) for one in record["runs"])  # one line each: diffs stay small
     head = json.dumps({k: v for k, v in record.items() if k != "runs"}, indent=1)
     path.write_text(f'{head[:-2]},\n "runs": [\n{runs}\n]\n}}\n')

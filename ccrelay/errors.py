@@ -1,18 +1,18 @@
-"""Errors the relay itself makes: which phase, what the client is told.
+"""Errors raised by the relay itself, by phase, with the status the client gets.
 
     RelayError
-      BadRequest        400, the request cannot be read or routed as sent
+      BadRequest        400, the request is unreadable or cannot be routed
       Unauthorized      401, no valid relay token
       Forbidden         403, Host or Origin not allowed
       NotFound          404, unknown path or model
       TooLarge          413 / 431, over a limit of ours
       SlowClient        408, head or body not sent in time
-      NoTarget          503-like 529, nothing usable can serve this now
-        AllResting      429 / 529, every target rests, and it is known until when
+      NoTarget          529, no usable target
+        AllUnavailable  429 / 529, every target is unavailable until a known time
       UpstreamFailed    502 / 504, connect, reset, garbage, time limit
 
-Every one of them is sent as Anthropic-shaped JSON by `ccrelay.wire.errors`.
-The mapping of status to `error.type` is the one of the Anthropic errors page.
+`ccrelay.wire.errors` renders all of them as Anthropic-shaped JSON. The mapping of status to
+`error.type` is that of Anthropic's errors page.
 """
 
 TYPE_BY_STATUS: dict[int, str] = {
@@ -39,17 +39,17 @@ TYPE_BY_STATUS: dict[int, str] = {
 
 
 class RelayError(Exception):
-    """An answer the relay gives by itself.
+    """An error response of the relay.
 
     Args:
-        message: one sentence: what happened and what to do.
+        message: one or two sentences: what happened and what to do.
         status: HTTP status to send.
         retry_after_s: integer seconds for `retry-after`, or None.
         should_retry: value of `x-should-retry`, or None to leave it out.
     """
 
     status = 500
-    # Whether `retry_after_s` is a fact, not a guess: facts are told however long they are.
+    # Whether `retry_after_s` is known rather than estimated: then it is sent uncapped.
     knows_when = False
 
     def __init__(
@@ -74,13 +74,13 @@ class RelayError(Exception):
 
 
 class BadRequest(RelayError):
-    """The request cannot be read or routed as it was sent."""
+    """The request is unreadable or cannot be routed."""
 
     status = 400
 
 
 class Unauthorized(RelayError):
-    """No valid relay token came with the request."""
+    """The request has no valid relay token."""
 
     status = 401
 
@@ -110,18 +110,18 @@ class SlowClient(RelayError):
 
 
 class NoTarget(RelayError):
-    """Nothing usable can serve this request now."""
+    """No target can serve this request."""
 
     status = 529
 
 
-class AllResting(NoTarget):
-    """Every target rests, or has no room, for longer than a request may wait."""
+class AllUnavailable(NoTarget):
+    """Every target is unavailable for longer than a request may be queued."""
 
     knows_when = True
 
 
 class UpstreamFailed(RelayError):
-    """The provider could not be reached, broke off, or sent what is not HTTP."""
+    """The provider was unreachable, closed the connection early, or sent invalid HTTP."""
 
     status = 502

@@ -102,7 +102,7 @@ TESTED_BY = {
     "errors": "tests/unit/wire/test_errors.py",
     "relay.models_api": "tests/loopback/relay/test_models.py",
     "relay.server": "tests/loopback/relay/test_safety.py",
-    "runtime.lean": "tests/process/test_lean.py",
+    "runtime.no_ssl": "tests/process/test_imports.py",
     "runtime.notify": "tests/process/test_supervisor.py",
     "runtime.worker": "tests/process/test_supervisor.py",
 }

@@ -1,70 +1,30 @@
-"""Nothing drifts unwatched: what the documentation says is compared with the sources.
+"""Compares the documentation with the sources.
 
-Examples are checked by the real command line, tables against the code they describe.
+Examples run through the real command line; tables are compared with the code that they describe.
+A failure names the page, and the row to add, change or remove.
 """
 
-import ast
+import importlib
 import os
 import re
 import shlex
 import stat
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
-from msgspec import json as msgspec_json
 from msgspec.structs import fields
 
-from ccrelay import __version__, errors
+from ccrelay import __version__
 from ccrelay.cli.main import cli
 from ccrelay.config import model
 from ccrelay.config.presets import BY_TYPE, PRESETS
-from ccrelay.relay import rare, request_body as requests
-from ccrelay.types import Ending, RequestClass
+from tests.pages import DOCS, FENCE, PAGES, ROOT, fences, rows, section, text_of
 from tests.parity import test_http1_judges as judges
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-PACKAGE = ROOT / "ccrelay"
-PAGES = [
-    *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")),
-    *sorted(DOCS.glob("*.md")),
-    ROOT / "bench" / "README.md",
-    ROOT / "proto" / "README.md",
-]
-
-FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def text_of(page: str) -> str:
-    return (DOCS / page).read_text()
-
-
-def fences(*languages: str) -> Iterator[tuple[str, str, str]]:
-    """Name, language and text of the fenced blocks in these languages."""
-    for page in PAGES:
-        for number, match in enumerate(FENCE.finditer(page.read_text())):
-            if match[1] in languages:
-                yield f"{page.name}-{number}", match[1], match[2]
-
-
-def rows(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("|")]
-
-
-def section(text: str, heading: str) -> str:
-    """What stands under a heading, up to the next one of its level or above."""
-    level = heading.split(" ")[0]
-    start = text.index(f"\n{heading}\n") + len(heading) + 2
-    following = re.search(rf"^#{{1,{len(level)}}} ", text[start:], re.MULTILINE)
-    return text[start : start + following.start()] if following else text[start:]
-
-
 # ---- examples
-
 
 EXAMPLES = [(name, suffix, text) for name, suffix, text in fences("yaml", "toml")]
 
@@ -138,15 +98,15 @@ def options_of(command: click.Command) -> set[str]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_is_on_its_page_and_no_other(name: str) -> None:
     level = "#" * (name.count(" ") + 2)
-    told = section(text_of("cli.md"), f"{level} `ccrelay {name}`")
-    named = {option for row in rows(told) for option in re.findall(r"^\| `(--[\w-]+)", row)}
+    shown = section(text_of("cli.md"), f"{level} `ccrelay {name}`")
+    named = {option for row in rows(shown) for option in re.findall(r"^\| `(--[\w-]+)", row)}
     assert named == options_of(COMMANDS[name])
 
 
 def test_no_section_describes_a_command_that_is_gone() -> None:
-    told = set(re.findall(r"^#+ `ccrelay ([\w ]+)`$", text_of("cli.md"), re.MULTILINE))
+    shown = set(re.findall(r"^#+ `ccrelay ([\w ]+)`$", text_of("cli.md"), re.MULTILINE))
     groups = {name.rpartition(" ")[0] for name in COMMANDS} - {""}
-    assert told == COMMANDS.keys() | groups
+    assert shown == COMMANDS.keys() | groups
 
 
 def shown_commands() -> Iterator[tuple[str, list[str]]]:
@@ -172,6 +132,29 @@ def test_every_command_shown_exists_with_its_options() -> None:
         assert name in COMMANDS, f"{page}: ccrelay {' '.join(words)}"
         used = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert used <= options_of(COMMANDS[name]), f"{page}: ccrelay {' '.join(words)}"
+
+
+def test_the_explanation_shown_is_what_the_command_prints(sources: Path) -> None:
+    page = text_of("rules.md")
+    [(configuration, shown)] = zip(
+        [match[2] for match in FENCE.finditer(page) if match[1] == "yaml"][:1],
+        [match[2] for match in FENCE.finditer(page) if match[1] == "text"],
+        strict=True,
+    )
+    file = sources / "rules.yaml"
+    file.write_text(configuration)
+    command = ["route", "explain", "--model", "claude-opus-5-5", "--class", "background"]
+    result = CliRunner().invoke(cli, [*command, "--config", str(file)])
+    fingerprint = re.compile(r"sha256:\w+")
+    printed = fingerprint.sub("sha256:", result.output)
+    assert printed.strip() == fingerprint.sub("sha256:", shown).strip(), "docs/rules.md"
+
+
+def test_the_names_that_mock_offers_to_tests_exist() -> None:
+    shown = re.findall(r"^    from ([\w.]+) import (\w+)$", text_of("mock.md"), re.MULTILINE)
+    assert shown
+    for module, name in shown:
+        assert hasattr(importlib.import_module(module), name), f"docs/mock.md: {module}.{name}"
 
 
 # ---- configuration
@@ -200,17 +183,17 @@ STRUCTS = {
 
 @pytest.mark.parametrize("place", STRUCTS)
 def test_every_setting_has_its_row(place: str) -> None:
-    told = section(text_of("configuration.md"), f"## `{place}`")
-    named = re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE)
+    shown = section(text_of("configuration.md"), f"## `{place}`")
+    named = re.findall(r"^\| `(\w+)` \|", shown, re.MULTILINE)
     assert named == [field.encode_name for field in fields(STRUCTS[place])]
 
 
 @pytest.mark.parametrize("struct", [model.Limits, model.ServerTimeouts, model.UpstreamTimeouts])
-def test_every_limit_is_told_with_its_default(struct: type) -> None:
-    told = rows(text_of("timeouts-and-limits.md"))
+def test_every_limit_is_listed_with_its_default(struct: type) -> None:
+    shown = rows(text_of("timeouts-and-limits.md"))
     for field in fields(struct):
         default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
-        assert any(row.startswith(f"| `{field.encode_name}` | {default} |") for row in told), (
+        assert any(row.startswith(f"| `{field.encode_name}` | {default} |") for row in shown), (
             f"{field.encode_name} = {default}"
         )
 
@@ -221,147 +204,6 @@ def test_every_type_and_preset_of_provider_is_described() -> None:
         assert f"\n## `{kind}`\n" in page
     for preset in PRESETS:
         assert f"\n| `{preset}` |" in page
-
-
-# ---- errors
-
-
-CLASSES = {
-    name: value
-    for name, value in vars(errors).items()
-    if isinstance(value, type) and issubclass(value, errors.RelayError)
-}
-# Helpers that make an error of what they are told.
-WRAPPERS = {"_failure": errors.UpstreamFailed}
-ROOMS = ("relay", "wire", "providers", "fleet", "routing")
-# Not for clients: the reasons of `models_unknown` in the log.
-LOG_ONLY = {"fetch.py", "discovery.py"}
-
-
-def templates() -> Iterator[tuple[str, int | None, list[str]]]:
-    """Place, status and literal pieces of every text that a client may be told."""
-    for room in ROOMS:
-        for path in sorted((PACKAGE / room).glob("*.py")):
-            if path.name not in LOG_ONLY:
-                yield from templates_of(path)
-    for fault in requests._HEAD_FAULTS.values():
-        yield "requests.py faults", None, [fault]
-    for status, what in rare._LOSSES.values():
-        yield "rare.py losses", status, [what]
-
-
-def templates_of(path: Path) -> Iterator[tuple[str, int | None, list[str]]]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if not isinstance(node, ast.Call):
-            continue
-        name = ast.unparse(node.func).rpartition(".")[2]
-        kind = CLASSES.get(name) or WRAPPERS.get(name)
-        if kind is None or not node.args:
-            continue
-        pieces = literals(node.args[-1] if name in WRAPPERS else node.args[0])
-        place = f"{path.name}:{node.lineno}"
-        assert pieces or path.name == "rare.py", f"{place}: a text that no table of ours knows"
-        given = [word.value for word in node.keywords if word.arg == "status"]
-        status = given[0].value if given and isinstance(given[0], ast.Constant) else kind.status
-        yield place, status, pieces
-
-
-def literals(node: ast.expr) -> list[str]:
-    """The literal pieces of a string, long enough to be told apart."""
-    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-    texts = [part.value for part in parts if isinstance(part, ast.Constant)]
-    return [text.strip(" .'(),") for text in texts if len(text.strip(" .'(),:")) > 2]
-
-
-def plain(text: str) -> str:
-    return re.sub(r"\s+", " ", text)
-
-
-TEMPLATES = list(templates())
-
-
-@pytest.mark.parametrize(("place", "status", "pieces"), TEMPLATES, ids=[t[0] for t in TEMPLATES])
-def test_every_error_of_the_relay_is_on_its_page(
-    place: str, status: int | None, pieces: list[str]
-) -> None:
-    page = text_of("errors.md")
-    if status is None:
-        assert all(piece in plain(page) for piece in pieces), pieces
-        return
-    kind = errors.TYPE_BY_STATUS[status]
-    found = [row for row in rows(page) if all(piece in row for piece in pieces)]
-    assert any(f"| {status} | `{kind}` |" in row for row in found), (place, status, pieces)
-
-
-def test_the_sources_were_found_to_hold_errors() -> None:
-    assert len(TEMPLATES) > 40
-
-
-def test_no_row_tells_of_an_error_that_is_gone() -> None:
-    known = [pieces for _, _, pieces in TEMPLATES if pieces]
-    for row in rows(text_of("errors.md")):
-        if re.match(r"\| \d", row):
-            assert any(all(piece in row for piece in pieces) for pieces in known), row
-
-
-def test_the_error_shown_is_json_of_the_shape_that_is_sent() -> None:
-    [(_, _, text)] = [example for example in fences("json") if example[0].startswith("errors")]
-    assert set(msgspec_json.decode(text)) == {"type", "error", "request_id"}
-
-
-# ---- log
-
-
-def record_fields() -> set[str]:
-    tree = ast.parse((PACKAGE / "relay" / "access_log.py").read_text())
-    [function] = [
-        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "record"
-    ]
-    names = set()
-    for node in ast.walk(function):
-        if isinstance(node, ast.Dict):
-            names |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
-        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-            names.add(node.slice.value)
-    return {name for name in names if isinstance(name, str)}
-
-
-def first_cells(text: str) -> list[str]:
-    return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
-
-
-def test_every_field_of_the_exchange_line_is_told_and_no_other() -> None:
-    told = section(text_of("operations.md"), "### Exchanges")
-    tables = re.split(r"\n\n", told)
-    [of_fields] = [table for table in tables if table.startswith("| field")]
-    [of_kinds] = [table for table in tables if table.startswith("| `kind`")]
-    [of_endings] = [table for table in tables if table.startswith("| `ending`")]
-    assert set(first_cells(of_fields)) == record_fields()
-    kinds = [kind.name.lower() for kind in RequestClass]
-    assert [name for name in first_cells(of_kinds) if name != "kind"] == kinds
-    endings = [ending.name.lower() for ending in Ending]
-    assert [name for name in first_cells(of_endings) if name != "ending"] == endings
-
-
-@cache
-def logged_events() -> frozenset[str]:
-    names = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "event"
-                and len(node.args) >= 2
-                and isinstance(node.args[1], ast.Constant)
-            ):
-                names.add(str(node.args[1].value))
-    return frozenset(names - {"exchange"})
-
-
-def test_every_event_of_the_log_is_told_and_no_other() -> None:
-    told = first_cells(section(text_of("operations.md"), "### Events"))
-    assert set(told) == logged_events()
 
 
 # ---- HTTP
@@ -394,7 +236,7 @@ def test_the_differences_to_other_parsers_are_those_that_are_tested(
     assert shown[1].strip() == difference_table(listed)
 
 
-# ---- the whole
+# ---- all pages
 
 
 def anchors(page: Path) -> set[str]:
@@ -438,9 +280,32 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert set(PAGES) - {ROOT / "proto" / "README.md"} <= seen
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_the_newest_release_in_the_changelog_is_this_version() -> None:
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert versions[0] == __version__
+    released = [version for version in versions if version != "Unreleased"]
+    assert released[0] == __version__
+    assert "Unreleased" not in versions[1:]
+
+
+RENAMED_SETTINGS = re.findall(
+    r"^\| `((?:server|routing|health)\.\w+)` \| `([\w.]+)` \|",
+    (ROOT / "CHANGELOG.md").read_text(),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_SETTINGS)
+def test_the_check_rejects_a_setting_by_its_old_name(tmp_path: Path, old: str, new: str) -> None:
+    group, _, key = old.partition(".")
+    file = tmp_path / "ccrelay.yaml"
+    provider = "providers: [{name: a, type: anthropic}]"
+    file.write_text(f"{group}: {{{key}: 1}}\n{provider}\n")
+    result = CliRunner().invoke(cli, ["config", "check", "--config", str(file)])
+    assert result.exit_code == 1
+    assert f"{old}: unknown key" in result.output
+    file.write_text(f"{group}: {{{new.removeprefix(group + '.')}: 1}}\n{provider}\n")
+    result = CliRunner().invoke(cli, ["config", "check", "--config", str(file)])
+    assert result.exit_code == 0, result.output
 
 
 def test_the_licence_is_the_one_that_is_declared() -> None:

@@ -5,19 +5,36 @@ What was built is looked into by `.ci/check_dist.py`.
 
 import ast
 import fnmatch
+import re
 import tomllib
 from pathlib import Path
+
+import pytest
+import yaml
 
 import ccrelay
 
 ROOT = Path(__file__).parents[1]
 FAST = ROOT / "ccrelay" / "_fast"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+# An action's repository (and folder), a commit, and the release that the commit is.
+PINNED = re.compile(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 SOURCES = (".pyx", ".pxd", ".pyi", ".h")
 
 
 def toml(name):
     return tomllib.loads((ROOT / name).read_text())
+
+
+def workflow(path):
+    return yaml.safe_load(path.read_text())
+
+
+def actions():
+    """Every `uses:` of a workflow but those of this repository, with the comment behind it."""
+    lines = [line.strip(" -") for path in WORKFLOWS for line in path.read_text().splitlines()]
+    return [line for line in lines if re.match(r"uses: (?!\./)", line)]
 
 
 def modules_of_setup():
@@ -66,6 +83,50 @@ def test_wheels_are_built_for_both_processors_on_every_system():
     images = {name: image for name, image in settings["linux"].items() if name.endswith("-image")}
     assert all(image.startswith(name.partition("-")[0]) for name, image in images.items())
     assert len(images) == 4
+
+
+def test_the_release_builds_every_wheel_that_is_configured():
+    settings = toml("cibuildwheel.toml")["tool"]["cibuildwheel"]
+    [release] = [workflow(path) for path in WORKFLOWS if path.name == "release.yml"]
+    matrix = release["jobs"]["wheels"]["strategy"]["matrix"]
+    systems = {"manylinux": "linux", "musllinux": "linux", "macosx": "macos"}
+    assert [f"{python}-*" for python in matrix["python"]] == settings["build"]
+    assert sorted((target["name"], target["arch"]) for target in matrix["target"]) == sorted(
+        (f"{name}_{arch}", arch)
+        for name, system in systems.items()
+        for arch in settings[system]["archs"]
+    )
+    [counted] = [s["env"]["WHEELS"] for s in release["jobs"]["publish"]["steps"] if "env" in s]
+    assert int(counted) == len(matrix["python"]) * len(matrix["target"])
+
+
+def test_every_action_is_pinned_to_the_commit_of_a_release():
+    assert actions()
+    assert [line for line in actions() if not PINNED.fullmatch(line)] == []
+
+
+def test_an_action_is_the_same_commit_everywhere():
+    commits = {}
+    for line in actions():
+        name, commit = PINNED.fullmatch(line).groups()
+        assert commits.setdefault(name, commit) == commit, name
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_may_read_and_only_publishing_may_prove_who_it_is(path):
+    read = workflow(path)
+    assert read["permissions"] == {"contents": "read"}
+    given = {name: job["permissions"] for name, job in read["jobs"].items() if "permissions" in job}
+    assert given.pop("publish", {"id-token": "write"}) == {"id-token": "write"}
+    assert all(permissions == {"contents": "read"} for permissions in given.values())
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_checkout_leaves_no_credentials_behind(path):
+    steps = [step for job in workflow(path)["jobs"].values() for step in job.get("steps", ())]
+    checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
 def test_what_the_wheels_tests_read_is_copied_to_them():

@@ -8,72 +8,84 @@ they tell whether a change made the code do less, not how fast it is.
 """
 
 import argparse
+import json
 import shutil
 import sys
-import tempfile
-from functools import partial
+import time
 from pathlib import Path
 
-from bench.loopback import machine, peer, programs, run
+from bench.instructions import ceiling
+from bench.instructions.measure import Measured, measure
+from bench.loopback import machine, peer, programs, report, spec
 
+ROOT = Path(__file__).parents[2]
+README = ROOT / "bench" / "README.md"
+RESULT = ROOT / "bench" / "results" / "instructions.json"
 PEERS = ("ccrelay_one", "ccrelay", "ccrelay_many")
-# Start and warm-up are in both runs, and drop out of their difference.
-SHORT, LONG = 400, 2400
-LOAD = "-m closed -C 4 -n {n} -w 0 -B 2048 -s r=1024 -t 60"
-START_WAIT_S = 60.0
-VALGRIND = """#!/bin/sh
-exec valgrind -q --tool=callgrind --trace-children=yes \\
-    --callgrind-out-file={folder}/%p.out {python} "$@"
-"""
 
 
 def main() -> int:
-    """Measure and print a line per peer; 0, or 2 without valgrind."""
+    """Measure and print a line per peer.
+
+    Returns:
+        0; 1 when a figure is above its ceiling (`--check`); 2 without valgrind.
+    """
+    options = _options()
+    if shutil.which("vgdb") is None:
+        print("bench: valgrind is not installed: install the package valgrind", file=sys.stderr)
+        return 2
+    programs.build()
+    figures: dict[str, float] = {}
+    for name in options.peers:
+        found = measure(name, options.checkout, options.python)
+        figures[name] = found.per_request
+        print(ceiling.sentence(name, found.per_request), flush=True)
+        _print_top(found, options.top)
+    here = ceiling.conditions(options.python)
+    if options.save:
+        _save(figures, here, machine.commit(options.checkout))
+    if not options.check:
+        return 0
+    is_below, lines = ceiling.check(ceiling.load(RESULT), here, figures)
+    print("\n".join(f"bench.instructions: {line}" for line in lines))
+    return 0 if is_below else 1
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.instructions", description=__doc__)
     parser.add_argument("--peers", default=",".join(PEERS), help="of bench/loopback/peers")
     parser.add_argument("--python", default=sys.executable, help="with what ccrelay needs")
     parser.add_argument("--checkout", type=Path, default=peer.ROOT, help="default: this one")
+    parser.add_argument("--top", type=int, default=0, metavar="N", help="the N costliest functions")
+    parser.add_argument("--check", action="store_true", help="fail above the committed ceiling")
+    parser.add_argument("--save", action="store_true", help=f"write {RESULT.name} and the page")
     options = parser.parse_args()
-    if shutil.which("valgrind") is None:
-        print("bench: valgrind is not installed: install the package valgrind", file=sys.stderr)
-        return 2
-    programs.build()
-    for name in options.peers.split(","):
-        count = partial(instructions, name, options.checkout, options.python)
-        short, long = (count(n) for n in (SHORT, LONG))
-        print(f"{name}: {(long - short) / (LONG - SHORT) / 1000:,.1f} k instructions per request")
-    return 0
+    options.peers = options.peers.split(",")
+    for name in options.peers:
+        try:
+            spec.built_in(name)
+        except spec.SpecError as error:
+            parser.error(str(error))
+    if options.save and set(options.peers) != set(PEERS):
+        parser.error("--save needs the figures of all peers: leave --peers out")
+    return options
 
 
-def instructions(name: str, checkout: Path, python: str, requests: int) -> int:
-    """Instructions of all processes of a peer that starts, answers `requests`, and ends."""
-    plan = run.Plan((), (name,), rounds=1, tls=False)
-    with (
-        tempfile.TemporaryDirectory(prefix="ccrelay-bench-") as tmp,
-        run.session(plan, machine.Precautions()) as session,
-    ):
-        folder = Path(tmp)
-        wrapper = folder / "python"
-        wrapper.write_text(VALGRIND.format(folder=folder, python=python))
-        wrapper.chmod(0o755)
-        (measured,) = session.peers
-        measured.python, measured.root = str(wrapper), checkout.resolve()
-        measured.ready_wait_s = START_WAIT_S
-        measured.spawn()
-        measured.wait_for_first_answer()
-        result = session.load(measured, LOAD.replace("{n}", str(requests)))
-        measured.stop()  # the counts are written at the end of each process
-        if "failed" in result or any(result["errors"].values()):
-            raise SystemExit(f"bench: {name}: not all requests were answered: {result}")
-        return sum(map(counted, folder.glob("*.out*")))
+def _print_top(found: Measured, top: int) -> None:
+    for name, n in sorted(found.functions.items(), key=lambda item: -item[1])[:top]:
+        print(f"  {n:>10,.0f}  {n / found.per_request:>5.1%}  {name}")
 
 
-def counted(file: Path) -> int:
-    """The sum that callgrind wrote when a process ended."""
-    for line in reversed(file.read_text().splitlines()):
-        if line.startswith("totals:"):
-            return int(line.split()[1])
-    raise SystemExit(f"bench: a process did not end by itself, its count is missing: {file.name}")
+def _save(figures: ceiling.Figures, here: dict[str, str], commit: str) -> None:
+    record: ceiling.Record = {
+        "commit": commit,
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "conditions": here,
+        "figures": {name: round(figure) for name, figure in figures.items()},
+    }
+    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+    report.replace_between(README, ceiling.BEGIN, ceiling.END, ceiling.markdown(record))
+    print(f"bench.instructions: saved in {RESULT.relative_to(ROOT)} and {README.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

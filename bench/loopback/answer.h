@@ -181,4 +181,21 @@ static void put_message(buffer_t *out, int64_t r) {
     buffer_text(out, after);
 }
 
+/* ---- refusals, and how many there were ---- */
+
+#define OVERLOADED                                                                                 \
+    "HTTP/1.1 529 Overloaded\r\n"                                                                  \
+    "Content-Type: application/json\r\n"                                                           \
+    "Content-Length: 75\r\n"                                                                       \
+    "request-id: req_mock\r\n\r\n"                                                                 \
+    "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}"
+
+static void put_counters(buffer_t *out, uint64_t overloaded, uint64_t spared) {
+    char body[96];
+    int size = sprintf(body, "{\"overloaded\":%lu,\"spared\":%lu}", (unsigned long)overloaded,
+            (unsigned long)spared);
+    out->len += sprintf(buffer_room(out, 256), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s",
+            size, body);
+}
+
 #endif

@@ -21,7 +21,7 @@ typedef struct conn {
     /* the request */
     buffer_t in;   /* an unfinished head, or what came before its turn */
     buffer_t body; /* kept only when the spec does not say whether to stream */
-    int keep_body, is_get;
+    int keep_body, is_get, wants_counters, has_overloaded_key;
     int64_t body_left;
     size_t body_seen;
     uint32_t body_crc;
@@ -32,7 +32,7 @@ typedef struct conn {
     /* the answer */
     spec_t spec;
     stream_t stream;
-    int streaming, started;
+    int streaming, started, is_refused;
     buffer_t out;
     size_t out_sent;
 

@@ -2,10 +2,12 @@
  *
  *   cc -O2 -msse4.2 -o loadgen loadgen.c -lm
  *   ./loadgen -p PORT [-m closed|stream] [-C connections] [-n requests] [-w warm-up requests]
- *             [-t max seconds] [-B body bytes] [-s "n=200,b=60,d=1000"] [-k key] [-P pid] [-V]
+ *             [-t max seconds] [-B body bytes] [-s "n=200,b=60,d=1000"] [-k key] [-P pid] [-A] [-V]
  *   closed: the next request of a connection follows when its answer ended; n requests in all
  *   stream: n streams in all; latency of an event = moment of recv(2) - stamp put in by upstream.c
  *   -s: what the mock upstream shall answer (letters: answer.h), sent as X-Mock
+ *   -A: all connections begin a request at the same instant, and again when all answers have ended;
+ *       warm up with -w at least -C, so that every connection is open then
  *   -P: CPU and memory of this process and its descendants are measured
  *   -V: the mock upstream checks the CRC of each request body (costs it time: not for measuring)
  * Only ever connects to 127.0.0.1. Prints one JSON object.
@@ -55,7 +57,7 @@ typedef struct {
     long http, conn, reconnects, order, count, bytes, crc, no_end, incomplete;
 } errors_t;
 
-static int o_port, o_conns = 1, o_pid, o_verify;
+static int o_port, o_conns = 1, o_pid, o_verify, o_at_once;
 static int64_t o_n = 1000, o_warm_up;
 static double o_seconds = 30;
 static size_t o_body = 2048;
@@ -421,6 +423,8 @@ static void start_measuring(run_t *r) {
 /* Starts what may start; the warm-up drains first, so that nothing straddles the mark.
  * Returns how long to wait at most, ns. */
 static int64_t issue(run_t *r) {
+    if (o_at_once && g_idle_len < o_conns)
+        return NS_PER_S / 5;
     int64_t until = r->measuring ? r->total : o_warm_up;
     for (int step = 0; g_idle_len && r->issued < until; step++) {
         if (o_conns > RAMP_FROM && step == RAMP_STEP)
@@ -525,7 +529,7 @@ static size_t make_requests(void) {
 
 static int parse_options(int argc, char **argv) {
     int option;
-    while ((option = getopt(argc, argv, "p:m:C:n:w:t:B:s:k:P:V")) != -1)
+    while ((option = getopt(argc, argv, "p:m:C:n:w:t:B:s:k:P:AV")) != -1)
         switch (option) {
         case 'p': o_port = atoi(optarg); break;
         case 'm': o_mode = optarg; break;
@@ -537,6 +541,7 @@ static int parse_options(int argc, char **argv) {
         case 's': o_spec = optarg; break;
         case 'k': o_key = optarg; break;
         case 'P': o_pid = atoi(optarg); break;
+        case 'A': o_at_once = 1; break;
         case 'V': o_verify = 1; break;
         default: return -1;
         }
@@ -545,6 +550,8 @@ static int parse_options(int argc, char **argv) {
         return -1;
     if (o_conns > o_n)
         o_conns = o_n;
+    if (o_at_once && o_conns > RAMP_FROM)
+        return -1;
     return o_port > 0 && o_conns > 0 ? 0 : -1;
 }
 

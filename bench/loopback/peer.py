@@ -1,26 +1,21 @@
-"""A peer under test: started from its `peers/NAME.toml`, woken for its turn, put to sleep, ended.
-
-Words that may stand in braces in `cmd`, `[env]`, `[vars]` and the `conf` template: `Peer.words`.
-"""
+"""A peer under test: started from its file (`spec`), woken for its turn, put to sleep, ended."""
 
 import contextlib
 import http.client
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.loopback import machine, processes
+from bench.loopback.spec import PEERS, Spec
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent  # where `-m ccrelay` is found in a checkout
+ROOT = PEERS.parents[2]  # where `-m ccrelay` is found in a checkout
 READY_WAIT_S = 20.0
 LOG_WAIT_S = 2.0
 TOKEN = "bench-relay-token"
@@ -46,18 +41,19 @@ class Surroundings:
 class Peer:
     """One relay. `direct` is the mock upstream itself: nothing to start."""
 
-    def __init__(self, name: str, around: Surroundings, taken: set[int]) -> None:
-        self.name = name
+    def __init__(self, spec: Spec, around: Surroundings, taken: set[int]) -> None:
+        self.spec = spec
+        self.name = name = spec.name
         self.around = around
-        self._spec = tomllib.loads((HERE / "peers" / f"{name}.toml").read_text())
-        self.tls: bool = self._spec.get("tls", False)
-        self.is_direct = not self._spec["cmd"]
+        self.tls = spec.tls
+        self.is_direct = not spec.cmd
         self.port = around.upstream_port if self.is_direct else machine.free_port(taken)
         self.log = around.tmp / f"{name}.log"
         self._output = around.tmp / f"{name}.out"
         self.python = sys.executable
-        self.root = ROOT
+        self.root = ROOT if spec.folder == PEERS else spec.folder
         self.ready_wait_s = READY_WAIT_S
+        self.end_wait_s = processes.END_WAIT_S
         self._process: subprocess.Popen[bytes] | None = None
         self.ready_leaf_kb = 0  # memory of the workers when they were ready
 
@@ -72,8 +68,9 @@ class Peer:
         around = self.around
         port = around.upstream_tls_port if self.tls else around.upstream_port
         return {
-            **self._spec.get("vars", {}),
+            **self.spec.vars,
             "python": self.python,
+            "folder": str(self.spec.folder),
             "tmp": str(around.tmp),
             "name": self.name,
             "port": str(self.port),
@@ -81,7 +78,7 @@ class Peer:
             "conf": str(around.tmp / f"{self.name}.conf"),
             "log": str(self.log),
             "cert": str(around.tmp / "ca.pem"),
-            # A URL needs the certificate's name; an address spares us ::1, where nobody listens.
+            # A URL needs the certificate's name; an address avoids ::1, where nothing listens.
             "upstream": f"https://localhost:{port}" if self.tls else f"http://127.0.0.1:{port}",
             "upstream_address": f"127.0.0.1:{port}",
             "nofile": str(around.nofile),
@@ -99,17 +96,17 @@ class Peer:
 
     def spawn(self) -> None:
         """Start it on its core; it is not ready yet."""
-        if "conf" in self._spec:
-            template = (HERE / "peers" / self._spec["conf"]).read_text()
+        if self.spec.conf:
+            template = (self.spec.folder / self.spec.conf).read_text()
             conf = Path(self.words["conf"])
             conf.touch(mode=0o600)  # it may hold keys, if only made-up ones
             conf.write_text(self._fill(template))
         # A proxy set in the environment is for the outside, not for loopback.
         env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-        env |= {k: self._fill(v) for k, v in self._spec.get("env", {}).items()}
+        env |= {k: self._fill(v) for k, v in self.spec.env.items()}
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [self._fill(part) for part in self._spec["cmd"]],
+                [self._fill(part) for part in self.spec.cmd],
                 cwd=self.root,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -148,7 +145,7 @@ class Peer:
     def stop(self) -> None:
         """End it, if it runs."""
         if self._process:
-            processes.end(self._process)
+            processes.end(self._process, self.end_wait_s)
         self._process = None
 
     # ---- answers ----
@@ -156,7 +153,7 @@ class Peer:
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
-            connection.request("GET", self._spec.get("ready", "/"))
+            connection.request("GET", self.spec.ready)
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
@@ -195,7 +192,7 @@ class Peer:
 
     def log_trouble(self) -> str:
         """Why this peer's figures would not count: it was to write a log line per exchange."""
-        if not self._spec.get("logs"):
+        if not self.spec.logs:
             return ""
         give_up_at = time.monotonic() + LOG_WAIT_S
         with self.awake():  # a thread writes them now and then, and it was put to sleep
@@ -204,10 +201,3 @@ class Peer:
                     return f"{self.name} wrote no log lines"
                 time.sleep(0.05)
         return ""
-
-
-def missing_program(name: str) -> str:
-    """The program that a peer needs and that is not installed; "" when all is there."""
-    command = tomllib.loads((HERE / "peers" / f"{name}.toml").read_text())["cmd"]
-    program = command[0] if command else ""
-    return program if program and program[0] != "{" and not shutil.which(program) else ""

@@ -45,22 +45,27 @@ def proportional_kb(pid: int) -> dict[str, int]:
     return {"pss": sums["Pss"], "anon": sums["Pss_Anon"], "processes": len(processes)}
 
 
+def leaves(pid: int) -> list[int]:
+    """The processes without children: the workers, not the one that watches them."""
+    return [process for process in tree(pid) if len(tree(process)) == 1]
+
+
 def leaf_rss_kb(pid: int) -> int:
-    """Resident memory of the processes without children: the workers, not who watches them."""
+    """Resident memory of the workers."""
     page_kb = os.sysconf("SC_PAGE_SIZE") // 1024
-    leaves = [process for process in tree(pid) if len(tree(process)) == 1]
-    return sum(int(Path(f"/proc/{p}/statm").read_text().split()[1]) * page_kb for p in leaves)
+    statms = [Path(f"/proc/{leaf}/statm") for leaf in leaves(pid)]
+    return sum(int(statm.read_text().split()[1]) * page_kb for statm in statms)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end; make sure that it and all its descendants did."""
+def end(process: subprocess.Popen[bytes], wait_s: float = END_WAIT_S) -> None:
+    """Ask the process to end; after `wait_s` make sure that it and all its descendants did."""
     members = tree(process.pid)
     send(process.pid, signal.SIGCONT)
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(END_WAIT_S)
+        process.wait(wait_s)
     # A worker whose parent is gone has another one, so the members are those of before. The session
-    # is ours (start_new_session): an id that was given to somebody else meanwhile is left alone.
+    # is ours (start_new_session): an id that was given to another process meanwhile is left alone.
     for member in members if process.poll() is None else members[1:]:
         with contextlib.suppress(ProcessLookupError):
             if os.getsid(member) == process.pid:

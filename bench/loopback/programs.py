@@ -1,4 +1,4 @@
-"""The C programs, compiled on first use, and the certificates, made anew for each run."""
+"""The C programs, compiled on first use, and the certificates, made for each run."""
 
 import platform
 import shutil

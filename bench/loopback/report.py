@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.loopback.scenarios import SCENARIOS, TARGETS, Scenario, Target
+from bench.loopback.scenarios import PEERS, SCENARIOS, TARGETS, Scenario, Target
 
 BEGIN, END = "<!-- begin: rendered tables -->", "<!-- end: rendered tables -->"
 NOTHING = "-"
 
-OURS = ("ccrelay", "ccrelay_tls", "ccrelay_one", "ccrelay_many")
+OURS = tuple(name for name in PEERS if name.startswith("ccrelay"))
 
 Figures = dict[str, Any]
 Row = dict[str, str]
@@ -43,7 +43,7 @@ class Record:
         return {n: figures for n, figures in found.items() if "failed" not in figures}
 
     def values(self, scenario: str, peer: str, figure: str) -> list[float]:
-        """One figure of all rounds; empty when nobody measured it."""
+        """One figure of all rounds; empty when it was not measured."""
         rounds = self.rounds(scenario, peer).values()
         return [figures[figure] for figures in rounds if figure in figures]
 
@@ -69,6 +69,13 @@ class Record:
         """A figure of the second special peer less that of the first in the same round."""
         few, many = (self.rounds(scenario, peer) for peer in SCENARIOS[scenario].only)
         return [many[n][figure] - few[n][figure] for n in many if n in few]
+
+    def times(self, scenario: str, figure: str) -> list[float]:
+        """A figure of the second special peer against that of the first in the same round."""
+        first, second = (self.rounds(scenario, peer) for peer in SCENARIOS[scenario].only)
+        return [
+            second[n][figure] / first[n][figure] for n in second if n in first and first[n][figure]
+        ]
 
     def errors(self, scenario: str, peer: str) -> dict[str, int]:
         """All that went wrong in all rounds, by kind."""
@@ -113,7 +120,9 @@ def measured(record: Record, target: Target) -> list[float]:
             100 * f["done"] / f["wanted"] for f in record.rounds(scenario, peer).values()
         ],
         "kb_per_stream": lambda: record.values(scenario, peer, "kb_per_stream"),
+        "first_event": lambda: record.ratios(scenario, peer, "first_us"),
         "cpu_more_us": lambda: record.more(scenario, "cpu_us"),
+        "cpu_times": lambda: record.times(scenario, "cpu_us"),
         "start_s": lambda: record.values(scenario, peer, "start_s"),
         "idle_mb": lambda: [kb / 1024 for kb in record.values(scenario, peer, "idle_pss")],
     }
@@ -128,6 +137,8 @@ def verdict(target: Target, values: list[float]) -> str:
     value = sign * decisive(target, values)
     if value <= sign * target.aim:
         return "reaches the aim"
+    if target.must is None:
+        return "measured"
     return "holds the must" if value <= sign * target.must else "MISSES"
 
 
@@ -147,7 +158,7 @@ def summary(record: Record) -> list[Row]:
                 "scenario": target.scenario or "all",
                 "measured": _bound(decisive(target, values), target) if values else NOTHING,
                 "rounds (low to high)": _spread(values),
-                "must": _bound(target.must, target),
+                "must": NOTHING if target.must is None else _bound(target.must, target),
                 "aim": _bound(target.aim, target),
                 "verdict": verdict(target, values),
             }
@@ -180,16 +191,19 @@ def load_row(record: Record, name: str, peer: str) -> Row:
     """One peer in a scenario of requests or streams."""
     scenario: Scenario = SCENARIOS[name]
     unit = "event" if scenario.kind == "streams" else "request"
-    row = {"peer": peer}
+    row, ours = {"peer": peer}, peer != "direct"
     if scenario.streams:
         done, wanted = (record.values(name, peer, figure) for figure in ("done", "wanted"))
         row["streams done"] = f"{show(done, 0)} of {show(wanted, 0)}"
+    if scenario.at_once:
+        row["first event us"] = show(record.values(name, peer, "first_us"))
+        firsts = record.ratios(name, peer, "first_us")
+        row["first event / nginx"] = show(firsts, 2) if ours else NOTHING
     row |= {
         f"{unit}s/s": show(record.values(name, peer, "rate"), 0),
         "p50 us": show(record.values(name, peer, "p50_us")),
         "p99 us": show(record.values(name, peer, "p99_us")),
     }
-    ours = peer != "direct"
     row["added p50 us"] = show(record.added(name, peer, "p50_us").values()) if ours else NOTHING
     row["added p99 us"] = show(record.added(name, peer, "p99_us").values()) if ours else NOTHING
     calm = ours and scenario.calm
@@ -259,9 +273,13 @@ def _steal_s(record: Record) -> float:
 
 def render(readme: Path, record: Record) -> None:
     """Write the tables into the README, between its markers."""
-    text = readme.read_text()
-    before, found, rest = text.partition(BEGIN)
-    _, found_end, after = rest.partition(END)
+    replace_between(readme, BEGIN, END, markdown(record))
+
+
+def replace_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Write text into a page between two markers. Raises SystemExit when they are not there."""
+    before, found, rest = page.read_text().partition(begin)
+    _, found_end, after = rest.partition(end)
     if not (found and found_end):
-        raise SystemExit(f"bench: {readme} lacks the markers {BEGIN} and {END}")
-    readme.write_text(f"{before}{BEGIN}\n\n{markdown(record)}\n{END}{after}")
+        raise SystemExit(f"bench: {page} lacks the markers {begin} and {end}")
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")

@@ -5,6 +5,7 @@ first, while nothing else is up: shared pages would be split among the peers.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from typing import Any
 from bench.loopback import machine, processes, programs
 from bench.loopback.peer import TOKEN, Peer, Surroundings
 from bench.loopback.scenarios import SCENARIOS, SPECIAL, Scenario
+from bench.loopback.spec import Spec
 
 LOADGEN_WAIT_S = 90.0
 UPSTREAM_WAIT_S = 5.0
@@ -36,7 +38,7 @@ class Plan:
     """What to run. `smoke`: tiny loads, everything checked, nothing said about speed."""
 
     scenarios: tuple[str, ...]
-    peers: tuple[str, ...]
+    peers: tuple[Spec, ...]
     rounds: int
     smoke: bool = False
     tls: bool = True
@@ -52,7 +54,7 @@ class Session:
         taken: set[int] = set()
         ports = machine.free_port(taken), machine.free_port(taken)
         around = Surroundings(tmp, *ports, self.nofile, precautions)
-        self.peers = [Peer(name, around, taken) for name in plan.peers]
+        self.peers = [Peer(spec, around, taken) for spec in plan.peers]
         self._tmp, self._ports = tmp, ports
         self._programs: list[subprocess.Popen[bytes]] = []
 
@@ -116,6 +118,7 @@ class Session:
             command.append("-V")
         careful = self.precautions
         policy = os.SCHED_FIFO if careful.realtime else None
+        before = self._refused()
         try:
             done = subprocess.run(
                 command,
@@ -130,7 +133,22 @@ class Session:
         if done.returncode:
             return {"failed": done.stderr[-300:] or f"loadgen ended with {done.returncode}"}
         result: Result = json.loads(done.stdout)
+        refused = self._refused() - before
+        wrong = wrongly_routed(result, refused, fails_over=peer.spec.fails_over)
+        result["errors"]["not failed over" if peer.spec.fails_over else "refused"] = wrong
         return result
+
+    def _refused(self) -> int:
+        """Requests so far that came to the mock upstream with the key of its overloaded part."""
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._ports[0], timeout=UPSTREAM_WAIT_S
+        )
+        try:
+            connection.request("GET", "/counters")
+            counters: dict[str, int] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return sum(counters.values())
 
     def cold_start(self, peer: Peer, args: str) -> Result:
         """Exec to the first answer; memory when idle and after the load."""
@@ -179,7 +197,7 @@ class Session:
             return
         for number in range(self.plan.rounds):
             for peer in self.peers if number % 2 == 0 else self.peers[::-1]:
-                if not plays(peer, scenario):
+                if not plays(peer.spec, scenario):
                     continue
                 figures = self.measure(name, peer)
                 what = short(figures, smoke=self.plan.smoke)
@@ -187,11 +205,11 @@ class Session:
                 yield {"scenario": name, "peer": peer.name, "round": number, "figures": figures}
 
 
-def plays(peer: Peer, scenario: Scenario) -> bool:
+def plays(peer: Spec, scenario: Scenario) -> bool:
     """Whether the peer takes part: `direct` is what the latency of all others is counted from."""
     if scenario.only or peer.name in SPECIAL:
         return peer.name in scenario.only
-    if peer.is_direct:
+    if not peer.cmd:
         return scenario.kind != "start"
     return peer.tls == scenario.tls
 
@@ -239,6 +257,22 @@ def condense(scenario: Scenario, raw: Result, ready_leaf_kb: int, *, strict: boo
         for moment in ("idle", "used"):
             figures |= {f"{moment}_{what}": n for what, n in raw[moment].items()}
     return figures
+
+
+def wrongly_routed(raw: Result, refused: int, *, fails_over: bool) -> int:
+    """Requests without the failover that is measured, or with one that is not.
+
+    Args:
+        raw: what the load generator printed.
+        refused: requests that met the overloaded part of the upstream meanwhile.
+        fails_over: whether each request must; else none may.
+    """
+    if not fails_over:
+        return refused
+    # Those under way at the end have met it and are not done, one per connection at most.
+    fewest: int = raw["done"]
+    most: int = fewest + raw["conns"]
+    return max(fewest - refused, refused - most, 0)
 
 
 def errors(raw: Result, *, strict: bool) -> dict[str, int]:

@@ -7,7 +7,9 @@
  *   ./upstream -v                                                   (says "plain" or "tls")
  *
  * How a request is answered stands in its header X-Mock: SPEC (letters: answer.h); -d is for
- * requests without one. GET anything is answered with 200 "ok". SIGTERM ends it.
+ * requests without one. A request whose key says "overloaded" is answered with 529, but for every
+ * 500th (SPARED_EVERY). GET /counters is answered with how often that happened, GET anything else
+ * with 200 "ok". SIGTERM ends it.
  *
  * Every event of a stream is one HTTP chunk (and one write when d>0) and carries
  * "[T:<19 digit ns>:<8 digit seq>]", deltas "[D:...]" inside their text so that it survives
@@ -29,13 +31,16 @@
 #define BODY_BYTES_MAX (32u * 1024 * 1024 + 65536)
 #define KEPT_OUT_BYTES_MAX 16384 /* an idle connection gives back a larger buffer */
 #define BURST_WRITES 16          /* of an unpaced stream, before the others get their turn */
+#define SPARED_EVERY 500         /* an overloaded key's request is answered: else the relay's circuit
+                                    breaker would open (ccrelay's at 1,000 failures in a row, at most)
+                                    and keep the next ones away from the 529 */
 
 static volatile sig_atomic_t g_stop;
 static spec_t g_default;
 static conn_t g_plain, g_tls; /* the listeners */
 static int g_spare = -1;      /* a descriptor to give up when there are no others */
 static char g_read[256 * 1024];
-static uint64_t g_requests;
+static uint64_t g_requests, g_overloaded, g_spared;
 
 /* ---- answering ---- */
 
@@ -62,8 +67,12 @@ static void answer_done(conn_t *c) {
 static void pump_message(conn_t *c) {
     if (!c->started) {
         c->started = 1;
-        if (c->is_get)
+        if (c->wants_counters)
+            put_counters(&c->out, g_overloaded, g_spared);
+        else if (c->is_get)
             buffer_text(&c->out, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        else if (c->is_refused)
+            buffer_text(&c->out, OVERLOADED);
         else if (c->spec.c >= 0 && c->spec.c != (int64_t)c->body_crc)
             buffer_text(&c->out, "HTTP/1.1 500 Damaged\r\nContent-Length: 0\r\n\r\n");
         else
@@ -134,15 +143,29 @@ static void pump(conn_t *c) {
         pump_fast_stream(c);
 }
 
+/* Whether to answer with 529: the key says so, and it is not the one in many that is spared. */
+static int refuses(const conn_t *c) {
+    if (!c->has_overloaded_key || c->is_get)
+        return 0;
+    if ((g_overloaded + g_spared + 1) % SPARED_EVERY == 0) {
+        g_spared++;
+        return 0;
+    }
+    g_overloaded++;
+    return 1;
+}
+
 static void request_complete(conn_t *c) {
     spec_t *sp = &c->spec;
+    c->is_refused = refuses(c);
     if (sp->s < 0)
         sp->s = c->body.len && (memmem(c->body.data, c->body.len, "\"stream\":true", 13) ||
                                 memmem(c->body.data, c->body.len, "\"stream\": true", 14));
     buffer_free(&c->body);
     c->state = ANSWERING;
     c->started = 0;
-    c->streaming = sp->s == 1 && !c->is_get && (sp->c < 0 || sp->c == (int64_t)c->body_crc);
+    c->streaming = sp->s == 1 && !c->is_get && !c->is_refused &&
+                   (sp->c < 0 || sp->c == (int64_t)c->body_crc);
     c->stream = (stream_t){.total = sp->n + EXTRA_EVENTS, .crc = CRC_START};
     int64_t wait = sp->f * 1000;
     if (c->streaming && sp->d > 0 && sp->j)
@@ -168,7 +191,8 @@ static int parse_head(conn_t *c, const char *h, const char *end) {
         return -1;
     c->spec = g_default;
     c->is_get = strncmp(h, "GET ", 4) == 0;
-    c->want_close = 0;
+    c->wants_counters = strncmp(h, "GET /counters ", 14) == 0;
+    c->want_close = c->has_overloaded_key = 0;
     c->body_left = c->body_seen = 0;
     c->body_crc = CRC_START;
     for (p++; p < end;) {
@@ -187,6 +211,8 @@ static int parse_head(conn_t *c, const char *h, const char *end) {
             c->want_close = strncasecmp(v, "close", 5) == 0;
         else if (is_header(p, len, "x-mock"))
             spec_parse(&c->spec, v, line_end);
+        else if (is_header(p, len, "x-api-key") || is_header(p, len, "authorization"))
+            c->has_overloaded_key = memmem(v, line_end - v, "overloaded", 10) != NULL;
         p = line_end + 1;
     }
     c->keep_body = c->spec.s < 0;

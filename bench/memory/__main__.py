@@ -2,15 +2,17 @@
 
 import sys
 
-from bench.loopback import machine, peer, programs, report, run
+from bench.loopback import machine, programs, report, run, spec
 from bench.memory import measure
 
 
 def main() -> int:
     """Measure and print; 0."""
     programs.build()
-    names = [name for name in ("nginx", "ccrelay") if not peer.missing_program(name)]
-    plan = run.Plan((), tuple(names), rounds=1, tls=False)
+    peers = [
+        peer for name in ("nginx", "ccrelay") if not (peer := spec.built_in(name)).missing_program
+    ]
+    plan = run.Plan((), tuple(peers), rounds=1, tls=False)
     with run.session(plan, machine.find_precautions()) as session:
         print(report.table(measure.measure(session)))
     return 0

@@ -13,18 +13,20 @@ from collections.abc import Iterator
 from bench.loopback import processes
 from bench.loopback.peer import FIRST_BODY, TOKEN, Peer
 from bench.loopback.run import Session
+from bench.loopback.scenarios import SCENARIOS
 
 CONNECTIONS_MAX = 2000  # so that what a peer takes once is small beside what each takes
 WARM_UP = "-m closed -C 16 -n 500 -B 2048 -s r=1024 -t 10"
 STREAMS = "-m stream -C {n} -n {n} -s n=4,b=60,d=1000000 -t 20"
 ANSWER_BYTES = 300
+LEFT_OUT = SCENARIOS["F1"].only  # what an exchange holds does not depend on the target before
 
 
 def measure(session: Session) -> list[dict[str, str]]:
     """One row per peer, ready to be shown."""
     rows = []
     for peer in session.peers:
-        if not (peer.is_direct or peer.tls):
+        if not (peer.is_direct or peer.tls or peer.name in LEFT_OUT):
             n = min(CONNECTIONS_MAX, session.streams_max)
             idle, streaming = _idle_kb(session, peer, n), _streaming_kb(session, peer, n)
             rows.append(

@@ -5,6 +5,7 @@ python -m pytest bench/micro/test_json.py -s --benchmark-disable-gc
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -42,13 +43,13 @@ def body(size: int) -> bytes:
 
 @pytest.fixture
 def rate(
-    benchmark: Callable[..., object], capsys: pytest.CaptureFixture[str]
+    benchmark: Any, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[Callable[[], object], int], None]:
     def run(work: Callable[[], object], size: int) -> None:
         benchmark(work)
         if benchmark.stats is None:
             return  # --benchmark-disable: run once, nothing to tell
-        best_s = benchmark.stats.stats.min  # type: ignore[attr-defined]
+        best_s = benchmark.stats.stats.min
         with capsys.disabled():
             print(f" {size / best_s / 1e6:,.0f} MB/s", end="")
 

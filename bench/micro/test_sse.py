@@ -4,6 +4,7 @@ python -m pytest bench/micro/test_sse.py -s --benchmark-disable-gc
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,13 +19,13 @@ COUNT = 2000
 
 @pytest.fixture
 def rate(
-    benchmark: Callable[..., object], capsys: pytest.CaptureFixture[str]
+    benchmark: Any, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[Callable[[], object], int, int], None]:
     def run(work: Callable[[], object], size: int, events: int) -> None:
         benchmark(work)
         if benchmark.stats is None:
             return  # --benchmark-disable: run once, nothing to tell
-        best_s = benchmark.stats.stats.min  # type: ignore[attr-defined]
+        best_s = benchmark.stats.stats.min
         with capsys.disabled():
             print(
                 f" {size / best_s / 1e6:,.0f} MB/s, {best_s / events * 1e9:,.0f} ns/event", end=""

@@ -1,6 +1,6 @@
-"""The hot floor: what runs per read, chunk and event, in Cython.
+"""The hot path in Cython: what runs per read, chunk and event.
 
-There is no slow twin to fall back on. A missing extension says how to build it.
+There is no pure Python fallback; without the extensions the import fails with build instructions.
 """
 
 import importlib.util

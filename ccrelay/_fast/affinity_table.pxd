@@ -1,8 +1,9 @@
-"""The bounded shared table of conversations. The contract and the layout.
+"""The bounded shared table of conversations: contract and layout.
 
-An entry is found by its conversation in one set of WAYS entries. Its last word is a sum over all
-the others. A reader copies the entry and adds up: what two writers mixed, or what one that was
-killed left half done, does not add up and is no entry. So nobody locks, and nothing needs repair.
+Set-associative: a conversation hashes to one set of WAYS entries. The last word of an entry is a
+checksum over the others. A reader copies the entry and verifies it: an entry interleaved by two
+writers, or left half written by a killed one, fails the check and counts as absent. So no locks are
+needed, and no repair.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -26,9 +27,9 @@ cdef enum:
     FLAG_BITS = 16
 
 cpdef enum:
-    MOVED = 1                      # it lives elsewhere than rendezvous hashing says
-    FOREIGN = 2                    # a target that signs no Claude signatures has served a turn
-    UNSIGNED = 4                   # a provider refused its signatures once
+    MOVED = 1                      # bound to another target than rendezvous hashing prefers
+    FOREIGN = 2                    # a target without Claude signatures has served a turn
+    UNSIGNED = 4                   # a provider has rejected its signatures
 
 
 cdef class Binding:
@@ -44,11 +45,11 @@ cdef class AffinityTable:
     cdef SharedMemory memory               # keeps the memory mapped
     cdef int64_t* entries
     cdef uint64_t sets
-    cdef int ways                  # WAYS, or all there are if that is fewer
+    cdef int ways                  # WAYS, or the whole table if that is smaller
 
     cpdef Binding find(self, uint64_t conversation, double now)
     cdef int64_t* _set_of(self, uint64_t conversation) noexcept
-    cdef int64_t* _room(self, int64_t* first, int64_t now) noexcept
+    cdef int64_t* _victim(self, int64_t* first, int64_t now) noexcept
 
 
 cpdef uint64_t hash64(bytes data)

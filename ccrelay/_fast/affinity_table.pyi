@@ -1,7 +1,7 @@
 from ccrelay._fast.shared_memory import SharedMemory
 
 class Binding:
-    """Where a conversation is: a copy of its entry."""
+    """Which target a conversation is bound to: a copy of its entry."""
 
     @property
     def slot(self) -> int:
@@ -11,26 +11,26 @@ class Binding:
     def flags(self) -> int: ...
     @property
     def prefix_tokens(self) -> int:
-        """Input tokens of its last turn, cached or not."""
+        """Input tokens of the last turn, cached or not."""
 
     @property
     def body_bytes(self) -> int:
-        """Request bytes of its last turn."""
+        """Request body bytes of the last turn."""
 
     @property
     def seen_at(self) -> float:
-        """Its last turn."""
+        """Time of the last turn, monotonic seconds."""
 
     @property
     def ttl_s(self) -> float:
-        """How long its prompt cache lives: 300 or 3600."""
+        """Lifetime of its prompt cache, seconds: 300 or 3600."""
 
 class AffinityTable:
-    """The bounded shared table of conversations and their targets. Conversation 0 is none."""
+    """The bounded shared table of conversation bindings. Conversation 0 is never stored."""
 
     def __init__(self, memory: SharedMemory) -> None: ...
     def find(self, conversation: int, now: float) -> Binding | None:
-        """None: unknown, or its cache has expired (the entry is free then)."""
+        """The binding; None: unknown, or its cache has expired (the entry is free then)."""
 
     def keep(
         self,
@@ -43,19 +43,19 @@ class AffinityTable:
         body_bytes: int = 0,
         flags: int = 0,
     ) -> None:
-        """Write its entry. When its set is full, an expired one goes first, then the oldest without
-        MOVED, then the oldest. ValueError: no such slot, or flags of more than 16 bits."""
+        """Write the entry. A full set evicts an expired entry first, then the oldest without MOVED,
+        then the oldest. ValueError: no such slot, or flags over 16 bits."""
 
     def forget_slot(self, slot: int) -> int:
-        """All entries of a target that is gone; how many there were."""
+        """Remove all entries of a removed target; return how many."""
 
 # Bits of flags
-MOVED: int  # it lives elsewhere than rendezvous hashing says
-FOREIGN: int  # a target that signs no Claude signatures has served a turn
-UNSIGNED: int  # a provider refused its signatures once
+MOVED: int  # bound to another target than rendezvous hashing prefers
+FOREIGN: int  # a target without Claude signatures has served a turn
+UNSIGNED: int  # a provider has rejected its signatures
 
 def hash64(data: bytes) -> int:
-    """A hash of 64 bits, never 0, the same in every process and node."""
+    """64-bit hash, never 0, equal in every process and on every node."""
 
 def rendezvous(conversation: int, seed: int, weight: int) -> float:
     """Score of one node; the highest wins. Weight 0: -inf."""

@@ -1,15 +1,17 @@
-"""Where conversations are, and the hashes that workers and nodes agree on. Contract: places.pxd."""
+"""Conversation bindings, and the hashes all nodes share. Contract: affinity_table.pxd."""
 
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
-from ccrelay._fast.shared_memory cimport PLACE_WORDS, SharedMemory, micros, word_get, word_set, word_swap
+from ccrelay._fast.shared_memory cimport (
+    BINDING_WORDS, SharedMemory, micros, word_get, word_set, word_swap,
+)
 from ccrelay._fast.mix cimport mix64, rendezvous_score
 
 cdef enum:
-    READ_TRIES = 64                # a writer is at an entry for some ten nanoseconds
+    READ_TRIES = 64                # a write takes some ten nanoseconds
 
-# Odd numbers without pattern: one for each word of an entry, one for the hash.
+# Odd multipliers: one per word of an entry, one for the hash.
 cdef uint64_t[E_SUM] SUM_FACTORS = [
     0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93,
     0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3,
@@ -20,7 +22,7 @@ cdef uint64_t HASH_FACTOR = 0xFF51AFD7ED558CCD
 # ---- hashes
 
 cdef inline uint64_t eight(const unsigned char* p) noexcept nogil:
-    """Eight bytes, the first one lowest, on every machine; compilers make one load of it."""
+    """Little-endian load on every machine; compilers emit a single load."""
     return (
         <uint64_t>p[0] | <uint64_t>p[1] << 8 | <uint64_t>p[2] << 16 | <uint64_t>p[3] << 24
         | <uint64_t>p[4] << 32 | <uint64_t>p[5] << 40 | <uint64_t>p[6] << 48 | <uint64_t>p[7] << 56
@@ -28,15 +30,15 @@ cdef inline uint64_t eight(const unsigned char* p) noexcept nogil:
 
 
 cpdef uint64_t hash64(bytes data):
-    """A hash of 64 bits, never 0, the same in every process, machine and release.
+    """64-bit hash, never 0, equal in every process, machine and release.
 
-    Not against an attacker: who makes two conversations collide makes them share a target.
+    Not collision-resistant: a forced collision only makes two conversations share a target.
     """
     cdef const unsigned char* p = data
     cdef Py_ssize_t n = len(data)
     cdef unsigned char[8] tail
     cdef Py_ssize_t k
-    cdef uint64_t h = mix64(<uint64_t>n + 1)      # zeroes at the end are no padding
+    cdef uint64_t h = mix64(<uint64_t>n + 1)      # the length tells trailing zeroes from padding
     while n >= 8:
         h = (h ^ eight(p)) * HASH_FACTOR
         h ^= h >> 29
@@ -64,7 +66,7 @@ cdef inline int64_t sum_of(const int64_t* entry) noexcept nogil:
 
 
 cdef bint copied(const int64_t* entry, uint64_t conversation, int64_t* copy) noexcept nogil:
-    """A whole entry of this conversation; False: there is none (any more)."""
+    """Copy a valid entry of this conversation; False: there is none (any more)."""
     cdef int _tries, k
     for _tries in range(READ_TRIES):
         for k in range(E_WORDS):
@@ -79,7 +81,7 @@ cdef bint copied(const int64_t* entry, uint64_t conversation, int64_t* copy) noe
 @cython.final
 @cython.freelist(32)
 cdef class Binding:
-    """Where a conversation is: a copy of its entry."""
+    """Which target a conversation is bound to: a copy of its entry."""
 
     def __repr__(self):
         return (
@@ -94,44 +96,44 @@ cdef class AffinityTable:
 
     def __init__(self, SharedMemory memory not None):
         self.memory = memory
-        self.entries = memory.place(0)
-        self.ways = WAYS if memory.places >= WAYS else memory.places
-        self.sets = memory.places // self.ways
+        self.entries = memory.binding(0)
+        self.ways = WAYS if memory.bindings >= WAYS else memory.bindings
+        self.sets = memory.bindings // self.ways
 
     cdef int64_t* _set_of(self, uint64_t conversation) noexcept:
-        # The upper half spread over the sets: their number may be any.
+        # Multiply-shift on the upper half: the number of sets need not be a power of two.
         cdef uint64_t number = ((mix64(conversation) >> 32) * self.sets) >> 32
-        return self.entries + number * self.ways * PLACE_WORDS
+        return self.entries + number * self.ways * BINDING_WORDS
 
     cpdef Binding find(self, uint64_t conversation, double now):
-        """A copy of its entry; None: unknown, or its cache has expired."""
+        """A copy of the entry; None: unknown, or its cache has expired."""
         cdef int64_t* first = self._set_of(conversation)
         cdef int64_t* entry
         cdef int64_t[E_WORDS] copy
-        cdef Binding place
+        cdef Binding binding
         cdef int k
         if conversation == 0:
             return None
         for k in range(self.ways):
-            entry = first + k * PLACE_WORDS
+            entry = first + k * BINDING_WORDS
             if <uint64_t>word_get(entry) == conversation and copied(entry, conversation, copy):
                 if copy[E_SEEN_AT] + copy[E_TTL] <= micros(now):
                     return None
-                place = Binding.__new__(Binding)
-                place.slot = <int>(copy[E_SLOT] >> FLAG_BITS)
-                place.flags = <int>(copy[E_SLOT] & ((1 << FLAG_BITS) - 1))
-                place.seen_at = <double>copy[E_SEEN_AT] / 1e6
-                place.ttl_s = <double>copy[E_TTL] / 1e6
-                place.prefix_tokens = copy[E_PREFIX]
-                place.body_bytes = copy[E_BODY]
-                return place
+                binding = Binding.__new__(Binding)
+                binding.slot = <int>(copy[E_SLOT] >> FLAG_BITS)
+                binding.flags = <int>(copy[E_SLOT] & ((1 << FLAG_BITS) - 1))
+                binding.seen_at = <double>copy[E_SEEN_AT] / 1e6
+                binding.ttl_s = <double>copy[E_TTL] / 1e6
+                binding.prefix_tokens = copy[E_PREFIX]
+                binding.body_bytes = copy[E_BODY]
+                return binding
         return None
 
     def keep(
         self, uint64_t conversation, int slot, double now, *, double ttl_s=300.0,
         int64_t prefix_tokens=0, int64_t body_bytes=0, int flags=0,
     ):
-        """Write its entry; where its set is full, another one goes."""
+        """Write the entry; a full set evicts another one."""
         cdef int64_t* first = self._set_of(conversation)
         cdef int64_t* entry
         cdef int64_t* found = NULL
@@ -144,14 +146,14 @@ cdef class AffinityTable:
         if conversation == 0:
             return
         for k in range(self.ways):
-            entry = first + k * PLACE_WORDS
+            entry = first + k * BINDING_WORDS
             if <uint64_t>word_get(entry) == conversation:
                 if found == NULL:
                     found = entry
-                else:              # two workers made one each
+                else:              # two workers inserted one each
                     word_swap(entry, <int64_t>conversation, 0)
         if found == NULL:
-            found = self._room(first, micros(now))
+            found = self._victim(first, micros(now))
         fresh[E_CONVERSATION] = <int64_t>conversation
         fresh[E_SLOT] = <int64_t>slot << FLAG_BITS | flags
         fresh[E_SEEN_AT] = micros(now)
@@ -162,9 +164,9 @@ cdef class AffinityTable:
         for k in range(E_WORDS):
             word_set(found + k, fresh[k])
 
-    cdef int64_t* _room(self, int64_t* first, int64_t now) noexcept:
-        """The entry of a set that can be missed most: empty, expired, oldest not moved, oldest."""
-        # An entry half written is judged by the words it has: it expires like any other.
+    cdef int64_t* _victim(self, int64_t* first, int64_t now) noexcept:
+        """The entry to overwrite: empty, else expired, else oldest without MOVED, else oldest."""
+        # A half-written entry is ranked by the words it has: it expires like any other.
         cdef int64_t* entry
         cdef int64_t* best = first
         cdef int64_t best_seen_at = 0
@@ -172,7 +174,7 @@ cdef class AffinityTable:
         cdef int k, rank
         cdef int best_rank = 4
         for k in range(self.ways):
-            entry = first + k * PLACE_WORDS
+            entry = first + k * BINDING_WORDS
             seen_at = word_get(entry + E_SEEN_AT)
             if word_get(entry + E_CONVERSATION) == 0:
                 return entry
@@ -189,13 +191,13 @@ cdef class AffinityTable:
         return best
 
     def forget_slot(self, int slot):
-        """All entries of a target that is gone; how many there were."""
+        """Remove all entries of a removed target; return how many."""
         cdef int64_t* entry
         cdef int64_t conversation
         cdef int found = 0
         cdef uint64_t k
         for k in range(self.sets * self.ways):
-            entry = self.entries + k * PLACE_WORDS
+            entry = self.entries + k * BINDING_WORDS
             conversation = word_get(entry)
             if conversation != 0 and word_get(entry + E_SLOT) >> FLAG_BITS == slot:
                 found += word_swap(entry, conversation, 0)

@@ -1,4 +1,4 @@
-"""A growing run of bytes, inline: partial heads, held responses. Owns no memory while empty."""
+"""A growable byte buffer, for partial heads and held responses. Owns no memory while empty."""
 
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
@@ -32,7 +32,7 @@ cdef inline int buffer_add(Buffer* buffer, const char* p, Py_ssize_t n) except -
 
 
 cdef inline Buffer buffer_take(Buffer* buffer) noexcept:
-    """Move the bytes out; the caller frees what it got."""
+    """Move the bytes out; the caller frees them."""
     cdef Buffer taken = buffer[0]
     buffer.data = NULL
     buffer.size = buffer.cap = 0
@@ -40,7 +40,7 @@ cdef inline Buffer buffer_take(Buffer* buffer) noexcept:
 
 
 cdef inline void buffer_free(Buffer* buffer) noexcept:
-    """Give the memory back."""
+    """Free the memory."""
     free(buffer.data)
     buffer.data = NULL
     buffer.size = buffer.cap = 0
@@ -49,7 +49,7 @@ cdef inline void buffer_free(Buffer* buffer) noexcept:
 cdef inline int buffer_chunk(
     Buffer* buffer, const char* p, const Piece* pieces, int count
 ) except -1:
-    """Append the pieces of p as one chunk (RFC 9112 section 7.1); nothing when they are empty."""
+    """Append the pieces of p as one chunk (RFC 9112 section 7.1); nothing if they are empty."""
     cdef char line[20]
     cdef Py_ssize_t size = 0
     cdef int k

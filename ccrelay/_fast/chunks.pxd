@@ -1,11 +1,11 @@
-"""Chunked framing (RFC 9112 7.1), walked and not decoded: one state machine, a byte at a time.
+"""Chunked framing (RFC 9112 7.1), validated but not decoded: a bytewise state machine.
 
     SIZE_FIRST -> SIZE -> [EXTENSION] -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE_FIRST
                                             | last chunk
                                             v
              LINE_FIRST -> [NAME -> VALUE -> LINE_LF -> LINE_FIRST] -> END_LF -> done
 
-Line ends are CR LF and nothing else; no blank stands beside a size; trailer lines have a name.
+Lines end in CR LF only; no blanks around a size; trailer lines need a name.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
@@ -39,7 +39,7 @@ cdef enum ChunkVerdict:
 
 
 cdef inline int hex_digit(uint8_t byte) noexcept:
-    """Its value, -1 when it is none."""
+    """Value of a hexadecimal digit; -1: not one."""
     if 48 <= byte <= 57:
         return byte - 48
     byte |= 32
@@ -103,7 +103,7 @@ cdef inline int trailer_byte(Walker* w, uint8_t byte) noexcept:
 
 
 cdef inline int framing_byte(Walker* w, uint8_t byte) noexcept:
-    """Take one byte that is no payload: FINE, or why it is refused."""
+    """Consume one framing byte: FINE, or why it is rejected."""
     if w.state <= EXTENSION:
         return size_byte(w, byte)
     if w.state >= LINE_FIRST:

@@ -2,9 +2,12 @@
 
 from libc.stdint cimport int64_t
 
+from ccrelay._fast.libssl cimport Room, Tls
+
 
 cdef enum:
     READ_BYTES = 262144      # one recv at most; large bodies gain by more than nginx reads
+    TLS_STEP = 131072        # plaintext sealed before the socket gets to see it
     ARENA_CLASSES = 10       # large buffers kept for reuse: 64 KB << 0 .. 9
 
 
@@ -24,8 +27,7 @@ cdef class Reactor:
     cdef object add_reader, remove_reader, add_writer, remove_writer
     cdef object on_crash               # called with an exception that escaped a callback
     cdef char* rbuf                    # what recv fills; valid until the callback returns
-    cdef char* pbuf                    # plaintext of a TLS read
-    cdef object rview, pview           # the same as memoryviews
+    cdef Room tls_room                 # None until there is a TLS connection
     cdef public double now             # monotonic seconds, read at each callback
     cdef readonly Arena arena
     cdef readonly int64_t connections
@@ -49,12 +51,7 @@ cdef class Conn:
     cdef double deadline               # 0: none
     cdef double progress_at            # last time the kernel took queued bytes
     cdef Conn timer_prev, timer_next
-    cdef object tls, bio_in, bio_out   # None without TLS
-    cdef object tls_read, tls_write
-    cdef Py_ssize_t record_left        # TLS record bytes still to come: when a read can give data
-    cdef int record_head               # header bytes of the current record seen
-    cdef unsigned char record_len[2]
-    cdef int records                   # complete records not read yet
+    cdef Tls tls                       # None without TLS
 
     cdef void attach(self, Reactor reactor, int fd) except *
     cpdef bint is_closed(self)
@@ -86,5 +83,4 @@ cdef class Conn:
     ) except -2
     cdef int _queue(self, const char* p, Py_ssize_t n) except -2
     cdef void _read_tls(self, Py_ssize_t n) except *
-    cdef void _count_records(self, const unsigned char* p, Py_ssize_t n) noexcept
     cdef int _flush_tls(self) except -2

@@ -3,6 +3,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from ccrelay._fast.libssl import Native
+
 class Arena:
     @property
     def out(self) -> int: ...
@@ -33,5 +35,9 @@ class Conn:
     @property
     def queued(self) -> int: ...
     def attach_tls(
-        self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
+        self,
+        tls: ssl.SSLObject,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        native: Native | None = None,
     ) -> None: ...

@@ -5,19 +5,16 @@
 fills, `send(2)` on the spot, an output queue only while the kernel's buffer is full, one intrusive
 list of deadlines per worker instead of a timer per connection.
 
-TLS runs over two memory BIOs that CPython's `ssl` drives: bytes in, bytes out, so that the socket
-stays ours. Records are counted on the way in, because asking the library for data it does not have
-costs an exception.
+TLS is bytes in, bytes out (libssl.pyx): the socket, its queue and its flow control stay ours.
 """
 
 cimport cython
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from libc.errno cimport errno
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 from posix.uio cimport iovec, writev
+
+from ccrelay._fast.libssl cimport ENDED, OPEN, Room, attached
 
 cdef extern from "sock.h" nogil:
     int cc_accept(int listener)
@@ -29,12 +26,13 @@ cdef extern from "sock.h" nogil:
     ssize_t c_send "send"(int fd, const void* p, size_t n, int flags)
     int c_close "close"(int fd)
     int ECONNABORTED
+    int EPROTO
 
 cdef enum:
     SWEEP_MIN_MS = 50          # deadlines are kept to within this
     ARENA_SMALLEST = 65536
     TURNS_MAX = 4              # full reads of one connection before the others get their turn
-    TLS_STEP = 131072          # plaintext sealed before the socket gets to see it
+    TLS_RECORD = 16384
 
 
 @cython.final
@@ -112,13 +110,11 @@ cdef class Reactor:
         self.rbuf = <char*>malloc(READ_BYTES)
         if self.rbuf == NULL:
             raise MemoryError
-        self.rview = PyMemoryView_FromMemory(self.rbuf, READ_BYTES, PyBUF_WRITE)
         self.now = cc_now()
         self.sweep_cb = self._sweep
 
     def __dealloc__(self):
         free(self.rbuf)
-        free(self.pbuf)
 
     cpdef double clock(self):
         """Monotonic seconds, fresh."""
@@ -211,23 +207,17 @@ cdef class Conn:
         self.fd = fd
         reactor.connections += 1
 
-    def attach_tls(self, tls, incoming, outgoing):
-        """Put a finished TLS session between the socket and the protocol."""
-        cdef Reactor reactor = self.reactor
-        if reactor.pbuf == NULL:
-            reactor.pbuf = <char*>malloc(READ_BYTES)
-            if reactor.pbuf == NULL:
-                raise MemoryError
-            reactor.pview = PyMemoryView_FromMemory(reactor.pbuf, READ_BYTES, PyBUF_WRITE)
-        # SSLObject's methods are Python functions around the C object's: two calls saved per read.
-        inner = getattr(tls, "_sslobj", None) or tls
-        self.tls = tls
-        self.tls_read = inner.read
-        self.tls_write = inner.write
-        self.bio_in = incoming
-        self.bio_out = outgoing
-        # What came together with the handshake's last flight: tickets, hardly ever data.
-        self.records = 1 if incoming.pending else 0
+    def attach_tls(self, tls, incoming, outgoing, native=None):
+        """Put a finished TLS session between the socket and the protocol.
+
+        Args:
+            tls: Python's SSLObject, its handshake done.
+            incoming, outgoing: its MemoryBIOs; what is in `incoming` came from the socket.
+            native: of `libssl.capture`, or None.
+        """
+        if self.reactor.tls_room is None:
+            self.reactor.tls_room = Room(READ_BYTES)
+        self.tls = attached(tls, incoming, outgoing, native, self.reactor.tls_room)
 
     cpdef bint is_closed(self):
         return self.fd < 0
@@ -404,95 +394,44 @@ cdef class Conn:
     cdef int _send_tls(
         self, const char* head, Py_ssize_t head_n, const char* p, Py_ssize_t n
     ) except -2:
+        cdef char* joined = self.reactor.tls_room.joined
         cdef Py_ssize_t step
-        cdef int result = 0
-        cdef bytes joined
-        if head_n and n and head_n + n <= 16384:
+        if head_n and n and head_n + n <= TLS_RECORD:
             # one record, one packet: a small request leaves together
-            joined = head[:head_n] + p[:n]
-            self.tls_write(joined)
-            return self._flush_tls()
-        if head_n:
-            self.tls_write(PyMemoryView_FromMemory(<char*>head, head_n, PyBUF_READ))
+            memcpy(joined, head, head_n)
+            memcpy(joined + head_n, p, n)
+            head = joined
+            head_n += n
+            n = 0
+        if head_n and self.tls.seal(head, head_n) < 0:
+            return -1
         while n > 0:
             step = n if n < TLS_STEP else TLS_STEP
-            self.tls_write(PyMemoryView_FromMemory(<char*>p, step, PyBUF_READ))
+            if self.tls.seal(p, step) < 0:
+                return -1
             p += step
             n -= step
-            result = self._flush_tls()
-            if result < 0:
+            if n > 0 and self._flush_tls() < 0:
                 return -1
-        if head_n:
-            result = self._flush_tls()
-        return result
+        return self._flush_tls()
 
     cdef int _flush_tls(self) except -2:
-        cdef bytes sealed = self.bio_out.read()
-        if not sealed:
+        cdef size_t n
+        cdef const char* sealed = self.tls.take(&n)
+        if n == 0:
             return 1 if self.out_end > self.out_at else 0
-        return self._send_plain(NULL, 0, PyBytes_AS_STRING(sealed), PyBytes_GET_SIZE(sealed))
-
-    cdef void _count_records(self, const unsigned char* p, Py_ssize_t n) noexcept:
-        # A TLS record: type (1), version (2), length (2), fragment. RFC 8446 section 5.1.
-        cdef Py_ssize_t step
-        while n > 0:
-            if self.record_left:
-                step = n if n < self.record_left else self.record_left
-                self.record_left -= step
-                p += step
-                n -= step
-                if self.record_left == 0:
-                    self.records += 1
-                continue
-            if self.record_head >= 3:
-                self.record_len[self.record_head - 3] = p[0]
-            self.record_head += 1
-            p += 1
-            n -= 1
-            if self.record_head == 5:
-                self.record_head = 0
-                self.record_left = (self.record_len[0] << 8) | self.record_len[1]
+        return self._send_plain(NULL, 0, sealed, n)
 
     cdef void _read_tls(self, Py_ssize_t n) except *:
         cdef Reactor reactor = self.reactor
-        cdef Py_ssize_t got, filled = 0
-        cdef bint ended = False
-        self._count_records(<const unsigned char*>reactor.rbuf, n)
-        self.bio_in.write(reactor.rview[:n])
-        if self.records == 0:
-            return
-        while self.records > 0 and not ended:
-            # one read gives one record; gather, so that one recv makes one write downstream
-            if READ_BYTES - filled < 16384:
-                self.on_bytes(reactor.pbuf, filled)
-                filled = 0
-                if self.fd < 0:
-                    return
-            try:
-                got = self.tls_read(
-                    READ_BYTES - filled, reactor.pview[filled:] if filled else reactor.pview
-                )
-            except OSError as exc:
-                # 2 SSL_ERROR_WANT_READ: tickets or a key update; 6 SSL_ERROR_ZERO_RETURN
-                if exc.errno == 2:
-                    self.records = 0
-                    break
-                if filled:
-                    self.on_bytes(reactor.pbuf, filled)
-                if self.fd >= 0:
-                    self.on_end(0 if exc.errno == 6 else 71)
-                return
-            if got == 0:
-                ended = True
-                break
-            self.records -= 1
-            filled += got
-        if self.bio_out.pending:
-            self._flush_tls()
+        cdef int state = OPEN
+        # all of it before anything is done with it: what that leads to may read and write, too
+        cdef size_t filled = self.tls.unseal(reactor.rbuf, n, &state)
+        self._flush_tls()             # an answer to a key update, an alert
         if filled:
-            self.on_bytes(reactor.pbuf, filled)
-        if ended and self.fd >= 0:
-            self.on_end(0)
+            self.on_bytes(reactor.tls_room.plain, filled)
+        if state != OPEN and self.fd >= 0:
+            self.on_end(0 if state == ENDED else EPROTO)
 
     # ---- time and end
 
@@ -508,10 +447,7 @@ cdef class Conn:
         if fd < 0:
             return
         if self.tls is not None and not reset:
-            try:
-                self.tls.unwrap()
-            except OSError:
-                pass                  # wants the peer's close_notify, which we do not wait for
+            self.tls.goodbye()
             self._flush_tls()
         self.reactor.unwatch(self)
         if self.reading:
@@ -525,7 +461,7 @@ cdef class Conn:
         free(self.out)
         self.out = NULL
         self.out_at = self.out_end = self.out_cap = 0
-        self.tls = self.tls_read = self.tls_write = self.bio_in = self.bio_out = None
+        self.tls = None
         if reset:
             cc_reset(fd)
         else:

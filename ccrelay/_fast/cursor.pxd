@@ -1,21 +1,21 @@
-"""Bounds-checked reads over borrowed bytes: every look asks whether there is a byte left."""
+"""Bounds-checked reads over borrowed bytes."""
 
 from libc.stdint cimport uint8_t
 
 
 ctypedef struct Cursor:
     const uint8_t* data
-    Py_ssize_t at            # next byte to look at, 0..size
+    Py_ssize_t at            # next byte, 0..size
     Py_ssize_t size
 
 
 cdef inline int peek(const Cursor* c) noexcept:
-    """The next byte, -1 at the end."""
+    """The next byte; -1 at the end."""
     return c.data[c.at] if c.at < c.size else -1
 
 
 cdef inline bint skip_crlf(Cursor* c) noexcept:
-    """Step over CR LF when it stands here whole."""
+    """Skip CR LF, if both bytes are next."""
     if c.at + 1 < c.size and c.data[c.at] == 13 and c.data[c.at + 1] == 10:
         c.at += 2
         return True

@@ -490,7 +490,7 @@ cdef class Downstream(Conn):
         return self.body.direct_room(p, n)
 
     cdef bint expects_more(self) noexcept:
-        return self.phase == BODY
+        return self.phase == BODY or (self.phase == IDLE and self.ahead.size > 0)  # part of a head
 
     cdef void on_direct(self, Py_ssize_t n) except *:
         self.heard_at = self.reactor.now

@@ -1,7 +1,7 @@
-"""The shared words of one endpoint, and the fleet's retry budget. The contract and the layout.
+"""The shared words of one endpoint, and the retry budget: contract and layout.
 
-A process may be killed between any two writes: every word is changed whole, and no word needs
-another one to make sense.
+A process may be killed between any two writes: words change atomically, and each is valid by
+itself.
 """
 
 from libc.stdint cimport int64_t
@@ -12,16 +12,16 @@ from ccrelay._fast.shared_memory cimport SharedMemory
 cdef enum:
     OUTCOME_BUCKETS = 16
     BUDGET_BUCKETS = 10
-    OUTPUT_CLASSES = 4             # one more than there are
+    OUTPUT_CLASSES = 4             # one spare
 
     # words of an endpoint
     P_STATE = 0                    # as ccrelay.fleet.breaker packs it
-    P_LEASE = 1                    # holder and end of the probe lease; 0: nobody
-    P_ANSWERS = 2                  # 1: what failed last was an answer, not a connection
+    P_LEASE = 1                    # holder and end of the probe lease; 0: none
+    P_ANSWERS = 2                  # 1: the last failure was an HTTP response, not a connection
     P_OUTCOMES = 8                 # OUTCOME_BUCKETS tallies
-    P_AVERAGES = 24                # a pair for each output class: bits of a double; observed at
+    P_AVERAGES = 24                # per output class: bits of a double, time observed
 
-    # words of the fleet
+    # words shared by all endpoints
     F_BUDGET = 0                   # BUDGET_BUCKETS tallies
 
 

@@ -1,57 +1,56 @@
 from ccrelay._fast.shared_memory import SharedMemory
 
 class EndpointStats:
-    """The shared words of one endpoint: breaker, outcomes, averages, the probe's lease.
+    """The shared words of one endpoint: breaker, outcomes, averages, probe lease.
 
-    Raises IndexError when the board has no such slot.
+    IndexError: the memory has no such slot.
     """
 
     @property
     def slot(self) -> int: ...
     def __init__(self, memory: SharedMemory, slot: int) -> None: ...
     def load(self) -> int:
-        """The breaker's state word, 63 bits, as ccrelay.fleet.breaker packs it; 0 at first."""
+        """The breaker's state word, 63 bits, packed by ccrelay.fleet.breaker; initially 0."""
 
     def swap(self, old: int, fresh: int) -> bool:
-        """Change the state word if it is still `old`."""
+        """Compare-and-swap the state word; False: it was not `old`."""
 
     @property
     def answers(self) -> bool:
-        """Whether what failed last was an answer: then a connection proves nothing."""
+        """Whether the last failure was an HTTP response: then a connection proves no recovery."""
 
     @answers.setter
     def answers(self, value: bool) -> None: ...
     def count(self, now: float, ok: bool, window_s: float) -> None:
-        """One outcome into the ring of 16 buckets that covers `window_s`."""
+        """Count one outcome, in a ring of 16 buckets that covers `window_s` seconds."""
 
     def outcomes(self, now: float, window_s: float) -> tuple[int, int]:
-        """(good, failed) within the window, to within one bucket."""
+        """(succeeded, failed) in the window, accurate to one bucket."""
 
     def forget_outcomes(self) -> None: ...
     def observe(self, output_class: int, seconds: float, now: float) -> None:
-        """One time to first event. The average forgets by time: weight 1 - exp(-gap / 30 s), at
-        least 0.1, so that a burst counts and an old value fades. IndexError: no such class."""
+        """Add one time to first event to the moving average. Its weight is 1 - exp(-gap / 30 s), at
+        least 0.1: old values fade by time, and bursts still count. IndexError: no such class."""
 
     def average(self, output_class: int) -> float:
-        """Seconds; 0.0: nothing was observed."""
+        """Average time to first event, seconds; 0.0: none observed."""
 
     def observed_at(self, output_class: int) -> float:
-        """0.0: never."""
+        """Time of the last observation, monotonic seconds; 0.0: never."""
 
     def lease(self, now: float, seconds: float) -> bool:
-        """Whether this worker may probe: one at a time, for at most so long. Only the holder
-        renews."""
+        """Acquire or renew the right to probe for `seconds`. False: another worker has it."""
 
     def unlease(self) -> None:
-        """Give it back, if this worker has it."""
+        """Release it, if this worker holds it."""
 
 class RetryBudget:
-    """Attempts beyond the first, over all requests of all workers, in the last 10 seconds."""
+    """Limits retries as a share of requests, all workers together, over the last 10 seconds."""
 
     def __init__(self, memory: SharedMemory) -> None: ...
     def request(self, now: float) -> None:
-        """A request came in."""
+        """Count a request."""
 
     def retry(self, now: float, ratio: float, minimum: int) -> bool:
-        """Take one; False: the budget is spent. It allows `ratio` of the requests, or `minimum` if
-        that is more, and may be exceeded by one for each worker that asks at the same instant."""
+        """Count a retry; False: the budget is used up. Allows `ratio` of the requests, or `minimum`
+        if that is more; concurrent workers may exceed it by one each."""

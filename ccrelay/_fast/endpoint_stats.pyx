@@ -1,11 +1,11 @@
-"""The pulse of an endpoint, and the fleet's retry budget. Contract and layout: pulse.pxd.
+"""Statistics of an endpoint, and the retry budget. Contract and layout: endpoint_stats.pxd.
 
 A tally is one word of a ring of buckets:
 
-    24 bits: which period | 20 bits: first count | 20 bits: second count
+    24 bits: period | 20 bits: first count | 20 bits: second count
 
-A bucket whose period is not the one looked for is empty. So nothing has to be cleaned as time goes
-by, and a count and its period change together.
+A bucket of another period counts as empty. So the ring needs no sweeping, and a count changes
+together with its period.
 """
 
 cimport cython
@@ -17,28 +17,28 @@ from ccrelay._fast.shared_memory cimport SharedMemory, micros, word_get, word_se
 
 cdef enum:
     COUNT_BITS = 20
-    COUNT_MAX = (1 << 20) - 1      # a bucket that is full stays so
+    COUNT_MAX = (1 << 20) - 1      # counts saturate
     TAG_BITS = 24
     TAG_MASK = (1 << 24) - 1
-    HOLDER_BITS = 13               # a worker's number + 1
+    HOLDER_BITS = 13               # worker + 1
     HOLDER_MASK = (1 << 13) - 1
 
-cdef double FADE_S = 30.0          # of an average: after so long without traffic 63 % is news
+cdef double FADE_S = 30.0          # of the averages: after 30 s idle a new value weighs 63 %
 cdef double WEIGHT_MIN = 0.1
-cdef double SECONDS_MIN = 1e-6     # an average of 0.0 says that there is none
+cdef double SECONDS_MIN = 1e-6     # 0.0 means no average
 cdef double SECONDS_MAX = 86400.0
 
 
 # ---- tallies
 
 cdef inline int period_gap(uint64_t one, uint64_t other) noexcept nogil:
-    """one - other, where both are periods of which TAG_BITS bits are known."""
+    """one - other, for periods truncated to TAG_BITS."""
     cdef int gap = <int>((one - other) & TAG_MASK)
     return gap - (TAG_MASK + 1) if gap > TAG_MASK >> 1 else gap
 
 
 cdef void tally_add(int64_t* ring, int buckets, int64_t period, bint second) noexcept nogil:
-    """Count one, in the first or in the second count."""
+    """Increment the first or the second count."""
     cdef int64_t* at = ring + period % buckets
     cdef uint64_t tag = <uint64_t>period & TAG_MASK
     cdef uint64_t word, fresh, count
@@ -48,7 +48,7 @@ cdef void tally_add(int64_t* ring, int buckets, int64_t period, bint second) noe
         word = <uint64_t>word_get(at)
         gap = period_gap(word >> 2 * COUNT_BITS, tag)
         if gap == buckets:
-            return                 # this worker's clock was read a whole window ago
+            return                 # the caller's clock reading is a whole window old
         fresh = word if gap == 0 else tag << 2 * COUNT_BITS
         count = (fresh >> shift) & COUNT_MAX
         if count == COUNT_MAX:
@@ -61,7 +61,7 @@ cdef void tally_add(int64_t* ring, int buckets, int64_t period, bint second) noe
 cdef void tally_sum(
     int64_t* ring, int buckets, int64_t period, int64_t* first, int64_t* second
 ) noexcept nogil:
-    """The window that ends with `period`; what other workers counted a moment ahead is in it."""
+    """Sum the window that ends with `period`, including buckets of workers slightly ahead."""
     cdef uint64_t tag = <uint64_t>period & TAG_MASK
     cdef uint64_t word
     cdef int k, gap
@@ -94,7 +94,7 @@ cdef inline int64_t as_bits(double value) noexcept nogil:
 
 @cython.final
 cdef class EndpointStats:
-    """The shared words of one endpoint. IndexError when the board has no such slot."""
+    """The shared words of one endpoint. IndexError: the memory has no such slot."""
 
     def __init__(self, SharedMemory memory not None, int slot):
         if not 0 <= slot < memory.endpoints:
@@ -103,19 +103,19 @@ cdef class EndpointStats:
         self.slot = slot
         self.words = memory.endpoint(slot)
 
-    # ---- the breaker's word
+    # ---- breaker state word
 
     cpdef int64_t load(self):
-        """The breaker's state word; 0 at first."""
+        """The breaker's state word; initially 0."""
         return word_get(self.words + P_STATE)
 
     cpdef bint swap(self, int64_t old, int64_t fresh):
-        """Change the state word if it is still `old`; whether it was."""
+        """Compare-and-swap the state word; False: it was not `old`."""
         return word_swap(self.words + P_STATE, old, fresh)
 
     @property
     def answers(self):
-        """Whether what failed last was an answer: then a connection proves nothing."""
+        """Whether the last failure was an HTTP response: then a connection proves no recovery."""
         return word_get(self.words + P_ANSWERS) != 0
 
     @answers.setter
@@ -125,13 +125,13 @@ cdef class EndpointStats:
     # ---- outcomes
 
     cpdef object count(self, double now, bint ok, double window_s):
-        """One outcome into the ring that covers `window_s`."""
+        """Count one outcome in the ring that covers `window_s`."""
         tally_add(
             self.words + P_OUTCOMES, OUTCOME_BUCKETS, outcome_period(now, window_s), not ok
         )
 
     def outcomes(self, double now, double window_s):
-        """(good, failed) within the window."""
+        """(succeeded, failed) in the window."""
         cdef int64_t good, failed
         tally_sum(
             self.words + P_OUTCOMES, OUTCOME_BUCKETS, outcome_period(now, window_s), &good, &failed
@@ -139,7 +139,7 @@ cdef class EndpointStats:
         return good, failed
 
     def forget_outcomes(self):
-        """Begin a new window."""
+        """Start a new window."""
         cdef int k
         for k in range(OUTCOME_BUCKETS):
             word_set(self.words + P_OUTCOMES + k, 0)
@@ -152,7 +152,7 @@ cdef class EndpointStats:
         return self.words + P_AVERAGES + 2 * output_class
 
     cpdef object observe(self, int output_class, double seconds, double now):
-        """One time to first event."""
+        """Add one time to first event to the moving average."""
         cdef int64_t* pair = self._pair(output_class)
         cdef int64_t seen = word_get(pair + 1)
         cdef int64_t fresh = micros(now)
@@ -175,17 +175,17 @@ cdef class EndpointStats:
             seen = word_get(pair + 1)
 
     cpdef double average(self, int output_class):
-        """Seconds; 0.0: nothing was observed."""
+        """Average time to first event, seconds; 0.0: none observed."""
         return as_double(word_get(self._pair(output_class)))
 
     def observed_at(self, int output_class):
-        """When the last one was observed; 0.0: never."""
+        """Time of the last observation; 0.0: never."""
         return <double>word_get(self._pair(output_class) + 1) / 1e6
 
     # ---- the probe lease
 
     def lease(self, double now, double seconds):
-        """Whether this worker may probe, for at most so long."""
+        """Acquire or renew the right to probe. False: another worker has it."""
         cdef int64_t* at = self.words + P_LEASE
         cdef int64_t word = word_get(at)
         cdef int64_t me = self.memory.worker + 1
@@ -194,7 +194,7 @@ cdef class EndpointStats:
         return bool(word_swap(at, word, micros(now + seconds) << HOLDER_BITS | me))
 
     def unlease(self):
-        """Give it back, if this worker has it."""
+        """Release it, if this worker holds it."""
         cdef int64_t word = word_get(self.words + P_LEASE)
         if word & HOLDER_MASK == self.memory.worker + 1:
             word_swap(self.words + P_LEASE, word, 0)
@@ -205,18 +205,18 @@ cdef class EndpointStats:
 
 @cython.final
 cdef class RetryBudget:
-    """Attempts beyond the first, over all requests of all workers, in the last 10 seconds."""
+    """Limits retries as a share of requests, all workers together, over the last 10 seconds."""
 
     def __init__(self, SharedMemory memory not None):
         self.memory = memory
-        self.tallies = memory.fleet() + F_BUDGET
+        self.tallies = memory.shared() + F_BUDGET
 
     cpdef object request(self, double now):
-        """A request came in."""
+        """Count a request."""
         tally_add(self.tallies, BUDGET_BUCKETS, <int64_t>now, False)
 
     def retry(self, double now, double ratio, int64_t minimum):
-        """Take one; False: the budget is spent."""
+        """Count a retry; False: the budget is used up."""
         cdef int64_t requests, retries
         tally_sum(self.tallies, BUDGET_BUCKETS, <int64_t>now, &requests, &retries)
         if retries >= minimum and retries + 1 > ratio * requests:

@@ -1,4 +1,4 @@
-"""The byte classes and small grammars of HTTP/1.1 (RFC 9110 5.6, RFC 9112); no memory, no state."""
+"""Byte classes and small grammars of HTTP/1.1 (RFC 9110 5.6, RFC 9112), stateless."""
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, strlen
@@ -35,7 +35,7 @@ cdef enum ByteClass:
     TOKEN = 4                # RFC 9110 5.6.2
     TEXT = 8                 # values, reason phrases, chunk extensions: no control bytes but HTAB
     BLANK = 16               # SP, HTAB
-    REG_NAME = 32            # host names as they occur: no sub-delims, no %
+    REG_NAME = 32            # host names in practice: no sub-delims, no %
     IP_LITERAL = 64          # between the brackets of an IPv6 host
     DIGIT = 128
 
@@ -45,7 +45,7 @@ cdef inline bint is_a(uint8_t byte, uint8_t mask) noexcept:
 
 
 cdef inline Py_ssize_t skip(Cursor* c, uint8_t mask) noexcept:
-    """Step over bytes of the classes in `mask`; how many there were."""
+    """Skip bytes of the classes in `mask`; return how many."""
     cdef Py_ssize_t start = c.at
     while c.at < c.size and is_a(c.data[c.at], mask):
         c.at += 1
@@ -53,7 +53,7 @@ cdef inline Py_ssize_t skip(Cursor* c, uint8_t mask) noexcept:
 
 
 cdef inline bint has_control(uint64_t word) noexcept:
-    """Whether one of eight bytes is below 0x20 or is DEL (bytes from 0x80 up are not)."""
+    """Whether one of eight bytes is a control byte: below 0x20, or DEL."""
     cdef uint64_t ones = 0x0101010101010101
     cdef uint64_t high = 0x8080808080808080
     cdef uint64_t del_as_zero = word ^ (ones * 0x7F)
@@ -61,13 +61,13 @@ cdef inline bint has_control(uint64_t word) noexcept:
 
 
 cdef inline void skip_text(Cursor* c) noexcept:
-    """`skip` over TEXT, eight bytes a look: values make up most of a head."""
+    """`skip` over TEXT, eight bytes at a time: values are most of a head."""
     cdef uint64_t word
     while c.at + 8 <= c.size:
         memcpy(&word, c.data + c.at, 8)
         if not has_control(word):
             c.at += 8
-        elif skip(c, TEXT) < 8:  # stopped inside the word: it was no tab
+        elif skip(c, TEXT) < 8:  # stopped inside the word: not a tab
             return
     skip(c, TEXT)
 
@@ -97,7 +97,7 @@ cdef inline bint next_item(Cursor* c, const uint8_t** item, Py_ssize_t* size) no
 
 
 cdef inline bint is_host(const uint8_t* p, Py_ssize_t n) noexcept:
-    """uri-host [":" port] of RFC 9110 4.2, narrowed to names that occur."""
+    """uri-host [":" port] of RFC 9110 4.2, restricted to names used in practice."""
     cdef Cursor c = Cursor(p, 0, n)
     cdef Py_ssize_t digits
     if peek(&c) == c"[":
@@ -116,7 +116,7 @@ cdef inline bint is_host(const uint8_t* p, Py_ssize_t n) noexcept:
 
 
 cdef inline int64_t decimal(const uint8_t* p, Py_ssize_t n, int64_t most) noexcept:
-    """The value of a plain decimal number, -1 when it is none or over `most` (at most 2^59)."""
+    """Value of a decimal number; -1: not one, or over `most` (at most 2^59)."""
     cdef int64_t total = 0
     cdef Py_ssize_t i
     for i in range(n):

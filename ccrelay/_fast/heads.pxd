@@ -1,7 +1,7 @@
-"""Heads taken apart into plain structs: no memory of its own, no Python; `http1.pyx` keeps them.
+"""Parses heads into plain structs, without allocation or Python objects; used by `http1.pyx`.
 
-From left to right; the first offending byte decides the fault. `tests/reference/http1.py` says the
-same in plain Python.
+Left to right; the first offending byte determines the fault. `tests/reference/http1.py` is the same
+in plain Python.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
@@ -25,11 +25,11 @@ from ccrelay._fast.http1 cimport (
 
 cdef enum:
     METHOD_BYTES_MAX = 32
-    LENGTH_BITS = 53         # of a content-length: what a peer that counts in doubles can count
+    LENGTH_BITS = 53         # of a content-length: exact in a double, which some peers use
 
 
 ctypedef struct Parts:
-    # A head; offsets from its first byte. Starts as zeros, is_request and content_length -1.
+    # A head; offsets are from its first byte. Initially zero, except is_request and content_length.
     bint is_request
     int minor
     int status
@@ -48,12 +48,12 @@ ctypedef struct Parts:
 
 
 cdef inline int named(const uint8_t* p, Py_ssize_t n, const char* name, int field_id) noexcept:
-    # For names of length `n`; F_OTHER when it is another.
+    # For names of length `n`; F_OTHER: another name.
     return field_id if same(p, <const uint8_t*>name, n) else F_OTHER
 
 
 cdef inline int field_id(const uint8_t* p, Py_ssize_t n) noexcept:
-    """The FieldId of a name: by length first, so that most names cost one comparison or none."""
+    """The FieldId of a name. By length first: most names need at most one comparison."""
     if n == 2:
         return named(p, n, b"te", F_TE)
     elif n == 4:
@@ -114,7 +114,7 @@ cdef inline int field_id(const uint8_t* p, Py_ssize_t n) noexcept:
 
 
 cdef inline Py_ssize_t blank_lines(const uint8_t* data, Py_ssize_t n) noexcept:
-    # RFC 9112 2.2: empty lines before a request line are left over from the request before it.
+    # RFC 9112 2.2: empty lines before a request line are left over from the previous request.
     cdef Cursor c = Cursor(data, 0, n)
     if skip_crlf(&c):
         skip_crlf(&c)
@@ -139,7 +139,7 @@ cdef inline Py_ssize_t first_head_end(const uint8_t* data, Py_ssize_t n, Py_ssiz
 
 
 cdef inline int line_fault(const Cursor* c, int otherwise) noexcept:
-    # What is wrong where a line should have gone on or ended well.
+    # The fault at a byte that neither continues nor ends the line.
     return BARE_LF if peek(c) == 10 else otherwise
 
 
@@ -160,7 +160,7 @@ cdef inline int absolute_form(Parts* head, const uint8_t* p) noexcept:
     if not is_host(p + head.authority - head.target, head.authority_len):
         return BAD_TARGET
     if at == n:
-        # No path means "/": the last slash before the authority serves, the copy stays as it came.
+        # No path means "/": point to the slash before the authority instead of changing the copy.
         head.target = head.authority - 1
         head.target_len = 1
     else:
@@ -174,7 +174,7 @@ cdef inline int target_form(Parts* head, const uint8_t* data) noexcept:
     cdef const void* mark
     cdef int fault = OK
     if is_word(data, head.method_len, b"CONNECT"):
-        return BAD_TARGET  # a relay is no tunnel, and only CONNECT takes an authority-form target
+        return BAD_TARGET  # no tunnels, and only CONNECT has an authority-form target
     if p[0] == c"*" and head.target_len == 1:
         fault = OK if is_word(data, head.method_len, b"OPTIONS") else BAD_TARGET
     elif p[0] != c"/":
@@ -233,7 +233,7 @@ cdef inline int status_line(Parts* head, Cursor* c) noexcept:
         c.at += 1
     if not 100 <= head.status <= 599:
         return BAD_STATUS
-    if skip_crlf(c):  # RFC 9112 4 wants a space before the absent reason; many servers leave it out
+    if skip_crlf(c):  # RFC 9112 4 requires a space before an empty reason; many servers omit it
         return OK
     if peek(c) != c" ":
         return line_fault(c, BAD_STATUS)
@@ -276,7 +276,7 @@ cdef inline int first_field(const Field* fields, int count, int field_id) noexce
 
 
 cdef inline int take_meaning(Parts* head, const uint8_t* data, const Field* fields) noexcept:
-    # Take in the newest field, fields[head.count], where it bears on framing or routing.
+    # Apply the newest field, fields[head.count], if it affects framing or routing.
     cdef const Field* field = &fields[head.count]
     cdef const uint8_t* value = data + field.value
     if field.id == F_CONTENT_LENGTH:
@@ -285,7 +285,7 @@ cdef inline int take_meaning(Parts* head, const uint8_t* data, const Field* fiel
         head.content_length = decimal(value, field.value_len, <int64_t>1 << LENGTH_BITS)
         return OK if head.content_length >= 0 else BAD_CONTENT_LENGTH
     if field.id == F_TRANSFER_ENCODING:
-        # RFC 9112 6.1: under HTTP/1.0 the framing is faulty, whoever sent it.
+        # RFC 9112 6.1: in HTTP/1.0 a transfer-encoding is faulty framing.
         if head.chunked or head.minor == 0 or not is_word(value, field.value_len, b"chunked"):
             return BAD_TRANSFER_ENCODING
         head.chunked = True
@@ -318,7 +318,7 @@ cdef inline void read_connection(Parts* head, const uint8_t* data, const Field* 
 
 
 cdef inline int judge_whole(Parts* head, const uint8_t* data, const Field* fields) noexcept:
-    # What can be judged only when all fields are known.
+    # Checks that need all fields.
     cdef int host = first_field(fields, head.count, F_HOST)
     if head.chunked and head.content_length >= 0:
         return BOTH_FRAMINGS
@@ -328,7 +328,7 @@ cdef inline int judge_whole(Parts* head, const uint8_t* data, const Field* field
         fields[host].value_len == head.authority_len
         and same(data + fields[host].value, data + head.authority, head.authority_len)
     ):
-        return BAD_HOST  # RFC 9112 3.2: they are identical, or someone along the way disagrees
+        return BAD_HOST  # RFC 9112 3.2: both must be identical
     read_connection(head, data, fields)
     return OK
 

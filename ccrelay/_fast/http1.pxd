@@ -1,11 +1,11 @@
-"""HTTP/1.1 heads and chunked framing, read strictly and written as they came. The contract."""
+"""HTTP/1.1 heads and chunked framing: strict parsing, byte-preserving writing. The contract."""
 
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
 cpdef enum FieldId:
-    # Field names the relay acts on; every other name is F_OTHER and passes untouched.
+    # Field names the relay acts on; any other name is F_OTHER and passes unchanged.
     F_OTHER = 0
     F_HOST = 1
     F_CONTENT_LENGTH = 2
@@ -38,7 +38,7 @@ cpdef enum FieldId:
 
 
 cpdef enum HeadFault:
-    # Why a head or a chunked body is refused. 0 is "no fault".
+    # Why a head or a chunked body is rejected; 0: no fault.
     OK = 0
     BAD_START_LINE = 1
     BAD_METHOD = 2
@@ -46,7 +46,7 @@ cpdef enum HeadFault:
     BAD_VERSION = 4          # not HTTP/1.0 or HTTP/1.1
     BAD_STATUS = 5
     BARE_LF = 6              # a line that ends in LF alone
-    BAD_FIELD_NAME = 7       # not a token, or white space before the colon
+    BAD_FIELD_NAME = 7       # not a token, or whitespace before the colon
     BAD_FIELD_VALUE = 8      # control bytes
     OBS_FOLD = 9
     BAD_CONTENT_LENGTH = 10  # signed, list, not digits, over 2^53, duplicates that differ or repeat
@@ -62,7 +62,7 @@ cpdef enum HeadFault:
 ctypedef struct Field:
     uint32_t name            # offset in Head.buf
     uint32_t name_len
-    uint32_t value           # offset, optional white space trimmed
+    uint32_t value           # offset, optional whitespace trimmed
     uint32_t value_len
     uint8_t id               # FieldId
 
@@ -73,23 +73,23 @@ ctypedef struct Piece:
 
 
 ctypedef struct Walker:
-    # Position inside a chunked body. All zero is the start.
+    # Position in a chunked body; all zeroes: at its start.
     int state
     int line                 # bytes of the current size line
     int trailer              # trailer bytes so far
     int fault                # HeadFault
     bint done                # the last CRLF has been consumed
-    bint between             # a foreign chunk could be inserted here; set by walk, n=0 too
+    bint between             # a chunk can be inserted here; set by walk, also with n=0
     uint64_t left            # payload bytes left in this chunk
 
 
 @cython.final
 cdef class Head:
-    cdef char* buf           # own copy, from the start line to the LF of the empty line
+    cdef char* buf           # a copy, from the start line to the LF of the empty line
     cdef Py_ssize_t size
     cdef Field* fields
     cdef int count
-    cdef uint32_t method_len     # requests: the method stands at offset 0
+    cdef uint32_t method_len     # requests: the method is at offset 0
     cdef uint32_t target         # offset of the request target
     cdef uint32_t target_len
     cdef uint32_t path_len       # target up to the '?'
@@ -111,24 +111,24 @@ cdef class Head:
 
 @cython.final
 cdef class RequestPlan:
-    # How requests to one target are written; made once per target, immutable.
+    # How requests to one target are written; created once per target, immutable.
     cdef bytes host
-    cdef bytes prefix        # stands before the client's path: b"" or b"/api/anthropic"
-    cdef bytes lines         # ready: Host, credentials, static headers, Accept-Encoding: identity
+    cdef bytes prefix        # prefix of the client's path: b"" or b"/api/anthropic"
+    cdef bytes lines         # encoded: Host, credentials, static headers, Accept-Encoding: identity
     cdef uint8_t drop[64]    # by FieldId: 1 = not forwarded
-    cdef frozenset drop_names    # lower-case names (bytes) besides; names overridden by `lines`
+    cdef frozenset drop_names    # other lower-case names (bytes), and those overridden by `lines`
     cdef frozenset drop_betas    # anthropic-beta values (bytes) not forwarded; None: verbatim
 
     # content_length -1: keep no length (a GET); chunked wins over content_length
     cdef bytes write(self, Head head, int64_t content_length, bint chunked, bytes path)
 
 
-# Offset just behind the first empty line after a start line, 0: not there yet. Stops behind a line
-# that ends in a bare LF too, and at a third leading empty line; the parse refuses both. `start`:
-# where the previous search gave up (its `n`), so that byte-wise arrival stays linear.
+# Offset after the first empty line that follows a start line; 0: not there yet. Also stops after a
+# bare LF and at a third leading empty line, which the parser rejects. `start`: where the previous
+# search stopped (its `n`), so that bytewise arrival stays linear.
 cdef Py_ssize_t head_end(const char* data, Py_ssize_t n, Py_ssize_t start) noexcept
 
-# Parse one complete head of `n` bytes. None, and *fault set, when it is refused.
+# Parse one complete head of `n` bytes. Rejected: None, and *fault is set.
 cdef Head read_request(const char* data, Py_ssize_t n, int fields_max, int* fault)
 cdef Head read_response(const char* data, Py_ssize_t n, int* fault)
 
@@ -145,7 +145,7 @@ cpdef enum Framing:
     CLOSE = 2                # neither: the body ends with the connection
     LENGTH = 3               # content-length: `length`
 
-# The head sent downstream for an upstream head: hop-by-hop fields dropped, all else byte for byte,
-# in order; framing and `extra` (ready lines or b"") come last. `keep_alive` False adds
+# The head sent downstream for an upstream head: without hop-by-hop fields, everything else byte for
+# byte and in order; framing and `extra` (encoded lines or b"") come last. `keep_alive` False adds
 # `Connection: close`.
 cdef bytes write_response(Head head, int framing, int64_t length, bint keep_alive, bytes extra)

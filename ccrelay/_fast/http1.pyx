@@ -1,10 +1,10 @@
-"""HTTP/1.1 heads and chunked framing (RFC 9110, RFC 9112): read strictly, written as they came.
+"""HTTP/1.1 heads and chunked framing (RFC 9110, RFC 9112): strict parsing, byte-preserving writing.
 
-Reading goes from left to right and the first offending byte decides the `HeadFault`. What two
-implementations could understand differently is refused, not repaired: request smuggling lives on
-it. `tests/reference/http1.py` says the same in plain Python.
+Parsing is left to right, and the first offending byte determines the `HeadFault`. Anything that two
+implementations could interpret differently is rejected rather than repaired, to prevent request
+smuggling. `tests/reference/http1.py` is the same in plain Python.
 
-The contract for `cimport` stands in `http1.pxd`; the Python names here serve tests and warm code.
+`http1.pxd` is the contract for `cimport`; the Python names serve tests and code off the hot path.
 """
 
 cimport cython
@@ -21,14 +21,14 @@ from ccrelay._fast.heads cimport (
 )
 
 cdef enum:
-    FIELDS_MAX = 256         # of any head, whatever the caller allows: bounds scratch on the stack
+    FIELDS_MAX = 256         # of any head, whatever the caller allows: bounds the stack scratch
     HEAD_BYTES_MAX = 1 << 20    # of any head: offsets stay small; callers set lower limits
-    FRAMING_BYTES_MAX = 96   # the lines a writer may add at the end of a head
+    FRAMING_BYTES_MAX = 96   # room for the framing lines added to a head
     PIECES = 16              # payload pieces per walk in ChunkReader
 
 
-cdef uint8_t[64] RESPONSE_DROP   # by FieldId: what never passes a hop, framing included
-cdef uint8_t[64] REQUEST_DROP    # and what a request plan writes itself
+cdef uint8_t[64] RESPONSE_DROP   # by FieldId: hop-by-hop fields and framing
+cdef uint8_t[64] REQUEST_DROP    # the same, plus the fields a request plan writes
 
 
 cdef void _fill_tables() noexcept:
@@ -46,7 +46,7 @@ _fill_tables()
 
 
 class BadHead(ValueError):
-    """Bytes that are no HTTP/1.1 head; `fault` is the `HeadFault` that says why."""
+    """Invalid HTTP/1.1 head; `fault` is the `HeadFault`."""
 
     def __init__(self, fault: int) -> None:
         super().__init__(HeadFault(fault).name)
@@ -116,7 +116,7 @@ cdef bytes _slice(Head head, Py_ssize_t at, Py_ssize_t size):
 
 @cython.freelist(32)
 cdef class Head:
-    """One head that was read: its bytes, and where its parts stand in them."""
+    """A parsed head: its bytes and the offsets of its parts."""
 
     def __cinit__(self):
         self.content_length = -1
@@ -155,7 +155,7 @@ cdef class Head:
         )
 
     def items(self):
-        """All fields in order, names as spelled, values without the blanks around them."""
+        """All fields in order: names as received, values trimmed."""
         cdef int i
         return [
             (
@@ -187,7 +187,7 @@ cdef class Head:
         return _slice(self, 0, self.size)
 
     def __repr__(self):
-        # Neither values nor the query: they may hold credentials.
+        # Without values and query, which may contain credentials.
         start = f"{self.method.decode()} {self.path.decode()}" if self.is_request else self.status
         body = "chunked" if self.chunked else f"length={self.content_length}"
         return f"<Head {start} HTTP/1.{self.minor} fields={self.count} {body}>"
@@ -223,7 +223,7 @@ cdef char* _put_framing(char* at, int64_t length, bint chunked) noexcept:
 
 
 cdef bint _nominated(Head head, const Field* field) noexcept:
-    # RFC 9110 7.6.1: what Connection names goes no further.
+    # RFC 9110 7.6.1: fields named in Connection are hop-by-hop.
     cdef const uint8_t* buf = <const uint8_t*>head.buf
     cdef const uint8_t* name = buf + field.name
     cdef const uint8_t* item
@@ -252,7 +252,7 @@ cdef bint _is_among(Head head, const Field* field, frozenset names) noexcept:
 cdef char* _put_betas(
     char* at, Head head, const Field* field, Py_ssize_t end, frozenset drop
 ) except NULL:
-    # The line without the values in `drop`: verbatim when none occurs, nothing when none is left.
+    # The field without the values in `drop`: verbatim if none occurs, omitted if none is left.
     cdef Cursor c = Cursor(<const uint8_t*>head.buf + field.value, 0, field.value_len)
     cdef const uint8_t* item
     cdef Py_ssize_t size
@@ -276,7 +276,7 @@ cdef char* _put_betas(
 cdef char* _put_fields(
     char* at, Head head, const uint8_t* drop, frozenset names, frozenset betas
 ) except NULL:
-    # Lines that stay are copied in runs: field lines stand in the head without gaps.
+    # Kept lines are copied in runs: field lines are contiguous in the head.
     cdef const Field* field
     cdef Py_ssize_t end, run = head.fields[0].name if head.count else head.size - 2
     cdef bint filtered
@@ -312,7 +312,7 @@ cdef void _check_line(bytes name, bytes value) except *:
     if REQUEST_DROP[field_id]:
         raise ValueError(f"header {name.decode()} is written by the relay itself")
     skip_text(&v)
-    if v.at < v.size:  # the value may be a credential: it is not shown
+    if v.at < v.size:  # the value may be a credential: do not show it
         raise ValueError(f"header {name.decode()} has control bytes in its value")
 
 
@@ -322,7 +322,7 @@ cdef bint _is_origin_form(bytes target) noexcept:
 
 
 cdef frozenset _drop_fields(uint8_t* drop, set names):
-    # Marks the names that have an id; the others, lower-case, are given back.
+    # Marks names with an id in `drop`; returns the others in lower case.
     cdef int field_id
     cdef bytes name
     others = set()
@@ -340,9 +340,9 @@ cdef frozenset _drop_fields(uint8_t* drop, set names):
 cdef class RequestPlan:
     """How requests to one target are written.
 
-    `lines` are ready header fields (credentials, static ones); they and `drop_names` replace the
-    client's fields of the same name. `drop_betas` are values taken out of `anthropic-beta`; b"*"
-    takes the field out. ValueError when a part could not stand in a head.
+    `lines` are additional fields (credentials, static headers); client fields of the same names,
+    and those in `drop_names`, are dropped. `drop_betas`: values removed from `anthropic-beta`; b"*"
+    removes the field. ValueError: a part is invalid in a head.
     """
 
     def __cinit__(
@@ -412,7 +412,7 @@ cdef bytes write_response(Head head, int framing, int64_t length, bint keep_aliv
     cdef char* at = start
     cdef bint chunked = framing == CHUNKED or (framing == KEEP and head.chunked)
     at = _put(at, head.buf, head.fields[0].name if head.count else head.size - 2)
-    start[7] = c"1"  # "HTTP/1.0" of an old upstream: this hop is ours
+    start[7] = c"1"  # also for an HTTP/1.0 upstream: the version is per hop
     at = _put_fields(at, head, RESPONSE_DROP, None, None)
     if framing == KEEP:
         length = head.content_length
@@ -456,11 +456,11 @@ cdef Py_ssize_t walk(
     return at
 
 
-# --- the Python face ------------------------------------------------------------------------
+# --- Python interface -----------------------------------------------------------------------
 
 
 cdef class ChunkReader:
-    """`walk` for Python: a chunked body, fed in any split."""
+    """`walk` for Python: a chunked body, fed in pieces of any size."""
 
     cdef Walker walker
     cdef readonly Py_ssize_t consumed   # bytes of the body taken, up to its end or a fault
@@ -469,7 +469,7 @@ cdef class ChunkReader:
         self.feed(b"")
 
     def feed(self, bytes data not None):
-        """Payload pieces in `data`; look at `done` and `fault` afterwards."""
+        """Return the payload pieces in `data`; then check `done` and `fault`."""
         cdef Piece[PIECES] pieces
         cdef int count = 0, i
         cdef Py_ssize_t at = 0, n = PyBytes_GET_SIZE(data)
@@ -499,7 +499,7 @@ cdef class ChunkReader:
 
 
 def find_head_end(bytes data not None, Py_ssize_t start=0):
-    """Offset behind the first head in `data`, 0: not there yet. `start`: bytes searched before."""
+    """Offset after the first head in `data`; 0: incomplete. `start`: bytes searched before."""
     return head_end(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), start)
 
 
@@ -523,12 +523,12 @@ cdef tuple _first_head(bytes data, int fields_max, bint is_request):
 
 
 def parse_request(bytes data not None, int fields_max=128):
-    """The request head at the start of `data` and its length, None: not whole. Raises BadHead."""
+    """The request head at the start of `data` and its size; None: incomplete. Raises BadHead."""
     return _first_head(data, fields_max, True)
 
 
 def parse_response(bytes data not None):
-    """The response head at the start of `data` and its length, None: not whole. Raises BadHead."""
+    """The response head at the start of `data` and its size; None: incomplete. Raises BadHead."""
     return _first_head(data, FIELDS_MAX, False)
 
 
@@ -536,7 +536,7 @@ def render_response(
     Head head not None, int framing, int64_t length=-1, bint keep_alive=True,
     bytes extra not None=b"",
 ):
-    """The head sent downstream for an upstream's; see `write_response` in the contract."""
+    """The head sent downstream for an upstream head; see `write_response` in http1.pxd."""
     if head.status == 0:
         raise ValueError("not a response head")
     return write_response(head, framing, length, keep_alive, extra)

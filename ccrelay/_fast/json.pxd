@@ -1,29 +1,29 @@
-"""Top-level members of a JSON object, found while its bytes stream by. The contract."""
+"""Streaming scan for top-level members of a JSON object. The contract."""
 
 from libc.stdint cimport int64_t
 
 cdef enum:
     SLOTS_MAX = 8
-    KEY_MAX = 256            # raw bytes of a key; a longer one is none of the wanted names
+    KEY_MAX = 256            # raw bytes of a key; a longer one never matches
 
 cpdef enum ScanState:
     SCANNING = 0             # more bytes are needed
-    COMPLETE = 1             # the object is closed; only white space may follow
-    INVALID = -1             # not one JSON object (grammar of the top level, balance of the rest)
+    COMPLETE = 1             # the object is closed; only whitespace may follow
+    INVALID = -1             # not one JSON object (top-level grammar, balanced brackets below)
 
 
 ctypedef struct Capture:
     int64_t start            # offset of the value's first byte in the document, -1: not seen
-    int64_t end              # offset behind its last byte, -1: not finished
-    int seen                 # how often this member has occurred (duplicates: > 1)
+    int64_t end              # offset after its last byte, -1: incomplete
+    int seen                 # occurrences of this member so far
     int size                 # captured bytes (first occurrence)
     int cap
-    bint overflow            # value longer than the limit: span is right, bytes are not kept
+    bint overflow            # value over the limit: the span is valid, bytes are not kept
     char* data
 
 
 cdef class MemberKeys:
-    # The wanted member names, compiled once: slot number = position in the list given.
+    # The wanted member names, compiled once; a name's slot is its position in the list.
     cdef int count
     cdef tuple names                   # str
     # private
@@ -44,20 +44,20 @@ cdef class MemberScan:
     cdef int capture_max               # bytes kept per value
     # private
     cdef int step                      # where in the grammar of the top level
-    cdef int slot                      # slot of the member under way, -1: not wanted
-    cdef bint keeping                  # its value is being captured: first one, within the limit
-    cdef bint escaped                  # the next byte of the string under way is escaped
+    cdef int slot                      # slot of the current member, -1: not wanted
+    cdef bint keeping                  # its value is being captured: the first, within the limit
+    cdef bint escaped                  # the next byte of the current string is escaped
     cdef bint in_string                # inside a string of a nested value
     cdef int depth                     # containers open inside the value
     cdef char closer                   # bracket that ends the value
-    cdef const char* literal           # what is left of true, false or null
+    cdef const char* literal           # rest of true, false or null
     cdef int key_size                  # raw bytes so far; over KEY_MAX: too long
     cdef bint key_escaped              # the key has a backslash
     cdef char key[KEY_MAX]
 
     cdef int feed(self, const char* p, Py_ssize_t n) noexcept   # -> state
     cpdef void reset(self) noexcept            # ready for the next document
-    # raw JSON bytes of the first occurrence; None: absent, unfinished or too long
+    # raw JSON bytes of the first occurrence; None: absent, incomplete or too long
     cpdef bytes value(self, int slot)
     cpdef tuple span(self, int slot)   # (start, end) or None
     cpdef int seen(self, int slot) except -1

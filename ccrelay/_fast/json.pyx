@@ -1,16 +1,16 @@
-"""Top-level members of a JSON object, found while its bytes stream by.
+"""Streaming scan for top-level members of a JSON object.
 
-The top level is read strictly, byte by byte (RFC 8259); it is small. Nested values are the bulk of
-a request body: they are skipped by `scan.c`, which looks at quotes, escapes and brackets only.
-Everything is a function of the bytes fed so far, however they were cut.
+The small top level is parsed strictly, byte by byte (RFC 8259). Nested values, the bulk of a
+request body, are skipped by `scan.c`, which checks quotes, escapes and brackets only. The result
+does not depend on how the bytes were split.
 
-Position in the grammar of the top level:
+States of the top-level grammar:
 
     START -{-> FIRST_KEY -"-> KEY -"-> COLON -:-> VALUE -> STRING, NESTED, LITERAL or a number
     value -> AFTER -,-> NEXT_KEY -"-> KEY        AFTER, FIRST_KEY -}-> END
 
 Facts: Claude Code sends `model` first and `stream` last (reference: client contract, section 5),
-but neither is promised. An escaped spelling of a key is the same key: keys are compared decoded.
+but neither is guaranteed. Keys are compared decoded, so an escaped spelling matches.
 """
 
 cimport cython
@@ -33,7 +33,7 @@ cdef extern from "scan.h" nogil:
 
 cdef enum:
     CAPTURE_LIMIT = 1 << 30    # bytes; keeps sizes inside an int
-    CAPTURE_FIRST = 64         # bytes of the first buffer of a value that comes in pieces
+    CAPTURE_FIRST = 64         # initial buffer of a value that arrives in pieces
 
 
 cdef enum Step:
@@ -48,7 +48,7 @@ cdef enum Step:
     LITERAL                    # inside true, false or null
     AFTER                      # behind a value: a comma or }
     END                        # behind the object: white space
-    # Numbers (RFC 8259 section 6). Those that may end here stand last.
+    # Numbers (RFC 8259 section 6). States in which a number may end come last.
     MINUS                      # a digit must follow
     POINT                      # a digit must follow
     EXPONENT                   # a sign or digit must follow
@@ -137,11 +137,11 @@ cdef class MemberScan:
         return self.state
 
     def feed_bytes(self, bytes data not None):
-        """Take the next bytes of the document; returns the state they lead to."""
+        """Consume the next bytes of the document; return the new state."""
         return self.feed(data, len(data))
 
     cpdef void reset(self) noexcept:
-        """Forget the document; the next one may be fed. Buffers are kept."""
+        """Start a new document. Buffers are kept."""
         cdef int slot
         self.state = SCANNING
         self.offset = 0
@@ -157,7 +157,7 @@ cdef class MemberScan:
             self.slots[slot].overflow = False
 
     cpdef bytes value(self, int slot):
-        """Raw JSON bytes of the first occurrence; None: absent, unfinished or over capture_max."""
+        """Raw JSON bytes of the first occurrence; None: absent, incomplete or over capture_max."""
         check_slot(self, slot)
         cdef Capture* c = &self.slots[slot]
         if c.end < 0 or c.overflow:
@@ -165,14 +165,14 @@ cdef class MemberScan:
         return c.data[:c.size]
 
     cpdef tuple span(self, int slot):
-        """(start, end) of the first occurrence in the document, None when absent or unfinished."""
+        """(start, end) of the first occurrence in the document; None: absent or incomplete."""
         check_slot(self, slot)
         if self.slots[slot].end < 0:
             return None
         return self.slots[slot].start, self.slots[slot].end
 
     cpdef int seen(self, int slot) except -1:
-        """How often the member has occurred, counted when its key is complete."""
+        """Occurrences of the member so far, counted at the end of its key."""
         check_slot(self, slot)
         return self.slots[slot].seen
 
@@ -181,7 +181,7 @@ cdef class MemberScan:
 
 
 def scan(bytes data not None, MemberKeys keys not None, int capture_max=1024):
-    """Scan a document that is there already."""
+    """Scan a complete document."""
     cdef MemberScan result = MemberScan(keys, capture_max)
     result.feed(data, len(data))
     return result
@@ -193,7 +193,7 @@ def simd():
 
 
 def use_simd(bint wanted):
-    """Choose the way of all scans; returns `simd()`. For tests and benches: results are equal."""
+    """Turn vector code on or off; return `simd()`. For tests and benchmarks: results are equal."""
     return scan_use_simd(wanted)
 
 
@@ -217,7 +217,7 @@ cdef void begin_value(MemberScan m, Py_ssize_t i) noexcept:
 
 
 cdef void end_value(MemberScan m, const char* p, Py_ssize_t i) noexcept:
-    # Behind a value whose last byte is p[i - 1], or was the last byte of the piece before.
+    # Called after a value whose last byte is p[i - 1], or the last byte of the previous piece.
     m.step = AFTER
     if m.slot >= 0 and m.slots[m.slot].seen == 1:
         if m.keeping:
@@ -228,8 +228,8 @@ cdef void end_value(MemberScan m, const char* p, Py_ssize_t i) noexcept:
 
 
 cdef void keep(MemberScan m, const char* p, Py_ssize_t end) noexcept:
-    # Adds what this piece has of the value under way. A value that does not fit, or finds no
-    # memory, is given up as a whole: its span tells where it is.
+    # Appends this piece of the current value. On overflow or out of memory the whole capture is
+    # dropped; the span remains.
     cdef Capture* c = &m.slots[m.slot]
     cdef Py_ssize_t begin = <Py_ssize_t>(c.start - m.offset) if c.start > m.offset else 0
     cdef Py_ssize_t size = c.size + end - begin
@@ -256,7 +256,7 @@ cdef void keep(MemberScan m, const char* p, Py_ssize_t end) noexcept:
 # --- the top level ------------------------------------------------------------------------------
 
 cdef Py_ssize_t read_structure(MemberScan m, const char* p, Py_ssize_t i, Py_ssize_t n) noexcept:
-    # White space and the one byte behind it.
+    # Whitespace and the byte after it.
     cdef char c
     while i < n and p[i] in b" \n\r\t":
         i += 1
@@ -327,7 +327,7 @@ cdef Py_ssize_t skip_nested(MemberScan m, const char* p, Py_ssize_t i, Py_ssize_
     if s.bad:
         return refuse(m, i)
     if s.depth == 0:
-        # Of the brackets inside only the balance is known; the outermost pair must match.
+        # Inner brackets are only balanced; the outermost pair must match.
         if p[i - 1] != m.closer:
             return refuse(m, i - 1)
         end_value(m, p, i)
@@ -356,7 +356,7 @@ cdef Py_ssize_t skip_literal(MemberScan m, const char* p, Py_ssize_t i, Py_ssize
 
 
 cdef Py_ssize_t skip_number(MemberScan m, const char* p, Py_ssize_t i, Py_ssize_t n) noexcept:
-    # Ends only with the byte behind the number, which is left for read_structure.
+    # Ends only at the byte after the number, which is left for read_structure.
     cdef int step
     while i < n:
         step = after_number_byte(m.step, p[i])
@@ -371,7 +371,7 @@ cdef Py_ssize_t skip_number(MemberScan m, const char* p, Py_ssize_t i, Py_ssize_
 
 
 cdef int after_number_byte(int step, char c) noexcept:
-    # The next step; AFTER: the number ended before this byte, START: the byte cannot stand here.
+    # The next step; AFTER: the number ended before this byte, START: invalid byte.
     if c"0" <= c <= c"9":
         if step == MINUS:
             return ZERO if c == c"0" else INTEGER

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Accepts client connections of one listening socket."""
+"""Accepts client connections on one listening socket."""
 
 cimport cython
 from libc.stdint cimport int64_t
@@ -13,26 +13,26 @@ cdef extern from "sock.h" nogil:
     int EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 cdef enum:
-    ACCEPTS_PER_TURN = 64      # then the connections under way get their turn
+    ACCEPTS_PER_TURN = 64      # then existing connections are served
 
 cdef double PAUSE_S = 0.1
 
 
 @cython.final
 cdef class Listener:
-    """Accepts connections of one listening socket.
+    """Accepts connections on one listening socket.
 
     Args:
         reactor: the worker's reactor.
-        fd: a listening, non-blocking descriptor; stays the caller's.
-        handler: gets on_request, on_refused, on_slow, on_gone, and holds the set `connections`.
-        limits: the bounds of every connection.
+        fd: a listening, non-blocking descriptor, owned by the caller.
+        handler: receives on_request, on_refused, on_slow, on_gone, and holds the set `connections`.
+        limits: limits of every connection.
     """
 
     cdef readonly Reactor reactor
     cdef int fd
     cdef object handler
-    cdef public DownstreamLimits limits    # of the connections to come
+    cdef public DownstreamLimits limits    # of future connections
     cdef bint running
     cdef object pause
     cdef public int64_t connections_max
@@ -44,14 +44,14 @@ cdef class Listener:
         self.limits = limits
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Start accepting."""
         self.pause = None
         if not self.running:
             self.running = True
             self.reactor.loop.add_reader(self.fd, self._acceptable)
 
     def stop(self) -> None:
-        """Accept what the kernel has queued already, and no more."""
+        """Accept the connections already in the kernel's queue, then stop."""
         if self.running:
             self._acceptable()
         if self.pause is not None:
@@ -61,8 +61,8 @@ cdef class Listener:
             self.running = False
             self.reactor.loop.remove_reader(self.fd)
 
-    def _rest(self) -> None:
-        # Out of descriptors, or at the limit: leave the rest in the queue and look again shortly.
+    def _pause(self) -> None:
+        # Out of descriptors, or at the limit: leave the others in the queue and retry shortly.
         self.running = False
         self.reactor.loop.remove_reader(self.fd)
         self.pause = self.reactor.loop.call_later(PAUSE_S, self.start)
@@ -73,12 +73,12 @@ cdef class Listener:
         self.reactor.tick()
         for _turn in range(ACCEPTS_PER_TURN):
             if self.connections_max and len(self.handler.connections) >= self.connections_max:
-                self._rest()
+                self._pause()
                 return
             fd = cc_accept(self.fd)
             if fd < 0:
                 if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
-                    self._rest()
+                    self._pause()
                 return
             down = Downstream.__new__(Downstream)
             self.handler.connections.add(down)

@@ -1,4 +1,4 @@
-"""A request on its way out: head, body, and what is spliced into the body. The contract."""
+"""An outgoing request: head, body and the splice in the body. The contract."""
 
 from libc.stdint cimport int64_t
 from posix.uio cimport iovec
@@ -13,13 +13,13 @@ cdef enum:
 cdef class Outgoing:
     cdef bytes head
     cdef Py_ssize_t head_at
-    cdef bytes own             # a body of the relay's own making; None: the client's bytes
+    cdef bytes own             # a rewritten body; None: the client's bytes
     cdef RequestBody body      # the client's
     cdef int64_t at            # next byte of the body, in the body's own offsets
     cdef int64_t splice_from, splice_to
-    cdef bytes splice          # None: none, or all of it is out
+    cdef bytes splice          # None: none, or completely sent
     cdef Py_ssize_t splice_at
-    cdef readonly bint done    # every byte is with the kernel or queued
+    cdef readonly bint done    # every byte is sent or queued
 
     cdef void begin(self, bytes head, RequestBody body, bytes own) noexcept
     cdef void splice_at_span(self, bytes value, int64_t start, int64_t end) noexcept

@@ -1,9 +1,9 @@
 # cython: language_level=3
-"""A request on its way out, as pieces for `writev`: nothing is joined or copied.
+"""An outgoing request as pieces for `writev`, without joining or copying.
 
-    head | body up to the splice | splice | body behind it
+    head | body up to the splice | splice | body after it
 
-Of a body that is still arriving, the pieces end where it has got to.
+For a body still arriving, the pieces end at what has arrived.
 """
 
 cimport cython
@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 from posix.uio cimport iovec, writev
 
 from ccrelay._fast.body cimport RequestBody
-from ccrelay._fast.conn cimport Conn
+from ccrelay._fast.conn cimport TLS_STEP, Conn
 
 cdef extern from "sock.h" nogil:
     int cc_would_block(int e)
@@ -20,12 +20,12 @@ cdef extern from "sock.h" nogil:
 
 
 @cython.final
-@cython.no_gc            # nothing it holds refers back
+@cython.no_gc            # it holds no reference cycle
 cdef class Outgoing:
-    """What of a request has gone, and what can go next."""
+    """What of a request has been sent, and what can be sent next."""
 
     cdef void begin(self, bytes head, RequestBody body, bytes own) noexcept:
-        """A new request: its head, the client's body, and `own` if that goes in its place."""
+        """Start a request: its head, and the client's body, or `own` in its place."""
         self.head = head
         self.body = body
         self.own = own
@@ -35,13 +35,13 @@ cdef class Outgoing:
         self.done = False
 
     cdef void splice_at_span(self, bytes value, int64_t start, int64_t end) noexcept:
-        """Put `value` in the place of the body's bytes start .. end."""
+        """Replace the body's bytes start .. end by `value`."""
         self.splice = value
         self.splice_from = start
         self.splice_to = end
 
     cdef Py_ssize_t gather(self, iovec* parts, int* count) noexcept:
-        """Describe what can be sent now, in at most PARTS_MAX parts; returns its size."""
+        """Fill in the parts that can be sent now, at most PARTS_MAX; return their total size."""
         cdef Py_ssize_t total = 0, n
         cdef int k = 0
         cdef const char* data
@@ -66,7 +66,7 @@ cdef class Outgoing:
                     k += 1
                     at += n
             if at < self.splice_from or end < self.splice_to:
-                count[0] = k           # the old value is not here whole: the rest waits for it
+                count[0] = k           # the replaced value has not arrived completely: wait for it
                 return total
             n = PyBytes_GET_SIZE(self.splice) - self.splice_at
             total += _part(&parts[k], PyBytes_AS_STRING(self.splice) + self.splice_at, n)
@@ -79,13 +79,13 @@ cdef class Outgoing:
         return total
 
     cdef int push(self, Conn conn) except -2:
-        """Send what there is. 0: all; 1: the kernel is full, go on once it drains; -1: lost."""
+        """Send what is available. 0: all; 1: the kernel's buffer is full; -1: lost."""
         cdef iovec parts[PARTS_MAX]
-        cdef Py_ssize_t total, done
+        cdef Py_ssize_t total, done, first, second
         cdef int count = 0
         while True:
             if conn.backlog():
-                return 1                    # TLS: the sealed bytes first
+                return 1                    # TLS: flush the encrypted bytes first
             total = self.gather(parts, &count)
             if total == 0:
                 return 0
@@ -99,17 +99,20 @@ cdef class Outgoing:
                     conn.want_write()
                     return 1
             else:
-                done = parts[0].iov_len + (parts[1].iov_len if count > 1 else 0)
+                # A step at a time: what is sealed while the kernel is full waits in a copy.
+                first = min(<Py_ssize_t>parts[0].iov_len, TLS_STEP)
+                second = 0
+                if count > 1 and first == <Py_ssize_t>parts[0].iov_len:
+                    second = min(<Py_ssize_t>parts[1].iov_len, TLS_STEP)
                 if conn.send(
-                    <const char*>parts[0].iov_base, parts[0].iov_len,
-                    <const char*>parts[1].iov_base if count > 1 else NULL,
-                    parts[1].iov_len if count > 1 else 0,
+                    <const char*>parts[0].iov_base, first,
+                    <const char*>parts[1].iov_base if second else NULL, second,
                 ) < 0:
                     return -1
-                self.advance(done)
+                self.advance(first + second)
 
     cdef void advance(self, Py_ssize_t n) noexcept:
-        """n bytes of what `gather` described are on their way."""
+        """Advance by n bytes of the gathered parts."""
         cdef Py_ssize_t step = min(n, PyBytes_GET_SIZE(self.head) - self.head_at)
         self.head_at += step
         n -= step
@@ -128,11 +131,11 @@ cdef class Outgoing:
         self.at += n
 
     cdef bint waits_for_client(self) noexcept:
-        """Whether everything that has arrived is out, and more is to come."""
+        """Whether all that has arrived was sent, and more is to arrive."""
         return self.own is None and self.at >= self.body.base + self.body.size
 
     cdef bint finished(self) noexcept:
-        """Whether all of it has gone; remembers so, and lets go of what it held."""
+        """Whether everything was sent; if so, marks it done and drops its references."""
         if self.done:
             return True
         if self.head_at < PyBytes_GET_SIZE(self.head) or self.splice is not None:

@@ -1,17 +1,16 @@
-"""Counters of targets: what an object holds in its process. Words and their meaning: target.pxd."""
+"""Rate limits of targets: the contract. The shared words are in target.pxd."""
 
 from libc.stdint cimport int64_t, uint64_t
 
 from ccrelay._fast.shared_memory cimport SharedMemory
-from ccrelay._fast.target cimport Look, Target
 
 
 cpdef enum Capacity:
     READY = 0
-    FULL = 1                       # a request or token limit, ours or learned
+    FULL = 1                       # request or token limit, configured or learned
     BUSY = 2                       # max_concurrent
     RESTING = 3
-    OUT = 4                        # refused: until `pardon`
+    OUT = 4                        # refused: until `clear_cooldown`
 
 cpdef enum Cooldown:
     NONE = 0
@@ -19,11 +18,34 @@ cpdef enum Cooldown:
     QUOTA = 2
     REFUSED = 3
 
-cpdef enum Dimension:
+# Array indices; without a name, because Cython indexes arrays with plain integers only. Python has
+# them as Dimension.
+cdef enum:
     REQUESTS = 0
     INPUT = 1
     OUTPUT = 2
     TOKENS = 3
+    DIMS = 4
+    RINGS = 3                      # TOKENS is the sum of INPUT and OUTPUT
+
+
+cdef struct Target:
+    int64_t* words
+    int64_t* columns               # exchanges in flight, by worker
+    int workers
+    # configured; 0: none
+    int64_t limits[DIMS]
+    int64_t max_concurrent
+
+
+cdef struct Check:
+    # One request, and what was read of one target for it.
+    int64_t now_us
+    int64_t bucket
+    int64_t need[DIMS]
+    bint counted                   # the rings already include the request
+    int64_t sums[RINGS]            # -1: not read yet
+    bint learned                   # whether any learned word may still be valid
 
 
 cdef class TargetLimits:
@@ -38,18 +60,18 @@ cdef class TargetLimits:
     cpdef Reservation force(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef double cooldown_until(self)
     cdef int check_writer(self) except -1
-    cdef Reservation take(self, Look* at, int64_t generation)
-    cdef int64_t count(self, Look* at) noexcept
-    cdef void uncount(self, Look* at) noexcept
+    cdef Reservation issue(self, Check* check, int64_t generation)
+    cdef int64_t count(self, Check* check) noexcept
+    cdef void uncount(self, Check* check) noexcept
 
 
 cdef class Reservation:
     cdef readonly TargetLimits limits
     cdef int64_t generation        # of the slot
-    # where and how much was counted
+    # what was counted, and in which bucket
     cdef int64_t bucket
     cdef int64_t first_in          # input in `bucket`
-    cdef int64_t late_in           # input in `late_bucket`, by `correct`
+    cdef int64_t late_in           # input in `late_bucket`, added by `correct`
     cdef int64_t late_bucket
     cdef readonly int64_t tokens_in
     cdef readonly int64_t tokens_out
@@ -58,18 +80,18 @@ cdef class Reservation:
     cpdef object correct(self, double now, int64_t tokens_in)
     cpdef bint settle(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef bint cancel(self, double now)
-    cdef bint current(self) noexcept
+    cdef bint is_current(self) noexcept
     cdef void set_input(self, int64_t now_us, int64_t tokens) noexcept
 
 
 cdef struct Key:
-    # One gauge of a bank.
-    Target* target                 # borrowed: Bank.gauges holds it
-    int64_t weight                 # its own; 1 where it has none
-    int64_t tier                   # higher first: any weight before none, then priority
+    # One key of a pool.
+    Target* target                 # borrowed from target_limits
+    int64_t weight                 # configured; 1 if it has none
+    int64_t tier                   # higher first: weighted before unweighted, then priority
     uint64_t seed
     # of the last survey
-    int state                      # -1: left out
+    int state                      # -1: skipped
     double room
     # smooth round-robin
     int64_t turn
@@ -79,13 +101,13 @@ cdef class KeyPool:
     cdef tuple target_limits
     cdef Key* keys
     cdef int count
-    cdef int64_t whole_weight
-    cdef int64_t home_tier         # of the best key, READY or not
+    cdef int64_t total_weight
+    cdef int64_t best_tier         # of the best key, READY or not
     # of the last survey
     cdef readonly int ready
-    cdef int64_t tier              # the keys to choose from: READY and of this tier
+    cdef int64_t tier              # candidates: READY keys of this tier
     # of this process
-    cdef int next                  # where ties are looked at first
+    cdef int next                  # where tie-breaking starts
 
     cpdef int survey(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=*)
     cpdef bint is_ready(self, int index)
@@ -96,4 +118,4 @@ cdef class KeyPool:
     cpdef int at_random(self, double point)
     cdef bint eligible(self, int index) noexcept
     cdef Key* key(self, int index) except NULL
-    cdef int chosen(self, int index) noexcept
+    cdef int turn_after(self, int index) noexcept

@@ -1,30 +1,31 @@
 # cython: language_level=3
-"""Targets' counters, shared by all workers: the last minute's use, rests, limits learned.
+"""Rate limits of targets, shared by all workers: use in the last minute, cooldowns, learned limits.
 
-Every worker counts by atomic words (window.pxd), none waits for another, and one that is killed
-leaves words that make sense: what it counted leaves the window by itself, what it had in flight is
-its own column, which `SharedMemory.clear_worker` clears.
+Every worker counts in atomic words (window.pxd) and none waits for another. A killed worker leaves
+valid words: its counts leave the window by themselves, and its in-flight count is a column of its
+own, which `SharedMemory.clear_worker` zeroes.
 
-Configured limits hold for any 60 seconds. What was learned of a provider's headers adds to them:
+Configured limits hold for any 60 seconds. Limits learned from a provider's headers apply on top:
 
     room = min(configured - used, learned - used - used by others)
 
-"Used" is what this relay counted. What others use is known when a header says `remaining`: it is
-what is missing from the limit and was not counted here, and is believed until the header's reset.
-It counts against the limit that it was measured by (the learned one, else the configured one), and
-ends when that limit does. When `remaining` is more than a learned limit has left by our own count,
-that count holds too much for this limit (Anthropic's hold per group of models, a target is a key):
-then as much as remains may be counted from that moment to the reset, whatever the window holds.
-But an answer knows nothing of the requests that set out after it, so that those in flight are
-taken off. A configured limit is the operator's, for the whole key: no header loosens it.
+"Used" is what this relay counted. Use by others follows from a header's `remaining`: the part of
+the limit that is neither remaining nor counted here. It counts against the limit it was derived
+from (the learned one, else the configured one), until the header's reset or the end of that limit.
+When `remaining` exceeds what a learned limit has left by our own count, our count includes requests
+that this limit does not cover (Anthropic's limits are per model group, a target is a key): then
+`remaining` may be counted from that time to the reset, whatever the window holds. Since an answer
+does not include requests sent after its own, the requests in flight are subtracted. A configured
+limit is the operator's, for the whole key: no header loosens it.
 
-Where `remaining` is told of a limit that is not, as much may be counted from then to the reset;
-what was counted is known for 60 seconds. The words of one answer are not written at once: in
-between, a reader may see those of two answers, both true a moment ago.
+`remaining` without a limit allows that much from then to the reset; our counts cover 60 seconds of
+it. The words of one answer are not written atomically: a reader may see a mix of two answers.
 
-`reserve` counts first and then looks whether that was too much, so that of two workers at the last
-place one gives back. Instants are seconds of the monotonic clock.
+`reserve` counts first and checks afterwards, so that of two workers competing for the last unit one
+gives back. Times are seconds of the monotonic clock.
 """
+
+from enum import IntEnum
 
 cimport cython
 from libc.math cimport INFINITY
@@ -33,17 +34,23 @@ from libc.stdlib cimport calloc, free
 from ccrelay._fast.shared_memory cimport TARGET_WORDS, word_add, word_get, word_set, word_swap
 from ccrelay._fast.mix cimport rendezvous_score
 from ccrelay._fast.target cimport (
-    DIMS, INPUT_, KIND_BITS, LEFT_, L_AMOUNT, L_KEEP, L_LIMIT, L_RESETS, L_SINCE, MORE_, OTHERS_,
-    OUTPUT_, OUT_WORD, READY_, REQUESTS_, RINGS, ROOM_MIN, T_GENERATION, T_LEARNED_UNTIL, T_REST,
-    TOKENS_, bounded_tokens, flights_of, kept_limit, learned_of, learned_used, look_afresh, look_at,
-    look_for, others_of, ready_us, ring_of, told_of, used_of, used_since,
+    DISABLED_WORD, KIND_BITS, LEFT, L_AMOUNT, L_KEEP, L_LIMIT, L_RESETS, L_SINCE, MORE, OTHERS,
+    ROOM_MIN, T_COOLDOWN, T_GENERATION, T_LEARNED_UNTIL, bounded_tokens, check_capacity, check_for,
+    in_flight_of, kept_limit, learned_of, learned_used, others_of, ready_us, reported_of,
+    reset_check, ring_of, used_of, used_since,
 )
 from ccrelay._fast.window cimport (
     NEVER_US, bucket_at, instant_us, left_behind_us, ring_add, ring_barrier, ring_take,
 )
 
+Dimension = IntEnum(
+    "Dimension",
+    [("REQUESTS", REQUESTS), ("INPUT", INPUT), ("OUTPUT", OUTPUT), ("TOKENS", TOKENS)],
+    module=__name__,
+)
+
 cdef enum:
-    TRIES = 3                      # reservations undone because another worker was as fast
+    TRIES = 3                      # reservations lost to a competing worker
 
 
 cdef inline double _seconds(int64_t us) noexcept:
@@ -51,32 +58,32 @@ cdef inline double _seconds(int64_t us) noexcept:
 
 
 cdef void _raise(int64_t* word, int64_t value) noexcept:
-    """Make a word at least that large."""
+    """Atomic maximum."""
     cdef int64_t old = word_get(word)
     while old < value and not word_swap(word, old, value):
         old = word_get(word)
 
 
-cdef int64_t _under_way(const Target* target, Look* at, int64_t used) noexcept:
-    """What of the use counted a provider may not have known when it answered: that of the other
-    exchanges in flight, each taken for an average one."""
-    cdef int64_t requests = used_of(target, at, REQUESTS_)
-    cdef int64_t others = min(max(flights_of(target) - 1, 0), requests)
+cdef int64_t _unseen_use(const Target* target, Check* check, int64_t used) noexcept:
+    """The counted use that an answer may not include: the other exchanges in flight, each taken as
+    an average one."""
+    cdef int64_t requests = used_of(target, check, REQUESTS)
+    cdef int64_t others = min(max(in_flight_of(target) - 1, 0), requests)
     return used * others // requests if requests else 0
 
 
 cdef int _check_dim(int dim) except -1:
     if not 0 <= dim < DIMS:
-        raise ValueError(f"no such Dim: {dim}")
+        raise ValueError(f"no such Dimension: {dim}")
     return 0
 
 
 @cython.final
-@cython.no_gc            # it holds a Board, which refers to nothing
+@cython.no_gc            # it refers to a SharedMemory, which refers to nothing
 cdef class TargetLimits:
-    """Counters of one target, as this worker sees and writes them. See slots.pyi.
+    """Limits and use of one target, as this worker sees and counts them. See rate_limits.pyi.
 
-    ValueError: the board has no such slot.
+    ValueError: the memory has no such slot.
     """
 
     def __cinit__(self, SharedMemory memory not None, int slot):
@@ -94,209 +101,210 @@ cdef class TargetLimits:
     ):
         if min(rpm, tpm, itpm, otpm, max_concurrent) < 0:
             raise ValueError("a limit cannot be negative")
-        self.target.limits[REQUESTS_] = rpm
-        self.target.limits[INPUT_] = itpm
-        self.target.limits[OUTPUT_] = otpm
-        self.target.limits[TOKENS_] = tpm
-        self.target.flights_max = max_concurrent
+        self.target.limits[REQUESTS] = rpm
+        self.target.limits[INPUT] = itpm
+        self.target.limits[OUTPUT] = otpm
+        self.target.limits[TOKENS] = tpm
+        self.target.max_concurrent = max_concurrent
 
-    # ---- looking
+    # ---- reading
 
     cpdef int state(self, double now, int64_t tokens_in, int64_t tokens_out):
-        cdef Look at = look_for(now, tokens_in, tokens_out)
+        cdef Check check = check_for(now, tokens_in, tokens_out)
         cdef double room
-        return look_at(&self.target, &at, &room)
+        return check_capacity(&self.target, &check, &room)
 
     cpdef double room(self, double now, int64_t tokens_in, int64_t tokens_out):
-        cdef Look at = look_for(now, tokens_in, tokens_out)
+        cdef Check check = check_for(now, tokens_in, tokens_out)
         cdef double room
-        look_at(&self.target, &at, &room)
+        check_capacity(&self.target, &check, &room)
         return room
 
     cpdef double ready_at(self, double now, int64_t tokens_in, int64_t tokens_out):
-        cdef Look at = look_for(now, tokens_in, tokens_out)
-        cdef int64_t ready = ready_us(&self.target, &at)
-        return now if ready <= at.now_us else _seconds(ready)
+        cdef Check check = check_for(now, tokens_in, tokens_out)
+        cdef int64_t ready = ready_us(&self.target, &check)
+        return now if ready <= check.now_us else _seconds(ready)
 
     def used(self, int dim, double now):
-        cdef Look at = look_for(now, 0, 0)
+        cdef Check check = check_for(now, 0, 0)
         _check_dim(dim)
-        look_afresh(&at, &self.target)
-        return used_of(&self.target, &at, dim)
+        reset_check(&check, &self.target)
+        return used_of(&self.target, &check, dim)
 
     @property
     def in_flight(self):
-        return flights_of(&self.target)
+        return in_flight_of(&self.target)
 
     # ---- reserving
 
     cpdef Reservation reserve(self, double now, int64_t tokens_in, int64_t tokens_out):
-        cdef Look at = look_for(now, tokens_in, tokens_out)
+        cdef Check check = check_for(now, tokens_in, tokens_out)
         cdef double room
         cdef int64_t generation
         self.check_writer()
         for _ in range(TRIES):
-            if look_at(&self.target, &at, &room) != READY_:
+            if check_capacity(&self.target, &check, &room) != READY:
                 return None
-            generation = self.count(&at)
-            if self.target.workers == 1:       # nobody can have counted in between
-                return self.take(&at, generation)
+            generation = self.count(&check)
+            if self.target.workers == 1:       # no other worker to compete with
+                return self.issue(&check, generation)
             ring_barrier()
-            at.counted = True
-            if look_at(&self.target, &at, &room) == READY_:
-                return self.take(&at, generation)
-            self.uncount(&at)
-            at.counted = False
+            check.counted = True
+            if check_capacity(&self.target, &check, &room) == READY:
+                return self.issue(&check, generation)
+            self.uncount(&check)
+            check.counted = False
         return None
 
     cpdef Reservation force(self, double now, int64_t tokens_in, int64_t tokens_out):
-        cdef Look at = look_for(now, tokens_in, tokens_out)
+        cdef Check check = check_for(now, tokens_in, tokens_out)
         self.check_writer()
-        return self.take(&at, self.count(&at))
+        return self.issue(&check, self.count(&check))
 
     cdef int check_writer(self) except -1:
         if self.memory.worker < 0:
-            raise ValueError("a board without a worker only reads")
+            raise ValueError("this shared memory is mapped read-only")
         return 0
 
-    cdef Reservation take(self, Look* at, int64_t generation):
+    cdef Reservation issue(self, Check* check, int64_t generation):
         cdef Reservation made = Reservation.__new__(Reservation)
         made.limits = self
         made.generation = generation
-        made.bucket = at.bucket
-        made.first_in = made.tokens_in = at.need[INPUT_]
-        made.tokens_out = at.need[OUTPUT_]
+        made.bucket = check.bucket
+        made.first_in = made.tokens_in = check.need[INPUT]
+        made.tokens_out = check.need[OUTPUT]
         made.open = True
         return made
 
-    cdef int64_t count(self, Look* at) noexcept:
-        """Whose slot it was, by its generation, before anything was counted: should it be cleared
-        meanwhile, the reservation is nobody's and takes nothing from the new owner."""
+    cdef int64_t count(self, Check* check) noexcept:
+        """Count the request; return the slot's generation as read before. If the slot is cleared in
+        between, the reservation is inert and takes nothing from the new owner."""
         cdef int64_t generation = word_get(self.target.words + T_GENERATION)
         cdef int dim
         word_add(self.target.columns + self.memory.worker, 1)
         for dim in range(RINGS):
-            if at.need[dim]:
-                ring_add(ring_of(&self.target, dim), at.bucket, at.need[dim])
+            if check.need[dim]:
+                ring_add(ring_of(&self.target, dim), check.bucket, check.need[dim])
         return generation
 
-    cdef void uncount(self, Look* at) noexcept:
+    cdef void uncount(self, Check* check) noexcept:
         cdef int dim
         word_add(self.target.columns + self.memory.worker, -1)
         for dim in range(RINGS):
-            if at.need[dim]:
-                ring_take(ring_of(&self.target, dim), at.bucket, at.need[dim])
+            if check.need[dim]:
+                ring_take(ring_of(&self.target, dim), check.bucket, check.need[dim])
 
-    # ---- rests
+    # ---- cooldowns
 
     def rest(self, double until, int reason):
         if not 0 < reason <= <int>REFUSED:     # an enum's members are unsigned
-            raise ValueError(f"no reason to rest: {reason}")
-        # One below the end of time: only REFUSED is without end.
+            raise ValueError(f"no such cooldown reason: {reason}")
+        # Capped below NEVER_US: only REFUSED has no end.
         _raise(
-            self.target.words + T_REST,
-            OUT_WORD if reason == REFUSED else min(instant_us(until), NEVER_US - 1) << 2 | reason,
+            self.target.words + T_COOLDOWN,
+            DISABLED_WORD if reason == REFUSED
+            else min(instant_us(until), NEVER_US - 1) << 2 | reason,
         )
 
     def clear_cooldown(self):
-        word_swap(self.target.words + T_REST, OUT_WORD, 0)
+        word_swap(self.target.words + T_COOLDOWN, DISABLED_WORD, 0)
 
     cpdef double cooldown_until(self):
-        cdef int64_t rest = word_get(self.target.words + T_REST)
-        return INFINITY if rest == OUT_WORD else <double>(rest >> 2) / 1e6
+        cdef int64_t cooldown = word_get(self.target.words + T_COOLDOWN)
+        return INFINITY if cooldown == DISABLED_WORD else <double>(cooldown >> 2) / 1e6
 
     @property
     def cooldown_reason(self):
-        return word_get(self.target.words + T_REST) & 3
+        return word_get(self.target.words + T_COOLDOWN) & 3
 
-    # ---- what headers say
+    # ---- learned from headers
 
     def learn(
         self, int dim, int64_t limit, int64_t remaining, double resets_at, double keep_until,
         double now,
     ):
-        cdef Look at = look_for(now, 0, 0)
+        cdef Check check = check_for(now, 0, 0)
         cdef int64_t keep = instant_us(keep_until), resets = instant_us(resets_at)
-        cdef int64_t used, left, told
+        cdef int64_t used, left, reported
         cdef int64_t* learned
         _check_dim(dim)
         learned = learned_of(&self.target, dim)
-        look_afresh(&at, &self.target)
-        if limit > 0 and keep > at.now_us:
+        reset_check(&check, &self.target)
+        if limit > 0 and keep > check.now_us:
             word_set(learned + L_LIMIT, limit)
             word_set(learned + L_KEEP, keep)
             _raise(self.target.words + T_LEARNED_UNTIL, keep)
         if remaining < 0:
             return
-        limit = kept_limit(&self.target, dim, at.now_us)
+        limit = kept_limit(&self.target, dim, check.now_us)
         remaining = min(remaining, NEVER_US)
-        used = used_of(&self.target, &at, dim)
+        used = used_of(&self.target, &check, dim)
         left = -1
         if limit:
             resets = min(resets, word_get(learned + L_KEEP))
-            left = min(remaining, limit) - _under_way(&self.target, &at, used)
+            left = min(remaining, limit) - _unseen_use(&self.target, &check, used)
         if limit and left > max(limit - used, 0):
-            told = left + used_since(&self.target, &at, dim, at.bucket) << KIND_BITS | MORE_
-            # Once the first bucket has left, the window holds nothing from before.
-            resets = min(resets, left_behind_us(at.bucket))
+            left += used_since(&self.target, &check, dim, check.bucket)
+            reported = left << KIND_BITS | MORE
+            # Once this bucket has left the window, nothing from before it remains.
+            resets = min(resets, left_behind_us(check.bucket))
         elif limit or self.target.limits[dim]:
             left = (limit or self.target.limits[dim]) - remaining - used
-            told = min(max(left, 0), NEVER_US) << KIND_BITS | OTHERS_
+            reported = min(max(left, 0), NEVER_US) << KIND_BITS | OTHERS
         else:
-            left = remaining + used_since(&self.target, &at, dim, at.bucket)
-            told = min(left, NEVER_US) << KIND_BITS | LEFT_
-        word_set(learned + L_RESETS, 0)        # in between nothing is said
-        word_set(learned + L_SINCE, at.bucket)
-        word_set(learned + L_AMOUNT, told)
+            left = remaining + used_since(&self.target, &check, dim, check.bucket)
+            reported = min(left, NEVER_US) << KIND_BITS | LEFT
+        word_set(learned + L_RESETS, 0)        # invalid while being written
+        word_set(learned + L_SINCE, check.bucket)
+        word_set(learned + L_AMOUNT, reported)
         word_set(learned + L_RESETS, resets)
         _raise(self.target.words + T_LEARNED_UNTIL, resets)
 
     def learned(self, int dim, double now):
-        cdef Look at = look_for(now, 0, 0)
-        cdef int64_t limit, told, used
+        cdef Check check = check_for(now, 0, 0)
+        cdef int64_t limit, reported, used
         _check_dim(dim)
-        look_afresh(&at, &self.target)
-        limit = kept_limit(&self.target, dim, at.now_us)
-        told = told_of(&self.target, dim, at.now_us)
+        reset_check(&check, &self.target)
+        limit = kept_limit(&self.target, dim, check.now_us)
+        reported = reported_of(&self.target, dim, check.now_us)
         if not limit:
-            holds = word_get(learned_of(&self.target, dim) + L_RESETS) > at.now_us
-            return (0, others_of(told)) if holds else None
-        used = used_of(&self.target, &at, dim)
-        return limit, learned_used(&self.target, &at, dim, limit, told, used) - used
+            holds = word_get(learned_of(&self.target, dim) + L_RESETS) > check.now_us
+            return (0, others_of(reported)) if holds else None
+        used = used_of(&self.target, &check, dim)
+        return limit, learned_used(&self.target, &check, dim, limit, reported, used) - used
 
     def __repr__(self):
         limits = zip(
             ("rpm", "itpm", "otpm", "tpm", "max_concurrent"),
-            (*[self.target.limits[dim] for dim in range(DIMS)], self.target.flights_max),
+            (*[self.target.limits[dim] for dim in range(DIMS)], self.target.max_concurrent),
             strict=True,
         )
-        told = "".join([f" {name}={limit}" for name, limit in limits if limit])
+        configured = "".join([f" {name}={limit}" for name, limit in limits if limit])
         return (
-            f"<TargetLimits {self.slot} in_flight={flights_of(&self.target)} "
-            f"cooldown_until={self.cooldown_until()}{told}>"
+            f"<TargetLimits {self.slot} in_flight={in_flight_of(&self.target)} "
+            f"cooldown_until={self.cooldown_until()}{configured}>"
         )
 
 
 @cython.final
 @cython.freelist(256)
-@cython.no_gc            # it holds a TargetLimits, which refers to no reservation
+@cython.no_gc            # it refers to a TargetLimits, which refers to no reservation
 cdef class Reservation:
-    """One request's share of a target; see slots.pyi. Only a TargetLimits makes one that is open."""
+    """One request's share of a target's limits; see rate_limits.pyi. Made by TargetLimits only."""
 
     def __dealloc__(self):
-        # Forgotten: what was counted may have been used, but nothing is under way any more.
-        if self.open and self.current():
+        # Abandoned: the counted tokens may have been used, but nothing is in flight any more.
+        if self.open and self.is_current():
             word_add(self.limits.target.columns + self.limits.memory.worker, -1)
 
-    cdef bint current(self) noexcept:
-        """Whether the slot is still that of the credential it was reserved of."""
+    cdef bint is_current(self) noexcept:
+        """Whether the slot still belongs to the credential it was reserved from."""
         return word_get(self.limits.target.words + T_GENERATION) == self.generation
 
     cdef void set_input(self, int64_t now_us, int64_t tokens) noexcept:
-        """Count so much input in all: more goes into the bucket under way, less comes out of the
-        bucket of the correction, then out of the first one. Of several corrections upward the last
-        can be taken back."""
-        cdef int64_t* ring = ring_of(&self.limits.target, INPUT_)
+        """Set the total input counted. More is added to the current bucket; less is taken from the
+        bucket of the last upward correction, then from the first one."""
+        cdef int64_t* ring = ring_of(&self.limits.target, INPUT)
         cdef int64_t more = tokens - self.tokens_in
         cdef int64_t back
         self.tokens_in = tokens
@@ -313,7 +321,7 @@ cdef class Reservation:
             ring_take(ring, self.bucket, back)
 
     cpdef object correct(self, double now, int64_t tokens_in):
-        if self.open and self.current():
+        if self.open and self.is_current():
             self.set_input(instant_us(now), bounded_tokens(tokens_in))
 
     cpdef bint settle(self, double now, int64_t tokens_in, int64_t tokens_out):
@@ -323,10 +331,10 @@ cdef class Reservation:
             return False
         self.open = False
         tokens_out = bounded_tokens(tokens_out)
-        if self.current():
+        if self.is_current():
             word_add(self.limits.target.columns + self.limits.memory.worker, -1)
             self.set_input(now_us, bounded_tokens(tokens_in))
-            ring = ring_of(&self.limits.target, OUTPUT_)
+            ring = ring_of(&self.limits.target, OUTPUT)
             if tokens_out > self.tokens_out:
                 ring_add(ring, bucket_at(now_us), tokens_out - self.tokens_out)
             elif tokens_out < self.tokens_out:
@@ -336,26 +344,26 @@ cdef class Reservation:
 
     cpdef bint cancel(self, double now):
         cdef bint was_open = self.open
-        if was_open and self.current():
-            ring_take(ring_of(&self.limits.target, REQUESTS_), self.bucket, 1)
+        if was_open and self.is_current():
+            ring_take(ring_of(&self.limits.target, REQUESTS), self.bucket, 1)
         return self.settle(now, 0, 0) if was_open else False
 
     def __repr__(self):
         return (
             f"<Reservation of {self.limits.slot} tokens={self.tokens_in}+{self.tokens_out} "
-            f"{'open' if self.open else 'over'}>"
+            f"{'open' if self.open else 'ended'}>"
         ) if self.limits is not None else "<Reservation of nothing>"
 
 
 @cython.final
-@cython.no_gc            # it holds TargetLimits, which refer to no bank
+@cython.no_gc            # it refers to TargetLimits, which refer to no pool
 cdef class KeyPool:
-    """The gauges of one provider's keys, surveyed together; see slots.pyi.
+    """One provider's keys and the choice among them; see rate_limits.pyi.
 
-    Keys fall into tiers: those with a weight before those without, then by priority. A choice is
-    made in the highest tier that has a READY key, by weight; where no key has a weight, equally.
+    Keys fall into tiers: weighted before unweighted, then by priority. A key is chosen from the
+    highest tier that has a READY key, by weight; equally when no key has a weight.
 
-    ValueError: not as many weights, priorities or seeds as gauges, or a negative weight.
+    ValueError: unequal lengths, or a negative weight.
     """
 
     def __cinit__(self, target_limits, weights, priorities, seeds):
@@ -364,23 +372,23 @@ cdef class KeyPool:
         self.target_limits = tuple(target_limits)
         self.count = len(self.target_limits)
         if not self.count == len(weights) == len(priorities) == len(seeds):
-            raise ValueError("a weight, a priority and a seed for each gauge")
+            raise ValueError("one weight, priority and seed per key")
         self.keys = <Key*>calloc(self.count + 1, sizeof(Key))
         if self.keys == NULL:
             raise MemoryError
         for k in range(self.count):
             limits = self.target_limits[k]
             if limits is None or weights[k] < 0:
-                raise ValueError(f"key {k} has no gauge, or a negative weight")
+                raise ValueError(f"key {k} has no limits, or a negative weight")
             self.keys[k].target = &limits.target
             self.keys[k].weight = max(<int64_t>weights[k], 1)
             self.keys[k].tier = (<int64_t>(weights[k] > 0) << 32) + <int>priorities[k]
             self.keys[k].seed = <uint64_t>(seeds[k] & 0xFFFFFFFFFFFFFFFF)
             self.keys[k].state = -1
-            self.whole_weight += <int64_t>weights[k]
-            if k == 0 or self.keys[k].tier > self.home_tier:
-                self.home_tier = self.keys[k].tier
-        self.whole_weight = self.whole_weight or self.count
+            self.total_weight += <int64_t>weights[k]
+            if k == 0 or self.keys[k].tier > self.best_tier:
+                self.best_tier = self.keys[k].tier
+        self.total_weight = self.total_weight or self.count
 
     def __dealloc__(self):
         free(self.keys)
@@ -389,7 +397,7 @@ cdef class KeyPool:
         return self.count
 
     cpdef int survey(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=0):
-        cdef Look at = look_for(now, tokens_in, tokens_out)
+        cdef Check check = check_for(now, tokens_in, tokens_out)
         cdef bint skips = bool(skip)
         cdef Key* key
         cdef int k
@@ -400,8 +408,8 @@ cdef class KeyPool:
                 key.state = -1
                 key.room = 0.0
                 continue
-            key.state = look_at(key.target, &at, &key.room)
-            if key.state != READY_:
+            key.state = check_capacity(key.target, &check, &key.room)
+            if key.state != READY:
                 continue
             if self.ready == 0 or key.tier > self.tier:
                 self.tier = key.tier
@@ -419,18 +427,18 @@ cdef class KeyPool:
         for k in range(self.count):
             if self.eligible(k):
                 sum += self.keys[k].room * <double>self.keys[k].weight
-        return max(min(sum / <double>self.whole_weight, 1.0), ROOM_MIN)
+        return max(min(sum / <double>self.total_weight, 1.0), ROOM_MIN)
 
     @property
     def in_flight(self):
         cdef int64_t sum = 0
         cdef int k
         for k in range(self.count):
-            sum += flights_of(self.keys[k].target)
+            sum += in_flight_of(self.keys[k].target)
         return sum
 
     cpdef bint is_ready(self, int index):
-        return self.key(index).state == READY_
+        return self.key(index).state == READY
 
     cdef Key* key(self, int index) except NULL:
         if not 0 <= index < self.count:
@@ -438,10 +446,10 @@ cdef class KeyPool:
         return self.keys + index
 
     cdef bint eligible(self, int index) noexcept:
-        return self.keys[index].state == READY_ and self.keys[index].tier == self.tier
+        return self.keys[index].state == READY and self.keys[index].tier == self.tier
 
-    cdef int chosen(self, int index) noexcept:
-        """Ties are looked at behind this one the next time."""
+    cdef int turn_after(self, int index) noexcept:
+        """Start the next tie-break after this key."""
         if index >= 0:
             self.next = (index + 1) % self.count
         return index
@@ -453,7 +461,7 @@ cdef class KeyPool:
         cdef double score, best_score = -INFINITY
         cdef int k, best = -1
         for k in range(self.count):
-            if self.keys[k].tier == self.home_tier:
+            if self.keys[k].tier == self.best_tier:
                 score = rendezvous_score(word, self.keys[k].seed, <double>self.keys[k].weight)
                 if score > best_score:
                     best, best_score = k, score
@@ -461,8 +469,8 @@ cdef class KeyPool:
 
     cpdef int most_room(self):
         cdef double room, best_room = -1.0
-        cdef int64_t flights
-        cdef int64_t best_flights = -1         # -1: not asked yet, ties are rare
+        cdef int64_t in_flight
+        cdef int64_t best_in_flight = -1         # -1: not read yet, ties are rare
         cdef int i, k, best = -1
         for i in range(self.count):
             k = (self.next + i) % self.count
@@ -470,14 +478,14 @@ cdef class KeyPool:
                 continue
             room = self.keys[k].room * <double>self.keys[k].weight
             if room > best_room:
-                best, best_room, best_flights = k, room, -1
+                best, best_room, best_in_flight = k, room, -1
             elif room == best_room:
-                if best_flights < 0:
-                    best_flights = flights_of(self.keys[best].target)
-                flights = flights_of(self.keys[k].target)
-                if flights < best_flights:
-                    best, best_flights = k, flights
-        return self.chosen(best)
+                if best_in_flight < 0:
+                    best_in_flight = in_flight_of(self.keys[best].target)
+                in_flight = in_flight_of(self.keys[k].target)
+                if in_flight < best_in_flight:
+                    best, best_in_flight = k, in_flight
+        return self.turn_after(best)
 
     cpdef int least_loaded(self):
         cdef double load, best_load = INFINITY
@@ -486,11 +494,11 @@ cdef class KeyPool:
             k = (self.next + i) % self.count
             if self.eligible(k):
                 load = (
-                    <double>flights_of(self.keys[k].target) / <double>self.keys[k].weight
+                    <double>in_flight_of(self.keys[k].target) / <double>self.keys[k].weight
                 )
                 if load < best_load:
                     best, best_load = k, load
-        return self.chosen(best)
+        return self.turn_after(best)
 
     cpdef int in_turn(self):
         cdef int64_t total = 0

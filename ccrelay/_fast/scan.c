@@ -1,9 +1,9 @@
-/* Skipping JSON values without decoding them: the cost of a large body is here.
+/* Skips JSON values without decoding them; most of the cost of a large body is here.
 
-   Only quotes, backslashes and brackets matter. The vector way takes 64 bytes at a time, as
+   Only quotes, backslashes and brackets matter. The vector code takes 64 bytes at a time, as
    simdjson does (Langdale, Lemire: "Parsing Gigabytes of JSON per Second", 2019): one bit per byte,
    the extent of strings by a carry-less multiplication, and, as long as the value cannot end inside
-   the block, the depth by counting bits. Both ways carry the same state: they can take turns at any
+   the block, the depth by counting bits. Both versions share one state and can alternate at any
    byte. */
 
 #include "scan.h"
@@ -14,7 +14,7 @@
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define SCAN_X86 1
 #include <immintrin.h>
-/* Per function: the rest of the module must run on every processor of the architecture. */
+/* Per function: all other code must run on every processor of the architecture. */
 #define VECTOR __attribute__((target("avx2,pclmul,popcnt")))
 #endif
 
@@ -26,17 +26,17 @@ static const uint8_t kinds[256] = {
 
 ptrdiff_t scan_string(const char *p, ptrdiff_t n, int *escaped, int *closed)
 {
-    ptrdiff_t from = 0; /* every byte before has been judged */
+    ptrdiff_t from = 0; /* all bytes before it have been checked */
     int carry = *escaped;
     while (from < n) {
         const char *quote = memchr(p + from, '"', (size_t)(n - from));
         ptrdiff_t end = quote ? quote - p : n;
-        /* Backslashes in front of the quote: an odd number escapes it. Each is looked at once. */
+        /* An odd number of backslashes before the quote escapes it. Each is checked once. */
         ptrdiff_t run = end;
         while (run > from && p[run - 1] == '\\')
             run--;
         ptrdiff_t count = end - run;
-        /* An escaped first byte takes no part; it may be the quote itself. */
+        /* Skip an escaped first byte; it may be the quote itself. */
         if (run == from && carry)
             count += count ? -1 : 1;
         carry = 0;
@@ -187,7 +187,7 @@ VECTOR static ptrdiff_t nested_vector(ScanNested *s, const char *p, ptrdiff_t n)
 
 #endif
 
-/* Set once at import, and by tests: no scan is under way then. */
+/* Set at import and by tests, never during a scan. */
 static ptrdiff_t (*nested)(ScanNested *, const char *, ptrdiff_t) = nested_portable;
 
 ptrdiff_t scan_nested(ScanNested *s, const char *p, ptrdiff_t n)

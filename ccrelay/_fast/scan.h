@@ -4,15 +4,15 @@
 
 #include <stddef.h>
 
-/* Levels of nesting below the document's own object. RFC 8259 section 9 lets a parser set one. */
+/* Nesting levels below the document's object. RFC 8259 section 9 allows a parser to set a limit. */
 enum { SCAN_DEPTH_MAX = 9999 };
 
-/* Position inside a nested value: all a scanner has to carry from one piece to the next. */
+/* Position inside a nested value: the state carried from one piece to the next. */
 typedef struct {
     int depth;     /* containers open, the value's own included; 0: the value is over */
     int in_string;
     int escaped;   /* in a string: the next byte is escaped */
-    int bad;       /* too deep, or a backslash outside of a string */
+    int bad;       /* too deep, or a backslash outside a string */
 } ScanNested;
 
 /* Skips a string whose opening quote has been consumed. Returns the offset behind the closing quote
@@ -23,7 +23,7 @@ ptrdiff_t scan_string(const char *p, ptrdiff_t n, int *escaped, int *closed);
    behind the bracket that closes it (depth 0), that of the offending byte (bad), or n: go on. */
 ptrdiff_t scan_nested(ScanNested *s, const char *p, ptrdiff_t n);
 
-/* Chooses the way of scan_nested; results are the same. Returns whether vector code is used. */
+/* Turns vector code on or off; results are equal. Returns whether it is used. */
 int scan_use_simd(int wanted);
 int scan_has_simd(void);
 

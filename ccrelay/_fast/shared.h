@@ -1,4 +1,4 @@
-/* Words of the shared memory: 64 bits, aligned, touched by several processes at once. */
+/* Atomic access to the words of the shared memory: 64 bits, aligned, used by several processes. */
 #ifndef CCRELAY_SHARED_H
 #define CCRELAY_SHARED_H
 
@@ -13,7 +13,7 @@ static inline int64_t word_add(int64_t *p, int64_t v)
     return __atomic_add_fetch(p, v, __ATOMIC_ACQ_REL);
 }
 
-/* 1: it held `old` and holds `fresh` now; 0: somebody was faster. */
+/* Compare-and-swap. 1: swapped; 0: the word was not `old`. */
 static inline int word_swap(int64_t *p, int64_t old, int64_t fresh)
 {
     return __atomic_compare_exchange_n(p, &old, fresh, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);

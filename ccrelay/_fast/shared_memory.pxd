@@ -1,9 +1,9 @@
 """The shared memory of all workers: a header, then four regions of 64-bit words.
 
-    header | fleet | targets: TARGET_WORDS + one column a worker | endpoints | places
+    header | shared | targets: TARGET_WORDS + one column a worker | endpoints | bindings
 
-A worker writes its own column and nobody else's; every other word is changed by compare-and-swap or
-atomic addition only, so that a process killed at any instant leaves words that make sense.
+A worker writes only its own column; all other words change by compare-and-swap or atomic addition.
+So a process killed at any instant leaves every word valid.
 """
 
 from libc.stdint cimport int64_t
@@ -18,25 +18,25 @@ cdef extern from "shared.h" nogil:
 
 cdef enum:
     HEADER_WORDS = 64
-    FLEET_WORDS = 64               # retry budget
-    TARGET_WORDS = 448             # target.pxd: generation, rest, limits learned, three rings
-    ENDPOINT_WORDS = 112           # pulse.pyx: breaker words, outcome ring, averages
-    PLACE_WORDS = 8                # places.pyx: one conversation
+    SHARED_WORDS = 64               # shared by all targets: the retry budget
+    TARGET_WORDS = 448             # target.pxd: generation, cooldown, learned limits, three rings
+    ENDPOINT_WORDS = 112           # endpoint_stats.pyx: breaker words, outcome ring, averages
+    BINDING_WORDS = 8              # affinity_table.pyx: one conversation
 
 
 cdef class SharedMemory:
     cdef int64_t* base
     cdef size_t bytes
-    cdef readonly int workers, targets, endpoints, places
-    cdef readonly int worker       # whose column this process writes; -1: none, it only reads
+    cdef readonly int workers, targets, endpoints, bindings
+    cdef readonly int worker       # whose column this process writes; -1: read-only
 
-    cdef int64_t* fleet(self) noexcept
+    cdef int64_t* shared(self) noexcept                    # SHARED_WORDS
     cdef int64_t* target(self, int slot) noexcept          # TARGET_WORDS, then the columns
     cdef int64_t* endpoint(self, int slot) noexcept        # ENDPOINT_WORDS
-    cdef int64_t* place(self, int index) noexcept          # PLACE_WORDS
+    cdef int64_t* binding(self, int index) noexcept        # BINDING_WORDS
     cdef int64_t* _region(self, int number) noexcept
 
 
 cdef inline int64_t micros(double seconds) noexcept:
-    """Instants and spans are kept in microseconds of the monotonic clock, one for all processes."""
+    """Times are stored as microseconds of the monotonic clock, which all processes share."""
     return <int64_t>(seconds * 1e6)

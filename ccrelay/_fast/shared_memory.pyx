@@ -1,8 +1,8 @@
 # cython: language_level=3
-"""The shared memory of all workers. Layout and rules: board.pxd.
+"""The shared memory of all workers. Layout and rules: shared_memory.pxd.
 
-Times are those of the monotonic clock, which is one for all processes of a machine
-(clock_gettime(2), CLOCK_MONOTONIC).
+Times use the monotonic clock, which all processes of a machine share (clock_gettime(2),
+CLOCK_MONOTONIC).
 """
 
 from libc.string cimport memset
@@ -22,48 +22,48 @@ cdef extern from "<errno.h>" nogil:
     int errno
 
 cdef enum:
-    MAGIC = 0x63637233             # "ccr3": this layout; another layout gets another number
+    MAGIC = 0x63637233             # "ccr3": change it with the layout
     H_MAGIC = 0
     H_WORKERS = 1
     H_TARGETS = 2
     H_ENDPOINTS = 3
-    H_PLACES = 4
+    H_BINDINGS = 4
     WORKERS_MAX = 4096
     SLOTS_MAX = 1 << 20
 
 
 cdef class SharedMemory:
-    """The mapping of one process.
+    """One process's mapping.
 
     Args:
-        fd: memory made by `SharedMemory.format`; it may be closed afterwards.
-        worker: whose column this process writes; -1: none.
+        fd: memory initialised by `SharedMemory.format`; may be closed afterwards.
+        worker: whose column this process writes; -1: read-only.
 
     Raises:
-        OSError: it cannot be mapped.
-        ValueError: it is not such memory, or of another version's layout.
+        OSError: mmap failed.
+        ValueError: not initialised memory, or the layout of another version.
     """
 
     def __init__(self, int fd, int worker=-1):
         cdef int64_t header[HEADER_WORDS]
         cdef void* at
         cdef long size = lseek(fd, 0, SEEK_END)
-        if size < HEADER_WORDS * 8:     # touching a page beyond the end would be a SIGBUS
-            raise ValueError("not shared memory of ccrelay: too small")
+        if size < HEADER_WORDS * 8:     # a page beyond the end of the file raises SIGBUS
+            raise ValueError("not ccrelay shared memory: too small")
         at = mmap(NULL, HEADER_WORDS * 8, PROT_READ, MAP_SHARED, fd, 0)
         if at == MAP_FAILED:
-            raise OSError(errno, "the shared memory cannot be mapped")
+            raise OSError(errno, "cannot map the shared memory")
         for k in range(HEADER_WORDS):
             header[k] = (<int64_t*>at)[k]
         munmap(at, HEADER_WORDS * 8)
         if header[H_MAGIC] != MAGIC:
-            raise ValueError("not shared memory of this version of ccrelay")
+            raise ValueError("shared memory of another ccrelay version")
         self._shape(
             <int>header[H_WORKERS], <int>header[H_TARGETS],
-            <int>header[H_ENDPOINTS], <int>header[H_PLACES], worker,
+            <int>header[H_ENDPOINTS], <int>header[H_BINDINGS], worker,
         )
         if self.bytes > <size_t>size:
-            raise ValueError("not shared memory of ccrelay: cut short")
+            raise ValueError("not ccrelay shared memory: truncated")
         self._map(fd)
 
     def __dealloc__(self):
@@ -71,65 +71,67 @@ cdef class SharedMemory:
             munmap(self.base, self.bytes)
 
     @staticmethod
-    def format(int fd, *, int workers, int targets, int endpoints, int places):
-        """Make a file of memory ready: its size, zeroes, and the header.
+    def format(int fd, *, int workers, int targets, int endpoints, int bindings):
+        """Initialise a memory file: set its size, zero it, write the header.
 
         Raises:
-            OSError: it cannot be made that large.
-            ValueError: a number is out of range.
+            OSError: not enough memory.
+            ValueError: a count is out of range.
         """
         cdef SharedMemory memory = SharedMemory.__new__(SharedMemory)
-        memory._shape(workers, targets, endpoints, places, -1)
+        memory._shape(workers, targets, endpoints, bindings, -1)
         if ftruncate(fd, 0) < 0 or ftruncate(fd, <long>memory.bytes) < 0:
-            raise OSError(errno, "no room for the shared memory")
+            raise OSError(errno, "cannot allocate the shared memory")
         memory._map(fd)
         memory._head()
 
     @staticmethod
-    def private(*, int workers=1, int targets=64, int endpoints=64, int places=1024, int worker=0):
-        """A board for one process alone: tests, and commands that need no shared one."""
+    def private(
+        *, int workers=1, int targets=64, int endpoints=64, int bindings=1024, int worker=0,
+    ):
+        """Memory of a single process, for tests and commands."""
         cdef SharedMemory memory = SharedMemory.__new__(SharedMemory)
-        memory._shape(workers, targets, endpoints, places, worker)
+        memory._shape(workers, targets, endpoints, bindings, worker)
         memory._map(-1)
         memory._head()
         return memory
 
     def as_worker(self, int worker):
-        """The same memory seen by another worker of this process; only for tests."""
+        """The same memory as seen by another worker, in this process. Tests only."""
         cdef SharedMemory memory = _Twin.__new__(_Twin)
-        memory._shape(self.workers, self.targets, self.endpoints, self.places, worker)
+        memory._shape(self.workers, self.targets, self.endpoints, self.bindings, worker)
         memory.base = self.base
         (<_Twin>memory).owner = self
         return memory
 
-    def _shape(self, int workers, int targets, int endpoints, int places, int worker):
+    def _shape(self, int workers, int targets, int endpoints, int bindings, int worker):
         if not 1 <= workers <= WORKERS_MAX or not -1 <= worker < workers:
             raise ValueError(f"worker {worker} of {workers}")
-        for count in (targets, endpoints, places):
+        for count in (targets, endpoints, bindings):
             if not 1 <= count <= SLOTS_MAX:
                 raise ValueError(f"{count} slots")
         self.workers = workers
         self.targets = targets
         self.endpoints = endpoints
-        self.places = places
+        self.bindings = bindings
         self.worker = worker
         self.bytes = 8 * (
-            HEADER_WORDS + FLEET_WORDS + <size_t>targets * (TARGET_WORDS + workers)
-            + <size_t>endpoints * ENDPOINT_WORDS + <size_t>places * PLACE_WORDS
+            HEADER_WORDS + SHARED_WORDS + <size_t>targets * (TARGET_WORDS + workers)
+            + <size_t>endpoints * ENDPOINT_WORDS + <size_t>bindings * BINDING_WORDS
         )
 
     def _map(self, int fd):
         cdef int flags = MAP_SHARED | (MAP_ANON if fd < 0 else 0)
         cdef void* at = mmap(NULL, self.bytes, PROT_READ | PROT_WRITE, flags, fd, 0)
         if at == MAP_FAILED:
-            raise OSError(errno, "the shared memory cannot be mapped")
+            raise OSError(errno, "cannot map the shared memory")
         self.base = <int64_t*>at
 
     def _head(self):
         self.base[H_WORKERS] = self.workers
         self.base[H_TARGETS] = self.targets
         self.base[H_ENDPOINTS] = self.endpoints
-        self.base[H_PLACES] = self.places
+        self.base[H_BINDINGS] = self.bindings
         word_set(self.base + H_MAGIC, MAGIC)
 
     # ---- regions
@@ -137,14 +139,14 @@ cdef class SharedMemory:
     cdef int64_t* _region(self, int number) noexcept:
         cdef int64_t* at = self.base + HEADER_WORDS
         if number > 0:
-            at += FLEET_WORDS
+            at += SHARED_WORDS
         if number > 1:
             at += <size_t>self.targets * (TARGET_WORDS + self.workers)
         if number > 2:
             at += <size_t>self.endpoints * ENDPOINT_WORDS
         return at
 
-    cdef int64_t* fleet(self) noexcept:
+    cdef int64_t* shared(self) noexcept:
         return self._region(0)
 
     cdef int64_t* target(self, int slot) noexcept:
@@ -153,13 +155,13 @@ cdef class SharedMemory:
     cdef int64_t* endpoint(self, int slot) noexcept:
         return self._region(2) + <size_t>slot * ENDPOINT_WORDS
 
-    cdef int64_t* place(self, int index) noexcept:
-        return self._region(3) + <size_t>index * PLACE_WORDS
+    cdef int64_t* binding(self, int index) noexcept:
+        return self._region(3) + <size_t>index * BINDING_WORDS
 
     # ---- for the supervisor
 
     def clear_worker(self, int worker):
-        """Give back what a dead worker had in flight; returns how many exchanges that was."""
+        """Zero a dead worker's in-flight counts; return how many exchanges they held."""
         cdef int64_t found = 0
         cdef int slot
         if not 0 <= worker < self.workers:
@@ -170,15 +172,15 @@ cdef class SharedMemory:
         return found
 
     def clear_target(self, int slot):
-        """Forget everything of a slot that is given to another credential."""
+        """Reset a slot before it is assigned to another credential."""
         if not 0 <= slot < self.targets:
             raise ValueError(f"target {slot} of {self.targets}")
-        # The first word is the slot's generation: what was reserved before is over.
+        # The first word is the slot's generation: older reservations become inert.
         word_add(self.target(slot), 1)
         memset(self.target(slot) + 1, 0, (TARGET_WORDS + self.workers - 1) * 8)
 
     def clear_endpoint(self, int slot):
-        """Forget everything of a slot that is given to another endpoint."""
+        """Reset a slot before it is assigned to another endpoint."""
         if not 0 <= slot < self.endpoints:
             raise ValueError(f"endpoint {slot} of {self.endpoints}")
         memset(self.endpoint(slot), 0, ENDPOINT_WORDS * 8)
@@ -186,7 +188,7 @@ cdef class SharedMemory:
     def __repr__(self):
         return (
             f"<SharedMemory {self.bytes} bytes workers={self.workers} targets={self.targets} "
-            f"endpoints={self.endpoints} places={self.places}>"
+            f"endpoints={self.endpoints} bindings={self.bindings}>"
         )
 
 
@@ -194,4 +196,4 @@ cdef class _Twin(SharedMemory):
     cdef SharedMemory owner
 
     def __dealloc__(self):
-        self.base = NULL               # its owner unmaps it
+        self.base = NULL               # the owner unmaps it

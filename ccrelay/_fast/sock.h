@@ -1,4 +1,4 @@
-/* Sockets the same on Linux and macOS: what conn.pyx needs beyond POSIX. SIGPIPE is ignored by Python. */
+/* What conn.pyx needs beyond POSIX, for Linux and macOS. Python ignores SIGPIPE. */
 #ifndef CCRELAY_SOCK_H
 #define CCRELAY_SOCK_H
 #if defined(__linux__) && !defined(_GNU_SOURCE)
@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One accepted connection: non-blocking, close-on-exec, no Nagle. -1 with errno otherwise. */
+/* Accept one connection: non-blocking, close-on-exec, TCP_NODELAY. On failure -1 and errno. */
 static inline int cc_accept(int listener) {
     int one = 1, fd;
 #if defined(__linux__)
@@ -35,14 +35,14 @@ static inline int cc_accept(int listener) {
     return fd;
 }
 
-/* Close so that the peer sees a reset: it must not take a cut stream for a complete one. */
+/* Close with a reset, so that the peer cannot take a truncated stream for a complete one. */
 static inline void cc_reset(int fd) {
     struct linger l = {1, 0};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
     close(fd);
 }
 
-/* Whether the socket has failed (a reset has come). Does not take the error away from the next recv. */
+/* Whether the socket has failed, e.g. by a reset. Leaves the error for the next recv. */
 static inline int cc_failed(int fd) {
     struct pollfd p = {fd, 0, 0};
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLNVAL));

@@ -1,15 +1,15 @@
-"""A sliding minute in shared memory: a ring of 128 buckets of half a second, one word each.
+"""A sliding one-minute window in shared memory: a ring of 128 half-second buckets, one word each.
 
-    word = number of the bucket (32 bits) | what was counted in it (32 bits)
+    word = bucket number (32 bits) | count (32 bits)
 
-The number is the instant divided by half a second, so that a word tells by itself whether it
-still counts: nobody has to sweep the ring, and a process may die between any two instructions. A
-word is changed by compare-and-swap only. 2^31 buckets are 34 years of uptime.
+The bucket number is the time divided by half a second, so each word shows whether it is still in
+the window: the ring needs no sweeping, and a process may die between any two instructions. Words
+change by compare-and-swap only. 2^31 buckets are 34 years of uptime.
 
-The window is the bucket under way and the 121 before it: what is counted stays for 60.5 s at least
-and 61 s at most. Half a second more than the minute, because a request is counted when it is
-reserved and reaches its provider later, and not every one equally late: with 60 s, keys were seen
-11 to 18 % over their limit in some minute of a provider's (`python -m bench.resilience pool-tpm`).
+The window is the current bucket and the 121 before it: a count stays for 60.5 to 61 s. The extra
+half second covers the varying delay between reservation here and arrival at the provider: with
+60 s, keys were seen 11 to 18 % over their limit in some minute of a provider's
+(`python -m bench.resilience pool-tpm`).
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
@@ -26,21 +26,21 @@ cdef extern from "ring.h" nogil:
 
 cdef enum:
     BUCKET_US = 500000
-    WINDOW = 121                   # whole buckets: half a second more than the minute
-    AHEAD = BUCKETS - WINDOW       # the one under way, and 6 of workers whose clock is newer
+    WINDOW = 121                   # full buckets: half a second more than a minute
+    AHEAD = BUCKETS - WINDOW       # the current one, and 6 for workers whose clock reading is newer
     COUNT_BITS = 32
 
 cdef extern from * nogil:
     """
-    /* The end of time: leaves two bits for the reason of a rest. */
+    /* Never: leaves two bits for a cooldown's reason. */
     #define CCRELAY_NEVER_US (INT64_MAX >> 2)
     """
     const int64_t NEVER_US "CCRELAY_NEVER_US"
 
 
 cdef inline int64_t instant_us(double seconds) noexcept nogil:
-    """Seconds to whole microseconds, rounded, so that an instant given out comes back as it was."""
-    if not seconds > 0.0:          # a NaN, too
+    """Seconds to whole microseconds, rounded, so that times survive the round trip."""
+    if not seconds > 0.0:          # also NaN
         return 0
     if seconds >= <double>NEVER_US * 1e-6:
         return NEVER_US
@@ -52,17 +52,17 @@ cdef inline int64_t bucket_at(int64_t now_us) noexcept nogil:
 
 
 cdef inline int64_t left_behind_us(int64_t bucket) noexcept nogil:
-    """When a bucket is no longer in the window."""
+    """When a bucket leaves the window."""
     return (bucket + 1 + WINDOW) * BUCKET_US
 
 
 cdef inline int64_t ring_sum(const int64_t* ring, int64_t first, int64_t bucket) noexcept nogil:
-    """What was counted since bucket `first` (at least `bucket - WINDOW`), as of `bucket`."""
+    """Total counted since bucket `first` (at least `bucket - WINDOW`), as of `bucket`."""
     return ring_total(ring, <uint32_t>first, <uint32_t>(bucket + AHEAD - first))
 
 
 cdef inline void ring_add(int64_t* ring, int64_t bucket, int64_t count) noexcept nogil:
-    """Count in a bucket, or in the newer one that took its word when the caller's clock is old."""
+    """Add to a bucket, or to the newer one in its word when the caller's clock reading is old."""
     cdef int64_t* at = ring + (bucket & (BUCKETS - 1))
     cdef int64_t old
     cdef uint64_t number, sum
@@ -81,20 +81,20 @@ cdef inline void ring_add(int64_t* ring, int64_t bucket, int64_t count) noexcept
 
 
 cdef inline void ring_take(int64_t* ring, int64_t bucket, int64_t count) noexcept nogil:
-    """Give back what was counted in a bucket; one that is gone keeps nothing to give back."""
+    """Subtract from a bucket; no effect once it has been overwritten."""
     cdef int64_t* at = ring + (bucket & (BUCKETS - 1))
     cdef int64_t old
     while True:
         old = word_get(at)
         if <uint32_t>(<uint64_t>old >> COUNT_BITS) != <uint32_t>bucket:
             return
-        # The number stands in the upper half: taking from the lower one leaves it as it is.
+        # The bucket number is in the upper half: subtracting from the lower leaves it unchanged.
         if word_swap(at, old, old - min(count, <int64_t><uint32_t>old)):
             return
 
 
 cdef inline int64_t ring_count(const int64_t* ring, int64_t bucket) noexcept nogil:
-    """What one bucket holds."""
+    """Count of one bucket."""
     cdef uint64_t word = <uint64_t>word_get(ring + (bucket & (BUCKETS - 1)))
     return <uint32_t>word if <uint32_t>(word >> COUNT_BITS) == <uint32_t>bucket else 0
 
@@ -102,9 +102,9 @@ cdef inline int64_t ring_count(const int64_t* ring, int64_t bucket) noexcept nog
 cdef inline int64_t rings_fall_us(
     const int64_t* ring, const int64_t* other, int64_t first, int64_t bucket, int64_t allowed
 ) noexcept nogil:
-    """When the sum since `first` of a ring (and another, if any) will be at most `allowed`.
+    """When the sum since `first` of a ring (plus another, if given) drops to `allowed`.
 
-    0: it is now; NEVER_US: not by waiting, `allowed` is negative.
+    0: already; NEVER_US: never, `allowed` is negative.
     """
     cdef int64_t total = ring_sum(ring, first, bucket)
     cdef int64_t at
@@ -120,4 +120,4 @@ cdef inline int64_t rings_fall_us(
             total -= ring_count(other, at)
         if total <= allowed:
             return left_behind_us(at)
-    return left_behind_us(bucket + AHEAD)      # another worker counts meanwhile
+    return left_behind_us(bucket + AHEAD)      # another worker counted meanwhile

@@ -1,1 +1,1 @@
-"""The command line face. `ccrelay.cli.main` is the entrance."""
+"""The command line interface. Entry point: `ccrelay.cli.main`."""

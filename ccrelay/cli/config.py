@@ -1,6 +1,6 @@
 """`ccrelay config`: check, show, init, path, schema.
 
-Imports stay inside the commands: the overview and `--help` must not pay for YAML and the checks.
+Imports are inside the commands: `--help` must not import YAML and the checks.
 """
 
 import os
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from ccrelay.config.problems import ConfigError
 
 PROBE_TIMEOUT_S = 0.5
-PROBE_BYTES_MAX = 1 << 20  # a list of tags is a few kilobytes
-UNUSABLE = 2  # exit code, as of every command that finds its configuration wrong
+PROBE_BYTES_MAX = 1 << 20  # the list of tags is a few kilobytes
+INVALID_CONFIG = 2  # exit code of every command with an invalid configuration
 
 _file_option = click.option(
     "--config",
     "-c",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file. Default: $CCRELAY_CONFIG, else the first that is found.",
+    help="Configuration file. Default: $CCRELAY_CONFIG, else the first file found.",
 )
 
 
 @click.group()
 def config() -> None:
-    """Write, check and show the configuration."""
+    """Create, check and show the configuration."""
 
 
 @config.command()
 @_file_option
 def check(file: Path | None) -> None:
-    """Check the configuration and print every problem. Exit code 0: usable, 1: not."""
+    """Check the configuration and print all problems. Exit code 0: valid, 1: invalid."""
     from ccrelay.config.load import ConfigError, load
 
     try:
@@ -55,43 +55,45 @@ def check(file: Path | None) -> None:
 @config.command()
 @_file_option
 def show(file: Path | None) -> None:
-    """Print the effective configuration as YAML: defaults filled in, secrets as fingerprints."""
+    """Print the effective configuration as YAML, with defaults, secrets as fingerprints."""
     from ccrelay.config.load import ConfigError, load
 
     try:
         loaded = load(file)
     except ConfigError as error:
-        _refuse(error)
+        _exit_invalid(error)
     import yaml
 
-    from ccrelay.config.show import shown
+    from ccrelay.config.show import redacted
 
     click.echo(f"# from {loaded.path or 'the environment (no file)'}")
-    click.echo(yaml.safe_dump(shown(loaded.config), sort_keys=False, width=100), nl=False)
+    click.echo(yaml.safe_dump(redacted(loaded.config), sort_keys=False, width=100), nl=False)
 
 
 @config.command()
 @_file_option
-@click.option("--all", "all_places", is_flag=True, help="Print every place that is searched.")
-def path(file: Path | None, all_places: bool) -> None:
-    """Print the configuration file in use. Exit code 1: there is none."""
-    from ccrelay.config.load import ConfigError, find, search_list
+@click.option("--all", "all_locations", is_flag=True, help="Print all locations that are searched.")
+def path(file: Path | None, all_locations: bool) -> None:
+    """Print the path of the configuration file in use. Exit code 1: no file."""
+    from ccrelay.config.load import ConfigError, find, search_paths
 
     try:
         found = find(file)
     except ConfigError as error:
-        _refuse(error)
-    if not all_places:
+        _exit_invalid(error)
+    if not all_locations:
         if found is None:
-            click.echo("no configuration file (see --all); the environment alone is used", err=True)
+            click.echo(
+                "no configuration file (see --all); using environment variables only", err=True
+            )
             sys.exit(1)
         click.echo(str(found))
         return
-    places = search_list(os.environ)
-    if found is not None and found not in places:
-        places.insert(0, found)  # named by --config or $CCRELAY_CONFIG
-    for place in places:
-        click.echo(f"{'*' if place == found else ' '} {place}")
+    locations = search_paths(os.environ)
+    if found is not None and found not in locations:
+        locations.insert(0, found)  # from --config or $CCRELAY_CONFIG
+    for location in locations:
+        click.echo(f"{'*' if location == found else ' '} {location}")
 
 
 @config.command()
@@ -99,9 +101,9 @@ def schema() -> None:
     """Print the JSON Schema of the configuration."""
     import json
 
-    from ccrelay.config.schema import schema as described
+    from ccrelay.config.schema import schema as json_schema
 
-    click.echo(json.dumps(described(), indent=2))
+    click.echo(json.dumps(json_schema(), indent=2))
 
 
 @config.command()
@@ -110,24 +112,24 @@ def schema() -> None:
     "-c",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write. Default: ccrelay/config.yaml in the user's configuration folder.",
+    help="File to write. Default: ccrelay/config.yaml in the user's configuration directory.",
 )
-@click.option("--force", is_flag=True, help="Overwrite the file when it exists.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def init(file: Path | None, force: bool) -> None:
-    """Write a commented configuration from what is found: keys in the environment, Ollama.
+    """Write a commented starter configuration from environment variables and a local Ollama.
 
-    Keys are referred to as ${VAR}; none is ever written.
+    Keys are written as ${VAR} references, never as values.
     """
-    from ccrelay.config.defaults import detect, ollama_url, starter
+    from ccrelay.config.defaults import detect, ollama_url, starter_config
 
     target = file or _default_target(os.environ)
     if target.suffix.lower() == ".toml":
-        raise click.UsageError("the file is written as YAML; name it *.yaml")
+        raise click.UsageError("init writes YAML; use a *.yaml file name")
     found = detect(os.environ, probe_ollama(ollama_url(os.environ)))
     try:
-        _write(target, starter(found), force=force)
+        _write(target, starter_config(found), force=force)
     except FileExistsError:
-        click.echo(f"{target} exists already; --force overwrites it", err=True)
+        click.echo(f"{target} already exists; use --force to overwrite it", err=True)
         sys.exit(1)
     except OSError as error:
         click.echo(f"cannot write {target}: {error.strerror}", err=True)
@@ -139,30 +141,30 @@ def init(file: Path | None, force: bool) -> None:
         click.echo(f"  found ${variable}")
     if found.ollama is not None:
         click.echo(f"  found Ollama at {found.ollama.base_url}, models: {len(found.ollama.models)}")
-    click.echo(f"next: ccrelay serve{_named(target)}")
+    click.echo(f"next: ccrelay serve{_config_option(target)}")
 
 
 def probe_ollama(base_url: str) -> "Ollama | None":
-    """Return what an Ollama at `base_url` offers; None when none answers within half a second."""
+    """Return the Ollama at `base_url`; None when it does not answer within PROBE_TIMEOUT_S."""
     import threading
 
     found: list[Ollama] = []
 
-    def ask() -> None:
-        models = _ask_ollama(base_url)
+    def probe() -> None:
+        models = _fetch_tags(base_url)
         if models is not None:
             from ccrelay.config.defaults import Ollama
 
             found.append(Ollama(base_url, models))
 
-    # A thread, because looking up a name cannot be given a time limit.
-    thread = threading.Thread(target=ask, daemon=True)
+    # In a thread, because name resolution has no timeout.
+    thread = threading.Thread(target=probe, daemon=True)
     thread.start()
     thread.join(PROBE_TIMEOUT_S)
     return found[0] if found else None
 
 
-def _ask_ollama(base_url: str) -> tuple[str, ...] | None:
+def _fetch_tags(base_url: str) -> tuple[str, ...] | None:
     import http.client
     from urllib.parse import urlsplit
 
@@ -183,10 +185,10 @@ def _ask_ollama(base_url: str) -> tuple[str, ...] | None:
 
 
 def tags(body: bytes) -> tuple[str, ...]:
-    """Return the model names of an answer to `GET /api/tags`.
+    """Return the model names of a response to `GET /api/tags`.
 
     Raises:
-        ValueError: it is not such an answer.
+        ValueError: invalid response.
     """
     import json
 
@@ -203,17 +205,17 @@ def _default_target(env: Mapping[str, str]) -> Path:
 
     folders = config_folders(env)
     if not folders:
-        raise click.UsageError("neither HOME nor XDG_CONFIG_HOME is set: name a file, --config")
+        raise click.UsageError("neither HOME nor XDG_CONFIG_HOME is set: use --config FILE")
     return folders[0] / "config.yaml"
 
 
 def _write(target: Path, text: str, *, force: bool) -> None:
-    """Write a file of mode 0600, whole or not at all. Raises FileExistsError unless `force`."""
+    """Write a file atomically, with mode 0600. Raises FileExistsError unless `force`."""
     import tempfile
 
     if not target.parent.exists():
         target.parent.mkdir(mode=0o700, parents=True)
-    if not force:  # reserve the name; fails when it is taken
+    if not force:  # reserve the name; fails when it exists
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
     try:
@@ -227,8 +229,8 @@ def _write(target: Path, text: str, *, force: bool) -> None:
         raise
 
 
-def _named(target: Path) -> str:
-    """Return the option that makes `serve` use `target`, or nothing when it finds it by itself."""
+def _config_option(target: Path) -> str:
+    """Return the option for `serve` to use `target`, or "" when `serve` finds it without."""
     import shlex
 
     from ccrelay.config.load import ConfigError, find
@@ -242,6 +244,6 @@ def _named(target: Path) -> str:
     return f" --config {shlex.quote(str(target))}"
 
 
-def _refuse(error: "ConfigError") -> NoReturn:
+def _exit_invalid(error: "ConfigError") -> NoReturn:
     click.echo(str(error), err=True)
-    sys.exit(UNUSABLE)
+    sys.exit(INVALID_CONFIG)

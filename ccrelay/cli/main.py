@@ -1,6 +1,6 @@
-"""The `ccrelay` command: a table of subcommands, each imported only when it is asked for.
+"""The `ccrelay` command: a table of subcommands, each imported only when it is used.
 
-Exit codes: 0 all is well, 1 something failed while running, 2 wrong usage or configuration.
+Exit codes: 0 success, 1 runtime failure, 2 invalid usage or configuration.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from ccrelay import __version__
 
 
 class Entry(NamedTuple):
-    """Where a command lives, and what the overview says of it without importing it."""
+    """The import target of a command, and its help text for the overview."""
 
     target: str  # "module:attribute"
     help: str
@@ -20,13 +20,13 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "serve": Entry("ccrelay.cli.serve:serve", "Run the relay."),
-    "config": Entry("ccrelay.cli.config:config", "Write, check and show the configuration."),
-    "route": Entry("ccrelay.cli.route:route", "Show how requests are routed."),
+    "config": Entry("ccrelay.cli.config:config", "Create, check and show the configuration."),
+    "route": Entry("ccrelay.cli.route:route", "Explain how requests are routed."),
     "mock": Entry(
         "ccrelay.cli.mock:mock",
-        "Run a provider that answers like Anthropic, without a model.",
+        "Run a mock provider with the Anthropic API and fault injection.",
     ),
-    "version": Entry("ccrelay.cli.version:version", "Show what runs where."),
+    "version": Entry("ccrelay.cli.version:version", "Show versions and platform."),
 }
 
 
@@ -38,7 +38,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command, or return None when there is none of this name."""
+        """Import one command; None for an unknown name."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the overview from the table, so that `--help` imports no command."""
+        """Write the overview from the table: `--help` imports no command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 

@@ -1,4 +1,4 @@
-"""`ccrelay mock`: the demo provider in the foreground, a test upstream with selectable faults."""
+"""`ccrelay mock`: the mock provider in the foreground, a test upstream with fault injection."""
 
 import asyncio
 import base64
@@ -16,16 +16,16 @@ import msgspec
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.demo.faults import FAULTS
 from ccrelay.demo.limits import Quotas
-from ccrelay.demo.script import Call, Script, parse_call, parse_calls
+from ccrelay.demo.rate_windows import WINDOWS, WindowKind
+from ccrelay.demo.script import FaultCall, Script, parse_call, parse_calls
 from ccrelay.demo.server import GAP_MS, Recorded, start_demo
-from ccrelay.demo.windows import WINDOWS, WindowKind
 from ccrelay.errors import BadRequest
 
 T = TypeVar("T")
 
 CREDENTIALS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization")
 EPILOG = """\b
-Per request, instead of options: the header `x-demo-fault: NAME[,option=value...]`,
+Per request: the header `x-demo-fault: NAME[,option=value...]`,
 or in the prompt `demo:fault=NAME`, `demo:deltas=N`, `demo:gap_ms=N`, `demo:text=...`.
 While it runs: `GET /demo/limits`, `POST /demo/limits/reset`, `POST /demo/fault?name=NAME`."""
 
@@ -39,19 +39,19 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 
 def _one_call(
     ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[Call, ...] | None:
+) -> tuple[FaultCall, ...] | None:
     return None if value is None else (_parsed(parse_call, value),)
 
 
 def _calls(
     ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[Call, ...] | None:
+) -> tuple[FaultCall, ...] | None:
     return None if value is None else _parsed(parse_calls, value)
 
 
 def _key_faults(
     ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> tuple[tuple[str, Call], ...]:
+) -> tuple[tuple[str, FaultCall], ...]:
     found = []
     for value in values:
         key, colon, fault = value.partition(":")
@@ -75,44 +75,46 @@ def _parsed(parse: Callable[[str], T], value: str) -> T:
     callback=_address,
     default="127.0.0.1:8788",
     show_default=True,
-    help="Where to listen; port 0 takes a free one. Nobody is asked for a credential.",
+    help="Listen address; port 0 binds a free port. Any credential is accepted.",
 )
 @click.option(
     "--fault",
     "faults",
     metavar="NAME[,k=v]",
     callback=_one_call,
-    help="What happens to every POST /v1/messages.",
+    help="Fault for every POST /v1/messages.",
 )
 @click.option(
     "--script",
     "sequence",
     metavar="A,B,...",
     callback=_calls,
-    help="Faults in the order of requests, e.g. 529,529,ok; the last repeats.",
+    help="Fault of each request in order, e.g. 529,529,ok; the last one repeats.",
 )
 @click.option(
     "--fault-rate",
     type=click.FloatRange(0, 1),
     default=1.0,
     show_default=True,
-    help="Share of the requests that are hit.",
+    help="Share of the requests that get the fault.",
 )
-@click.option("--seed", type=int, help="Makes --fault-rate repeatable.")
-@click.option("--times", type=click.IntRange(0), help="So many faults, then all is well.")
+@click.option("--seed", type=int, help="Random seed of --fault-rate.")
+@click.option(
+    "--times", type=click.IntRange(0), help="Maximum number of faults; later requests succeed."
+)
 @click.option(
     "--key-fault",
     "key_faults",
     metavar="END_OF_KEY:FAULT",
     multiple=True,
     callback=_key_faults,
-    help="What happens to every request whose key ends so; may be given again.",
+    help="Fault for every request whose key has this suffix. May be repeated.",
 )
 @click.option(
     "--limits",
     metavar="rpm=N,tpm=N,...",
     default="",
-    help="Limits of each key, enforced: rpm, tpm, itpm, otpm, concurrent.",
+    help="Rate limits of each key: rpm, tpm, itpm, otpm, concurrent.",
 )
 @click.option(
     "--limit-window",
@@ -120,39 +122,43 @@ def _parsed(parse: Callable[[str], T], value: str) -> T:
     type=click.Choice(list(WINDOWS)),
     default="sliding",
     show_default=True,
-    help="Any 60 s, the minute of the clock, or a bucket that refills all the time.",
+    help="Sliding 60 s, fixed clock minute, or token bucket.",
 )
 @click.option(
     "--limit-headers",
     type=click.Choice(["on", "off"]),
     default="on",
     show_default=True,
-    help="Whether answers tell what is left, and a 429 when to come back.",
+    help="Whether to send rate limit headers, and retry-after with a 429.",
 )
 @click.option(
-    "--delay-ms", type=click.IntRange(0), default=0, show_default=True, help="Before every answer."
+    "--delay-ms",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Delay before every response.",
 )
 @click.option(
     "--gap-ms",
     type=click.FloatRange(0),
     default=GAP_MS,
     show_default=True,
-    help="Before every delta of a stream.",
+    help="Delay before every delta of a stream.",
 )
 @click.option(
     "--record",
     type=click.Path(dir_okay=False, writable=True),
-    help="Append each request to this file, one JSON object a line; credentials as fingerprints.",
+    help="Append each request to this file as a JSON line; credentials as fingerprints.",
 )
 @click.option("--list-faults", is_flag=True, help="Print the table of faults and exit.")
 def mock(
     listen: tuple[str, int],
-    faults: tuple[Call, ...] | None,
-    sequence: tuple[Call, ...] | None,
+    faults: tuple[FaultCall, ...] | None,
+    sequence: tuple[FaultCall, ...] | None,
     fault_rate: float,
     seed: int | None,
     times: int | None,
-    key_faults: tuple[tuple[str, Call], ...],
+    key_faults: tuple[tuple[str, FaultCall], ...],
     limits: str,
     window: WindowKind,
     limit_headers: str,
@@ -161,12 +167,12 @@ def mock(
     record: str | None,
     list_faults: bool,
 ) -> None:
-    """Run a provider that answers like Anthropic, without a model, and misbehaves on demand."""
+    """Run a mock provider with the Anthropic API and fault injection."""
     if list_faults:
         click.echo(fault_table())
         return
     if faults and sequence:
-        raise click.UsageError("Give --fault or --script, not both.")
+        raise click.UsageError("--fault and --script are mutually exclusive.")
     script = Script(
         calls=faults or sequence or Script().calls,
         rate=fault_rate,
@@ -183,15 +189,15 @@ def mock(
         raise click.ClickException(str(error)) from error
 
 
-def _quotas(limits: str, window: WindowKind, are_told: bool) -> Quotas:
+def _quotas(limits: str, window: WindowKind, send_headers: bool) -> Quotas:
     try:
-        return Quotas.parse(limits, window=window, are_told=are_told)
+        return Quotas.parse(limits, window=window, send_headers=send_headers)
     except BadRequest as error:
         raise click.BadParameter(error.message, param_hint="--limits") from error
 
 
 def fault_table() -> str:
-    """Return the table that `--list-faults` prints: name, options with defaults, one line each."""
+    """Return the output of `--list-faults`: name, description, options with defaults."""
     lines = []
     for fault in FAULTS.values():
         options = " ".join(
@@ -205,7 +211,7 @@ def fault_table() -> str:
 
 
 def record_line(recorded: Recorded) -> str:
-    """Return a request as one line of JSON, with credentials replaced by their fingerprints."""
+    """Return a request as a line of JSON, credentials as fingerprints."""
     plain = msgspec.to_builtins(recorded, builtin_types=(bytes,))
     plain["headers"] = [
         [name, fingerprint(value) if name.lower() in CREDENTIALS else value]
@@ -222,7 +228,7 @@ def record_line(recorded: Recorded) -> str:
 async def _run(
     listen: tuple[str, int], script: Script, quotas: Quotas, gap_ms: float, file: IO[str] | None
 ) -> None:
-    def settled(recorded: Recorded) -> None:
+    def on_finished(recorded: Recorded) -> None:
         target, what = recorded.target, f"{recorded.fault}, {recorded.outcome}"
         click.echo(f"{recorded.number:>5}  {recorded.method} {target}  {what}")
         if file is not None:
@@ -238,21 +244,21 @@ async def _run(
         script=script,
         gap_ms=gap_ms,
         record=file is not None,
-        on_settled=settled,
+        on_finished=on_finished,
         quotas=quotas,
     )
-    click.echo(_greeting(server.url))
+    click.echo(_startup_text(server.url))
     try:
         await stop.wait()
     finally:
         await server.close()
 
 
-def _greeting(url: str) -> str:
+def _startup_text(url: str) -> str:
     return f"""\
-Demo provider listening on {url}
+Mock provider listening on {url}
 
-  behind ccrelay, in its configuration:
+  as a provider in the configuration of ccrelay:
     providers:
       - name: mock
         type: anthropic
@@ -262,14 +268,14 @@ Demo provider listening on {url}
   without ccrelay:
     ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=test-key-1 claude
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 """
 
 
 def _open_record(path: str | None) -> AbstractContextManager[IO[str] | None]:
     if path is None:
         return contextlib.nullcontext()
-    # Prompts are private: for the owner only.
+    # Mode 0600: prompts are private.
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8")
 
 

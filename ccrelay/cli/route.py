@@ -1,6 +1,6 @@
-"""`ccrelay route explain`: hands over to `ccrelay.routing.explain` and lays out what it says.
+"""`ccrelay route explain`: calls `ccrelay.routing.explain` and formats the result.
 
-Imports stay inside the command: `--help` must not pay for the configuration.
+Imports are inside the command: `--help` must not import the configuration.
 """
 
 import sys
@@ -15,26 +15,32 @@ if TYPE_CHECKING:
     from ccrelay.routing.explain import Asked, Explanation, Inside, KeyNote
 
 CLASSES = ("main", "subagent", "background", "compaction", "count_tokens", "web-search")
-NOBODY = 1  # exit code: no provider would get the request
-UNUSABLE = 2
-NOTE = "The configuration only: use of limits, rests, breakers and warm caches are not looked at."
+NO_PROVIDER = 1  # exit code: no provider is eligible
+INVALID_CONFIG = 2  # exit code
+NOTE = "Based on the configuration only: no rate limits, cooldowns, breakers or prompt caches."
 
 
 @click.group()
 def route() -> None:
-    """Show how requests are routed."""
+    """Explain how requests are routed."""
 
 
 @route.command()
-@click.option("--model", required=True, help="The model asked for.")
-@click.option("--class", "kind", type=click.Choice(CLASSES), help="What the request is for.")
+@click.option("--model", required=True, help="The requested model.")
+@click.option("--class", "kind", type=click.Choice(CLASSES), help="Request class.")
 @click.option("--tokens", type=click.IntRange(0), help="Estimated input tokens. Default: 20000.")
-@click.option("--images/--no-images", default=False, help="Whether it has images. Default: no.")
 @click.option(
-    "--thinking/--no-thinking", default=None, help="Whether it thinks. Default: as its class does."
+    "--images/--no-images", default=False, help="Whether the request has images. Default: no."
 )
 @click.option(
-    "--tools/--no-tools", default=None, help="Whether it has tools. Default: as its class does."
+    "--thinking/--no-thinking",
+    default=None,
+    help="Whether thinking is on. Default: as usual for the class.",
+)
+@click.option(
+    "--tools/--no-tools",
+    default=None,
+    help="Whether the request has tools. Default: as usual for the class.",
 )
 @click.option(
     "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="May be repeated."
@@ -44,7 +50,7 @@ def route() -> None:
     "-c",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file. Default: $CCRELAY_CONFIG, else the first that is found.",
+    help="Configuration file. Default: $CCRELAY_CONFIG, else the first file found.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
@@ -58,13 +64,13 @@ def explain(
     file: Path | None,
     as_json: bool,
 ) -> None:
-    """Print which rule applies to a request and which providers could get it, and why.
+    """Print the rule that matches a request and its eligible providers, with reasons.
 
-    Exit codes: 0 somebody could get it, 1 nobody could, 2 the configuration is wrong.
+    Exit codes: 0 at least one eligible provider, 1 none, 2 invalid configuration.
     """
     from ccrelay.config.load import ConfigError, load
     from ccrelay.config.problems import path_text
-    from ccrelay.routing.explain import TOKENS, Question, explain as answer
+    from ccrelay.routing.explain import TOKENS, Question, explain as explain_route
 
     question = Question(
         model=model,
@@ -76,60 +82,58 @@ def explain(
         headers=dict(_header(text) for text in headers),
     )
     try:
-        loaded = load(file, secrets_needed=False)
+        loaded = load(file, require_secrets=False)
     except ConfigError as error:
         click.echo(str(error), err=True)
-        sys.exit(UNUSABLE)
-    explanation = answer(loaded.config, question, not_had=loaded.not_had)
-    missing = [f"{path_text(one.path)} ({one.message})" for one in loaded.not_had.values()]
+        sys.exit(INVALID_CONFIG)
+    explanation = explain_route(loaded.config, question, not_had=loaded.missing_secrets)
+    missing = [f"{path_text(one.path)} ({one.message})" for one in loaded.missing_secrets.values()]
     if as_json:
         import json
 
         import msgspec
 
-        told = msgspec.to_builtins(explanation) | {"missing_secrets": missing}
-        click.echo(json.dumps(told, indent=2))
+        output = msgspec.to_builtins(explanation) | {"missing_secrets": missing}
+        click.echo(json.dumps(output, indent=2))
     else:
-        click.echo("\n".join(laid_out(explanation, missing)))
+        click.echo("\n".join(format_text(explanation, missing)))
     if not explanation.inside:
-        sys.exit(NOBODY)
+        sys.exit(NO_PROVIDER)
 
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        raise click.BadParameter(
-            f"{text!r} is not of the form 'name: value'", param_hint="--header"
-        )
+        raise click.BadParameter(f"{text!r} is not 'name: value'", param_hint="--header")
     return name.strip(), value.strip()
 
 
-def laid_out(explanation: "Explanation", missing: Sequence[str] = ()) -> list[str]:
-    """Return the lines of the text form; `missing`: secrets that could not be had, and why."""
-    lines = [f"asked     {explanation.asked.model}: {_shape(explanation.asked)}"]
+def format_text(explanation: "Explanation", missing: Sequence[str] = ()) -> list[str]:
+    """Return the lines of the text output; `missing`: unavailable secrets, with reasons."""
+    lines = [f"request   {explanation.asked.model}: {_shape(explanation.asked)}"]
     has_rules = explanation.rule is not None or bool(explanation.passed_over)
     if explanation.seen_as != explanation.asked.kind and has_rules:
-        lines.append(f"class     taken for {explanation.seen_as}: {_why_seen(explanation)}")
+        lines.append(f"class     treated as {explanation.seen_as}: {_why_seen(explanation)}")
     for passed in explanation.passed_over:
-        lines.append(f"rule      {passed.rule} does not apply ({'; '.join(passed.unmet)})")
-    lines.append(f"rule      {explanation.rule} applies" if explanation.rule else "rule      none")
+        lines.append(f"rule      {passed.rule} does not match ({'; '.join(passed.unmet)})")
+    lines.append(f"rule      {explanation.rule} matches" if explanation.rule else "rule      none")
     if explanation.model != explanation.asked.model:
-        lines.append(f"model     {explanation.model} instead")
+        lines.append(f"model     {explanation.model} (from the rule)")
     lines.append(f"strategy  {explanation.strategy}: {explanation.how}")
-    lines += ["", "in", *_inside(explanation.inside)]
+    lines += ["", "eligible", *_inside(explanation.inside)]
     if explanation.outside:
         rows = [[one.provider, "; ".join(one.reasons)] for one in explanation.outside]
-        lines += ["", "out", *(f"  {line}" for line in _columns(rows))]
+        lines += ["", "not eligible", *(f"  {line}" for line in _columns(rows))]
     lines.append("")
     if missing:
-        lines.append(f"Secrets that are missing here, and not needed: {'; '.join(missing)}")
+        lines.append(f"Missing secrets (not needed here): {'; '.join(missing)}")
     return [*lines, NOTE]
 
 
 def _why_seen(explanation: "Explanation") -> str:
     if explanation.reads_body:
-        return "its headers say so"
-    return "no rule asks for more than its head tells"
+        return "from its headers"
+    return "no rule needs the body, so the class is from the headers"
 
 
 def _shape(asked: "Asked") -> str:
@@ -141,7 +145,7 @@ def _shape(asked: "Asked") -> str:
 
 def _inside(inside: Sequence["Inside"]) -> list[str]:
     if not inside:
-        return ["  nobody"]
+        return ["  none"]
     rows = [
         [
             str(number),
@@ -164,8 +168,8 @@ def _inside(inside: Sequence["Inside"]) -> list[str]:
 
 def _price(one: "Inside") -> str:
     if one.new_micros is None or one.cached_micros is None:
-        return "price not known"
-    return f"a turn ${one.new_micros / 1e6:.4f}, cached ${one.cached_micros / 1e6:.4f}"
+        return "price unknown"
+    return f"per turn ${one.new_micros / 1e6:.4f}, cached ${one.cached_micros / 1e6:.4f}"
 
 
 def _key(key: "KeyNote") -> str:

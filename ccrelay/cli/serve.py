@@ -1,4 +1,4 @@
-"""`ccrelay serve`: hands over to `ccrelay.runtime.launch`; failures become exit codes."""
+"""`ccrelay serve`: calls `ccrelay.runtime.launch`, and maps failures to exit codes."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ import click
 from ccrelay.runtime.launch import launch
 from ccrelay.runtime.source import Options
 
-FAILED = 1  # the address is taken, no worker starts, the second signal
+FAILED = 1  # address in use, no worker starts, forced shutdown
 MISCONFIGURED = 2  # as click's own usage errors
 
 
@@ -18,18 +18,16 @@ MISCONFIGURED = 2  # as click's own usage errors
     "--config",
     "-c",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file. Default: $CCRELAY_CONFIG, else the first that is found.",
+    help="Configuration file. Default: $CCRELAY_CONFIG, else the first file found.",
 )
-@click.option("--listen", metavar="HOST:PORT", help="Instead of server.listen.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Instead of server.workers.")
-@click.option("--demo", is_flag=True, help="Without key and network: a built-in provider answers.")
-@click.option(
-    "--log-format", type=click.Choice(["text", "json"]), help="Instead of logging.format."
-)
+@click.option("--listen", metavar="HOST:PORT", help="Overrides server.listen.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Overrides server.workers.")
+@click.option("--demo", is_flag=True, help="Use a built-in mock provider: no API key, no network.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="Overrides logging.format.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="Instead of logging.level.",
+    help="Overrides logging.level.",
 )
 def serve(
     config: Path | None,
@@ -41,10 +39,10 @@ def serve(
 ) -> None:
     """Run the relay.
 
-    SIGTERM or Ctrl-C lets running exchanges finish (server.timeouts.drain_s), a second one ends at
-    once. SIGHUP reads the configuration again, as does a change of its file. SIGUSR2 replaces all
-    processes by the program that is installed now, without a gap. Exit codes: 0 after a drain, 1
-    when something failed, 2 when the configuration is wrong.
+    SIGTERM or Ctrl-C drains running exchanges (server.timeouts.drain_s); a second one forces the
+    shutdown. SIGHUP, or a change of the file, reloads the configuration. SIGUSR2 upgrades to the
+    installed program without downtime. Exit codes: 0 after a drain, 1 after a failure, 2 when the
+    configuration is invalid.
     """
     options = Options(config, listen, workers, demo, log_format, log_level)
     sys.exit(_launch(options))
@@ -52,17 +50,17 @@ def serve(
 
 def _launch(options: Options) -> int:
     try:
-        return launch(options, _say, _warn)
-    except Exception as error:  # outermost shell; what it does not know it raises again
+        return launch(options, _print_out, _print_err)
+    except Exception as error:  # outermost shell; unknown errors are re-raised
         exit_code = _exit_code(error)
         if exit_code is None:
             raise
-        _warn(str(error))
+        _print_err(str(error))
         return exit_code
 
 
 def _exit_code(error: Exception) -> int | None:
-    # Imported after the fact: before the first worker is started nothing else is loaded.
+    # Imported here: nothing else is loaded before the first worker is started.
     from ccrelay.config.problems import ConfigError
     from ccrelay.runtime.listeners import ListenError
     from ccrelay.runtime.supervisor import WorkersFailed
@@ -74,11 +72,11 @@ def _exit_code(error: Exception) -> int | None:
     return None
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads standard output: serve all the same
+def _print_out(text: str) -> None:
+    with contextlib.suppress(OSError):  # a closed standard output must not stop the relay
         click.echo(text)
 
 
-def _warn(text: str) -> None:
+def _print_err(text: str) -> None:
     with contextlib.suppress(OSError):
         click.echo(text, err=True)

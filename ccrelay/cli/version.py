@@ -1,4 +1,4 @@
-"""`ccrelay version`: what to put into a bug report."""
+"""`ccrelay version`: versions and platform, for bug reports."""
 
 import platform
 
@@ -9,7 +9,7 @@ from ccrelay import __version__
 
 @click.command()
 def version() -> None:
-    """Show what runs where."""
+    """Show versions and platform."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
     click.echo(f"ccrelay  {__version__}")
     click.echo(f"python   {python}")
@@ -21,5 +21,5 @@ def _simd() -> str:
     try:
         from ccrelay._fast import json
     except ImportError as error:
-        return f"unknown, the extension does not load: {error}"
+        return f"unknown, cannot import the extension: {error}"
     return "on" if json.simd() else "off"

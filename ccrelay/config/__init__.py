@@ -1,8 +1,8 @@
-"""Configuration: found, read, expanded, checked and resolved before anything is built from it.
+"""Configuration: find, parse, expand, validate, check and resolve, before anything uses it.
 
-    find -> decode (yaml_marks, toml_marks) -> expand -> shape -> check -> convert -> resolve
+    find -> parse (yaml_marks, toml_marks) -> expand -> validate -> check -> convert -> resolve
 
-Each step reports problems instead of stopping at the first; `ccrelay.config.load.load` runs them
-all. What the data plane reads is `ccrelay.config.model.Config`, with every default filled in;
-`ccrelay.config.diff` tells two of them apart when one is reloaded.
+Each step reports all problems instead of stopping at the first; `ccrelay.config.load.load` runs all
+steps. The result is a `ccrelay.config.model.Config` with all defaults filled in;
+`ccrelay.config.diff` compares two of them on a reload.
 """

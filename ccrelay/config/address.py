@@ -1,4 +1,4 @@
-"""Listen addresses and hosts, as text: what parses, what is loopback, what is private."""
+"""Parsing of listen addresses; classification of hosts: loopback, private."""
 
 import ipaddress
 import re
@@ -12,35 +12,37 @@ def split_listen(text: str) -> tuple[str, int]:
     """Return host and port of `HOST:PORT` or `[IPV6]:PORT`, the host without brackets.
 
     Raises:
-        ValueError: it is neither; the message says what is missing.
+        ValueError: invalid; the message says why.
     """
     host, colon, port = text.rpartition(":")
     if not colon or not _PORT.match(port) or int(port) > 65_535:
-        raise ValueError("a port from 0 to 65535 must follow the last colon, as in 127.0.0.1:8787")
+        raise ValueError(
+            "missing or invalid port (0 to 65535): use HOST:PORT, such as 127.0.0.1:8787"
+        )
     if not host:
-        raise ValueError(f"a host must stand before the port, as in 127.0.0.1:{port}")
+        raise ValueError(f"missing host: use HOST:PORT, such as 127.0.0.1:{port}")
     if host.startswith("[") and host.endswith("]"):
         if ":" not in host or _address(host[1:-1]) is None:
-            raise ValueError("what stands in brackets is not an IPv6 address")
+            raise ValueError("invalid IPv6 address in brackets")
         return str(ipaddress.IPv6Address(host[1:-1])), int(port)
     if ":" in host:
-        raise ValueError(f"an IPv6 address stands in brackets, as in [::1]:{port}")
+        raise ValueError(f"an IPv6 address needs brackets, such as [::1]:{port}")
     if not is_host(host):
-        raise ValueError("the host is neither an address nor a name")
+        raise ValueError("invalid host: use an IP address or a host name")
     return host, int(port)
 
 
 def is_host(text: str) -> bool:
-    """Tell whether text is an IP address or can be a host name."""
+    """Whether text is an IP address or a valid host name."""
     if _address(text) is not None:
         return True
-    # All digits and dots, and no address: 127.0.0.256, or the short forms 127.1 that parsers
-    # understand differently.
+    # Digits and dots that are no address: 127.0.0.256, or short forms like 127.1, which parsers
+    # interpret differently.
     return _HOST.match(text) is not None and not all(c.isdigit() or c == "." for c in text)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can be meant. Names are judged by themselves, not resolved."""
+    """Whether the host is the local machine. Names are not resolved."""
     address = _address(host)
     if address is not None:
         return address.is_loopback
@@ -49,12 +51,12 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(host: str) -> bool:
-    """Tell whether the host can only be on a local network (loopback included)."""
+    """Whether the host is on a local network, including loopback. Names are not resolved."""
     address = _address(host)
     if address is not None:
         return address.is_private and not address.is_unspecified
     name = _name(host)
-    # Names without a dot are resolved locally: containers of one composition, hosts of one site.
+    # Names without a dot are local: containers of one network, hosts of one site.
     return is_loopback(host) or "." not in name or name.endswith(_PRIVATE_SUFFIXES)
 
 

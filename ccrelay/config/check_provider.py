@@ -1,4 +1,4 @@
-"""The semantic checks of one provider: service, credentials, URL, models, headers."""
+"""Semantic checks of a provider: service, credentials, URL, models, headers."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -14,12 +14,12 @@ from ccrelay.config.check_names import (
 from ccrelay.config.findings import Findings
 from ccrelay.config.model import Key, Model, Provider
 from ccrelay.config.problems import Path, quoted
-from ccrelay.config.resolve import auth_of, service_of
+from ccrelay.config.resolve import auth_of, defaults_of
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?\Z")
 _AUTHORITY = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+)(:[0-9]{1,5})?\Z")
 
-# The relay writes these by itself: framing, hop by hop, coding, credentials.
+# Set by the relay: framing, hop-by-hop, content coding, credentials.
 _RESERVED_HEADERS = frozenset(
     {
         "host",
@@ -32,18 +32,18 @@ _RESERVED_HEADERS = frozenset(
 
 
 def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
-    """Note everything that is wrong with `provider`, which stands at `path`."""
+    """Check `provider` at `path`."""
     if not provider.name.isprintable():
         findings.error((*path, "name"), "the name contains control characters")
     if provider.preset is not None and provider.type != "compatible":
-        message = f"a preset goes with type compatible, not with {provider.type}"
+        message = f"a preset requires type compatible, not {provider.type}"
         findings.error((*path, "preset"), message)
     if provider.base_url is not None:
         _check_base_url(provider, path, findings)
     elif provider.type == "compatible" and provider.preset is None:
         findings.missing(
             (*path, "base_url"),
-            "type compatible needs a base_url or a preset",
+            "type compatible requires a base_url or a preset",
             needs=("base_url", "preset"),
             unless=((*path, "type"), (*path, "preset")),
         )
@@ -53,7 +53,7 @@ def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
     _check_headers(provider.headers, (*path, "headers"), findings)
     for index, beta in enumerate(provider.drop_betas or ()):
         if not TOKEN.match(beta):
-            findings.error((*path, "drop_betas", index), "not the name of a beta")
+            findings.error((*path, "drop_betas", index), "invalid beta name")
 
 
 def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
@@ -61,30 +61,28 @@ def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
     path = (*path, "base_url")
     url = _split(text)
     if url is None or not text.isascii() or not text.isprintable() or " " in text:
-        findings.error(path, "not a URL")
+        findings.error(path, "invalid URL")
         return
     host = url.hostname or ""
     authority = url.netloc.rpartition("@")[2]
     is_complete = _AUTHORITY.match(authority) is not None and is_host(host)
     if url.scheme not in ("http", "https") or not is_complete:
-        findings.error(path, "must be http://HOST or https://HOST, with a path if there is one")
+        findings.error(path, "must be http://HOST or https://HOST, optionally with a path")
         return
     if "@" in url.netloc:
-        findings.error(path, "must not hold a user or password; use keys")
+        findings.error(path, "must not contain a user name or password; use keys")
     if "?" in text or "#" in text:
-        findings.error(path, "must not hold a query or a fragment")
+        findings.error(path, "must not contain a query or a fragment")
     tail = re.search(r"/v1(/messages)?/*\Z", url.path)
     if tail:
-        findings.error(
-            path, f"this is what stands before /v1/messages: leave {quoted(tail[0])} out"
-        )
+        findings.error(path, f"must be the URL before /v1/messages: remove {quoted(tail[0])}")
     if url.scheme == "http":
         _check_plain_http(provider, host, path, findings)
 
 
 def _check_plain_http(provider: Provider, host: str, path: Path, findings: Findings) -> None:
     if is_loopback(host) or (provider.type == "anthropic" and not provider.keys):
-        return  # the second: pass-through, which has a stricter rule of its own
+        return  # pass-through has a stricter rule
     if provider.keys and auth_of(provider) != "none":
         findings.warning(path, "plain http to another host: keys and prompts travel unencrypted")
     elif not is_private(host):
@@ -96,11 +94,11 @@ def _check_credentials(provider: Provider, path: Path, findings: Findings) -> No
     if provider.type == "anthropic" and not provider.keys:
         _check_pass_through(provider, path, findings)
     elif auth == "none" and provider.keys:
-        findings.error((*path, "auth"), "auth none sends no key, yet there are keys")
+        findings.error((*path, "auth"), "auth none sends no key, but keys are configured")
     elif auth != "none" and not provider.keys:
         findings.missing(
             (*path, "keys"),
-            f"auth {auth} needs at least one key",
+            f"auth {auth} requires at least one key",
             needs=("keys",),
             unless=tuple((*path, name) for name in ("auth", "type", "preset")),
         )
@@ -108,28 +106,30 @@ def _check_credentials(provider: Provider, path: Path, findings: Findings) -> No
 
 
 def _check_pass_through(provider: Provider, path: Path, findings: Findings) -> None:
-    """Check that a client's own login can go to Anthropic, or stay on this machine, only."""
+    """Check that a client's credential is passed through to Anthropic or loopback only."""
     if provider.auth is not None:
         findings.missing(
             (*path, "auth"),
-            "without keys the client's own credential passes through: leave auth out, or add keys",
+            "without keys the client's credential is passed through: remove auth, or add keys",
             needs=("keys",),
             unless=((*path, "keys"),),
         )
-    url = _split(provider.base_url or service_of(provider).base_url or "")
+    url = _split(provider.base_url or defaults_of(provider).base_url or "")
     host = ((url.hostname if url else None) or "").rstrip(".")
     if url is None or not host or is_loopback(host):
         return
     if host != "api.anthropic.com":
         findings.missing(
             (*path, "base_url"),
-            "without keys the client's own credential passes through, and that goes to "
-            "api.anthropic.com or to loopback only: add keys",
+            "without keys the client's credential is passed through, which is allowed to "
+            "api.anthropic.com and loopback only: add keys",
             needs=("keys",),
             unless=((*path, "keys"),),
         )
     elif url.scheme != "https":
-        findings.error((*path, "base_url"), "a client's own credential needs https")
+        findings.error(
+            (*path, "base_url"), "passing the client's credential through requires https"
+        )
 
 
 def _check_keys(provider: Provider, path: Path, findings: Findings) -> None:
@@ -139,8 +139,8 @@ def _check_keys(provider: Provider, path: Path, findings: Findings) -> None:
         if key.enabled and key.key:
             if key.key in first:
                 message = (
-                    f"the same key as keys[{first[key.key]}]: its limits would be counted twice; "
-                    "leave one out"
+                    f"duplicate of keys[{first[key.key]}]: its limits would be counted twice; "
+                    "remove one"
                 )
                 findings.error((*path, index, "key"), message)
             first.setdefault(key.key, index)
@@ -148,20 +148,20 @@ def _check_keys(provider: Provider, path: Path, findings: Findings) -> None:
     if not provider.enabled or not provider.keys:
         return
     if not usable:
-        findings.warning(path, "every key is disabled: this provider serves nothing")
+        findings.warning(path, "all keys are disabled: this provider gets no requests")
     elif not any(key.weight for key in usable):
-        message = "every key has weight 0, which sets none apart: give a weight to those to prefer"
+        message = "all keys have weight 0: give a weight to the keys to prefer"
         findings.warning(path, message)
 
 
 def _check_key(key: Key, path: Path, findings: Findings) -> None:
     findings.secret((*path, "key"), key.key, "the key")
     if key.name is not None and not (key.name.strip() and key.name.isprintable()):
-        findings.error((*path, "name"), "empty, or with control characters")
+        findings.error((*path, "name"), "must not be empty or contain control characters")
     for name in ("itpm_limit", "otpm_limit"):
         limit = getattr(key, name)
         if limit is not None and key.tpm_limit is not None and limit > key.tpm_limit:
-            message = f"never reached: tpm_limit, which counts both, is {key.tpm_limit:,}"
+            message = f"never reached: tpm_limit, which includes it, is {key.tpm_limit:,}"
             findings.warning((*path, name), message)
 
 
@@ -173,7 +173,7 @@ def _check_models(provider: Provider, path: Path, findings: Findings) -> None:
         place = (*path, "models", index)
         if isinstance(entry, Model):
             if is_glob(entry.id) or entry.id != entry.id.strip():
-                findings.error((*place, "id"), "must be one name, without *, ? or white space")
+                findings.error((*place, "id"), "must not contain *, ? or whitespace")
         else:
             check_pattern(place, entry, findings)
 
@@ -184,13 +184,15 @@ def _check_headers(headers: dict[str, str], path: Path, findings: Findings) -> N
         place = (*path, name)
         lower = name.lower()
         if not TOKEN.match(name):
-            findings.error(place, "not a header name")
+            findings.error(place, "invalid header name")
         elif lower in _RESERVED_HEADERS:
-            findings.error(place, "the relay writes this header by itself")
+            findings.error(place, "reserved header, set by the relay")
         elif lower in seen:
-            findings.error(place, "this header is given twice, in different case")
+            findings.error(place, "duplicate header (names are case-insensitive)")
         elif value and not _HEADER_VALUE.match(value):
-            message = "the value has control or non-ASCII characters, or white space around it"
+            message = (
+                "invalid value: control or non-ASCII characters, or leading or trailing whitespace"
+            )
             findings.error(place, message)
         seen.add(lower)
 
@@ -198,7 +200,7 @@ def _check_headers(headers: dict[str, str], path: Path, findings: Findings) -> N
 def _split(text: str) -> SplitResult | None:
     try:
         url = urlsplit(text)
-        _ = url.port  # raises when it is not a number below 65536
+        _ = url.port  # raises ValueError for an invalid port
     except ValueError:
         return None
     return url

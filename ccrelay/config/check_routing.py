@@ -1,4 +1,4 @@
-"""The semantic checks of `routing`: the model table, rules, waiting, retries."""
+"""Semantic checks of `routing`: model table, rules, queue, retries."""
 
 import operator
 import re
@@ -16,7 +16,7 @@ from ccrelay.config.findings import Findings
 from ccrelay.config.model import Affinity, Config, Routing, Rule, Use, When
 from ccrelay.config.problems import Path
 
-# What a rule must not look at: the file would have to hold the credential.
+# Headers that a rule must not match: the file would contain the credential.
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 _VALUE = re.compile(r"[\x20-\x7e]+\Z")
 _STRATEGIES: tuple[Path, ...] = (("routing", "strategy"), ("routing", "rules"))
@@ -24,7 +24,7 @@ _TABLES: tuple[Path, ...] = (("routing", "models"), ("routing", "models_default"
 
 
 def check_routing(config: Config, findings: Findings) -> None:
-    """Note everything that is wrong with how providers are chosen."""
+    """Check the routing section."""
     routing = config.routing
     names = ProviderNames(config, findings)
     _check_table(routing, names, findings)
@@ -33,12 +33,11 @@ def check_routing(config: Config, findings: Findings) -> None:
         _check_rule(rule, ("routing", "rules", index), names, findings)
     _check_order(routing.rules, findings)
     _check_retries(routing, findings)
-    # The default is left alone: who shortens queue_timeout_s has not asked for the longer wait.
+    # Not for the default of wait_s: a lower queue_timeout_s alone is no mistake.
     wait_s = routing.affinity.wait_s
     if routing.affinity.enabled and routing.queue_timeout_s < wait_s != Affinity().wait_s:
-        message = (
-            f"never so long: routing.queue_timeout_s, {routing.queue_timeout_s:g}, ends every wait"
-        )
+        limit = f"routing.queue_timeout_s ({routing.queue_timeout_s:g})"
+        message = f"no effect above {limit}, which ends every wait"
         findings.warning(("routing", "affinity", "wait_s"), message)
 
 
@@ -47,7 +46,7 @@ def _check_table(routing: Routing, names: ProviderNames, findings: Findings) -> 
         place: Path = ("routing", "models", pattern)
         check_pattern(place, pattern, findings)
         if not providers:
-            findings.error(place, "no providers: name at least one, or leave the model out")
+            findings.error(place, "empty provider list: add a provider, or remove the model")
         names.check(place, providers)
     names.check(("routing", "models_default"), routing.models_default)
 
@@ -61,18 +60,18 @@ def _check_use_of_table(routing: Routing, findings: Findings) -> None:
     if routing.strategy == "model-based":
         users.insert(0, ("routing", "strategy"))
     if not routing.models and not routing.models_default:
-        message = "without routing.models providers come in configured order: name them there"
+        message = "no routing.models: providers are used in configured order"
         for path in users:
             findings.missing(path, message, needs=("models",), unless=_TABLES, severity="warning")
     elif not users:
         path = ("routing", "models" if routing.models else "models_default")
-        message = "never used: neither routing.strategy nor a rule says model-based"
+        message = "never used: no routing.strategy or rule is model-based"
         findings.missing(path, message, needs=(), unless=_STRATEGIES, severity="warning")
 
 
 def _check_rule(rule: Rule, path: Path, names: ProviderNames, findings: Findings) -> None:
     if rule.name is not None and not (rule.name.strip() and rule.name.isprintable()):
-        findings.error((*path, "name"), "empty, or with control characters")
+        findings.error((*path, "name"), "must not be empty or contain control characters")
     _check_when(rule.when, (*path, "when"), findings)
     names.check((*path, "use", "providers"), rule.use.providers)
     if rule.use.model is not None:
@@ -80,8 +79,8 @@ def _check_rule(rule: Rule, path: Path, names: ProviderNames, findings: Findings
     if rule.use == Use():
         findings.missing(
             (*path, "use"),
-            "changes nothing: give providers, strategy or model (to keep requests from the rules "
-            "below, name the strategy they have anyway)",
+            "no effect: set providers, strategy or model (to exempt requests from later rules, set "
+            "the strategy that they have without it)",
             needs=("use",),
             unless=((*path, "use"),),
         )
@@ -92,34 +91,36 @@ def _check_when(when: When, path: Path, findings: Findings) -> None:
         check_pattern((*path, "model", index), pattern, findings)
     over, under = when.tokens_over, when.tokens_under
     if over is not None and under is not None and under <= over + 1:
-        message = f"no number of tokens is both: tokens_over is {over:,}"
+        message = f"never matches together with tokens_over {over:,}"
         findings.error((*path, "tokens_under"), message)
     seen: set[str] = set()
     for name, value in when.headers.items():
         place = (*path, "headers", name)
         lower = name.lower()
         if not TOKEN.match(name):
-            findings.error(place, "not a header name")
+            findings.error(place, "invalid header name")
         elif lower in _CREDENTIALS:
-            findings.error(place, "rules do not look at credentials: let clients send a header")
+            findings.error(place, "rules must not match credentials: use another header")
         elif lower in seen:
-            findings.error(place, "this header is given twice, in different case")
+            findings.error(place, "duplicate header (names are case-insensitive)")
         elif not _VALUE.match(value):
-            message = "empty, or with control or non-ASCII characters ('*': any value)"
+            message = (
+                "must not be empty or contain control or non-ASCII characters ('*': any value)"
+            )
             findings.error(place, message)
         seen.add(lower)
 
 
 def _check_order(rules: list[Rule], findings: Findings) -> None:
-    """Find rules that an earlier one leaves nothing to."""
+    """Find rules that are shadowed by an earlier one."""
     earlier: list[tuple[int, When]] = []
     for index, rule in enumerate(rules):
         path: Path = ("routing", "rules", index)
-        if not findings.is_sound(path):
-            continue  # conditions that could not be read are not there: it only seems to be wider
+        if not findings.is_valid(path):
+            continue  # without its invalid conditions a rule seems to match more
         for number, when in earlier:
             if _holds_wherever(when, rule.when):
-                what = "holds wherever this one does"
+                what = "matches all of its requests"
                 if when in (When(), rule.when):
                     what = "has no conditions" if when == When() else "has the same conditions"
                 findings.warning(path, f"never used: routing.rules[{number}] {what}")
@@ -128,9 +129,9 @@ def _check_order(rules: list[Rule], findings: Findings) -> None:
 
 
 def _holds_wherever(earlier: When, later: When) -> bool:
-    """Tell whether conditions of a rule follow from those of a later one (never wrong, may miss).
+    """Whether the conditions of `later` imply those of `earlier`; may return False negatives.
 
-    They do one by one. A condition that is not given follows from anything.
+    Checked condition by condition; one that is not set is implied.
     """
     over, under = earlier.tokens_over, earlier.tokens_under
     return (
@@ -149,7 +150,7 @@ def _holds_wherever(earlier: When, later: When) -> bool:
 def _allows_all(
     earlier: Sequence[str], later: Sequence[str], is_wider: Callable[[str, str], bool]
 ) -> bool:
-    # A list holds when one of its entries does, and an empty one always.
+    # A list matches when one of its entries does; an empty one always does.
     if not earlier or not later:
         return not earlier
     return all(any(is_wider(wide, narrow) for wide in earlier) for narrow in later)
@@ -166,5 +167,5 @@ def _has_headers(earlier: Mapping[str, str], later: Mapping[str, str]) -> bool:
 def _check_retries(routing: Routing, findings: Findings) -> None:
     budget = routing.retry_budget
     if routing.attempts_max > 1 and budget.ratio == 0 and budget.minimum == 0:
-        message = "with ratio 0 and minimum 0 no request is ever tried again"
+        message = "ratio 0 and minimum 0 disable all retries"
         findings.warning(("routing", "retry_budget"), message)

@@ -1,4 +1,4 @@
-"""What the relay does without a file, and what `ccrelay config init` makes of the environment."""
+"""The configuration without a file, and the starter file of `ccrelay config init`."""
 
 import json
 import re
@@ -9,19 +9,19 @@ import msgspec
 from ccrelay.config.model import Config, Key, Preset, Provider, ProviderType
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}\Z")
-_TAGS_MAX = 50  # an Ollama with more is listed in part
+_TAGS_MAX = 50  # further models are not listed
 
 
 class KnownKey(msgspec.Struct, frozen=True):
-    """An environment variable that holds a provider's key, and the provider it stands for."""
+    """An environment variable with an API key, and the provider it belongs to."""
 
     variable: str
     name: str
     type: ProviderType
     preset: Preset | None
-    models: tuple[str, ...]  # what it serves under its own names
-    large: str  # stands in for Claude models ...
-    small: str  # ... and for Haiku
+    models: tuple[str, ...]  # its own models
+    large: str  # mapped from claude-* ...
+    small: str  # ... and from claude-haiku*
 
 
 KNOWN_KEYS = (
@@ -60,14 +60,14 @@ KNOWN_KEYS = (
 
 
 class Ollama(msgspec.Struct, frozen=True):
-    """A local Ollama that answered: where, and the models it has."""
+    """A local Ollama that responded: its URL and models."""
 
     base_url: str
     models: tuple[str, ...]
 
 
 class Detected(msgspec.Struct, frozen=True):
-    """What `config init` found. Names of variables only: no key is ever held here."""
+    """What `config init` found. Contains names of variables, never keys."""
 
     anthropic: bool
     keys: tuple[KnownKey, ...]
@@ -77,8 +77,8 @@ class Detected(msgspec.Struct, frozen=True):
 def config_without_file(env: Mapping[str, str]) -> Config:
     """Return the configuration used when there is no file, not resolved.
 
-    One provider `anthropic`: with the key of `ANTHROPIC_API_KEY`, or without one, so that the
-    client's own credential passes through to https://api.anthropic.com.
+    One provider `anthropic`, with the key of `ANTHROPIC_API_KEY`; without that variable the
+    client's credential is passed through to https://api.anthropic.com.
     """
     secret = env.get("ANTHROPIC_API_KEY")
     keys = [Key(key=secret, name="ANTHROPIC_API_KEY")] if secret else []
@@ -86,9 +86,9 @@ def config_without_file(env: Mapping[str, str]) -> Config:
 
 
 def ollama_url(env: Mapping[str, str]) -> str:
-    """Return where a local Ollama would be: `OLLAMA_HOST` as its own client reads it, or default.
+    """Return the URL of a local Ollama, from `OLLAMA_HOST` or the default.
 
-    The variable may lack scheme and port, and may be the address that the server listens on.
+    As for Ollama's own client, scheme and port are optional, and a wildcard address is loopback.
     """
     text = env.get("OLLAMA_HOST", "").strip().rstrip("/")
     if not text:
@@ -104,14 +104,14 @@ def ollama_url(env: Mapping[str, str]) -> str:
 
 
 def detect(env: Mapping[str, str], ollama: Ollama | None) -> Detected:
-    """Return what can be set up from the environment and a probed Ollama."""
+    """Return the providers available from environment variables and a local Ollama."""
     keys = tuple(known for known in KNOWN_KEYS if env.get(known.variable))
     return Detected(bool(env.get("ANTHROPIC_API_KEY")), keys, ollama)
 
 
-def starter(detected: Detected) -> str:
-    """Return a commented configuration file, YAML, with references to keys and never a key."""
-    # With other keys but none of Anthropic's, the first of the others takes over Claude's names.
+def starter_config(detected: Detected) -> str:
+    """Return a commented YAML configuration, with keys as ${VAR} references."""
+    # Without an Anthropic key, the first other provider serves the Claude models.
     takes_over = bool(detected.keys) and not detected.anthropic
     blocks = [_HEAD, *_anthropic(detected.anthropic, takes_over)]
     for index, known in enumerate(detected.keys):
@@ -156,24 +156,24 @@ def _mapping(small: str, large: str, *, active: bool) -> list[str]:
     lines = ["model_mapping:", f'  "claude-haiku*": {small}', f'  "claude-*": {large}']
     if active:
         return [f"    {line}" for line in lines]
-    return ["    # Also answer for Claude models:", *(f"    # {line}" for line in lines)]
+    return ["    # Serve Claude models, too:", *(f"    # {line}" for line in lines)]
 
 
 _HEAD = """\
-# ccrelay configuration. Every setting: `ccrelay config schema`, docs/configuration.md.
-# Check it with `ccrelay config check`. Keys stay outside: ${VAR}, ${file:/path}, ${cmd:...}.
+# ccrelay configuration. All settings: `ccrelay config schema`, docs/configuration.md.
+# Check it with `ccrelay config check`. Secrets: ${VAR}, ${file:/path}, ${cmd:...}.
 
 server:
   listen: "127.0.0.1:8787"
   # workers: 1
-  # auth:                       # needed when listening elsewhere than on loopback
+  # auth:                       # required for a non-loopback listen address
   #   tokens: ["${RELAY_TOKEN}"]
 
 routing:
-  # How a provider is chosen: simple-shuffle, round-robin, least-busy, failover, cost-based,
+  # Load balancing: simple-shuffle, round-robin, least-busy, failover, cost-based,
   # latency-based or model-based (docs/strategies.md).
   strategy: simple-shuffle
-  # rules:                      # exceptions; the first that matches wins (docs/rules.md)
+  # rules:                      # overrides; the first match wins (docs/rules.md)
   #   - when: {request_class: [background]}
   #     use: {model: claude-haiku-4-5}
 
@@ -182,14 +182,14 @@ providers:"""
 _ANTHROPIC_KEY = """\
   - name: anthropic
     type: anthropic
-    keys:                       # several keys act as one (docs/limits.md)
+    keys:                       # load is balanced over keys (docs/limits.md)
       - key: "${ANTHROPIC_API_KEY}"
         # rpm_limit: 50         # per minute: requests, tokens
         # tpm_limit: 100000
 """
 
 _ANTHROPIC_LOGIN = """\
-  # No keys: the client's own login passes through, to api.anthropic.com only.
+  # No keys: the client's own credential is passed through to api.anthropic.com.
   - name: anthropic
     type: anthropic
 """

@@ -1,4 +1,4 @@
-"""What a reload would change: two resolved configurations side by side, without their secrets."""
+"""Compares two resolved configurations for a reload; the result contains no secrets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,27 +8,27 @@ import msgspec
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.config.model import Config, Key, Provider
 
-# A listening socket, the number of processes and where they write are settled when they start.
+# Listening sockets, worker count and log output are fixed at startup.
 NEEDS_RESTART = ("server.listen", "server.workers", "logging")
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
-    """Names of providers, fingerprints of keys, dotted paths of settings; never a value.
+    """Names of providers, fingerprints of keys, dotted paths of settings; no values.
 
-    What keys come and go does not make their provider a changed one.
+    Added and removed keys do not make their provider a changed one.
     """
 
     providers_added: tuple[str, ...] = ()
     providers_removed: tuple[str, ...] = ()
     providers_changed: tuple[str, ...] = ()
-    keys_added: dict[str, tuple[str, ...]] = {}  # provider (one that stays) -> fingerprints
+    keys_added: dict[str, tuple[str, ...]] = {}  # unchanged provider name -> fingerprints
     keys_removed: dict[str, tuple[str, ...]] = {}
-    settings: tuple[str, ...] = ()  # changed, and in effect from now on
-    needs_restart: tuple[str, ...] = ()  # changed, and as before until a restart
+    settings: tuple[str, ...] = ()  # changed, applied by a reload
+    needs_restart: tuple[str, ...] = ()  # changed, applied by a restart or upgrade
 
     @property
     def is_empty(self) -> bool:
-        """Whether the two mean the same."""
+        """Whether there is no difference."""
         return self == Diff()
 
 
@@ -39,7 +39,7 @@ def changes(old: Config, new: Config) -> Diff:
     stay = [name for name in after if name in before]
     settings = list(_settings(old, new, ""))
     if stay != [name for name in before if name in after]:
-        settings.append("providers")  # their order, which failover and equal choices go by
+        settings.append("providers")  # their order, which failover uses
     return Diff(
         providers_added=tuple(name for name in after if name not in before),
         providers_removed=tuple(name for name in before if name not in after),
@@ -52,7 +52,7 @@ def changes(old: Config, new: Config) -> Diff:
 
 
 def _settings(old: msgspec.Struct, new: msgspec.Struct, prefix: str) -> Iterator[str]:
-    """Yield the paths of members that differ; lists and mappings are one setting each."""
+    """Yield the paths of members that differ; a list or mapping is one setting."""
     for name in old.__struct_fields__:
         if prefix + name == "providers":
             continue
@@ -65,12 +65,14 @@ def _settings(old: msgspec.Struct, new: msgspec.Struct, prefix: str) -> Iterator
 
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
-        return list(one.items()) == list(other.items())  # where the first match wins, order counts
+        return list(one.items()) == list(
+            other.items()
+        )  # the order matters where the first match wins
     return bool(one == other)
 
 
 def _is_changed(old: Provider, new: Provider) -> bool:
-    """Tell whether more than the coming and going of keys differs."""
+    """Whether anything but added and removed keys differs."""
     both = {key.key for key in old.keys} & {key.key for key in new.keys}
 
     def rest(provider: Provider) -> Provider:
@@ -81,7 +83,7 @@ def _is_changed(old: Provider, new: Provider) -> bool:
 
 
 def _missing(pairs: dict[str, tuple[Provider, Provider]]) -> dict[str, tuple[str, ...]]:
-    """Return the fingerprints of those keys of each first provider that its second has not."""
+    """Return the fingerprints of the keys that only the first provider of each pair has."""
     found: dict[str, tuple[str, ...]] = {}
     for name, (provider, other) in pairs.items():
         known = {key.key for key in other.keys}

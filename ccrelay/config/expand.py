@@ -1,16 +1,16 @@
-"""`${...}` in string values: secrets come from outside the file.
+"""Expands `${...}` in string values: secrets from environment, files and commands.
 
-| written | becomes |
+| expression | value |
 |---|---|
-| `${VAR}` | the environment variable; unset is an error |
-| `${VAR:-default}` | the same, or the default when it is unset or empty |
-| `${file:/path}` | the file's text, stripped; it must be ours, mode 0600 or stricter |
-| `${cmd:program argument}` | what the program prints; no shell, 10 s at most |
+| `${VAR}` | the environment variable; an error when unset |
+| `${VAR:-default}` | the same; the default when it is unset or empty |
+| `${file:/path}` | the file's content, stripped; owned by this user, mode 0600 or stricter |
+| `${cmd:program argument}` | output of the program; no shell, 10 s timeout |
 | `$${` | a literal `${` |
 
-Expansion follows parsing, so a secret can never change the shape of the file. What comes in is not
-expanded again; only a default may hold further `${...}`. Braces inside are counted, so
-`${cmd:awk '{print $1}' secrets}` works. Keys are never expanded.
+Expansion follows parsing, so a secret cannot change the structure of the file. Values are not
+expanded again; only a default may contain `${...}`. Braces are balanced, so
+`${cmd:awk '{print $1}' secrets}` works. Mapping keys are never expanded.
 """
 
 import re
@@ -28,15 +28,15 @@ _NESTING_MAX = 8  # defaults inside defaults
 
 
 class SecretError(Exception):
-    """A source could not give its value; the message names the source, never the value."""
+    """A value cannot be expanded; the message names the source, never the value."""
 
 
-class SecretNotHad(SecretError):
-    """What is written is in order, but not to be had: unset, unreadable, a program that fails."""
+class SecretUnavailable(SecretError):
+    """Valid, but unavailable here: variable unset, file unreadable, command failed."""
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """Where values come from. The functions raise `SecretError`; they own disk and processes."""
+    """The sources of values. The functions raise `SecretError`."""
 
     env: Mapping[str, str]
     read_file: Callable[[str], str]
@@ -44,31 +44,33 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 class Expanded(msgspec.Struct, frozen=True):
-    """Data with every string expanded, the paths where that changed something, and problems.
+    """Expanded data, the paths of expanded values, and problems.
 
-    `not_had`: the paths of those problems that another environment would not have.
+    `unavailable`: the paths of problems that depend on the environment.
     """
 
     data: Any
     paths: frozenset[Path]
     problems: list[Problem]
-    not_had: frozenset[Path] = frozenset()
+    unavailable: frozenset[Path] = frozenset()
 
 
 def expand(data: Any, sources: Sources) -> Expanded:
-    """Expand every string value of plain data. A value that fails becomes an empty string."""
+    """Expand every string value of plain data. A value that fails becomes ""."""
     expander = _Expander(sources)
     data = expander.walk(data, ())
-    return Expanded(data, frozenset(expander.paths), expander.problems, frozenset(expander.not_had))
+    return Expanded(
+        data, frozenset(expander.paths), expander.problems, frozenset(expander.unavailable)
+    )
 
 
 class _Expander:
     def __init__(self, sources: Sources) -> None:
         self.paths: set[Path] = set()
         self.problems: list[Problem] = []
-        self.not_had: set[Path] = set()
+        self.unavailable: set[Path] = set()
         self._sources = sources
-        # A command written twice, or reached by two YAML aliases, runs once.
+        # A command that occurs twice, or is reached by two YAML aliases, runs once.
         self._known: dict[str, str | SecretError] = {}
 
     def walk(self, node: Any, path: Path) -> Any:
@@ -86,15 +88,15 @@ class _Expander:
         except SecretError as error:
             self.problems.append(Problem(message=str(error), path=path))
             self.paths.add(path)
-            if isinstance(error, SecretNotHad):
-                self.not_had.add(path)
+            if isinstance(error, SecretUnavailable):
+                self.unavailable.add(path)
             return ""
         if changed:
             self.paths.add(path)
         return value
 
     def _text(self, text: str, nesting: int) -> tuple[str, bool]:
-        """Return the expanded text, and whether anything but `$${` was in it."""
+        """Return the expanded text, and whether it contained more than `$${`."""
         out: list[str] = []
         at, changed = 0, False
         while (start := text.find("${", at)) >= 0:
@@ -114,7 +116,7 @@ class _Expander:
         name, colon, default = inside.partition(":-")
         if not _NAME.match(name):
             raise SecretError(
-                "${...} takes NAME, NAME:-default, file:/path or cmd:program; "
+                "invalid ${...}: use NAME, NAME:-default, file:/path or cmd:program; "
                 "write $${ for a literal ${"
             )
         value = self._sources.env.get(name)
@@ -124,7 +126,7 @@ class _Expander:
             return value or self._text(default, nesting + 1)[0]
         if value is None:
             alike = hint(name, self._sources.env.keys())
-            raise SecretNotHad(f"environment variable {quoted(name)} is not set{alike}")
+            raise SecretUnavailable(f"environment variable {quoted(name)} is not set{alike}")
         return value
 
     def _outside(self, inside: str) -> str:
@@ -138,7 +140,7 @@ class _Expander:
                 known = error
             self._known[inside] = known
         if isinstance(known, SecretError):
-            raise SecretNotHad(str(known))
+            raise SecretUnavailable(str(known))
         return known
 
 
@@ -148,4 +150,4 @@ def _closing_brace(text: str, at: int) -> int:
         depth += 1 if brace[0] == "{" else -1
         if depth == 0:
             return brace.start()
-    raise SecretError("${ without its }; write $${ for a literal ${")
+    raise SecretError("missing } after ${; write $${ for a literal ${")

@@ -1,4 +1,4 @@
-"""The list that checks write to; it knows which places are spoilt already."""
+"""Collects the findings of the checks, except those about paths that are already invalid."""
 
 import re
 
@@ -9,16 +9,16 @@ _VISIBLE = re.compile(r"[\x21-\x7e]*\Z")
 
 
 class Findings:
-    """Collects problems; one about a place that already has one is dropped."""
+    """Collects problems; a problem of a path that already has one is dropped."""
 
-    def __init__(self, bad: frozenset[Path], unknown: frozenset[Path]) -> None:
+    def __init__(self, invalid: frozenset[Path], unknown: frozenset[Path]) -> None:
         self.problems: list[Problem] = []
-        self._bad = bad
+        self._bad = invalid
         self._unknown = unknown
 
     def error(self, path: Path, message: str) -> None:
-        """Note that the value at `path` cannot be used."""
-        self._note(path, message, "error")
+        """Add an error about the value at `path`."""
+        self._add(path, message, "error")
 
     def missing(
         self,
@@ -29,10 +29,10 @@ class Findings:
         unless: tuple[Path, ...] = (),
         severity: Severity = "error",
     ) -> None:
-        """Note that one of the `needs` is missing beside `path`.
+        """Add a problem: a sibling key of `path`, one of `needs`, is missing.
 
-        Held back when an unknown key there may be the very thing, misspelt, or when something is
-        wrong at or below one of the `unless` paths, on which the need depends.
+        Not added when an unknown sibling key looks like a misspelling of it, or when one of the
+        `unless` paths, on which the need depends, or a path below it is invalid.
         """
         misspelt = any(
             key[:-1] == path[:-1] and closest(str(key[-1]), needs) for key in self._unknown
@@ -40,32 +40,32 @@ class Findings:
         if not misspelt and not any(
             wrong[: len(reason)] == reason for reason in unless for wrong in self._bad
         ):
-            self._note(path, message, severity)
+            self._add(path, message, severity)
 
     def warning(self, path: Path, message: str) -> None:
-        """Note what works, and should be known."""
-        self._note(path, message, "warning")
+        """Add a warning: valid, but probably not intended."""
+        self._add(path, message, "warning")
 
     def secret(self, path: Path, text: str, what: str, length_min: int = 1) -> None:
-        """Check that a secret can be sent in a header. The message never shows any of it."""
+        """Check that a secret is a valid header value. The message never contains it."""
         if not text:
             self.error(path, f"{what} is empty")
         elif any(c.isspace() for c in text):
-            self.error(path, f"{what} contains white space, a line break perhaps")
+            self.error(path, f"{what} contains whitespace, perhaps a line break")
         elif not _VISIBLE.match(text):
-            self.error(path, f"{what} contains characters that cannot stand in a header")
+            self.error(path, f"{what} contains characters that are invalid in a header")
         elif len(text) < length_min:
             self.error(path, f"{what} is shorter than {length_min} characters")
 
-    def is_spoilt(self, path: Path) -> bool:
-        """Tell whether the value at `path` stands for one that is wrong."""
+    def is_invalid(self, path: Path) -> bool:
+        """Whether the value at `path`, or one that contains it, is invalid."""
         return any(path[:end] in self._bad for end in range(1, len(path) + 1))
 
-    def is_sound(self, path: Path) -> bool:
-        """Tell whether nothing is known to be wrong at, around or below `path`."""
+    def is_valid(self, path: Path) -> bool:
+        """Whether no value at, around or below `path` is invalid."""
         below = any(wrong[: len(path)] == path for wrong in self._bad)
-        return not below and not self.is_spoilt(path)
+        return not below and not self.is_invalid(path)
 
-    def _note(self, path: Path, message: str, severity: Severity) -> None:
-        if not self.is_spoilt(path):
+    def _add(self, path: Path, message: str, severity: Severity) -> None:
+        if not self.is_invalid(path):
             self.problems.append(Problem(message=message, path=path, severity=severity))

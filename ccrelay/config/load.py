@@ -1,7 +1,6 @@
-"""Find, read and check the configuration: the one way from a file to a `Config`.
+"""Finds, reads, validates and checks the configuration file.
 
-All problems of a file are reported together, as far as reading can get: a file that is not YAML or
-TOML has syntax problems only.
+All problems of a file are reported together; a file with syntax errors has only these.
 """
 
 import os
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from ccrelay.config.check import LITERAL_SECRET, check
+from ccrelay.config.check import PLAIN_TEXT_SECRET, check
 from ccrelay.config.defaults import config_without_file
 from ccrelay.config.expand import Expanded, expand
 from ccrelay.config.model import Config, Provider, Server
@@ -21,28 +20,28 @@ from ccrelay.config.problems import (
     Mark,
     Path as Place,
     Problem,
-    in_order,
+    sorted_by_position,
 )
 from ccrelay.config.resolve import resolve
-from ccrelay.config.shape import shape
 from ccrelay.config.sources import system_sources
+from ccrelay.config.validate import validate
 
-FILE_BYTES_MAX = 1 << 20  # a thousand providers are a fifth of it
+FILE_BYTES_MAX = 1 << 20  # a thousand providers take a fifth of it
 VARIABLE = "CCRELAY_CONFIG"
 
-__all__ = ["ConfigError", "Loaded", "demo_config", "find", "load", "search_list"]
+__all__ = ["ConfigError", "Loaded", "demo_config", "find", "load", "search_paths"]
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A usable configuration, resolved; where it came from (None: no file); what to know of it.
+    """A valid, resolved configuration, the path of its file (None: no file), and warnings.
 
-    `not_had` is empty but for `secrets_needed=False`: what stands in for a secret -> why it does.
+    `missing_secrets`, with `require_secrets=False` only: placeholder of a secret -> its problem.
     """
 
     config: Config
     path: Path | None
     warnings: list[Problem]
-    not_had: dict[str, Problem] = msgspec.field(default_factory=dict)
+    missing_secrets: dict[str, Problem] = msgspec.field(default_factory=dict)
 
 
 def load(
@@ -50,24 +49,24 @@ def load(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    secrets_needed: bool = True,
+    require_secrets: bool = True,
 ) -> Loaded:
-    """Load the configuration, from the environment alone when there is no file.
+    """Load the configuration; from environment variables when there is no file.
 
     Args:
-        path: the file that `--config` names; None searches (`search_list`).
-        env: environment variables; default those of this process.
-        cwd: where the search starts; default the working directory.
-        secrets_needed: False: something stands in for those that cannot be had here.
+        path: the file of `--config`; None: search for one (`search_paths`).
+        env: environment variables; default: those of this process.
+        cwd: base of the search; default: the working directory.
+        require_secrets: False: use placeholders for secrets that are unavailable here.
 
     Raises:
-        ConfigError: it cannot be used; all problems are in it.
+        ConfigError: with all problems.
     """
     env = os.environ if env is None else env
     found = find(path, env=env, cwd=cwd)
     if found is None:
         return _without_file(env)
-    return _from_file(found, env, secrets_needed)
+    return _from_file(found, env, require_secrets)
 
 
 def find(
@@ -76,10 +75,10 @@ def find(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Path | None:
-    """Return the file in use, or None. A file named by `path` or by the environment must exist.
+    """Return the file in use, or None. A file set by `path` or the environment must exist.
 
     Raises:
-        ConfigError: the named file does not exist.
+        ConfigError: it does not exist.
     """
     env = os.environ if env is None else env
     named, origin = (path, "--config") if path is not None else (env.get(VARIABLE), VARIABLE)
@@ -88,11 +87,11 @@ def find(
         if not _exists(cwd / file if cwd is not None else file):
             raise ConfigError([Problem(message=f"no such file ({origin})", source=str(named))])
         return cwd / file if cwd is not None else file
-    return next(filter(_exists, search_list(env, cwd)), None)
+    return next(filter(_exists, search_paths(env, cwd)), None)
 
 
-def search_list(env: Mapping[str, str], cwd: Path | None = None) -> list[Path]:
-    """Return the files that are looked for when none is named, first match first."""
+def search_paths(env: Mapping[str, str], cwd: Path | None = None) -> list[Path]:
+    """Return the files to search for, in order of preference."""
     here = Path.cwd() if cwd is None else cwd
     places = [here / name for name in ("ccrelay.yaml", "ccrelay.yml", "ccrelay.toml")]
     for folder in config_folders(env):
@@ -101,10 +100,10 @@ def search_list(env: Mapping[str, str], cwd: Path | None = None) -> list[Path]:
 
 
 def config_folders(env: Mapping[str, str]) -> list[Path]:
-    """Return the user's configuration folders for ccrelay, the preferred one first."""
+    """Return the configuration directories of the user, in order of preference."""
     folders: list[Path] = []
     xdg = env.get("XDG_CONFIG_HOME", "")
-    if os.path.isabs(xdg):  # a relative one is invalid: XDG Base Directory Specification
+    if os.path.isabs(xdg):  # relative paths are invalid: XDG Base Directory Specification
         folders.append(Path(xdg, "ccrelay"))
     if env.get("HOME"):
         folders.append(Path(env["HOME"], ".config", "ccrelay"))
@@ -112,14 +111,14 @@ def config_folders(env: Mapping[str, str]) -> list[Path]:
 
 
 def demo_config(base_url: str, listen: str | None = None) -> Config:
-    """Return a resolved configuration with one keyless provider `demo` that serves every model."""
+    """Return a resolved configuration with one provider `demo`, without keys, for all models."""
     provider = Provider(
         name="demo",
         type="compatible",
         base_url=base_url,
         auth="none",
         models=["*"],
-        discover_models=True,  # so that GET /v1/models shows something
+        discover_models=True,  # for GET /v1/models
     )
     server = Server() if listen is None else Server(listen=listen)
     return resolve(Config(server=server, providers=[provider]))
@@ -128,7 +127,7 @@ def demo_config(base_url: str, listen: str | None = None) -> Config:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a folder on the way cannot be entered
+    except OSError:  # a directory of the path is not accessible
         return False
 
 
@@ -143,40 +142,40 @@ def _without_file(env: Mapping[str, str]) -> Loaded:
     return Loaded(resolve(config), None, [])
 
 
-def _from_file(path: Path, env: Mapping[str, str], secrets_needed: bool) -> Loaded:
+def _from_file(path: Path, env: Mapping[str, str], require_secrets: bool) -> Loaded:
     text, mode = _read(path)
     document = _decode(path, text)
     problems = list(document.problems)
     config = Config()
-    not_had: dict[str, Problem] = {}
+    missing: dict[str, Problem] = {}
     if document.data is not None:
         expanded = expand(document.data, system_sources(env, path.parent))
-        if not secrets_needed:
-            expanded, not_had = _with_stand_ins(expanded)
+        if not require_secrets:
+            expanded, missing = _with_placeholders(expanded)
         config = _build(expanded, mode, problems)
     located = [problem.located(str(path), document.marks) for problem in problems]
     if any(problem.severity == "error" for problem in located):
         raise ConfigError(located)
-    return Loaded(resolve(config), path, in_order(located), not_had)
+    return Loaded(resolve(config), path, sorted_by_position(located), missing)
 
 
-def _with_stand_ins(expanded: Expanded) -> tuple[Expanded, dict[str, Problem]]:
-    """Let something stand in for secrets, and only for these, that could not be had."""
-    not_had: dict[str, Problem] = {}
+def _with_placeholders(expanded: Expanded) -> tuple[Expanded, dict[str, Problem]]:
+    """Replace unavailable secrets, and only these, by placeholders."""
+    missing: dict[str, Problem] = {}
     left: list[Problem] = []
     for problem in expanded.problems:
-        if problem.path not in expanded.not_had or not _is_secret(problem.path):
+        if problem.path not in expanded.unavailable or not _is_secret(problem.path):
             left.append(problem)
             continue
-        # Each is another one: a key must not stand in a provider twice.
-        stand_in = f"not-had-{len(not_had)}"
-        not_had[stand_in] = problem
+        # Unique, because duplicate keys in a provider are errors.
+        placeholder = f"missing-secret-{len(missing)}"
+        missing[placeholder] = problem
         *way, last = problem.path
-        place = expanded.data  # made by `expand`, so that nobody else sees it change
+        place = expanded.data  # created by `expand`, so it may be changed
         for part in way:
             place = place[part]
-        place[last] = stand_in
-    return msgspec.structs.replace(expanded, problems=left), not_had
+        place[last] = placeholder
+    return msgspec.structs.replace(expanded, problems=left), missing
 
 
 def _is_secret(path: Place) -> bool:
@@ -192,32 +191,39 @@ def _is_secret(path: Place) -> bool:
 
 
 def _build(expanded: Expanded, mode: int, problems: list[Problem]) -> Config:
-    """Return the converted configuration, or a draft after adding errors to `problems`."""
+    """Return the configuration; or a draft, after adding errors to `problems`."""
     failed = frozenset(problem.path for problem in expanded.problems)
-    shaped = shape(expanded.data, expanded.paths, failed)
-    findings = check(shaped.draft, bad=shaped.bad, unknown=shaped.unknown, expanded=expanded.paths)
-    problems += [*expanded.problems, *shaped.problems, *findings]
+    validated = validate(expanded.data, expanded.paths, failed)
+    findings = check(
+        validated.draft,
+        invalid=validated.invalid,
+        unknown=validated.unknown,
+        expanded=expanded.paths,
+    )
+    problems += [*expanded.problems, *validated.problems, *findings]
     if any(problem.severity == "error" for problem in problems):
-        return shaped.draft
-    if mode & 0o077 and any(p.message == LITERAL_SECRET for p in findings):
-        message = f"the file holds secrets and others can read it (mode {mode:04o}): chmod 600"
+        return validated.draft
+    if mode & 0o077 and any(p.message == PLAIN_TEXT_SECRET for p in findings):
+        message = (
+            f"the file contains secrets and is readable by others (mode {mode:04o}): chmod 600"
+        )
         problems.append(Problem(message=message, severity="warning"))
-    # The walk has checked all of this; should it ever be too lenient, msgspec still refuses.
+    # validate() has checked all of this; msgspec is the safety net.
     try:
-        return msgspec.convert(msgspec.to_builtins(shaped.draft), Config)
+        return msgspec.convert(msgspec.to_builtins(validated.draft), Config)
     except msgspec.ValidationError as error:
         problems.append(Problem(message=str(error)))
-        return shaped.draft
+        return validated.draft
 
 
 def _read(path: Path) -> tuple[str, int]:
-    """Return the file's text and its permission bits."""
+    """Return the content and the permission bits of the file."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             data = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
-        message = f"cannot be read: {error.strerror}"
+        message = f"cannot read the file: {error.strerror}"
         raise ConfigError([Problem(message=message, source=str(path))]) from None
     if len(data) > FILE_BYTES_MAX:
         message = f"larger than {FILE_BYTES_MAX} bytes"
@@ -232,7 +238,7 @@ def _read(path: Path) -> tuple[str, int]:
 
 
 def _decode(path: Path, text: str) -> Document:
-    """Read TOML from `*.toml`, YAML (and so JSON) from everything else."""
+    """Parse `*.toml` as TOML, all others as YAML, which includes JSON."""
     if path.suffix.lower() == ".toml":
         from ccrelay.config.toml_marks import parse_toml
 

@@ -1,9 +1,8 @@
-"""The configuration as typed, frozen Structs: the one shape that every floor reads.
+"""The configuration as typed, frozen Structs, used by all packages.
 
-Every field has its default here and its meaning in `Meta(description=...)`; the reference page and
-`ccrelay config schema` are generated from these. Secrets are plain strings after expansion and live
-nowhere else; they are shown only as fingerprints (`ccrelay.config.fingerprint`) and stay out of
-every `repr`.
+Every field has a default and a `Meta(description=...)`, from which the reference page and
+`ccrelay config schema` are generated. Secrets are plain strings after expansion; they are printed
+only as fingerprints (`ccrelay.config.fingerprint`) and are not part of any `repr`.
 """
 
 from typing import Annotated, Literal
@@ -45,13 +44,13 @@ LogFormat = Literal["text", "json"]
 
 
 class Auth(Section, frozen=True):
-    """Who may use the relay."""
+    """Client authentication."""
 
     tokens: Annotated[
         list[str],
         Meta(
-            description="Relay tokens that clients send as x-api-key or Bearer, 8 characters or "
-            "more. None: any credential is accepted, on loopback only."
+            description="Tokens that clients send as x-api-key or Bearer, at least 8 characters "
+            "each. Empty: any credential is accepted, on loopback only."
         ),
     ] = field(default_factory=list)
 
@@ -60,20 +59,20 @@ class Auth(Section, frozen=True):
 
 
 class Limits(Section, frozen=True):
-    """Bounds on what clients may send. Each has its own error."""
+    """Limits of client requests and connections."""
 
     head_bytes_max: Annotated[
-        int, Meta(ge=1024, le=1 << 20, description="Request line and headers, bytes (431 beyond).")
+        int, Meta(ge=1024, le=1 << 20, description="Request line and headers, bytes; 431 above.")
     ] = 65_536
     header_count_max: Annotated[
-        int, Meta(ge=8, le=256, description="Header fields of a request (431 beyond).")
+        int, Meta(ge=8, le=256, description="Header fields of a request; 431 above.")
     ] = 128
     body_bytes_max: Annotated[
         int,
         Meta(
             ge=1024,
             le=1 << 30,
-            description="Request body, bytes (413 beyond). Anthropic takes 32 MB.",
+            description="Request body, bytes; 413 above. Anthropic's limit is 32 MB.",
         ),
     ] = 33_554_432
     replay_bytes_max: Annotated[
@@ -81,8 +80,7 @@ class Limits(Section, frozen=True):
         Meta(
             ge=0,
             le=1 << 40,
-            description="Memory a worker spends on copies of request bodies kept for a retry, "
-            "bytes.",
+            description="Memory of a worker for request bodies kept for retries, bytes.",
         ),
     ] = 268_435_456
     event_bytes_max: Annotated[
@@ -90,7 +88,7 @@ class Limits(Section, frozen=True):
         Meta(
             ge=65_536,
             le=1 << 30,
-            description="Largest event kept for inspection, bytes; larger ones pass uninspected.",
+            description="Largest event that is inspected, bytes; larger ones are only forwarded.",
         ),
     ] = 262_144
     connections_max: Annotated[
@@ -98,92 +96,92 @@ class Limits(Section, frozen=True):
         Meta(
             ge=0,
             le=1 << 24,
-            description="Client connections of one worker; 0: as many as open files allow.",
+            description="Client connections per worker; 0: as many as the open-files limit allows.",
         ),
     ] = 0
 
 
 class ServerTimeouts(Section, frozen=True):
-    """Time limits towards the client, seconds."""
+    """Timeouts of client connections, seconds."""
 
     head_s: Annotated[
         Seconds,
-        Meta(description="From the first byte of a request to the end of its head (408 beyond)."),
+        Meta(description="From the first byte of a request to the end of its headers; then 408."),
     ] = 15.0
     body_idle_s: Annotated[
-        Seconds, Meta(description="Silence while a request body is being sent (408 beyond).")
+        Seconds, Meta(description="Idle time while a request body is received; then 408.")
     ] = 60.0
     keepalive_s: Annotated[
-        Seconds, Meta(description="Idle time of a client connection before it is closed.")
+        Seconds, Meta(description="Idle time after which a client connection is closed.")
     ] = 300.0
     write_stall_s: Annotated[
-        Seconds, Meta(description="A client that takes no byte for this long is cut off.")
+        Seconds, Meta(description="A client that reads nothing for this long is disconnected.")
     ] = 120.0
     drain_s: Annotated[
-        Seconds, Meta(description="On SIGTERM, running exchanges get this long to finish.")
+        Seconds, Meta(description="Time for running exchanges to finish after SIGTERM.")
     ] = 60.0
 
 
 class Server(Section, frozen=True):
-    """Where the relay listens and what it accepts."""
+    """Listener, workers, client limits."""
 
     listen: Annotated[
         str,
         Meta(
-            description="HOST:PORT or [IPV6]:PORT; port 0 takes a free one. Anything but loopback "
-            "needs auth.tokens."
+            description="HOST:PORT or [IPV6]:PORT; port 0 binds a free one. Addresses other than "
+            "loopback require auth.tokens."
         ),
     ] = "127.0.0.1:8787"
     workers: Annotated[int, Meta(ge=1, le=256, description="Worker processes.")] = 1
     watch: Annotated[
-        bool, Meta(description="Reload when the configuration file changes, as on SIGHUP.")
+        bool, Meta(description="Reload when the configuration file changes, as with SIGHUP.")
     ] = True
-    auth: Annotated[Auth, Meta(description="Who may use the relay.")] = field(default_factory=Auth)
+    auth: Annotated[Auth, Meta(description="Client authentication.")] = field(default_factory=Auth)
     allowed_hosts: Annotated[
         list[str],
         Meta(
-            description="Host header values accepted besides loopback names and the listen "
-            "address; '*' accepts any."
+            description="Accepted Host header values, in addition to loopback names and the "
+            "listen address; '*' accepts any."
         ),
     ] = field(default_factory=list)
     allowed_origins: Annotated[
-        list[str], Meta(description="Browser origins accepted; none by default.")
+        list[str], Meta(description="Accepted Origin header values (browsers).")
     ] = field(default_factory=list)
-    limits: Annotated[Limits, Meta(description="Bounds on what clients may send.")] = field(
-        default_factory=Limits
+    limits: Annotated[Limits, Meta(description="Limits of client requests and connections.")] = (
+        field(default_factory=Limits)
     )
-    timeouts: Annotated[ServerTimeouts, Meta(description="Time limits towards the client.")] = (
+    timeouts: Annotated[ServerTimeouts, Meta(description="Timeouts of client connections.")] = (
         field(default_factory=ServerTimeouts)
     )
 
 
 class Logging(Section, frozen=True):
-    """What is written where."""
+    """Log output."""
 
-    level: Annotated[Level, Meta(description="The least severe line that is written.")] = "info"
-    format: Annotated[LogFormat, Meta(description="text for people, json for machines.")] = "text"
-    file: Annotated[str | None, Meta(description="Path; default standard error.")] = None
-    exchanges: Annotated[bool, Meta(description="One line per exchange.")] = True
+    level: Annotated[Level, Meta(description="Minimum level.")] = "info"
+    format: Annotated[LogFormat, Meta(description="Line format: readable text, or JSON.")] = "text"
+    file: Annotated[
+        str | None, Meta(description="Path of the log file; default: standard error.")
+    ] = None
+    exchanges: Annotated[bool, Meta(description="Log one line per exchange.")] = True
 
 
 class Config(Section, frozen=True):
-    """The whole configuration."""
+    """The configuration."""
 
-    server: Annotated[Server, Meta(description="Where the relay listens.")] = field(
+    server: Annotated[Server, Meta(description="Listener, workers, client limits.")] = field(
         default_factory=Server
     )
-    routing: Annotated[Routing, Meta(description="How a provider is chosen.")] = field(
+    routing: Annotated[Routing, Meta(description="Selection of a provider and retries.")] = field(
         default_factory=Routing
     )
     providers: Annotated[
-        list[Provider], Meta(description="The upstream services, at least one of them enabled.")
+        list[Provider], Meta(description="Upstream services; at least one must be enabled.")
     ] = field(default_factory=list)
-    health: Annotated[Health, Meta(description="How failing endpoints are avoided.")] = field(
+    health: Annotated[Health, Meta(description="Circuit breakers, probes, key cooldowns.")] = field(
         default_factory=Health
     )
-    logging: Annotated[Logging, Meta(description="What is written where.")] = field(
-        default_factory=Logging
-    )
+    logging: Annotated[Logging, Meta(description="Log output.")] = field(default_factory=Logging)
 
 
 __all__ = [

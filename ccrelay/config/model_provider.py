@@ -1,4 +1,4 @@
-"""The sections about upstream services: keys, models, prices, providers, their health."""
+"""The sections of upstream services: keys, models, prices, providers, health."""
 
 from typing import Annotated, Literal
 
@@ -16,224 +16,229 @@ ToolTypeCustom = Literal["keep", "drop"]
 KeyStrategy = Literal["most-room", "least-loaded", "round-robin", "random"]
 Signatures = Literal["claude", "none"]
 Probe = Literal["off", "connect", "count_tokens", "message"]
-# Above every known price by two orders of magnitude; keeps micro-dollars inside 64 bits.
+# Two orders of magnitude above any known price; keeps micro-dollars within 64 bits.
 Dollars = Annotated[float, Meta(ge=0, le=100_000)]
 
 
 class Key(Section, frozen=True):
-    """One credential of a provider."""
+    """An API key of a provider."""
 
     key: Annotated[
         str,
-        Meta(
-            min_length=1, description="The secret; write it as ${VAR}, ${file:/path} or ${cmd:...}."
-        ),
+        Meta(min_length=1, description="The API key, as ${VAR}, ${file:/path} or ${cmd:...}."),
     ]
-    name: Annotated[str | None, Meta(description="Shown beside the fingerprint.")] = None
+    name: Annotated[str | None, Meta(description="Shown with the fingerprint.")] = None
     weight: Annotated[
         int,
         Meta(
             ge=0,
             le=1000,
-            description="Share among the provider's keys; 0: only when those with a weight are "
-            "not to be had.",
+            description="Relative share among the keys; 0: used only when no key with a weight "
+            "is available.",
         ),
     ] = 1
     priority: Annotated[
-        int, Meta(ge=0, le=1000, description="Keys of higher priority are used first.")
+        int, Meta(ge=0, le=1000, description="Keys with a higher priority are used first.")
     ] = 0
     rpm_limit: Annotated[
-        Positive | None, Meta(description="Requests per minute, any 60 seconds.")
+        Positive | None, Meta(description="Requests per minute (sliding window of 60 seconds).")
     ] = None
     tpm_limit: Annotated[
         Positive | None,
-        Meta(description="Tokens per minute: input without cache reads, and output."),
+        Meta(description="Tokens per minute: input without cache reads, plus output."),
     ] = None
     itpm_limit: Annotated[
         Positive | None, Meta(description="Input tokens per minute, without cache reads.")
     ] = None
     otpm_limit: Annotated[Positive | None, Meta(description="Output tokens per minute.")] = None
     max_concurrent: Annotated[
-        Positive | None, Meta(description="Exchanges at once, over all workers.")
+        Positive | None, Meta(description="Concurrent exchanges, over all workers.")
     ] = None
-    enabled: Annotated[bool, Meta(description="false: the key is never used.")] = True
+    enabled: Annotated[bool, Meta(description="false: the key is not used.")] = True
 
     def __repr__(self) -> str:
         return f"<Key name={self.name!r} enabled={self.enabled}>"
 
 
 class Model(Section, frozen=True):
-    """A model as shown by GET /v1/models."""
+    """A model in GET /v1/models."""
 
-    id: Annotated[str, Meta(min_length=1, description="The name that clients ask for.")]
-    display_name: Annotated[str | None, Meta(description="Shown in model pickers.")] = None
-    description: Annotated[str | None, Meta(description="Shown beside the name.")] = None
+    id: Annotated[str, Meta(min_length=1, description="Name that clients request.")]
+    display_name: Annotated[str | None, Meta(description="Name shown to users.")] = None
+    description: Annotated[str | None, Meta(description="Description shown to users.")] = None
     max_input_tokens: Annotated[
-        Positive | None, Meta(description="Context window, tokens, as told to clients.")
+        Positive | None, Meta(description="Context window reported to clients, tokens.")
     ] = None
 
 
 class Price(Section, frozen=True):
-    """US dollars per million tokens."""
+    """Prices in US dollars per million tokens."""
 
-    input: Annotated[
-        Dollars, Meta(description="Input that is neither read from nor written to a cache.")
-    ]
-    output: Annotated[Dollars, Meta(description="Output, thinking included.")]
-    cache_read: Annotated[
-        Dollars | None, Meta(description="Input read from the cache; default: as input.")
-    ] = None
+    input: Annotated[Dollars, Meta(description="Uncached input.")]
+    output: Annotated[Dollars, Meta(description="Output, including thinking.")]
+    cache_read: Annotated[Dollars | None, Meta(description="Cache reads; default: as input.")] = (
+        None
+    )
     cache_write_5m: Annotated[
-        Dollars | None, Meta(description="Input written to the 5 minute cache; default: as input.")
+        Dollars | None, Meta(description="Cache writes with a TTL of 5 minutes; default: as input.")
     ] = None
     cache_write_1h: Annotated[
-        Dollars | None, Meta(description="Input written to the 1 hour cache; default: as input.")
+        Dollars | None, Meta(description="Cache writes with a TTL of 1 hour; default: as input.")
     ] = None
 
 
 class Provider(Section, frozen=True):
-    """One upstream service: a dialect, a base URL, its keys."""
+    """An upstream service: API dialect, base URL, keys."""
 
     name: Annotated[
         str,
         Meta(
             pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-            description="Unique; appears in logs.",
-            extra={"expects": "1 to 64 letters, digits, '.', '_' or '-', a letter or digit first"},
+            description="Unique name, used in logs and rules.",
+            extra={"expects": "1 to 64 letters, digits, '.', '_' or '-', not starting with '._-'"},
         ),
     ]
-    type: Annotated[ProviderType, Meta(description="The dialect it speaks.")] = "compatible"
+    type: Annotated[ProviderType, Meta(description="API dialect.")] = "compatible"
     preset: Annotated[
         Preset | None,
-        Meta(description="Base URL, auth and quirks of a known service (type compatible)."),
+        Meta(description="Defaults of a known service: base URL, auth, quirks (type compatible)."),
     ] = None
     base_url: Annotated[
-        str | None, Meta(description="What stands before /v1/messages; default by type or preset.")
+        str | None, Meta(description="URL before /v1/messages; default by type or preset.")
     ] = None
     auth: Annotated[
-        AuthStyle | None, Meta(description="How the key is sent; default by type or preset.")
+        AuthStyle | None, Meta(description="Header for the key; default by type or preset.")
     ] = None
     keys: Annotated[
         list[Key],
-        Meta(description="None, with type anthropic: the client's own credential passes through."),
+        Meta(
+            description="API keys. None with type anthropic: the client's credential is passed "
+            "through."
+        ),
     ] = field(default_factory=list)
-    enabled: Annotated[bool, Meta(description="false: the provider is never used.")] = True
+    enabled: Annotated[bool, Meta(description="false: the provider is not used.")] = True
     weight: Annotated[
-        int, Meta(ge=0, le=1000, description="Share under simple-shuffle and round-robin.")
+        int, Meta(ge=0, le=1000, description="Relative share for simple-shuffle and round-robin.")
     ] = 1
     priority: Annotated[
-        int, Meta(ge=0, le=1000, description="For failover: higher first, then configured order.")
+        int,
+        Meta(ge=0, le=1000, description="Order for failover: higher first, then configured order."),
     ] = 0
     key_strategy: Annotated[
         KeyStrategy,
-        Meta(description="How a key is chosen for a request that is not bound to one."),
+        Meta(description="Selection of a key for a request without a sticky key."),
     ] = "most-room"
     prices: Annotated[
         dict[str, Price],
-        Meta(description="Model sent (name or glob) -> price, instead of the built-in table."),
+        Meta(description="Upstream model (name or glob) -> price; overrides the built-in table."),
     ] = field(default_factory=dict)
     signatures: Annotated[
         Signatures | None,
         Meta(
-            description="Which signatures of thinking blocks it checks: claude (Anthropic's own), "
-            "or none. Default: claude for type anthropic, none for others."
+            description="Thinking signatures that the service validates: claude (Anthropic's) or "
+            "none. Default: claude for type anthropic, none for others."
         ),
     ] = None
     model_mapping: Annotated[
         dict[str, str],
-        Meta(description="Model asked for (name or glob) -> model sent; the first match wins."),
+        Meta(description="Requested model (name or glob) -> upstream model; the first match wins."),
     ] = field(default_factory=dict)
     models: Annotated[
         list[str | Model] | None,
         Meta(
-            description="Models served under their own name (names or globs, * and ?). Default by "
-            "type: anthropic claude-* and anthropic*; zai glm-*; others everything, or only what "
-            "model_mapping names when there is one."
+            description="Models served under their own name: names or globs with * and ?. Default "
+            "by type: claude-* and anthropic* for anthropic; glm-* for zai; all models for "
+            "others, or none if model_mapping is set."
         ),
     ] = None
     discover_models: Annotated[
-        bool, Meta(description="Ask the provider for its list when GET /v1/models is answered.")
+        bool, Meta(description="Include the models that the provider lists in GET /v1/models.")
     ] = False
     headers: Annotated[
-        dict[str, str], Meta(description="Static headers added to each request.")
+        dict[str, str], Meta(description="Static headers added to every request.")
     ] = field(default_factory=dict)
     drop_betas: Annotated[
         list[str] | None,
         Meta(
-            description="anthropic-beta values not sent to this provider; '*' drops the header. "
+            description="anthropic-beta values removed from requests; '*' removes the header. "
             "Default by preset."
         ),
     ] = None
     system_role: Annotated[
         SystemRole | None,
         Meta(
-            description="What becomes of role:system turns inside messages: keep, or user. "
+            description="Role of system messages inside messages: keep, or change to user. "
             "Default by type or preset."
         ),
     ] = None
     count_tokens: Annotated[
         CountTokens | None,
-        Meta(
-            description="Whether count_tokens is forwarded or estimated; default by type or preset."
-        ),
+        Meta(description="Forward count_tokens requests, or estimate; default by type or preset."),
     ] = None
     tool_type_custom: Annotated[
         ToolTypeCustom | None,
         Meta(
-            description='Whether the member `"type": "custom"` of a tool is sent; default keep, '
-            "drop with preset deepseek."
+            description='Keep or drop `"type": "custom"` of tools; default: keep, drop with preset '
+            "deepseek."
         ),
     ] = None
     timeouts: Annotated[
-        UpstreamTimeouts | None, Meta(description="Instead of routing.timeouts.")
+        UpstreamTimeouts | None, Meta(description="Overrides routing.timeouts.")
     ] = None
 
     def __repr__(self) -> str:
-        # Headers and URL are left out on purpose: either may carry a secret.
+        # Without headers and URL: either may contain a secret.
         return f"<Provider {self.name} type={self.type} keys={len(self.keys)}>"
 
 
 class Health(Section, frozen=True):
-    """How failing endpoints and spent keys are avoided."""
+    """Circuit breakers and probes of endpoints, cooldowns of keys."""
 
     failures: Annotated[
         int,
-        Meta(ge=1, le=1000, description="Failures in a row that open the circuit breaker."),
+        Meta(ge=1, le=1000, description="Consecutive failures that open the circuit breaker."),
     ] = 3
     failure_rate: Annotated[
         float,
-        Meta(gt=0, le=1, description="Share of failures within window_s that opens it, too."),
+        Meta(
+            gt=0, le=1, description="Failure rate within window_s that opens the circuit breaker."
+        ),
     ] = 0.5
     window_s: Annotated[
-        float, Meta(ge=1, le=300, description="Window of failure_rate, seconds.")
+        float, Meta(ge=1, le=300, description="Time window of failure_rate, seconds.")
     ] = 30.0
     window_requests_min: Annotated[
-        int, Meta(ge=1, le=1 << 20, description="Fewer requests in the window prove nothing.")
+        int,
+        Meta(
+            ge=1,
+            le=1 << 20,
+            description="Minimum number of requests in the window for failure_rate.",
+        ),
     ] = 20
     open_s: Annotated[
         Seconds,
-        Meta(description="First rest of an endpoint whose breaker opened; doubles each time."),
+        Meta(description="Time a circuit breaker stays open at first; doubles every time."),
     ] = 1.0
-    open_max_s: Annotated[Seconds, Meta(description="Longest rest of an endpoint.")] = 30.0
+    open_max_s: Annotated[Seconds, Meta(description="Maximum time a breaker stays open.")] = 30.0
     probe: Annotated[
         Probe,
         Meta(
-            description="How an endpoint without traffic is tried when its rest is over: connect "
-            "(TCP and TLS), count_tokens, message (one token, costs money), or off. A provider "
-            "without key or without count_tokens is only connected to."
+            description="Probe of an endpoint when its breaker becomes half-open without traffic: "
+            "connect (TCP and TLS), count_tokens, message (one token, billed), or off. connect is "
+            "used for providers without keys or without count_tokens."
         ),
     ] = "connect"
     probe_model: Annotated[
-        str | None, Meta(description="Model named by probes count_tokens and message.")
+        str | None, Meta(description="Model of count_tokens and message probes.")
     ] = None
-    probe_timeout_s: Annotated[Seconds, Meta(description="A probe that takes longer failed.")] = 5.0
+    probe_timeout_s: Annotated[Seconds, Meta(description="Timeout of a probe.")] = 5.0
     quota_cooldown_s: Annotated[
         Seconds,
         Meta(
-            description="Rest of a key whose balance or quota is spent, when the provider does not "
-            "say until when."
+            description="Cooldown of a key with an exhausted balance or quota, when the provider "
+            "does not say how long."
         ),
     ] = 900.0
     key_cooldown_max_s: Annotated[
-        Seconds, Meta(description="No header makes a key rest longer than this.")
+        Seconds, Meta(description="Maximum cooldown of a key, whatever the response headers say.")
     ] = 3600.0

@@ -1,8 +1,8 @@
-"""Known Anthropic-compatible services as data: what a provider gets without saying so.
+"""Defaults of known Anthropic-compatible services, by provider type and preset.
 
-Facts are those the services document for their Anthropic endpoint; what they leave open is decided
-on the safe side (count_tokens is estimated, betas are dropped). Any field can be overridden in the
-provider: MiniMax and Kimi have a second base URL for China (api.minimaxi.com, api.moonshot.cn).
+Source: the documentation of their Anthropic endpoints. Undocumented features use the safe value:
+count_tokens is estimated, betas are dropped. A provider can override any of them: MiniMax and Kimi
+have a second base URL for China (api.minimaxi.com, api.moonshot.cn).
 """
 
 import msgspec
@@ -10,12 +10,12 @@ import msgspec
 from ccrelay.config.model import AuthStyle, CountTokens, Signatures, SystemRole, ToolTypeCustom
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """Defaults of a provider type or preset. None: nothing to offer, or it depends."""
+class ServiceDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """Defaults of a provider type or preset. None: no default."""
 
     base_url: str | None = None
     auth: AuthStyle = "bearer"
-    models: tuple[str, ...] | None = None  # None: everything, or only what is mapped
+    models: tuple[str, ...] | None = None  # None: all, or only those of model_mapping
     drop_betas: tuple[str, ...] = ()
     system_role: SystemRole = "keep"
     count_tokens: CountTokens = "forward"
@@ -23,40 +23,40 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     signatures: Signatures = "none"
 
 
-BY_TYPE: dict[str, Service] = {
-    "anthropic": Service(
+BY_TYPE: dict[str, ServiceDefaults] = {
+    "anthropic": ServiceDefaults(
         base_url="https://api.anthropic.com",
         auth="x-api-key",
         models=("claude-*", "anthropic*"),
         signatures="claude",
     ),
-    "zai": Service(base_url="https://api.z.ai/api/anthropic", models=("glm-*", "GLM-*")),
-    # No count_tokens route; any credential is ignored locally, Ollama's cloud wants Bearer.
-    "ollama": Service(
+    "zai": ServiceDefaults(base_url="https://api.z.ai/api/anthropic", models=("glm-*", "GLM-*")),
+    # No count_tokens endpoint; credentials are ignored locally, Ollama's cloud requires Bearer.
+    "ollama": ServiceDefaults(
         base_url="http://localhost:11434",
         auth="none",
         system_role="user",
         count_tokens="estimate",
     ),
-    "compatible": Service(),
+    "compatible": ServiceDefaults(),
 }
 
-PRESETS: dict[str, Service] = {
-    # Refuses some betas (fine-grained-tool-streaming, context-1m) and ignores most others.
-    "minimax": Service(
+PRESETS: dict[str, ServiceDefaults] = {
+    # Rejects some betas (fine-grained-tool-streaming, context-1m) and ignores most others.
+    "minimax": ServiceDefaults(
         base_url="https://api.minimax.io/anthropic",
         drop_betas=("*",),
         system_role="user",
         count_tokens="estimate",
     ),
-    "kimi": Service(
+    "kimi": ServiceDefaults(
         base_url="https://api.moonshot.ai/anthropic",
         drop_betas=("*",),
         system_role="user",
         count_tokens="estimate",
     ),
-    # Answers 400 to the member "type": "custom" of a tool.
-    "deepseek": Service(
+    # Responds with 400 to the member "type": "custom" of a tool.
+    "deepseek": ServiceDefaults(
         base_url="https://api.deepseek.com/anthropic",
         auth="x-api-key",
         drop_betas=("*",),
@@ -64,6 +64,6 @@ PRESETS: dict[str, Service] = {
         count_tokens="estimate",
         tool_type_custom="drop",
     ),
-    # Passes betas on to Anthropic models.
-    "openrouter": Service(base_url="https://openrouter.ai/api", count_tokens="estimate"),
+    # Forwards betas to Anthropic models.
+    "openrouter": ServiceDefaults(base_url="https://openrouter.ai/api", count_tokens="estimate"),
 }

@@ -1,7 +1,7 @@
-"""What is wrong with a configuration, and where: paths, marks, problems, and the one exception.
+"""Problems of a configuration and their positions: paths, marks, and ConfigError.
 
-A problem never quotes a string value of the configuration, because it may be a secret; it names the
-place, and the reader looks there.
+A problem never contains a string value of the configuration, because it may be a secret; it has the
+path and position instead.
 """
 
 import re
@@ -14,25 +14,25 @@ Path = tuple[str | int, ...]  # ("providers", 1, "keys", 0, "rpm_limit")
 Severity = Literal["error", "warning"]
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
-_NAME_CHARACTERS_MAX = 48  # longer names are cut in reports: a misplaced secret is one such
+_NAME_CHARACTERS_MAX = 48  # longer names are cut: they may be misplaced secrets
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """A place in a file; both numbers count characters from 1, as editors do."""
+    """A position in a file: line and column in characters, both from 1."""
 
     line: int
     column: int
 
 
 class Marks:
-    """Where the members of a document stand: of each path the value, and its key if it has one."""
+    """The positions of a document: for each path that of the value, and of its key."""
 
     def __init__(self) -> None:
         self.values: dict[Path, Mark] = {}
         self.keys: dict[Path, Mark] = {}
 
     def at(self, path: Path, *, on_key: bool = False) -> Mark | None:
-        """Return the mark of `path`, or of the nearest place around it that has one."""
+        """Return the mark of `path`, or of the nearest enclosing path that has one."""
         if on_key and path in self.keys:
             return self.keys[path]
         for end in range(len(path), -1, -1):
@@ -47,13 +47,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
     message: str
     path: Path = ()
-    on_key: bool = False  # the key is at fault, not its value
+    on_key: bool = False  # the problem is the key, not its value
     severity: Severity = "error"
     source: str | None = None  # the file
     mark: Mark | None = None
 
     def located(self, source: str, marks: Marks) -> "Problem":
-        """Return the problem with file and mark filled in; a mark it already has is kept."""
+        """Return the problem with file and mark set; an existing mark is kept."""
         mark = self.mark or marks.at(self.path, on_key=self.on_key)
         return msgspec.structs.replace(self, source=source, mark=mark)
 
@@ -68,28 +68,28 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `str()` is the report, one problem a line."""
+    """Invalid configuration; `str()` is the report, one problem per line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = in_order(problems)
+        self.problems = sorted_by_position(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
 class Document(msgspec.Struct, frozen=True):
-    """A file as plain data (dicts, lists, scalars) with marks, and what was wrong on the way."""
+    """A parsed file: plain data (dicts, lists, scalars), marks, and syntax problems."""
 
     data: Any
     marks: Marks
     problems: list[Problem]
 
 
-def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Return problems in the order of the file, those without a place first."""
+def sorted_by_position(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems by position in the file, those without one first."""
     return sorted(problems, key=_order)
 
 
 def path_text(path: Path) -> str:
-    """Return a path as people write it: `providers[1].model_mapping["claude-*"]`."""
+    """Format a path: `providers[1].model_mapping["claude-*"]`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -102,7 +102,7 @@ def path_text(path: Path) -> str:
 
 
 def quoted(name: str) -> str:
-    """Return a name in double quotes, cut when it is long, without control characters."""
+    """Return a name in double quotes, truncated, without control characters."""
     if len(name) > _NAME_CHARACTERS_MAX:
         name = name[: _NAME_CHARACTERS_MAX // 4] + "..."
     return '"' + "".join(c if c.isprintable() else "?" for c in name) + '"'

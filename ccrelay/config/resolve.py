@@ -1,27 +1,27 @@
-"""Defaults that depend on type and preset, filled in so that the data plane reads finished values.
+"""Fills in the defaults that depend on type and preset.
 
-A `Provider` without keys and of type anthropic keeps `auth: x-api-key`; that it has no keys is what
-makes it pass the client's own credential through.
+A `Provider` of type anthropic without keys keeps `auth: x-api-key`; because it has no keys, the
+client's credential is passed through.
 """
 
 import msgspec
 
 from ccrelay.config.model import AuthStyle, Config, Provider
-from ccrelay.config.presets import BY_TYPE, PRESETS, Service
+from ccrelay.config.presets import BY_TYPE, PRESETS, ServiceDefaults
 
 
 def resolve(config: Config) -> Config:
-    """Return the configuration with every provider's defaults filled in; resolving twice is once.
+    """Return the configuration with the defaults of every provider filled in. Idempotent.
 
-    Filled: base_url (without a slash at its end), auth, models, drop_betas, system_role,
-    count_tokens, tool_type_custom and signatures. Prices are left to the price table. The
-    configuration must have passed its checks.
+    Filled in: base_url (without a trailing slash), auth, models, drop_betas, system_role,
+    count_tokens, tool_type_custom and signatures. Prices are not: they come from
+    the price table. The configuration must have passed the checks.
     """
     providers = [_resolve(provider) for provider in config.providers]
     return msgspec.structs.replace(config, providers=providers)
 
 
-def service_of(provider: Provider) -> Service:
+def defaults_of(provider: Provider) -> ServiceDefaults:
     """Return the defaults of the provider's preset, else of its type."""
     if provider.preset is not None:
         return PRESETS[provider.preset]
@@ -29,16 +29,16 @@ def service_of(provider: Provider) -> Service:
 
 
 def auth_of(provider: Provider) -> AuthStyle:
-    """Return how the provider's keys are sent, given or default."""
+    """Return how the keys of the provider are sent, configured or default."""
     if provider.auth is not None:
         return provider.auth
     if provider.type == "ollama" and provider.keys:
         return "bearer"
-    return service_of(provider).auth
+    return defaults_of(provider).auth
 
 
 def _resolve(provider: Provider) -> Provider:
-    service = service_of(provider)
+    service = defaults_of(provider)
     base_url = provider.base_url or service.base_url
     models = provider.models
     if models is None:

@@ -10,17 +10,17 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> dict[str, Any]:
-    """Return the schema: msgspec's, with a head, and polished for editors.
+    """Return the schema of msgspec, with title and description, adapted for editors.
 
-    A section may be empty (`logging:` with every line commented out), as when loading. Lists of
-    required members that are empty, titles and null defaults only make noise, and are dropped.
+    Sections may be null (`logging:` with all lines commented out), as in the loader. Titles, empty
+    `required` lists and null defaults are removed.
     """
     generated = msgspec.json.schema(Config)
     definitions = generated["$defs"]
     root = definitions.pop("Config")
     for section in [root, *definitions.values()]:
         _polish(section)
-    root["description"] = "Configuration of ccrelay. Unknown keys are refused."
+    root["description"] = "Configuration of ccrelay. Unknown keys are errors."
     return {
         "$schema": DRAFT,
         "title": "ccrelay",

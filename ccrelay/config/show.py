@@ -1,4 +1,4 @@
-"""The effective configuration for people: every value, secrets as fingerprints."""
+"""The effective configuration as plain data, secrets as fingerprints."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from ccrelay.config.fingerprint import fingerprint
 from ccrelay.config.model import Auth, Config, Key, Provider
 
 
-def shown(config: Config) -> dict[str, Any]:
+def redacted(config: Config) -> dict[str, Any]:
     """Return the configuration as plain data that is safe to print.
 
-    Keys, relay tokens and the values of static headers (which may be credentials, too) are replaced
-    by fingerprints; members that are None are left out.
+    Keys, relay tokens and values of static headers, which may be credentials, are replaced by
+    fingerprints; members that are None are omitted.
     """
     plain: dict[str, Any] = _plain(config)
     return plain
@@ -35,7 +35,7 @@ def _plain(value: Any) -> Any:
 
 
 def _hidden(section: msgspec.Struct) -> dict[str, Any]:
-    """Return the members of a section that must not be shown, in the form that may."""
+    """Return the redacted values of the secret members of a section."""
     if isinstance(section, Key):
         return {"key": fingerprint(section.key)}
     if isinstance(section, Auth):

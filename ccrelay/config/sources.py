@@ -1,7 +1,7 @@
-"""Where `${file:...}` and `${cmd:...}` get their values: disk and processes, with limits.
+"""Reads `${file:...}` and runs `${cmd:...}`, with limits.
 
-With `ccrelay.config.load` the only place of this package that touches either. Messages name the
-file or the program, never a byte of what was read.
+Besides `ccrelay.config.load` the only module of this package with I/O. Messages name the file or
+program, never its output.
 """
 
 import os
@@ -17,7 +17,7 @@ from pathlib import Path
 from ccrelay.config.expand import SecretError, Sources
 from ccrelay.config.problems import quoted
 
-SECRET_BYTES_MAX = 65_536  # a file or an output larger than this is no secret
+SECRET_BYTES_MAX = 65_536  # larger files and outputs are errors
 COMMAND_TIMEOUT_S = 10.0
 
 
@@ -32,9 +32,10 @@ def system_sources(
 
     Args:
         env: variables for `${VAR}`, `~` and the environment of commands.
-        directory: where relative paths start and commands run: that of the configuration file.
-        uid: who must own secret files; default the user that runs this.
-        timeout_s: how long a command may take.
+        directory: base of relative paths and working directory of commands: that of the
+            configuration file.
+        uid: required owner of secret files; default: the current user.
+        timeout_s: time limit of a command.
     """
     owner = os.geteuid() if uid is None else uid
 
@@ -49,7 +50,7 @@ def system_sources(
 
 def _path(text: str, env: Mapping[str, str], directory: Path) -> Path:
     if not text or "\0" in text:
-        raise SecretError("${file:...} names no file")
+        raise SecretError("${file:...} has no path")
     if text.startswith("~/") and env.get("HOME"):
         return Path(env["HOME"], text[2:])
     return directory / text
@@ -58,12 +59,12 @@ def _path(text: str, env: Mapping[str, str], directory: Path) -> Path:
 def _read_file(path: Path, owner: int) -> str:
     name = quoted(path.name)
     try:
-        # Non-blocking, so that a FIFO is refused below instead of waited for.
+        # Non-blocking: opening a FIFO must not wait; it is rejected below.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise SecretError(f"cannot read the secret file {name}: {error.strerror}") from None
     try:
-        # What was opened is judged, not what the name may mean a moment later.
+        # Check the open file, not the path, which may be replaced meanwhile.
         _check_status(os.fstat(descriptor), name, owner)
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read(SECRET_BYTES_MAX + 1)
@@ -89,31 +90,31 @@ def _run_command(text: str, env: Mapping[str, str], directory: Path, timeout_s: 
     try:
         arguments = shlex.split(text)
     except ValueError as error:
-        raise SecretError(f"the command cannot be split into words: {error}") from None
+        raise SecretError(f"invalid quoting in the command: {error}") from None
     if not arguments:
-        raise SecretError("${cmd:...} names no program")
+        raise SecretError("${cmd:...} has no program")
     name = f"the command {quoted(os.path.basename(arguments[0]))}"
     try:
         process = subprocess.Popen(
             arguments,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # it may hold the secret, and nobody would read it
+            stderr=subprocess.DEVNULL,  # it may contain the secret
             cwd=directory,
             env=dict(env),
-            start_new_session=True,  # so that its children can be ended with it
+            start_new_session=True,  # so that its children can be killed with it
         )
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "a null byte in its words"
+        reason = error.strerror if isinstance(error, OSError) else "null byte in an argument"
         raise SecretError(f"cannot run {name}: {reason}") from None
     return _text(_collect(process, name, timeout_s), f"the output of {name}")
 
 
 def _collect(process: "subprocess.Popen[bytes]", name: str, timeout_s: float) -> bytes:
-    """Return what the process prints, once it has ended well; end it in every other case."""
+    """Return the output of the process when it succeeds; otherwise kill it and raise."""
     deadline = time.monotonic() + timeout_s
     try:
-        with process:  # closes the pipe, and waits for an end that has been seen or brought about
+        with process:  # closes the pipe and reaps the process
             try:
                 data = _read_pipe(process, name, deadline)
                 code = process.wait(max(deadline - time.monotonic(), 0.01))
@@ -121,7 +122,7 @@ def _collect(process: "subprocess.Popen[bytes]", name: str, timeout_s: float) ->
                 _end(process)
                 raise
     except subprocess.TimeoutExpired:
-        raise SecretError(f"{name} did not end within {timeout_s:g} s") from None
+        raise SecretError(f"{name} timed out after {timeout_s:g} s") from None
     if code != 0:
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
         raise SecretError(f"{name} failed with {how}")
@@ -146,13 +147,13 @@ def _read_pipe(process: "subprocess.Popen[bytes]", name: str, deadline: float) -
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Kill the process and all it started; the session is its own, so nobody else is hit."""
+    """Kill the process group of the process, which has its own session."""
     if process.returncode is not None:
-        return  # waited for already: its id may mean another process by now
+        return  # reaped already: the pid may belong to another process
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
-        pass  # ended by itself; macOS answers EPERM for a process that nobody waited for yet
+        pass  # exited already; macOS returns EPERM for a zombie
 
 
 def _text(data: bytes, what: str) -> str:

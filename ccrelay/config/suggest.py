@@ -1,9 +1,9 @@
-"""Did you mean: the known name closest to a wrong one."""
+"""Suggestions for unknown names: the most similar known name, or its alias."""
 
 from collections.abc import Collection
 
-# What people write from habit, by the name it has here. Used only where that name is allowed.
-_HABITS = {
+# Names of other products and earlier versions -> the name here, used where that name exists.
+_ALIASES = {
     "api_key": ("key", "keys"),
     "apikey": ("key", "keys"),
     "api_keys": ("keys",),
@@ -26,6 +26,13 @@ _HABITS = {
     "max_retries": ("attempts_max",),
     "num_retries": ("attempts_max",),
     "cooldown": ("key_cooldown_max_s",),
+    # Names before 0.3.
+    "rest_s": ("open_s",),
+    "rest_max_s": ("open_max_s",),
+    "key_rest_max_s": ("key_cooldown_max_s",),
+    "quota_rest_s": ("quota_cooldown_s",),
+    "max_wait_s": ("queue_timeout_s",),
+    "waiting_max": ("queue_max",),
     "moonshot": ("kimi",),
     "openai": ("compatible",),
     "custom": ("compatible",),
@@ -44,21 +51,21 @@ _HABITS = {
 
 
 def closest(word: str, options: Collection[str]) -> str | None:
-    """Return the option that `word` was probably meant to be, or None."""
+    """Return the option that `word` probably means, or None."""
     folded = word.lower().replace("-", "_")
     for option in options:
         if option.lower().replace("-", "_") == folded:
             return option
-    for option in _HABITS.get(folded, ()):
+    for option in _ALIASES.get(folded, ()):
         if option in options:
             return option
-    import difflib  # only needed when something is already wrong
+    import difflib  # imported only for an error message
 
     matches = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
 def hint(word: str, options: Collection[str]) -> str:
-    """Return ` (did you mean "x"?)` to append to a message, or nothing."""
+    """Return ` (did you mean "x"?)` to append to a message, or ""."""
     option = closest(word, options)
     return f' (did you mean "{option}"?)' if option else ""

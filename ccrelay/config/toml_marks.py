@@ -1,8 +1,7 @@
-"""TOML to plain data, with the mark of every key and value.
+"""Parses TOML to plain data, with the position of every key and value.
 
-`tomllib` reads the data and refuses what is not TOML, duplicate keys included, but keeps no
-positions. A second pass over the text, by then known to be valid, finds them: it only has to tell
-where keys and values begin and end.
+`tomllib` parses and validates the text, including duplicate keys, but has no positions. A second
+scan over the valid text finds where keys and values start.
 """
 
 import bisect
@@ -18,7 +17,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _DOT = re.compile(r"[ \t]*\.[ \t]*")
 _EQUALS = re.compile(r"[ \t]*=[ \t]*")
 _STRING = re.compile(
-    r'"""(?:\\.|[^\\])*?"{3,5}'  # up to two quotes may stand before the closing three
+    r'"""(?:\\.|[^\\])*?"{3,5}'  # up to two quotes before the closing three
     r"|'''.*?'{3,5}"
     r'|"(?:\\.|[^"\\\n])*"'
     r"|'[^'\n]*'",
@@ -31,14 +30,14 @@ _ATOM = re.compile(r"[^,\]}#\r\n]+")  # number, boolean, date and time
 
 
 def parse_toml(text: str) -> Document:
-    """Read a TOML document; problems never raise."""
+    """Parse a TOML document; never raises."""
     text = text.replace("\r\n", "\n")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return Document(None, Marks(), [_syntax_problem(str(error), text)])
     except RecursionError:
-        return Document(None, Marks(), [Problem(message="not valid TOML: nested too deeply")])
+        return Document(None, Marks(), [Problem(message="invalid TOML: nested too deeply")])
     scanner = _Scanner(text)
     scanner.document()
     return Document(data, scanner.marks, [])
@@ -47,16 +46,16 @@ def parse_toml(text: str) -> Document:
 def _syntax_problem(message: str, text: str) -> Problem:
     found = _AT.search(message)
     if found is None:
-        return Problem(message=f"not valid TOML: {message}")
+        return Problem(message=f"invalid TOML: {message}")
     if found[1]:
         mark = Mark(int(found[1]), int(found[2]))
     else:
         mark = Mark(text.count("\n") + 1, len(text) - text.rfind("\n"))
-    return Problem(message=f"not valid TOML: {message[: found.start()]}", mark=mark)
+    return Problem(message=f"invalid TOML: {message[: found.start()]}", mark=mark)
 
 
 class _Scanner:
-    """Walks valid TOML and notes marks. What it does not understand ends the walk, not the load."""
+    """Scans valid TOML for positions. Unsupported syntax ends the scan, not the load."""
 
     def __init__(self, text: str) -> None:
         self.marks = Marks()
@@ -110,7 +109,7 @@ class _Scanner:
             path = (*path, name)
             self.marks.keys.setdefault(path, mark)
         self._match(_EQUALS)
-        for end in range(len(table) + 1, len(path)):  # tables that the dots of the key imply
+        for end in range(len(table) + 1, len(path)):  # tables implied by a dotted key
             self.marks.values.setdefault(path[:end], mark)
         self._value(path)
 

@@ -1,11 +1,11 @@
-"""YAML to plain data, with the mark of every node.
+"""Parses YAML to plain data, with the position of every node.
 
-Built from parser events instead of PyYAML's constructors, for four reasons: duplicate keys are
-found, marks are kept, no tag can build an object, and scalars follow YAML 1.2's core schema: only
-`true` and `false` are booleans, and `no`, `12:30` or `2026-01-01` stay text.
+Uses parser events instead of PyYAML's constructors, because these lose duplicate keys and
+positions, build objects from tags, and use YAML 1.1 scalars. Here scalars follow the core schema of
+YAML 1.2: only `true` and `false` are booleans, and `no`, `12:30` or `2026-01-01` are text.
 
-Anchors, aliases and `<<` merge keys work. An alias shares the anchor's data, so marks inside it are
-those of the place where the alias stands.
+Anchors, aliases and `<<` merge keys are supported. An alias shares the data of the anchor; paths
+inside it have the position of the alias.
 """
 
 import re
@@ -17,7 +17,7 @@ import yaml
 from ccrelay.config.problems import Document, Mark, Marks, Path, Problem, quoted
 
 DEPTH_MAX = 32  # levels; a real configuration has six
-NODES_MAX = 100_000  # nodes, aliases counted with all they stand for ("billion laughs")
+NODES_MAX = 100_000  # nodes, with aliases expanded ("billion laughs")
 
 _CORE = "tag:yaml.org,2002:"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -30,7 +30,7 @@ _FLOAT_NAMED = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
 
 
 class _Refused(Exception):
-    """Reading cannot go on; carries the problem."""
+    """A fatal problem."""
 
     def __init__(self, message: str, mark: Any) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class _Refused(Exception):
 
 
 def parse_yaml(text: str) -> Document:
-    """Read one YAML document. An empty one is an empty mapping; problems never raise."""
+    """Parse one YAML document; an empty one is an empty mapping. Never raises."""
     builder = _Builder()
     try:
         data = builder.document(yaml.parse(text, Loader=_LOADER))
@@ -50,21 +50,21 @@ def parse_yaml(text: str) -> Document:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         mark = Mark(before.count("\n") + 1, error.position - before.rfind("\n"))
-        problem = Problem(message="not valid YAML: a control character", mark=mark)
+        problem = Problem(message="invalid YAML: a control character", mark=mark)
         return Document(None, builder.marks, [problem])
     return Document({} if data is None else data, builder.marks, builder.problems)
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = _mark(error.problem_mark or error.context_mark)
-    message = f"not valid YAML: {error.problem or error.context}"
+    message = f"invalid YAML: {error.problem or error.context}"
     if "${" in "".join(text.split("\n")[mark.line - 1 : mark.line]):
         message += ' (write "${...}" in quotes inside { } and [ ])'
     return Problem(message=message, mark=mark)
 
 
 def core_scalar(text: str) -> Any:
-    """Return what a plain scalar means under YAML 1.2's core schema (section 10.3.2)."""
+    """Return the value of a plain scalar in the core schema of YAML 1.2 (section 10.3.2)."""
     if text in _NULL:
         return None
     if text in _BOOL:
@@ -122,7 +122,7 @@ class _Builder:
 
     def _alias(self, event: Any) -> Any:
         if event.anchor not in self._anchors:
-            raise _Refused(f"no anchor {quoted(event.anchor)} before this alias", event.start_mark)
+            raise _Refused(f"undefined alias {quoted(event.anchor)}", event.start_mark)
         data, nodes = self._anchors[event.anchor]
         self._count(nodes, event)
         return data
@@ -136,12 +136,12 @@ class _Builder:
         if event.implicit[0]:  # plain, without a tag
             return core_scalar(event.value)
         if event.tag not in (None, "!", _CORE + "str"):
-            raise _Refused("tags are not used in configurations", event.start_mark)
+            raise _Refused("YAML tags are not supported", event.start_mark)
         return event.value
 
     def _check_tag(self, event: Any, kind: str) -> None:
         if event.tag not in (None, "!", _CORE + kind):
-            raise _Refused("tags are not used in configurations", event.start_mark)
+            raise _Refused("YAML tags are not supported", event.start_mark)
 
     def _sequence(self, events: Iterator[Any], path: Path) -> list[Any]:
         items: list[Any] = []
@@ -158,14 +158,14 @@ class _Builder:
             if isinstance(event, yaml.MappingEndEvent):
                 break
             if not isinstance(event, yaml.ScalarEvent):
-                raise _Refused("a key must be a plain name", event.start_mark)
+                raise _Refused("a key must be a scalar", event.start_mark)
             key, mark = event.value, _mark(event.start_mark)
             place = (*path, key)
             if key == "<<" and event.implicit[0]:
                 merged.append((self._node(next(events), events, place), mark))
             elif key in members:
                 self._duplicate(place, mark)
-                # Read to its end, but let neither data nor marks of the first be overwritten.
+                # Parse it, but keep data and marks of the first.
                 self._node(next(events), events, (*place, "duplicate"))
             else:
                 self.marks.keys[place] = mark

@@ -1,1 +1,1 @@
-"""The demo provider: answers like Anthropic without a model, and misbehaves when asked to."""
+"""The mock provider: the Anthropic API without a model, with fault injection."""

@@ -1,7 +1,7 @@
-"""What the demo says: a message made from a request, as a document or as stream events. Pure.
+"""The answer of the mock provider to a request, as a document or as stream events. Pure.
 
-The shapes are Anthropic's: content blocks, deltas and `usage` as the Messages API sends them, the
-5m/1h split in `message_start` only, cumulative totals in `message_delta`.
+Formats as in the Messages API: content blocks, deltas and `usage`, with the 5m/1h split in
+`message_start` only and cumulative totals in `message_delta`.
 """
 
 import re
@@ -10,18 +10,19 @@ from typing import Any
 
 import msgspec
 
-from ccrelay.demo.ask import Ask
+from ccrelay.demo.request import MessagesRequest
 
 PING_EVERY = 250  # deltas between two pings of one block
 JSON_PIECE_CHARACTERS = 12  # of a tool's input, per input_json_delta
-ECHO_WORDS = 12  # of the prompt, repeated in the default answer
+ECHO_WORDS = 12  # words of the prompt, repeated in the default answer
 
-# Only a shell, and only `echo` in it: whatever a newcomer's client allows, the demo harms nothing.
+# Only shell tools are called, and only with `echo`, so that a client without permission prompts is
+# safe.
 SHELL_TOOLS = ("bash", "shell", "terminal", "run_command", "execute_command")
 
 _WANTS_THINKING = re.compile(r"\bthink", re.IGNORECASE)
 _WANTS_TOOLS = re.compile(r"\btools?\b|\blist (?:the )?files\b", re.IGNORECASE)
-_TEXT_ONLY = "Respond with TEXT ONLY"  # how Claude Code asks for a summary when it compacts
+_TEXT_ONLY = "Respond with TEXT ONLY"  # in the compaction prompt of Claude Code
 _WORDS = re.compile(r"\s*\S+\s*")
 
 _THOUGHT = (
@@ -37,7 +38,7 @@ class Text(msgspec.Struct, frozen=True):
 
 
 class Thinking(msgspec.Struct, frozen=True):
-    """A thinking block, closed by its signature."""
+    """A thinking block with its signature."""
 
     pieces: tuple[str, ...]
     signature: str
@@ -55,13 +56,13 @@ Block = Text | Thinking | ToolUse
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer."""
+    """A complete answer."""
 
     id: str
     model: str
     blocks: tuple[Block, ...]
     stop_reason: str
-    ask: Ask
+    request: MessagesRequest
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -71,34 +72,34 @@ class Event(msgspec.Struct, frozen=True):
     data: bytes
 
     def encode(self) -> bytes:
-        """Return the event as Anthropic writes it."""
+        """Return the bytes of the event, formatted as by Anthropic."""
         return b"event: %b\ndata: %b\n\n" % (self.name.encode(), self.data)
 
 
-def compose(ask: Ask, serial: str) -> Message:
-    """Make the answer to a request. `serial` makes its ids unique."""
+def compose(request: MessagesRequest, serial: str) -> Message:
+    """Compose the answer to a request. `serial` makes its ids unique."""
     blocks: list[Block] = []
-    if ask.thinks and not ask.tool_results and _WANTS_THINKING.search(ask.prompt):
-        thought = ("",) if ask.thinking_omitted else words(_THOUGHT)
+    if request.thinking and not request.tool_results and _WANTS_THINKING.search(request.prompt):
+        thought = ("",) if request.thinking_omitted else words(_THOUGHT)
         blocks.append(Thinking(thought, signature=f"demo-signature-{serial}"))
-    calls = _tool_calls(ask, serial)
+    calls = _tool_calls(request, serial)
     stop_reason = "tool_use" if calls else "end_turn"
-    pieces = _pieces(ask, bool(calls))
-    if ask.directives.deltas is None and len(pieces) > ask.max_tokens:
-        pieces, calls, stop_reason = pieces[: ask.max_tokens], [], "max_tokens"
+    pieces = _pieces(request, bool(calls))
+    if request.directives.deltas is None and len(pieces) > request.max_tokens:
+        pieces, calls, stop_reason = pieces[: request.max_tokens], [], "max_tokens"
     blocks.append(Text(pieces))
     return Message(
         id=f"msg_demo{serial}",
-        model=ask.model,
+        model=request.model,
         blocks=(*blocks, *calls),
         stop_reason=stop_reason,
-        ask=ask,
+        request=request,
     )
 
 
 def document(message: Message) -> bytes:
-    """Return the answer as the JSON body of a request without `stream`."""
-    content = [{**_opening(block), **_filling(block)} for block in message.blocks]
+    """Return the answer as a JSON body, for a request without `stream`."""
+    content = [{**_block_start(block), **_block_content(block)} for block in message.blocks]
     usage = _start_usage(message) | _final_usage(message)
     return _json(_envelope(message, content, message.stop_reason, usage))
 
@@ -108,7 +109,7 @@ def events(message: Message) -> Iterator[Event]:
     start = _envelope(message, [], None, _start_usage(message))
     yield _event("message_start", message=start)
     for index, block in enumerate(message.blocks):
-        yield _event("content_block_start", index=index, content_block=_opening(block))
+        yield _event("content_block_start", index=index, content_block=_block_start(block))
         if index == 0:
             yield PING
         for count, delta in enumerate(_deltas(block), 1):
@@ -122,18 +123,18 @@ def events(message: Message) -> Iterator[Event]:
 
 
 def output_tokens(message: Message) -> int:
-    """Return the output tokens that the answer reports at its end."""
+    """Return the output tokens in the final usage."""
     return sum(_tokens(block) for block in message.blocks)
 
 
 def error_event(type: str, message: str, request_id: str) -> Event:
-    """Return an `error` event, as it comes inside a stream that began with 200."""
+    """Return an `error` event of a stream with status 200."""
     error = {"type": type, "message": message}
     return _event("error", error=error, request_id=request_id)
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Cut a text into words that add up to it again."""
+    """Split a text into words with their whitespace; joined they are the text."""
     return tuple(_WORDS.findall(text)) or (text,)
 
 
@@ -154,28 +155,28 @@ def sample(schema: dict[str, Any]) -> Any:
     return plain.get(str(kind), "demo")
 
 
-def _tool_calls(ask: Ask, serial: str) -> list[Block]:
-    name = _tool_to_call(ask)
+def _tool_calls(request: MessagesRequest, serial: str) -> list[Block]:
+    name = _tool_to_call(request)
     if not name:
         return []
-    count = ask.directives.tools if ask.parallel else min(1, ask.directives.tools)
+    count = request.directives.tools if request.parallel else min(1, request.directives.tools)
     return [
-        ToolUse(f"toolu_demo{serial}n{n}", name, _tool_input(ask.tools.get(name, {}), name, n))
+        ToolUse(f"toolu_demo{serial}n{n}", name, _tool_input(request.tools.get(name, {}), name, n))
         for n in range(1, count + 1)
     ]
 
 
-def _tool_to_call(ask: Ask) -> str:
-    if ask.tool_results or ask.tool_choice == "none" or not ask.tools:
+def _tool_to_call(request: MessagesRequest) -> str:
+    if request.tool_results or request.tool_choice == "none" or not request.tools:
         return ""
-    if ask.tool_choice == "tool":
-        return ask.tool_forced
-    shell = next((name for name in ask.tools if name.lower() in SHELL_TOOLS), "")
-    if ask.tool_choice == "any":
-        return ask.directives.tool or shell or next(iter(ask.tools))
-    if ask.directives.tool:
-        return ask.directives.tool
-    return shell if _WANTS_TOOLS.search(ask.prompt) and _TEXT_ONLY not in ask.prompt else ""
+    if request.tool_choice == "tool":
+        return request.tool_name
+    shell = next((name for name in request.tools if name.lower() in SHELL_TOOLS), "")
+    if request.tool_choice == "any":
+        return request.directives.tool or shell or next(iter(request.tools))
+    if request.directives.tool:
+        return request.directives.tool
+    return shell if _WANTS_TOOLS.search(request.prompt) and _TEXT_ONLY not in request.prompt else ""
 
 
 def _tool_input(schema: dict[str, Any], name: str, number: int) -> dict[str, Any]:
@@ -188,26 +189,26 @@ def _tool_input(schema: dict[str, Any], name: str, number: int) -> dict[str, Any
     return given
 
 
-def _pieces(ask: Ask, calls_tools: bool) -> tuple[str, ...]:
-    told, count = ask.directives.text, ask.directives.deltas
+def _pieces(request: MessagesRequest, calls_tools: bool) -> tuple[str, ...]:
+    text, count = request.directives.text, request.directives.deltas
     if count is None:
-        return words(_text(ask, calls_tools) if told is None else told)
-    if told is None:
-        return tuple(f"{n} " for n in range(count))  # numbered, so that a lost delta shows
-    pool = words(told)
+        return words(_text(request, calls_tools) if text is None else text)
+    if text is None:
+        return tuple(f"{n} " for n in range(count))  # numbered, so that a missing delta is visible
+    pool = words(text)
     return tuple(pool[n % len(pool)] for n in range(count))
 
 
-def _text(ask: Ask, calls_tools: bool) -> str:
-    if ask.schema is not None:
-        return _json(sample(ask.schema)).decode()
-    if _TEXT_ONLY in ask.prompt:
+def _text(request: MessagesRequest, calls_tools: bool) -> str:
+    if request.schema is not None:
+        return _json(sample(request.schema)).decode()
+    if _TEXT_ONLY in request.prompt:
         return "<summary>\nA conversation with the ccrelay demo provider.\n</summary>"
     if calls_tools:
         return "I will run two harmless commands at the same time."
-    if ask.tool_results:
-        return f"Done: {ask.tool_results} tool results came back to the ccrelay demo provider."
-    echo = " ".join(ask.prompt.split()[:ECHO_WORDS]) or "nothing"
+    if request.tool_results:
+        return f"Done: {request.tool_results} tool results came back to the ccrelay demo provider."
+    echo = " ".join(request.prompt.split()[:ECHO_WORDS]) or "nothing"
     return (
         "Hello from the ccrelay demo provider! There is no model behind me; every part of the way "
         f"from your client to here works. You said: “{echo}”. "
@@ -215,7 +216,7 @@ def _text(ask: Ask, calls_tools: bool) -> str:
     )
 
 
-def _opening(block: Block) -> dict[str, Any]:
+def _block_start(block: Block) -> dict[str, Any]:
     match block:
         case Text():
             return {"type": "text", "text": ""}
@@ -225,7 +226,7 @@ def _opening(block: Block) -> dict[str, Any]:
             return {"type": "tool_use", "id": block.id, "name": block.name, "input": {}}
 
 
-def _filling(block: Block) -> dict[str, Any]:
+def _block_content(block: Block) -> dict[str, Any]:
     match block:
         case Text():
             return {"text": "".join(block.pieces)}
@@ -253,7 +254,7 @@ def _deltas(block: Block) -> Iterator[dict[str, Any]]:
 
 
 def _tokens(block: Block) -> int:
-    """Count a block's tokens: as many as it has deltas with something in them."""
+    """Count the tokens of a block: one per non-empty delta."""
     match block:
         case Text():
             return len(block.pieces)
@@ -279,7 +280,7 @@ def _envelope(
 
 
 def _start_usage(message: Message) -> dict[str, Any]:
-    usage = message.ask.usage
+    usage = message.request.usage
     return {
         "input_tokens": usage.input,
         "cache_creation_input_tokens": usage.cache_write_5m + usage.cache_write_1h,
@@ -294,7 +295,7 @@ def _start_usage(message: Message) -> dict[str, Any]:
 
 
 def _final_usage(message: Message) -> dict[str, Any]:
-    usage = message.ask.usage
+    usage = message.request.usage
     thinking = sum(_tokens(block) for block in message.blocks if isinstance(block, Thinking))
     return {
         "input_tokens": usage.input,

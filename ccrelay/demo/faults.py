@@ -1,8 +1,8 @@
-"""The table of the ways the demo can misbehave.
+"""The table of faults that the mock provider can inject.
 
-A fault is a small function: it takes the scene and its own options (keyword arguments with
-defaults) and gives the plan. Its docstring is its line in `ccrelay mock --list-faults`;
-`docs/mock.md` lists every one. A refused connection is no fault of this table: do not listen.
+A fault is a function of the request context and its own options (keyword arguments with defaults)
+that yields a plan. Its docstring is its line in `ccrelay mock --list-faults`; `docs/mock.md` lists
+all of them. For a refused connection, do not start the mock.
 """
 
 import inspect
@@ -11,8 +11,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from ccrelay.demo import breakages, oddities, refusals
-from ccrelay.demo.plan import Plan, ReadBody, Scene, Stream, answer
+from ccrelay.demo import error_responses, stream_faults, unusual_responses
+from ccrelay.demo.plan import Plan, ReadBody, RequestContext, Stream, respond
 from ccrelay.errors import BadRequest
 
 
@@ -24,14 +24,14 @@ class Fault(msgspec.Struct, frozen=True):
     run: Callable[..., Plan]
     defaults: dict[str, Any]  # option -> default; the first option may be given as NAME=VALUE
     types: dict[str, Any]
-    reads_body: bool  # False: the fault itself decides when the body is read, if ever
-    streams_only: bool  # True: a request without `stream` is answered normally
+    reads_body: bool  # False: the fault decides whether and when the body is read
+    streams_only: bool  # True: no fault for a request without `stream`
 
     def convert(self, options: dict[str, str]) -> dict[str, Any]:
-        """Return the options as the types the fault takes.
+        """Convert the options to the types of the fault.
 
         Raises:
-            BadRequest: an option that this fault does not have, or a value of the wrong type.
+            BadRequest: an unknown option, or a value of the wrong type.
         """
         converted = {}
         for name, value in options.items():
@@ -44,14 +44,14 @@ class Fault(msgspec.Struct, frozen=True):
                 raise BadRequest(f"Option {name} of fault {self.name}: {error}.") from error
         return converted
 
-    def plan(self, scene: Scene, options: dict[str, Any], *, body_is_read: bool) -> Plan:
-        """Yield the steps of this fault; `options` as `convert` gives them."""
+    def plan(self, context: RequestContext, options: dict[str, Any], *, body_is_read: bool) -> Plan:
+        """Yield the steps of this fault; `options` as returned by `convert`."""
         if self.reads_body and not body_is_read:
             yield ReadBody()
-        if self.streams_only and not isinstance(scene.reply(), Stream):
-            yield from answer(scene)
+        if self.streams_only and not isinstance(context.reply(), Stream):
+            yield from respond(context)
         else:
-            yield from self.run(scene, **options)
+            yield from self.run(context, **options)
 
 
 def _row(run: Callable[..., Plan], *, reads_body: bool = True, streams_only: bool = False) -> Fault:
@@ -73,42 +73,42 @@ def _row(run: Callable[..., Plan], *, reads_body: bool = True, streams_only: boo
 
 
 _ROWS = (
-    _row(oddities.ok),
-    # no answer, or another one
-    _row(refusals.reset_before_head),
-    _row(refusals.close_before_head),
-    _row(refusals.stall_head),
-    _row(refusals.garbage),
-    _row(refusals.early_response, reads_body=False),
-    _row(refusals.status),
-    _row(refusals.empty_200),
-    _row(refusals.html_200),
-    _row(refusals.json_200, streams_only=True),
-    # broken off or spoilt
-    _row(breakages.reset_mid_stream),
-    _row(breakages.cut_mid_event),
-    _row(breakages.stall_mid_stream),
-    _row(breakages.bad_chunk),
-    _row(breakages.short_body),
-    _row(breakages.both_framings),
-    _row(breakages.error_first, streams_only=True),
-    _row(breakages.error_mid, streams_only=True),
-    _row(breakages.no_message_stop, streams_only=True),
-    _row(breakages.only_message_start, streams_only=True),
-    # odd, but legal
-    _row(oddities.slow_head),
-    _row(oddities.slow_reader, reads_body=False),
-    _row(oddities.informational),
-    _row(oddities.big_head),
-    _row(oddities.huge_event),
-    _row(oddities.split),
-    _row(oddities.crlf, streams_only=True),
-    _row(oddities.comments, streams_only=True),
-    _row(oddities.nameless, streams_only=True),
-    _row(oddities.pings_only, streams_only=True),
-    _row(oddities.gzip),
-    _row(oddities.sized, streams_only=True),
-    _row(oddities.close_delimited),
+    _row(unusual_responses.ok),
+    # no response, an error, or a wrong body
+    _row(error_responses.reset_before_head),
+    _row(error_responses.close_before_head),
+    _row(error_responses.stall_head),
+    _row(error_responses.garbage),
+    _row(error_responses.early_response, reads_body=False),
+    _row(error_responses.status),
+    _row(error_responses.empty_200),
+    _row(error_responses.html_200),
+    _row(error_responses.json_200, streams_only=True),
+    # aborted or corrupted
+    _row(stream_faults.reset_mid_stream),
+    _row(stream_faults.cut_mid_event),
+    _row(stream_faults.stall_mid_stream),
+    _row(stream_faults.bad_chunk),
+    _row(stream_faults.short_body),
+    _row(stream_faults.both_framings),
+    _row(stream_faults.error_first, streams_only=True),
+    _row(stream_faults.error_mid, streams_only=True),
+    _row(stream_faults.no_message_stop, streams_only=True),
+    _row(stream_faults.only_message_start, streams_only=True),
+    # unusual, but valid
+    _row(unusual_responses.slow_head),
+    _row(unusual_responses.slow_reader, reads_body=False),
+    _row(unusual_responses.informational),
+    _row(unusual_responses.big_head),
+    _row(unusual_responses.huge_event),
+    _row(unusual_responses.split),
+    _row(unusual_responses.crlf, streams_only=True),
+    _row(unusual_responses.comments, streams_only=True),
+    _row(unusual_responses.nameless, streams_only=True),
+    _row(unusual_responses.pings_only, streams_only=True),
+    _row(unusual_responses.gzip),
+    _row(unusual_responses.sized, streams_only=True),
+    _row(unusual_responses.close_delimited),
 )
 
 FAULTS: dict[str, Fault] = {row.name: row for row in _ROWS}

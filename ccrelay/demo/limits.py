@@ -1,8 +1,8 @@
-"""Limits of the demo provider, per credential, and a ledger of what was let through.
+"""Rate limits of the mock provider, per credential, and a ledger of accepted requests.
 
-A request counts when its body is there, with its input tokens; what it produced counts when it is
-over. Cache reads count for nothing. One request over a limit is refused, as a provider would; the
-ledger counts whether there are limits or not, so that it shows what a relay in front kept to.
+A request and its input tokens count when its body was read, its output tokens when it has finished.
+Cache reads are not counted. A request over a limit is rejected. The ledger counts without limits,
+too, so that it shows which limits a relay in front of it complied with.
 """
 
 import datetime
@@ -13,28 +13,28 @@ from typing import Any
 
 import msgspec
 
-from ccrelay.demo import wire
-from ccrelay.demo.windows import WINDOWS, Sliding, Window, WindowKind
+from ccrelay.demo import http1
+from ccrelay.demo.rate_windows import WINDOWS, Sliding, Window, WindowKind
 from ccrelay.errors import BadRequest
 
 UNLIMITED = 1 << 62
-RETRY_MAX_S = 60  # a request that never fits is told to come back in a minute, as at Anthropic
+RETRY_MAX_S = 60  # `retry-after` of a request over the limit itself, as at Anthropic
 
-# Quantity -> how a refusal calls it.
+# Quantity -> its name in a rejection.
 WORDS = {
     "requests": "requests per minute",
     "tokens": "tokens per minute",
     "input": "input tokens per minute",
     "output": "output tokens per minute",
 }
-# Quantity -> what stands between `anthropic-ratelimit-` and `-limit`.
+# Quantity -> its part of the header name, `anthropic-ratelimit-...-limit`.
 HEADERS = {
     "requests": "requests",
     "tokens": "tokens",
     "input": "input-tokens",
     "output": "output-tokens",
 }
-# What `--limits` calls them -> the member of `Quotas`.
+# Name in `--limits` -> field of `Quotas`.
 OPTIONS = {
     "rpm": "requests",
     "tpm": "tokens",
@@ -45,36 +45,38 @@ OPTIONS = {
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
-    """What each credential may do per minute. None: as much as it likes."""
+    """Limits of each credential, per minute; None: unlimited."""
 
     requests: int | None = None
     tokens: int | None = None  # input without cache reads, and output
     input: int | None = None  # without cache reads
     output: int | None = None
-    concurrent: int | None = None  # at once
+    concurrent: int | None = None  # concurrent requests
     window: WindowKind = "sliding"
-    are_told: bool = True  # in headers; False: a 429 has none, `retry-after` included
+    send_headers: bool = True  # False: no rate-limit headers, and no `retry-after` in a 429
 
     @classmethod
-    def parse(cls, text: str, *, window: WindowKind = "sliding", are_told: bool = True) -> "Quotas":
+    def parse(
+        cls, text: str, *, window: WindowKind = "sliding", send_headers: bool = True
+    ) -> "Quotas":
         """Read `rpm=60,tpm=80000,concurrent=4`.
 
         Raises:
-            BadRequest: an unknown limit, or one that is no whole number above 0.
+            BadRequest: an unknown limit, or a value that is not an integer above 0.
         """
         found: dict[str, int] = {}
         for word in filter(None, (part.strip() for part in text.split(","))):
             name, _, value = word.partition("=")
             if name not in OPTIONS:
-                raise BadRequest(f"There is no limit {name!r}; there are: {', '.join(OPTIONS)}.")
+                raise BadRequest(f"Unknown limit {name!r}; known: {', '.join(OPTIONS)}.")
             if not (value.isascii() and value.isdigit()) or int(value) == 0:
-                raise BadRequest(f"Limit {name} needs a whole number above 0, not {value!r}.")
+                raise BadRequest(f"Limit {name} must be an integer above 0, not {value!r}.")
             found[OPTIONS[name]] = int(value)
-        return cls(window=window, are_told=are_told, **found)
+        return cls(window=window, send_headers=send_headers, **found)
 
     @property
-    def are_none(self) -> bool:
-        """Whether nothing is limited."""
+    def unlimited(self) -> bool:
+        """Whether there is no limit."""
         return all(getattr(self, name) is None for name in OPTIONS.values())
 
     def of(self, quantity: str) -> int | None:
@@ -83,51 +85,51 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
         return limit
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """Why a request is refused, and when it would not be."""
+class Rejection(msgspec.Struct, frozen=True):
+    """The message of a rejected request, and when to retry it."""
 
     message: str
     retry_after_s: int
 
 
 class Account:
-    """One credential: its windows, its requests under way, its line in the ledger."""
+    """The rate windows, running requests and ledger entry of one credential."""
 
     def __init__(self, quotas: Quotas) -> None:
         self.in_flight = 0
         self._quotas = quotas
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Begin anew; what is under way stays under way."""
+    def reset(self) -> None:
+        """Clear windows and ledger; running requests stay counted."""
         limits = {name: self._quotas.of(name) for name in WORDS}
         kind = WINDOWS[self._quotas.window]
         self._windows: dict[str, Window] = {
             name: kind(limit) for name, limit in limits.items() if limit is not None
         }
-        self._seen = {name: Sliding(UNLIMITED) for name in WORDS}
+        self._peaks = {name: Sliding(UNLIMITED) for name in WORDS}
         self._totals = dict.fromkeys(WORDS, 0)
         self._rejected = 0
         self._in_flight_max = self.in_flight
 
-    def admit(self, now: float, input_tokens: int) -> Refusal | None:
-        """Count a request, to be settled once; or refuse it, and count that."""
-        refusal = self._refusal(now, input_tokens)
-        if refusal is not None:
+    def admit(self, now: float, input_tokens: int) -> Rejection | None:
+        """Accept a request, for which `finish` must be called once; or return a rejection."""
+        rejection = self._reject(now, input_tokens)
+        if rejection is not None:
             self._rejected += 1
-            return refusal
+            return rejection
         self._add(now, requests=1, tokens=input_tokens, input=input_tokens)
         self.in_flight += 1
         self._in_flight_max = max(self._in_flight_max, self.in_flight)
         return None
 
-    def settle(self, now: float, output_tokens: int) -> None:
-        """Count what an admitted request produced; it is no longer under way."""
+    def finish(self, now: float, output_tokens: int) -> None:
+        """Count the output tokens of an accepted request, which has ended."""
         self._add(now, tokens=output_tokens, output=output_tokens)
         self.in_flight -= 1
 
-    def headers(self, now: float) -> wire.Headers:
-        """Return the `anthropic-ratelimit-*` fields; a reset is when nothing counts any more."""
+    def headers(self, now: float) -> http1.Headers:
+        """Return the `anthropic-ratelimit-*` fields; reset is when the window is empty."""
         fields = []
         for quantity, window in self._windows.items():
             name = f"anthropic-ratelimit-{HEADERS[quantity]}"
@@ -137,13 +139,13 @@ class Account:
         return fields
 
     def ledger(self) -> dict[str, Any]:
-        """Return what was let through and what was refused."""
+        """Return the ledger entry: totals, window maxima, running requests."""
         return {
             "requests": self._totals["requests"],
             "rejected": self._rejected,
             "input_tokens": self._totals["input"],
             "output_tokens": self._totals["output"],
-            "window_max": {name: seen.most for name, seen in self._seen.items()},
+            "window_max": {name: seen.peak for name, seen in self._peaks.items()},
             "in_flight": self.in_flight,
             "in_flight_max": self._in_flight_max,
         }
@@ -151,15 +153,15 @@ class Account:
     def _add(self, now: float, **amounts: int) -> None:
         for name, amount in amounts.items():
             self._totals[name] += amount
-            self._seen[name].add(now, amount)
+            self._peaks[name].add(now, amount)
             if name in self._windows:
                 self._windows[name].add(now, amount)
 
-    def _refusal(self, now: float, input_tokens: int) -> Refusal | None:
-        most = self._quotas.concurrent
-        if most is not None and self.in_flight >= most:
-            return Refusal(_wording(most, "concurrent requests"), 1)
-        # Output is not known yet: as long as there is room for one token, it may begin.
+    def _reject(self, now: float, input_tokens: int) -> Rejection | None:
+        peak = self._quotas.concurrent
+        if peak is not None and self.in_flight >= peak:
+            return Rejection(_message(peak, "concurrent requests"), 1)
+        # The output is not known yet: room for one token is enough to start.
         needs = {"requests": 1, "tokens": max(1, input_tokens), "input": input_tokens, "output": 1}
         waits = {
             name: window.fits_at(now, needs[name]) - now for name, window in self._windows.items()
@@ -168,30 +170,30 @@ class Account:
         if not name or waits[name] <= 0:
             return None
         wait_s = min(RETRY_MAX_S, max(1, waits[name]))
-        return Refusal(_wording(self._windows[name].limit, WORDS[name]), math.ceil(wait_s))
+        return Rejection(_message(self._windows[name].limit, WORDS[name]), math.ceil(wait_s))
 
 
 class Limiter:
-    """The accounts of all credentials. `clock` tells seconds since the epoch."""
+    """Rate limits of all credentials. `clock` returns seconds since the epoch."""
 
     def __init__(self, quotas: Quotas, clock: Callable[[], float]) -> None:
         self.quotas = quotas
         self._clock = clock
         self._accounts: dict[str, Account] = {}
 
-    def admit(self, credential: str, input_tokens: int) -> Refusal | None:
-        """Count a request or refuse it; one that is not refused is to be settled once."""
+    def admit(self, credential: str, input_tokens: int) -> Rejection | None:
+        """Accept a request, for which `finish` must be called once; or return a rejection."""
         return self._account(credential).admit(self._clock(), input_tokens)
 
-    def settle(self, credential: str, output_tokens: int) -> None:
-        """Count what an admitted request produced."""
-        self._account(credential).settle(self._clock(), output_tokens)
+    def finish(self, credential: str, output_tokens: int) -> None:
+        """Count the output tokens of an accepted request, which has ended."""
+        self._account(credential).finish(self._clock(), output_tokens)
 
-    def headers(self, credential: str) -> wire.Headers | None:
-        """Return the fields that tell the limits; None when there are none to tell of."""
-        if not self.quotas.are_told:
+    def headers(self, credential: str) -> http1.Headers | None:
+        """Return the rate-limit headers; None when there is no limit, [] when they are disabled."""
+        if not self.quotas.send_headers:
             return []
-        if self.quotas.are_none:
+        if self.quotas.unlimited:
             return None
         return self._account(credential).headers(self._clock())
 
@@ -199,10 +201,10 @@ class Limiter:
         """Return the ledger of every credential seen, by its fingerprint."""
         return {name: account.ledger() for name, account in self._accounts.items()}
 
-    def forget(self) -> None:
-        """Begin anew: empty ledgers and windows."""
+    def reset(self) -> None:
+        """Clear all windows and ledger entries."""
         for account in self._accounts.values():
-            account.forget()
+            account.reset()
 
     def _account(self, credential: str) -> Account:
         name = fingerprint(credential)
@@ -212,8 +214,8 @@ class Limiter:
         return account
 
 
-def credential_of(head: wire.RequestHead) -> str:
-    """Return the key a request carries: x-api-key, else a bearer token, else ""."""
+def credential_of(head: http1.RequestHead) -> str:
+    """Return the credential of a request: x-api-key, else a bearer token, else ""."""
     key = head.get("x-api-key")
     if key is not None:
         return key
@@ -222,13 +224,13 @@ def credential_of(head: wire.RequestHead) -> str:
 
 
 def fingerprint(credential: str) -> str:
-    """Return how the ledger calls a credential: as ccrelay's logs do; "none" for ""."""
+    """Return the name of a credential in the ledger, as in ccrelay's logs; "none" for ""."""
     if not credential:
         return "none"
     return f"sha256:{hashlib.sha256(credential.encode()).hexdigest()[:8]}"
 
 
-def _wording(limit: int, what: str) -> str:
+def _message(limit: int, what: str) -> str:
     return f"This request would exceed the limit of {limit:,} {what} of this key."
 
 

@@ -1,7 +1,7 @@
-"""One request and the plan to answer it: what to send, when to wait, how to break off. Pure.
+"""A request and the plan of its response: what to send, when to wait, how to close. Pure.
 
-A plan is a generator of steps. It decides, the server performs; so every fault can be tested
-without a socket and without waiting.
+A plan is a generator of steps, which the server executes; so every fault can be tested without a
+socket and without waiting.
 """
 
 import datetime
@@ -14,22 +14,22 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from ccrelay.demo import catalogue, content, wire
-from ccrelay.demo.ask import Ask, read_ask
+from ccrelay.demo import content, http1, models
 from ccrelay.demo.limits import credential_of
 from ccrelay.demo.prompt_cache import PromptCache
+from ccrelay.demo.request import MessagesRequest, parse_request
 from ccrelay.errors import TYPE_BY_STATUS, BadRequest, NotFound, RelayError
 
-# Of the rate-limit headers, per minute. Not enforced, but relays believe them: out of reach.
+# Limits of the default rate-limit headers, per minute. Not enforced, so too high to be reached.
 REQUESTS_LIMIT = 1_000_000
 TOKENS_LIMIT = 1_000_000_000
 EVENT_STREAM = "text/event-stream; charset=utf-8"
-ECHOED = ("/v1/messages/batches", "/v1/files", "/v1/skills")  # answered with what was received
+ECHOED = ("/v1/messages/batches", "/v1/files", "/v1/skills")  # the reply describes the request
 
 
 FOREVER_S = 3600.0  # longer than any client waits
 
-# The types of fault options: an option out of bounds is refused before the fault begins.
+# Types of fault options: an option out of range is rejected before the fault starts.
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
@@ -37,31 +37,31 @@ Size: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 30)]  # bytes
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Send nothing for so long."""
+    """Send nothing for `seconds`."""
 
     seconds: float
 
 
 class ReadBody(msgspec.Struct, frozen=True):
-    """Read the request body, at most so fast; the scene has it afterwards."""
+    """Read the request body into the context, at `bytes_per_s` at most (None: unlimited)."""
 
     bytes_per_s: float | None = None
 
 
-class Cut(enum.Enum):
-    """End the connection. A plan without one leaves it open for the next request."""
+class Close(enum.Enum):
+    """Close the connection. A plan without one leaves it open for the next request."""
 
-    FIN = "close"  # send everything, then close
-    RST = "reset"  # send everything, then reset
+    FIN = "close"  # flush, then close
+    RST = "reset"  # flush, then reset
 
 
-Step: TypeAlias = bytes | Wait | ReadBody | Cut
+Step: TypeAlias = bytes | Wait | ReadBody | Close
 Plan: TypeAlias = Generator[Step, None, None]
 Render: TypeAlias = Callable[[content.Event], bytes]
 
 
 class Document(msgspec.Struct, frozen=True):
-    """An answer that is there at once."""
+    """A complete response body."""
 
     status: int
     body: bytes
@@ -70,25 +70,30 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """An answer that comes as server-sent events, with a gap before each delta."""
+    """A response of server-sent events, with `gap_s` seconds before each delta."""
 
     message: content.Message
     gap_s: float
-    note: Callable[[int], None]  # told of each output token, how many there are so far
+    on_output: Callable[[int], None]  # called with the output tokens sent so far
 
 
-class Scene:
-    """A request as plans see it, and where its answer is looked up.
+class RequestContext:
+    """A request, and its response without faults.
 
-    `body` is empty until a `ReadBody` step has been performed. `serial` makes ids unique, `gap_s`
-    is the pace unless the prompt says otherwise.
-    `rate_limits` are sent instead of the invented ones, and `produced` counts the output tokens.
-    `cache` is the demo's prompt cache; with None nothing is ever cached.
+    `body` is empty until a `ReadBody` step was executed. `rate_limits` replaces the default
+    rate-limit headers; `output_tokens` counts the output tokens sent so far.
+
+    Args:
+        head: the request head.
+        serial: makes ids unique.
+        now: time of the `date` header.
+        gap_s: seconds before each delta, unless the prompt has `demo:gap_ms`.
+        cache: the prompt cache; None: nothing is cached.
     """
 
     def __init__(
         self,
-        head: wire.RequestHead,
+        head: http1.RequestHead,
         *,
         serial: str,
         now: datetime.datetime,
@@ -97,68 +102,70 @@ class Scene:
     ) -> None:
         self.head = head
         self.body = b""
-        self.rate_limits: wire.Headers | None = None
-        self.produced = 0
+        self.rate_limits: http1.Headers | None = None
+        self.output_tokens = 0
         self.serial = serial
         self._now = now
         self._gap_s = gap_s
-        self._ask: Ask | None = None
+        self._request: MessagesRequest | None = None
         self._cache = cache
 
     @property
     def request_id(self) -> str:
-        """What the `request-id` header says."""
+        """The value of the `request-id` header."""
         return f"req_demo{self.serial}"
 
     @property
     def is_messages(self) -> bool:
-        """Whether this is `POST /v1/messages`, the one request with a prompt to answer."""
+        """Whether this is `POST /v1/messages`, the only request with a prompt."""
         return self.head.method == "POST" and self.head.path == "/v1/messages"
 
     def text(self) -> bytes:
-        """Return the body without its content coding. Raises BadRequest."""
+        """Return the decoded body. Raises BadRequest when it is not valid gzip."""
         if (self.head.get("content-encoding") or "identity").lower() != "gzip":
-            return self.body  # an unknown coding will not read as JSON
+            return self.body  # an unknown coding fails as invalid JSON
         decoder = zlib.decompressobj(wbits=31)
         try:
-            text = decoder.decompress(self.body, wire.BODY_BYTES_MAX)
+            text = decoder.decompress(self.body, http1.BODY_BYTES_MAX)
         except zlib.error as error:
             raise BadRequest(f"The request body is not gzip: {error}") from error
         if not decoder.eof:
             raise BadRequest("The gzip request body is cut short or too long.")
         return text
 
-    def ask(self) -> Ask:
-        """Read the prompt, once the body is there. Raises BadRequest."""
-        if self._ask is None:
-            ask = read_ask(self.text())
-            if self._cache is not None and ask.prefix is not None:
-                ask = ask.after(self._cache.read(credential_of(self.head), ask.prefix))
-            self._ask = ask
-        return self._ask
+    def request(self) -> MessagesRequest:
+        """Parse the body, which must have been read. Raises BadRequest."""
+        if self._request is None:
+            request = parse_request(self.text())
+            if self._cache is not None and request.prefix is not None:
+                request = request.with_cached(
+                    self._cache.read(credential_of(self.head), request.prefix)
+                )
+            self._request = request
+        return self._request
 
     def reply(self) -> Document | Stream:
-        """Return the faultless answer; what is wrong with the request becomes an error document."""
+        """Return the response without faults; an error document when the request is invalid."""
         try:
             if not self.is_messages:
-                return _answer_elsewhere(self)
-            return self.answer_with(content.compose(self.ask(), self.serial))
+                return _other_reply(self)
+            return self.reply_with(content.compose(self.request(), self.serial))
         except RelayError as error:
             return error_document(self, error.status, error.message)
 
-    def answer_with(self, message: content.Message) -> Document | Stream:
-        """Return a message in the form the request wants."""
-        gap_ms = message.ask.directives.gap_ms
+    def reply_with(self, message: content.Message) -> Document | Stream:
+        """Return a message as a stream or a document, as requested."""
+        gap_ms = message.request.directives.gap_ms
         gap_s = self._gap_s if gap_ms is None else gap_ms / 1000
-        if message.ask.stream:
-            return Stream(message, gap_s, self._note)
-        self._note(content.output_tokens(message))
+        if message.request.stream:
+            return Stream(message, gap_s, self._on_output)
+        self._on_output(content.output_tokens(message))
         return Document(200, content.document(message))
 
     def response_head(
         self, status: int, content_type: str, *more: tuple[str, str], close: bool = False
     ) -> bytes:
-        """Return a response head with the fields Anthropic sends; `close` announces a close."""
+        """Return a response head with Anthropic's fields; `close` adds `connection: close`."""
         headers = [
             ("date", self._now.strftime("%a, %d %b %Y %H:%M:%S GMT")),
             ("content-type", content_type),
@@ -167,23 +174,27 @@ class Scene:
             ("server", "ccrelay-demo"),
         ]
         if self.head.path.startswith("/v1/messages"):
-            told = self.rate_limits
-            headers += self._invented_limits(exhausted=status == 429) if told is None else told
+            rate_limits = self.rate_limits
+            headers += (
+                self._default_rate_limits(exhausted=status == 429)
+                if rate_limits is None
+                else rate_limits
+            )
         headers += more
         if close or not self.head.keep_alive:
             headers.append(("connection", "close"))
-        return wire.response_head(status, headers)
+        return http1.response_head(status, headers)
 
-    def _note(self, tokens: int) -> None:
-        prefix = self._ask.prefix if self._ask is not None else None
-        if tokens and not self.produced and self._cache is not None and prefix is not None:
+    def _on_output(self, tokens: int) -> None:
+        prefix = self._request.prefix if self._request is not None else None
+        if tokens and not self.output_tokens and self._cache is not None and prefix is not None:
             self._cache.write(credential_of(self.head), prefix)
-        # A fault may begin an answer twice.
-        self.produced = max(self.produced, tokens)
+        # A fault may start a response twice.
+        self.output_tokens = max(self.output_tokens, tokens)
 
-    def _invented_limits(self, *, exhausted: bool) -> wire.Headers:
+    def _default_rate_limits(self, *, exhausted: bool) -> http1.Headers:
         reset = (self._now + datetime.timedelta(seconds=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        # Nobody counts here: a relay would take a number that falls for its own key running dry.
+        # Constant, because nothing is counted here: a relay learns limits from falling numbers.
         used = REQUESTS_LIMIT if exhausted else 1
         tokens = TOKENS_LIMIT if exhausted else min(TOKENS_LIMIT, len(self.body) // 4)
         kinds = {
@@ -199,53 +210,55 @@ class Scene:
         return fields
 
 
-def answer(scene: Scene) -> Plan:
-    """Answer a request whose body was read, without any fault."""
-    yield from send(scene, scene.reply())
+def respond(context: RequestContext) -> Plan:
+    """Respond without a fault; the body must have been read."""
+    yield from send(context, context.reply())
 
 
-def send(scene: Scene, reply: Document | Stream) -> Plan:
-    """Send a reply in its usual framing: Content-Length, or chunks as the events come."""
+def send(context: RequestContext, reply: Document | Stream) -> Plan:
+    """Send a reply with its usual framing: Content-Length, or a chunk per event."""
     if isinstance(reply, Document):
-        yield document_head(scene, reply)
-        if scene.head.method != "HEAD":
+        yield document_head(context, reply)
+        if context.head.method != "HEAD":
             yield reply.body
     else:
-        yield from send_events(scene, pieces(reply))
+        yield from send_stream(context, split_reply(reply))
 
 
-def send_events(scene: Scene, parts: Iterable[bytes | Wait]) -> Plan:
-    """Send the parts of an event stream, each in its own chunk, and end the body."""
-    yield _streaming_head(scene, 200, EVENT_STREAM)
+def send_stream(context: RequestContext, parts: Iterable[bytes | Wait]) -> Plan:
+    """Send an event stream, each part in its own chunk, and end the body."""
+    yield _streaming_head(context, 200, EVENT_STREAM)
     for part in parts:
-        yield framed(scene, part)
-    yield from end(scene)
+        yield frame(context, part)
+    yield from end_body(context)
 
 
-def begin(scene: Scene, reply: Document | Stream, *more: tuple[str, str]) -> bytes:
-    """Return a head that announces chunks, for a document too. HTTP/1.0 gets a close instead."""
+def chunked_head(
+    context: RequestContext, reply: Document | Stream, *more: tuple[str, str]
+) -> bytes:
+    """Return a head with chunked framing, for documents too; HTTP/1.0 gets a close instead."""
     if isinstance(reply, Document):
-        return _streaming_head(scene, reply.status, reply.content_type, *reply.headers, *more)
-    return _streaming_head(scene, 200, EVENT_STREAM, *more)
+        return _streaming_head(context, reply.status, reply.content_type, *reply.headers, *more)
+    return _streaming_head(context, 200, EVENT_STREAM, *more)
 
 
-def framed(scene: Scene, part: bytes | Wait) -> bytes | Wait:
-    """Return a part of a body as it goes on the wire after `begin`."""
-    return wire.chunk(part) if isinstance(part, bytes) and scene.head.minor == 1 else part
+def frame(context: RequestContext, part: bytes | Wait) -> bytes | Wait:
+    """Frame a part of a body whose head is a `chunked_head`."""
+    return http1.chunk(part) if isinstance(part, bytes) and context.head.minor == 1 else part
 
 
-def end(scene: Scene) -> Iterator[bytes]:
-    """End a body that `begin` announced."""
-    if scene.head.minor == 1:
-        yield wire.LAST_CHUNK
+def end_body(context: RequestContext) -> Iterator[bytes]:
+    """End a body whose head is a `chunked_head`."""
+    if context.head.minor == 1:
+        yield http1.LAST_CHUNK
 
 
 def document_head(
-    scene: Scene, reply: Document, *more: tuple[str, str], close: bool = False
+    context: RequestContext, reply: Document, *more: tuple[str, str], close: bool = False
 ) -> bytes:
-    """Return the head of a document with its true length."""
+    """Return the head of a document with its Content-Length."""
     fields = (*reply.headers, ("content-length", str(len(reply.body))), *more)
-    return scene.response_head(reply.status, reply.content_type, *fields, close=close)
+    return context.response_head(reply.status, reply.content_type, *fields, close=close)
 
 
 def content_type(reply: Document | Stream) -> str:
@@ -253,10 +266,10 @@ def content_type(reply: Document | Stream) -> str:
     return reply.content_type if isinstance(reply, Document) else EVENT_STREAM
 
 
-def pieces(
+def split_reply(
     reply: Document | Stream, render: Render = content.Event.encode
 ) -> Iterator[bytes | Wait]:
-    """Yield a reply piece by piece: a stream's events with their gaps, a document in two halves."""
+    """Yield the events of a stream with their gaps, or the two halves of a document."""
     if isinstance(reply, Document):
         half = len(reply.body) // 2
         yield from (reply.body[:half], reply.body[half:])
@@ -267,71 +280,75 @@ def pieces(
             if reply.gap_s:
                 yield Wait(reply.gap_s)
             deltas += 1
-            reply.note(min(deltas, total))
+            reply.on_output(min(deltas, total))
         yield render(event)
 
 
-def first(reply: Document | Stream, count: int) -> Iterator[bytes | Wait]:
-    """Yield the first so many pieces of a reply, with the gaps before them."""
-    for part in pieces(reply):
+def first_parts(reply: Document | Stream, count: int) -> Iterator[bytes | Wait]:
+    """Yield the first `count` parts of a reply, with the gaps before them."""
+    for part in split_reply(reply):
         if count <= 0:
             return
         count -= isinstance(part, bytes)
         yield part
 
 
-def error_document(scene: Scene, status: int, message: str, *headers: tuple[str, str]) -> Document:
-    """Return an error as Anthropic words it."""
+def error_document(
+    context: RequestContext, status: int, message: str, *headers: tuple[str, str]
+) -> Document:
+    """Return an error in Anthropic's format."""
     type = TYPE_BY_STATUS.get(status, "invalid_request_error" if status < 500 else "api_error")
     error = {"type": type, "message": message}
-    body = {"type": "error", "error": error, "request_id": scene.request_id}
+    body = {"type": "error", "error": error, "request_id": context.request_id}
     return Document(status, msgspec.json.encode(body), headers=headers)
 
 
-def _streaming_head(scene: Scene, status: int, media: str, *more: tuple[str, str]) -> bytes:
-    framing = [("transfer-encoding", "chunked")] if scene.head.minor == 1 else []
-    return scene.response_head(status, media, ("cache-control", "no-cache"), *framing, *more)
+def _streaming_head(
+    context: RequestContext, status: int, media: str, *more: tuple[str, str]
+) -> bytes:
+    framing = [("transfer-encoding", "chunked")] if context.head.minor == 1 else []
+    return context.response_head(status, media, ("cache-control", "no-cache"), *framing, *more)
 
 
-def _answer_elsewhere(scene: Scene) -> Document:
-    method, path = scene.head.method, scene.head.path
+def _other_reply(context: RequestContext) -> Document:
+    method, path = context.head.method, context.head.path
     if path == "/api/hello" and method in ("GET", "HEAD"):
         return Document(200, b'{"message":"hello"}')
     if path == "/v1/messages/count_tokens" and method == "POST":
-        usage = read_ask(scene.text(), counting=True).usage
+        usage = parse_request(context.text(), counting=True).usage
         total = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
         return Document(200, msgspec.json.encode({"input_tokens": total}))
     if _is_under(path, "/v1/models") and method in ("GET", "HEAD"):
-        return Document(200, _models(scene))
+        return Document(200, _models(context))
     if any(_is_under(path, prefix) for prefix in ECHOED):
-        return Document(200, _echo(scene))
+        return Document(200, _echo(context))
     if path in ("/api/hello", "/v1/messages", "/v1/messages/count_tokens", "/v1/models"):
         raise BadRequest(f"{method} is not allowed on {path}.", status=405)
-    raise NotFound(f"The demo provider has nothing at {path}.")
+    raise NotFound(f"The mock provider has no path {path}.")
 
 
 def _is_under(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(f"{prefix}/")
 
 
-def _models(scene: Scene) -> bytes:
-    query = dict(urllib.parse.parse_qsl(scene.head.target.partition("?")[2]))
-    model_id = urllib.parse.unquote(scene.head.path.removeprefix("/v1/models").lstrip("/"))
+def _models(context: RequestContext) -> bytes:
+    query = dict(urllib.parse.parse_qsl(context.head.target.partition("?")[2]))
+    model_id = urllib.parse.unquote(context.head.path.removeprefix("/v1/models").lstrip("/"))
     if model_id:
-        return msgspec.json.encode(catalogue.find(model_id))
-    return msgspec.json.encode(catalogue.page(query))
+        return msgspec.json.encode(models.find(model_id))
+    return msgspec.json.encode(models.page(query))
 
 
-def _echo(scene: Scene) -> bytes:
-    path, _, query = scene.head.target.partition("?")
+def _echo(context: RequestContext) -> bytes:
+    path, _, query = context.head.target.partition("?")
     return msgspec.json.encode(
         {
             "type": "demo_echo",
-            "method": scene.head.method,
+            "method": context.head.method,
             "path": path,
             "query": query,
-            "headers": [name for name, _ in scene.head.headers],
-            "body_bytes": len(scene.body),
-            "body_sha256": hashlib.sha256(scene.body).hexdigest(),
+            "headers": [name for name, _ in context.head.headers],
+            "body_bytes": len(context.body),
+            "body_sha256": hashlib.sha256(context.body).hexdigest(),
         }
     )

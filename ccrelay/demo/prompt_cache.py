@@ -1,9 +1,9 @@
-"""The demo's prompt cache: which beginnings of prompts each credential has sent, for a while.
+"""The prompt cache of the mock provider: digests of the prompt prefixes that a credential has sent.
 
-Only digests are kept. As at Anthropic a cache belongs to one credential, lives for five minutes or
-an hour from its last use, and is there once the answer begins that wrote it. Coarser than there: a
-mark anywhere caches the whole prompt, a beginning ends where a message does (or before the first),
-and a prompt of any length is cached.
+As at Anthropic an entry belongs to one credential, expires five minutes or an hour after its last
+use, and is available once the response that wrote it has started. Simplified: a cache_control
+anywhere caches the whole prompt, prefixes end after a message (or before the first), and prompts of
+any length are cached.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from typing import TypeAlias
 
 import msgspec
 
-ENTRIES_MAX = 10_000  # of all credentials, some 2 MB; beyond, the one not used longest goes
+ENTRIES_MAX = 10_000  # of all credentials, some 2 MB; then the least recently used is evicted
 TTL_S = 300.0
 TTL_LONG_S = 3600.0
 DIGEST_BYTES = 16
-# A block of Claude Code's that changes from request to request, and is no part of the prompt.
+# A system block of Claude Code that changes with each request and is not part of the prompt.
 ATTRIBUTION = "x-anthropic-billing-header:"
 
 _Block: TypeAlias = dict[str, msgspec.Raw]
@@ -36,29 +36,29 @@ class _Prompt(msgspec.Struct):
 
 
 class Prefix(msgspec.Struct, frozen=True):
-    """What a prompt has in common with others: its beginnings, shortest first.
+    """The prefixes of a prompt, shortest first; the last is the whole prompt.
 
-    Each is a digest and the bytes of the body up to its end. The last is the whole prompt.
-    `has_common`: the first, tools and system, has a mark of its own: other conversations share it.
+    Each is a digest and the bytes of the body up to its end. `has_shared`: the first one, tools and
+    system, has its own cache_control, so that other conversations share it.
     """
 
-    beginnings: list[tuple[bytes, int]]
-    has_common: bool
+    prefixes: list[tuple[bytes, int]]
+    has_shared: bool
     ttl_s: float
 
 
 class PromptCache:
-    """The caches of all credentials of one demo. `clock` tells seconds."""
+    """The caches of all credentials. `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        # Credential and digest -> when it ends, and how long it lives from a use on.
+        # (credential, digest) -> (expiry time, TTL).
         self._entries: OrderedDict[tuple[str, bytes], tuple[float, float]] = OrderedDict()
 
     def read(self, credential: str, prefix: Prefix) -> int:
-        """Return the bytes of the longest beginning that is cached, 0 for none; that is a use."""
+        """Return the bytes of the longest cached prefix, 0 for none, and renew its expiry."""
         now = self._clock()
-        for digest, size_bytes in reversed(prefix.beginnings):
+        for digest, size_bytes in reversed(prefix.prefixes):
             name = (credential, digest)
             ends_at, ttl_s = self._entries.get(name, (now, 0.0))
             if ends_at > now:
@@ -67,11 +67,11 @@ class PromptCache:
         return 0
 
     def write(self, credential: str, prefix: Prefix) -> None:
-        """Note that a prompt is answered."""
+        """Cache a prompt whose response has started."""
         now = self._clock()
-        kept = {prefix.beginnings[-1][0]}
-        if prefix.has_common:
-            kept.add(prefix.beginnings[0][0])
+        kept = {prefix.prefixes[-1][0]}
+        if prefix.has_shared:
+            kept.add(prefix.prefixes[0][0])
         for digest in kept:
             self._keep((credential, digest), now, prefix.ttl_s)
 
@@ -82,8 +82,8 @@ class PromptCache:
             self._entries.popitem(last=False)
 
 
-def read_prefix(body: bytes, *, has_common: bool, ttl_s: float) -> Prefix:
-    """Take the body of a Messages request apart. It must have been read by `read_ask` before."""
+def parse_prefix(body: bytes, *, has_shared: bool, ttl_s: float) -> Prefix:
+    """Return the prefixes of a Messages body that `parse_request` has accepted."""
     prompt = msgspec.json.decode(body, type=_Prompt)
     digest = hashlib.blake2b(prompt.model.encode(), digest_size=DIGEST_BYTES)
     for tool in prompt.tools or ():
@@ -92,29 +92,29 @@ def read_prefix(body: bytes, *, has_common: bool, ttl_s: float) -> Prefix:
         if not _is_attribution(block):
             digest.update(b"\0system" + b"".join(_members(block)))
     size_bytes = len(body) - sum(map(_length, prompt.messages))
-    beginnings = [(digest.digest(), size_bytes)]
+    prefixes = [(digest.digest(), size_bytes)]
     for raw in prompt.messages:
         message = msgspec.json.decode(raw, type=_Message)
         digest.update(b"\0message" + message.role.encode())
         for block in _blocks(message.content):
             digest.update(b"\0block" + b"".join(_members(block)))
         size_bytes += _length(raw)
-        beginnings.append((digest.digest(), size_bytes))
-    return Prefix(beginnings, has_common, ttl_s)
+        prefixes.append((digest.digest(), size_bytes))
+    return Prefix(prefixes, has_shared, ttl_s)
 
 
 def _blocks(content: "str | list[_Block] | tuple[()]") -> "list[_Block] | tuple[()]":
-    # Claude Code writes a message as text, and as a block of text where it sets a mark.
+    # Claude Code sends a message as a string, and as a text block where it sets cache_control.
     if isinstance(content, str):
         return [{"type": msgspec.Raw(b'"text"'), "text": msgspec.Raw(msgspec.json.encode(content))}]
     return content
 
 
 def _members(block: _Block) -> Iterator[bytes]:
-    """Yield what counts of a block: all but its mark, which moves on with the conversation."""
+    """Yield the members of a block, except cache_control, which moves with the conversation."""
     for name in sorted(block.keys() - {"cache_control"}):
         value = bytes(block[name])
-        if name == "text":  # however its letters are escaped
+        if name == "text":  # normalise JSON escapes
             value = msgspec.json.encode(msgspec.json.decode(value))
         yield b"\0%b:%b" % (name.encode(), value)
 

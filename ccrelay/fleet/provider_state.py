@@ -161,7 +161,7 @@ class ProviderState:
         on_change: OnChange | None = None,
     ) -> None:
         if memory is None:
-            memory = SharedMemory.private(targets=max(len(provider.keys), 1), endpoints=1, places=8)
+            memory = SharedMemory.private(targets=max(len(provider.keys), 1), endpoints=1, bindings=8)
         slots = slots if slots is not None else list(range(max(len(provider.keys), 1)))
         self.config = provider
         self.name = provider.name

@@ -1,1 +1,1 @@
-"""What exchanges cost: the price table and its arithmetic. The book itself comes later."""
+"""Costs of exchanges: the price table and its arithmetic."""

@@ -1,34 +1,34 @@
 """The price table, as data: list prices in US dollars per million tokens.
 
-Source: litellm 1.109.1, `model_prices_and_context_window_backup.json`, as of 2026-11-22. Other
-people's bookkeeping: good enough to compare providers and to notice what a day costs, not to check
-a bill. Every column stands as it is given there; none is worked out of another, because the usual
-ratios do not hold (a cache read is a tenth of the input for most Claude models, a twentieth for
-Opus 5.5 and Sonnet 5.5, a fortieth for Fable 5.1).
+Source: litellm 1.109.1, `model_prices_and_context_window_backup.json`, as of 2026-11-22.
+Third-party data: good enough to compare providers and to estimate daily cost, not to verify a bill.
+Every column is taken from there, none derived from another, because the usual ratios vary (a cache
+read costs a tenth of the input for most Claude models, a twentieth for Opus 5.5 and Sonnet 5.5, a
+fortieth for Fable 5.1).
 
-A write price of 0 means that the vendor caches by itself and bills no write. Whether such tokens
-would be free or billed as input if they were ever reported as written is not known, so the 0 stays
-as told; estimates are more careful (`ccrelay.ledger.pricing.expected_micros`). A price left out is
-not known, and the tokens count as input.
+A write price of 0 means that the vendor caches automatically and bills no writes. Whether tokens
+reported as written would be free or billed as input is unknown, so 0 is kept; estimates are more
+conservative (`ccrelay.ledger.pricing.expected_micros`). A missing price is unknown, and its tokens
+count as input.
 """
 
 from typing import NamedTuple
 
 from ccrelay.config.model import Price, ProviderType
 
-# What runs on one's own machine, or is paid by the month, has no price per token, whatever the
-# model is called: Ollama lets its users name a model as they like.
+# No price per token, whatever the model's name: local, or billed monthly. Ollama users may name a
+# model freely.
 UNBILLED: frozenset[ProviderType] = frozenset({"ollama"})
 
 
 class Row(NamedTuple):
-    """What a model costs at providers of a type."""
+    """The price of a model at a provider type."""
 
-    model: str  # as its vendor calls it, without date; `bigmodel/` in front for its Chinese site
-    provider: str  # a provider type; "*": all of them
+    model: str  # the vendor's name without date; prefix `bigmodel/` for its Chinese site
+    provider: str  # a provider type; "*": all
     price: Price
-    above_tokens: int = 0  # a prompt of more tokens than this ...
-    above: Price | None = None  # ... has this price, the whole of it
+    above_tokens: int = 0  # threshold of the long-prompt price, tokens
+    above: Price | None = None  # price of a whole prompt above the threshold
 
 
 def _usd(

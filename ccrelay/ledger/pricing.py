@@ -1,11 +1,10 @@
-"""What tokens cost: which price holds for a model, what an exchange cost, what one would cost.
+"""Token costs: the price that applies to a model, and actual and expected costs of exchanges.
 
-The formula is that of Anthropic's usage: input, cache writes by the life of the cache, cache reads
-and output have a price each, and some models a second list for long prompts. Factors that usage
-does not tell (batches, fast mode, region) and the price of web searches are left out.
+Costs follow Anthropic's usage fields: input, cache writes by cache lifetime, cache reads and output
+each have a price, and some models a higher one for long prompts. Factors not in the usage (batches,
+fast mode, region) and web searches are ignored.
 
-Sums are whole numbers until the end: prices are kept in picodollars per token, which holds every
-price of the table exactly.
+Sums are integers: picodollars per token represent every price of the table exactly.
 """
 
 import fnmatch
@@ -19,7 +18,7 @@ from ccrelay.config.model import Price, ProviderType
 from ccrelay.ledger.prices import PRICES, UNBILLED
 
 PICOS_PER_MICRO = 1_000_000
-# Caches live for 5 minutes or for an hour; what lives longer than this is of the second kind.
+# Caches live for 5 minutes or an hour; a longer lifetime than this means an hour.
 TTL_SHORT_S = 300.0
 
 _WINDOW = re.compile(r"\[1m\]\Z", re.IGNORECASE)
@@ -34,19 +33,19 @@ class PriceList(msgspec.Struct, frozen=True, gc=False):
     cache_read: int
     cache_write_5m: int
     cache_write_1h: int
-    above_tokens: int = 0  # prompts longer than this pay by `above`
+    above_tokens: int = 0  # longer prompts cost `above`
     above: "PriceList | None" = None
 
     def at(self, prompt_tokens: int) -> "PriceList":
-        """The list for a prompt of so many tokens, cached or not."""
+        """The prices for a prompt of `prompt_tokens`, cached or not."""
         if self.above is not None and prompt_tokens > self.above_tokens:
             return self.above
         return self
 
     def fresh(self, ttl_s: float) -> int:
-        """Price of a prompt token that is not in the cache yet: Claude Code asks to have it there.
+        """Price of a prompt token not in the cache yet, which Claude Code requests to be cached.
 
-        Never less than an input token. Vendors that cache by themselves list writes as 0 and bill
+        Never less than an input token: vendors that cache automatically list writes as 0 and bill
         the tokens as input.
         """
         write = self.cache_write_1h if ttl_s > TTL_SHORT_S else self.cache_write_5m
@@ -54,7 +53,7 @@ class PriceList(msgspec.Struct, frozen=True, gc=False):
 
 
 def price_list(price: Price, above_tokens: int = 0, above: Price | None = None) -> PriceList:
-    """A configured price with its gaps filled in: what has no price of its own counts as input."""
+    """A configured price with defaults: missing prices equal the input price."""
     base = _picos(price.input)
     return PriceList(
         input=base,
@@ -70,22 +69,22 @@ def price_list(price: Price, above_tokens: int = 0, above: Price | None = None) 
 def price_for(
     provider_type: ProviderType, model: str, overrides: Mapping[str, Price]
 ) -> PriceList | None:
-    """What a model costs at a provider; None: not known.
+    """The prices of a model at a provider; None: unknown.
 
-    A name may carry `[1m]`, a date and a vendor (`anthropic/claude-sonnet-4.5`); what is written
-    out in full wins over what is left when they are taken away.
+    A name may include `[1m]`, a date and a vendor (`anthropic/claude-sonnet-4.5`); the full name
+    takes precedence over names without them.
 
     Args:
-        provider_type: of the provider; the table knows prices of vendors, not of Ollama.
+        provider_type: type of the provider; the table has no prices for Ollama.
         model: the model sent.
-        overrides: the provider's `prices`: exact names first, then globs as they are written.
+        overrides: the provider's `prices`: exact names first, then globs in order.
     """
     names = _spellings(model)
     for name in names:
         if name in overrides:
             return price_list(overrides[name])
     for pattern, price in overrides.items():
-        # Brackets are themselves, as in model_mapping.
+        # Brackets are literal, as in model_mapping.
         glob = pattern.replace("[", "[[]")
         if any(fnmatch.fnmatchcase(name, glob) for name in names):
             return price_list(price)
@@ -100,7 +99,7 @@ def price_for(
 
 
 def cost_micros(price: PriceList, usage: Usage) -> int:
-    """What an exchange cost, in millionths of a dollar, rounded half up."""
+    """Cost of an exchange in millionths of a dollar, rounded half up."""
     prompt = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
     now = price.at(prompt)
     picos = (
@@ -116,14 +115,14 @@ def cost_micros(price: PriceList, usage: Usage) -> int:
 def expected_micros(
     price: PriceList, *, fresh_tokens: int, cached_tokens: int, output_tokens: int, ttl_s: float
 ) -> float:
-    """What a turn of this shape would cost, in millionths of a dollar.
+    """Expected cost of a turn in millionths of a dollar.
 
     Args:
-        price: of the model at the provider in question.
-        fresh_tokens: of the prompt, not in its cache; they are written to it.
-        cached_tokens: of the prompt, read from its cache.
-        output_tokens: of the answer.
-        ttl_s: how long the cache lives that Claude Code asks for.
+        price: prices of the model at the provider.
+        fresh_tokens: prompt tokens not in its cache, which are written to it.
+        cached_tokens: prompt tokens read from its cache.
+        output_tokens: tokens of the response.
+        ttl_s: requested lifetime of the cache, seconds.
     """
     now = price.at(fresh_tokens + cached_tokens)
     picos = (
@@ -135,13 +134,13 @@ def expected_micros(
 
 
 def switch_micros(price_here: PriceList, prefix_tokens: int, ttl_s: float) -> int:
-    """What is lost when a warm prefix is bought again, here: written instead of read."""
+    """Cost of moving a cached prefix here: written once more instead of read."""
     now = price_here.at(prefix_tokens)
     return _micros(prefix_tokens * max(now.fresh(ttl_s) - now.cache_read, 0))
 
 
 def _spellings(model: str) -> list[str]:
-    """A name in full, then with less and less around it."""
+    """The full name, then shorter and shorter forms of it."""
     plain = _WINDOW.sub("", model)
     bare = plain.rpartition("/")[2]
     return list(dict.fromkeys([model, plain, _DATE.sub("", plain), bare, _DATE.sub("", bare)]))

@@ -1,1 +1,1 @@
-"""Dialects: what each kind of provider wants to be sent differently, without sockets."""
+"""Dialects: how requests and errors differ by provider type, without sockets."""

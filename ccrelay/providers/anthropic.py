@@ -1,7 +1,7 @@
-"""Anthropic's own API: nothing is changed beyond the model's name.
+"""Anthropic's own API: only the model name is replaced.
 
-Everything the client sends belongs here, betas and login included (gateway contract, section 3);
-bodies are decoded only when the configuration asks for folded system turns.
+Everything the client sends is valid here, including betas and its login (gateway contract, section
+3); bodies are decoded only when the configuration folds system turns.
 """
 
 from ccrelay.providers.base import Dialect

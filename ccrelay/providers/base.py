@@ -1,7 +1,7 @@
-"""What every dialect answers: where requests go, how the key is sent, what of a body changes.
+"""The dialect interface: where requests go, how the key is sent, how bodies and errors change.
 
-A dialect is built once per provider and configuration, holds no state, and is asked per request.
-The base class is the Anthropic format as it is; subclasses say what is different elsewhere.
+A dialect is built once per provider and configuration, and is stateless. The base class implements
+the plain Anthropic format; subclasses override what differs.
 """
 
 import re
@@ -27,14 +27,14 @@ from ccrelay.wire.matching import ModelMatcher
 BETA_HEADER = b"anthropic-beta"
 ANY = "*"
 
-# Requests whose body is a conversation; of any other body only the model is known.
+# Requests whose body is a conversation; other bodies only have their model replaced.
 CONVERSATIONS = frozenset({RequestClass.MESSAGES, RequestClass.COUNT_TOKENS})
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
-# Left alone in the path of a base URL; `%` because the path may be encoded already.
+# Not encoded in the path of a base URL; `%` because the path may be encoded already.
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
 
-# HTTP statuses of the types that `error` events carry (providers reference, section 3.1).
+# HTTP status for each type of `error` event (providers reference, section 3.1).
 STATUS_BY_TYPE: dict[str, int] = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -48,7 +48,7 @@ STATUS_BY_TYPE: dict[str, int] = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-# Types and codes of a spent balance or quota: Anthropic, Kimi, MiniMax, OpenAI's format.
+# Types and codes for an exhausted balance or quota: Anthropic, Kimi, MiniMax, OpenAI's format.
 SPENT = frozenset(
     {
         "billing_error",
@@ -59,8 +59,8 @@ SPENT = frozenset(
         "insufficient_quota",
     }
 )
-# The same in words, where the type says something else: Anthropic's 400s for an empty balance and
-# for a spend limit set by oneself, DeepSeek, MiniMax (a 500), Kimi, Ollama's cloud.
+# The same in messages whose type differs: Anthropic's 400s for an empty balance and for a
+# user-defined spend limit, DeepSeek, MiniMax (a 500), Kimi, Ollama's cloud.
 _SPENT_WORDS = re.compile(
     r"credit balance is too low|insufficient balance|exceeded (your )?current quota"
     r"|reached your (specified |workspace |organization )*api usage limits"
@@ -69,30 +69,30 @@ _SPENT_WORDS = re.compile(
 )
 # "You will regain access on 2026-08-01 at 00:00 UTC."
 _REGAIN = re.compile(r"regain access on (\d{4}-\d\d-\d\d) at (\d\d:\d\d) UTC")
-# Characters of a message that anybody looks into.
+# Characters of a message that are examined.
 MESSAGE_MAX = 4096
 
 _ANY = msgspec.json.Decoder()
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):
-    """What an upstream's error says, in Anthropic's terms."""
+    """An upstream's error in Anthropic's terms."""
 
-    status: int  # the HTTP status it stands for, which may differ from the one it came with
-    type: str = ""  # empty: the body is nobody's error format
-    code: str = ""  # a machine's word for it: `details.error_code`, or the provider's own code
+    status: int  # HTTP status by meaning, which may differ from the response's
+    type: str = ""  # empty: not a known error format
+    code: str = ""  # machine-readable: `details.error_code`, or the provider's own code
     message: str = ""
-    spent: bool = False  # a balance or quota is: no later try within minutes can succeed
-    resets_at: float = 0.0  # when it is there again, seconds since 1970; 0.0: not told
+    spent: bool = False  # balance or quota exhausted: a retry within minutes cannot succeed
+    resets_at: float = 0.0  # when it is available again, seconds since 1970; 0.0: unknown
 
 
 class Dialect:
-    """How one provider is spoken to."""
+    """How requests and errors of one provider are translated."""
 
     translates_errors: ClassVar[bool] = False
-    # True: a stream that ends without `message_stop` has failed, and gets an `error` event.
+    # True: a stream that ends without `message_stop` has failed and gets an `error` event.
     repairs_stream: ClassVar[bool] = False
-    # A block between folded system text and its neighbours, where the provider sets nothing there.
+    # A separator between folded system text and its neighbours, if the provider adds none.
     fold_gap: ClassVar[Raw | None] = None
 
     def __init__(self, provider: Provider) -> None:
@@ -104,7 +104,7 @@ class Dialect:
         self.matcher = ModelMatcher(provider.model_mapping, provider.models or ())
         self.counts_tokens: Literal["forward", "estimate"] = provider.count_tokens
         self.folds_system = provider.system_role == "user"
-        # A user's own login goes to an anthropic provider without keys, and nowhere else.
+        # The client's own login is sent only to an anthropic provider without keys.
         self.passes_client_credential = (
             provider.type == "anthropic" and not provider.keys and provider.auth != "none"
         )
@@ -114,7 +114,7 @@ class Dialect:
         ]
         betas = provider.drop_betas or []
         self.drop_betas = frozenset(beta.encode() for beta in betas if beta != ANY) or None
-        # What a static header says replaces what the client said.
+        # Static headers replace the client's.
         dropped = {name for name, _ in self.static_headers}
         self.drop_names = frozenset(dropped | {BETA_HEADER} if ANY in betas else dropped)
         self._prefix = quote(url.path.rstrip("/"), safe=_PATH_SAFE).encode("ascii")
@@ -122,18 +122,18 @@ class Dialect:
         self._auth = provider.auth
 
     def prefix(self) -> bytes:
-        """The path of the base URL, without a slash at its end; what stands before `/v1`."""
+        """Path of the base URL without trailing slash: the prefix of `/v1`."""
         return self._prefix
 
     def host(self) -> bytes:
-        """The value of the Host header: no port when it is the scheme's own."""
+        """Value of the Host header, without the scheme's default port."""
         return self._host
 
     def credential_lines(self, key: str | None) -> list[tuple[bytes, bytes]]:
-        """The header fields that carry a key; none without key, or when the provider wants none.
+        """The header fields that carry a key; none without a key or with auth "none".
 
         Raises:
-            ValueError: the key has characters that no header can carry. The key is not shown.
+            ValueError: the key has characters not allowed in headers. The key is not shown.
         """
         if key is None or self._auth == "none":
             return []
@@ -143,17 +143,17 @@ class Dialect:
         return [(b"authorization", b"Bearer " + value)]
 
     def needs_rewrite(self, model: str) -> bool:
-        """Whether a body for `model` (the one to send) has to be decoded.
+        """Whether a body for `model` (the one sent) must be decoded.
 
-        False: only the top-level `model` is spliced, and the bytes stream through.
+        False: only the top-level `model` is spliced, and the body streams through.
         """
         return self.folds_system
 
     def rewrite(self, body: bytes, model: str, kind: RequestClass) -> bytes:
-        """The body to send, naming `model`. Only asked for when `needs_rewrite`.
+        """The body to send, with `model`. Called only if `needs_rewrite`.
 
         Raises:
-            BadRequest: the body is no JSON object.
+            BadRequest: the body is not a JSON object.
         """
         top = read_body(body)
         top["model"] = json_string(model)
@@ -162,20 +162,20 @@ class Dialect:
         return bytes(write(top))
 
     def edit(self, top: Members, model: str) -> None:
-        """Change the members of a body in place; subclasses extend this."""
+        """Edit the members of a body in place; subclasses extend this."""
         if self.folds_system and "messages" in top:
             top["messages"] = fold_system_turns(top["messages"], self.fold_gap)
 
     def translate_error(self, status: int, body: bytes) -> tuple[int, bytes]:
-        """Status and body for the client. Only asked for when `translates_errors`."""
+        """Status and body for the client. Called only if `translates_errors`."""
         return status, body
 
     def read_error(self, status: int, body: bytes) -> Fault:
-        """What an error body says. `status` below 400: it is the data of an `error` event."""
+        """Parse an error body. `status` below 400: `body` is the data of an `error` event."""
         return read_fault(status, body)
 
     def forbids_retry(self, body: bytes) -> bool:
-        """Whether an error body says that trying again is useless for now (`x-should-retry`)."""
+        """Whether an error body rules out a retry for now (`x-should-retry: false`)."""
         return False
 
     def __repr__(self) -> str:
@@ -183,9 +183,9 @@ class Dialect:
 
 
 def read_fault(status: int, body: bytes) -> Fault:
-    """An error body of any shape that Messages endpoints were seen to send.
+    """Parse an error body of any shape observed from Messages endpoints.
 
-    Known places: `error.{type,message,code,details.error_code}`, `error` as text, `message`.
+    Reads `error.{type,message,code,details.error_code}`, `error` as text, and `message`.
     """
     try:
         found = _ANY.decode(body)
@@ -221,7 +221,7 @@ def _text(value: object) -> str:
 
 
 def _http_status(code: str) -> int:
-    # OpenRouter gives the HTTP status as the code; an event of which nothing is known is a failure.
+    # OpenRouter sends the HTTP status as code; an unknown event counts as a 500.
     return int(code) if len(code) == 3 and code.isdecimal() and 400 <= int(code) <= 599 else 500
 
 
@@ -249,6 +249,6 @@ def _host(url: SplitResult) -> bytes:
 def _field(text: str, provider: Provider) -> bytes:
     if not text.isascii() or not text.isprintable():
         raise ValueError(
-            f"provider {provider.name}: a key or header has characters no header can carry"
+            f"provider {provider.name}: a key or header has characters not allowed in headers"
         )
     return text.encode("ascii")

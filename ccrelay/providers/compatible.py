@@ -1,8 +1,8 @@
-"""Any other endpoint that speaks the Messages API: MiniMax, Kimi, DeepSeek, OpenRouter and so on.
+"""Other endpoints with the Messages API: MiniMax, Kimi, DeepSeek, OpenRouter and so on.
 
-Their differences are settings (providers reference, section 10), filled in by preset or by hand:
-`system_role`, `drop_betas`, `count_tokens`, and `tool_type_custom` for DeepSeek, which refuses a
-tool that spells out `"type": "custom"`.
+Their differences are settings (providers reference, section 10), set by preset or by the user:
+`system_role`, `drop_betas`, `count_tokens`, and `tool_type_custom` for DeepSeek, which rejects
+tools with an explicit `"type": "custom"`.
 """
 
 from ccrelay.config.model import Provider
@@ -13,7 +13,7 @@ CUSTOM = b'"custom"'
 
 
 class CompatibleDialect(Dialect):
-    """Type `compatible`, with or without preset."""
+    """Type `compatible`, with or without a preset."""
 
     def __init__(self, provider: Provider) -> None:
         super().__init__(provider)
@@ -24,7 +24,7 @@ class CompatibleDialect(Dialect):
         return self.drops_custom or super().needs_rewrite(model)
 
     def edit(self, top: Members, model: str) -> None:
-        """Fold system turns, then take `"type": "custom"` out of tools."""
+        """Fold system turns, then remove `"type": "custom"` from tools."""
         super().edit(top, model)
         if self.drops_custom and "tools" in top:
             top["tools"] = drop_tool_member(top["tools"], "type", CUSTOM)

@@ -1,11 +1,11 @@
 """Ollama: local models behind a partial Messages API.
 
-It ignores silently what it does not know, and answers 400 to a few shapes it half knows. So blocks
-it cannot read become a line of text, which lets the model say that something is missing, and
-members that only mean something to Anthropic are left out. Source: providers reference, sections 8
-and 12, and `anthropic/anthropic.go` of ollama/ollama.
+It silently ignores unknown members and returns 400 for some partially supported shapes. So
+unsupported blocks become a line of text, which lets the model report that something is missing, and
+Anthropic-only members are removed. Source: providers reference, sections 8 and 12, and
+`anthropic/anthropic.go` of ollama/ollama.
 
-Kept although ignored: `cache_control`, `metadata`, `thinking: adaptive` (its `effort` is honoured).
+Kept although ignored: `cache_control`, `metadata`, `thinking: adaptive` (`effort` is honoured).
 """
 
 from typing import ClassVar
@@ -29,8 +29,8 @@ from ccrelay.wire.bodies import (
 
 DROPPED_MEMBERS = ("context_management", "safeguards", "mcp_servers", "container")
 
-# Block types it takes; `redacted_thinking` is skipped by it without harm. Tool results are walked
-# through before anybody asks here.
+# Supported block types; `redacted_thinking` is ignored without harm. Tool results are traversed
+# before this is checked.
 KNOWN_BLOCKS = frozenset(
     {
         "text",
@@ -42,7 +42,7 @@ KNOWN_BLOCKS = frozenset(
     }
 )
 
-# Stands in for the tools that Claude Code has not loaded yet (providers reference, section 1.1).
+# Placeholder for tools that Claude Code has not loaded yet (providers reference, section 1.1).
 PLACEHOLDER_TOOL = "DeferredToolPlaceholder"
 
 
@@ -66,19 +66,19 @@ _TOOL = msgspec.json.Decoder(_Tool)
 
 
 class OllamaDialect(Dialect):
-    """Type `ollama`, local or in its cloud."""
+    """Type `ollama`, local or cloud."""
 
-    # A failure in mid-stream is not reported: the stream just ends.
+    # Mid-stream failures are not reported: the stream just ends.
     repairs_stream: ClassVar[bool] = True
-    # It joins the texts of a message as they are: "fix it" and "# Environment" would run together.
+    # Texts of a message are concatenated: "fix it" and "# Environment" would run together.
     fold_gap: ClassVar[Raw | None] = text_block(b'"\\n\\n"')
 
     def needs_rewrite(self, model: str) -> bool:
-        """Always: any message may hold a block that Ollama cannot read."""
+        """Always: any message may contain an unsupported block."""
         return True
 
     def edit(self, top: Members, model: str) -> None:
-        """Fold system turns if so configured, replace blocks, undo deferred tools."""
+        """Fold system turns if configured, replace unsupported blocks, load deferred tools."""
         super().edit(top, model)
         drop_members(top, DROPPED_MEMBERS)
         if "messages" in top:
@@ -116,5 +116,5 @@ def _convert(kind: str, raw: Raw) -> Raw:
 
 
 def _note(sentence: str) -> Raw:
-    # In lines of its own, for the same reason as `fold_gap`.
+    # On its own lines, for the same reason as `fold_gap`.
     return text_block(json_string(f"\n[{sentence}]\n"))

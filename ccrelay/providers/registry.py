@@ -1,4 +1,4 @@
-"""From a configured provider to the dialect that speaks to it."""
+"""Creates the dialect of a configured provider."""
 
 from typing import assert_never
 
@@ -11,10 +11,10 @@ from ccrelay.providers.zai import ZaiDialect
 
 
 def dialect_for(provider: Provider) -> Dialect:
-    """Build the dialect of a provider whose defaults are filled in.
+    """Create the dialect of a provider whose defaults are filled in.
 
     Raises:
-        ValueError: they are not, or a header or key cannot be sent.
+        ValueError: defaults are missing, or a header or key cannot be sent.
     """
     match provider.type:
         case "anthropic":

@@ -1,8 +1,8 @@
-"""Z.AI and BigModel: GLM models behind an Anthropic-shaped endpoint with errors of its own.
+"""Z.AI and BigModel: GLM models behind an Anthropic-shaped endpoint with its own error codes.
 
-Source of the tables: providers reference, section 9, and the vendor's page of codes
-(docs.bigmodel.cn, api-code). An error's `code` decides, not its HTTP status: a spent balance and a
-short burst are both 429 there. Codes nobody listed follow the status.
+Source of the tables: providers reference, section 9, and the vendor's list of codes
+(docs.bigmodel.cn, api-code). An error's `code` decides, not its HTTP status: an exhausted balance
+and a short burst are both 429 there. Unlisted codes follow the status.
 """
 
 import re
@@ -17,25 +17,25 @@ from ccrelay.providers.base import Dialect, Fault, read_fault
 from ccrelay.wire.bodies import UNREADABLE, Members, read_members, read_type, write
 from ccrelay.wire.errors import error_body, error_type
 
-# GLM-5.3 always thinks and refuses `disabled`; the least it can do is effort `low`.
+# GLM-5.3 always thinks and rejects `disabled`; its minimum is effort `low`.
 ALWAYS_THINKING = ("glm-5.3*",)
 ADAPTIVE = Raw(b'{"type":"adaptive"}')
 LOW = Raw(b'"low"')
 
-# "Your limit will reset at 2026-09-09 05:38:28", and the same in Chinese. Users who compared found
-# the time to be that of Beijing, in both languages; nothing in the message says so.
+# "Your limit will reset at 2026-09-09 05:38:28", and the same in Chinese. By user reports this is
+# Beijing time in both languages; the message does not say so.
 _RESET = re.compile(r"(?:reset at|\u5c06\u5728)\s*(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)")
 _BEIJING = timezone(timedelta(hours=8))
-# "[1302][High concurrency ...]": what an `error` event has instead of a code.
+# "[1302][High concurrency ...]": how an `error` event carries its code.
 _BRACKETED = re.compile(r"\[(\d{3,6})\]")
 
 
 class Meaning(msgspec.Struct, frozen=True, gc=False):
-    """What a Z.AI code is in Anthropic's terms."""
+    """A Z.AI code in Anthropic's terms."""
 
     status: int
     type: str
-    retry: bool  # False: no later try within minutes can succeed
+    retry: bool  # False: a retry within minutes cannot succeed
 
 
 _AUTH = Meaning(401, "authentication_error", retry=False)
@@ -82,13 +82,13 @@ MEANING_BY_CODE: dict[int, Meaning] = {
     1310: _QUOTA,  # weekly
     1311: _UNKNOWN,  # the plan does not include the model
     1312: _OVERLOADED,  # the model
-    1313: _QUOTA,  # fair use: until the user asks for release
+    1313: _QUOTA,  # fair use: until the user requests release
 }
-# Those that speak of the model, in the word of OpenAI's format: another provider may have it.
+# Codes about the model, mapped to OpenAI's code: another provider may have the model.
 MODEL_CODES = frozenset({1211, 1311})
 NO_SUCH_MODEL = "model_not_found"
 
-# Statuses of its own.
+# Vendor-specific statuses.
 MEANING_BY_STATUS: dict[int, Meaning] = {
     434: _PERMISSION,  # no API permission
     435: Meaning(413, "request_too_large", retry=False),  # file size
@@ -148,7 +148,7 @@ class ZaiDialect(Dialect):
         return meaning.status, error_body((meaning.type, message), parsed.request_id)
 
     def read_error(self, status: int, body: bytes) -> Fault:
-        """What an error body or event says; the code decides, wherever it stands."""
+        """Parse an error body or event; the code decides, wherever it is."""
         fault = read_fault(status, body)
         code = _code_anywhere(body)
         if code is None and status not in MEANING_BY_STATUS:
@@ -161,19 +161,19 @@ class ZaiDialect(Dialect):
             meaning.type,
             NO_SUCH_MODEL if code in MODEL_CODES else fault.code if code is None else str(code),
             fault.message,
-            # A reset is told of quotas only, which gives away codes that nobody has listed.
+            # Only quotas have a reset time, which identifies unlisted codes.
             spent if code in MEANING_BY_CODE else fault.spent or resets_at > 0,
             resets_at,
         )
 
     def forbids_retry(self, body: bytes) -> bool:
-        """True for codes that no later try can mend, such as a spent quota, a 429 like a burst."""
+        """True for codes that a retry cannot fix, e.g. an exhausted quota, a 429 like a burst."""
         code = _code_anywhere(body)
         return code in MEANING_BY_CODE and not MEANING_BY_CODE[code].retry
 
 
 def always_thinks(model: str) -> bool:
-    """Whether a GLM model cannot be told not to think."""
+    """Whether thinking cannot be disabled for a GLM model."""
     return any(fnmatchcase(model.lower(), pattern) for pattern in ALWAYS_THINKING)
 
 
@@ -185,7 +185,7 @@ def _read(body: bytes) -> _Body | None:
 
 
 def _code(error: _Error) -> int | None:
-    # Documented as a string of digits; a number, or digits in the place of the type, mean the same.
+    # Documented as a string of digits; also seen: a number, or digits in `type`.
     for value in (error.code, error.type):
         text = str(value)
         if text.isascii() and text.isdigit() and len(text) <= 6:

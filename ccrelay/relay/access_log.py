@@ -1,5 +1,6 @@
 """The access log: one entry per exchange."""
 
+from ccrelay._fast.log_line import DictLine, LogLine
 from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.outcome import Outcome
@@ -12,62 +13,105 @@ _CLASSES = [traffic.name.lower() for traffic in TrafficClass]
 _KINDS = [kind.name.lower() for kind in RequestClass]
 
 
-def entry(
-    exchange_id: str,
-    client: ClientRequest,
-    route: Route | None,
-    request: RoutingRequest | None,
-    attempt: Attempt | None,
-    outcome: Outcome,
-    now: float,
-) -> dict[str, object]:
-    """The members of the log line. Times in milliseconds, sizes in bytes."""
-    down = client.down
-    received_at = down.received_at
-    target = attempt.target if attempt is not None else None
-    candidate = attempt.candidate if attempt is not None else None
-    upstream = attempt.upstream if attempt is not None else None
-    line: dict[str, object] = {
-        "id": exchange_id,
-        "kind": _KINDS[client.kind],
-        "model": client.model,
-        "sent": candidate.sent if candidate is not None else None,
-        "provider": target.provider.name if target is not None else None,
-        "key": target.fingerprint if target is not None else None,
-        "status": outcome.status,
-        "ending": _ENDINGS[outcome.ending],
-        "attempts": outcome.attempts,
-        "bytes_in": down.body_seen(),
-        "bytes_out": outcome.own_bytes or down.bytes_out,
-        "ms": _ms(now - received_at),
-    }
-    usage = outcome.usage
-    if upstream is not None and usage is not None:
-        line["input"] = usage.input
-        line["output"] = usage.output
-        line["cache_read"] = usage.cache_read
-        line["cache_write_5m"] = usage.cache_write_5m
-        line["cache_write_1h"] = usage.cache_write_1h
-        line["thinking"] = usage.thinking
-        line["head_ms"] = _ms(upstream.head_seen_at - received_at)
+class AccessLogEntry:
+    """One exchange that is over. Valid while the sink is called, which writes it at once.
+
+    Args:
+        exchange_id: names the exchange.
+        client: the request.
+        route: None: the request was not routed.
+        request: what it needed; None: that was never known.
+        attempt: the last one; None: no target was tried.
+        outcome: how it went.
+        now: monotonic seconds.
+    """
+
+    __slots__ = (
+        "_attempt",
+        "_client",
+        "_exchange_id",
+        "_now",
+        "_outcome",
+        "_request",
+        "_route",
+    )
+
+    def __init__(
+        self,
+        exchange_id: str,
+        client: ClientRequest,
+        route: Route | None,
+        request: RoutingRequest | None,
+        attempt: Attempt | None,
+        outcome: Outcome,
+        now: float,
+    ) -> None:
+        self._exchange_id = exchange_id
+        self._client = client
+        self._route = route
+        self._request = request
+        self._attempt = attempt
+        self._outcome = outcome
+        self._now = now
+
+    def write(self, line: LogLine) -> None:
+        """Give all members to a line, in order. Times in milliseconds, sizes in bytes."""
+        client, outcome = self._client, self._outcome
+        down = client.down
+        attempt, request, route = self._attempt, self._request, self._route
+        received_at = down.received_at
+        line.token(b"id", self._exchange_id)
+        line.token(b"kind", _KINDS[client.kind])
+        line.text(b"model", client.model)
+        if attempt is None:
+            line.text(b"sent", None)
+            line.text(b"provider", None)
+            line.text(b"key", None)
+        else:
+            candidate = attempt.candidate
+            line.text(b"sent", candidate.sent if candidate is not None else None)
+            line.text(b"provider", attempt.target.provider.name)
+            line.token(b"key", attempt.target.fingerprint)
+        line.count(b"status", outcome.status)
+        line.token(b"ending", _ENDINGS[outcome.ending])
+        line.count(b"attempts", outcome.attempts)
+        line.count(b"bytes_in", down.body_seen())
+        line.count(b"bytes_out", outcome.own_bytes or down.bytes_out)
+        line.millis(b"ms", self._now - received_at)
+        if attempt is not None and attempt.upstream is not None and outcome.usage is not None:
+            self._write_upstream(line, received_at)
+        if request is not None and request.conversation:
+            line.token(b"class", _CLASSES[request.traffic])
+            line.token(b"conversation", f"{request.conversation:016x}")
+        if outcome.queued_s:
+            line.millis(b"queued_ms", outcome.queued_s)
+        if outcome.moved:
+            line.flag(b"moved")
+        if route is not None and route.rule is not None:
+            line.text(b"rule", route.rule.name)
+        if outcome.error is not None:
+            line.text(b"error", outcome.error)
+
+    def _write_upstream(self, line: LogLine, received_at: float) -> None:
+        outcome, attempt = self._outcome, self._attempt
+        assert attempt is not None
+        usage, upstream = outcome.usage, attempt.upstream
+        assert usage is not None
+        assert upstream is not None
+        line.count(b"input", usage.input)
+        line.count(b"output", usage.output)
+        line.count(b"cache_read", usage.cache_read)
+        line.count(b"cache_write_5m", usage.cache_write_5m)
+        line.count(b"cache_write_1h", usage.cache_write_1h)
+        line.count(b"thinking", usage.thinking)
+        line.millis(b"head_ms", upstream.head_seen_at - received_at)
         if outcome.stop_reason is not None:
-            line["stop"] = outcome.stop_reason
+            line.text(b"stop", outcome.stop_reason)
         if upstream.taps.first_event_at:
-            line["first_event_ms"] = _ms(upstream.taps.first_event_at - received_at)
-    if request is not None and request.conversation:
-        line["class"] = _CLASSES[request.traffic]
-        line["conversation"] = f"{request.conversation:016x}"
-    if outcome.queued_s:
-        line["queued_ms"] = _ms(outcome.queued_s)
-    if outcome.moved:
-        line["moved"] = True
-    if route is not None and route.rule is not None:
-        line["rule"] = route.rule.name
-    if outcome.error is not None:
-        line["error"] = outcome.error
-    return line
+            line.millis(b"first_event_ms", upstream.taps.first_event_at - received_at)
 
-
-def _ms(seconds: float) -> float:
-    # int() and not round(): a tenth of its price
-    return int(seconds * 1e6) / 1000.0 if seconds > 0.0 else 0.0
+    def members(self) -> dict[str, object]:
+        """The members as a dictionary, for sinks that keep them."""
+        line = DictLine()
+        self.write(line)
+        return line.members

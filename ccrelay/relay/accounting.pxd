@@ -46,7 +46,7 @@ cpdef object settle(
 )
 
 
-cdef bint _is_answer_unfinished(Outcome outcome)
+cdef bint _is_answered(Outcome outcome)
 
 
 cdef int64_t _unreported_input(RoutingRequest request, Attempt attempt, Outcome outcome)

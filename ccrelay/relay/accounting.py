@@ -155,7 +155,7 @@ def settle(
         pass
     elif usage is None or not (usage.output or usage.input or usage.cache_read):
         tokens_in = _unreported_input(request, attempt, outcome)
-        if _is_answer_unfinished(outcome):
+        if _is_answered(outcome):
             tokens_out = request.tokens_out
     else:
         tokens_in = usage.input + usage.cache_write_5m + usage.cache_write_1h
@@ -192,15 +192,14 @@ def settle(
             )
 
 
-def _is_answer_unfinished(outcome: Outcome) -> bool:
-    return outcome.status == 200 and (
-        outcome.ending != _COMPLETE or outcome.error is not None
-    )
+def _is_answered(outcome: Outcome) -> bool:
+    """Whether the model wrote an answer: a complete one without an error, or one that broke off."""
+    return outcome.status == 200 and (outcome.ending != _COMPLETE or outcome.error is None)
 
 
 def _unreported_input(request: RoutingRequest, attempt: Attempt, outcome: Outcome) -> int:
     """Input to count where none was reported: the estimate, as far as it was sent."""
-    if _is_answer_unfinished(outcome):
+    if _is_answered(outcome):
         return request.need(attempt.target.slot)
     # A client that left before the answer began: the provider has read the prompt.
     is_sent = attempt.upstream is not None and outcome.ending == _CLIENT_LEFT

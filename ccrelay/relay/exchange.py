@@ -293,7 +293,7 @@ class Exchange(SendingExchange):
         assert retry_state is not None
         if not retry_state.why:
             return
-        before = retry_state.targets[-1]
+        before = retry_state.targets[len(retry_state.targets) - 1]
         self.context.log.event(
             "info",
             "failover",

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.upstream cimport ExchangeHandler, Upstream
+from ccrelay.relay.access_log cimport AccessLogEntry
 from ccrelay.relay.attempt cimport Attempt
 from ccrelay.relay.client_request cimport ClientRequest
 from ccrelay.relay.context cimport WorkerContext

@@ -6,7 +6,8 @@ The lowest of four layers, by phase; `exchange` names them all.
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.upstream import ExchangeHandler
 from ccrelay.errors import NoTarget, RelayError, SlowClient
-from ccrelay.relay import access_log, accounting, local_reply, request_body, retry
+from ccrelay.relay import accounting, local_reply, request_body, retry
+from ccrelay.relay.access_log import AccessLogEntry
 from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.client_request import ClientRequest
@@ -127,7 +128,7 @@ class ExchangeBase(ExchangeHandler):
                 self._poke_queue()
         context.active.discard(self)
         context.log.exchange(
-            access_log.entry(
+            AccessLogEntry(
                 exchange_id, self.client, self.route, self.request, attempt, outcome, now
             )
         )

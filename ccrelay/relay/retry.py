@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Loss, Upstream
-from ccrelay.errors import AllResting, RelayError, UpstreamFailed
+from ccrelay.errors import AllUnavailable, RelayError, UpstreamFailed
 from ccrelay.fleet.provider_state import Target
 from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.context import WorkerContext
@@ -204,13 +204,13 @@ def unavailable_error(
     route: Route | None,
     request: RoutingRequest | None,
     unavailable: Unavailable,
-) -> AllResting:
+) -> AllUnavailable:
     """The error where no target can take the request in time."""
     seconds = soonest_s(context, config, route, request)
     what = _WHY.get(unavailable.why, "No provider for this model ({names}) has capacity now.")
     names = ", ".join(c.provider.name for c in route.candidates) if route is not None else ""
     when = f"Try again in {seconds} s." if seconds is not None else "See the relay's log."
-    return AllResting(
+    return AllUnavailable(
         f"{what.format(names=names)} {when}",
         status=_status(unavailable.why),
         retry_after_s=seconds,

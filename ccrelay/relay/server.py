@@ -71,7 +71,7 @@ class Relay:
             memory = SharedMemory.private(
                 targets=max(slots, 1),
                 endpoints=max(len(layout.endpoints), 1),
-                places=BINDINGS_ALONE,
+                bindings=BINDINGS_ALONE,
             )
         self.memory = memory
         self.context = WorkerContext(

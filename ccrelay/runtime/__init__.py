@@ -1,1 +1,1 @@
-"""Processes: the supervisor, its workers, the channel between them, their logs."""
+"""Processes: supervisor, workers, control channel, logs."""

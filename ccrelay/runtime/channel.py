@@ -1,8 +1,7 @@
 """One end of the control channel inside a running loop.
 
-Bytes are read and decoded in one breath, and what the kernel does not take is kept in plain sight:
-the supervisor can leave its process image at any instant (`ccrelay.runtime.upgrade`) and the next
-one goes on where this one stood.
+Reads are decoded at once, and unsent bytes are accessible, so that the supervisor can exec a new
+image at any time (`ccrelay.runtime.upgrade`) and the new one continues the conversation.
 """
 
 import asyncio
@@ -20,8 +19,8 @@ class Channel(Generic[Message]):
 
     Args:
         sock: one end of the socketpair.
-        decoder: may hold bytes or messages already.
-        unsent: bytes that go out first.
+        decoder: may already hold received bytes.
+        unsent: bytes to send first.
     """
 
     def __init__(self, sock: socket.socket, decoder: Decoder[Message], unsent: bytes = b"") -> None:
@@ -29,20 +28,20 @@ class Channel(Generic[Message]):
         self._sock = sock
         self._decoder = decoder
         self._unsent = bytearray()
-        self._is_waiting = False  # for room in the kernel
-        self._emptied: asyncio.Future[None] | None = None
+        self._is_write_blocked = False  # the socket buffer is full
+        self._flushed: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self.send_raw(unsent)
 
     async def receive(self) -> Message | None:
-        """Return the next message, or None when the other end is gone. Raises ControlError."""
+        """Return the next message, or None when the peer is gone. Raises ControlError."""
         while (message := self._decoder.next_message()) is None:
             try:
                 data = self._sock.recv(READ_BYTES)
             except BlockingIOError:
                 await self._readable()
                 continue
-            except OSError:  # killed with unread bytes in its socket, or closed by us
+            except OSError:  # peer killed with unread bytes, or closed here
                 return None
             if not data:
                 return None
@@ -50,26 +49,26 @@ class Channel(Generic[Message]):
         return message
 
     def send(self, message: ToWorker | FromWorker) -> None:
-        """Send one message; a peer that is gone is noticed by `receive`, not here."""
+        """Send one message. When the peer is gone nothing happens: `receive` reports it."""
         self.send_raw(encode(message))
 
     def send_raw(self, data: bytes) -> None:
-        """Send bytes that are framed already (the rest of a Start)."""
+        """Send bytes that are framed already."""
         if self._sock.fileno() < 0:
             return
         self._unsent += data
-        if not self._is_waiting:
+        if not self._is_write_blocked:
             self._flush()
 
     def pending(self) -> tuple[bytes, bytes]:
-        """What a successor has to know: bytes received but not yet whole, bytes not yet sent."""
+        """The bytes of an incomplete received message, and the bytes not sent yet."""
         return self._decoder.pending(), bytes(self._unsent)
 
     async def close(self) -> None:
-        """Send what is pending, then close."""
+        """Send the unsent bytes, then close."""
         if self._unsent:
-            self._emptied = self._loop.create_future()
-            await self._emptied
+            self._flushed = self._loop.create_future()
+            await self._flushed
         self.abort()
 
     def abort(self) -> None:
@@ -94,18 +93,18 @@ class Channel(Generic[Message]):
                 del self._unsent[: self._sock.send(self._unsent)]
             except BlockingIOError:
                 break
-            except OSError:  # the peer is gone, or we closed
+            except OSError:  # peer gone, or closed here
                 self._unsent.clear()
-        self._wait_for_room(bool(self._unsent), self._flush)
-        if not self._unsent and self._emptied is not None:
-            _resolve(self._emptied)
+        self._watch_writable(bool(self._unsent), self._flush)
+        if not self._unsent and self._flushed is not None:
+            _resolve(self._flushed)
 
-    def _wait_for_room(self, is_needed: bool, then: Callable[[], None]) -> None:
-        if is_needed and not self._is_waiting:
-            self._loop.add_writer(self._sock, then)
-        elif self._is_waiting and not is_needed:
+    def _watch_writable(self, is_needed: bool, on_writable: Callable[[], None]) -> None:
+        if is_needed and not self._is_write_blocked:
+            self._loop.add_writer(self._sock, on_writable)
+        elif self._is_write_blocked and not is_needed:
             self._loop.remove_writer(self._sock)
-        self._is_waiting = is_needed
+        self._is_write_blocked = is_needed
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

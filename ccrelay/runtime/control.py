@@ -1,4 +1,4 @@
-"""The control channel: what supervisor and worker tell each other over a socketpair.
+"""The control channel: messages between supervisor and worker over a socketpair.
 
     supervisor                               worker
       Start(config, layout, ...) + memory,
@@ -6,17 +6,17 @@
                                            <-- Ready | Failed(error, detail)
       Reload(config, layout) -->           <-- Reloaded | ReloadFailed(error)
       Stats -->                            <-- StatsReply(values)
-                                           <-- Leaving   (the worker itself got SIGTERM)
+                                           <-- Draining  (the worker itself got SIGTERM)
       Drain(limit_s, gentle) -->           <-- Drained(cut)
       Stop -->
 
-A frame is four bytes of length (big-endian) and one msgpack message. The shared memory and the
-listening sockets travel beside the first byte of Start (SCM_RIGHTS), so a worker can be started,
-and can import what it needs, before the configuration is known. When either end closes, the other
-process ends the relationship: a worker without its supervisor exits.
+A frame is four bytes of length (big-endian) and one msgpack message. The descriptors of the shared
+memory and the listening sockets are sent with the first byte of Start (SCM_RIGHTS), so a worker can
+be started, and can import, before the configuration is loaded. A worker exits when its supervisor
+closes the channel.
 
-After an upgrade a worker of the older version answers to a supervisor of the newer one: messages
-and members are added, never renamed, and what is added has a default.
+After an upgrade, workers of the older version talk to a supervisor of the newer one: messages and
+members are added with a default, and never renamed.
 """
 
 import socket
@@ -28,21 +28,20 @@ import msgspec
 from ccrelay.config.model import Config
 from ccrelay.fleet.layout import Layout
 
-# A Start carries the whole configuration; 64 MB is far above any and stops a garbled length.
+# A Start carries the whole configuration. 64 MB is far above any, and catches a corrupt length.
 MESSAGE_BYTES_MAX = 64 << 20
-# Descriptors one Start may carry: the memory, and one listening socket per address of the listen
-# host; after upgrades to fewer workers also those of slots that are no more. The kernel's limit for
-# one message is 253 (unix(7)).
+# Descriptors of one Start: the memory, and one listening socket per address of the listen host;
+# after an upgrade to fewer workers also those of removed slots. The kernel takes 253 (unix(7)).
 DESCRIPTORS_MAX = 250
 READ_BYTES = 65_536
 LENGTH_BYTES = 4
 
 
 class Start(msgspec.Struct, tag="start", frozen=True):
-    """The first message to a worker; the memory and the listening sockets come with it.
+    """The first message to a worker; carries the descriptors of memory and listening sockets.
 
-    `worker_id` is the slot it fills. `column` is its own in the shared memory: a worker that still
-    drains and its successor have one slot, and two columns.
+    `worker_id` is the slot that it fills. `column` is its column in the shared memory: a draining
+    worker and its successor have the same slot, and two columns.
     """
 
     config: Config
@@ -56,18 +55,18 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):
-    """The worker could not start and exits; `error` is a line for people, `detail` a traceback."""
+    """The worker could not start and exits; `error` is one line, `detail` a traceback."""
 
     error: str
     detail: str
 
 
-class Leaving(msgspec.Struct, tag="leaving", frozen=True):
-    """The worker stopped accepting by itself: its slot can be filled again."""
+class Draining(msgspec.Struct, tag="draining", frozen=True):
+    """The worker got SIGTERM and stopped accepting: its slot can be filled again."""
 
 
 class Reload(msgspec.Struct, tag="reload", frozen=True):
-    """Take this configuration for requests that begin from now on."""
+    """Use this configuration for requests that start from now on."""
 
     config: Config
     layout: Layout
@@ -78,7 +77,7 @@ class Reloaded(msgspec.Struct, tag="reloaded", frozen=True):
 
 
 class ReloadFailed(msgspec.Struct, tag="reload_failed", frozen=True):
-    """The configuration before is still in force; `error` says why, in a line for people."""
+    """The previous configuration is still in force; `error` says why in one line."""
 
     error: str
 
@@ -86,8 +85,8 @@ class ReloadFailed(msgspec.Struct, tag="reload_failed", frozen=True):
 class Drain(msgspec.Struct, tag="drain", frozen=True):
     """Stop accepting, let running exchanges finish for `limit_s` seconds, then exit.
 
-    `gentle`: others accept meanwhile, and idle connections are kept until their client has used or
-    closed them. A second Drain replaces the first.
+    `gentle`: other workers accept meanwhile; idle connections are kept until the client uses or
+    closes them. A second Drain replaces the first.
     """
 
     limit_s: float
@@ -95,13 +94,13 @@ class Drain(msgspec.Struct, tag="drain", frozen=True):
 
 
 class Drained(msgspec.Struct, tag="drained", frozen=True):
-    """The last message of a drained worker; `cut` exchanges had to be broken off."""
+    """The last message of a drained worker; `cut` is the number of exchanges it aborted."""
 
     cut: int
 
 
 class Stop(msgspec.Struct, tag="stop", frozen=True):
-    """Break everything off and exit."""
+    """Abort everything and exit."""
 
 
 class Stats(msgspec.Struct, tag="stats", frozen=True):
@@ -115,19 +114,19 @@ class StatsReply(msgspec.Struct, tag="stats_reply", frozen=True):
 
 
 ToWorker = Start | Reload | Drain | Stop | Stats
-FromWorker = Ready | Failed | Reloaded | ReloadFailed | Leaving | Drained | StatsReply
+FromWorker = Ready | Failed | Reloaded | ReloadFailed | Draining | Drained | StatsReply
 Message = TypeVar("Message")
 
 
 class ControlError(Exception):
-    """The other end sent what is not a frame, or a frame over the limit."""
+    """The peer sent an invalid frame, or one over the limit."""
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:
     """Frame one message. Raises ControlError when it is over MESSAGE_BYTES_MAX or not text."""
     try:
         body = msgspec.msgpack.encode(message)
-    except UnicodeEncodeError as error:  # an environment variable may hold any bytes
+    except UnicodeEncodeError as error:  # environment variables may hold any bytes
         raise ControlError("a value of the configuration is not UTF-8") from error
     if len(body) > MESSAGE_BYTES_MAX:
         raise ControlError(f"message of {len(body)} bytes; the limit is {MESSAGE_BYTES_MAX}")
@@ -135,20 +134,20 @@ def encode(message: ToWorker | FromWorker) -> bytes:
 
 
 class Decoder(Generic[Message]):
-    """Bytes in, messages out; `kind` is the union of what may come, `ToWorker` or `FromWorker`."""
+    """Bytes in, messages out; `kind` is the union of messages to accept, such as `FromWorker`."""
 
     def __init__(self, kind: Any) -> None:
         self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(kind)
         self._buffer = bytearray()
 
     def receive(self, data: bytes) -> None:
-        """Take what was read; call `next_message` until it gives None."""
+        """Add received bytes; then call `next_message` until it returns None."""
         self._buffer += data
 
     def next_message(self) -> Message | None:
-        """Return the next whole message, or None when bytes are missing.
+        """Return the next complete message, or None when bytes are missing.
 
-        Raises ControlError; the channel is unusable afterwards.
+        Raises ControlError; the channel is unusable after it.
         """
         body = self._next_body()
         if body is None:
@@ -159,7 +158,7 @@ class Decoder(Generic[Message]):
             raise ControlError(f"unreadable message: {error}") from error
 
     def pending(self) -> bytes:
-        """What was received and is no whole message yet."""
+        """The received bytes that are not a complete message yet."""
         return bytes(self._buffer)
 
     def _next_body(self) -> bytes | None:
@@ -179,32 +178,30 @@ class Decoder(Generic[Message]):
 
 
 class Received(NamedTuple):
-    """What a worker begins with; the descriptors are its own."""
+    """What a worker starts with; it owns the descriptors."""
 
     start: Start
-    memory: int
+    memory_fd: int
     listeners: list[socket.socket]
 
 
 def send_start(
-    sock: socket.socket, start: Start, memory: int, listeners: Iterable[socket.socket]
+    sock: socket.socket, start: Start, memory_fd: int, listeners: Iterable[socket.socket]
 ) -> bytes:
-    """Send as much of `start` as fits at once, with the descriptors; returns the unsent rest.
+    """Send `start` and the descriptors without blocking; returns the bytes that did not fit.
 
-    Raises OSError when the worker is gone.
+    Raises OSError when the worker is gone, ControlError as `encode` does.
     """
     frame = encode(start)
-    descriptors = [memory, *(listener.fileno() for listener in listeners)]
+    descriptors = [memory_fd, *(listener.fileno() for listener in listeners)]
     sent = socket.send_fds(sock, [frame], descriptors)
     return frame[sent:]
 
 
 def receive_start(sock: socket.socket, decoder: Decoder[ToWorker]) -> Received | None:
-    """Block until Start is here; None when the supervisor went away first.
+    """Block until Start has arrived; None when the supervisor closed the channel before.
 
-    Messages behind it stay in `decoder`.
-
-    Raises ControlError when anything else comes.
+    Messages after it stay in `decoder`. Raises ControlError when the first message is another one.
     """
     descriptors: list[int] = []
     while True:
@@ -218,5 +215,5 @@ def receive_start(sock: socket.socket, decoder: Decoder[ToWorker]) -> Received |
             continue
         if not isinstance(message, Start) or not descriptors:
             raise ControlError(f"expected Start and descriptors, got {type(message).__name__}")
-        memory, *listeners = descriptors
-        return Received(message, memory, [socket.socket(fileno=fd) for fd in listeners])
+        memory_fd, *listeners = descriptors
+        return Received(message, memory_fd, [socket.socket(fileno=fd) for fd in listeners])

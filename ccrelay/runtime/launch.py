@@ -1,8 +1,8 @@
-"""`ccrelay serve` from its flags to its exit code: first worker, configuration, listeners, loop.
+"""`ccrelay serve` from its options to its exit code: first worker, configuration, listeners, loop.
 
-Imports little at the top: the first worker is started before anything else is loaded, so that both
-processes import at the same time. The same way in is taken by the new image of an upgrade, and by
-its rehearsal (`ccrelay.runtime.upgrade`).
+Top-level imports are few: the first worker is started before anything else is loaded, so that both
+processes import at the same time. The new image of an upgrade and its preflight enter here too
+(`ccrelay.runtime.upgrade`).
 """
 
 import os
@@ -11,100 +11,115 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccrelay.runtime.lean import import_asyncio_without_ssl
-from ccrelay.runtime.limits import raise_open_files
+from ccrelay.runtime.no_ssl import import_asyncio_without_ssl
+from ccrelay.runtime.open_files import raise_open_file_limit
 from ccrelay.runtime.processes import (
     HANDOVER_VARIABLE,
-    REHEARSAL_VARIABLE,
+    PREFLIGHT_VARIABLE,
     WORKER_COMMAND,
-    Recruits,
+    PreforkedWorkers,
 )
-from ccrelay.runtime.source import Options, Source, overridden
+from ccrelay.runtime.source import Options, Source, apply_options
 
 if TYPE_CHECKING:
     from ccrelay.config.model import Config
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
-def launch(options: Options, say: Say, warn: Say, command: Sequence[str] = WORKER_COMMAND) -> int:
-    """Run the relay until a signal ends it; return 0 after a drain, 1 when it was cut short.
+def launch(
+    options: Options, print_out: Print, print_err: Print, command: Sequence[str] = WORKER_COMMAND
+) -> int:
+    """Run the relay until a signal ends it; return 0 after a drain, 1 after a forced shutdown.
 
-    `say` gets the banner, `warn` what the configuration should be told of; `command` starts a
-    worker. Raises ConfigError, ListenError, WorkersFailed, and OSError when the log file cannot be
-    opened.
+    Args:
+        options: the options of `ccrelay serve`.
+        print_out: receives the banner.
+        print_err: receives configuration warnings.
+        command: starts a worker process.
+
+    Raises ConfigError, ListenError, WorkersFailed, and OSError when the log file cannot be opened.
     """
-    # Taken out of the environment, so that no other child takes it for its own.
-    rehearsal = os.environ.pop(REHEARSAL_VARIABLE, None)
-    handed = [int(fd) for fd in os.environ.pop(HANDOVER_VARIABLE, "").split(",") if fd]
-    for fd in handed:
+    # Removed from the environment, so that no child process inherits them.
+    preflight_fd = os.environ.pop(PREFLIGHT_VARIABLE, None)
+    inherited = [int(fd) for fd in os.environ.pop(HANDOVER_VARIABLE, "").split(",") if fd]
+    for fd in inherited:
         os.set_inheritable(fd, False)
-    raise_open_files()
-    if rehearsal is not None:
-        from ccrelay.runtime.upgrade import perform
+    raise_open_file_limit()
+    if preflight_fd is not None:
+        from ccrelay.runtime.upgrade import run_preflight
 
-        perform(Source.find(options), int(rehearsal))
+        run_preflight(Source.find(options), int(preflight_fd))
         return 0
-    if not handed:
-        # They would end a process that has no handlers yet. An image that takes over must not do
-        # this: it would throw away what is held back for it.
+    if not inherited:
+        # Their default action ends a process without handlers. A new image must not ignore them:
+        # ignoring discards the signals that were blocked for it.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    recruits = Recruits(command)
-    recruits.start_first()
+    preforked = PreforkedWorkers(command)
+    preforked.prefork()
     try:
         import_asyncio_without_ssl()
         import asyncio
 
-        if handed:
-            return asyncio.run(_go_on(options, handed[0], recruits))
-        return asyncio.run(_run(options, say, warn, recruits))
+        if inherited:
+            return asyncio.run(_resume(options, inherited[0], preforked))
+        return asyncio.run(_run(options, print_out, print_err, preforked))
     finally:
-        recruits.end()
+        preforked.close()
 
 
-async def _run(options: Options, say: Say, warn: Say, recruits: Recruits) -> int:
+async def _run(
+    options: Options, print_out: Print, print_err: Print, preforked: PreforkedWorkers
+) -> int:
     if not options.demo:
         source = Source.find(options)
         loaded = source.load()
         for warning in loaded.warnings:
-            warn(str(warning))
-        return await _begin(loaded.config, source, say, recruits)
+            print_err(str(warning))
+        return await _start(loaded.config, source, print_out, preforked)
     from ccrelay.config.load import demo_config
     from ccrelay.demo.server import start_demo
 
     demo = await start_demo()
     try:
-        config = overridden(demo_config(f"http://127.0.0.1:{demo.port}"), options)
-        return await _begin(config, None, say, recruits)
+        config = apply_options(demo_config(f"http://127.0.0.1:{demo.port}"), options)
+        return await _start(config, None, print_out, preforked)
     finally:
         await demo.close()
 
 
-async def _begin(config: "Config", source: Source | None, say: Say, recruits: Recruits) -> int:
+async def _start(
+    config: "Config", source: Source | None, print_out: Print, preforked: PreforkedWorkers
+) -> int:
     from ccrelay.runtime import listeners
     from ccrelay.runtime.banner import banner
-    from ccrelay.runtime.crew import Snapshot
     from ccrelay.runtime.logs import LogWriter
-    from ccrelay.runtime.memory import Memory
+    from ccrelay.runtime.memory import MemoryAllocator
     from ccrelay.runtime.notify import Notifier
     from ccrelay.runtime.supervisor import Supervisor
-    from ccrelay.runtime.upgrade import Estate
+    from ccrelay.runtime.upgrade import HandoverState
+    from ccrelay.runtime.worker_pool import ConfigSnapshot
 
     slots = listeners.bind(config.server.listen, config.server.workers)
     path = None if source is None else source.path
     text = banner(
-        config, listeners.addresses(slots), pid=os.getpid(), source=path, demo=source is None
+        config, listeners.addresses(slots), pid=os.getpid(), config_file=path, demo=source is None
     )
-    memory = Memory.create(config)
+    memory = MemoryAllocator.create(config)
     log = LogWriter(config.logging)
     try:
         supervisor = Supervisor(
-            Estate(Snapshot(config, memory.layout(config)), slots, config.server.listen, memory),
+            HandoverState(
+                ConfigSnapshot(config, memory.assign_layout(config)),
+                slots,
+                config.server.listen,
+                memory,
+            ),
             log,
             notifier=Notifier(os.environ),
-            on_ready=lambda: say(text),
-            recruit=recruits.take,
+            on_ready=lambda: print_out(text),
+            start_process=preforked.spawn,
             source=source,
         )
         return await supervisor.run()
@@ -112,28 +127,28 @@ async def _begin(config: "Config", source: Source | None, say: Say, recruits: Re
         log.close()
 
 
-async def _go_on(options: Options, handed: int, recruits: Recruits) -> int:
+async def _resume(options: Options, inherited: int, preforked: PreforkedWorkers) -> int:
     from ccrelay.runtime.logs import LogWriter
     from ccrelay.runtime.notify import Notifier
     from ccrelay.runtime.supervisor import Supervisor
-    from ccrelay.runtime.upgrade import adopt, take_over
+    from ccrelay.runtime.upgrade import read_handover, restore
 
-    handover = take_over(handed)
-    prepared = handover.loaded()
-    # Not looked for again: it may be away for a moment, or another one in its place.
-    path = None if prepared.file is None else Path(os.fsdecode(prepared.file))
-    source = Source(options, path, prepared.digest)
-    log = LogWriter(prepared.config.logging)
+    handover = read_handover(inherited)
+    result = handover.preflight_result()
+    # Not searched for again: the file may be missing for a moment while it is replaced.
+    path = None if result.file is None else Path(os.fsdecode(result.file))
+    source = Source(options, path, result.digest)
+    log = LogWriter(result.config.logging)
     try:
-        for warning in prepared.warnings:
+        for warning in result.warnings:
             log.event("warning", "config_warning", problem=warning)
-        estate = adopt(handover, prepared.config, log)
+        state = restore(handover, result.config, log)
         supervisor = Supervisor(
-            estate,
+            state,
             log,
             notifier=Notifier(os.environ),
-            on_ready=lambda: log.event("info", "upgraded", workers=len(estate.slots)),
-            recruit=recruits.take,
+            on_ready=lambda: log.event("info", "upgraded", workers=len(state.slots)),
+            start_process=preforked.spawn,
             source=source,
         )
         return await supervisor.run()

@@ -1,9 +1,9 @@
 """Listening sockets, bound once by the supervisor and kept open by it.
 
-On Linux every worker slot has a socket of its own on the same port (SO_REUSEPORT): the kernel deals
-connections out evenly, without a thundering herd. Because the supervisor keeps each slot's socket,
-connections that arrive while a dead worker is being replaced wait in its queue and are not lost.
-Elsewhere SO_REUSEPORT does not balance, so all slots share one socket.
+On Linux every worker slot has its own socket on the same port (SO_REUSEPORT): the kernel balances
+connections over them, without a thundering herd. The supervisor keeps each slot's socket open, so
+connections that arrive while a dead worker is replaced stay in its accept queue. On other systems
+SO_REUSEPORT does not balance, so all slots share one socket.
 """
 
 import errno
@@ -14,21 +14,21 @@ from typing import Any
 
 from ccrelay.config.address import split_listen
 
-BACKLOG = 4096  # connections waiting for accept, per socket; the kernel caps it at somaxconn
+BACKLOG = 4096  # accept queue of each socket; the kernel caps it at somaxconn
 HAS_BALANCING_REUSEPORT = sys.platform == "linux"
 
 Slots = list[list[socket.socket]]
 
 
 class ListenError(Exception):
-    """The listen address cannot be used. The message says why and what to do next."""
+    """The listen address cannot be used; the message says why and what to do."""
 
 
-def bind(listen: str, slots: int, *, beside: Slots | None = None) -> Slots:
+def bind(listen: str, slots: int, *, existing: Slots | None = None) -> Slots:
     """Bind `listen` ("HOST:PORT", "[V6]:PORT", port 0: any free one) for `slots` workers.
 
     Returns one list of non-blocking listening sockets per slot (several when a host name has
-    several addresses). `beside`: sockets of ours that may have the same port on another address.
+    several addresses). `existing`: own sockets that may have the same port on another address.
     Raises ListenError.
     """
     try:
@@ -36,83 +36,83 @@ def bind(listen: str, slots: int, *, beside: Slots | None = None) -> Slots:
     except ValueError as error:
         raise ListenError(f"Cannot listen on {listen}: {error}.") from error
     addresses = _resolve(host, port, listen)
-    ours = _share_port(beside or [], port)
-    reuse_port = (slots > 1 or ours) and HAS_BALANCING_REUSEPORT
-    taken: Slots = [[] for _ in range(slots)]
-    refused: OSError | None = None
+    own = _enable_reuse_port(existing or [], port)
+    reuse_port = (slots > 1 or own) and HAS_BALANCING_REUSEPORT
+    bound: Slots = [[] for _ in range(slots)]
+    failure: OSError | None = None
     for family, address in addresses:
-        if taken[0]:  # port 0: the first address decided it
-            address = (address[0], taken[0][0].getsockname()[1], *address[2:])
+        if bound[0]:  # port 0: use the port of the first address
+            address = (address[0], bound[0][0].getsockname()[1], *address[2:])
         try:
-            if reuse_port and not ours and address[1] != 0:
-                # With SO_REUSEPORT set, another process of this user that set it too (another
-                # ccrelay) would not be noticed: both would get a share of the connections.
+            if reuse_port and not own and address[1] != 0:
+                # With SO_REUSEPORT, binding a port of another ccrelay of this user would succeed,
+                # and each would get a share of the connections.
                 _bound(family, address, reuse_port=False).close()
-            _bind_all_slots(family, address, taken, reuse_port)
+            _bind_all_slots(family, address, bound, reuse_port)
         except OSError as error:
-            refused = error
-            # "localhost" names ::1 also where IPv6 is switched off: one address is enough.
+            failure = error
+            # "localhost" resolves to ::1 even with IPv6 disabled: one address is enough.
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 continue
-            close(taken)
+            close(bound)
             raise ListenError(_explain(error, listen, host, port)) from error
-    if not taken[0]:
-        assert refused is not None
-        raise ListenError(_explain(refused, listen, host, port)) from refused
-    return taken
+    if not bound[0]:
+        assert failure is not None
+        raise ListenError(_explain(failure, listen, host, port)) from failure
+    return bound
 
 
-def regroup(slots: Slots, count: int) -> Slots:
-    """Deal the same sockets out to another number of slots, binding more where there are too few.
+def redistribute(slots: Slots, count: int) -> Slots:
+    """Distribute the same sockets over `count` slots, and bind more when there are too few.
 
-    None is closed: connections wait in it. So with fewer slots than before, some have several
-    sockets of one address. Raises ListenError, and all is as before.
+    None is closed, because connections may be in its accept queue; so with fewer slots some have
+    several sockets of one address. Raises ListenError; nothing has changed then.
     """
     same: dict[tuple[Any, ...], list[socket.socket]] = {}
     for sock in (sock for sockets in slots for sock in sockets):
         same.setdefault(sock.getsockname(), []).append(sock)
-    dealt: Slots = [[] for _ in range(count)]
+    regrouped: Slots = [[] for _ in range(count)]
     added: list[socket.socket] = []
     for address, sockets in same.items():
         try:
-            more = [_one_more(sockets[0], address) for _ in range(count - len(sockets))]
+            more = [_add_socket(sockets[0], address) for _ in range(count - len(sockets))]
         except OSError as error:
             close([added])
             raise ListenError(_explain(error, join_address(*address[:2]), *address[:2])) from error
         added += more
         for number, sock in enumerate([*sockets, *more]):
-            dealt[number % count].append(sock)
-    return dealt
+            regrouped[number % count].append(sock)
+    return regrouped
 
 
-def _one_more(sock: socket.socket, address: tuple[Any, ...]) -> socket.socket:
+def _add_socket(sock: socket.socket, address: tuple[Any, ...]) -> socket.socket:
     if not HAS_BALANCING_REUSEPORT:
         more = sock.dup()
         more.setblocking(False)
         return more
-    # A single worker's socket was bound without it; the kernel takes it afterwards, too.
+    # The socket of a single worker was bound without it; Linux accepts it after bind, too.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     more = _bound(sock.family, address, reuse_port=True)
     more.listen(BACKLOG)
     return more
 
 
-def _share_port(slots: Slots, port: int) -> bool:
-    ours = [sock for sockets in slots for sock in sockets if sock.getsockname()[1] == port]
-    for sock in ours if HAS_BALANCING_REUSEPORT else []:
+def _enable_reuse_port(slots: Slots, port: int) -> bool:
+    own = [sock for sockets in slots for sock in sockets if sock.getsockname()[1] == port]
+    for sock in own if HAS_BALANCING_REUSEPORT else []:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    return bool(ours)
+    return bool(own)
 
 
 def close(slots: Slots) -> None:
-    """Close every socket; may be called twice."""
+    """Close every socket. Idempotent."""
     for sockets in slots:
         for sock in sockets:
             sock.close()
 
 
 def addresses(slots: Slots) -> list[str]:
-    """What the first slot listens on, as "HOST:PORT", with the port that was really taken."""
+    """The addresses of the first slot, "HOST:PORT", with the port that was really bound."""
     return [join_address(*sock.getsockname()[:2]) for sock in slots[0]]
 
 
@@ -129,22 +129,22 @@ def _resolve(host: str, port: int, listen: str) -> list[_Address]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise ListenError(
-            f"Cannot listen on {listen}: the host {host!r} has no address here "
+            f"Cannot listen on {listen}: cannot resolve the host {host!r} "
             f"({error.strerror}). Use an IP address, for instance 127.0.0.1:{port}."
         ) from error
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
 def _bind_all_slots(
-    family: socket.AddressFamily, address: tuple[Any, ...], taken: Slots, reuse_port: bool
+    family: socket.AddressFamily, address: tuple[Any, ...], bound: Slots, reuse_port: bool
 ) -> None:
-    for sockets in taken:
-        if sockets is taken[0] or reuse_port:
+    for sockets in bound:
+        if sockets is bound[0] or reuse_port:
             sock = _bound(family, address, reuse_port=reuse_port)
             sock.listen(BACKLOG)
             address = (address[0], sock.getsockname()[1], *address[2:])
         else:
-            sock = taken[0][-1].dup()
+            sock = bound[0][-1].dup()
             sock.setblocking(False)
         sockets.append(sock)
 
@@ -169,20 +169,22 @@ def _bound(
 
 def _explain(error: OSError, listen: str, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        who = f"ss -ltnp 'sport = :{port}'" if sys.platform == "linux" else f"lsof -nPi tcp:{port}"
+        command = (
+            f"ss -ltnp 'sport = :{port}'" if sys.platform == "linux" else f"lsof -nPi tcp:{port}"
+        )
         return (
-            f"Cannot listen on {listen}: the address is already in use, perhaps by another "
-            f"ccrelay. See who has it with `{who}`, or take another port: "
+            f"Cannot listen on {listen}: address already in use, perhaps by another ccrelay. "
+            f"Find the process with `{command}`, or use another port: "
             f"ccrelay serve --listen {join_address(host, port + 1 if port < 65_535 else 0)}"
         )
     if error.errno == errno.EACCES:
         return (
-            f"Cannot listen on {listen}: ports below 1024 need a privilege. "
-            f"Take another port: ccrelay serve --listen {join_address(host, 8787)}"
+            f"Cannot listen on {listen}: permission denied; ports below 1024 are privileged. "
+            f"Use another port: ccrelay serve --listen {join_address(host, 8787)}"
         )
     if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         return (
-            f"Cannot listen on {listen}: this machine does not have the address {host!r}. "
-            f"Use one it has, for instance 127.0.0.1:{port}."
+            f"Cannot listen on {listen}: {host!r} is not an address of this machine. "
+            f"Use one of its addresses, for instance 127.0.0.1:{port}."
         )
     return f"Cannot listen on {listen}: {os.strerror(error.errno or 0)}."

@@ -1,9 +1,9 @@
-"""The shared memory as the supervisor keeps it: made once, slots and columns given out.
+"""Allocation of the shared memory: a slot per target and per endpoint, a column per worker process.
 
-A slot is a target's or an endpoint's, a column is a worker process's. Both are known by what they
-stand for, so that a credential keeps its slot, and with it its windows and rests, over reloads and
-upgrades. A slot that was given up is kept from reuse as long as possible: exchanges that began
-before still write to it, and whoever comes back finds its state there.
+Slots are assigned by identity, a digest of provider, URL and secret, so that a credential keeps its
+slot over reloads and upgrades, and with it its rate windows and cooldown. A freed slot is reused as
+late as possible: exchanges that started before still write to it, and a credential that is
+configured again finds its state there.
 """
 
 import hashlib
@@ -18,186 +18,187 @@ from ccrelay.config.model import Config, Provider
 from ccrelay.config.problems import ConfigError, Problem
 from ccrelay.fleet.layout import Layout
 
-# Room for replacing every credential three times before the first slot is used again.
-SPARE = 4
+# Every credential can be replaced three times before a freed slot is reused.
+HEADROOM = 4
 TARGETS_MIN = 256
 ENDPOINTS_MIN = 64
-PLACES = 16_384  # conversations remembered, 64 bytes each
-# Three crews may still be finishing (two upgrades, workers sent SIGTERM) beside the newest.
-CREWS = 4
+BINDINGS = 16_384  # entries of the affinity table, 64 bytes each
+# Of workers: three may still be draining (two upgrades, workers sent SIGTERM) beside the newest.
+GENERATIONS = 4
 
 
-class Slots(msgspec.Struct):
-    """Who has which of `count` slots; who they are is told by `identities`, digests.
+class SlotAllocator(msgspec.Struct):
+    """Assigns `count` slots to identities.
 
-    `freed` holds (identity, slot) of those that were given up, the oldest first; from `unused`
-    on, slots have never been given to anybody.
+    `freed` holds (identity, slot) pairs, the one freed first at the front; slots from `unused` on
+    have never been assigned.
     """
 
     count: int
-    taken: dict[str, int] = {}
+    assigned: dict[str, int] = {}
     freed: list[tuple[str, int]] = []
     unused: int = 0
 
     def assign(self, identities: Iterable[str]) -> list[int]:
-        """Let exactly these have a slot. Returns the slots that were somebody else's before.
+        """Assign a slot to each of these identities, and free all others.
 
-        Needs at most `count` different identities. Those that stay, and those that come back, have
-        the slot they had.
+        At most `count` different identities. An identity whose slot has not been reused gets it
+        back. Returns the reused slots: they hold the state of another identity and must be cleared.
         """
         wanted = dict.fromkeys(identities)
-        had = dict(self.freed) | self.taken
+        known = dict(self.freed) | self.assigned
         freed = [entry for entry in self.freed if entry[0] not in wanted]
-        freed += [entry for entry in self.taken.items() if entry[0] not in wanted]
-        taken = {identity: had[identity] for identity in wanted if identity in had}
+        freed += [entry for entry in self.assigned.items() if entry[0] not in wanted]
+        assigned = {identity: known[identity] for identity in wanted if identity in known}
         reused: list[int] = []
         for identity in wanted:
-            if identity in taken:
+            if identity in assigned:
                 continue
             if self.unused < self.count:
-                taken[identity] = self.unused
+                assigned[identity] = self.unused
                 self.unused += 1
             else:
-                taken[identity] = freed.pop(0)[1]
-                reused.append(taken[identity])
-        self.taken = taken
+                assigned[identity] = freed.pop(0)[1]
+                reused.append(assigned[identity])
+        self.assigned = assigned
         self.freed = freed
         return reused
 
 
-class Allotment(msgspec.Struct):
-    """What is given out of one memory; goes on to the next image of the supervisor."""
+class Allocations(msgspec.Struct):
+    """Slots and columns of one memory that are in use; part of the `Handover` of an upgrade."""
 
-    targets: Slots
-    endpoints: Slots
+    targets: SlotAllocator
+    endpoints: SlotAllocator
     columns: list[int] = []
 
 
-class Memory:
-    """One shared memory: its descriptor `fd`, and what is given out of it.
+class MemoryAllocator:
+    """One shared memory, its descriptor `fd`, and its allocations.
 
     Args:
-        fd: formatted; closed by `close`.
-        allotment: None: nothing is given out yet.
+        fd: descriptor of a formatted memory; closed by `close`.
+        allocations: those of an earlier image; None when nothing is allocated.
 
-    Raises ValueError when the memory is of another layout than this version's.
+    Raises ValueError when the memory has the format of another version.
     """
 
-    def __init__(self, fd: int, allotment: Allotment | None = None) -> None:
+    def __init__(self, fd: int, allocations: Allocations | None = None) -> None:
         self.fd = fd
         self.memory = SharedMemory(fd)
-        self.allotment = allotment or Allotment(
-            Slots(self.memory.targets), Slots(self.memory.endpoints)
+        self.allocations = allocations or Allocations(
+            SlotAllocator(self.memory.targets), SlotAllocator(self.memory.endpoints)
         )
 
     @classmethod
-    def create(cls, config: Config) -> "Memory":
-        """Make one with room for this configuration and changes of it. Raises OSError."""
+    def create(cls, config: Config) -> "MemoryAllocator":
+        """Create a memory sized for this configuration and later changes. Raises OSError."""
         fd = anonymous_file()
         try:
             SharedMemory.format(
                 fd,
-                workers=CREWS * config.server.workers + CREWS,
-                targets=max(TARGETS_MIN, SPARE * len(set(_target_identities(config)))),
-                endpoints=max(ENDPOINTS_MIN, SPARE * len(config.providers)),
-                places=PLACES,
+                workers=GENERATIONS * config.server.workers + GENERATIONS,
+                targets=max(TARGETS_MIN, HEADROOM * len(set(_target_identities(config)))),
+                endpoints=max(ENDPOINTS_MIN, HEADROOM * len(config.providers)),
+                bindings=BINDINGS,
             )
             return cls(fd)
         except BaseException:
             os.close(fd)
             raise
 
-    def lacks(self, config: Config) -> str | None:
-        """What it has no room for; None: slots, and columns for a crew and one replacement."""
-        if _shortage(self.allotment, config):
-            return "no room for this configuration"
-        running, workers = len(self.allotment.columns), config.server.workers
+    def capacity_error(self, config: Config) -> str | None:
+        """Why an upgrade to `config` needs a larger memory; None when slots and columns suffice."""
+        if _slot_shortage(self.allocations, config):
+            return "too small for this configuration"
+        running, workers = len(self.allocations.columns), config.server.workers
         if self.memory.workers - running <= workers:
-            return f"no room for {workers} more workers beside the {running} that still run"
+            return f"too few columns for {workers} more workers beside the {running} that still run"
         return None
 
-    def layout(self, config: Config) -> Layout:
-        """Give every target and endpoint its slot, clearing those that were another's.
+    def assign_layout(self, config: Config) -> Layout:
+        """Assign a slot to every target and endpoint, and clear the reused ones.
 
-        Raises ConfigError, and nothing has changed, when there are too many.
+        Raises ConfigError when there are not enough slots; nothing has changed then.
         """
-        if shortage := _shortage(self.allotment, config):
-            raise ConfigError([Problem(message=shortage)])
-        reused = self.allotment.targets.assign(_target_identities(config))
+        if error := _slot_shortage(self.allocations, config):
+            raise ConfigError([Problem(message=error)])
+        reused = self.allocations.targets.assign(_target_identities(config))
         if reused:
-            self._forget(reused)
-        for slot in self.allotment.endpoints.assign(map(_endpoint_identity, config.providers)):
+            self._clear_targets(reused)
+        for slot in self.allocations.endpoints.assign(map(_endpoint_identity, config.providers)):
             self.memory.clear_endpoint(slot)
-        targets, endpoints = self.allotment.targets.taken, self.allotment.endpoints.taken
+        targets, endpoints = self.allocations.targets.assigned, self.allocations.endpoints.assigned
         return Layout(
             {p.name: [targets[name] for name in _identities(p)] for p in config.providers},
             {p.name: endpoints[_endpoint_identity(p)] for p in config.providers},
         )
 
-    def take_column(self) -> int | None:
-        """A column for one more worker process; None: too many are still finishing."""
-        taken = self.allotment.columns
-        free = next((c for c in range(self.memory.workers) if c not in taken), None)
+    def acquire_column(self) -> int | None:
+        """Allocate the column of a new worker process; None when all are in use."""
+        assigned = self.allocations.columns
+        free = next((c for c in range(self.memory.workers) if c not in assigned), None)
         if free is not None:
-            taken.append(free)
+            assigned.append(free)
         return free
 
-    def return_column(self, column: int) -> int:
-        """Its process is no more. Returns how many exchanges it had in flight."""
-        self.allotment.columns.remove(column)
+    def release_column(self, column: int) -> int:
+        """Free the column of a reaped process; returns the exchanges that it had in flight."""
+        self.allocations.columns.remove(column)
         return self.memory.clear_worker(column)
 
-    def clear_cooldown(self, layout: Layout) -> int:
-        """Let every refused credential be tried again; returns how many that were."""
+    def clear_refused(self, layout: Layout) -> int:
+        """Clear the cooldown of keys that a provider refused (401, 403); returns their number."""
         from ccrelay._fast.rate_limits import Cooldown, TargetLimits  # at reloads only
 
         slots = {slot for slots in layout.targets.values() for slot in slots}
-        gauges = [TargetLimits(self.memory, slot) for slot in sorted(slots)]
-        refused = [gauge for gauge in gauges if gauge.cooldown_reason == Cooldown.REFUSED]
-        for gauge in refused:
-            gauge.clear_cooldown()
+        limits = [TargetLimits(self.memory, slot) for slot in sorted(slots)]
+        refused = [limit for limit in limits if limit.cooldown_reason == Cooldown.REFUSED]
+        for limit in refused:
+            limit.clear_cooldown()
         return len(refused)
 
     def close(self) -> None:
-        """Close the descriptor; may be called twice."""
+        """Close the descriptor. Idempotent."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
-    def _forget(self, targets: list[int]) -> None:
-        from ccrelay._fast.affinity_table import AffinityTable  # when slots have become scarce only
+    def _clear_targets(self, targets: list[int]) -> None:
+        from ccrelay._fast.affinity_table import (
+            AffinityTable,
+        )  # imported only when slots are reused
 
-        places = AffinityTable(self.memory)
+        table = AffinityTable(self.memory)
         for slot in targets:
             self.memory.clear_target(slot)
-            places.forget_slot(slot)  # conversations that were warm there are not warm here
+            table.forget_slot(slot)  # the prompt caches belong to the old credential
 
 
 def anonymous_file() -> int:
-    """A descriptor of memory that no path leads to. Raises OSError."""
+    """Descriptor of an anonymous memory file. Raises OSError."""
     if sys.platform == "linux":
         return os.memfd_create("ccrelay", os.MFD_CLOEXEC)
-    import tempfile  # half a megabyte of modules
+    import tempfile  # imports 0.5 MB of modules
 
     with tempfile.TemporaryFile(prefix="ccrelay-") as file:
         return os.dup(file.fileno())
 
 
-def _shortage(allotment: Allotment, config: Config) -> str | None:
-    # Several keys of one provider may be the same secret: those share a slot, as they share what
-    # the provider allows them.
+def _slot_shortage(allocations: Allocations, config: Config) -> str | None:
+    # Keys of one provider with the same secret share a slot, as they share the provider's limits.
     counts = {
-        "keys": (len(set(_target_identities(config))), allotment.targets.count),
+        "keys": (len(set(_target_identities(config))), allocations.targets.count),
         "providers": (
             len(set(map(_endpoint_identity, config.providers))),
-            allotment.endpoints.count,
+            allocations.endpoints.count,
         ),
     }
-    for what, (count, room) in counts.items():
-        if count > room:
+    for kind, (count, capacity) in counts.items():
+        if count > capacity:
             return (
-                f"{count} {what} are more than the shared memory of this process has room for "
-                f"({room}): send SIGUSR2 to the supervisor, or start it again"
+                f"{count} {kind} exceed the capacity of the shared memory ({capacity}): "
+                "send SIGUSR2 to the supervisor, or restart it"
             )
     return None
 

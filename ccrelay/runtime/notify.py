@@ -1,7 +1,7 @@
-"""sd_notify: tell systemd when the relay is ready, stopping, and how it is.
+"""sd_notify: report readiness, reloads, shutdown and status to systemd.
 
-The protocol is one datagram to the unix socket in NOTIFY_SOCKET (sd_notify(3)); a leading "@" means
-Linux's abstract namespace. Without the variable nothing is sent.
+One datagram to the unix socket in NOTIFY_SOCKET (sd_notify(3)); a leading "@" means the abstract
+namespace of Linux. Without the variable nothing is sent.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ class Notifier:
         self._address = "\0" + path[1:] if path.startswith("@") else path
 
     def send(self, *lines: str) -> None:
-        """Send for instance `"READY=1"`. A manager that went away is no error."""
+        """Send lines such as `"READY=1"`. Errors are ignored, as sd_notify(3) recommends."""
         if not self._address:
             return
         with (
             contextlib.suppress(OSError),  # sd_notify(3): "should be ignored"
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
         ):
-            sock.setblocking(False)  # the supervisor's loop must not wait for a stuck manager
+            sock.setblocking(False)  # a stuck manager must not block the supervisor's loop
             sock.sendto("\n".join(lines).encode(), self._address)

@@ -1,7 +1,7 @@
-"""A worker process: how it is started (by exec), what it inherits, how it is ended.
+"""Worker processes: spawning, the environment they inherit, reaping.
 
-Import-light on purpose: `ccrelay serve` starts the first worker before it loads anything else, so
-that both processes import at the same time.
+Imports little: `ccrelay serve` starts the first worker before it loads anything else, so that both
+processes import at the same time.
 """
 
 import contextlib
@@ -13,14 +13,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-CONTROL_FD = 3  # where a worker finds its end of the control channel
+CONTROL_FD = 3  # the worker's end of the control channel
 BLOCKED_UNTIL_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
-# How one image of the supervisor speaks to the next (`ccrelay.runtime.upgrade`): descriptors.
+# Descriptors that one image of the supervisor passes to the next (`ccrelay.runtime.upgrade`).
 HANDOVER_VARIABLE = "CCRELAY_HANDOVER"
-REHEARSAL_VARIABLE = "CCRELAY_REHEARSAL"
+PREFLIGHT_VARIABLE = "CCRELAY_REHEARSAL"
 
-# What a worker may know of its environment. Provider keys live in variables of any name, so this
-# is a list of what passes, never of what does not.
+# Environment of a worker. Provider keys may be in variables of any name, so this is an allow list.
 PASSED_NAMES = frozenset(
     {
         *("PATH", "HOME", "LANG", "TZ", "TMPDIR"),
@@ -33,10 +32,10 @@ PASSED_NAMES = frozenset(
 PASSED_PREFIXES = ("LC_", "PYTHON", "CCRELAY_", "LD_", "DYLD_", "ASAN_")
 # The prefixes above are open to names that users choose, CCRELAY_TOKEN say.
 SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASS", "AUTH", "CRED")
-NOT_PASSED = frozenset({"CCRELAY_CONFIG", HANDOVER_VARIABLE, REHEARSAL_VARIABLE})
+NOT_PASSED = frozenset({"CCRELAY_CONFIG", HANDOVER_VARIABLE, PREFLIGHT_VARIABLE})
 
-# The worker takes over the parent's import path as it is: a checkout, a venv and an editable
-# install all find the same ccrelay, and -P keeps the current directory out of the path.
+# The worker uses the parent's import path unchanged: a checkout, a venv and an editable install all
+# find the same ccrelay, and -P keeps the current directory out of the path.
 PATH_VARIABLE = "CCRELAY_IMPORT_PATH"
 BOOTSTRAP = (
     f"import os, sys; sys.path[:] = os.environ.pop({PATH_VARIABLE!r}).split(os.pathsep); "
@@ -47,9 +46,10 @@ WORKER_COMMAND: Sequence[str] = (sys.executable, "-P", "-c", BOOTSTRAP)
 
 
 class WorkerProcess:
-    """One running worker as the supervisor sees it: a pid and a control socket.
+    """A worker's pid and the supervisor's end of its control socket.
 
-    `exit_code` is None until the process has been reaped: its exit status, or minus the signal.
+    `exit_code` is None until the process has been reaped, then its exit status, or minus the signal
+    number.
     """
 
     def __init__(self, pid: int, control: socket.socket) -> None:
@@ -66,13 +66,13 @@ class WorkerProcess:
         return self.exit_code is not None
 
     def kill(self) -> None:
-        """SIGKILL, unless it has been reaped (its pid may belong to somebody else by now)."""
+        """Send SIGKILL, unless it has been reaped: the pid may belong to another process by now."""
         if self.exit_code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
-    def end(self) -> None:
-        """Kill and reap; blocks for the moment this takes. May be called twice."""
+    def close(self) -> None:
+        """Close the socket, kill and reap; blocks until the process is gone. Idempotent."""
         self.control.close()
         if not self.reap():
             self.kill()
@@ -84,33 +84,33 @@ class WorkerProcess:
         return f"<WorkerProcess pid={self.pid} {state}>"
 
 
-class Recruits:
-    """Worker processes to be had. The first may be started ahead of everything else."""
+class PreforkedWorkers:
+    """Spawns worker processes; the first can be started before it is needed."""
 
     def __init__(self, command: Sequence[str] = WORKER_COMMAND) -> None:
         self._command = command
         self._first: WorkerProcess | None = None
 
-    def start_first(self) -> None:
-        """Let it import while the configuration is read. Raises OSError."""
-        self._first = spawn(self._command)
+    def prefork(self) -> None:
+        """Start the first, so that it imports while the configuration is loaded. Raises OSError."""
+        self._first = spawn_worker(self._command)
 
-    def take(self) -> WorkerProcess:
-        """One more. Raises OSError when the system cannot start a process."""
-        process, self._first = self._first or spawn(self._command), None
+    def spawn(self) -> WorkerProcess:
+        """The preforked process, else a new one. Raises OSError when none can be started."""
+        process, self._first = self._first or spawn_worker(self._command), None
         return process
 
-    def end(self) -> None:
-        """End the first if nobody took it."""
+    def close(self) -> None:
+        """Kill the preforked process if it is unused."""
         if self._first is not None:
-            self._first.end()
+            self._first.close()
 
 
-def spawn(command: Sequence[str] = WORKER_COMMAND) -> WorkerProcess:
-    """Start a worker. It imports, then waits for Start on its control channel.
+def spawn_worker(command: Sequence[str] = WORKER_COMMAND) -> WorkerProcess:
+    """Start a worker process. It imports, then waits for Start on its control channel.
 
-    Stop signals are blocked in it until its handlers stand, so that a Ctrl-C during start-up
-    leaves no traceback. Raises OSError when the system cannot start a process.
+    Stop signals are blocked in it until it has installed handlers, so that Ctrl-C during startup
+    prints no traceback. Raises OSError when the system cannot start a process.
     """
     ours, theirs = socket.socketpair()
     # dup2 onto itself would keep close-on-exec: move the descriptor out of the way first.
@@ -149,7 +149,7 @@ def _is_passed(name: str) -> bool:
 
 
 def describe_exit(exit_code: int) -> str:
-    """Say how a process ended: "exit code 1", "killed by SIGSEGV"."""
+    """Describe an `exit_code`: "exit code 1", "killed by SIGSEGV"."""
     if exit_code >= 0:
         return f"exit code {exit_code}"
     try:

@@ -1,12 +1,12 @@
-"""Take a changed configuration while requests run, or change nothing.
+"""Apply a changed configuration while requests run; on any error the running one stays in force.
 
-read --wrong--> reload_failed      (nothing has changed)
+load --invalid--> reload_failed
   |
   v
-compare --same--> reload_unchanged
+compare --equal--> reload_unchanged
   |
   v
-every worker builds it, then swaps --one cannot--> all are given the one before, reload_failed
+every worker builds it, then swaps --a worker fails--> roll back all workers, reload_failed
   |
   v
 reloaded
@@ -24,123 +24,129 @@ from ccrelay.config.load import Loaded
 from ccrelay.config.model import Config
 from ccrelay.config.problems import ConfigError
 from ccrelay.runtime.control import ControlError
-from ccrelay.runtime.crew import Crew, Snapshot
-from ccrelay.runtime.memory import Memory
+from ccrelay.runtime.memory import MemoryAllocator
 from ccrelay.runtime.notify import Notifier
 from ccrelay.runtime.source import Source
+from ccrelay.runtime.worker_pool import ConfigSnapshot, WorkerPool
 from ccrelay.types import LogSink
 
-Why = Literal["signal", "file"]
+Trigger = Literal["signal", "file"]
 Value = TypeVar("Value")
 
-HALF_UPGRADED = (
-    "the upgrade before has not succeeded: the workers that serve keep their configuration, those "
-    "that are tried get this one"
+UPGRADE_INCOMPLETE = (
+    "the last upgrade did not complete: the running workers keep their configuration, new ones "
+    "start with this one"
 )
 
 
 class Reloader:
-    """Reloads, one at a time.
+    """Reloads the configuration. Calls of `reload` must not overlap.
 
     Args:
-        source: where to read from.
-        crew: who gets it.
-        memory: where the new layout is taken from.
-        log: where everything is told.
-        notifier: told RELOADING and READY, see sd_notify(3).
-        started: what listeners, processes and logs were made with: they are as before until a
-            restart.
+        source: where the configuration is loaded from.
+        pool: the workers that receive it.
+        memory: assigns slots to its targets and endpoints.
+        log: receives the reload events.
+        notifier: sends RELOADING and READY, see sd_notify(3).
+        running_config: what listeners, processes and logs were created with; these settings change
+            with a restart or an upgrade only.
     """
 
     def __init__(
         self,
         source: Source,
-        crew: Crew,
-        memory: Memory,
+        pool: WorkerPool,
+        memory: MemoryAllocator,
         log: LogSink,
         notifier: Notifier,
         *,
-        started: Config,
+        running_config: Config,
     ) -> None:
         self._source = source
-        self._crew = crew
+        self._pool = pool
         self._memory = memory
         self._log = log
         self._notifier = notifier
-        self._started = started
-        self._has_failed = False  # the attempt before; its end is told, too
+        self._running_config = running_config
+        self._last_failed = False  # then an unchanged file is worth an info event
 
-    async def reload(self, why: Why) -> None:
-        """Do it, unless a file event brought no new content. Problems are logged, not raised."""
-        if why == "file":
+    async def reload(self, trigger: Trigger) -> None:
+        """Reload, unless the trigger is "file" and the content is the same. Problems are logged."""
+        if trigger == "file":
             digest = await _in_thread(self._source.digest)
-            if digest == self._source.seen:
-                self._log.event("debug", "reload_unchanged", why=why)
+            if digest == self._source.last_digest:
+                self._log.event("debug", "reload_unchanged", trigger=trigger)
                 return
             if digest is None:
-                self._lose_sight()
+                self._on_unreadable()
                 return
-        tell_reloading(self._notifier)
+        notify_reloading(self._notifier)
         try:
-            await self._reload(why)
+            await self._reload(trigger)
         except ConfigError as error:
-            for problem in error.problems:  # its warnings will be told when it can be used
+            for problem in error.problems:  # its warnings are logged once it is in force
                 if problem.severity == "error":
-                    self._fail(str(problem))
+                    self._on_failure(str(problem))
         except ControlError as error:
-            self._fail(str(error))
+            self._on_failure(str(error))
         finally:
             self._notifier.send("READY=1")
 
-    async def _reload(self, why: Why) -> None:
+    async def _reload(self, trigger: Trigger) -> None:
         loaded = await _in_thread(self._source.load)
-        before = self._crew.snapshot
-        diff = changes(before.config, loaded.config)
+        previous = self._pool.snapshot
+        diff = changes(previous.config, loaded.config)
         if diff.is_empty:
-            self._stay(why, self._memory.clear_cooldown(before.layout) if why == "signal" else 0)
+            self._on_unchanged(
+                trigger, self._memory.clear_refused(previous.layout) if trigger == "signal" else 0
+            )
             return
-        snapshot = Snapshot(loaded.config, self._memory.layout(loaded.config))
+        snapshot = ConfigSnapshot(loaded.config, self._memory.assign_layout(loaded.config))
         try:
-            failed = await self._crew.reload(snapshot)
+            failed = await self._pool.reload(snapshot)
         except ControlError:
-            self._memory.layout(before.config)
+            self._memory.assign_layout(previous.config)
             raise
         if not failed:
-            self._succeed(why, diff, loaded, self._memory.clear_cooldown(snapshot.layout))
+            self._on_success(trigger, diff, loaded, self._memory.clear_refused(snapshot.layout))
             return
-        for member, error in failed.items():
-            self._fail(error, worker=member.slot)
-        await self._go_back(before.config)
+        for worker, error in failed.items():
+            self._on_failure(error, worker=worker.slot)
+        await self._roll_back(previous.config)
 
-    async def _go_back(self, config: Config) -> None:
-        # Everyone, also those who failed: a slot may be another one this time.
-        snapshot = Snapshot(config, self._memory.layout(config))
-        if stuck := await self._crew.reload(snapshot):
-            self._crew.retire(stuck, drain_limit_s(config))
+    async def _roll_back(self, config: Config) -> None:
+        # All workers, the failed ones too: a slot may have changed.
+        snapshot = ConfigSnapshot(config, self._memory.assign_layout(config))
+        if failed := await self._pool.reload(snapshot):
+            self._pool.drain(failed, drain_limit_s(config))
 
-    def _lose_sight(self) -> None:
-        self._source.seen = None  # so this is told once, and what comes back is read
-        self._has_failed = True
+    def _on_unreadable(self) -> None:
+        self._source.last_digest = None  # logged once, and the file is loaded when it is back
+        self._last_failed = True
         self._log.event(
             "warning",
             "config_unreadable",
             file=str(self._source.path),
-            next="the configuration read last stays in force until the file is back",
+            hint="the running configuration stays in force until the file is readable",
         )
 
-    def _stay(self, why: Why, pardoned: int) -> None:
-        if self._crew.is_half_upgraded:
-            self._fail(HALF_UPGRADED)
+    def _on_unchanged(self, trigger: Trigger, cooldowns_cleared: int) -> None:
+        if self._pool.is_upgrade_incomplete:
+            self._on_failure(UPGRADE_INCOMPLETE)
             return
-        level = "info" if why == "signal" or self._has_failed else "debug"
-        self._has_failed = False
-        self._log.event(level, "reload_unchanged", why=why, pardoned=pardoned or None)
+        level = "info" if trigger == "signal" or self._last_failed else "debug"
+        self._last_failed = False
+        self._log.event(
+            level, "reload_unchanged", trigger=trigger, cooldowns_cleared=cooldowns_cleared or None
+        )
 
-    def _succeed(self, why: Why, diff: Diff, loaded: Loaded, pardoned: int) -> None:
-        if self._crew.is_half_upgraded:
-            self._fail(HALF_UPGRADED)
+    def _on_success(
+        self, trigger: Trigger, diff: Diff, loaded: Loaded, cooldowns_cleared: int
+    ) -> None:
+        if self._pool.is_upgrade_incomplete:
+            self._on_failure(UPGRADE_INCOMPLETE)
             return
-        self._has_failed = False
+        self._last_failed = False
         fields = {
             "providers_added": diff.providers_added,
             "providers_removed": diff.providers_removed,
@@ -148,46 +154,46 @@ class Reloader:
             "keys_added": diff.keys_added,
             "keys_removed": diff.keys_removed,
             "settings": diff.settings,
-            "pardoned": pardoned,
+            "cooldowns_cleared": cooldowns_cleared,
         }
-        told = {name: value for name, value in fields.items() if value}
-        self._log.event("info", "reloaded", why=why, **told)
+        shown = {name: value for name, value in fields.items() if value}
+        self._log.event("info", "reloaded", trigger=trigger, **shown)
         for warning in loaded.warnings:
             self._log.event("warning", "config_warning", problem=str(warning))
-        if waiting := changes(self._started, loaded.config).needs_restart:
+        if fixed := changes(self._running_config, loaded.config).needs_restart:
             self._log.event(
                 "warning",
                 "reload_needs_restart",
-                settings=waiting,
-                next="send SIGUSR2 to this process: it replaces all processes without a gap",
+                settings=fixed,
+                hint="send SIGUSR2 to this process for an upgrade without downtime",
             )
 
-    def _fail(self, problem: str, **fields: object) -> None:
-        self._has_failed = True
+    def _on_failure(self, problem: str, **fields: object) -> None:
+        self._last_failed = True
         self._log.event("error", "reload_failed", problem=problem, **fields)
 
 
-async def _in_thread(call: Callable[[], Value]) -> Value:
-    """`asyncio.to_thread`, but the end of this process does not wait for a `${cmd:...}` in it."""
+async def _in_thread(function: Callable[[], Value]) -> Value:
+    """`asyncio.to_thread` with a daemon thread: exit does not wait for a `${cmd:...}`."""
     done: concurrent.futures.Future[Value] = concurrent.futures.Future()
-    done.set_running_or_notify_cancel()  # from here on its outcome is welcome, and may be ignored
+    done.set_running_or_notify_cancel()  # so that a cancelled waiter cannot cancel it
 
     def run() -> None:
         try:
-            done.set_result(call())
-        except BaseException as error:  # outermost shell of the thread: the caller is told
+            done.set_result(function())
+        except BaseException as error:  # outermost shell of the thread: re-raised by the await
             done.set_exception(error)
 
     threading.Thread(target=run, name="ccrelay-load", daemon=True).start()
     return await asyncio.wrap_future(done)
 
 
-def tell_reloading(notifier: Notifier) -> None:
-    """Say so to the service manager, with the instant it asks for: sd_notify(3), RELOADING=1."""
+def notify_reloading(notifier: Notifier) -> None:
+    """Send RELOADING=1 with the monotonic time that sd_notify(3) requires."""
     notifier.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def drain_limit_s(config: Config) -> float:
-    """How long an exchange may take at most, by this configuration."""
+    """The longest `total_s` of this configuration, seconds: no exchange runs longer."""
     own = [provider.timeouts.total_s for provider in config.providers if provider.timeouts]
     return max([config.routing.timeouts.total_s, *own])

@@ -1,6 +1,6 @@
-"""Where the configuration came from, so that it can be read again: flags, file, environment.
+"""Where the configuration comes from: options, file, environment; it can be loaded again.
 
-Imports little at the top, as `ccrelay.runtime.launch` does.
+Top-level imports are few, as in `ccrelay.runtime.launch`.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Options(NamedTuple):
-    """The flags of `ccrelay serve`; None means: as the configuration says."""
+    """The options of `ccrelay serve`; None keeps the value of the configuration."""
 
     config: Path | None = None
     listen: str | None = None
@@ -24,36 +24,40 @@ class Options(NamedTuple):
 
 
 class Source:
-    """A file under the flags; `path` is None when there is no file, only the environment.
+    """A configuration file and the options that override it.
 
-    `seen` is the digest of the content that was looked at last. Nothing is read here: the file need
-    not be there.
+    Args:
+        options: override values of the file.
+        path: the file, which may be missing at the moment; None: environment variables only.
+        last_digest: digest of the content that was loaded last; None when nothing was.
     """
 
-    def __init__(self, options: Options, path: Path | None, seen: bytes | None = None) -> None:
+    def __init__(
+        self, options: Options, path: Path | None, last_digest: bytes | None = None
+    ) -> None:
         self.path = path
-        self.seen = seen
+        self.last_digest = last_digest
         self._options = options
 
     @classmethod
     def find(cls, options: Options) -> "Source":
-        """Look for the file. Raises ConfigError when the one that is named does not exist."""
+        """Search for the file. Raises ConfigError when a file is named and does not exist."""
         from ccrelay.config.load import find
 
         return cls(options, find(options.config))
 
     def load(self) -> "Loaded":
-        """Read and check it now, with the flags in place. Raises ConfigError. May block."""
+        """Load and check it, with the options applied. Raises ConfigError. May block."""
         from msgspec.structs import replace
 
         from ccrelay.config.load import load
 
-        self.seen = self.digest()  # before: a change in between is a change to come
+        self.last_digest = self.digest()  # before loading: a change in between must not be missed
         loaded = load(self.path)
-        return replace(loaded, config=overridden(loaded.config, self._options))
+        return replace(loaded, config=apply_options(loaded.config, self._options))
 
     def digest(self) -> bytes | None:
-        """What tells one content of the file from another; None while it cannot be read."""
+        """SHA-256 of the file's content; None when there is no file, or it cannot be read."""
         if self.path is None:
             return None
         import hashlib
@@ -64,8 +68,8 @@ class Source:
             return None
 
 
-def overridden(config: "Config", options: Options) -> "Config":
-    """Return the configuration with the flags in place, checked again. Raises ConfigError."""
+def apply_options(config: "Config", options: Options) -> "Config":
+    """Return the configuration with the options applied and checked. Raises ConfigError."""
     from msgspec.structs import replace
 
     from ccrelay.config.check import check
@@ -75,15 +79,15 @@ def overridden(config: "Config", options: Options) -> "Config":
     logging = {"format": options.log_format, "level": options.log_level}
     changed = replace(
         config,
-        server=replace(config.server, **_given(server)),
-        logging=replace(config.logging, **_given(logging)),
+        server=replace(config.server, **_set_options(server)),
+        logging=replace(config.logging, **_set_options(logging)),
     )
-    # Only what flags can change: `--listen 0.0.0.0:8787` without relay tokens is refused here.
-    wrong = [p for p in check(changed) if p.severity == "error" and p.path[:1] == ("server",)]
-    if wrong:
-        raise ConfigError(wrong)
+    # Only errors that options can cause, such as `--listen 0.0.0.0:8787` without relay tokens.
+    errors = [p for p in check(changed) if p.severity == "error" and p.path[:1] == ("server",)]
+    if errors:
+        raise ConfigError(errors)
     return changed
 
 
-def _given(members: Mapping[str, object]) -> dict[str, object]:
+def _set_options(members: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in members.items() if value is not None}

@@ -1,13 +1,13 @@
-"""The supervisor: keeps one worker in every slot, reloads, upgrades, drains, and ends with them.
+"""The supervisor: keeps one worker in every slot, reloads, upgrades and shuts down.
 
-    STARTING --all slots ready--> SERVING --SIGTERM, SIGINT--> DRAINING --all gone--> end, 0
+    STARTING --all slots ready--> SERVING --SIGTERM, SIGINT--> DRAINING --all exited--> exit 0
         |                         |  |  |                          |
-        |                         |  |  +-- SIGHUP, file: reload   +-- second signal: end at once, 1
-        |                         |  +-- SIGUSR2: STARTING again, as a new image
-        +-- 5 failed starts: end  +-- a worker dies: replaced
+        |                         |  |  +-- SIGHUP, file: reload   +-- second signal: exit 1 at once
+        |                         |  +-- SIGUSR2: exec a new image, which is STARTING
+        +-- 5 failed starts: exit +-- a worker dies: respawned
 
-One task keeps a slot filled; one more attends to each worker until it has been reaped. Nothing
-here reads client bytes.
+One task per slot keeps it filled; one more per worker monitors it until it has been reaped. The
+supervisor never reads client bytes.
 """
 
 import asyncio
@@ -18,84 +18,90 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Literal, TypeAlias
 
-from ccrelay.runtime import listeners, restarts
+from ccrelay.runtime import backoff, listeners
 from ccrelay.runtime.control import Drain, Stop
-from ccrelay.runtime.crew import Crew, Member
 from ccrelay.runtime.logs import LogWriter
 from ccrelay.runtime.notify import Notifier
 from ccrelay.runtime.processes import WorkerProcess
-from ccrelay.runtime.reload import Reloader, Why, drain_limit_s, tell_reloading
+from ccrelay.runtime.reload import Reloader, Trigger, drain_limit_s, notify_reloading
 from ccrelay.runtime.source import Source
-from ccrelay.runtime.upgrade import HELD_BACK, Estate, UpgradeFailed, rehearse, replace_image
+from ccrelay.runtime.upgrade import (
+    BLOCKED_SIGNALS,
+    HandoverState,
+    UpgradeFailed,
+    preflight,
+    replace_image,
+)
 from ccrelay.runtime.watch import Watcher
+from ccrelay.runtime.worker_pool import Worker, WorkerPool
 
-DRAIN_GRACE_S = 5.0  # beyond the drain limit: workers cut by themselves, this is for a stuck one
+DRAIN_GRACE_S = 5.0  # beyond the drain limit, which workers enforce: SIGKILL for a stuck one
 STOP_GRACE_S = 1.0  # from Stop to SIGKILL
-SETTLE_S = 10.0  # for one that is ending crew.CLOSE_GRACE_S would do
+EXIT_WAIT_S = 10.0  # several times worker_pool.EXIT_TIMEOUT_S: workers may exit one after another
 
-_Chore: TypeAlias = Literal["reload", "look", "upgrade"]  # look: has the file changed?
+_Job: TypeAlias = Literal["reload", "check_file", "upgrade"]
 
 
 class WorkersFailed(Exception):
-    """No worker could be started. The message is the last worker's error."""
+    """No worker could be started; the message is the last worker's error."""
 
 
 class Supervisor:
-    """Runs the workers of one `ccrelay serve`. Make it inside the loop.
+    """Runs the workers of one `ccrelay serve`. Create it inside a running loop.
 
     Args:
-        estate: configuration, listening sockets, memory; closed by `run`.
-        log: where starts, deaths and endings are told.
-        notifier: the service manager, told READY, RELOADING and STOPPING.
+        state: configuration, listening sockets, memory; closed by `run`.
+        log: receives the events of workers, reloads and upgrades.
+        notifier: sends READY, RELOADING and STOPPING to the service manager.
         on_ready: called once, when every slot serves.
-        recruit: starts a worker process.
-        source: where the configuration came from; None: it cannot be read again.
+        start_process: starts a worker process.
+        source: where the configuration came from; None when it cannot be reloaded.
     """
 
     def __init__(
         self,
-        estate: Estate,
+        state: HandoverState,
         log: LogWriter,
         *,
         notifier: Notifier,
         on_ready: Callable[[], None],
-        recruit: Callable[[], WorkerProcess],
+        start_process: Callable[[], WorkerProcess],
         source: Source | None = None,
     ) -> None:
-        self._slots = estate.slots
-        self._listen = estate.listen
-        self._surplus = estate.surplus
-        self._memory = estate.memory
+        self._slots = state.slots
+        self._listen = state.listen
+        self._surplus = state.surplus
+        self._memory = state.memory
         self._log = log
         self._notifier = notifier
         self._on_ready = on_ready
-        self._recruit = recruit
+        self._start_process = start_process
         self._source = source
-        self._crew = Crew(estate.snapshot, estate.memory, log, self._on_change)
-        self._crew.members.update(estate.old)
-        self._is_upgrade = bool(estate.old)
-        self._is_reload_due = estate.is_reload_due
-        self._is_upgrade_due = estate.is_upgrade_due
-        self._is_announced = False
+        self._pool = WorkerPool(state.snapshot, state.memory, log, self._on_change)
+        self._pool.workers.update(state.previous)
+        self._is_upgrade = bool(state.previous)
+        self._is_reload_due = state.is_reload_due
+        self._is_upgrade_due = state.is_upgrade_due
+        self._is_ready = False
         self._failure: str | None = None
         self._exit_code = 0
         self._stopping = asyncio.Event()
-        # Every slot serves, or the workers of an upgrade have failed often enough.
-        self._settled = asyncio.Event()
-        self._turn = asyncio.Lock()  # one reload or upgrade at a time
-        self._chores: set[asyncio.Task[None]] = set()
-        self._waiting: Counter[_Chore] = Counter()  # those of them whose turn has not come
+        # Set when every slot serves, or when the workers of an upgrade have failed to start.
+        self._startup_done = asyncio.Event()
+        self._job_lock = asyncio.Lock()  # reloads and upgrades run one at a time
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._pending: Counter[_Job] = Counter()  # jobs that have not started
         self._watcher: Watcher | None = None
         self._reloader: Reloader | None = None
         if source is not None and source.path is not None:
             self._reloader = Reloader(
-                source, self._crew, estate.memory, log, notifier, started=estate.started
+                source, self._pool, state.memory, log, notifier, running_config=state.running_config
             )
 
     async def run(self) -> int:
         """Serve until a signal ends it; return the exit code. Call it in the main thread.
 
-        Raises WorkersFailed when no worker could be started. No worker is left afterwards.
+        Raises WorkersFailed when no worker could be started. On return every worker is reaped.
         """
         self._loop = asyncio.get_running_loop()
         handlers: dict[int, Callable[[], object]] = {
@@ -103,18 +109,18 @@ class Supervisor:
             signal.SIGINT: self.stop,
             signal.SIGHUP: self._on_hangup,
             signal.SIGUSR2: self._on_upgrade,
-            signal.SIGCHLD: self._crew.reap,
+            signal.SIGCHLD: self._pool.reap,
         }
         for number, handler in handlers.items():
             self._loop.add_signal_handler(number, handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_SIGNALS)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                for member in self._crew.members:
-                    tasks.create_task(self._crew.attend(member))
+                for worker in self._pool.workers:
+                    tasks.create_task(self._pool.monitor(worker))
                 for slot in range(len(self._slots)):
-                    tasks.create_task(self._keep(slot), name=f"slot-{slot}")
+                    tasks.create_task(self._run_slot(slot), name=f"slot-{slot}")
                 if self._is_reload_due:
                     self._on_hangup()
                 if self._is_upgrade_due:
@@ -122,103 +128,103 @@ class Supervisor:
         finally:
             for number in handlers:
                 self._loop.remove_signal_handler(number)
-            self._abandon()
+            self._close()
         if self._failure is not None:
             raise WorkersFailed(self._failure)
         self._log.event("info", "stopped", exit_code=self._exit_code)
         return self._exit_code
 
     def stop(self) -> None:
-        """Drain all workers; when called again, end them at once."""
-        if self._crew.order is None:
-            limit_s = self._crew.snapshot.config.server.timeouts.drain_s
-            workers = len(self._crew.members)
+        """Drain all workers; when called again, stop them at once."""
+        if self._pool.shutdown is None:
+            limit_s = self._pool.snapshot.config.server.timeouts.drain_s
+            workers = len(self._pool.workers)
             self._log.event("info", "draining", limit_s=limit_s, workers=workers)
-            self._give(Drain(limit_s), kill_after_s=limit_s + DRAIN_GRACE_S)
+            self._shut_down(Drain(limit_s), kill_after_s=limit_s + DRAIN_GRACE_S)
         else:
-            self._log.event("warning", "stopping_at_once", workers=len(self._crew.members))
+            self._log.event("warning", "forced_shutdown", workers=len(self._pool.workers))
             self._exit_code = 1
-            self._give(Stop(), kill_after_s=STOP_GRACE_S)
+            self._shut_down(Stop(), kill_after_s=STOP_GRACE_S)
 
     async def stats(self) -> list[dict[str, int]]:
-        """Counters of every worker that is ready; one that dies meanwhile is left out."""
-        return await self._crew.stats()
+        """Counters of every worker that is ready; one that exits meanwhile is left out."""
+        return await self._pool.stats()
 
     # ---- slots
 
-    async def _keep(self, slot: int) -> None:
-        quick_deaths = 0
+    async def _run_slot(self, slot: int) -> None:
+        early_exits = 0
         failed_starts = 0
         while not self._stopping.is_set():
-            member = self._hire(slot)
-            if isinstance(member, Member):
-                await member.vacated.wait()
-                if member.is_leaving:
-                    continue  # it was asked to go: that is no death
-                error, is_started, lived_s = member.ending()
+            worker = self._spawn(slot)
+            if isinstance(worker, Worker):
+                await worker.slot_free.wait()
+                if worker.is_draining:
+                    continue  # a requested exit needs no backoff
+                error, was_ready, lived_s = worker.exit_report()
             else:
-                error, is_started, lived_s = str(member), False, 0.0
-            quick_deaths = restarts.quick_deaths(quick_deaths, lived_s)
-            failed_starts = 0 if is_started else failed_starts + 1
-            if failed_starts >= restarts.BOOT_FAILURES_MAX and not self._is_announced:
-                self._fail(error)
+                error, was_ready, lived_s = str(worker), False, 0.0
+            early_exits = backoff.early_exits(early_exits, lived_s)
+            failed_starts = 0 if was_ready else failed_starts + 1
+            if failed_starts >= backoff.START_FAILURES_MAX and not self._is_ready:
+                self._on_start_failures(error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), restarts.pause_s(quick_deaths))
+                await asyncio.wait_for(self._stopping.wait(), backoff.delay_s(early_exits))
 
-    def _hire(self, slot: int) -> Member | OSError:
+    def _spawn(self, slot: int) -> Worker | OSError:
         try:
-            member = self._crew.hire(slot, self._recruit, self._slots[slot])
-        except OSError as error:  # no memory, no process left: what serves already goes on
-            self._log.event("error", "worker_not_started", worker=slot, error=str(error))
+            worker = self._pool.spawn(slot, self._start_process, self._slots[slot])
+        except OSError as error:  # out of memory or processes: the other workers go on serving
+            self._log.event("error", "worker_spawn_failed", worker=slot, error=str(error))
             return error
-        self._tasks.create_task(self._crew.attend(member), name=f"worker-{member.process.pid}")
-        return member
+        self._tasks.create_task(self._pool.monitor(worker), name=f"worker-{worker.process.pid}")
+        return worker
 
     def _on_change(self) -> None:
-        if self._crew.order is not None:
+        if self._pool.shutdown is not None:
             return
-        if not self._is_announced and self._crew.slots_ready() == len(self._slots):
-            self._announce()
-        ready = self._crew.slots_ready()
+        if not self._is_ready and self._pool.slots_ready() == len(self._slots):
+            self._on_all_ready()
+        ready = self._pool.slots_ready()
         self._notifier.send(f"STATUS={ready} of {len(self._slots)} workers ready")
 
-    def _announce(self) -> None:
-        self._is_announced = True
-        self._settled.set()
+    def _on_all_ready(self) -> None:
+        self._is_ready = True
+        self._startup_done.set()
         self._notifier.send("READY=1")
         self._on_ready()
-        config = self._crew.snapshot.config
-        old = [m for m in self._crew.members if m.is_old and not m.is_leaving]
-        self._crew.retire(old, drain_limit_s(config))
+        config = self._pool.snapshot.config
+        previous = [w for w in self._pool.workers if w.is_previous and not w.is_draining]
+        self._pool.drain(previous, drain_limit_s(config))
         listeners.close([list(self._surplus)])
         self._watch()
 
-    def _fail(self, error: str) -> None:
+    def _on_start_failures(self, error: str) -> None:
         if not self._is_upgrade:
             self._failure = error
-            self._give(Stop(), kill_after_s=STOP_GRACE_S)
-        elif not self._settled.is_set():
-            # The old ones serve on. New ones are tried on, once a second.
-            self._settled.set()
+            self._shut_down(Stop(), kill_after_s=STOP_GRACE_S)
+        elif not self._startup_done.is_set():
+            # The previous workers go on serving; new ones are tried every second.
+            self._startup_done.set()
             self._log.event("error", "upgrade_failed", error=error)
             self._notifier.send("READY=1")
-            self._watch()  # what was wrong may be mended in the file
+            self._watch()  # the error may be fixed in the file
 
     # ---- reload and upgrade
 
     def _on_hangup(self) -> None:
         if self._reloader is None:
-            self._log.event("info", "nothing_to_reload", why="there is no configuration file")
+            self._log.event("info", "reload_unavailable", reason="there is no configuration file")
         else:
-            self._begin("reload", self._reload(self._reloader, "signal"))
+            self._submit("reload", self._reload(self._reloader, "signal"))
 
     def _on_file_event_in_thread(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
             self._loop.call_soon_threadsafe(self._on_file_event)
 
     def _on_file_event(self) -> None:
         if self._reloader is not None:
-            self._begin("look", self._reload(self._reloader, "file"))
+            self._submit("check_file", self._reload(self._reloader, "file"))
 
     def _on_watch_failed_in_thread(self, problem: str) -> None:
         with contextlib.suppress(RuntimeError):  # as above
@@ -229,42 +235,42 @@ class Supervisor:
             "warning",
             "watch_failed",
             problem=problem,
-            next="it is tried again every second; until then send SIGHUP after a change",
+            hint="retrying every second; until it works, send SIGHUP after a change",
         )
 
     def _on_upgrade(self) -> None:
         if self._source is None:
-            self._log.event("info", "nothing_to_upgrade", why="the demo ends with its process")
+            self._log.event("info", "upgrade_unavailable", reason="--demo cannot be upgraded")
         else:
-            self._begin("upgrade", self._upgrade(self._source))
+            self._submit("upgrade", self._upgrade(self._source))
 
-    def _begin(self, what: _Chore, chore: Coroutine[object, object, None]) -> None:
-        if self._stopping.is_set() or self._waiting[what]:
-            chore.close()  # one that waits already will see what is there by then
+    def _submit(self, kind: _Job, job: Coroutine[object, object, None]) -> None:
+        if self._stopping.is_set() or self._pending[kind]:
+            job.close()  # a pending job of this kind will see the newest state
             return
-        self._waiting[what] += 1
-        task = self._tasks.create_task(self._contain(what, chore))
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+        self._pending[kind] += 1
+        task = self._tasks.create_task(self._run_job(kind, job))
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
 
-    async def _contain(self, what: _Chore, chore: Coroutine[object, object, None]) -> None:
+    async def _run_job(self, kind: _Job, job: Coroutine[object, object, None]) -> None:
         try:
-            async with self._turn:
-                await self._settled.wait()
-                self._waiting[what] -= 1
-                await chore
-        except Exception as error:  # outermost shell: serving goes on whatever happens here
+            async with self._job_lock:
+                await self._startup_done.wait()
+                self._pending[kind] -= 1
+                await job
+        except Exception as error:  # outermost shell: a failed job must not stop serving
             detail = "".join(traceback.format_exception(error))
             self._log.event("error", "internal_error", error=repr(error), where=detail)
         finally:
-            chore.close()
+            job.close()
 
-    async def _reload(self, reloader: Reloader, why: Why) -> None:
-        await reloader.reload(why)
+    async def _reload(self, reloader: Reloader, trigger: Trigger) -> None:
+        await reloader.reload(trigger)
         self._watch()
 
     def _watch(self) -> None:
-        is_wanted = self._crew.snapshot.config.server.watch
+        is_wanted = self._pool.snapshot.config.server.watch
         if self._watcher is not None and not is_wanted:
             self._watcher.join()
             self._watcher = None
@@ -275,49 +281,49 @@ class Supervisor:
             self._watcher.start()
 
     async def _upgrade(self, source: Source) -> None:
-        self._log.event("info", "upgrading")
+        self._log.event("info", "upgrade_started")
         try:
-            prepared = await rehearse(source.path)
-            tell_reloading(self._notifier)
-            await self._settle()
+            preflight_result = await preflight(source.path)
+            notify_reloading(self._notifier)
+            await self._wait_for_exits()
             replace_image(
-                self._crew,
+                self._pool,
                 self._slots,
                 self._memory,
-                prepared,
+                preflight_result,
                 listen=self._listen,
-                # What a file event was about is found anyway: the new image looks at the file.
-                is_reload_due=self._waiting["reload"] > 0,
-                is_upgrade_due=self._waiting["upgrade"] > 0,
+                # A pending check_file is not handed over: the new image checks the file anyway.
+                is_reload_due=self._pending["reload"] > 0,
+                is_upgrade_due=self._pending["upgrade"] > 0,
                 log=self._log,
             )
         except (UpgradeFailed, OSError) as error:
             self._log.event("error", "upgrade_failed", error=str(error))
             self._notifier.send("READY=1")
 
-    async def _settle(self) -> None:
+    async def _wait_for_exits(self) -> None:
         try:
-            await asyncio.wait_for(self._crew.settled(), SETTLE_S)
+            await asyncio.wait_for(self._pool.wait_for_exits(), EXIT_WAIT_S)
         except TimeoutError:
-            raise UpgradeFailed(f"workers were still ending after {SETTLE_S:g} s") from None
+            raise UpgradeFailed(f"workers were still exiting after {EXIT_WAIT_S:g} s") from None
 
-    # ---- the end
+    # ---- shutdown
 
-    def _give(self, order: Drain | Stop, *, kill_after_s: float) -> None:
+    def _shut_down(self, command: Drain | Stop, *, kill_after_s: float) -> None:
         self._stopping.set()
-        self._notifier.send("STOPPING=1", f"STATUS={type(order).__name__.lower()}")
-        self._crew.give(order)
-        for chore in self._chores:
-            chore.cancel()
+        self._notifier.send("STOPPING=1", f"STATUS={type(command).__name__.lower()}")
+        self._pool.shut_down(command)
+        for job in self._jobs:
+            job.cancel()
         if self._watcher is not None:
             self._watcher.stop()
-        # Ours are copies of the workers' sockets: while one is open, the kernel goes on queueing
-        # connections that nobody will answer.
+        # These are copies of the workers' sockets: while one is open, the kernel goes on queueing
+        # connections that no worker will accept.
         listeners.close([*self._slots, list(self._surplus)])
-        self._loop.call_later(kill_after_s, self._crew.kill)
+        self._loop.call_later(kill_after_s, self._pool.kill)
 
-    def _abandon(self) -> None:
-        self._crew.abandon()
+    def _close(self) -> None:
+        self._pool.close()
         listeners.close([*self._slots, list(self._surplus)])
         self._memory.close()
         if self._watcher is not None:

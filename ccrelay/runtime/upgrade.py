@@ -1,14 +1,14 @@
-"""Replace the program under a running relay: new code, same process id, no connection lost.
+"""Replace the program of a running relay: new code, same process id, no connection lost.
 
     old image                                     new image (same process)
-      rehearse: a child of the new code must
-        import and load everything
-      write down what is open, exec itself -----> take over: listeners, memory, old workers
-                                                  start new workers
-                                                  all ready: old workers leave gently
+      preflight: a child process of the new
+        code imports and loads everything
+      write the Handover, exec -----------------> restore listeners, memory, previous workers
+                                                  spawn new workers
+                                                  all ready: drain the previous workers gently
 
-Sockets stay open all the while, so nobody is refused. The new image takes the configuration that
-the rehearsal read: what could go wrong with it went wrong there, with nothing at stake.
+The listening sockets stay open, so no connection is refused. The new image uses the configuration
+that the preflight loaded: whatever could fail in it has failed before the exec.
 """
 
 import asyncio
@@ -29,28 +29,28 @@ from ccrelay.config.problems import ConfigError
 from ccrelay.runtime import listeners
 from ccrelay.runtime.channel import Channel
 from ccrelay.runtime.control import Decoder, FromWorker
-from ccrelay.runtime.crew import Crew, Member, Snapshot
 from ccrelay.runtime.logs import LogWriter
-from ccrelay.runtime.memory import Allotment, Memory, anonymous_file
-from ccrelay.runtime.processes import HANDOVER_VARIABLE, REHEARSAL_VARIABLE, WorkerProcess
+from ccrelay.runtime.memory import Allocations, MemoryAllocator, anonymous_file
+from ccrelay.runtime.processes import HANDOVER_VARIABLE, PREFLIGHT_VARIABLE, WorkerProcess
 from ccrelay.runtime.source import Source
+from ccrelay.runtime.worker_pool import ConfigSnapshot, Worker, WorkerPool
 from ccrelay.types import LogSink
 
-REHEARSAL_S = 30.0  # importing takes 0.2 s; the rest is for ${cmd:...}
+PREFLIGHT_TIMEOUT_S = 30.0  # imports take 0.2 s; the rest is for ${cmd:...}
 ERROR_LENGTH_MAX = 4000
-# Blocked from before the exec until the new image has its handlers: none is lost, none kills.
-HELD_BACK = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
+# Blocked from before the exec until the new image has handlers: none is lost, and none kills it.
+BLOCKED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
 
 
 class UpgradeFailed(Exception):
-    """The new code will not run. The message says why; nothing has changed."""
+    """The new code cannot run; the message says why. The old image goes on."""
 
 
-class Prepared(msgspec.Struct, frozen=True):
-    """What a rehearsal found: the checked configuration, and what of it belongs into the log.
+class PreflightResult(msgspec.Struct, frozen=True):
+    """What a preflight loaded: the checked configuration, its digest, warnings for the log.
 
-    `file` is the path that it was read from, None when there is no file; bytes, since it need not
-    be text.
+    `file` is the path that it was read from, None when there is no file; as bytes, because a path
+    need not be UTF-8.
     """
 
     config: Config
@@ -59,90 +59,91 @@ class Prepared(msgspec.Struct, frozen=True):
     file: bytes | None = None
 
 
-class HandedWorker(msgspec.Struct, frozen=True):
-    """A worker that goes on. `received` and `unsent` are bytes of its channel under way."""
+class WorkerHandover(msgspec.Struct, frozen=True):
+    """A worker that keeps running. `received`, `unsent`: buffered bytes of its control channel."""
 
     slot: int
     pid: int
     control: int
     column: int | None
     is_ready: bool
-    is_leaving: bool
+    is_draining: bool
     received: bytes
     unsent: bytes
 
 
 class Handover(msgspec.Struct, frozen=True):
-    """What one image leaves to the next. Numbers of sockets and memory are descriptors.
+    """What one image passes to the next. Sockets, memory and controls are descriptor numbers.
 
-    `is_reload_due`, `is_upgrade_due`: somebody asked for one meanwhile, and still waits.
+    `is_reload_due`, `is_upgrade_due`: requested, but not started yet.
 
-    `listen` is what the sockets of `slots` are bound to, whatever the configuration says by now.
+    `listen` is the address that the sockets of `slots` are bound to; the configuration may say
+    another one by now.
 
-    Read by newer versions than the one that wrote it: members are added, with a default, and
-    neither renamed nor given another meaning.
+    Read by newer versions than the one that wrote it: members are added, with a default, and never
+    renamed or given another meaning.
     """
 
     listen: str
     slots: list[list[int]]
     memory: int
-    allotment: Allotment
-    workers: list[HandedWorker]
-    prepared: msgspec.Raw
+    allocations: Allocations
+    workers: list[WorkerHandover]
+    preflight: msgspec.Raw
     is_reload_due: bool = False
     is_upgrade_due: bool = False
 
-    def loaded(self) -> Prepared:
-        """The configuration as the rehearsal read it.
+    def preflight_result(self) -> PreflightResult:
+        """The result of the preflight.
 
-        Raises msgspec.DecodeError when it was not this code that rehearsed.
+        Raises msgspec.DecodeError when other code than this ran it.
         """
-        return msgspec.msgpack.decode(self.prepared, type=Prepared)
+        return msgspec.msgpack.decode(self.preflight, type=PreflightResult)
 
     @property
     def descriptors(self) -> list[int]:
-        """Everything that has to stay open over the exec."""
+        """All descriptors that must stay open across the exec."""
         sockets = [fd for slot in self.slots for fd in slot]
         return [self.memory, *sockets, *(worker.control for worker in self.workers)]
 
 
-class Estate(NamedTuple):
-    """What a supervisor begins with, made afresh or taken over.
+class HandoverState(NamedTuple):
+    """What a supervisor starts with: created on a fresh start, or restored from a `Handover`.
 
-    `listen` is what the sockets of `slots` are bound to: the configuration's, unless that could not
-    be had. `old` are workers of the image before, `surplus` its sockets that have no slot any more.
-    `is_reload_due`, `is_upgrade_due`: begin with one.
+    `listen` is the address that the sockets of `slots` are bound to: the configured one, unless
+    binding it failed. `previous` are the workers of the image before, `surplus` its sockets that no
+    slot uses. `is_reload_due`, `is_upgrade_due`: run one as soon as every slot serves.
     """
 
-    snapshot: Snapshot
+    snapshot: ConfigSnapshot
     slots: listeners.Slots
     listen: str
-    memory: Memory
-    old: Sequence[Member] = ()
+    memory: MemoryAllocator
+    previous: Sequence[Worker] = ()
     surplus: Sequence[socket.socket] = ()
     is_reload_due: bool = False
     is_upgrade_due: bool = False
 
     @property
-    def started(self) -> Config:
-        """The configuration that listeners and processes were really made with."""
+    def running_config(self) -> Config:
+        """The configuration, with the listen address and worker count that are really in use."""
         config = self.snapshot.config
         server = msgspec.structs.replace(config.server, listen=self.listen, workers=len(self.slots))
         return msgspec.structs.replace(config, server=server)
 
 
-# ---- the rehearsal: a child process of the new code
+# ---- the preflight: a child process of the new code
 
 
-async def rehearse(file: Path | None) -> bytes:
-    """Let the new code load everything, without serving; returns its `Prepared`, encoded.
+async def preflight(file: Path | None) -> bytes:
+    """Let the new code load everything without serving; returns its encoded `PreflightResult`.
 
-    It reads `file`, as a reload would; with None it looks for one. Raises UpgradeFailed.
+    It loads `file`, as a reload would; with None it searches for one. Raises UpgradeFailed.
     """
     fd = anonymous_file()
-    env = {**os.environ, REHEARSAL_VARIABLE: str(fd)}
+    env = {**os.environ, PREFLIGHT_VARIABLE: str(fd)}
     if file is not None:
-        env[VARIABLE] = str(file)  # else another file would be found while this one is away
+        env[VARIABLE] = str(file)  # a search could find another file
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -153,25 +154,27 @@ async def rehearse(file: Path | None) -> bytes:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
-        said = await _ending(process)
+        stderr = await _wait(process)
         if process.returncode != 0:
-            text = said.decode(errors="replace").strip()[-ERROR_LENGTH_MAX:]
-            raise UpgradeFailed(text or f"the new code ended with {process.returncode}")
-        if prepared := os.pread(fd, os.fstat(fd).st_size, 0):
-            return prepared
-        raise UpgradeFailed("the new code does not know how to take over")
+            text = stderr.decode(errors="replace").strip()[-ERROR_LENGTH_MAX:]
+            raise UpgradeFailed(text or f"the new code exited with {process.returncode}")
+        if result := os.pread(fd, os.fstat(fd).st_size, 0):
+            return result
+        raise UpgradeFailed("the new code does not support an upgrade from this version")
     except OSError as error:
         raise UpgradeFailed(str(error)) from error
     finally:
         os.close(fd)
 
 
-async def _ending(process: asyncio.subprocess.Process) -> bytes:
+async def _wait(process: asyncio.subprocess.Process) -> bytes:
     try:
-        _, said = await asyncio.wait_for(process.communicate(), REHEARSAL_S)
-        return said
+        _, stderr = await asyncio.wait_for(process.communicate(), PREFLIGHT_TIMEOUT_S)
+        return stderr
     except TimeoutError:
-        raise UpgradeFailed(f"the new code was not ready within {REHEARSAL_S:g} s") from None
+        raise UpgradeFailed(
+            f"the new code was not ready within {PREFLIGHT_TIMEOUT_S:g} s"
+        ) from None
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -179,51 +182,53 @@ async def _ending(process: asyncio.subprocess.Process) -> bytes:
             await process.wait()
 
 
-def perform(source: Source, fd: int) -> None:
-    """The child's part: load all that a supervisor and a worker need, write `Prepared` to `fd`.
+def run_preflight(source: Source, fd: int) -> None:
+    """Run in the child: load what a supervisor and a worker need, write the result to `fd`.
 
-    Raises ConfigError, ImportError, OSError: the parent shows what was said.
+    Raises ConfigError, ImportError, OSError: the parent reports what the child wrote to stderr.
     """
-    from ccrelay.runtime.worker import real_relay
+    from ccrelay.runtime.worker import load_relay
 
-    real_relay()
+    load_relay()
     try:
         loaded = source.load()
-    except ConfigError as error:  # what is said becomes the error of the upgrade: no warnings in it
+    except ConfigError as error:  # it becomes the message of upgrade_failed: leave warnings out
         raise ConfigError(p for p in error.problems if p.severity == "error") from None
     LogWriter(loaded.config.logging).close()
     file = None if source.path is None else os.fsencode(source.path)
-    prepared = Prepared(loaded.config, source.seen, list(map(str, loaded.warnings)), file)
-    os.pwrite(fd, msgspec.msgpack.encode(prepared), 0)
+    result = PreflightResult(
+        loaded.config, source.last_digest, list(map(str, loaded.warnings)), file
+    )
+    os.pwrite(fd, msgspec.msgpack.encode(result), 0)
 
 
 # ---- the old image
 
 
 def replace_image(
-    crew: Crew,
+    pool: WorkerPool,
     slots: listeners.Slots,
-    memory: Memory,
-    prepared: bytes,
+    memory: MemoryAllocator,
+    preflight_result: bytes,
     *,
     listen: str,
     is_reload_due: bool,
     is_upgrade_due: bool,
     log: LogWriter,
 ) -> NoReturn:
-    """Become the new code. Raises OSError when that cannot be, and nothing has changed.
+    """Exec the new code. Raises OSError when the exec fails; nothing has changed then.
 
-    Call it right after `Crew.settled`: who is ending cannot be handed over.
+    Call it right after `WorkerPool.wait_for_exits`: a worker that is exiting cannot be handed over.
     """
-    workers = [_handed(member) for member in crew.members]
+    workers = [_worker_handover(worker) for worker in pool.workers]
     columns = [worker.column for worker in workers if worker.column is not None]
     handover = Handover(
         listen=listen,
         slots=[[sock.fileno() for sock in sockets] for sockets in slots],
         memory=memory.fd,
-        allotment=msgspec.structs.replace(memory.allotment, columns=columns),
+        allocations=msgspec.structs.replace(memory.allocations, columns=columns),
         workers=workers,
-        prepared=msgspec.Raw(prepared),
+        preflight=msgspec.Raw(preflight_result),
         is_reload_due=is_reload_due,
         is_upgrade_due=is_upgrade_due,
     )
@@ -232,47 +237,47 @@ def replace_image(
         os.pwrite(fd, msgspec.msgpack.encode(handover), 0)
         log.flush()
         _exec([fd, *handover.descriptors])
-    finally:  # only when it failed
+    finally:  # reached only when the exec failed
         os.close(fd)
 
 
-def _handed(member: Member) -> HandedWorker:
-    assert member.channel is not None
-    received, unsent = member.channel.pending()
-    return HandedWorker(
-        slot=member.slot,
-        pid=member.process.pid,
-        control=member.process.control.fileno(),
-        column=member.column,
-        is_ready=member.is_ready,
-        is_leaving=member.is_leaving,
+def _worker_handover(worker: Worker) -> WorkerHandover:
+    assert worker.channel is not None
+    received, unsent = worker.channel.pending()
+    return WorkerHandover(
+        slot=worker.slot,
+        pid=worker.process.pid,
+        control=worker.process.control.fileno(),
+        column=worker.column,
+        is_ready=worker.is_ready,
+        is_draining=worker.is_draining,
         received=received,
         unsent=unsent,
     )
 
 
 def _exec(descriptors: list[int]) -> NoReturn:
-    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED_SIGNALS)
     try:
         for fd in descriptors:
             os.set_inheritable(fd, True)
-        # All of them: the new image keeps them from its children before it has read anything.
+        # All are listed: the new image makes them non-inheritable before it reads the handover.
         environment = {**os.environ, HANDOVER_VARIABLE: ",".join(map(str, descriptors))}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
-    finally:  # only when it failed
+    finally:  # reached only when the exec failed
         try:
             for fd in descriptors:
-                with contextlib.suppress(OSError):  # one that is closed is why it failed
+                with contextlib.suppress(OSError):  # a closed one may be why the exec failed
                     os.set_inheritable(fd, False)
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_SIGNALS)
 
 
 # ---- the new image
 
 
-def take_over(fd: int) -> Handover:
-    """Read what the image before has left."""
+def read_handover(fd: int) -> Handover:
+    """Read and close the handover of the previous image. Raises msgspec.DecodeError."""
     try:
         data = os.pread(fd, os.fstat(fd).st_size, 0)
     finally:
@@ -280,22 +285,22 @@ def take_over(fd: int) -> Handover:
     return msgspec.msgpack.decode(data, type=Handover)
 
 
-def adopt(handover: Handover, config: Config, log: LogSink) -> Estate:
-    """Make an estate of it. Call it inside the loop."""
+def restore(handover: Handover, config: Config, log: LogSink) -> HandoverState:
+    """Rebuild the state of the previous image. Call it inside a running loop."""
     old_slots = [[socket.socket(fileno=fd) for fd in slot] for slot in handover.slots]
     slots, listen = _slots(handover, old_slots, config, log)
     kept = {sock for sockets in slots for sock in sockets}
     surplus = [sock for sockets in old_slots for sock in sockets if sock not in kept]
     memory = _memory(handover, config, log)
-    is_same = memory.fd == handover.memory
-    old = [_adopted(worker, has_column=is_same) for worker in handover.workers]
-    snapshot = Snapshot(config, memory.layout(config))
-    return Estate(
+    is_shared = memory.fd == handover.memory
+    previous = [_restored_worker(worker, has_column=is_shared) for worker in handover.workers]
+    snapshot = ConfigSnapshot(config, memory.assign_layout(config))
+    return HandoverState(
         snapshot,
         slots,
         listen,
         memory,
-        old,
+        previous,
         surplus,
         is_reload_due=handover.is_reload_due,
         is_upgrade_due=handover.is_upgrade_due,
@@ -303,42 +308,42 @@ def adopt(handover: Handover, config: Config, log: LogSink) -> Estate:
 
 
 def _slots(
-    handover: Handover, old: listeners.Slots, config: Config, log: LogSink
+    handover: Handover, previous: listeners.Slots, config: Config, log: LogSink
 ) -> tuple[listeners.Slots, str]:
     server = config.server
     try:
         if server.listen != handover.listen:
-            return listeners.bind(server.listen, server.workers, beside=old), server.listen
+            return listeners.bind(server.listen, server.workers, existing=previous), server.listen
     except listeners.ListenError as error:
-        log.event("error", "upgrade_listens_as_before", error=str(error))
+        log.event("error", "upgrade_kept_listeners", error=str(error))
     try:
-        return listeners.regroup(old, server.workers), handover.listen
+        return listeners.redistribute(previous, server.workers), handover.listen
     except listeners.ListenError as error:
-        log.event("error", "upgrade_listens_as_before", error=str(error))
-        return old, handover.listen
+        log.event("error", "upgrade_kept_listeners", error=str(error))
+        return previous, handover.listen
 
 
-def _memory(handover: Handover, config: Config, log: LogSink) -> Memory:
+def _memory(handover: Handover, config: Config, log: LogSink) -> MemoryAllocator:
     try:
-        memory = Memory(handover.memory, handover.allotment)
-        why = memory.lacks(config)
-        if why is None:
+        memory = MemoryAllocator(handover.memory, handover.allocations)
+        reason = memory.capacity_error(config)
+        if reason is None:
             return memory
     except ValueError as error:
-        why = str(error)
-    # The old workers go on in the old one, which lasts as long as they do.
-    log.event("warning", "upgrade_counts_afresh", why=why)
-    fresh = Memory.create(config)
+        reason = str(error)
+    # The previous workers keep the old memory, which lives as long as they do.
+    log.event("warning", "upgrade_counters_reset", reason=reason)
+    created = MemoryAllocator.create(config)
     os.close(handover.memory)
-    return fresh
+    return created
 
 
-def _adopted(worker: HandedWorker, *, has_column: bool) -> Member:
-    process = WorkerProcess(worker.pid, socket.socket(fileno=worker.control))
-    member = Member(worker.slot, process, worker.column if has_column else None, is_old=True)
-    member.is_ready = worker.is_ready
-    member.is_leaving = worker.is_leaving
+def _restored_worker(handed: WorkerHandover, *, has_column: bool) -> Worker:
+    process = WorkerProcess(handed.pid, socket.socket(fileno=handed.control))
+    worker = Worker(handed.slot, process, handed.column if has_column else None, is_previous=True)
+    worker.is_ready = handed.is_ready
+    worker.is_draining = handed.is_draining
     decoder: Decoder[FromWorker] = Decoder(FromWorker)
-    decoder.receive(worker.received)
-    member.channel = Channel(process.control, decoder, worker.unsent)
-    return member
+    decoder.receive(handed.received)
+    worker.channel = Channel(process.control, decoder, handed.unsent)
+    return worker

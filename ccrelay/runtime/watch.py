@@ -1,54 +1,54 @@
-"""Notice that the configuration file may have changed: written, replaced, or behind another link.
+"""Detects that the configuration file may have changed: written, replaced, or a symlink swapped.
 
-Folders are watched, not the file: an editor or a deployment tool puts a new file in its place, and
-a watch on the old one hears of nothing. Kubernetes swaps a symbolic link on the way to it, so every
-link on the way is watched, too.
+Directories are watched, not the file: editors and deployment tools replace the file, and a watch on
+the old inode gets no events. Kubernetes swaps a symlink of the path, so the directory of every
+symlink on the path is watched, too.
 """
 
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-DEBOUNCE_MS = 100  # changes are gathered this long: editors write in several steps
-STEP_MS = 100  # how often watchfiles looks at what the kernel told: 0.06 % of a core
-AGAIN_S = 1.0  # a folder that is gone is looked for this often
-FAILURES_TOLD = 2  # the first may be a link or a folder that is just being replaced
+DEBOUNCE_MS = 100  # events are collected this long: editors write in several steps
+POLL_MS = 100  # interval at which watchfiles reads kernel events: 0.06 % of a core
+RETRY_S = 1.0  # interval of retries while a directory is missing
+FAILURES_BEFORE_REPORT = 2  # the first may be a directory that is being replaced
 STOP_S = 1.0
-LINKS_MAX = 40  # as the kernel follows, path_resolution(7)
+SYMLINKS_MAX = 40  # as in the kernel, path_resolution(7)
 
 
 class Watcher:
-    """Calls `changed` from a thread of its own, without saying what changed, if anything did.
+    """Calls `on_change` in its own thread when the file may have changed.
 
-    Once at the beginning, too: what happened before nobody watched is not known.
+    Also once at the start, because a change before the watch cannot be detected.
 
     Args:
         path: the file.
-        changed: called in the thread.
-        failed: called in the thread, with the reason, when watching is not possible for more than
-            a moment; once until it works again.
+        on_change: called in the thread.
+        on_failure: called in the thread, with the reason, when watching fails repeatedly; once
+            until it works again.
     """
 
     def __init__(
-        self, path: Path, changed: Callable[[], None], failed: Callable[[str], None]
+        self, path: Path, on_change: Callable[[], None], on_failure: Callable[[str], None]
     ) -> None:
         self._path = path
-        self._changed = changed
-        self._failed = failed
+        self._on_change = on_change
+        self._on_failure = on_failure
         self._failures = 0  # since it last worked
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ccrelay-watch", daemon=True)
 
     def start(self) -> None:
-        """Begin. watchfiles is imported in the thread: 2 MB, 15 ms."""
+        """Start the thread, which imports watchfiles: 2 MB, 15 ms."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End soon; returns at once."""
+        """Stop the thread; returns at once."""
         self._stop.set()
 
     def join(self) -> None:
-        """Wait for the end. A thread inside watchfiles must not live on while Python ends."""
+        """Stop and wait: a thread inside watchfiles must not outlive the interpreter."""
         self.stop()
         if self._thread.is_alive():
             self._thread.join(STOP_S)
@@ -56,29 +56,29 @@ class Watcher:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._watch(steps(self._path))
+                self._watch(watched_paths(self._path))
             except (OSError, RuntimeError) as error:
-                # A folder is gone, or a limit of the system is reached: watchfiles has an error of
-                # its own for that, a RuntimeError.
+                # A missing directory, or a system limit, for which watchfiles raises a subclass of
+                # RuntimeError.
                 self._failures += 1
-                if self._failures == FAILURES_TOLD:
-                    self._failed(str(error))
-                self._stop.wait(AGAIN_S)
+                if self._failures == FAILURES_BEFORE_REPORT:
+                    self._on_failure(str(error))
+                self._stop.wait(RETRY_S)
 
     def _watch(self, watched: list[Path]) -> None:
         from watchfiles import watch
 
         names = set(map(str, watched))
-        folders = _folders(watched)
+        folder_ids = _folder_ids(watched)
         changes = watch(
-            *dict.fromkeys(step.parent for step in watched),
-            # All of it: while only other files change, a log beside ours say, a filter would keep
-            # watchfiles from ever coming back here, and the first look below would not happen.
+            *dict.fromkeys(path.parent for path in watched),
+            # No filter: while only other files change, such as a log in the same directory, a
+            # filter would keep watchfiles from yielding, and on_change would not be called first.
             watch_filter=None,
             debounce=DEBOUNCE_MS,
-            step=STEP_MS,
+            step=POLL_MS,
             stop_event=self._stop,
-            rust_timeout=int(AGAIN_S * 1000),
+            rust_timeout=int(RETRY_S * 1000),
             yield_on_timeout=True,
             recursive=False,
             raise_interrupt=False,
@@ -86,23 +86,23 @@ class Watcher:
         is_first = True
         for found in changes:
             if is_first or any(name in names for _, name in found):
-                self._changed()
+                self._on_change()
             is_first = False
             self._failures = 0
-            if steps(self._path) != watched or _folders(watched) != folders:
-                return  # begins again, and so tells of it
+            if watched_paths(self._path) != watched or _folder_ids(watched) != folder_ids:
+                return  # the new watch starts with on_change
 
 
-def _folders(watched: list[Path]) -> list[tuple[int, int]]:
-    # A folder that was made anew is another one, and nothing is heard from it.
-    found = [step.parent.stat() for step in watched]
+def _folder_ids(watched: list[Path]) -> list[tuple[int, int]]:
+    # A directory that was replaced has another inode, and the old watch gets no events of it.
+    found = [path.parent.stat() for path in watched]
     return [(folder.st_dev, folder.st_ino) for folder in found]
 
 
-def steps(path: Path) -> list[Path]:
-    """The links on the way to a file, and the file, each by a path without other links.
+def watched_paths(path: Path) -> list[Path]:
+    """The symlinks on the path of a file, then the file, each as a path without other symlinks.
 
-    Raises OSError when a link cannot be read or leads in circles.
+    Raises OSError when a symlink cannot be read, or on a symlink loop.
     """
     parts = list(path.absolute().parts)
     at = Path(parts.pop(0))
@@ -115,8 +115,8 @@ def steps(path: Path) -> list[Path]:
             at = at / part
         else:
             found.append(at / part)
-            if len(found) > LINKS_MAX:
-                raise OSError(f"too many links on the way to {path}")
+            if len(found) > SYMLINKS_MAX:
+                raise OSError(f"too many symlinks in the path of {path}")
             target = (at / part).readlink()
             at = Path(target.anchor) if target.is_absolute() else at
             parts = [*target.relative_to(target.anchor).parts, *parts]

@@ -1,8 +1,8 @@
-"""A worker process: uvloop, one Relay, and the supervisor's orders.
+"""A worker process: uvloop, one Relay, and the commands of the supervisor.
 
-Started by exec with nothing but its end of the control channel. It imports first and reads Start
-then, because the supervisor is loading the configuration meanwhile. It ends when it is told to,
-when it is sent SIGTERM (after draining), or when its supervisor is gone.
+Started by exec with its end of the control channel only. It imports before it reads Start, because
+the supervisor loads the configuration meanwhile. It exits on Stop, after a Drain or SIGTERM has
+completed, and when its supervisor is gone.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from ccrelay.runtime.control import (
     Decoder,
     Drain,
     Drained,
+    Draining,
     Failed,
-    Leaving,
     Ready,
     Received,
     Reload,
@@ -46,15 +46,15 @@ from ccrelay.runtime.logs import LogWriter
 from ccrelay.runtime.processes import BLOCKED_UNTIL_HANDLED, CONTROL_FD
 from ccrelay.types import LogSink
 
-# Garbage of the data plane is freed by reference counts. What the collector walks, every 700
-# allocations by default, are the objects of running exchanges, which are alive. 20,000 makes that
-# rare, at a bounded price: that many containers of cyclic garbage, a few MB.
+# Reference counts free the garbage of the data plane. By default the collector runs every 700
+# allocations and walks the objects of running exchanges, which are alive. 20,000 makes that rare,
+# at a bounded price: that many containers of cyclic garbage, a few MB.
 GC_THRESHOLDS = (20_000, 20, 20)
-CLOSE_LIMIT_S = 2.0  # closing must not keep alive a worker whose supervisor is gone
+CLOSE_LIMIT_S = 2.0  # a hanging close must not keep an orphaned worker alive
 
 
 class RelayLike(Protocol):
-    """What a worker needs of `ccrelay.relay.server.Relay`."""
+    """The part of `ccrelay.relay.server.Relay` that a worker uses."""
 
     def listen(self, sockets: list[socket.socket]) -> None:
         """Start accepting."""
@@ -63,17 +63,17 @@ class RelayLike(Protocol):
         """Stop accepting; running exchanges go on."""
 
     def reload(self, config: Config, layout: Layout) -> None:
-        """Serve requests that begin from now on by this; raise, and nothing has changed."""
+        """Use this for requests that start from now on; when it raises, nothing has changed."""
 
     async def drain(self, limit_s: float, gentle: bool) -> int:
-        """Let running exchanges finish; return how many had to be cut.
+        """Let running exchanges finish for `limit_s` seconds; return how many were cut off.
 
-        `gentle`: idle connections stay open until the client has used or closed them, for a while.
-        It may be cancelled, and called again with another limit.
+        `gentle`: idle connections stay open for a while, until the client uses or closes them.
+        May be cancelled, and called again with another limit.
         """
 
     async def close(self) -> None:
-        """Break off what is left."""
+        """Abort what is left."""
 
     def stats(self) -> dict[str, int]:
         """Counters by name."""
@@ -87,9 +87,9 @@ RelayFactory = Callable[
 def main(make_relay: RelayFactory | None = None) -> None:
     """Run the worker whose control channel is CONTROL_FD; exits the process with 0 or 1.
 
-    `make_relay` stands in for the real Relay in tests.
+    Tests pass `make_relay` in place of the real Relay.
     """
-    # The terminal sends Ctrl-C and its hang-up to the whole group; the supervisor decides.
+    # A terminal sends SIGINT and SIGHUP to the whole process group; the supervisor handles them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
@@ -97,21 +97,21 @@ def main(make_relay: RelayFactory | None = None) -> None:
     control.set_inheritable(False)
     decoder: Decoder[ToWorker] = Decoder(ToWorker)
     try:
-        make_relay = make_relay or real_relay()
+        make_relay = make_relay or load_relay()
         received = receive_start(control, decoder)
         if received is None:
-            return  # the supervisor gave up before the start, and said why
+            return  # the supervisor exited before the start, and reported why
         log = LogWriter(received.start.config.logging, worker_id=received.start.worker_id)
-    except Exception as error:  # outermost shell: the supervisor tells the user
+    except Exception as error:  # outermost shell: the supervisor reports it
         with contextlib.suppress(OSError):
             control.sendall(encode(_failed(error)))
         sys.exit(1)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_fine = runner.run(_serve(control, decoder, received, make_relay, log))
+            is_ok = runner.run(_serve(control, decoder, received, make_relay, log))
     finally:
         log.close()
-    sys.exit(0 if is_fine else 1)
+    sys.exit(0 if is_ok else 1)
 
 
 async def _serve(
@@ -126,25 +126,25 @@ async def _serve(
     loop.set_exception_handler(lambda _, context: _log_loop_error(log, context))
     channel = Channel(control, decoder)
     try:
-        board = SharedMemory(memory, start.column)
+        shared_memory = SharedMemory(memory, start.column)
         os.close(memory)
-        relay = make_relay(start.config, loop, log, start.worker_id, board, start.layout)
+        relay = make_relay(start.config, loop, log, start.worker_id, shared_memory, start.layout)
         relay.listen(listeners)
     except Exception as error:  # outermost shell, as in main()
         channel.send(_failed(error))
         await channel.close()
         return False
-    worker = _Worker(relay, listeners, channel, log, start.config.server.timeouts.drain_s)
-    loop.add_signal_handler(signal.SIGTERM, worker.leave)
+    worker = _CommandLoop(relay, listeners, channel, log, start.config.server.timeouts.drain_s)
+    loop.add_signal_handler(signal.SIGTERM, worker.drain_on_sigterm)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_UNTIL_HANDLED)
-    _settle_memory()
+    _tune_gc()
     await worker.run()
     await channel.close()
     return True
 
 
-class _Worker:
-    """Obeys until it is told to end, has drained, or the supervisor is gone."""
+class _CommandLoop:
+    """Handles commands until Stop, the end of a drain, or the exit of the supervisor."""
 
     def __init__(
         self,
@@ -159,32 +159,32 @@ class _Worker:
         self._channel = channel
         self._log = log
         self._drain_s = drain_s
-        self._draining: asyncio.Task[int] | None = None
-        self._is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._drain_task: asyncio.Task[int] | None = None
+        self._finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            obeying = tasks.create_task(self._obey())
+            handling = tasks.create_task(self._handle_commands())
             self._channel.send(Ready())
-            await asyncio.wait((obeying, self._is_over), return_when=asyncio.FIRST_COMPLETED)
-            obeying.cancel()
-            if self._draining is not None:
-                self._draining.cancel()
+            await asyncio.wait((handling, self._finished), return_when=asyncio.FIRST_COMPLETED)
+            handling.cancel()
+            if self._drain_task is not None:
+                self._drain_task.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._relay.close(), CLOSE_LIMIT_S)
 
-    def leave(self) -> None:
+    def drain_on_sigterm(self) -> None:
         """SIGTERM to this worker alone: drain, and let the supervisor fill the slot at once."""
-        if self._draining is None:
-            self._channel.send(Leaving())
-            self._drain(Drain(self._drain_s))
+        if self._drain_task is None:
+            self._channel.send(Draining())
+            self._start_drain(Drain(self._drain_s))
 
-    async def _obey(self) -> None:
+    async def _handle_commands(self) -> None:
         while True:
             match await self._channel.receive():
-                case Drain() as order:
-                    self._drain(order)
+                case Drain() as command:
+                    self._start_drain(command)
                 case Reload(config, layout):
                     self._reload(config, layout)
                 case Stats():
@@ -197,7 +197,7 @@ class _Worker:
     def _reload(self, config: Config, layout: Layout) -> None:
         try:
             self._relay.reload(config, layout)
-        except Exception as error:  # outermost shell: what served goes on serving
+        except Exception as error:  # outermost shell: the old configuration stays in force
             detail = "".join(traceback.format_exception(error))
             self._log.event("error", "internal_error", error=repr(error), where=detail)
             self._channel.send(ReloadFailed(f"{type(error).__name__}: {error}"))
@@ -205,27 +205,29 @@ class _Worker:
         self._drain_s = config.server.timeouts.drain_s
         self._channel.send(Reloaded())
 
-    def _drain(self, order: Drain) -> None:
-        if self._draining is None:
+    def _start_drain(self, command: Drain) -> None:
+        if self._drain_task is None:
             self._relay.stop_listening()
-            # When the supervisor has closed its copies too, new connections are refused at once.
-            # When only this worker leaves, they wait in the supervisor's copy for the next one.
+            # On shutdown the supervisor closes its copies too, and new connections are refused.
+            # When only this worker drains, they queue in the supervisor's copy for the next worker.
             for listener in self._listeners:
                 listener.close()
         else:
-            self._draining.cancel()
-        self._draining = self._tasks.create_task(self._relay.drain(order.limit_s, order.gentle))
-        self._draining.add_done_callback(self._on_drained)
+            self._drain_task.cancel()
+        self._drain_task = self._tasks.create_task(
+            self._relay.drain(command.limit_s, command.gentle)
+        )
+        self._drain_task.add_done_callback(self._on_drained)
 
-    def _on_drained(self, draining: asyncio.Task[int]) -> None:
-        if draining.cancelled() or draining.exception() is not None or self._is_over.done():
-            return  # another order came, or the task group tells of it
-        self._channel.send(Drained(draining.result()))
-        self._is_over.set_result(None)
+    def _on_drained(self, task: asyncio.Task[int]) -> None:
+        if task.cancelled() or task.exception() is not None or self._finished.done():
+            return  # another command came, or the task group raises the error
+        self._channel.send(Drained(task.result()))
+        self._finished.set_result(None)
 
 
-def real_relay() -> RelayFactory:
-    """The data plane; imported by the call, so that tests of processes run without it."""
+def load_relay() -> RelayFactory:
+    """Import the data plane; a function, so that process tests run without it."""
     from ccrelay.relay.server import Relay
 
     return Relay
@@ -239,10 +241,10 @@ def _failed(error: Exception) -> Failed:
 def _log_loop_error(log: LogSink, context: dict[str, Any]) -> None:
     error = context.get("exception")
     detail = "".join(traceback.format_exception(error)) if error is not None else None
-    log.event("error", "loop_error", message=context.get("message"), detail=detail)
+    log.event("error", "event_loop_error", message=context.get("message"), detail=detail)
 
 
-def _settle_memory() -> None:
+def _tune_gc() -> None:
     gc.collect()
-    gc.freeze()  # what was imported lives as long as the process: never walk it again
+    gc.freeze()  # imported objects live as long as the process: never walk them again
     gc.set_threshold(*GC_THRESHOLDS)

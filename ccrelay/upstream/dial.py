@@ -1,9 +1,10 @@
-"""Opening one connection to an upstream: addresses, TCP, proxy, TLS.
+"""Opens one connection to an upstream: addresses, TCP, proxy, TLS.
 
     resolve -> connect (happy eyeballs) -> [TLS to the proxy] -> [CONNECT] -> [TLS to the origin]
 
-What comes out is a bare socket and, for https, three OpenSSL objects; the hot part goes on with
-them. No transport is ever made. Every failure is an `UpstreamFailed` that names the phase.
+The result is a plain socket and, for https, three OpenSSL objects, which the compiled connection
+takes over; no asyncio transport is created. Every failure is an `UpstreamFailed` that names the
+phase.
 """
 
 import asyncio
@@ -38,13 +39,13 @@ Address = tuple[int, tuple[Any, ...]]
 """Family and socket address, as `socket.getaddrinfo` gives them."""
 
 Resolver = Callable[[str, int], Awaitable[Sequence[Address]]]
-"""Looks a host and a port up. Raises OSError when there is no address."""
+"""Resolves host and port. Raises OSError when there is no address."""
 
-ADDRESSES_KEPT_S = 30.0  # getaddrinfo hides the record's own TTL; providers' are 60 s or more
+ADDRESSES_KEPT_S = 30.0  # getaddrinfo does not expose TTLs; providers' are 60 s or more
 ATTEMPT_DELAY_S = 0.25  # RFC 8305 section 5, "Connection Attempt Delay"
-ADDRESSES_MAX = 16  # tried in one dial; a longer answer is cut
+ADDRESSES_MAX = 16  # tried in one dial; a longer answer is truncated
 
-# A stream may be silent for minutes, NAT tables forget after five: a probe a minute keeps them.
+# A stream may be silent for minutes and NAT entries expire after five: probe every minute.
 _KEEPALIVE = [
     ("TCP_KEEPIDLE", 60),
     ("TCP_KEEPALIVE", 60),
@@ -54,22 +55,22 @@ _KEEPALIVE = [
 
 
 class Dialed(Struct, eq=False):
-    """An open connection; its receiver owns the socket."""
+    """An open connection; the caller owns the socket."""
 
     sock: socket.socket  # connected, non-blocking
     tls: TlsSession | None  # None: plain
-    peer: str  # `address:port` connected to; the proxy's when there is one
+    peer: str  # `address:port` connected to: the proxy's if there is one
 
 
 class Dialer:
     """Opens connections to one origin.
 
     Args:
-        origin: where to.
-        loop: the running loop; uvloop's or asyncio's own.
-        connect_s: limit on a whole dial, from the look-up to the last handshake, seconds.
-        resolver: what turns names into addresses; None: the system's.
-        proxy: the forward proxy to go through, or None.
+        origin: the destination.
+        loop: the running loop, of uvloop or asyncio.
+        connect_s: time limit of a whole dial, from lookup to last handshake, seconds.
+        resolver: resolves names; None: the system's resolver.
+        proxy: the forward proxy to use, or None.
     """
 
     def __init__(
@@ -104,21 +105,21 @@ class Dialer:
             async with asyncio.timeout(self._connect_s):
                 return await self._open(progress)
         except BaseException as error:
-            # Whatever ended it, cancellation included, the socket must not outlive it.
+            # Also on cancellation, the socket must not outlive the dial.
             progress.close()
             if isinstance(error, TimeoutError):
                 raise UpstreamFailed(
                     f"Cannot reach {self._origin.name}: "
-                    f"{self._connect_s:g} s ran out while {progress.phase}.",
+                    f"timed out after {self._connect_s:g} s while {progress.phase}.",
                     status=504,
                 ) from None
             raise
 
     def remember(self, tls: TlsSession) -> None:
-        """Keep the connection's TLS session for the next dials.
+        """Store the connection's TLS session for the next dials; the newest one wins.
 
-        Call it after the first response or when the connection ends; before, TLS 1.3 has nothing
-        to keep. The newest session wins.
+        Call it after the first response or at the end of the connection: under TLS 1.3 there is no
+        session earlier.
         """
         name, found = tls.obj.server_hostname, resumable(tls)
         if found is None or name is None:
@@ -128,9 +129,9 @@ class Dialer:
             self._sessions[name] = found
 
     async def close(self) -> None:
-        """End look-ups under way, and every connection to an https origin behind an https proxy.
+        """Cancel running lookups, and close every tunnel to an https origin behind an https proxy.
 
-        Call it when the origin's last connection is gone.
+        Call it after the origin's last connection has been closed.
         """
         await self._tasks.cancel_all()
 
@@ -144,7 +145,7 @@ class Dialer:
             if proxy.scheme == "https":
                 session = await self._handshake(stream, proxy, progress)
                 stream = TlsStream(stream, session)
-            progress.phase = f"waiting for proxy {proxy.name} to connect"
+            progress.phase = f"waiting for CONNECT through proxy {proxy.name}"
             await self._ask(stream, proxy)
         if origin.scheme == "https":
             if isinstance(stream, TlsStream):
@@ -158,13 +159,13 @@ class Dialer:
         progress.phase = f"resolving {via}{hop.host}"
         addresses = await self._addresses.get()
         if isinstance(addresses, str):
-            raise self._failure(f"{via}{hop.host} does not resolve ({addresses})")
+            raise self._failure(f"cannot resolve {via}{hop.host} ({addresses})")
         progress.phase = f"connecting to {via}{hop.name}"
         race = _Race(self._loop, addresses)
         progress.sock = await race.run()
         if progress.sock is None:
             self._addresses.forget()
-            raise self._failure(f"{via}{hop.name} takes no connection ({', '.join(race.failures)})")
+            raise self._failure(f"cannot connect to {via}{hop.name} ({', '.join(race.failures)})")
         self._addresses.prefer(race.won_by)
         return host_port(*race.won_by[1][:2])
 
@@ -173,24 +174,22 @@ class Dialer:
             await proxies.connect(stream, proxy, self._origin)
         except OSError as error:
             reason = error.strerror or error
-            raise self._failure(
-                f"proxy {proxy.name} broke off during CONNECT ({reason})"
-            ) from error
+            raise self._failure(f"proxy {proxy.name} failed during CONNECT ({reason})") from error
 
     async def _handshake(
         self, stream: Stream, hop: Origin | Proxy, progress: "_Progress"
     ) -> TlsSession:
-        progress.phase = f"shaking hands (TLS) with {hop.name}"
+        progress.phase = f"in the TLS handshake with {hop.name}"
         name = hop.host.rstrip(".")
         try:
             return await handshake(stream, name, self._sessions.get(name))
         except OSError as error:
-            # Should the session be what the server chokes on, the next dial goes without.
+            # The session itself may be the cause: dial without it next time.
             self._sessions.pop(name, None)
             raise self._failure(f"TLS with {hop.name}: {explain(error)}") from error
 
     def _bridge(self, outer: TlsStream, progress: "_Progress") -> SocketStream:
-        # From here on the bridge owns the outer socket; `progress` owns our end of the pair.
+        # The bridge now owns the outer socket, and `progress` our end of the pair.
         assert progress.sock is not None
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -206,7 +205,7 @@ class Dialer:
             await bridge.carry_up()
         finally:
             down.cancel()
-            # A loop must let go of a socket before it is closed, or it watches its number's heir.
+            # The loop must stop watching a socket before its descriptor is closed and reused.
             await asyncio.wait([down])
             self.remember(bridge.session)
             bridge.close()
@@ -229,7 +228,7 @@ class Dialer:
 
 
 class _Progress:
-    """One dial under way: what it is doing (the time limit's message) and the socket it owns."""
+    """A dial in progress: its phase, for the timeout's message, and the socket it owns."""
 
     __slots__ = ("phase", "sock")
 
@@ -243,7 +242,7 @@ class _Progress:
 
 
 class _Addresses:
-    """The addresses of one host: looked up once for all who ask at a time, kept for a while."""
+    """The addresses of one host: concurrent lookups are shared, answers are cached."""
 
     def __init__(
         self,
@@ -269,21 +268,21 @@ class _Addresses:
             self._expires_at = float("inf")
 
     async def get(self) -> list[Address] | str:
-        """The addresses in the order to try them, or the reason why there are none."""
+        """The addresses in the order to try them, or why there are none."""
         if self._kept and self._loop.time() < self._expires_at:
             return self._kept
         if self._lookup is None:
-            self._lookup = self._tasks.spawn(self._look_up(), f"look-up of {self._host}")
-        # One who gives up must not take the answer away from the others.
+            self._lookup = self._tasks.spawn(self._look_up(), f"lookup of {self._host}")
+        # Cancelling one dial must not cancel the lookup for the others.
         return await asyncio.shield(self._lookup)
 
     def prefer(self, address: Address) -> None:
-        """Try `address` first from now on: what stands before it costs every dial its delay."""
+        """Try `address` first from now on: each address before it costs every dial a delay."""
         if self._kept[:1] != [address]:
             self._kept = [address, *(other for other in self._kept if other != address)]
 
     def forget(self) -> None:
-        """Look up again next time: none of the addresses took a connection."""
+        """Resolve again next time: no address accepted a connection."""
         if self._expires_at != float("inf"):
             self._expires_at = 0.0
 
@@ -302,9 +301,12 @@ class _Addresses:
 
 
 class _Race:
-    """Happy eyeballs (RFC 8305 section 5): attempts start one after another, the first wins.
+    """Happy eyeballs (RFC 8305 section 5): staggered attempts, the first to connect wins.
 
-    Plain callbacks, no tasks: whatever ends `run`, all sockets but the winner are closed by then.
+    Callbacks instead of tasks: however `run` ends, all sockets but the winner's are closed by then.
+    aiohappyeyeballs 2.7 does not serve: it awaits the losers inside `suppress(CancelledError)`, so
+    that a cancellation at that time is swallowed, and with it our time limit; and the reason per
+    address is lost in one text.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, addresses: Iterable[Address]) -> None:
@@ -317,7 +319,7 @@ class _Race:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> socket.socket | None:
-        """Return the first socket that connects, or None; `failures` tells why then."""
+        """Return the first connected socket; None: all failed, see `failures`."""
         winner = None
         try:
             self._start_next()
@@ -343,7 +345,7 @@ class _Race:
             self._outcome.set_result(None)
 
     def _start(self, address: Address) -> bool:
-        # True: under way or won. False: failed at once.
+        # True: in progress or connected. False: failed immediately.
         try:
             sock = _new_socket(address[0])
         except OSError as error:
@@ -384,7 +386,7 @@ class _Race:
 
 
 def interleaved(addresses: Iterable[Address]) -> list[Address]:
-    """Alternate between the families, beginning with the resolver's first (RFC 8305 section 4)."""
+    """Alternate address families, starting with the resolver's first (RFC 8305 section 4)."""
     families: dict[int, list[Address]] = {}
     for address in dict.fromkeys(addresses):
         families.setdefault(address[0], []).append(address)
@@ -398,7 +400,7 @@ def _new_socket(family: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE:
-            if hasattr(socket, name):  # Linux and macOS name the first one differently
+            if hasattr(socket, name):  # the first one's name differs between Linux and macOS
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     except OSError:
         sock.close()

@@ -1,7 +1,7 @@
-"""One small document from a provider: a connection of its own, one GET, h11, and the end.
+"""Single requests to a provider over a connection of their own, with h11.
 
-For what is asked a few times an hour. Exchanges never come here: their bytes are the hot part's.
-h11 is imported by the first fetch, because most workers never make one.
+For requests made a few times an hour; exchanges use the compiled connections. h11 is imported on
+first use, because most workers never need it.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from ccrelay.upstream.tls import SocketStream, Stream, TlsStream
 Fields = Sequence[tuple[bytes, bytes]]
 """Header fields, name and value; `host` is one of them."""
 
-# Answers have heads of 1-3 KB; h11's own default of 16 KB is what it would stop at.
+# Response heads are 1-3 KB; h11's own default limit is 16 KB.
 HEAD_BYTES_MAX = 65_536
 
 
 class FetchFailed(UpstreamFailed):
-    """There is no document: no connection, another status than 200, no HTTP, too large or late.
+    """No usable response: no connection, a status other than 200, not HTTP, too large or late.
 
-    The message is the reason as half a sentence; it never repeats what the provider sent.
+    The message is the reason as a clause; it never quotes what the provider sent.
     """
 
 
@@ -36,33 +36,33 @@ async def fetch(
     bytes_max: int,
     limit_s: float,
 ) -> bytes:
-    """GET `path` (with its query) and return the body of the 200.
+    """GET `path` (including its query) and return the body of the 200 response.
 
     Args:
-        dialer: how the connection is made; it is not kept.
+        dialer: opens the connection, which is closed afterwards.
         loop: the running loop.
-        path: what stands in the request line.
+        path: the request target.
         fields: the request's header fields.
-        bytes_max: bound on the body, bytes.
-        limit_s: bound on everything together, seconds.
+        bytes_max: limit of the body, bytes.
+        limit_s: time limit of the whole fetch, seconds.
 
     Raises:
-        FetchFailed: there is no document.
+        FetchFailed: no usable response.
     """
     try:
         async with asyncio.timeout(limit_s), _connected(dialer, loop) as stream:
             return await ask(stream, path, fields, bytes_max)
     except TimeoutError:
-        raise FetchFailed(f"no whole answer came within {limit_s:g} s", status=504) from None
+        raise FetchFailed(f"no complete response within {limit_s:g} s", status=504) from None
 
 
 async def post_status(
     dialer: Dialer, loop: asyncio.AbstractEventLoop, path: bytes, fields: Fields, body: bytes
 ) -> int:
-    """POST a body and return the status of the answer, whose own body is not waited for.
+    """POST a body and return the status of the response, without reading its body.
 
     Raises:
-        FetchFailed: there is no answer.
+        FetchFailed: no response.
     """
     async with _connected(dialer, loop) as stream:
         return await status_of(stream, path, fields, body)
@@ -82,7 +82,7 @@ async def _connected(dialer: Dialer, loop: asyncio.AbstractEventLoop) -> AsyncIt
         if dialed.tls is not None:
             dialer.remember(dialed.tls)
     except OSError as error:  # ssl.SSLError too
-        raise FetchFailed("the connection broke") from error
+        raise FetchFailed("the connection failed") from error
     finally:
         dialed.sock.close()
 
@@ -91,8 +91,8 @@ async def ask(stream: Stream, path: bytes, fields: Fields, bytes_max: int) -> by
     """GET `path` over an open stream and return the body of the 200, at most `bytes_max` bytes.
 
     Raises:
-        FetchFailed: another status, another coding, too long, or not HTTP.
-        OSError: the connection broke.
+        FetchFailed: another status, a content coding, too long, or not HTTP.
+        OSError: the connection failed.
     """
     import h11
 
@@ -107,24 +107,24 @@ async def ask(stream: Stream, path: bytes, fields: Fields, bytes_max: int) -> by
             if event is h11.NEED_DATA:
                 connection.receive_data(await stream.receive())
         except h11.RemoteProtocolError:
-            # Its text holds the provider's bytes; nothing of those goes into a log.
-            raise FetchFailed("the answer is not whole, or not valid HTTP/1.1") from None
+            # h11's message quotes the provider's bytes, which must not reach a log.
+            raise FetchFailed("the response is incomplete or not valid HTTP/1.1") from None
         if isinstance(event, h11.Response):
             _check(event)
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > bytes_max:
-                raise FetchFailed(f"the answer is longer than {bytes_max} bytes")
+                raise FetchFailed(f"the response is longer than {bytes_max} bytes")
         elif isinstance(event, h11.EndOfMessage):
             return bytes(body)
 
 
 async def status_of(stream: Stream, path: bytes, fields: Fields, body: bytes) -> int:
-    """POST `body` over an open stream and return the status of the answer.
+    """POST `body` over an open stream and return the status of the response.
 
     Raises:
-        FetchFailed: what came is not HTTP.
-        OSError: the connection broke.
+        FetchFailed: not HTTP, or no response.
+        OSError: the connection failed.
     """
     import h11
 
@@ -138,17 +138,17 @@ async def status_of(stream: Stream, path: bytes, fields: Fields, body: bytes) ->
             if event is h11.NEED_DATA:
                 connection.receive_data(await stream.receive())
         except h11.RemoteProtocolError:
-            raise FetchFailed("the answer is not valid HTTP/1.1") from None
+            raise FetchFailed("the response is not valid HTTP/1.1") from None
         if isinstance(event, h11.Response):
             return int(event.status_code)
         if isinstance(event, h11.ConnectionClosed):
-            raise FetchFailed("the connection was closed without an answer")
+            raise FetchFailed("the connection was closed without a response")
 
 
 def _check(response: Any) -> None:
-    # Redirects count as failures: a credential goes where the configuration says, nowhere else.
+    # Redirects are failures: a credential goes only to the configured origin.
     if response.status_code != 200:
-        raise FetchFailed(f"the answer has status {response.status_code}")
+        raise FetchFailed(f"the response has status {response.status_code}")
     coding = dict(response.headers).get(b"content-encoding", b"identity")
     if coding.lower() != b"identity":
-        raise FetchFailed("the answer is compressed although that was not asked for")
+        raise FetchFailed("the response is compressed although that was not requested")

@@ -1,6 +1,6 @@
-"""Where an upstream lives: the parts of a provider's base URL, checked once.
+"""The origin of an upstream: the parts of a provider's base URL, validated once.
 
-Nothing here repeats the URL in an error: it may carry a user name, a password or a key.
+Errors never quote the URL: it may contain a user name, a password or a key.
 """
 
 import ipaddress
@@ -14,37 +14,37 @@ Scheme = Literal["http", "https"]
 
 DEFAULT_PORTS: dict[str, int] = {"http": 80, "https": 443}
 
-# RFC 1123 labels, and `_`, which container networks use in names.
+# RFC 1123 labels, plus `_`, which container networks use.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
-# urlsplit drops tab, CR and LF without a word, so they are looked for before it runs.
+# urlsplit silently drops tab, CR and LF, so they are rejected before.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 _PATH = re.compile(r"[!-~]*")
 
 
 class Origin(Struct, frozen=True, gc=False):
-    """Scheme, host and port of an upstream, and the path that every request begins with."""
+    """Scheme, host and port of an upstream, and the path prefix of its requests."""
 
     scheme: Scheme
     host: str  # lower case, IPv6 without brackets
     port: int
-    prefix: bytes  # path of the base URL, without the slash at its end; often empty
+    prefix: bytes  # path of the base URL without its trailing slash; often empty
     authority: bytes  # value of the Host header (RFC 9110 section 7.2)
 
     @classmethod
     def parse(cls, base_url: str) -> "Origin":
-        """Take a base URL apart.
+        """Parse a base URL.
 
         Raises:
             ValueError: not an absolute http or https URL, or one with user, query or fragment.
         """
         parts, host, port = split_url(base_url)
         if "@" in parts.netloc:
-            raise ValueError("must not carry a user name or password")
+            raise ValueError("must not contain a user name or password")
         if "?" in base_url or "#" in base_url:
             raise ValueError("must not have a query or a fragment")
         if _PATH.fullmatch(parts.path) is None:
-            raise ValueError("has a path with characters that need percent-encoding")
+            raise ValueError("has a path with characters that must be percent-encoded")
         authority = (
             bracketed(host) if port == DEFAULT_PORTS[parts.scheme] else host_port(host, port)
         )
@@ -58,12 +58,12 @@ class Origin(Struct, frozen=True, gc=False):
 
     @property
     def name(self) -> str:
-        """`host:port`, as shown to people; the port is always there."""
+        """`host:port` for display, always with the port."""
         return host_port(self.host, self.port)
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the host means this machine by its name or address; nothing is resolved."""
+        """Whether the host is a loopback name or address; nothing is resolved."""
         address = literal_address(self.host)
         if address is None:
             name = self.host.rstrip(".")
@@ -76,15 +76,15 @@ def split_url(url: str) -> tuple[SplitResult, str, int]:
     """Split an absolute http or https URL into its parts, its host and its port.
 
     Raises:
-        ValueError: anything else; the message never repeats the URL.
+        ValueError: anything else; the message never quotes the URL.
     """
     if _UNSAFE.search(url):
-        raise ValueError("holds a space, a backslash or a control character")
+        raise ValueError("contains a space, a backslash or a control character")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        # urlsplit's own messages repeat pieces of the URL, at worst the password.
+        # urlsplit's messages quote parts of the URL, perhaps the password.
         raise ValueError("is not a URL with a valid host and port") from None
     if parts.scheme not in DEFAULT_PORTS:
         raise ValueError("must begin with http:// or https://")
@@ -98,7 +98,7 @@ def split_url(url: str) -> tuple[SplitResult, str, int]:
 
 
 def literal_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that `host` is, or None when it is a name."""
+    """`host` as an address, or None when it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -106,7 +106,7 @@ def literal_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address 
 
 
 def bracketed(host: str) -> str:
-    """`host` as it stands in a URL: IPv6 addresses in brackets."""
+    """`host` as written in a URL: IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -118,7 +118,7 @@ def host_port(host: str, port: int) -> str:
 def _normal_host(host: str) -> str:
     if ":" in host:
         address = literal_address(host)
-        # A zone id means something on one machine only and has no place in a Host header.
+        # A zone id is local to one machine and not allowed in a Host header.
         if address is None or "%" in host:
             raise ValueError("has an invalid IPv6 address as host")
         return str(address)

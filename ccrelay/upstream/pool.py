@@ -1,4 +1,4 @@
-"""Connections of one endpoint: idle ones kept, fresh ones dialled."""
+"""Connection pool of one endpoint: keeps idle connections and dials new ones."""
 
 from collections.abc import Callable
 
@@ -16,10 +16,10 @@ class Pool(ConnectionPool):
 
     Args:
         reactor: the worker's reactor.
-        dialer: how fresh connections are made.
+        dialer: opens new connections.
         limits: time limits of the connections.
-        tasks: where dials run.
-        idle_max: idle connections kept; more are closed.
+        tasks: runs the dials.
+        idle_max: idle connections to keep; excess ones are closed.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class Pool(ConnectionPool):
         self._limits = limits
         self._tasks = tasks
         self._idle_max = idle_max
-        self._idle: list[Upstream] = []  # the last one used is the next: the others may go cold
+        self._idle: list[Upstream] = []  # LIFO: unused connections go idle and expire
         self.dialled = 0
         self.open = True
 
     def take(self) -> Upstream | None:
-        """An idle connection, or None."""
+        """Take an idle connection out of the pool, or None."""
         idle = self._idle
         while idle:
             upstream = idle.pop()
@@ -49,7 +49,7 @@ class Pool(ConnectionPool):
         return None
 
     def give(self, upstream: Upstream) -> None:
-        """A connection has finished an exchange and may serve another."""
+        """Put a reusable connection back after an exchange."""
         if self.open and len(self._idle) < self._idle_max:
             self._idle.append(upstream)
         else:
@@ -57,14 +57,14 @@ class Pool(ConnectionPool):
             upstream.retire()
 
     def on_idle_closed(self, upstream: Upstream) -> None:
-        """Called by an idle connection that the provider closed or whose idle time is over."""
+        """Callback of an idle connection that the provider closed or whose idle time is over."""
         self._forget(upstream)
-        # Seldom, and mostly the coldest: those stand at the front.
+        # Rare, and usually one of the oldest, which are at the front.
         if upstream in self._idle:
             self._idle.remove(upstream)
 
     def dial(self, ready: Ready) -> None:
-        """Make a fresh connection; `ready(upstream, None)` or `ready(None, error)` follows."""
+        """Open a new connection, then call `ready(upstream, None)` or `ready(None, error)`."""
         self._tasks.spawn(self._dial(ready), "dial")
 
     async def _dial(self, ready: Ready) -> None:
@@ -79,12 +79,13 @@ class Pool(ConnectionPool):
         self.dialled += 1
         upstream = Upstream(self._reactor, dialed.sock.detach(), self, self._limits)
         if dialed.tls is not None:
-            upstream.attach_tls(dialed.tls.obj, dialed.tls.incoming, dialed.tls.outgoing)
-            upstream.session = dialed.tls
+            tls = dialed.tls
+            upstream.attach_tls(tls.obj, tls.incoming, tls.outgoing, tls.native)
+            upstream.session = tls
         return upstream
 
     def learned(self, upstream: Upstream) -> None:
-        """After the first response: keep the TLS session for the next connection."""
+        """Store the TLS session for later connections; call it after the first response."""
         if upstream.session is not None and upstream.uses == 1:
             self._dialer.remember(upstream.session)
 
@@ -92,7 +93,7 @@ class Pool(ConnectionPool):
         upstream.session = None
 
     def close(self) -> None:
-        """Close the idle connections and keep no more."""
+        """Close the idle connections and accept no more."""
         self.open = False
         while self._idle:
             upstream = self._idle.pop()
@@ -101,10 +102,10 @@ class Pool(ConnectionPool):
 
     @property
     def dialer(self) -> Dialer:
-        """How connections to the endpoint are made, for what is asked on one of its own."""
+        """The endpoint's dialer, for requests on a connection of their own."""
         return self._dialer
 
     @property
     def idle(self) -> int:
-        """Idle connections."""
+        """Number of idle connections."""
         return len(self._idle)

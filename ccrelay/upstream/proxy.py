@@ -1,7 +1,7 @@
-"""Forward proxies on the way to an upstream: which one, and the CONNECT request to it.
+"""Forward proxies: which one applies to an origin, and the CONNECT request.
 
-The environment variables mean what they mean to curl and Go; where those differ, the reading that
-sends fewer requests through the proxy wins. Origins on loopback never go through one.
+The environment variables mean what they mean to curl and Go; where those differ, the interpretation
+with fewer proxied requests wins. Loopback origins are never proxied.
 """
 
 import base64
@@ -16,7 +16,7 @@ from ccrelay.errors import UpstreamFailed
 from ccrelay.upstream.origin import Origin, Scheme, host_port, literal_address, split_url
 from ccrelay.upstream.tls import Stream
 
-# An answer to CONNECT is a status line and a few headers; a proxy that sends more is not one.
+# A CONNECT response is a status line and a few fields.
 ANSWER_BYTES_MAX = 16_384
 
 # RFC 9112 sections 4 and 5, without obs-fold.
@@ -26,7 +26,7 @@ _HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[^:]+))(?::(?P<port
 
 
 class Proxy(Struct, frozen=True, gc=False):
-    """A proxy that takes CONNECT. Its repr leaves the password out."""
+    """An HTTP proxy that supports CONNECT. Its repr hides the credentials."""
 
     scheme: Scheme
     host: str
@@ -35,13 +35,13 @@ class Proxy(Struct, frozen=True, gc=False):
 
     @classmethod
     def parse(cls, url: str) -> "Proxy":
-        """Take a proxy URL apart; without a scheme it is http.
+        """Parse a proxy URL; the scheme defaults to http.
 
         Raises:
-            ValueError: not such a URL; the message never repeats it.
+            ValueError: not a proxy URL; the message never quotes it.
         """
         parts, host, port = split_url(url if "://" in url else f"http://{url}")
-        # A bare `/`, `?` or `#` in a password would make the user name the host.
+        # An unescaped `/`, `?` or `#` in a password would turn the user name into the host.
         if parts.path not in ("", "/") or "?" in url or "#" in url:
             raise ValueError("must end after the port (percent-encode the password)")
         authorization = b""
@@ -57,7 +57,7 @@ class Proxy(Struct, frozen=True, gc=False):
 
     @property
     def name(self) -> str:
-        """`host:port`, as shown to people."""
+        """`host:port` for display."""
         return host_port(self.host, self.port)
 
     def __repr__(self) -> str:
@@ -87,39 +87,39 @@ def proxy_for(origin: Origin, env: Mapping[str, str]) -> Proxy | None:
 
 
 async def connect(stream: Stream, proxy: Proxy, origin: Origin) -> None:
-    """Ask the proxy at the other end of `stream` for a tunnel to `origin`.
+    """Open a tunnel to `origin` through the proxy at the other end of `stream`.
 
-    On return the tunnel stands and no byte of it has been read.
+    On return the tunnel is open and no byte of it has been read.
 
     Raises:
-        UpstreamFailed: refused, broke off, or answered with what is not a plain HTTP/1 answer.
-        OSError: the connection to the proxy broke.
+        UpstreamFailed: refused, closed, or an invalid HTTP/1 response.
+        OSError: the connection to the proxy failed.
     """
     await stream.send(connect_request(proxy, origin))
     answer = bytearray()
     while (end := answer.find(b"\r\n\r\n")) < 0:
         data = await stream.receive()
         if not data:
-            raise _failure(proxy, origin, "closed the connection without an answer")
+            raise _failure(proxy, origin, "closed the connection without a response")
         answer += data
         if len(answer) > ANSWER_BYTES_MAX:
-            raise _failure(proxy, origin, f"answered with more than {ANSWER_BYTES_MAX} bytes")
+            raise _failure(proxy, origin, f"sent a response head of over {ANSWER_BYTES_MAX} bytes")
     status = read_answer(bytes(answer[:end]))
     if status is None:
-        raise _failure(proxy, origin, "answered with what is not a valid HTTP/1 head")
+        raise _failure(proxy, origin, "sent an invalid HTTP/1 response")
     if status == 407:
         raise _failure(
-            proxy, origin, "refused CONNECT with status 407; check user and password in its URL"
+            proxy, origin, "refused CONNECT with status 407: check the user and password in its URL"
         )
     if not 200 <= status <= 299:
         raise _failure(proxy, origin, f"refused CONNECT with status {status}")
-    # Neither TLS nor HTTP/1 lets a server speak first: such bytes would be taken for a response.
+    # In TLS and HTTP/1 the client speaks first: such bytes would be taken for a response.
     if len(answer) > end + 4:
-        raise _failure(proxy, origin, "sent bytes after its answer to CONNECT")
+        raise _failure(proxy, origin, "sent data after its CONNECT response")
 
 
 def connect_request(proxy: Proxy, origin: Origin) -> bytes:
-    """Write the CONNECT request (RFC 9110 section 9.3.6)."""
+    """Build the CONNECT request (RFC 9110 section 9.3.6)."""
     target = origin.name.encode("ascii")
     lines = [b"CONNECT " + target + b" HTTP/1.1", b"Host: " + target]
     if proxy.authorization:
@@ -128,7 +128,7 @@ def connect_request(proxy: Proxy, origin: Origin) -> bytes:
 
 
 def read_answer(head: bytes) -> int | None:
-    """The status of a response head without its empty line, or None when it is malformed."""
+    """Parse a response head (without its empty line) and return its status; None: malformed."""
     first, *fields = head.split(b"\r\n")
     match = _STATUS_LINE.fullmatch(first)
     if match is None or not all(_FIELD_LINE.fullmatch(field) for field in fields):
@@ -143,7 +143,7 @@ def _failure(proxy: Proxy, origin: Origin, what: str) -> UpstreamFailed:
 def _variables(scheme: str, env: Mapping[str, str]) -> list[str]:
     names = [f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"]
     if "REQUEST_METHOD" in env:
-        # In a CGI process HTTP_PROXY is the client's `Proxy` header (CVE-2016-5385).
+        # In a CGI process HTTP_PROXY holds the client's `Proxy` header (CVE-2016-5385).
         names = [name for name in names if name != "HTTP_PROXY"]
     return names
 
@@ -157,7 +157,7 @@ def _covers(entry: str, origin: Origin) -> bool:
     if entry == "*":
         return True
     try:
-        network = ipaddress.ip_network(entry, strict=False)  # an address is a network of one
+        network = ipaddress.ip_network(entry, strict=False)  # an address is a network of size one
     except ValueError:
         pass
     else:
@@ -171,7 +171,7 @@ def _covers(entry: str, origin: Origin) -> bool:
 
 def _covers_host(pattern: str, host: str) -> bool:
     literal = literal_address(host)
-    if literal is not None:  # an address has no suffixes: "2.1" does not cover 192.0.2.1
+    if literal is not None:  # suffixes do not apply to addresses: "2.1" does not cover 192.0.2.1
         return literal == literal_address(pattern)
     suffix = pattern.removeprefix("*").strip(".")
     name = host.rstrip(".")

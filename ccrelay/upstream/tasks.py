@@ -1,7 +1,8 @@
 """The only place where tasks are created.
 
-An event loop keeps weak references to its tasks: one that nobody holds may vanish half-way, and
-the failure of one that nobody awaits is reported late or never. A `TaskSet` holds and reports.
+An event loop holds only weak references to tasks: an unreferenced task may be garbage-collected
+while it runs, and the failure of one that is not awaited is reported late or never. A `TaskSet`
+keeps references and reports failures.
 """
 
 import asyncio
@@ -15,12 +16,12 @@ OnError = Callable[[str, BaseException], None]
 
 
 class TaskSet:
-    """Tasks that belong together and end together.
+    """A group of tasks that is cancelled together.
 
     Args:
         loop: the loop they run on.
-        on_error: told of every exception that ends a task, cancellation excepted. Whoever awaits
-            the task gets the exception too, so failures that are expected should be return values.
+        on_error: called with every exception that ends a task, except cancellation. An awaiting
+            caller gets the exception too, so expected failures should be return values.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_error: OnError) -> None:
@@ -29,24 +30,24 @@ class TaskSet:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Start `coro` and hold it until it ends."""
+        """Start `coro` as a task and keep a reference until it ends."""
         task = self._loop.create_task(coro, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._settle)
+        task.add_done_callback(self._finished)
         return task
 
     async def cancel_all(self) -> None:
-        """Cancel every task but the calling one, and wait until the last has cleaned up.
+        """Cancel every task except the calling one, and wait for all of them to end.
 
-        Tasks started meanwhile are cancelled too. A task that refuses to end keeps this waiting:
-        the caller sets the time limit.
+        Tasks started meanwhile are cancelled too. A task that ignores cancellation blocks this: the
+        caller sets a time limit.
         """
         while others := self._tasks - {asyncio.current_task(self._loop)}:
             for task in others:
                 task.cancel()
             await asyncio.wait(others)
 
-    def _settle(self, task: asyncio.Task[Any]) -> None:
+    def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
             return

@@ -1,11 +1,11 @@
-"""TLS to an upstream, as far as the end of the handshake, over memory instead of transports.
+"""TLS handshakes with upstreams over memory BIOs, without transports.
 
 OpenSSL reads and writes two memory buffers; this module moves their bytes until the handshake is
-done, then the connection's owner (the hot part) goes on with the same three objects. Only this way
-can a session be resumed: the event loops' own TLS takes none.
+complete, then the compiled connection takes over the same three objects. The event loops' own TLS
+would not do: it cannot resume sessions.
 
-`import ssl` costs nothing here, asyncio has done it already; reading the trust store does
-(25 ms, 2 MB), so the context is built when the first handshake needs it.
+asyncio imports `ssl` anyway, but loading the trust store takes 25 ms and 2 MB, so the context is
+created by the first handshake.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from ccrelay._fast.libssl import Native, capture
+
 READ_BYTES = 16_640  # one TLS record at its largest: 16 KB, header, padding and tag
 
 # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
@@ -25,26 +27,27 @@ _WRONG_NAME = frozenset({62, 64})
 class TlsSession(Struct, eq=False):
     """A TLS connection after its handshake.
 
-    The buffers may already hold bytes that came with the handshake's last flight.
+    The buffers may already hold data that arrived with the last handshake message.
     """
 
     obj: ssl.SSLObject
     incoming: ssl.MemoryBIO  # ciphertext from the socket, to be read by `obj`
     outgoing: ssl.MemoryBIO  # ciphertext from `obj`, to be sent
+    native: Native | None = None  # libssl's own object behind `obj`, where it can be used directly
 
 
 class Stream(Protocol):
-    """Something that bytes are read from and written to while a connection is being made."""
+    """A byte stream, used while a connection is being established."""
 
     async def receive(self) -> bytes:
-        """Return the next bytes, or nothing at the end."""
+        """Return the next bytes; empty at the end."""
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`."""
 
 
 class SocketStream:
-    """A connected, non-blocking socket as a `Stream`. It does not own the socket."""
+    """A connected, non-blocking socket as a `Stream`. Does not own the socket."""
 
     __slots__ = ("_loop", "_sock")
 
@@ -53,7 +56,7 @@ class SocketStream:
         self._sock = sock
 
     async def receive(self) -> bytes:
-        """Return the next bytes, or nothing at the end."""
+        """Return the next bytes; empty at the end."""
         return await self._loop.sock_recv(self._sock, READ_BYTES)
 
     async def send(self, data: bytes) -> None:
@@ -62,18 +65,18 @@ class SocketStream:
 
 
 class TlsStream:
-    """A TLS connection as a `Stream`: what is inside it can be anything, TLS included."""
+    """A TLS connection as a `Stream`, which can carry another TLS connection."""
 
     __slots__ = ("_inner", "_sending", "session")
 
     def __init__(self, inner: Stream, session: TlsSession) -> None:
         self.session = session
         self._inner = inner
-        # A loop takes one writer per socket, and both directions may have something to send.
+        # A loop allows one writer per socket, and both directions may have data to send.
         self._sending = asyncio.Lock()
 
     async def receive(self) -> bytes:
-        """Return the next plain bytes, or nothing at the end, an untidy one included."""
+        """Return the next plaintext bytes; empty at the end, with or without close_notify."""
         while True:
             try:
                 return self.session.obj.read(READ_BYTES)
@@ -81,9 +84,9 @@ class TlsStream:
                 pass
             except ssl.SSLZeroReturnError:
                 return b""
-            # What `read` left to send (an answer to a key update) goes out with the sender's own
-            # bytes if one is at it: waiting for it here would deadlock with a peer that does not
-            # read before it is read from.
+            # `read` may leave data to send (a key update response). If a send is in progress, the
+            # data goes out with it: waiting here would deadlock with a peer that reads only after
+            # its own data was read.
             if not self._sending.locked():
                 await self._flush()
             data = await self._inner.receive()
@@ -93,7 +96,7 @@ class TlsStream:
 
     async def send(self, data: bytes) -> None:
         """Encrypt and send all of `data`."""
-        # After the handshake a write never waits for a read: renegotiation is off.
+        # With renegotiation off, a write after the handshake never waits for a read.
         self.session.obj.write(data)
         await self._flush()
 
@@ -104,34 +107,38 @@ class TlsStream:
 
 @functools.cache
 def context() -> ssl.SSLContext:
-    """The process's one client context: the system's trust, names checked, TLS 1.2 or newer.
+    """The client context of the process: system trust store, host names checked, TLS 1.2 or newer.
 
     OpenSSL reads `SSL_CERT_FILE` and `SSL_CERT_DIR` here, once.
     """
     made = ssl.create_default_context()
     made.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Without it a TLS 1.2 server may ask for a handshake in the middle of an answer.
+    # Otherwise a TLS 1.2 server may request a handshake in the middle of a response.
     made.options |= ssl.OP_NO_RENEGOTIATION
     made.set_alpn_protocols(["http/1.1"])
     return made
 
 
 async def handshake(stream: Stream, host: str, resume: ssl.SSLSession | None) -> TlsSession:
-    """Shake hands with `host`, a name or an IP literal, over a connected stream.
+    """Perform the TLS handshake with `host`, a name or IP literal, over a connected stream.
 
     Args:
-        stream: where the ciphertext goes.
-        host: the name that the certificate must be valid for; sent as SNI unless it is an address.
-        resume: a session of an earlier connection to offer, or None.
+        stream: carries the ciphertext.
+        host: the name the certificate must be valid for; sent as SNI unless it is an address.
+        resume: a session of an earlier connection to resume, or None.
 
     Raises:
-        ssl.SSLError: refused by either side; our alert has been sent then.
-        OSError: the connection broke or ended.
+        ssl.SSLError: rejected by either side; our alert has been sent.
+        OSError: the connection failed or was closed.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     # wrap_bio copies the session, so one may serve several connections at a time.
-    obj = context().wrap_bio(incoming, outgoing, server_hostname=host.rstrip("."), session=resume)
-    session = TlsSession(obj, incoming, outgoing)
+    obj, native = capture(
+        lambda: context().wrap_bio(
+            incoming, outgoing, server_hostname=host.rstrip("."), session=resume
+        )
+    )
+    session = TlsSession(obj, incoming, outgoing, native)
     while True:
         try:
             obj.do_handshake()
@@ -150,10 +157,10 @@ async def handshake(stream: Stream, host: str, resume: ssl.SSLSession | None) ->
 
 
 def resumable(session: TlsSession) -> ssl.SSLSession | None:
-    """The session to offer next time, or None when the server has not given one yet.
+    """The session to resume later, or None when the server has not sent one yet.
 
-    Under TLS 1.3 the server's tickets come after the handshake and count only once `obj` has read
-    them (RFC 8446 section 4.6.1): ask after the first response at the earliest.
+    TLS 1.3 servers send tickets after the handshake, available once `obj` has read them (RFC 8446
+    section 4.6.1): call this after the first response at the earliest.
     """
     found = session.obj.session
     if found is None:
@@ -164,14 +171,14 @@ def resumable(session: TlsSession) -> ssl.SSLSession | None:
 
 
 def explain(error: OSError) -> str:
-    """Say why a handshake failed, and what to do where that is known."""
+    """Describe why a handshake failed, with a remedy if one is known."""
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message.rstrip(".")
         if error.verify_code in _WRONG_NAME:
             return f"verification failed: {reason}; check the host in the URL"
         return (
-            f"verification failed: {reason}; if a private CA is meant to be trusted, "
-            "set SSL_CERT_FILE to a file that holds its certificate"
+            f"verification failed: {reason}; to trust a private CA, "
+            "set SSL_CERT_FILE to a file with its certificate"
         )
     if isinstance(error, ssl.SSLError):
         return f"handshake failed: {(error.reason or 'protocol error').replace('_', ' ').lower()}"
@@ -179,10 +186,10 @@ def explain(error: OSError) -> str:
 
 
 class Bridge:
-    """Joins a local socket to a TLS stream: TLS inside TLS, an https origin behind an https proxy.
+    """Joins a local socket to a TLS stream, for TLS in TLS: an https origin behind an https proxy.
 
-    The hot part knows one layer of TLS over one socket; behind such a proxy it gets the other end
-    of the local pair. Two coroutines run it; both end quietly when either side is gone.
+    The compiled connection handles one TLS layer over one socket; behind such a proxy it gets the
+    other end of the local pair. Two coroutines copy; both end quietly when either side is gone.
     """
 
     __slots__ = ("_near", "_outer", "_stream")
@@ -204,11 +211,11 @@ class Bridge:
         return self._stream.session
 
     async def carry_up(self) -> None:
-        """Carry bytes from the local socket to the stream until the local side ends."""
+        """Copy from the local socket to the stream until the local side ends."""
         await _carry(self._near[1], self._stream)
 
     async def carry_down(self) -> None:
-        """Carry bytes from the stream to the local socket; tell it when they end."""
+        """Copy from the stream to the local socket, and shut it down at the end."""
         await _carry(self._stream, self._near[1])
         try:
             self._near[0].shutdown(socket.SHUT_WR)
@@ -216,7 +223,7 @@ class Bridge:
             pass  # the local side left first
 
     def close(self) -> None:
-        """Close both sockets. Neither coroutine may be running any more."""
+        """Close both sockets, after both coroutines have ended."""
         self._near[0].close()
         self._outer.close()
 
@@ -226,7 +233,7 @@ async def _carry(source: Stream, sink: Stream) -> None:
         while data := await source.receive():
             await sink.send(data)
     except OSError:
-        pass  # ssl.SSLError too: either side is gone, and its end says so to the other
+        pass  # also ssl.SSLError: one side is gone; closing tells the other
 
 
 async def _flush(stream: Stream, outgoing: ssl.MemoryBIO) -> None:
@@ -235,7 +242,7 @@ async def _flush(stream: Stream, outgoing: ssl.MemoryBIO) -> None:
 
 
 async def _send_alert(stream: Stream, outgoing: ssl.MemoryBIO) -> None:
-    # The alert tells the server's log why; the handshake's own error is the one to report.
+    # The alert is for the server's log; the handshake's own error is reported here.
     try:
         await _flush(stream, outgoing)
     except OSError:

@@ -1,1 +1,1 @@
-"""Protocol meaning without sockets: bodies, errors, usage, models, headers."""
+"""Protocol semantics without sockets: bodies, errors, usage, models, headers."""

@@ -1,12 +1,12 @@
 """Structural edits of request bodies that keep every untouched value byte for byte.
 
-Only the levels on the way to an edit are decoded, into `msgspec.Raw` spans of the original bytes.
-Integers of any size, `1.0`, `1e400`, key order, white space inside a value, string escapes, and
-members or blocks nobody here knows all come out as they went in. That matters because thinking
-signatures and prompt caches are bound to the exact prefix (reference: gateway contract, section 5).
+Only the levels down to an edit are decoded, into `msgspec.Raw` spans of the original bytes. Large
+integers, `1.0`, `1e400`, key order, whitespace inside a value, string escapes, and unknown members
+or blocks are preserved exactly, because thinking signatures and prompt caches depend on the exact
+prefix (gateway contract, section 5).
 
-What cannot be read at a level stays as it came: the upstream refuses it in its own words, which
-Claude Code knows. Only a body that is no JSON object at all raises `BadRequest`.
+Unreadable levels stay unchanged: the upstream rejects them with wording that Claude Code
+recognises. Only a body that is not a JSON object raises `BadRequest`.
 """
 
 import re
@@ -17,11 +17,11 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ccrelay.errors import BadRequest
 
-# All that reading a hostile value can raise. Raw spans are not checked for UTF-8, strings are.
+# Everything that decoding a hostile value can raise. Strings are checked for UTF-8, Raw spans not.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-# Content of a system turn that changes the tools of a conversation; no user turn may hold it
-# (providers reference, section 11: fields gated by a flag).
+# System turn content that changes the conversation's tools; not allowed in user turns (providers
+# reference, section 11: fields gated by a flag).
 TOOL_CHANGES = frozenset({"tool_addition", "tool_removal"})
 
 # First bytes of a value.
@@ -48,12 +48,12 @@ _TURN = msgspec.json.Decoder(_Turn)
 _TYPED = msgspec.json.Decoder(_Typed)
 _ENCODER = msgspec.json.Encoder()
 
-# A pair of surrogate escapes (good as it is), or one that stands alone.
+# A surrogate pair in escapes (valid), or a lone surrogate escape.
 _SURROGATES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
 _PAIR_BYTES = 12
-# Escapes looked at before a body is given up: some 50 ms of work, which no cut string needs.
+# Escapes checked before a body is rejected: some 50 ms of work, more than real clients need.
 SURROGATES_MAX = 100_000
 _REPLACEMENT = rb"\ufffd"
 
@@ -64,29 +64,29 @@ _REPLACEMENT = rb"\ufffd"
 def read_body(body: bytes) -> Members:
     """The top-level members of a request body, in order.
 
-    A body whose only fault are lone surrogate escapes is read with those replaced: JavaScript
-    writes them when it cuts a string inside an emoji, and msgspec refuses them.
+    Lone surrogate escapes, which msgspec rejects, are replaced: JavaScript writes them when it
+    truncates a string inside an emoji.
 
     Raises:
-        BadRequest: it is not one JSON object, or nested too deeply to be read.
+        BadRequest: not one JSON object, or nested too deeply.
     """
     try:
         return _MEMBERS.decode(body)
     except UNREADABLE:
         pass
     try:
-        return _MEMBERS.decode(_SURROGATES.sub(_mend, body, SURROGATES_MAX))
+        return _MEMBERS.decode(_SURROGATES.sub(_replace_lone, body, SURROGATES_MAX))
     except UNREADABLE as fault:
         raise BadRequest("The request body is not a JSON object: send one.") from fault
 
 
 def first_byte(value: bytes) -> int:
-    """What a raw value begins with, which tells its kind without copying it; 0 when empty."""
+    """First byte of a raw value, which shows its type without a copy; 0 when empty."""
     return memoryview(value)[0] if value else 0
 
 
 def read_members(value: bytes) -> Members | None:
-    """The members of an object, or None when it is none. `value` begins at the brace."""
+    """The members of an object; None: not an object. `value` starts at the brace."""
     if first_byte(value) != OBJECT:
         return None
     try:
@@ -96,7 +96,7 @@ def read_members(value: bytes) -> Members | None:
 
 
 def read_items(value: bytes) -> list[Raw] | None:
-    """The items of an array, or None when it is none. `value` begins at the bracket."""
+    """The items of an array; None: not an array. `value` starts at the bracket."""
     if first_byte(value) != ARRAY:
         return None
     try:
@@ -106,7 +106,7 @@ def read_items(value: bytes) -> list[Raw] | None:
 
 
 def read_type(value: bytes) -> str | None:
-    """The `type` of a block or tool: empty when absent, None when the value cannot be read."""
+    """The `type` of a block or tool: empty when absent, None when unreadable."""
     try:
         return _TYPED.decode(value).type
     except UNREADABLE:
@@ -114,17 +114,17 @@ def read_type(value: bytes) -> str | None:
 
 
 def write(value: Members | list[Raw]) -> Raw:
-    """The compact JSON of one level; what is Raw inside is copied as it stands."""
+    """Encode one level as compact JSON; Raw values are copied unchanged."""
     return Raw(_ENCODER.encode(value))
 
 
 def json_string(text: str) -> Raw:
-    """A JSON string. Lone surrogates, which UTF-8 cannot carry, become question marks."""
+    """Encode a JSON string. Lone surrogates, invalid in UTF-8, become question marks."""
     return Raw(_ENCODER.encode(text.encode("utf-8", "replace").decode("utf-8")))
 
 
 def text_block(string: bytes) -> Raw:
-    """A text block around a JSON string that is already written."""
+    """A text block around an encoded JSON string."""
     return Raw(b'{"type":"text","text":%b}' % bytes(string))
 
 
@@ -132,19 +132,19 @@ def text_block(string: bytes) -> Raw:
 
 
 def drop_members(top: Members, names: Iterable[str]) -> None:
-    """Remove members by name; those that are absent do not matter."""
+    """Remove members by name, if present."""
     for name in names:
         top.pop(name, None)
 
 
 def splice_member(body: bytes, span: tuple[int, int], value: bytes) -> bytes:
-    """The body with the bytes of one value, `span` as the scan found it, replaced."""
+    """The body with the bytes of one value replaced; `span` as found by the scan."""
     view = memoryview(body)
     return b"".join((view[: span[0]], value, view[span[1] :]))
 
 
 def map_items(array: Raw, edit: Edit) -> Raw:
-    """The array with each item edited; None drops it. Unchanged, or no array: the same object."""
+    """Edit each item of an array; None drops it. Unchanged or not an array: the same object."""
     before = read_items(array)
     if before is None:
         return array
@@ -155,7 +155,7 @@ def map_items(array: Raw, edit: Edit) -> Raw:
 
 
 def map_member(value: Raw, name: str, edit: Edit) -> Raw:
-    """The object with one member edited; None drops it. Absent or no object: the same object."""
+    """Edit one member of an object; None drops it. Absent or not an object: the same object."""
     members = read_members(value)
     if members is None or name not in members:
         return value
@@ -169,11 +169,11 @@ def map_member(value: Raw, name: str, edit: Edit) -> Raw:
     return write(members)
 
 
-# --- edits by meaning -------------------------------------------------------------------------
+# --- semantic edits ---------------------------------------------------------------------------
 
 
 def drop_tool_member(tools: Raw, name: str, value: bytes | None = None) -> Raw:
-    """Remove a member from every tool; with `value`, only where it holds exactly that JSON."""
+    """Remove a member from every tool; with `value`, only where it is exactly that JSON."""
 
     def drop(member: Raw) -> Raw | None:
         return None if value is None or bytes(member) == value else member
@@ -182,9 +182,9 @@ def drop_tool_member(tools: Raw, name: str, value: bytes | None = None) -> Raw:
 
 
 def convert_blocks(messages: Raw, convert: Callable[[str, Raw], Raw]) -> Raw:
-    """Offer every content block, also those inside tool results, to `convert(type, block)`.
+    """Apply `convert(type, block)` to every content block, also inside tool results.
 
-    `convert` returns the block itself to leave it alone. A block that cannot be read stays.
+    `convert` returns the same block to leave it unchanged. Unreadable blocks stay.
     """
 
     def block(raw: Raw) -> Raw:
@@ -202,16 +202,16 @@ def convert_blocks(messages: Raw, convert: Callable[[str, Raw], Raw]) -> Raw:
 
 
 def fold_system_turns(messages: Raw, gap: Raw | None = None) -> Raw:
-    """Turn `role:"system"` turns into text of user turns, for providers that know no such role.
+    """Merge `role:"system"` turns into user turns, for providers without that role.
 
     A system turn joins the user turn before it, else the one after it (behind its tool results,
-    which have to come first), else becomes a user turn of its own, so that roles stay as valid as
-    they were. Blocks keep their order and their `cache_control`. Blocks that change tools are
-    dropped, and so is `output_config` of every message: both belong to system turns (providers
-    reference, sections 5.2 and 11).
+    which must come first), else becomes a user turn of its own, so that the sequence of roles stays
+    valid. Blocks keep their order and `cache_control`. Blocks that change tools are dropped, and so
+    is `output_config` of every message: both belong to system turns (providers reference, sections
+    5.2 and 11).
 
-    `gap` is a block to put between system text and its neighbours, for providers that join the
-    texts of a message without anything between them.
+    `gap`: a block to insert between system text and its neighbours, for providers that concatenate
+    the texts of a message without a separator.
     """
     turns = read_items(messages)
     if turns is None:
@@ -219,11 +219,11 @@ def fold_system_turns(messages: Raw, gap: Raw | None = None) -> Raw:
     peeks = [_peek(turn) for turn in turns]
     if not any(peek.role == "system" or peek.output_config is not UNSET for peek in peeks):
         return messages
-    return write([seat.render(gap) for seat in _seat(turns, peeks)])
+    return write([folded.render(gap) for folded in _fold(turns, peeks)])
 
 
-class _Seat:
-    # A turn of the result, with the system text that came to sit in it.
+class _Folded:
+    # A turn of the result, with the system text merged into it.
 
     def __init__(self, turn: Raw, peek: _Turn) -> None:
         self.turn = turn
@@ -253,32 +253,32 @@ class _Seat:
         return content
 
 
-def _seat(turns: list[Raw], peeks: list[_Turn]) -> list[_Seat]:
-    seats: list[_Seat] = []
-    host: _Seat | None = None  # the user turn that takes system text, until an assistant speaks
-    waiting: list[Raw] = []  # system text that no user turn has preceded
+def _fold(turns: list[Raw], peeks: list[_Turn]) -> list[_Folded]:
+    folded: list[_Folded] = []
+    host: _Folded | None = None  # the user turn that takes system text, until an assistant turn
+    pending: list[Raw] = []  # system text without a user turn before it
 
-    def settle() -> None:
-        if waiting:
-            seat = _Seat(_EMPTY_USER, _Turn("user", Raw(b"[]")))
-            seat.before.extend(waiting)
-            seats.append(seat)
-            waiting.clear()
+    def flush() -> None:
+        if pending:
+            own = _Folded(_EMPTY_USER, _Turn("user", Raw(b"[]")))
+            own.before.extend(pending)
+            folded.append(own)
+            pending.clear()
 
     for turn, peek in zip(turns, peeks, strict=True):
         if peek.role == "system":
-            (host.after if host else waiting).extend(_system_blocks(peek.content))
+            (host.after if host else pending).extend(_system_blocks(peek.content))
             continue
         hosts = peek.role == "user" and first_byte(peek.content) in (STRING, ARRAY)
         if not hosts:
-            settle()
-        seat = _Seat(turn, peek)
-        seat.before.extend(waiting)
-        waiting.clear()
-        seats.append(seat)
-        host = seat if hosts else None
-    settle()
-    return seats
+            flush()
+        own = _Folded(turn, peek)
+        own.before.extend(pending)
+        pending.clear()
+        folded.append(own)
+        host = own if hosts else None
+    flush()
+    return folded
 
 
 def _peek(turn: Raw) -> _Turn:
@@ -289,7 +289,7 @@ def _peek(turn: Raw) -> _Turn:
 
 
 def _blocks(content: Raw) -> list[Raw]:
-    # Empty text is left out: Anthropic's validator refuses empty text blocks.
+    # Without empty text: Anthropic rejects empty text blocks.
     items = read_items(content)
     if items is not None:
         return items
@@ -302,8 +302,8 @@ def _system_blocks(content: Raw) -> list[Raw]:
     return [block for block in _blocks(content) if read_type(block) not in TOOL_CHANGES]
 
 
-def _mend(match: re.Match[bytes]) -> bytes:
-    # A backslash that is itself escaped starts no escape: count what stands before it.
+def _replace_lone(match: re.Match[bytes]) -> bytes:
+    # An escaped backslash starts no escape: count the backslashes before it.
     text, at, body = match.group(), match.start(), match.string
     before = at
     while before > 0 and body[before - 1] == 0x5C:

@@ -1,4 +1,4 @@
-"""Chunks and the early head: what the relay adds to a stream that it did not start.
+"""Chunks and the early response head: what the relay itself writes into a stream.
 
 Framing: RFC 9112 section 7.1.
 """
@@ -16,10 +16,10 @@ _EARLY_HEAD = (
 
 
 def chunk(data: bytes) -> bytes:
-    """`data` as one chunk of a chunked body; `data` is not empty."""
+    """`data` as one chunk of a chunked body; `data` must not be empty."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def early_head(request_id: str) -> bytes:
-    """The head of an event stream whose upstream has not answered yet."""
+    """The head of an event stream, sent before the upstream responds."""
     return _EARLY_HEAD % request_id.encode("ascii", "replace")

@@ -1,8 +1,8 @@
-"""What a client is told when something went wrong: bodies, whole responses, SSE events.
+"""Error bodies, responses and SSE events for clients.
 
 The shape is Anthropic's (`{"type":"error","error":{...},"request_id":...}`), because Claude Code
-decides by status, `retry-after`, `x-should-retry` and the wording of `error.message`
-(gateway contract, section 6).
+acts on status, `retry-after`, `x-should-retry` and the wording of `error.message` (gateway
+contract, section 6).
 """
 
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ import msgspec
 from ccrelay.errors import TYPE_BY_STATUS, RelayError
 from ccrelay.wire.bodies import UNREADABLE, json_string
 
-# Claude Code gives up at once on a `retry-after` above this (client reference, section 6).
+# Claude Code does not retry on a `retry-after` above this (client reference, section 6).
 RETRY_AFTER_MAX_S = 60
-# Text taken over from an upstream's foreign error body, characters: an HTML page helps nobody.
+# Characters of text taken from an error body that is not Anthropic-shaped.
 FOREIGN_TEXT_MAX = 1000
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -65,7 +65,7 @@ def error_response(
     body_wanted: bool = True,
     fields: Iterable[tuple[bytes, bytes]] = (),
 ) -> bytes:
-    """A whole HTTP/1.1 response. `body_wanted` is False for the answer to a HEAD request."""
+    """A complete HTTP/1.1 response. `body_wanted` is False in response to HEAD."""
     extra = [(b"request-id", request_id.encode("ascii", "replace")), *fields]
     if error.retry_after_s is not None:
         wait_s = max(error.retry_after_s, 0)
@@ -85,9 +85,9 @@ def json_response(
     keep_alive: bool = True,
     body_wanted: bool = True,
 ) -> bytes:
-    """A whole HTTP/1.1 response with a JSON body. `extra`: more header fields, name and value.
+    """A complete HTTP/1.1 response with a JSON body. `extra`: more header fields, name and value.
 
-    Without `body_wanted` (HEAD) the head is the same and the body stays away.
+    Without `body_wanted` (HEAD) only the head is returned, unchanged.
     """
     lines = [
         b"HTTP/1.1 %d %b" % (status, _reason(status)),
@@ -101,16 +101,16 @@ def json_response(
 
 
 def sse_error(kind: str, message: str) -> bytes:
-    """An `error` event for a stream whose 200 is already out. `kind` is Anthropic's error type."""
+    """An `error` event for a stream that has sent its 200. `kind` is Anthropic's error type."""
     detail = {"type": json_string(kind), "message": json_string(message)}
     return _event(_ENCODER.encode({"type": "error", "error": detail}))
 
 
 def sse_error_from_body(status: int, body: bytes) -> bytes:
-    """An upstream's error answer as an `error` event, for a stream whose 200 is already out.
+    """An upstream's error response as an `error` event, for a stream that has sent its 200.
 
-    An Anthropic-shaped body goes out as it is, in one line, because the client matches its wording.
-    Of any other the type follows the status, and the message is the text that was found.
+    An Anthropic-shaped body is sent unchanged, on one line, because the client matches its wording.
+    For any other body the type follows the status, and the message is the text found in it.
     """
     try:
         shape = _SHAPE.decode(body)
@@ -118,14 +118,14 @@ def sse_error_from_body(status: int, body: bytes) -> bytes:
         return sse_error(error_type(status), foreign_message(status, body))
     if shape.type != "error":
         return sse_error(error_type(status), shape.error.message)
-    # Outside of strings a line end is white space, inside of them JSON has none.
+    # Raw line ends are whitespace between JSON tokens and cannot occur inside strings.
     return _event(body.strip().translate(_NEWLINES))
 
 
 def foreign_message(status: int, body: bytes) -> str:
-    """The sentence in an error body of any shape; a sentence about the status when there is none.
+    """The message in an error body of any shape; without one, a sentence with the status.
 
-    Known places: `error.message`, `error`, `message`, `detail`; else short plain text.
+    Looks at `error.message`, `error`, `message` and `detail`; else short plain text.
     """
     text = _sentence(body).strip()
     if not text or text.startswith("<"):

@@ -1,4 +1,4 @@
-"""What request headers say about who asks: credentials, Host, Origin."""
+"""Request headers that identify the client: credentials, Host, Origin."""
 
 import re
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ _LOOPBACK_V4 = re.compile(r"127(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]
 
 
 def client_tokens(authorization: bytes | None, x_api_key: bytes | None) -> tuple[bytes, ...]:
-    """The credentials a client sent, in either form: with an apiKeyHelper it sends both.
+    """The client's credentials, from either header: with an apiKeyHelper it sends both.
 
-    A relay token is good when any of them is (gateway contract, section 3). Empty ones and schemes
-    other than Bearer are left out; equal ones are given once.
+    The client is authenticated if any of them is valid (gateway contract, section 3). Empty ones,
+    schemes other than Bearer and duplicates are left out.
     """
     found: list[bytes] = []
     if authorization is not None and (match := _BEARER.fullmatch(authorization)):
@@ -25,15 +25,15 @@ def client_tokens(authorization: bytes | None, x_api_key: bytes | None) -> tuple
 
 
 def host_set(names: Iterable[str]) -> frozenset[str]:
-    """Configured host names, with or without port, in the form `host_allowed` compares."""
+    """Normalise configured host names, with or without port, for `host_allowed`."""
     return frozenset(ANY if name == ANY else _host_name(name) or name.lower() for name in names)
 
 
 def host_allowed(host: bytes, allowed: frozenset[str]) -> bool:
-    """Whether a request with this Host may be served; the port does not matter.
+    """Whether a request with this Host may be served; the port is ignored.
 
-    Loopback names always may. A web page that rebinds its own name to a loopback address still
-    sends its own name here, and is refused. `allowed` comes from `host_set`; `*` admits any host.
+    Loopback names are always allowed. A web page that rebinds its own name to a loopback address
+    still sends that name, and is rejected. `allowed` comes from `host_set`; `*` allows any host.
     """
     if ANY in allowed:
         return True
@@ -44,9 +44,9 @@ def host_allowed(host: bytes, allowed: frozenset[str]) -> bool:
 
 
 def origin_allowed(origin: bytes | None, allowed: frozenset[str]) -> bool:
-    """Whether a request with this Origin may be served. None: no browser's script sent it.
+    """Whether a request with this Origin may be served. None: not sent by a browser script.
 
-    `allowed` holds whole origins (`https://tools.example`) in lower case, or `*`.
+    `allowed` holds full origins (`https://tools.example`) in lower case, or `*`.
     """
     if origin is None or ANY in allowed:
         return True

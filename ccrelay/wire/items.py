@@ -1,7 +1,7 @@
-"""The objects of an array inside a body, one after another, without decoding the array.
+"""Iterates over the objects of an array inside a body, without decoding the array.
 
-For questions about one message or block of a body that is otherwise left alone. Memory is that of
-one step, whatever the body holds; the number of objects looked at is bounded by the caller.
+For inspecting single messages or blocks of a body that is not edited. Memory is bounded by one
+step, and the number of objects by the caller.
 """
 
 import re
@@ -12,14 +12,14 @@ import msgspec
 from ccrelay._fast.json import MemberScan, ScanState
 from ccrelay.wire.bodies import UNREADABLE
 
-# Bytes copied out of the body per step; most messages fit the first few.
+# Bytes copied out of the body per step, doubling.
 STEP_FIRST_BYTES = 1024
 STEP_MAX_BYTES = 65_536
-# `capture_max` of a scan whose values are asked for as a `word`: six bytes a letter, all escaped.
+# `capture_max` of a scan whose values are read by `word`: six bytes per escaped letter.
 WORD_BYTES_MAX = 64
 
 _INVALID = int(ScanState.INVALID)
-# What stands before an object of an array: the bracket, or the comma behind the one before.
+# What precedes an object of an array: the bracket or a comma.
 _OPEN = re.compile(rb"[\[,][ \t\r\n]*(?=\{)")
 
 _STRING = msgspec.json.Decoder(str)
@@ -28,11 +28,10 @@ Span = tuple[int, int]
 
 
 def objects(body: bytes, span: Span, scan: MemberScan, most: int) -> Iterator[int]:
-    """Offset of each object of the array at `span`, at most `most` of them.
+    """Yield the offset of each object of the array at `span`, at most `most` of them.
 
-    With each step `scan` has read that object: its values and spans are there to be asked for until
-    the next step; spans count from the object's first byte. What is no array has no objects, and
-    the first item that is no object ends it.
+    At each step `scan` holds that object's values and spans, relative to the object's first byte.
+    Yields nothing for other values, and stops at the first item that is not an object.
     """
     at, end = span
     for _ in range(most):
@@ -46,13 +45,13 @@ def objects(body: bytes, span: Span, scan: MemberScan, most: int) -> Iterator[in
 
 
 def span_of(scan: MemberScan, slot: int, start: int) -> Span | None:
-    """Where a member's value stands in the body, for the object that `objects` found at `start`."""
+    """Span of a member's value in the body, for the object that `objects` yielded at `start`."""
     found = scan.span(slot)
     return None if found is None else (start + found[0], start + found[1])
 
 
 def word(scan: MemberScan, slot: int) -> str | None:
-    """A member's value if it is a short string, like a role or a type."""
+    """A member's value, if it is a short string such as a role or type; else None."""
     raw = scan.value(slot)
     if raw is None:
         return None
@@ -63,18 +62,18 @@ def word(scan: MemberScan, slot: int) -> str | None:
 
 
 def string_of(scan: MemberScan, slot: int, start: int, body: bytes) -> Span | None:
-    """`span_of` a member that is a string, without its quotes; None for any other value."""
+    """`span_of` a string member without its quotes; None for any other value."""
     span = span_of(scan, slot, start)
     return None if span is None else inside(body, span)
 
 
 def inside(body: bytes, span: Span) -> Span | None:
-    """A string without its quotes; None when the value at `span` is none."""
+    """Span of a string without its quotes; None: the value at `span` is not a string."""
     return (span[0] + 1, span[1] - 1) if body.startswith(b'"', span[0]) else None
 
 
 def _read(body: bytes, at: int, end: int, scan: MemberScan) -> None:
-    # The scan stops at the byte behind the object: to a scan it is one too many.
+    # The scan stops behind the object, whose next byte is invalid to it.
     scan.reset()
     step = STEP_FIRST_BYTES
     while at < end and scan.feed_bytes(body[at : min(at + step, end)]) != _INVALID:

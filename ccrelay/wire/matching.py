@@ -1,9 +1,9 @@
-"""Which model is sent for the model that was asked for, and whether a provider serves it at all.
+"""Maps a requested model to the model a provider is sent, if it serves it at all.
 
-Order: an exact mapping (with its `[1m]` suffix, then without), mapping globs as they are written,
-the provider's own models. `[1m]` is the client's mark for a one-million window and never goes
-upstream (providers reference, section 1.2). In a glob `*` is any text, `?` any character, and every
-other character, brackets too, is itself.
+Order: exact mappings (with the `[1m]` suffix, then without), mapping globs in configured order, the
+provider's own models. `[1m]` is the client's mark for a one-million-token window and is never sent
+upstream (providers reference, section 1.2). In a glob `*` matches any text and `?` any character;
+all other characters, brackets included, are literal.
 """
 
 import fnmatch
@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from ccrelay.config.model import Model
 
 WINDOW_SUFFIX = "[1m]"
-# Answers remembered: model names come from clients, so both their number and their length have an
-# end. 1024 names of 256 characters are 256 KB.
+# Bounds of the memo, because model names come from clients: 1024 names of 256 characters, 256 KB.
 MEMO_MAX = 1024
 MEMO_NAME_MAX = 256
 
@@ -22,7 +21,7 @@ _GLOB = re.compile(r"[*?]")
 
 
 def strip_window(model: str) -> str:
-    """The name without a literal `[1m]` at its end, in either case."""
+    """The name without a trailing `[1m]`, in either case."""
     return model[: -len(WINDOW_SUFFIX)] if _is_windowed(model) else model
 
 
@@ -32,7 +31,7 @@ def is_glob(name: str) -> bool:
 
 
 class ModelMatcher:
-    """One provider's mapping and own models, compiled once. Globs are case-sensitive."""
+    """One provider's model mapping and models, compiled once. Globs are case-sensitive."""
 
     def __init__(self, mapping: Mapping[str, str], models: Sequence[str | Model]) -> None:
         own = [model if isinstance(model, str) else model.id for model in models]
@@ -47,7 +46,7 @@ class ModelMatcher:
         self._memo: dict[str, str | None] = {}
 
     def resolve(self, model: str) -> str | None:
-        """The model to send for `model`; None when this provider does not serve it."""
+        """The model to send for `model`; None: this provider does not serve it."""
         try:
             return self._memo[model]
         except KeyError:
@@ -84,10 +83,10 @@ def _is_windowed(model: str) -> bool:
 
 
 def _fold(name: str) -> str:
-    # One spelling of the suffix, so that `x[1M]` finds the mapping `x[1m]`.
+    # Normalise the suffix, so that `x[1M]` finds the mapping `x[1m]`.
     return strip_window(name) + WINDOW_SUFFIX if _is_windowed(name) else name
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
-    # fnmatch's translation uses atomic groups: no pattern makes it run for long.
+    # fnmatch translates to atomic groups: no pattern backtracks for long.
     return re.compile(fnmatch.translate(strip_window(pattern).replace("[", "[[]")))

@@ -1,8 +1,8 @@
-"""Images and PDFs inside a request body: what of its length says nothing of its tokens.
+"""Finds base64 images and PDFs in a request body, whose length does not reflect their tokens.
 
-A screenshot is half a megabyte of base64 and 1,600 tokens; by its length it would be 200,000, more
-than the limits of many a key. Nothing is decoded: the strings are found and skipped, and in text
-the marks that they are found by are escaped.
+A screenshot is half a megabyte of base64 but 1,600 tokens; by length it would count as 200,000,
+more than many keys allow. Nothing is decoded. Text cannot match the pattern, because its quotes are
+escaped.
 """
 
 import re
@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from ccrelay.wire.tokens import IMAGE_TOKENS, PAGE_BYTES, PAGE_TOKENS
 
-# Shorter strings are no matter.
+# Shorter strings are ignored.
 MEDIA_BYTES_MIN = 4096
-# Far more than a request may hold (100 images); bounds the work on a hostile one.
+# Far above the API's limit of 100 images; bounds the work on hostile bodies.
 ITEMS_MAX = 1000
 
 _DATA = re.compile(rb'"data"[ \t]{0,4}:[ \t]{0,4}"')
@@ -22,14 +22,14 @@ _BEFORE_BYTES = 100
 
 
 class Media(NamedTuple):
-    """Bytes of base64, and about how many tokens they are."""
+    """Bytes of base64, and about how many tokens they are worth."""
 
     size: int
     tokens: int
 
 
 def media_of(body: bytes) -> Iterator[Media]:
-    """Each image and document of a body, in their order."""
+    """Yield each image and document of a body, in order."""
     at = 0
     for _ in range(ITEMS_MAX):
         mark = _DATA.search(body, at)
@@ -47,9 +47,9 @@ def media_of(body: bytes) -> Iterator[Media]:
 
 
 def newest(body: bytes, size: int) -> Media:
-    """All that fits into so many bytes, counted from the last one: a conversation grows at its end.
+    """Total of the last items that fit into `size` bytes: a conversation grows at its end.
 
-    With the size of the whole body: all of it.
+    With the size of the whole body: all of them.
     """
     found = tokens = 0
     for one in reversed(list(media_of(body))):

@@ -1,7 +1,7 @@
 """The list of models in the shape Claude Code discovers (gateway contract, section 8).
 
-An entry is its id and its finished JSON, so that what a provider said about a model goes out as it
-came in, and a page is made by joining.
+An entry is an id and its encoded JSON, so that a provider's own members are passed on unchanged and
+a page is built by concatenation.
 """
 
 import re
@@ -15,13 +15,13 @@ from ccrelay.config.model import Model, Provider
 from ccrelay.wire.bodies import UNREADABLE, json_string, read_members
 from ccrelay.wire.matching import ModelMatcher, is_glob, strip_window
 
-# Nobody tells a relay when its models were released; the API wants an instant all the same.
+# The API requires a release time, which the relay does not know.
 CREATED_AT = "2025-01-01T00:00:00Z"
-# Largest page, and the default: a relay has few models, and one page is kinder to a human's curl
-# than the API's default of 20. Claude Code asks for 1000.
+# Largest page, and the default: a relay has few models, so one page suffices (the API's default is
+# 20). Claude Code requests 1000.
 PAGE_MAX = 1000
 
-# Spelling of words that are not simply capitalised.
+# Words with irregular capitalisation.
 SPELLING = {
     "ai": "AI",
     "deepseek": "DeepSeek",
@@ -59,7 +59,7 @@ _LISTING = msgspec.json.Decoder(_Listing)
 
 
 def configured_entries(provider: Provider) -> list[ModelEntry]:
-    """The models that a provider's configuration names; globs name none."""
+    """The models named in a provider's configuration, without globs."""
     own = [model for model in provider.models or () if isinstance(model, Model)]
     names = [model for model in provider.models or () if isinstance(model, str)]
     plain = [Model(id=name) for name in [*names, *provider.model_mapping]]
@@ -67,9 +67,10 @@ def configured_entries(provider: Provider) -> list[ModelEntry]:
 
 
 def discovered_entries(listing: bytes, matcher: ModelMatcher) -> list[ModelEntry]:
-    """The models of a provider's own list (Anthropic's or OpenAI's shape) that it would be sent.
+    """The models of a provider's own list (Anthropic's or OpenAI's shape) that it may be sent.
 
-    Anthropic's entries keep every member; of OpenAI's only the id is of use. Garbage is no model.
+    Anthropic's entries keep every member; of OpenAI's only the id is used. Invalid entries are
+    skipped.
     """
     try:
         rows = _LISTING.decode(listing).data
@@ -80,7 +81,7 @@ def discovered_entries(listing: bytes, matcher: ModelMatcher) -> list[ModelEntry
 
 
 def merge(groups: Iterable[Iterable[ModelEntry]]) -> list[ModelEntry]:
-    """All entries once, by id; the first wins, so configured groups go first."""
+    """Deduplicate by id; the first wins, so pass configured groups first."""
     found: dict[str, ModelEntry] = {}
     for group in groups:
         for entry in group:
@@ -94,7 +95,7 @@ def model_list(
     after_id: str | None = None,
     before_id: str | None = None,
 ) -> bytes:
-    """One page. A cursor that names no entry gives an empty page, which ends a client's loop."""
+    """One page. An unknown cursor gives an empty page, which ends a client's loop."""
     page, has_more = _page(entries, min(max(limit, 1), PAGE_MAX), after_id, before_id)
     return _ENCODER.encode(
         {
@@ -107,13 +108,13 @@ def model_list(
 
 
 def find_model(entries: Iterable[ModelEntry], model: str) -> bytes | None:
-    """The JSON of one model by its id, with or without `[1m]`; None when it is not listed."""
+    """The JSON of one model by id, with or without `[1m]`; None: not listed."""
     by_id = {entry.id: entry.body for entry in entries}
     return by_id.get(model) or by_id.get(strip_window(model))
 
 
 def page_query(query: str) -> tuple[int, str | None, str | None]:
-    """`limit`, `after_id` and `before_id` of a query string; an odd limit is the default one."""
+    """`limit`, `after_id` and `before_id` of a query string; an invalid limit means the default."""
     fields = {name: values[-1] for name, values in parse_qs(query).items()}
     limit = fields.get("limit", "")
     wanted = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 10 else PAGE_MAX
@@ -121,7 +122,7 @@ def page_query(query: str) -> tuple[int, str | None, str | None]:
 
 
 def readable(model: str) -> str:
-    """A display name made of an id: `claude-haiku-4-5-20251001` is `Claude Haiku 4.5`."""
+    """A display name derived from an id: `claude-haiku-4-5-20251001` is `Claude Haiku 4.5`."""
     name = strip_window(model)
     parts: list[str] = []
     for word in _SEPARATORS.split(name.rpartition("/")[2]):

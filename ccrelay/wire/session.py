@@ -1,8 +1,8 @@
-"""Which conversation a request belongs to.
+"""Identifies the conversation a request belongs to.
 
-Claude Code sends it as `x-claude-code-session-id` and again inside `metadata.user_id`: a JSON
-string with `session_id`, in older versions `user_..._account_..._session_<uuid>` (client reference,
-sections 4 and 5). A client that sends neither is known by how its conversation begins.
+Claude Code sends an id as `x-claude-code-session-id` and in `metadata.user_id`: a JSON string with
+`session_id`, in older versions `user_..._account_..._session_<uuid>` (client reference, sections 4
+and 5). Without either, a conversation is identified by its beginning.
 """
 
 import re
@@ -21,20 +21,20 @@ from ccrelay.wire.items import (
     word,
 )
 
-# Ids end up in logs and as keys of a table: plain characters, and not for ever.
+# Ids go into logs and a table: safe characters and a bounded length only.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _LEGACY = re.compile(r".*_session_([^_]+)", re.DOTALL)
 
 METADATA_BYTES_MAX = 4096
-# How much of a beginning tells conversations apart. Of the system prompt little: it is mostly the
-# same for all, and some clients write the time further down.
+# How much of the beginning is compared. Little of the system prompt: it is mostly the same for all
+# conversations, and some clients put the time further down.
 SYSTEM_BYTES = 1024
 USER_BYTES = 16_384
-# Blocks looked at for it, and turns until one is the user's.
+# Blocks read for it, and turns searched for the first user turn.
 BLOCKS_MAX = 64
 TURNS_MAX = 8
 
-# Claude Code's first system block names its version, which changes under a conversation.
+# Claude Code's first system block has its version, which may change during a conversation.
 _ATTRIBUTION = b"x-anthropic-billing-header:"
 _TOP = MemberKeys(["metadata", "system", "messages"])
 _TURN = MemberKeys(["role", "content"])
@@ -54,7 +54,7 @@ _USER = msgspec.json.Decoder(_User)
 
 
 def conversation_id(header: bytes | None, metadata: bytes | None) -> str | None:
-    """The conversation's id, or None when the request names none that is fit to use.
+    """The conversation's id; None: absent or not usable.
 
     Args:
         header: value of `x-claude-code-session-id`.
@@ -66,15 +66,15 @@ def conversation_id(header: bytes | None, metadata: bytes | None) -> str | None:
 
 
 def conversation_key(session: bytes | None, body: bytes | None) -> bytes | None:
-    """What to hash for a conversation; None when nothing tells it from another.
+    """Bytes that identify a conversation, to be hashed; None: nothing distinguishes it.
 
-    The id if there is one, else the text with which the conversation begins: of the system prompt
-    and of the first user turn, bounded. A turn is the same whether it comes as blocks or as plain
-    text, with `cache_control` or without: Claude Code sends its first turn both ways.
+    The id if there is one, else the beginning of the conversation: bounded text of the system
+    prompt and of the first user turn. Blocks and plain text, with or without `cache_control`, give
+    the same key, because Claude Code sends its first turn both ways.
 
     Args:
         session: value of `x-claude-code-session-id`.
-        body: the whole body; None: it is not there, only the header is asked.
+        body: the complete body; None: not available, use only the header.
     """
     if session is not None and _plain(session.decode("latin-1")):
         return session
@@ -89,12 +89,12 @@ def conversation_key(session: bytes | None, body: bytes | None) -> bytes | None:
     if not text:
         return None
     system = top.span(1)
-    # No id has a NUL, and no JSON text either.
+    # Neither ids nor JSON text contain a NUL.
     return (_text(body, system, SYSTEM_BYTES) if system is not None else b"") + b"\0" + text
 
 
 def _first_user(body: bytes, messages: Span | None) -> Span | None:
-    # Turns of role system may stand before it.
+    # System turns may precede it.
     if messages is None:
         return None
     turn = MemberScan(_TURN, WORD_BYTES_MAX)
@@ -105,7 +105,7 @@ def _first_user(body: bytes, messages: Span | None) -> Span | None:
 
 
 def _text(body: bytes, content: Span, most: int) -> bytes:
-    # The text of a string or of text blocks as JSON spells it: a client spells it alike each time.
+    # The text of a string or of text blocks, JSON-escaped: a client always escapes the same way.
     string = inside(body, content)
     if string is not None:
         return body[string[0] : min(string[1], string[0] + most)]

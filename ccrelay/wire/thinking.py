@@ -1,12 +1,12 @@
-"""Thinking blocks of another vendor, left out of a body for a provider that checks signatures.
+"""Removes other vendors' thinking blocks from a body, for a provider that checks signatures.
 
-Claude's thinking is signed. A conversation that another vendor has answered for a while holds
-thinking without a signature, or with one of that vendor's, and Anthropic refuses the whole request
-for it (providers reference, section 3.3). Such blocks are left out of what is sent, nothing else;
-the client keeps them, and for vendors that want them back they stay.
+Claude's thinking is signed. A conversation that was served by another vendor contains thinking
+without a signature, or with that vendor's, and Anthropic rejects the whole request for it
+(providers reference, section 3.3). Only those blocks are removed from what is sent; the client
+keeps them, and vendors that need them still get them.
 
-Whole levels are written anew on the way to an edit only: the body's members, the messages, a turn,
-its content. Everything inside them is the bytes it was (see `ccrelay.wire.bodies`, also for lone
+Only the levels down to an edit are re-encoded: the body's members, the messages, a turn, its
+content. Everything inside them stays byte for byte (see `ccrelay.wire.bodies`, also for lone
 surrogates).
 """
 
@@ -31,8 +31,8 @@ from ccrelay.wire.bodies import (
 
 THINKING = frozenset({"thinking", "redacted_thinking"})
 
-# A signature of Claude's as we have seen them: standard base64 of at least 64 characters, of a
-# message whose first byte is 0x12. "E" and one of g to v is what that byte looks like in base64.
+# Claude's signatures as observed: standard base64 of at least 64 characters, of a message whose
+# first byte is 0x12, which base64 encodes as "E" and one of g to v.
 _CLAUDES = re.compile(r"E[g-v][A-Za-z0-9+/]{62,}={0,2}")
 _NO_EDITS = {"edits": Raw(b"[]")}
 
@@ -51,19 +51,19 @@ _SIGNED = msgspec.json.Decoder(_Signed)
 
 
 def strip_foreign(body: bytes, *, everything: bool) -> tuple[bytes, int]:
-    """The body without the thinking that cannot be Claude's, and how much was left out.
+    """The body without thinking that cannot be Claude's, and the number of removed blocks.
 
-    Left out of assistant turns are `thinking` blocks whose signature is missing or does not look
-    like Claude's; with `everything` all `thinking` and `redacted_thinking` blocks, whoever made
-    them. A turn that has nothing left is left out as well. Where the last assistant turn has called
-    tools and does not begin with thinking any more, `thinking: enabled` goes too, with the edits
-    that need it, because Anthropic then wants the turn to begin with thinking; `everything` also
-    mends a turn that never did. `thinking: adaptive` wants nothing of the kind and stays.
+    Removes `thinking` blocks of assistant turns whose signature is missing or does not look like
+    Claude's; with `everything` all `thinking` and `redacted_thinking` blocks. A turn left empty is
+    removed, too. If the last assistant turn has called tools and no longer starts with thinking,
+    `thinking: enabled` is removed with the edits that need it, because Anthropic then requires the
+    turn to start with thinking; `everything` also covers a turn that never did.
+    `thinking: adaptive` has no such requirement and stays.
 
-    Blocks may be bound to everything before them. Those behind one that was left out can still be
-    refused; `everything` is the answer to that refusal.
+    Blocks may be bound to everything before them, so those behind a removed one can still be
+    rejected; `everything` is the remedy for that.
 
-    A body of which nothing is left out, or that cannot be read, comes back as the same object.
+    If nothing is removed, or the body is unreadable, the same object is returned.
     """
     if b"thinking" not in body:
         return body, 0
@@ -75,7 +75,7 @@ def strip_foreign(body: bytes, *, everything: bool) -> tuple[bytes, int]:
     if turns is None:
         return body, 0
     kept: list[Raw] = []
-    left_out = 0
+    removed = 0
     bare = False  # the last assistant turn has called tools and does not begin with thinking
     for turn in turns:
         blocks = _assistant_blocks(turn)
@@ -83,7 +83,7 @@ def strip_foreign(body: bytes, *, everything: bool) -> tuple[bytes, int]:
             kept.append(turn)
             continue
         keeps = [block for block in blocks if not _goes(block, everything)]
-        left_out += len(blocks) - len(keeps)
+        removed += len(blocks) - len(keeps)
         if blocks and not keeps:
             continue
         bare = _is_bare(blocks, keeps, everything)
@@ -92,15 +92,15 @@ def strip_foreign(body: bytes, *, everything: bool) -> tuple[bytes, int]:
         else:
             kept.append(map_member(turn, "content", _replaced_by(keeps)))
     if bare and _disable(top):
-        left_out = left_out or 1  # the setting alone
-    if left_out == 0:
+        removed = removed or 1  # the setting alone
+    if removed == 0:
         return body, 0
     top["messages"] = write(kept)
-    return bytes(write(top)), left_out
+    return bytes(write(top)), removed
 
 
 def looks_like_claudes(signature: str | None) -> bool:
-    """Whether a signature could be Claude's. The look is our observation, nobody documents it."""
+    """Whether a signature could be Claude's, by its observed, undocumented format."""
     return signature is not None and _CLAUDES.fullmatch(signature) is not None
 
 
@@ -139,7 +139,7 @@ def _replaced_by(blocks: list[Raw]) -> Callable[[Raw], Raw]:
 
 
 def _disable(top: Members) -> bool:
-    """Take `thinking: enabled` out, and what Anthropic refuses without it."""
+    """Remove `thinking: enabled`, and what Anthropic rejects without it."""
     if "thinking" not in top or read_type(top["thinking"]) != "enabled":
         return False
     del top["thinking"]

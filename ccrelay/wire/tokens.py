@@ -1,16 +1,16 @@
-"""An estimate of input tokens, for providers that cannot count them.
+"""Estimates input tokens, for providers without a counting endpoint.
 
-Constants and where they come from:
+Constants and their sources:
 
-- 3.6 bytes of text per token. Anthropic speaks of about 3.5 characters of English, Ollama's own
-  estimate divides by 4 (providers reference, section 8); code and JSON lie between. UTF-8 bytes are
-  counted instead of characters, because a Chinese character is three bytes and most of a token.
-- 4 tokens per message for the role and the marks around it, as in common chat templates.
-- 1600 tokens per image: Anthropic's guide has width * height / 750, and scales images down to
+- 3.6 bytes of text per token. Anthropic states about 3.5 characters of English, Ollama's own
+  estimate divides by 4 (providers reference, section 8); code and JSON are in between. UTF-8 bytes
+  are counted instead of characters, because a Chinese character is three bytes and about a token.
+- 4 tokens per message for the role and its delimiters, as in common chat templates.
+- 1600 tokens per image: Anthropic's guide states width * height / 750, and scales images down to
   about 1.2 megapixels.
-- 1500 tokens per document page at least (its guide: 1500 to 3000), a page per 40 KB of base64.
+- 1500 tokens per document page at least (its guide: 1500 to 3000), one page per 40 KB of base64.
 
-Answers are marked with the `ESTIMATE_HEADER`, so that nobody bills by them.
+Responses carry the `ESTIMATE_HEADER`, so that they are not used for billing.
 """
 
 import msgspec
@@ -26,7 +26,7 @@ MESSAGE_TOKENS = 4
 IMAGE_TOKENS = 1600
 PAGE_TOKENS = 1500
 PAGE_BYTES = 40_000
-# Tool results hold blocks, and nothing that holds blocks belongs deeper.
+# Tool results contain blocks; deeper nesting is not valid.
 NESTING_MAX = 3
 
 _NULL = Raw(b"null")
@@ -56,7 +56,7 @@ _TURNS = msgspec.json.Decoder(list[_Turn])
 
 
 def estimate(body: bytes) -> int:
-    """Input tokens of a request body, at least 1. What cannot be read counts by its length."""
+    """Input tokens of a request body, at least 1. Unreadable parts count by length."""
     try:
         top = read_body(body)
     except BadRequest:
@@ -67,7 +67,7 @@ def estimate(body: bytes) -> int:
 
 
 def answer(tokens: int) -> bytes:
-    """The body of a count_tokens answer."""
+    """The body of a count_tokens response."""
     return b'{"input_tokens":%d}' % tokens
 
 
@@ -79,7 +79,7 @@ def _system(raw: Raw) -> float:
 
 
 def _messages(raw: Raw) -> float:
-    # All in one pass; turn by turn when one of them is odd.
+    # One pass; turn by turn only if one of them is invalid.
     try:
         turns = _TURNS.decode(raw)
     except UNREADABLE:

@@ -1,11 +1,11 @@
-"""Tokens of one exchange, read from what the provider reported.
+"""Reads the token usage of an exchange from the provider's report.
 
-Rules (providers reference, sections 2.5 and 2.6): input, cache values and the 5 m / 1 h split come
-from `message_start`; every count that `message_delta` repeats is cumulative and replaces the
-earlier one, it is never added; thinking is a part of the output. Only `compaction` iterations are
-added, because the totals leave them out.
+Rules (providers reference, sections 2.5 and 2.6): input, cache counts and the 5 m / 1 h split come
+from `message_start`; counts in `message_delta` are cumulative and replace the earlier ones;
+thinking is part of the output. Only `compaction` iterations are added, because the totals exclude
+them.
 
-Garbage gives a zero `Usage`: a provider's odd bookkeeping must not end an exchange that went well.
+An invalid report gives a zero `Usage`: it must not fail an otherwise good exchange.
 """
 
 from typing import Annotated
@@ -15,7 +15,7 @@ import msgspec
 from ccrelay._fast.usage import Usage
 from ccrelay.wire.bodies import UNREADABLE
 
-# Far beyond any model, small enough for a database integer: more is garbage, not a count.
+# Far above any real count, and within a database integer: larger values are invalid.
 TOKENS_MAX = 1 << 48
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_MAX)] | None
@@ -76,7 +76,7 @@ _REPORT = msgspec.json.Decoder(_Report)
 
 
 def usage_from_stream(start: bytes | None, delta: bytes | None) -> Usage:
-    """Usage from the data of `message_start` and of the last `message_delta`; either may lack."""
+    """Usage from the data of `message_start` and the last `message_delta`; either may be None."""
     first: _Report | None = None
     last: _Report | None = None
     try:
@@ -94,7 +94,7 @@ def usage_from_stream(start: bytes | None, delta: bytes | None) -> Usage:
 
 
 def usage_from_json(raw_usage: bytes | None) -> Usage:
-    """Usage from the raw `usage` member of an answer that was not streamed."""
+    """Usage from the raw `usage` member of a non-streamed response."""
     if raw_usage is None:
         return Usage()
     try:
@@ -104,7 +104,7 @@ def usage_from_json(raw_usage: bytes | None) -> Usage:
 
 
 def stop_reason(delta: bytes | None) -> str | None:
-    """The `stop_reason` of a `message_delta`, None when there is none."""
+    """The `stop_reason` of a `message_delta`; None: absent."""
     if delta is None:
         return None
     try:
@@ -115,7 +115,7 @@ def stop_reason(delta: bytes | None) -> str | None:
 
 
 def _overwrite(first: _Report, last: _Report) -> None:
-    # Spelled out: this runs once per exchange, and a loop over names costs three times as much.
+    # Unrolled: runs once per exchange, and a loop over names costs three times as much.
     if last.input_tokens is not None:
         first.input_tokens = last.input_tokens
     if last.output_tokens is not None:
@@ -147,8 +147,8 @@ def _usage(report: _Report) -> Usage:
 
 
 def _writes(report: _Report | _Iteration) -> tuple[int, int]:
-    # The total decides, since it may be newer than the split. What the split does not call 1 h
-    # was written for 5 m, the default.
+    # The total wins, since it may be newer than the split. Tokens not listed as 1 h count as 5 m,
+    # the default.
     total, split = report.cache_creation_input_tokens, report.cache_creation
     if split is None:
         return total or 0, 0

@@ -1,4 +1,4 @@
-"""What the relay may change between client and upstream, and that it changes nothing else.
+"""Asserts that the relay changes only what it may between client and upstream.
 
 The two taps' records are compared: requests header by header and byte by byte, responses with their
 chunked framing taken off. Exchanges are matched by the upstream's `request-id`.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tests.client.recorder import Fields, Seen
 from tests.client.rig import RELAY_TOKEN, SENT_MODEL, UPSTREAM_KEY, Rig
 
-# Belongs to one hop: rewritten or left out on the next one (docs/architecture.md, "Bytes").
+# Hop-by-hop: rewritten or removed for the next hop (docs/architecture.md, "Bytes").
 HOP = frozenset(
     (
         b"accept-encoding",
@@ -31,14 +31,14 @@ CREDENTIALS = frozenset((b"authorization", b"x-api-key"))
 
 
 class Pair(NamedTuple):
-    """One exchange as the client saw it and as the upstream saw it."""
+    """An exchange, as recorded at the client and at the upstream."""
 
     client: Seen
     upstream: Seen
 
 
 def pairs(rig: Rig) -> list[Pair]:
-    """Every exchange that reached the upstream, in the order of the client's connections.
+    """All exchanges that reached the upstream, in the order of the client's connections.
 
     AssertionError when one side saw more than the other.
     """
@@ -49,20 +49,20 @@ def pairs(rig: Rig) -> list[Pair]:
 
 
 def assert_passed_through(rig: Rig) -> list[Pair]:
-    """Nothing but the hop's own headers differs; returns the exchanges."""
+    """Assert that only hop-by-hop headers differ; returns the exchanges."""
     found = pairs(rig)
     assert found
     for client, upstream in found:
         assert_same_request_line(client, upstream)
         assert upstream.body == client.body
-        # The client's own credential is among them: it passes as it came.
+        # Including the credential of the client, which is passed through.
         assert without(upstream.fields, HOP) == without(client.fields, HOP)
         assert_same_response(client, upstream)
     return found
 
 
 def assert_mapped(rig: Rig) -> list[Pair]:
-    """Besides the hop's headers only model and credential differ; returns the exchanges."""
+    """Assert that only hop-by-hop headers, model and credential differ; returns the exchanges."""
     found = pairs(rig)
     assert found
     for client, upstream in found:
@@ -79,7 +79,7 @@ def assert_mapped(rig: Rig) -> list[Pair]:
 
 def assert_same_request_line(client: Seen, upstream: Seen) -> None:
     assert (upstream.method, upstream.target) == (client.method, client.target)
-    # The relay reads usage, so it asks for an answer without content coding.
+    # The relay parses usage, so it requests a response without content coding.
     assert upstream.field(b"accept-encoding") == b"identity"
     assert upstream.field(b"anthropic-beta") == client.field(b"anthropic-beta")
 
@@ -92,7 +92,7 @@ def assert_same_response(client: Seen, upstream: Seen) -> None:
 
 
 def renamed(body: bytes) -> bytes:
-    """A request body with the upstream's model in the place of the client's, all else untouched."""
+    """The client's request body with the upstream model, otherwise unchanged."""
     model = json.dumps(json.loads(body)["model"]).encode()
     assert body.count(model) >= 1
     return body.replace(model, json.dumps(SENT_MODEL).encode(), 1)

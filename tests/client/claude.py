@@ -1,4 +1,4 @@
-"""Runs the real Claude Code CLI, with nothing of this machine's settings and no way out."""
+"""Runs the real Claude Code CLI, isolated from local settings and the network."""
 
 import json
 import os
@@ -10,19 +10,19 @@ from typing import Any
 RUN_S = 100.0  # a whole run of the CLI, retries included
 MODEL = "claude-opus-5-5"
 
-# Whatever goes out must go to the base URL (client reference, section 1).
+# All requests must go to the base URL (client reference, section 1).
 QUIET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_TELEMETRY": "1",
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_ERROR_REPORTING": "1",
 }
-# A sub-agent's report then comes back as the tool's result, not as a turn of its own.
+# Then the report of a sub-agent is a tool result, not a turn.
 FOREGROUND = {"CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1"}
 
 
 class Run:
-    """What one run of the CLI said."""
+    """The output of a run of the CLI."""
 
     def __init__(self, exit_code: int, output: str, errors: str) -> None:
         self.exit_code = exit_code
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The last word. AssertionError when there was none."""
+        """The last result event. AssertionError when there is none."""
         results = self.of_type("result")
         assert results, f"no result, exit {self.exit_code}: {self.errors[-2000:]}"
         return results[-1]
@@ -55,12 +55,12 @@ class Run:
 
     @property
     def retries(self) -> list[Any]:
-        """The statuses after which the CLI tried again; None for a lost connection."""
+        """The statuses of retried requests; None for a lost connection."""
         return [event["error_status"] for event in self.of_type("system", "api_retry")]
 
     @property
     def session(self) -> str:
-        """The id by which the conversation can be resumed."""
+        """The session id, for --resume."""
         return str(self.result["session_id"])
 
     def blocks(self, kind: str) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ class Run:
 
 
 class Claude:
-    """The CLI with a home of its own, which lives as long as the folder does."""
+    """The CLI with its own home directory."""
 
     def __init__(self, binary: Path, folder: Path) -> None:
         self._binary = binary
@@ -99,7 +99,7 @@ class Claude:
         model: str = MODEL,
         **environment: str,
     ) -> Run:
-        """Run `claude -p` to its end; the prompt goes in by standard input, so it may be large.
+        """Run `claude -p`; the prompt is standard input, so it may be large.
 
         `environment` is added to the little that is set; without a credential in it, an API key
         is. AssertionError when the run takes too long; it is ended then.
@@ -136,7 +136,7 @@ class Claude:
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            start_new_session=True,  # so that what it starts can be ended with it
+            start_new_session=True,  # so that its children can be killed with it
         )
         try:
             output, errors = process.communicate(prompt, timeout=RUN_S)

@@ -54,7 +54,7 @@ def anthropic(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def open_rig(tmp_path: Path) -> Iterator[OpenRig]:
-    """Opens a rig that lives as long as the test: `open_rig(passthrough, script="529,ok")`."""
+    """Opens a rig for the duration of the test: `open_rig(passthrough, script="529,ok")`."""
     with ExitStack() as stack:
 
         def open_rig(
@@ -62,25 +62,27 @@ def open_rig(tmp_path: Path) -> Iterator[OpenRig]:
             *,
             script: str = "ok",
             others: Sequence[str] = (),
-            are_told: bool = True,
+            limit_headers: bool = True,
         ) -> Rig:
             scripts = (script, *others)
-            return stack.enter_context(Rig(tmp_path, providers, scripts=scripts, are_told=are_told))
+            return stack.enter_context(
+                Rig(tmp_path, providers, scripts=scripts, limit_headers=limit_headers)
+            )
 
         yield open_rig
 
 
 class Way:
-    """A rig with what a client needs to get through it, and what must come out of it."""
+    """A rig, the client settings to use it, and the expected upstream requests."""
 
     def __init__(self, rig: Rig, *, maps: bool) -> None:
         self.rig = rig
         self.url = rig.url
         self.maps = maps  # model and credential
-        self.key = RELAY_TOKEN if maps else "test-client-key"  # the client's, in whatever header
+        self.key = RELAY_TOKEN if maps else "test-client-key"  # of the client, in any header
 
     def assert_faithful(self) -> list[Pair]:
-        """Compare all that went through; returns it."""
+        """Compare and return all exchanges."""
         return assert_mapped(self.rig) if self.maps else assert_passed_through(self.rig)
 
 

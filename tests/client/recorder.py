@@ -1,4 +1,4 @@
-"""A TCP tap: stands between two programs, passes every byte on, keeps a copy of what went by.
+"""A TCP tap: forwards all bytes between two programs and records them.
 
 One tap stands between client and relay, another between relay and upstream; what they saw is parsed
 by h11, which is no code of ours, and compared. A tap never looks at the bytes it carries.
@@ -19,17 +19,17 @@ Fields = list[tuple[bytes, bytes]]
 
 
 class Seen(NamedTuple):
-    """One request and its response, as they crossed a tap."""
+    """A request and its response, as recorded by a tap."""
 
-    connection: int  # equal numbers shared a connection
+    connection: int  # number of its connection
     method: bytes
     target: bytes
-    fields: Fields  # names in the spelling they were sent in
+    fields: Fields  # names with their original case
     body: bytes
     status: int | None  # None: no response head came
     response_fields: Fields
     payload: bytes  # the response body without its framing
-    is_whole: bool  # the response ended as its framing says
+    is_whole: bool  # the response is complete by its framing
 
     def field(self, name: bytes) -> bytes | None:
         """The first value of a request header; `name` in lower case."""
@@ -57,7 +57,7 @@ class Conversation:
         self.was_reset = False
 
     def seen(self) -> list[Seen]:
-        """The exchanges in it."""
+        """The exchanges of the connection."""
         found = []
         rest = bytes(self.received)
         for method, target, fields, body in _requests(bytes(self.sent)):
@@ -67,7 +67,7 @@ class Conversation:
 
 
 class Tap:
-    """Listens on a free port of 127.0.0.1 and passes connections on to `port`."""
+    """Listens on a free port of 127.0.0.1 and forwards connections to `port`."""
 
     def __init__(self, port: int) -> None:
         self.port = 0
@@ -92,10 +92,10 @@ class Tap:
         for end in tuple(self._ends):
             end.transport.abort()
         await asyncio.gather(*self._dials, return_exceptions=True)
-        await asyncio.sleep(0)  # for the ends to hear of it
+        await asyncio.sleep(0)  # let both ends notice it
 
     def seen(self) -> list[Seen]:
-        """Every exchange so far, in order of connections and then of requests."""
+        """All exchanges so far, by connection and request."""
         return [one for conversation in self.conversations for one in conversation.seen()]
 
     def _accept(self) -> "_End":
@@ -108,7 +108,7 @@ class Tap:
         return client
 
     def _dial(self, client: "_End", server: "_End") -> None:
-        client.transport.pause_reading()  # until there is somebody to give it to
+        client.transport.pause_reading()  # until the upstream is connected
         dial = asyncio.get_running_loop().create_task(self._connect(client, server))
         self._dials.add(dial)
         dial.add_done_callback(self._dials.discard)
@@ -117,7 +117,7 @@ class Tap:
         try:
             loop = asyncio.get_running_loop()
             await loop.create_connection(lambda: server, "127.0.0.1", self.to_port)
-        except OSError:  # nobody there: neither are we
+        except OSError:  # upstream refused: close the client too
             client.reset()
         else:
             client.transport.resume_reading()
@@ -130,7 +130,7 @@ class Tap:
 
 
 class _End(asyncio.Protocol):
-    """One of the two sockets of a connection through a tap."""
+    """One side of a connection through a tap."""
 
     def __init__(self, tap: Tap, conversation: Conversation, copy: bytearray) -> None:
         self.on_open: Callable[[], None] = lambda: None
@@ -166,7 +166,7 @@ class _End(asyncio.Protocol):
             return
         if exc is None:
             self.peer.transport.close()
-        else:  # as one connection would
+        else:  # as a direct connection would
             self._conversation.was_reset = True
             self.peer.reset()
 
@@ -185,7 +185,7 @@ class _End(asyncio.Protocol):
 
 
 def _requests(sent: bytes) -> list[tuple[bytes, bytes, Fields, bytes]]:
-    """The requests in what a client sent; one that is not complete is left out."""
+    """The complete requests in the bytes of a client."""
     found: list[tuple[bytes, bytes, Fields, bytes]] = []
     judge = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     judge.receive_data(sent)
@@ -214,7 +214,7 @@ Response = tuple[int | None, Fields, bytes, bool]
 
 
 def _response(method: bytes, received: bytes) -> tuple[Response, bytes]:
-    """The first response in what a client received, and what comes behind it."""
+    """The first response in the bytes received by a client, and the rest."""
     judge = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 22)
     judge.send(h11.Request(method=method, target=b"/", headers=[(b"host", b"tap")]))
     judge.send(h11.EndOfMessage())

@@ -1,4 +1,4 @@
-"""The whole way in one piece: client -> tap -> `ccrelay serve` -> tap -> demo provider.
+"""End-to-end setup: client -> tap -> `ccrelay serve` -> tap -> mock provider.
 
     with Rig(folder, passthrough()) as rig:
         ...            # a client talks to rig.url
@@ -42,12 +42,12 @@ T = TypeVar("T")
 
 
 def passthrough(upstream: str) -> dict[str, Any]:
-    """The client's own credential and model go to the provider as they are."""
+    """Pass-through of the client's credential and model."""
     return {"providers": [{"name": "mock", "type": "anthropic", "base_url": upstream}]}
 
 
 def mapped(upstream: str) -> dict[str, Any]:
-    """A relay token comes in, the relay's own key goes out, and every model has another name."""
+    """Clients use a relay token; the relay uses its own key and maps every model."""
     provider = {
         "name": "mock",
         "type": "anthropic",
@@ -59,7 +59,7 @@ def mapped(upstream: str) -> dict[str, Any]:
 
 
 def chain(*upstreams: str) -> dict[str, Any]:
-    """Providers `first`, `second` ..., in this order for every request; each has one key."""
+    """Failover over the providers `first`, `second` ..., each with one key."""
     names = ("first", "second", "third")
     keys = ("${UPSTREAM_KEY}", "${OTHER_KEY}", "${THIRD_KEY}")
     return {
@@ -80,14 +80,14 @@ def pooled(upstream: str) -> dict[str, Any]:
 
 
 class Rig:
-    """Everything between a client and the end of the world, on loopback.
+    """Relay, taps and mock providers, on loopback.
 
     Args:
         folder: for configuration and logs.
         providers: the configuration, given the upstreams' URLs; the listen address is added.
         scripts: for each upstream faults by order of requests, as `ccrelay mock --script` takes
             them; "" for one that takes no connections.
-        are_told: whether the upstreams tell limits in headers, as `--limit-headers` has it.
+        limit_headers: whether the upstreams send rate limit headers (`--limit-headers`).
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class Rig:
         providers: Providers,
         *,
         scripts: Sequence[str] = ("ok",),
-        are_told: bool = True,
+        limit_headers: bool = True,
     ) -> None:
         self._folder = folder
         self._providers = providers
         self._scripts = scripts
-        self._quotas = Quotas(are_told=are_told)
+        self._quotas = Quotas(send_headers=limit_headers)
         self._closed: list[socket.socket] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rig", daemon=True)
@@ -112,7 +112,7 @@ class Rig:
 
     @property
     def url(self) -> str:
-        """What the client takes for its base URL."""
+        """The base URL for the client."""
         return self.front.url
 
     @property
@@ -149,16 +149,16 @@ class Rig:
         self._loop.close()
         log = self.log()
         sys.stdout.write(log)  # pytest shows it when the test failed
-        assert exit_code == 0, f"ccrelay ended with {exit_code}"
+        assert exit_code == 0, f"ccrelay exited with {exit_code}"
         assert '"internal_error"' not in log
 
     def log(self) -> str:
-        """What the relay wrote to standard error."""
+        """The standard error of the relay."""
         file = self._folder / "relay.log"
         return file.read_text() if file.exists() else ""
 
     def exchanges(self, count: int) -> list[dict[str, Any]]:
-        """What the relay wrote of its exchanges; waits for so many. AssertionError in vain."""
+        """Wait for `count` exchange lines of the log. AssertionError on timeout."""
         ends_at = time.monotonic() + ENDED_S
         while len(found := self.events("exchange")) < count:
             assert time.monotonic() < ends_at, self.log()
@@ -166,7 +166,7 @@ class Rig:
         return found
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The lines of the relay's log with that event, so far."""
+        """The log events with this name, so far."""
         whole = self.log().rpartition("\n")[0]
         return [line for line in map(json.loads, whole.splitlines()) if line["event"] == name]
 
@@ -178,7 +178,7 @@ class Rig:
         self._run(self.backs[-1].open())
         if script:
             return self.backs[-1].url
-        # Bound and not listening: nobody else gets the port, and whoever comes is refused.
+        # Bound but not listening: the port stays reserved and refuses connections.
         self._closed.append(socket.socket())
         self._closed[-1].bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{self._closed[-1].getsockname()[1]}"
@@ -218,13 +218,13 @@ class Rig:
         said: queue.Queue[str] = queue.Queue()
 
         def read() -> None:
-            for line in output:  # to its end, so that the relay never waits for a reader
+            for line in output:  # until the end, so that the pipe never fills
                 said.put(line)
             said.put("")
 
         threading.Thread(target=read, daemon=True).start()
         line = said.get(timeout=READY_S)
-        assert "listens on" in line, self.log()
+        assert "listening on" in line, self.log()
         return line
 
     def _stop_relay(self) -> int:

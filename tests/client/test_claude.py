@@ -1,4 +1,4 @@
-"""The real Claude Code CLI at work behind the relay."""
+"""The real Claude Code CLI with the relay."""
 
 import json
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.client, pytest.mark.process]
 MEGABYTE = 1 << 20
 
 
-def test_a_plain_prompt_is_answered_and_every_header_arrives(claude, way):
+def test_a_prompt_is_answered_and_all_headers_are_forwarded(claude, way):
     run = claude.ask(
         way.url,
         "Hello there",
@@ -38,7 +38,7 @@ def test_a_plain_prompt_is_answered_and_every_header_arrives(claude, way):
     assert len(events(client.payload)) == client.payload.count(b"\n\n")
 
 
-def test_turns_with_thinking_and_two_parallel_tools_keep_every_block(claude, way):
+def test_thinking_and_parallel_tool_blocks_are_kept(claude, way):
     run = claude.ask(way.url, "think and use a tool", ANTHROPIC_API_KEY=way.key)
     assert run.text.startswith("Done: 2 tool results")
     assert sorted(block["content"] for block in run.blocks("tool_result")) == [
@@ -57,7 +57,7 @@ def test_turns_with_thinking_and_two_parallel_tools_keep_every_block(claude, way
         assert (kinds.count("tool_use"), kinds.count("tool_result")) == (2, 2)
     [thinking] = run.blocks("thinking")
     assert thinking["signature"] in [block.get("signature") for block in sent[1]]
-    # When it resumes, the CLI leaves out the thoughts of a model it did not ask for.
+    # On resume the CLI omits the thinking of a model that it did not request.
     assert (thinking["signature"] in [b.get("signature") for b in sent[2]]) is not way.maps
 
 
@@ -67,7 +67,7 @@ def content_blocks(body):
     return [block for content in contents if isinstance(content, list) for block in content]
 
 
-def test_sub_agents_carry_their_own_id_upstream(claude, way):
+def test_sub_agents_keep_their_agent_id(claude, way):
     run = claude.ask(
         way.url, "demo:tool=Agent demo:tools=2", ANTHROPIC_API_KEY=way.key, **FOREGROUND
     )
@@ -78,7 +78,7 @@ def test_sub_agents_carry_their_own_id_upstream(claude, way):
     assert len({agent for agent in agents if agent}) == 2
 
 
-def test_a_prompt_of_more_than_a_megabyte_arrives_whole(claude, way):
+def test_a_prompt_of_over_1_mb_is_forwarded(claude, way):
     prompt = 'Grüße, 世界 \U0001f600 \\ " \t. ' * 48_000 + "\nsay something"
     run = claude.ask(way.url, prompt, ANTHROPIC_API_KEY=way.key)
     assert run.exit_code == 0
@@ -86,14 +86,14 @@ def test_a_prompt_of_more_than_a_megabyte_arrives_whole(claude, way):
     assert len(client.body) > MEGABYTE
 
 
-def test_a_stream_of_5000_deltas_loses_none(claude, way):
+def test_a_stream_of_5000_deltas_is_complete(claude, way):
     run = claude.ask(way.url, "demo:deltas=5000", ANTHROPIC_API_KEY=way.key)
     assert run.text.split() == [str(n) for n in range(5000)]
     [(client, _)] = way.assert_faithful()
     assert events(client.payload).count("content_block_delta") == 5000
 
 
-def test_context_counts_tokens_25_times_in_parallel(claude, way):
+def test_context_sends_25_parallel_count_tokens_requests(claude, way):
     run = claude.ask(way.url, "/context", ANTHROPIC_API_KEY=way.key)
     assert run.exit_code == 0
     assert "Context Usage" in run.text
@@ -139,7 +139,7 @@ def test_models_are_discovered(claude, open_rig):
     ],
     ids=["api-key", "auth-token", "both"],
 )
-def test_the_client_s_own_credential_passes_through(claude, open_rig, environment, sent):
+def test_the_client_credential_is_passed_through(claude, open_rig, environment, sent):
     rig = open_rig()
     run = claude.ask(rig.url, "hi", **environment)
     assert run.exit_code == 0
@@ -148,7 +148,7 @@ def test_the_client_s_own_credential_passes_through(claude, open_rig, environmen
 
 
 @pytest.mark.parametrize("variable", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
-def test_a_relay_token_is_taken_in_either_form_and_stays_here(claude, open_rig, variable):
+def test_a_relay_token_is_accepted_in_both_headers_and_not_forwarded(claude, open_rig, variable):
     rig = open_rig(mapped)
     run = claude.ask(rig.url, "hi", **{variable: RELAY_TOKEN})
     assert run.exit_code == 0
@@ -158,11 +158,11 @@ def test_a_relay_token_is_taken_in_either_form_and_stays_here(claude, open_rig, 
     assert json.loads(upstream.body)["model"] == SENT_MODEL
 
 
-def test_a_wrong_token_is_refused_once_with_a_way_out(claude, open_rig):
+def test_a_wrong_token_is_rejected_and_not_retried(claude, open_rig):
     rig = open_rig(mapped)
     run = claude.ask(rig.url, "hi", ANTHROPIC_AUTH_TOKEN="test-wrong-token")
     assert run.exit_code != 0
-    assert run.retries == []  # x-should-retry: false; without it the CLI tries for three minutes
+    assert run.retries == []  # x-should-retry: false; without it the CLI retries for three minutes
     [refused] = rig.front.seen()
     assert refused.status == 401
     assert b"server.auth.tokens" in refused.payload

@@ -1,4 +1,4 @@
-"""The real Claude Code CLI before several keys and providers, some of which fail."""
+"""The real Claude Code CLI with several keys and providers, some of which fail."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from ccrelay.demo.content import Message, Thinking
-from ccrelay.demo.plan import Document, Scene, Stream, error_document
+from ccrelay.demo.plan import Document, RequestContext, Stream, error_document
 from tests.client.checks import CREDENTIALS, HOP, without
 from tests.client.claude import FOREGROUND
 from tests.client.rig import UPSTREAM_KEY, chain, pooled
@@ -20,7 +20,7 @@ GREETING = "You said: “hi”"
 
 
 def keys_of(demo):
-    """The credentials of the requests that came in, in order."""
+    """The credentials of the received requests, in order."""
     return [dict(recorded.headers)["x-api-key"] for recorded in demo.requests]
 
 
@@ -36,13 +36,13 @@ def what_it_does(run, rig):
         assert run.retries == []
         return Claude.SHOWS
     assert GREETING in run.text
-    return Claude.ANSWERS if len(rig.front.seen()) == 1 else Claude.ASKS_AGAIN
+    return Claude.ANSWERS if len(rig.front.seen()) == 1 else Claude.RETRIES
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_provider_that_fails_once_before_another_is_met_as_the_page_says(claude, open_rig, kind):
+def test_a_single_fault_has_the_documented_effect_on_claude_code(claude, open_rig, kind):
     script = f"{kind.fault},ok" if kind.fault else ""
-    rig = open_rig(chain, script=script, others=["ok"], are_told=not kind.is_bare)
+    rig = open_rig(chain, script=script, others=["ok"], limit_headers=not kind.no_limit_headers)
     run = claude.ask(rig.url, "hi", **FEW)
     assert what_it_does(run, rig) is kind.claude
     records = rig.exchanges(len(rig.front.seen()))
@@ -56,7 +56,7 @@ def test_a_provider_that_fails_once_before_another_is_met_as_the_page_says(claud
         assert [record["provider"] for record in records] == ["second"]
         assert len(rig.events("failover")) == 1
     else:
-        # Whatever came twice, the client asked twice for.
+        # Duplicates are retries of the client.
         assert [record["attempts"] for record in records] == [1] * len(records)
         assert len(rig.demos[0].requests) == len(rig.front.seen())
         assert list(rig.demos[1].requests) == []
@@ -73,9 +73,7 @@ def test_a_provider_that_fails_once_before_another_is_met_as_the_page_says(claud
         ("402", "key_cooldown", "quota_spent"),
     ],
 )
-def test_a_key_that_fails_is_replaced_for_the_rest_of_the_session(
-    claude, open_rig, fault, event, why
-):
+def test_a_failing_key_is_replaced_for_the_session(claude, open_rig, fault, event, why):
     rig = open_rig(pooled, script=f"{fault},ok")
     run = claude.ask(rig.url, "use a tool")
     again = claude.ask(rig.url, "hi", "--resume", run.session)
@@ -88,15 +86,18 @@ def test_a_key_that_fails_is_replaced_for_the_rest_of_the_session(
     assert bad not in good
     records = rig.exchanges(3)
     assert [record["attempts"] for record in records] == [2, 1, 1]
-    [told] = rig.events(event)
-    assert (told["why"], told["level"]) == (why, "error" if event == "key_disabled" else "warning")
+    [found] = rig.events(event)
+    assert (found["why"], found["level"]) == (
+        why,
+        "error" if event == "key_disabled" else "warning",
+    )
 
 
-def test_when_every_key_is_refused_the_second_try_is_the_last(claude, open_rig):
+def test_all_keys_rejected_stops_after_one_retry(claude, open_rig):
     rig = open_rig(pooled, script="401")
     run = claude.ask(rig.url, "hi")
     assert run.exit_code != 0
-    assert run.retries == [401]  # it would try for three minutes
+    assert run.retries == [401]  # by default it retries for three minutes
     assert "they were refused and need replacing" in run.text
     first, last = rig.front.seen()
     assert first.payload in [seen.payload for seen in rig.back.seen()]  # as the provider sent it
@@ -105,9 +106,9 @@ def test_when_every_key_is_refused_the_second_try_is_the_last(claude, open_rig):
     assert len(rig.events("key_disabled")) == 3
 
 
-def test_a_request_that_comes_while_every_key_rests_waits_and_is_answered(claude, open_rig):
+def test_a_request_during_a_cooldown_of_all_keys_is_queued_and_answered(claude, open_rig):
     limited = "429,retry_after=8"
-    rig = open_rig(pooled, script=f"{limited},{limited},{limited},ok", are_told=False)
+    rig = open_rig(pooled, script=f"{limited},{limited},{limited},ok", limit_headers=False)
     refused = claude.ask(rig.url, "hi", CLAUDE_CODE_MAX_RETRIES="0")
     assert refused.exit_code != 0
     run = claude.ask(rig.url, "hi", **FEW)
@@ -119,7 +120,7 @@ def test_a_request_that_comes_while_every_key_rests_waits_and_is_answered(claude
     assert 0 < second["queued_ms"] < 9000
 
 
-def test_a_session_keeps_its_key_with_all_its_sub_agents(claude, open_rig):
+def test_a_session_and_its_sub_agents_use_one_key(claude, open_rig):
     rig = open_rig(pooled)
     run = claude.ask(rig.url, "demo:tool=Agent demo:tools=2", **FOREGROUND)
     again = claude.ask(rig.url, "use a tool", "--resume", run.session, **FOREGROUND)
@@ -134,10 +135,10 @@ def test_a_session_keeps_its_key_with_all_its_sub_agents(claude, open_rig):
     assert len(set(keys_of(rig.demo))) == 1
 
 
-# ---- everybody down
+# ---- all providers down
 
 
-def test_when_all_providers_are_overloaded_claude_says_so(claude, open_rig):
+def test_claude_reports_that_all_providers_are_overloaded(claude, open_rig):
     rig = open_rig(chain, script="529", others=["529"])
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code != 0
@@ -149,7 +150,7 @@ def test_when_all_providers_are_overloaded_claude_says_so(claude, open_rig):
     assert all(seen.payload in upstream for seen in rig.front.seen())
 
 
-def test_when_no_provider_can_be_reached_claude_shows_where_the_relay_looked(claude, open_rig):
+def test_claude_shows_the_unreachable_providers(claude, open_rig):
     rig = open_rig(chain, script="", others=["", ""])
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code != 0
@@ -160,11 +161,11 @@ def test_when_no_provider_can_be_reached_claude_shows_where_the_relay_looked(cla
     assert len(rig.events("connect_failed")) == 9
 
 
-# ---- thinking, and providers that sign it or not
+# ---- thinking signatures
 
 
 def signer_and_reader(*upstreams):
-    """Anthropic, which signs its thinking and checks it, before a service that does neither."""
+    """Anthropic, which signs and validates thinking, then a service that does neither."""
     config = chain(*upstreams)
     config["providers"][1] |= {"type": "compatible", "auth": "x-api-key", "models": ["*"]}
     return config
@@ -179,45 +180,47 @@ def thinking_of(body):
 
 @pytest.fixture
 def anthropic_signs(monkeypatch):
-    """The provider with UPSTREAM_KEY signs like Claude and refuses what it has not signed."""
-    plainly = Scene.answer_with
+    """The provider with UPSTREAM_KEY signs thinking and rejects other signatures."""
+    plainly = RequestContext.reply_with
     signed = set()
 
     def sign(block: Thinking) -> Thinking:
-        # The look of Claude's: base64 of a message whose first byte is 0x12.
+        # Format of Claude's signatures: base64 of a message whose first byte is 0x12.
         made = base64.b64encode(b"\x12\x90" + block.signature.encode().ljust(70, b"."))
         signed.add(made.decode())
         return Thinking(block.pieces, made.decode())
 
-    def answer_with(scene: Scene, message: Message) -> Document | Stream:
-        if scene.head.get("x-api-key") != UPSTREAM_KEY:
-            return plainly(scene, message)
-        if not signed.issuperset(thinking_of(scene.body)):
+    def reply_with(context: RequestContext, message: Message) -> Document | Stream:
+        if context.head.get("x-api-key") != UPSTREAM_KEY:
+            return plainly(context, message)
+        if not signed.issuperset(thinking_of(context.body)):
             text = "messages.1.content.0: Invalid `signature` in `thinking` block"
-            return error_document(scene, 400, text)
+            return error_document(context, 400, text)
         blocks = tuple(sign(b) if isinstance(b, Thinking) else b for b in message.blocks)
-        return plainly(scene, structs.replace(message, blocks=blocks))
+        return plainly(context, structs.replace(message, blocks=blocks))
 
-    monkeypatch.setattr(Scene, "answer_with", answer_with)
+    monkeypatch.setattr(RequestContext, "reply_with", reply_with)
     return signed
 
 
-def test_a_conversation_that_thinks_goes_over_to_another_vendor_and_back(
+def test_a_thinking_conversation_fails_over_to_another_vendor_and_back(
     claude, open_rig, anthropic_signs
 ):
-    """Each prompt is two turns: a call of tools with thinking, then the words after them."""
+    """Each prompt has two turns: thinking with tool calls, then the final text."""
     rig = open_rig(signer_and_reader, script="ok,529,ok", others=["ok,ok,529,ok"])
     prompt = "think and use a tool"
     run = claude.ask(rig.url, prompt)  # the second turn fails over
-    claude.ask(rig.url, prompt, "--resume", run.session)  # there, and the second turn back
-    last = claude.ask(rig.url, prompt, "--resume", run.session)  # at home
+    claude.ask(
+        rig.url, prompt, "--resume", run.session
+    )  # on the other provider, the second turn back
+    last = claude.ask(rig.url, prompt, "--resume", run.session)  # on the first provider
     assert last.text.startswith("Done: 2 tool results")
 
     statuses = [seen.status for seen in rig.front.seen()]
     assert statuses == [200] * 6
     served = [record["provider"] for record in rig.exchanges(6)]
     assert served == ["first", "second", "second", "first", "first", "first"]
-    moves = [(move["why"], move["provider"]) for move in rig.events("moved")]
+    moves = [(move["why"], move["provider"]) for move in rig.events("conversation_moved")]
     assert moves == [("failed", "second"), ("failed", "first")]
 
     asked = {served_by: [] for served_by in ("first", "second")}
@@ -226,10 +229,10 @@ def test_a_conversation_that_thinks_goes_over_to_another_vendor_and_back(
     at_first, at_second = (
         [thinking_of(seen.body) for seen in tap.seen() if seen.status == 200] for tap in rig.backs
     )
-    # Who checks nothing gets all that the client sends; who checks gets what it has signed.
+    # The provider without validation gets all blocks, the other only those that it signed.
     assert at_second == asked["second"]
     assert at_first == [[one for one in had if one in anthropic_signs] for had in asked["first"]]
     foreign = [[one for one in had if one not in anthropic_signs] for had in asked["first"]]
-    assert [len(had) for had in foreign] == [0, 1, 1, 1]  # the client kept it
+    assert [len(had) for had in foreign] == [0, 1, 1, 1]  # the client kept them
     assert len(at_first[-1]) == 2
-    assert rig.events("thinking_stripped") == []  # nothing had to be refused first
+    assert rig.events("thinking_stripped") == []  # stripped before a rejection

@@ -26,7 +26,7 @@ def statuses(found):
     return [pair.client.status for pair in found]
 
 
-def test_a_429_is_waited_out_as_long_as_it_says(claude, open_rig):
+def test_a_429_is_retried_after_its_retry_after(claude, open_rig):
     rig = open_rig(script="429,retry_after=2,ok")
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code == 0
@@ -34,7 +34,7 @@ def test_a_429_is_waited_out_as_long_as_it_says(claude, open_rig):
     assert statuses(assert_passed_through(rig)) == [429, 200]
 
 
-def test_a_429_that_forbids_trying_again_is_shown_at_once(claude, open_rig):
+def test_a_429_with_should_retry_false_is_not_retried(claude, open_rig):
     rig = open_rig(script="429,should_retry=false,message=spend limit reached")
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.retries == []
@@ -42,7 +42,7 @@ def test_a_429_that_forbids_trying_again_is_shown_at_once(claude, open_rig):
     assert statuses(assert_passed_through(rig)) == [429]
 
 
-def test_overloads_are_tried_again(claude, open_rig):
+def test_overloads_are_retried(claude, open_rig):
     rig = open_rig(script="529,529,ok")
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code == 0
@@ -52,7 +52,7 @@ def test_overloads_are_tried_again(claude, open_rig):
     assert len({pair.upstream.body for pair in found}) == 1
 
 
-def test_an_overload_that_lasts_is_told_as_one(claude, open_rig):
+def test_a_lasting_overload_is_reported(claude, open_rig):
     rig = open_rig(script="529")
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code != 0
@@ -60,7 +60,7 @@ def test_an_overload_that_lasts_is_told_as_one(claude, open_rig):
     assert statuses(assert_passed_through(rig)) == [529, 529, 529]
 
 
-def test_a_prompt_too_long_is_recognised_by_its_wording(claude, open_rig):
+def test_prompt_too_long_is_recognised(claude, open_rig):
     text = "prompt is too long: 210000 tokens > 200000 maximum"
     rig = open_rig(script=f"400,message={text}")
     run = claude.ask(rig.url, "hi", **FEW)
@@ -69,17 +69,17 @@ def test_a_prompt_too_long_is_recognised_by_its_wording(claude, open_rig):
     assert json.loads(client.payload)["error"]["message"] == text
 
 
-def test_a_400_starts_the_ladder_of_dropped_betas(claude, open_rig):
+def test_a_400_makes_the_client_drop_betas_one_by_one(claude, open_rig):
     rig = open_rig(script="400")
     claude.ask(rig.url, "hi", **FEW)
     found = assert_passed_through(rig)
     betas = [pair.upstream.field(b"anthropic-beta") for pair in found]
     assert len(found) == 6
-    assert len(set(betas)) > 3  # each rung arrives as the client sent it
+    assert len(set(betas)) > 3  # each variant is forwarded as sent
 
 
 @pytest.mark.parametrize("kind", ["overloaded_error", "api_error"])
-def test_an_error_event_after_text_reaches_the_client_as_it_is(claude, open_rig, kind):
+def test_an_error_event_after_text_is_forwarded_unchanged(claude, open_rig, kind):
     rig = open_rig(script=f"error_mid,type={kind},ok")
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code == 0
@@ -87,10 +87,10 @@ def test_an_error_event_after_text_reaches_the_client_as_it_is(claude, open_rig,
     assert events(first.client.payload)[-1] == "error"
     assert kind.encode() in first.client.payload
     assert first.client.body.endswith(b'"stream":true}')
-    assert b'"stream":true' not in second.client.body[-20:]  # its fallback, once, without stream
+    assert b'"stream":true' not in second.client.body[-20:]  # its fallback without stream, once
 
 
-def test_an_error_event_before_text_makes_it_stream_again(claude, open_rig):
+def test_an_error_event_before_text_is_retried_as_a_stream(claude, open_rig):
     rig = open_rig(script="error_first,ok")
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code == 0
@@ -99,7 +99,7 @@ def test_an_error_event_before_text_makes_it_stream_again(claude, open_rig):
 
 
 @pytest.mark.parametrize("fault", ["cut_mid_event", "cut_mid_event,clean=true"])
-def test_a_stream_that_breaks_off_breaks_off_for_the_client_too(claude, open_rig, fault):
+def test_a_broken_stream_is_broken_for_the_client(claude, open_rig, fault):
     rig = open_rig(script=f"{fault},ok")
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code == 0
@@ -109,7 +109,7 @@ def test_a_stream_that_breaks_off_breaks_off_for_the_client_too(claude, open_rig
     assert "message_stop" not in events(found[0].client.payload)
 
 
-def test_a_connection_that_is_reset_before_the_head_is_a_failure_to_try_again(claude, open_rig):
+def test_a_reset_before_the_head_is_retried(claude, open_rig):
     rig = open_rig(script="reset_before_head,ok")
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code == 0
@@ -118,7 +118,7 @@ def test_a_connection_that_is_reset_before_the_head_is_a_failure_to_try_again(cl
 
 
 @pytest.mark.parametrize("fault", ["gzip", "split", "crlf", "comments", "sized", "close_delimited"])
-def test_an_odd_but_legal_stream_is_understood(claude, open_rig, fault):
+def test_unusual_valid_streams_are_accepted(claude, open_rig, fault):
     rig = open_rig(script=fault)
     run = claude.ask(rig.url, "hi there", **FEW)
     assert run.retries == []
@@ -126,8 +126,8 @@ def test_an_odd_but_legal_stream_is_understood(claude, open_rig, fault):
     assert_passed_through(rig)
 
 
-def test_every_reset_in_the_middle_of_a_stream_reaches_the_client_at_once(open_rig):
-    # Data and RST often arrive together; whoever reads only the data would then wait for ever.
+def test_a_reset_in_a_stream_is_forwarded_at_once(open_rig):
+    # Data and RST often arrive together; a relay that only reads the data would wait forever.
     rig = open_rig(script="reset_mid_stream")
     endings = Counter(ending(rig.front.port) for _ in range(RESETS))
     assert endings["TimeoutError"] == 0, endings
@@ -135,7 +135,7 @@ def test_every_reset_in_the_middle_of_a_stream_reaches_the_client_at_once(open_r
 
 
 def ending(port):
-    """How a stream ends for a client that waits for its next byte no longer than SILENCE_S."""
+    """How a stream ends for a client with an idle timeout of SILENCE_S."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SILENCE_S)
     try:
         connection.request("POST", "/v1/messages", STREAM, {"x-api-key": "test-key-1"})

@@ -1,4 +1,4 @@
-"""The Anthropic Python SDK behind the relay, sync and async."""
+"""The Anthropic Python SDK with the relay, sync and async."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ MEGABYTE = 1 << 20
 
 @pytest.fixture
 def connect(anthropic):
-    """Makes a client that is closed at the end of the test: `connect(url, key, max_retries=1)`."""
+    """Creates a client that the fixture closes: `connect(url, key, max_retries=1)`."""
     made = []
 
     def connect(url, key="test-client-key", max_retries=0):
@@ -48,13 +48,13 @@ def asked(text):
     }
 
 
-def test_a_message_comes_back_whole_and_headers_arrive(client, way):
+def test_a_message_and_all_headers_are_forwarded(client, way):
     message = client.messages.create(
         **asked("Hello there"), extra_headers={"X-Team": "blue", "anthropic-beta": "one-1,two-2"}
     )
     assert "You said: “Hello there”" in message.content[0].text
     [(seen, upstream)] = way.assert_faithful()
-    # From 2.0 on the SDK sends its key as a bearer token.
+    # Since 2.0 the SDK sends its key as a bearer token.
     assert seen.field(b"authorization") == b"Bearer " + way.key.encode()
     assert seen.field(b"x-api-key") is None
     assert upstream.field(b"anthropic-version") == b"2026-10-21"
@@ -63,7 +63,7 @@ def test_a_message_comes_back_whole_and_headers_arrive(client, way):
     assert message._request_id == upstream.response_field(b"request-id").decode()
 
 
-def test_the_streaming_helper_gives_every_event(client, way):
+def test_the_streaming_helper_yields_every_event(client, way):
     with client.messages.stream(**asked("demo:deltas=5000")) as stream:
         texts = list(stream.text_stream)
         final = stream.get_final_message()
@@ -73,7 +73,7 @@ def test_the_streaming_helper_gives_every_event(client, way):
     assert events(seen.payload).count("content_block_delta") == 5000
 
 
-def test_thinking_and_parallel_tools_go_round(client, way):
+def test_thinking_and_parallel_tools_round_trip(client, way):
     request = {**asked("think and use a tool"), "tools": [BASH], "thinking": {"type": "adaptive"}}
     with client.messages.stream(**request) as stream:
         first = stream.get_final_message()
@@ -94,13 +94,13 @@ def test_thinking_and_parallel_tools_go_round(client, way):
     assert json.loads(upstream.body)["messages"][1]["content"][0]["signature"]
 
 
-def test_a_megabyte_goes_out_whole(client, way):
+def test_a_body_of_1_mb_is_forwarded(client, way):
     client.messages.create(**asked("Grüße \U0001f600 " * 100_000 + "\nhello"))
     [(seen, _)] = way.assert_faithful()
     assert len(seen.body) > MEGABYTE
 
 
-def test_tokens_are_counted(client, way):
+def test_count_tokens(client, way):
     request = asked("How many?")
     del request["max_tokens"]
     assert client.messages.count_tokens(**request).input_tokens > 0
@@ -108,7 +108,7 @@ def test_tokens_are_counted(client, way):
     assert seen.path == b"/v1/messages/count_tokens"
 
 
-def test_models_are_listed_and_found(connect, open_rig):
+def test_models_are_listed_and_retrieved(connect, open_rig):
     def listed(upstream):
         config = mapped(upstream)
         config["providers"][0]["models"] = [
@@ -122,7 +122,7 @@ def test_models_are_listed_and_found(connect, open_rig):
     assert client.models.retrieve("claude-house-3").display_name == "House 3"
 
 
-def test_what_the_relay_does_not_know_passes_through(connect, open_rig):
+def test_unknown_endpoints_are_forwarded(connect, open_rig):
     rig = open_rig()
     client = connect(rig.url)
     batch = {"requests": [{"custom_id": "one", "params": asked("hi")}]}
@@ -133,7 +133,7 @@ def test_what_the_relay_does_not_know_passes_through(connect, open_rig):
     assert len(assert_passed_through(rig)) == 2
 
 
-def test_the_async_client_streams_many_at_once(anthropic, way):
+def test_the_async_client_runs_concurrent_streams(anthropic, way):
     async def one(client, number):
         async with client.messages.stream(**asked(f"demo:text=answer {number}")) as stream:
             return await stream.get_final_text()
@@ -148,7 +148,7 @@ def test_the_async_client_streams_many_at_once(anthropic, way):
     assert len(way.assert_faithful()) == PARALLEL
 
 
-def test_a_client_that_leaves_aborts_the_upstream(connect, open_rig):
+def test_a_client_disconnect_aborts_the_upstream_request(connect, open_rig):
     rig = open_rig()
     with connect(rig.url).messages.stream(**asked("demo:deltas=2000 demo:gap_ms=5")) as stream:
         next(iter(stream.text_stream))
@@ -168,7 +168,7 @@ def test_a_429_is_raised_with_its_headers(connect, open_rig, anthropic):
     assert raised.value.body == json.loads(seen.payload)
 
 
-def test_an_overload_is_tried_three_times_unless_that_is_forbidden(connect, open_rig, anthropic):
+def test_an_overload_is_retried_unless_should_retry_is_false(connect, open_rig, anthropic):
     rig = open_rig(script="529,529,529,529,should_retry=false")
     client = connect(rig.url, max_retries=2)
     with pytest.raises(anthropic.APIStatusError) as raised:
@@ -183,9 +183,7 @@ def test_an_overload_is_tried_three_times_unless_that_is_forbidden(connect, open
     assert len(assert_passed_through(rig)) == 4
 
 
-def test_a_wrong_token_is_an_authentication_error_that_is_not_tried_again(
-    connect, open_rig, anthropic
-):
+def test_a_wrong_token_is_an_authentication_error_without_retry(connect, open_rig, anthropic):
     rig = open_rig(mapped)
     with pytest.raises(anthropic.AuthenticationError) as raised:
         connect(rig.url, "test-wrong-token", max_retries=2).messages.create(**asked("hi"))
@@ -205,7 +203,7 @@ def test_an_error_event_in_a_stream_is_raised(connect, open_rig, anthropic):
     assert events(seen.payload)[-1] == "error"
 
 
-def test_a_stream_that_breaks_off_is_no_message(connect, open_rig):
+def test_a_broken_stream_raises(connect, open_rig):
     rig = open_rig(script="cut_mid_event")
     with (
         pytest.raises(Exception, match="peer closed connection"),

@@ -1,7 +1,7 @@
-"""A Claude Code conversation as Ollama reads it.
+"""Decodes a rewritten Claude Code conversation as Ollama does.
 
-`judge` mirrors the typed decoding of `anthropic/anthropic.go`: it refuses what Ollama answers with
-400, and gives back the texts the model gets to see. Hand-written from the reference pages.
+`judge` mirrors the typed decoding of `anthropic/anthropic.go`: it rejects what Ollama answers with
+400, and returns the texts that the model receives. Written from the reference pages.
 """
 
 import base64
@@ -150,13 +150,13 @@ def rewritten(system_role: str = "keep") -> bytes:
     return dialect_for(provider).rewrite(body, "qwen3-coder:30b", RequestClass.MESSAGES)
 
 
-def test_the_conversation_as_sent_would_be_refused() -> None:
+def test_the_original_conversation_is_rejected() -> None:
     body = json.dumps(conversation()).encode()
     with pytest.raises((ValueError, msgspec.ValidationError)):
         judge(body)
 
 
-def test_the_rewritten_conversation_is_taken_and_says_what_is_missing() -> None:
+def test_the_rewritten_conversation_is_accepted() -> None:
     assert judge(rewritten()) == [
         "look",
         "\n[A block of type image was left out: it cannot be read here.]\n",
@@ -167,7 +167,7 @@ def test_the_rewritten_conversation_is_taken_and_says_what_is_missing() -> None:
     ]
 
 
-def test_only_what_had_to_change_has_changed() -> None:
+def test_only_the_required_changes_are_made() -> None:
     before, after = conversation(), json.loads(rewritten())
     assert after.pop("model") == "qwen3-coder:30b"
     assert after.pop("messages")[2] == before.pop("messages")[2]
@@ -176,7 +176,7 @@ def test_only_what_had_to_change_has_changed() -> None:
     assert after == before
 
 
-def test_with_folding_no_system_turn_is_left_and_every_text_is() -> None:
+def test_folding_keeps_all_text_and_no_system_turn() -> None:
     body = rewritten("user")
     assert [turn["role"] for turn in json.loads(body)["messages"]] == ["user", "assistant", "user"]
     joined = "".join(judge(body))

@@ -1,6 +1,6 @@
-"""What a client of the relay is told when Z.AI refuses, judged by the official SDK.
+"""Errors of Z.AI as a client of the relay gets them, parsed by the official SDK.
 
-The bodies are hand-written from the reference pages; the SDK decides what kind of error it sees.
+The bodies are written from the reference pages; the SDK determines the class of the error.
 """
 
 import json
@@ -39,7 +39,7 @@ def zai() -> Provider:
 
 @pytest.mark.client
 @pytest.mark.parametrize(("status", "code", "message", "kind", "useless"), CONVERSATIONS)
-def test_the_sdk_sees_the_error_that_was_meant(
+def test_the_sdk_raises_the_mapped_error(
     status: int, code: str, message: str, kind: str, useless: bool
 ) -> None:
     # Imported here: the SDK is not among the requirements of the other tests.
@@ -58,7 +58,7 @@ def test_the_sdk_sees_the_error_that_was_meant(
     assert dialect.forbids_retry(body) is useless
 
 
-def test_a_burst_inside_a_200_becomes_an_error_event() -> None:
+def test_a_rate_limit_error_in_a_200_becomes_an_error_event() -> None:
     body = b'{"error":{"code":"1302","message":"[1302] High concurrency"}}'
     status, translated = dialect_for(zai()).translate_error(200, body)
     assert status == 429

@@ -1,10 +1,10 @@
-"""Puts a relay before one or three providers, lets the first fail, and writes down what follows.
+"""Measures what a client gets from a relay with one or three providers, of which the first fails.
 
-    client -> relay -> tap -> demo provider that fails
-                    -> demo provider, if there are three
-                    -> demo provider
+    client -> relay -> tap -> mock provider with the fault
+                    -> mock provider, when there are three
+                    -> mock provider
 
-All of it in this process, with the checks of `Lab` that nothing is left behind.
+Everything runs in this process; `Lab` checks that nothing leaks.
 """
 
 import asyncio
@@ -27,27 +27,27 @@ from tests.loopback.relay.harness import Lab, provider, routing
 from tests.loopback.relay.wires import Answer, events_in, post
 
 LIMIT_S = 20.0
-SOON_S = 0.3  # of a provider's silence
+TIMEOUT_S = 0.3  # of the head and between events
 NAMES = ("first", "second", "third")
-OURS = b'"request_id":"req_ccrelay_'
+RELAY_REQUEST_ID = b'"request_id":"req_ccrelay_'
 
 
 class Outcome(NamedTuple):
-    """What one request came to."""
+    """The result of one request."""
 
     client: str  # what the client got
     status: int
-    asked: tuple[int, ...]  # requests that reached each provider
-    key: str  # what becomes of the first provider's key
-    breaker: str  # what its circuit breaker counts
+    requests: tuple[int, ...]  # requests that reached each provider
+    key: str  # state of the first provider's key afterwards
+    breaker: str  # what its circuit breaker counted
 
 
-class Stage(NamedTuple):
+class Providers(NamedTuple):
     """The providers of one case."""
 
     urls: list[str]
     demos: list[DemoServer]
-    tap: Tap | None  # before the first; None: nobody listens there
+    tap: Tap | None  # in front of the first; None: its port refuses connections
 
 
 @cache
@@ -61,22 +61,22 @@ async def _measure(kind: Kind, form: Form, providers: int) -> Outcome:
     lab = Lab()
     asyncio.get_running_loop().set_exception_handler(lambda _, c: lab.complaints.append(c))
     await lab.open()
-    async with _stage(kind, providers) as stage:
+    async with _providers(kind, providers) as upstream:
         lab.start(
             *(
                 provider(url, name, [f"test-key-{name}"], type="anthropic")
-                for url, name in zip(stage.urls, NAMES, strict=False)
+                for url, name in zip(upstream.urls, NAMES, strict=False)
             ),
-            routing=routing(strategy="failover", first_byte_s=SOON_S, idle_s=SOON_S),
+            routing=routing(strategy="failover", first_byte_s=TIMEOUT_S, idle_s=TIMEOUT_S),
             health=Health(probe="off"),
         )
         answer = await lab.ask(post(_body(form), headers=[(b"x-api-key", b"test-client-key")]))
         await lab.records()
-        seen = stage.tap.seen() if stage.tap is not None else []
+        seen = upstream.tap.seen() if upstream.tap is not None else []
         outcome = Outcome(
-            client=_told(answer, form, seen[0] if seen else None, lab),
+            client=_client_got(answer, form, seen[0] if seen else None, lab),
             status=answer.status,
-            asked=tuple(len(demo.requests) for demo in stage.demos),
+            requests=tuple(len(demo.requests) for demo in upstream.demos),
             key=_key(lab),
             breaker=_breaker(lab),
         )
@@ -85,10 +85,10 @@ async def _measure(kind: Kind, form: Form, providers: int) -> Outcome:
 
 
 @asynccontextmanager
-async def _stage(kind: Kind, providers: int) -> AsyncIterator[Stage]:
+async def _providers(kind: Kind, providers: int) -> AsyncIterator[Providers]:
     async with AsyncExitStack() as stack:
         script = Script.parse(kind.fault or "ok")
-        quotas = Quotas(are_told=not kind.is_bare)
+        quotas = Quotas(send_headers=not kind.no_limit_headers)
         demos = [await start_demo(script=script, gap_ms=0, quotas=quotas)]
         demos += [await start_demo(gap_ms=0) for _ in range(providers - 1)]
         for demo in demos:
@@ -100,31 +100,31 @@ async def _stage(kind: Kind, providers: int) -> AsyncIterator[Stage]:
             stack.push_async_callback(tap.close)
             url = tap.url
         else:
-            # Bound and not listening: nobody else gets the port, and whoever comes is refused.
+            # Bound but not listening: the port stays reserved and refuses connections.
             closed = stack.enter_context(socket.socket())
             closed.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        yield Stage([url, *(demo.url for demo in demos[1:])], demos, tap)
+        yield Providers([url, *(demo.url for demo in demos[1:])], demos, tap)
 
 
 def _body(form: Form) -> bytes:
     messages = [{"role": "user", "content": "Hello"}]
-    asked: dict[str, Any] = {"model": "claude-test-1", "max_tokens": 1000, "messages": messages}
-    return json.dumps(asked | {"stream": form is Form.STREAM}).encode()
+    body: dict[str, Any] = {"model": "claude-test-1", "max_tokens": 1000, "messages": messages}
+    return json.dumps(body | {"stream": form is Form.STREAM}).encode()
 
 
 # ---- what the client got
 
 
-def _told(answer: Answer, form: Form, first: Seen | None, lab: Lab) -> str:
-    """In words. `first`: the exchange with the failing provider.
+def _client_got(answer: Answer, form: Form, first: Seen | None, lab: Lab) -> str:
+    """Describe the response. `first`: the exchange with the failing provider.
 
-    AssertionError when it is none of what a client may get: a whole answer, a provider's error as
-    it was sent, an error of the relay's own, or a part of an answer as it was sent.
+    Raises AssertionError unless it is a complete answer, a provider's error as sent, an error made
+    by the relay, or a prefix of an answer as sent.
     """
     by = lab.sink.records[0]["provider"]
     if answer.status != 200:
-        if OURS in answer.body:
+        if RELAY_REQUEST_ID in answer.body:
             assert answer.error
             return f"{answer.status}, the relay's own"
         assert first is not None
@@ -145,7 +145,7 @@ def _told(answer: Answer, form: Form, first: Seen | None, lab: Lab) -> str:
     assert name == "error", name
     if answer.body == first.payload:
         return "the stream as sent"
-    assert OURS not in answer.body  # an event has no id
+    assert RELAY_REQUEST_ID not in answer.body  # an event has no id
     assert first.payload.startswith(answer.body[: answer.body.rindex(b"event: error")])
     kind = json.loads(data)["error"]["type"]
     return f"the part that came, then `{kind}`, the relay's own"
@@ -165,18 +165,18 @@ def _text(answer: Answer, form: Form) -> bytes:
     return "".join(re.findall(r'"text_delta","text":"([^"]*)"', answer.body.decode())).encode()
 
 
-# ---- what is remembered
+# ---- state afterwards
 
 
 def _key(lab: Lab) -> str:
     for _, name, fields in lab.sink.events:
         if name in ("key_cooldown", "key_disabled"):
             assert fields["provider"] == "first"
-            return "out" if name == "key_disabled" else "rests"
-    return "goes on"
+            return "disabled" if name == "key_disabled" else "cooldown"
+    return "in use"
 
 
 def _breaker(lab: Lab) -> str:
-    pulse = lab.relay.providers[0].endpoint.stats
-    outcomes = pulse.outcomes(lab.relay.reactor.now, Health().window_s)
+    stats = lab.relay.providers[0].endpoint.stats
+    outcomes = stats.outcomes(lab.relay.reactor.now, Health().window_s)
     return {(0, 0): "nothing", (1, 0): "a success", (0, 1): "a failure"}[outcomes]

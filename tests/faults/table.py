@@ -1,4 +1,4 @@
-"""The table of docs/faults.md, made of what was measured."""
+"""The measured table of docs/faults.md."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ END = "<!-- end: measured -->\n"
 _HEADINGS = (
     "the provider's fault",
     "`ccrelay mock`",
-    "asked for",
+    "request",
     "one provider: the client gets",
     "first of three: the client gets",
     "its key",
@@ -22,15 +22,15 @@ _HEADINGS = (
 
 
 def table() -> str:
-    """All kinds, measured."""
+    """Return the measured table."""
     lines = [_row(_HEADINGS), _row(["---"] * len(_HEADINGS))]
     for kind in KINDS:
         lines += [_row(cells) for cells in _rows_of(kind)]
     return "".join(lines)
 
 
-def shown() -> str:
-    """The table as the page has it."""
+def page_table() -> str:
+    """Return the table of the page."""
     return PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
 
 
@@ -42,22 +42,22 @@ def render() -> None:
 
 
 def _rows_of(kind: Kind) -> list[list[str]]:
-    """One row for each way to ask, or one for both when they end alike."""
+    """One row per form, or one for both when the results are equal."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for form in kind.forms:
         alone, one_of_three = measure(kind, form, 1), measure(kind, form, 3)
-        found = (alone.client, one_of_three.client, alone.key, alone.breaker)
-        rows.setdefault(found, []).append(form.value)
+        outcome = (alone.client, one_of_three.client, alone.key, alone.breaker)
+        rows.setdefault(outcome, []).append(form.value)
     return [
         [
             kind.name,
             f"`{kind.options}`" if kind.options else "not started",
             " or ".join(forms),
-            *found,
+            *outcome,
             # Claude Code asks for streams.
             kind.claude.value if Form.STREAM.value in forms else "",
         ]
-        for found, forms in rows.items()
+        for outcome, forms in rows.items()
     ]
 
 

@@ -518,7 +518,7 @@ def test_the_command_serves_records_and_ends_on_sigterm(tmp_path):
     )
     try:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
-        server = DemoServer(Script(), gap_ms=0, record=False, on_settled=None, quotas=Quotas())
+        server = DemoServer(Script(), gap_ms=0, record=False, on_finished=None, quotas=Quotas())
         server.host, server.port = "127.0.0.1", int(found[1])
         got = [asyncio.run(converse(server, request(close=True))) for _ in range(3)]
         got.append(asyncio.run(converse(server, request(key="test-key-2", close=True))))

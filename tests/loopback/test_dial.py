@@ -1,4 +1,4 @@
-"""Dialling real sockets on loopback, on uvloop and on asyncio's own loop."""
+"""Dialling over loopback sockets, on uvloop and on asyncio's loop."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ import pytest
 import uvloop
 
 from ccrelay.errors import UpstreamFailed
-from ccrelay.upstream import tls
+from ccrelay.upstream import dial, tls
 from ccrelay.upstream.dial import ATTEMPT_DELAY_S, Address, Dialed, Dialer, interleaved
 from ccrelay.upstream.origin import Origin
 from ccrelay.upstream.proxy import Proxy
@@ -36,7 +36,7 @@ needs_ipv6 = pytest.mark.usefixtures("_ipv6")
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Iterator[Run[Any]]:
-    """Run a coroutine on the loop of that kind; nothing may be open or reported afterwards."""
+    """Run a coroutine on that kind of loop; no error may reach its exception handler."""
     factory = asyncio.new_event_loop if request.param == "asyncio" else uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         complaints: list[dict[str, Any]] = []
@@ -51,7 +51,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run[Any]]:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a CA (ca.crt) and what it signed for NAME and loopback (server.pem)."""
+    """A folder with a CA (ca.crt) and a certificate for NAME and loopback (server.pem)."""
     path = tmp_path_factory.mktemp("certificates")
     openssl = shutil.which("openssl")
     assert openssl is not None, "these tests need the openssl program"
@@ -106,7 +106,7 @@ def _ipv6() -> None:
 
 
 class Server:
-    """Accepts in a thread and serves each connection in a thread of its own."""
+    """Accepts in a thread and serves each connection in its own thread."""
 
     def __init__(self, handler: Handler, host: str = "127.0.0.1") -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -130,7 +130,7 @@ class Server:
             thread.start()
 
     def _serve(self, sock: socket.socket) -> None:
-        with sock, contextlib.suppress(OSError):  # the client may leave whenever it likes
+        with sock, contextlib.suppress(OSError):  # the client may close at any time
             sock.settimeout(20)
             self._handler(sock)
 
@@ -180,7 +180,7 @@ def tls_echo(context: ssl.SSLContext) -> Handler:
 
 
 class TlsEnd:
-    """The server's end of a TLS connection for two threads; an ssl.SSLSocket serves one only."""
+    """The server's end of a TLS connection, for two threads; ssl.SSLSocket supports only one."""
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self._sock = sock
@@ -254,7 +254,7 @@ def splice(one: socket.socket | TlsEnd, other: socket.socket) -> None:
 def connect_proxy(
     heads: list[bytes], target: Server, context: ssl.SSLContext | None = None
 ) -> Handler:
-    """A proxy that takes CONNECT, notes the head, and goes to `target` whatever was asked for."""
+    """A proxy that records the CONNECT head and always connects to `target`."""
 
     def handle(sock: socket.socket) -> None:
         inside = TlsEnd(sock, context) if context else sock
@@ -277,7 +277,7 @@ def scripted_proxy(answer: bytes) -> Handler:
 
 
 def knows(*addresses: tuple[str, int]) -> Callable[[str, int], Awaitable[Sequence[Address]]]:
-    """A resolver that gives these addresses for every name."""
+    """A resolver that returns these addresses for every name."""
 
     async def resolve(host: str, port: int) -> Sequence[Address]:
         return [
@@ -289,7 +289,7 @@ def knows(*addresses: tuple[str, int]) -> Callable[[str, int], Awaitable[Sequenc
 
 
 def refusing_port(host: str = "127.0.0.1") -> int:
-    """A port that nothing listens on."""
+    """A port without a listener."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as sock:
         sock.bind((host, 0))
@@ -299,7 +299,7 @@ def refusing_port(host: str = "127.0.0.1") -> int:
 
 @contextlib.contextmanager
 def black_hole() -> Iterator[int]:
-    """A port whose full backlog lets every further attempt hang."""
+    """A port whose backlog is full: further connection attempts hang."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -317,7 +317,7 @@ def dialer(url: str, **options: Any) -> Dialer:
 
 
 def open_files() -> set[str]:
-    """Sockets and other files of this process, by number and what they are."""
+    """Open descriptors of this process, with their targets."""
     found = set()
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
@@ -326,7 +326,7 @@ def open_files() -> set[str]:
 
 
 async def settled(before: set[str]) -> set[str]:
-    """What is open beyond `before`, once the loop and the servers' threads had time to close."""
+    """Descriptors open beyond `before`, after giving the loop and the servers time to close."""
     for _ in range(100):
         left = open_files() - before
         if not left:
@@ -336,7 +336,7 @@ async def settled(before: set[str]) -> set[str]:
 
 
 async def say(dialed: Dialed, data: bytes) -> bytes:
-    """Send, and return as much as was sent; speaks TLS where the connection does."""
+    """Send, and return as many bytes of the echo."""
     loop = asyncio.get_running_loop()
     stream: tls.Stream = tls.SocketStream(loop, dialed.sock)
     if dialed.tls is not None:
@@ -380,7 +380,7 @@ def test_a_plain_connection_is_ready_for_use(run: Run[None], serve: Serve) -> No
 
 
 @needs_ipv6
-def test_ipv6_literals_are_dialled_without_a_look_up(run: Run[None], serve: Serve) -> None:
+def test_ipv6_literals_need_no_lookup(run: Run[None], serve: Serve) -> None:
     server = serve(echo, "::1")
 
     async def never(host: str, port: int) -> Sequence[Address]:
@@ -405,7 +405,7 @@ def test_the_systems_resolver_finds_localhost(run: Run[None], serve: Serve) -> N
     run(main())
 
 
-def test_a_refused_connection_fails_with_every_address_and_its_reason(run: Run[None]) -> None:
+def test_a_refused_connection_lists_every_address_with_its_reason(run: Run[None]) -> None:
     one, two = refusing_port("127.0.0.1"), refusing_port("127.0.0.2")
 
     async def main() -> None:
@@ -416,7 +416,7 @@ def test_a_refused_connection_fails_with_every_address_and_its_reason(run: Run[N
         failed = await failure(made)
         assert failed.status == 502
         assert failed.message == (
-            "Cannot reach provider.test:81: provider.test:81 takes no connection "
+            "Cannot reach provider.test:81: cannot connect to provider.test:81 "
             f"(127.0.0.1:{one}: Connection refused, 127.0.0.2:{two}: Connection refused)."
         )
         assert await settled(before) == set()
@@ -427,7 +427,7 @@ def test_a_refused_connection_fails_with_every_address_and_its_reason(run: Run[N
 # --- names ----------------------------------------------------------------------------------
 
 
-def test_a_name_that_does_not_resolve_fails_and_is_asked_for_again(run: Run[None]) -> None:
+def test_a_failed_lookup_is_not_cached(run: Run[None]) -> None:
     asked: list[tuple[str, int]] = []
 
     async def resolve(host: str, port: int) -> Sequence[Address]:
@@ -442,14 +442,14 @@ def test_a_name_that_does_not_resolve_fails_and_is_asked_for_again(run: Run[None
             failed = await failure(made)
             assert failed.status == 502
             assert failed.message == (
-                f"Cannot reach provider.test:443: provider.test does not resolve ({reason})."
+                f"Cannot reach provider.test:443: cannot resolve provider.test ({reason})."
             )
         assert asked == [("provider.test", 443)] * 3
 
     run(main())
 
 
-def test_dials_at_the_same_time_share_one_look_up_and_later_ones_its_answer(
+def test_concurrent_dials_share_one_lookup_and_its_answer_is_cached(
     run: Run[None], serve: Serve
 ) -> None:
     server = serve(echo)
@@ -474,9 +474,7 @@ def test_dials_at_the_same_time_share_one_look_up_and_later_ones_its_answer(
     run(main())
 
 
-def test_addresses_are_looked_up_again_after_none_took_a_connection(
-    run: Run[None], serve: Serve
-) -> None:
+def test_addresses_are_resolved_again_after_all_failed(run: Run[None], serve: Serve) -> None:
     server = serve(echo)
     answers = [("127.0.0.1", refusing_port()), ("127.0.0.1", server.port)]
 
@@ -506,7 +504,9 @@ def test_families_alternate_beginning_with_the_resolvers_first() -> None:
 
 
 @needs_ipv6
-def test_after_a_refusal_the_next_address_is_tried_at_once(run: Run[None], serve: Serve) -> None:
+def test_after_a_refusal_the_next_address_is_tried_immediately(
+    run: Run[None], serve: Serve
+) -> None:
     server = serve(echo)
     addresses = [("::1", refusing_port("::1")), ("127.0.0.1", server.port)]
 
@@ -522,9 +522,7 @@ def test_after_a_refusal_the_next_address_is_tried_at_once(run: Run[None], serve
     run(main())
 
 
-def test_a_silent_address_costs_one_delay_once_and_its_socket_is_closed(
-    run: Run[None], serve: Serve
-) -> None:
+def test_an_unresponsive_address_costs_one_delay_once(run: Run[None], serve: Serve) -> None:
     server = serve(echo)
 
     async def main() -> None:
@@ -548,7 +546,7 @@ def test_a_silent_address_costs_one_delay_once_and_its_socket_is_closed(
         run(main())
 
 
-def test_the_first_attempt_goes_on_while_the_second_is_refused(run: Run[None]) -> None:
+def test_the_first_attempt_continues_after_the_second_is_refused(run: Run[None]) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -638,7 +636,7 @@ def test_remembered_sessions_are_resumed(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_remembering_a_connection_without_ticket_keeps_the_session_that_works(
+def test_a_connection_without_ticket_keeps_the_stored_session(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
     server = serve(tls_echo(server_context))
@@ -667,7 +665,7 @@ def test_remembering_a_connection_without_ticket_keeps_the_session_that_works(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_certificate_for_another_host_is_refused(
+def test_a_certificate_for_another_host_is_rejected(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
     server = serve(tls_echo(server_context))
@@ -686,7 +684,7 @@ def test_a_certificate_for_another_host_is_refused(
     run(main())
 
 
-def test_an_untrusted_ca_is_refused_with_the_hint(
+def test_an_untrusted_ca_is_rejected_with_a_hint(
     run: Run[None],
     serve: Serve,
     server_context: ssl.SSLContext,
@@ -713,7 +711,7 @@ def test_an_untrusted_ca_is_refused_with_the_hint(
         (b"", "the connection was closed during the handshake"),
     ],
 )
-def test_a_server_without_tls_is_told_so(
+def test_a_server_without_tls_gives_a_clear_error(
     run: Run[None], serve: Serve, answer: bytes, said: str
 ) -> None:
     def handle(sock: socket.socket) -> None:
@@ -776,7 +774,7 @@ def test_a_proxy_carries_http_and_https_origins(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_tls_inside_tls_keeps_both_directions_going_when_buffers_are_full(
+def test_tls_in_tls_does_not_deadlock_on_full_buffers(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
     server = serve(tls_echo(server_context))
@@ -814,7 +812,7 @@ def test_tls_inside_tls_keeps_both_directions_going_when_buffers_are_full(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_the_end_of_a_tunnel_inside_tls_reaches_the_dialled_socket(
+def test_the_end_of_a_tls_in_tls_tunnel_reaches_the_socket(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
     def one_turn(sock: socket.socket) -> None:
@@ -847,16 +845,16 @@ def test_the_end_of_a_tunnel_inside_tls_reaches_the_dialled_socket(
     [
         (
             b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
-            "status 407; check user and password",
+            "status 407: check the user and password",
         ),
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", "status 403"),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000, "more than 16384 bytes"),
-        (b"HTTP/1.1 200 OK\r\n\r\nearly", "sent bytes after its answer"),
-        (b"nonsense\r\n\r\n", "not a valid HTTP/1 head"),
-        (b"", "without an answer"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000, "over 16384 bytes"),
+        (b"HTTP/1.1 200 OK\r\n\r\nearly", "sent data after its CONNECT response"),
+        (b"nonsense\r\n\r\n", "invalid HTTP/1 response"),
+        (b"", "without a response"),
     ],
 )
-def test_a_proxy_that_refuses_fails_the_dial(
+def test_a_refused_connect_fails_the_dial(
     run: Run[None], serve: Serve, scheme: str, answer: bytes, said: str
 ) -> None:
     hop = serve(scripted_proxy(answer))
@@ -873,11 +871,11 @@ def test_a_proxy_that_refuses_fails_the_dial(
     run(main())
 
 
-def test_a_proxy_that_cannot_be_reached_is_named(run: Run[None]) -> None:
+def test_an_unreachable_proxy_is_named(run: Run[None]) -> None:
     async def main() -> None:
         proxy = Proxy.parse(f"http://user:{SECRET}@127.0.0.1:{refusing_port()}")
         failed = await failure(dialer(f"https://{NAME}", proxy=proxy))
-        assert f"proxy {proxy.name} takes no connection" in failed.message
+        assert f"cannot connect to proxy {proxy.name} (" in failed.message
         assert "provider.test:443" in failed.message
 
         async def resolve(host: str, port: int) -> Sequence[Address]:
@@ -885,7 +883,7 @@ def test_a_proxy_that_cannot_be_reached_is_named(run: Run[None]) -> None:
 
         proxy = Proxy.parse(f"http://user:{SECRET}@proxy.test:3128")
         failed = await failure(dialer(f"https://{NAME}", proxy=proxy, resolver=resolve))
-        assert "proxy proxy.test does not resolve" in failed.message
+        assert "cannot resolve proxy proxy.test (" in failed.message
 
     run(main())
 
@@ -914,17 +912,17 @@ async def resolves_never(host: str, port: int) -> Sequence[Address]:
 
 
 def stuck(phase: str, port: int) -> Dialer:
-    """A dialer that cannot get past `phase`; behind `port` somebody is silent."""
+    """A dialer that hangs in `phase`; the peer on `port` is silent."""
     here = knows(("127.0.0.1", port))
     proxy = Proxy.parse(f"http://user:{SECRET}@proxy.test:3128")
     outer = Proxy.parse(f"https://user:{SECRET}@proxy.test:3128")
     options: dict[str, dict[str, Any]] = {
         "resolving provider.test": {"resolver": resolves_never},
         "connecting to provider.test:443": {"resolver": here},
-        "shaking hands (TLS) with provider.test:443": {"resolver": here},
+        "in the TLS handshake with provider.test:443": {"resolver": here},
         "resolving proxy proxy.test": {"resolver": resolves_never, "proxy": proxy},
-        "waiting for proxy proxy.test:3128 to connect": {"resolver": here, "proxy": proxy},
-        "shaking hands (TLS) with proxy.test:3128": {"resolver": here, "proxy": outer},
+        "waiting for CONNECT through proxy proxy.test:3128": {"resolver": here, "proxy": proxy},
+        "in the TLS handshake with proxy.test:3128": {"resolver": here, "proxy": outer},
     }
     return dialer(f"https://{NAME}", connect_s=0.2, **options[phase])
 
@@ -932,10 +930,10 @@ def stuck(phase: str, port: int) -> Dialer:
 PHASES = [
     "resolving provider.test",
     "connecting to provider.test:443",
-    "shaking hands (TLS) with provider.test:443",
+    "in the TLS handshake with provider.test:443",
     "resolving proxy proxy.test",
-    "waiting for proxy proxy.test:3128 to connect",
-    "shaking hands (TLS) with proxy.test:3128",
+    "waiting for CONNECT through proxy proxy.test:3128",
+    "in the TLS handshake with proxy.test:3128",
 ]
 
 
@@ -957,7 +955,9 @@ def test_the_time_limit_covers_every_phase_and_names_it(
         made = stuck(phase, quiet_port)
         failed = await failure(made)
         assert failed.status == 504
-        assert failed.message == (f"Cannot reach provider.test:443: 0.2 s ran out while {phase}.")
+        assert failed.message == (
+            f"Cannot reach provider.test:443: timed out after 0.2 s while {phase}."
+        )
         await made.close()
         assert await settled(before) == set()
 
@@ -965,7 +965,7 @@ def test_the_time_limit_covers_every_phase_and_names_it(
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_cancelling_in_any_phase_leaves_nothing_open(
+def test_cancelling_in_any_phase_closes_everything(
     run: Run[None], phase: str, quiet_port: int
 ) -> None:
     async def main() -> None:
@@ -984,7 +984,7 @@ def test_cancelling_in_any_phase_leaves_nothing_open(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_cancelling_at_any_step_of_the_longest_dial_leaves_nothing_open(
+def test_cancelling_at_any_loop_step_closes_everything(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
     server = serve(tls_echo(server_context))
@@ -1017,7 +1017,39 @@ def test_cancelling_at_any_step_of_the_longest_dial_leaves_nothing_open(
     run(main())
 
 
-def test_the_repr_of_a_dialer_shows_the_way_and_no_password(run: Run[None]) -> None:
+def test_a_cancelled_race_is_always_cancelled(
+    run: Run[None], serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(silent)
+    monkeypatch.setattr(dial, "ATTEMPT_DELAY_S", 0.001)
+
+    async def main() -> None:
+        before = open_files()
+        made = dialer(
+            "http://provider.test", resolver=knows(("127.0.0.1", hole), ("127.0.0.1", server.port))
+        )
+        swallowed = cancelled = 0
+        for step in range(80):
+            made._addresses._expires_at = 0.0  # the silent address comes first again
+            task = asyncio.ensure_future(made.dial())
+            await asyncio.sleep(0.0005 if step < 40 else 0.001)
+            for _ in range(step % 40):
+                await asyncio.sleep(0)
+            accepted = task.cancel()
+            try:
+                (await task).sock.close()
+                swallowed += accepted
+            except asyncio.CancelledError:
+                cancelled += 1
+        assert cancelled > 0
+        assert swallowed == 0
+        assert await settled(before) == set()
+
+    with black_hole() as hole:
+        run(main())
+
+
+def test_a_dialers_repr_shows_the_route_and_no_password(run: Run[None]) -> None:
     async def main() -> None:
         proxy = Proxy.parse(f"http://user:{SECRET}@proxy.test:3128")
         shown = repr(dialer(f"https://{NAME}", proxy=proxy))

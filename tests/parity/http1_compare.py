@@ -66,7 +66,7 @@ def assert_same_head(kind: str, data: bytes) -> None:
 
 
 def assert_same_chunks(parts: list[bytes]) -> None:
-    """Fed the same parts, both readers stand at the same place after each."""
+    """Fed the same parts, both readers are in the same state after each."""
     mine, theirs = ours.ChunkReader(), reference.ChunkReader()
     assert mine.between == theirs.between
     for part in parts:

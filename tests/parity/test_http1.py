@@ -50,7 +50,7 @@ CHUNK_PARTS = st.sampled_from([*SIZES, *MARKS, *CHUNKS, *LONG])
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
-def test_corpus_gets_the_verdict_it_names(entry: Entry) -> None:
+def test_the_corpus_gets_its_recorded_verdicts(entry: Entry) -> None:
     for api in (ours, reference):
         verdict, head, body = read_message(api, entry.kind, entry.data)
         assert verdict == entry.verdict
@@ -60,7 +60,7 @@ def test_corpus_gets_the_verdict_it_names(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
-def test_corpus_heads_are_read_alike_at_any_length(entry: Entry) -> None:
+def test_corpus_heads_parse_alike_at_any_length(entry: Entry) -> None:
     whole = head_facts(ours, entry.kind, entry.data)
     for size in range(len(entry.data)) if len(entry.data) < 1000 else ():
         facts = head_facts(ours, entry.kind, entry.data[:size])
@@ -70,7 +70,7 @@ def test_corpus_heads_are_read_alike_at_any_length(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("entry", [e for e in ENTRIES if b"chunked" in e.data], ids=str)
-def test_corpus_bodies_are_read_alike_at_any_cut(entry: Entry) -> None:
+def test_corpus_bodies_parse_alike_at_any_split(entry: Entry) -> None:
     body = entry.data.partition(b"\r\n\r\n")[2]
     assert_same_chunks([bytes([byte]) for byte in body])
     for cut in range(len(body)) if len(body) < 1000 else ():
@@ -80,7 +80,7 @@ def test_corpus_bodies_are_read_alike_at_any_cut(entry: Entry) -> None:
 @pytest.mark.parametrize(
     ("kind", "raw"), [("request", REQUEST), ("response", RESPONSE)], ids=["request", "response"]
 )
-def test_every_byte_at_every_place_of_a_head_is_judged_alike(kind: str, raw: bytes) -> None:
+def test_every_byte_at_every_position_of_a_head_parses_alike(kind: str, raw: bytes) -> None:
     for at in range(len(raw)):
         for byte in range(256):
             assert_same_head(kind, raw[:at] + bytes([byte]) + raw[at + 1 :])
@@ -88,7 +88,7 @@ def test_every_byte_at_every_place_of_a_head_is_judged_alike(kind: str, raw: byt
             assert_same_head(kind, raw[:at] + bytes([byte]) + raw[at:])
 
 
-def test_every_byte_at_every_place_of_a_chunked_body_is_judged_alike() -> None:
+def test_every_byte_at_every_position_of_a_chunked_body_parses_alike() -> None:
     for at in range(len(CHUNKED)):
         for byte in range(256):
             assert_same_chunks([CHUNKED[:at] + bytes([byte]) + CHUNKED[at + 1 :]])
@@ -97,7 +97,7 @@ def test_every_byte_at_every_place_of_a_chunked_body_is_judged_alike() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 15, 16, 17, 24])
-def test_a_control_byte_is_found_at_any_distance(length: int) -> None:
+def test_control_bytes_are_found_at_any_offset(length: int) -> None:
     for byte in (b"\t", b"\x1f", b"\x7f", b"\x80", b"\r", b"\n", b"\x00"):
         for at in range(length + 1):
             value = b"x" * at + byte + b"\xe4" * (length - at)
@@ -106,14 +106,14 @@ def test_a_control_byte_is_found_at_any_distance(length: int) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(HEADS)
-def test_generated_heads_are_read_alike(data: bytes) -> None:
+def test_generated_heads_parse_alike(data: bytes) -> None:
     assert_same_head("request", data)
     assert_same_head("response", data)
 
 
 @settings(max_examples=200, deadline=None)
 @given(HEADS, st.lists(st.integers(0, 10_000), max_size=6))
-def test_the_end_of_a_head_is_found_alike_however_it_arrives(data: bytes, cuts: list[int]) -> None:
+def test_head_ends_are_found_alike_at_any_split(data: bytes, cuts: list[int]) -> None:
     expected = reference.head_end(data)
     seen = b""
     found = 0
@@ -127,7 +127,7 @@ def test_the_end_of_a_head_is_found_alike_however_it_arrives(data: bytes, cuts: 
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(CHUNK_PARTS, max_size=10), st.lists(st.integers(0, 10_000), max_size=6))
-def test_generated_chunks_are_read_alike_in_any_split(parts: list[bytes], cuts: list[int]) -> None:
+def test_generated_chunks_parse_alike_at_any_split(parts: list[bytes], cuts: list[int]) -> None:
     data = b"".join(parts)
     assert_same_chunks([data])
     assert_same_chunks(split(data, cuts))
@@ -135,7 +135,7 @@ def test_generated_chunks_are_read_alike_in_any_split(parts: list[bytes], cuts: 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=40))
-def test_chunked_payload_comes_out_as_it_went_in(payloads: list[bytes]) -> None:
+def test_chunked_payload_round_trips(payloads: list[bytes]) -> None:
     reader = ours.ChunkReader()
     framed = b"".join(b"%x\r\n%b\r\n" % (len(payload), payload) for payload in payloads)
     assert reader.feed(framed + b"0\r\n\r\nnext") == payloads

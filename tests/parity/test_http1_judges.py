@@ -83,7 +83,7 @@ def llhttp_opinion(entry: Entry) -> Opinion:
 
 
 def _ends_with_connection(data: bytes) -> bool:
-    # httptools cannot be told that the connection has ended; without framing fields it waits.
+    # httptools has no end-of-connection signal; without framing fields it waits for more.
     head = data.partition(b"\r\n\r\n")[0].lower()
     return b"content-length" not in head and b"transfer-encoding" not in head
 
@@ -154,13 +154,11 @@ DIFFERENCES = dict(_listed())
 
 @pytest.mark.parametrize("judge", JUDGES)
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
-def test_a_difference_to_an_independent_parser_is_listed_and_no_other(
-    entry: Entry, judge: str
-) -> None:
+def test_only_listed_differences_to_independent_parsers_occur(entry: Entry, judge: str) -> None:
     differs = JUDGES[judge](entry) != our_opinion(entry)
     assert differs == ((entry.name, judge) in DIFFERENCES)
 
 
-def test_every_listed_difference_names_an_entry_of_the_corpus_once() -> None:
+def test_listed_differences_are_unique_corpus_entries() -> None:
     assert set(DIFFERENCES) <= {(entry.name, judge) for entry in ENTRIES for judge in JUDGES}
     assert len(list(_listed())) == len(DIFFERENCES)

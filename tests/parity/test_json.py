@@ -108,7 +108,7 @@ RELAXED = settings(
 @RELAXED
 @given(SOUP, CUTS)
 @example(b'{"a":[\\"]', [])
-def test_near_json_reads_as_the_twin_reads_it_however_it_is_cut(data: bytes, at: list[int]) -> None:
+def test_near_json_scans_like_the_reference_at_any_split(data: bytes, at: list[int]) -> None:
     expected = twin(data)
     assert fed(cut(data, at)) == expected
     assert fed([data[n : n + 1] for n in range(len(data))]) == expected
@@ -116,7 +116,7 @@ def test_near_json_reads_as_the_twin_reads_it_however_it_is_cut(data: bytes, at:
 
 @RELAXED
 @given(documents(), CUTS)
-def test_json_reads_as_the_twin_reads_it_however_it_is_cut(data: bytes, at: list[int]) -> None:
+def test_json_scans_like_the_reference_at_any_split(data: bytes, at: list[int]) -> None:
     expected = twin(data)
     assert expected.state == COMPLETE
     assert fed(cut(data, at)) == expected
@@ -124,7 +124,7 @@ def test_json_reads_as_the_twin_reads_it_however_it_is_cut(data: bytes, at: list
 
 @RELAXED
 @given(documents(), st.integers(0, 2000), TOKENS)
-def test_damaged_json_reads_as_the_twin_reads_it(data: bytes, at: int, token: bytes) -> None:
+def test_damaged_json_scans_like_the_reference(data: bytes, at: int, token: bytes) -> None:
     at %= len(data) + 1
     for damaged in (data[:at] + token + data[at:], data[:at] + token + data[at + len(token) :]):
         assert fed([damaged]) == twin(damaged)
@@ -132,7 +132,7 @@ def test_damaged_json_reads_as_the_twin_reads_it(data: bytes, at: int, token: by
 
 @RELAXED
 @given(documents() | SOUP)
-def test_what_msgspec_accepts_is_accepted_with_the_same_spans(data: bytes) -> None:
+def test_msgspecs_spans_are_reproduced(data: bytes) -> None:
     judge_by_msgspec(data)
 
 
@@ -158,7 +158,7 @@ def judge_by_msgspec(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("path", BODIES, ids=lambda path: path.name)
-def test_the_corpus_reads_as_the_twin_reads_it_however_it_is_cut(path: Path) -> None:
+def test_the_corpus_reads_like_the_reference_at_any_split(path: Path) -> None:
     data = path.read_bytes()
     expected = twin(data)
     rng = random.Random(path.name)
@@ -182,6 +182,6 @@ def test_msgspec_and_the_scan_agree_on_the_corpus(path: Path) -> None:
         assert state == COMPLETE
 
 
-def test_the_corpus_has_every_outcome() -> None:
+def test_the_corpus_covers_every_outcome() -> None:
     states = {twin(path.read_bytes()).state for path in BODIES}
     assert states == {0, COMPLETE, INVALID}

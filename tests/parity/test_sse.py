@@ -83,7 +83,7 @@ CUTS = st.lists(st.integers(0, 1000), max_size=8)
 @settings(max_examples=400, deadline=None)
 @given(STREAM | SOUP, CUTS, st.sampled_from([1, 10, EVENT_MAX]))
 @example(b'data: {"type":"error"}\r\n\r', [23, 24, 25], EVENT_MAX)
-def test_streams_read_as_the_twin_reads_them_however_they_are_cut(
+def test_streams_read_like_the_reference_at_any_split(
     stream: bytes, at: list[int], event_max: int
 ) -> None:
     expected = read(stream, event_max)
@@ -93,7 +93,7 @@ def test_streams_read_as_the_twin_reads_them_however_they_are_cut(
 
 @settings(max_examples=100, deadline=None)
 @given(STREAM)
-def test_the_tap_and_the_twin_agree_after_every_byte(stream: bytes) -> None:
+def test_the_tap_and_the_reference_agree_after_every_byte(stream: bytes) -> None:
     tap = SseTap(EVENT_MAX)
     for n in range(len(stream)):
         tap.feed_bytes(stream[n : n + 1])
@@ -101,7 +101,7 @@ def test_the_tap_and_the_twin_agree_after_every_byte(stream: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.name)
-def test_the_corpus_reads_as_the_twin_reads_it_however_it_is_cut(path: Path) -> None:
+def test_the_corpus_reads_like_the_reference_at_any_split(path: Path) -> None:
     stream = path.read_bytes()
     rng = random.Random(path.name)
     for event_max in (EVENT_MAX, 262144):
@@ -116,11 +116,11 @@ def test_the_corpus_reads_as_the_twin_reads_it_however_it_is_cut(path: Path) -> 
 
 
 @pytest.mark.parametrize("same", ["full_crlf", "full_cr", "no_space", "mixed_line_ends"])
-def test_spellings_of_the_same_stream_read_the_same(same: str) -> None:
+def test_equivalent_streams_read_the_same(same: str) -> None:
     folder = STREAMS[0].parent
     expected = read((folder / "full.sse").read_bytes())
     assert fed([(folder / f"{same}.sse").read_bytes()], 262144) == expected
 
 
-def test_the_corpus_has_every_verdict() -> None:
+def test_the_corpus_covers_every_verdict() -> None:
     assert {read(path.read_bytes()).verdict for path in STREAMS} == {0, 1, 2, 3}

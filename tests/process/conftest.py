@@ -5,7 +5,7 @@ from tests.process.running import PATIENCE_S, Running, eventually, is_alive
 
 @pytest.fixture
 def start(tmp_path):
-    """Start supervisors over fake workers; none of them, nor their workers, outlives the test."""
+    """Starts supervisors with fake workers; all processes end with the test."""
     started: list[Running] = []
 
     def start(**how) -> Running:

@@ -1,10 +1,9 @@
-"""A real worker process around a fake Relay that understands a few words.
+"""A real worker process around a fake Relay, which takes one-word commands over a connection.
 
-pid: answer with the process id · hold SECONDS: answer later · die: SIGKILL itself · env: answer
-with the names in its environment · names: answer with the providers in force · drain: answer with
-the last order to drain · column: answer with its column of the shared memory · rest: let the first
-target rest · rests: answer whether it does · linger: end two
-seconds after closing the channel. A connection may be used for several words.
+`pid`: reply with the process id · `hold SECONDS`: reply later · `die`: SIGKILL to itself · `env`:
+names of the environment variables · `names`: configured providers · `drain`: arguments of the last
+drain · `column`: its column of the shared memory · `cool`: put the first target into cooldown ·
+`cooling`: whether it is · `linger`: exit two seconds after closing the channel.
 """
 
 import asyncio
@@ -60,9 +59,9 @@ class FakeRelay:
             while words := (await self.loop.sock_recv(connection, 100)).decode().split():
                 if words[0] == "hold":
                     await asyncio.sleep(float(words[1]))
-                await self.loop.sock_sendall(connection, self.said(words[0]).encode())
+                await self.loop.sock_sendall(connection, self.reply(words[0]).encode())
 
-    def said(self, word: str) -> str:
+    def reply(self, word: str) -> str:
         match word:
             case "die":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -74,9 +73,9 @@ class FakeRelay:
                 return ",".join(f"{name}:{slots}" for name, slots in self.layout.targets.items())
             case "drain":
                 return repr(self.drained)
-            case "rest":
+            case "cool":
                 TargetLimits(self.memory, 0).rest(time.monotonic() + 1000.0, Cooldown.RATE)
-            case "rests":
+            case "cooling":
                 return str(TargetLimits(self.memory, 0).cooldown_until() > 0.0)
             case "column":
                 return str(self.memory.worker)

@@ -1,7 +1,7 @@
-"""`ccrelay serve` over fake workers, as a process: `run_supervisor.py CONFIG_FILE ARGS...`
+"""`ccrelay serve` with fake workers, as a process: `run_supervisor.py CONFIG_FILE ARGS...`
 
-Prints its addresses when it is ready; ARGS are given to the workers. An upgrade runs this again.
-With `-` as the file it is looked for.
+Prints its addresses when it is ready; ARGS are passed to the workers. An upgrade runs this script
+again. With `-` as CONFIG_FILE the file is searched for.
 """
 
 import re
@@ -15,7 +15,7 @@ from ccrelay.runtime.supervisor import WorkersFailed
 FAKE_WORKER = str(Path(__file__).with_name("fake_worker.py"))
 
 
-def say(text: str) -> None:
+def print_addresses(text: str) -> None:
     print(*re.findall(r"http://([^ ,]+)", text.splitlines()[0]), flush=True)
 
 
@@ -23,7 +23,7 @@ def main(config: str, *arguments: str) -> int:
     command = (sys.executable, FAKE_WORKER, *arguments)
     try:
         named = None if config == "-" else Path(config)
-        return launch(Options(config=named), say, lambda text: None, command)
+        return launch(Options(config=named), print_addresses, lambda text: None, command)
     except WorkersFailed as error:
         print(f"failed: {error}", flush=True)
         return 1

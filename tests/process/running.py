@@ -17,7 +17,7 @@ from ccrelay.config.model import Config, Key, Logging, Provider, Server, ServerT
 
 RUN = str(Path(__file__).with_name("run_supervisor.py"))
 ROOT = str(Path(ccrelay.__file__).parents[1])  # of the package under test
-PATIENCE_S = 20.0  # a shared machine may be slow; nothing here waits that long when all is well
+PATIENCE_S = 20.0  # upper bound for a slow machine; waits end as soon as the condition holds
 
 
 def provider(name: str = "zai", *keys: str, **members: object) -> Provider:
@@ -50,21 +50,21 @@ class Running:
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": ROOT, **how.get("env", {})},
         )
-        self.said = self.process.stdout.readline().split()
+        self.output = self.process.stdout.readline().split()
 
     def write(self, config: Config) -> None:
-        """Put it into the file, in place."""
+        """Write it to the file, in place."""
         self.file.write_bytes(msgspec.json.encode(config))
 
     def change(self, **members: object) -> Config:
-        """Write the configuration with other members, and keep it as the present one."""
+        """Write the configuration with some members replaced, and keep it in `config`."""
         self.config = msgspec.structs.replace(self.config, **members)
         self.write(self.config)
         return self.config
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.said[0].rpartition(":")
+        host, _, port = self.output[0].rpartition(":")
         return host, int(port)
 
     def connect(self, words: str) -> socket.socket:
@@ -77,7 +77,7 @@ class Running:
             return connection.recv(10_000).decode()
 
     def pids(self, count: int) -> set[int]:
-        """Ask until `count` different workers have answered."""
+        """Send requests until `count` different workers have answered."""
         seen: set[int] = set()
         deadline = time.monotonic() + PATIENCE_S
         while len(seen) < count and time.monotonic() < deadline:
@@ -85,12 +85,12 @@ class Running:
         return seen
 
     def lines(self) -> list[dict[str, object]]:
-        """The log; its last line may still be on its way."""
+        """The complete lines of the log."""
         lines = self.log.read_text().split("\n")[:-1] if self.log.exists() else []
         return [json.loads(line) for line in lines]
 
     def events(self, name: str) -> list[dict[str, object]]:
-        """Lines of the log with this name."""
+        """The log events with this name."""
         return [event for event in self.lines() if event["event"] == name]
 
     def await_event(self, name: str, count: int = 1) -> dict[str, object]:
@@ -104,13 +104,13 @@ class Running:
         return self.process.wait(PATIENCE_S)
 
 
-def eventually(question, what="it did not happen"):
-    """Wait until the answer is true, and return it."""
+def eventually(condition, what="it did not happen"):
+    """Poll until the condition is true, and return its value."""
     deadline = time.monotonic() + PATIENCE_S
-    while not (answer := question()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
-    return answer
+    return value
 
 
 def is_alive(pid: int) -> bool:

@@ -18,7 +18,7 @@ import ccrelay
 from ccrelay.demo.server import DemoServer, start_demo
 
 ROOT = Path(ccrelay.__file__).parents[1]  # of the package under test: tree or installed
-PATIENCE_S = 20.0  # a shared machine may be slow; nothing here waits that long when all is well
+PATIENCE_S = 20.0  # upper bound for a slow machine; waits end as soon as the condition holds
 
 Whole = tuple[int, bytes, bool]
 """Status, body, and whether it came to its end."""
@@ -33,10 +33,10 @@ ENVIRONMENT = {
 }
 
 
-async def eventually(question: Callable[[], Any], what: str = "it did not happen") -> Any:
-    """Wait until the answer is true, and return it."""
+async def eventually(condition: Callable[[], Any], what: str = "it did not happen") -> Any:
+    """Poll until the condition is true, and return its value."""
     ends_at = time.monotonic() + PATIENCE_S
-    while not (answer := question()):
+    while not (answer := condition()):
         assert time.monotonic() < ends_at, what
         await asyncio.sleep(0.01)
     return answer
@@ -66,16 +66,16 @@ class Serve:
         self.config.chmod(0o600)
         self.arguments = arguments
         self.address = ("", 0)
-        self.said = ""
+        self.output = ""
         self.clients: list[Client] = []
 
     async def start(self, **environment: str) -> None:
-        """Wait until it says where it listens."""
+        """Start it, and wait for the banner."""
         self._spawn(environment)
         assert self.process.stdout is not None
-        self.said = await asyncio.to_thread(self.process.stdout.readline)
-        assert "http://" in self.said, f"it did not start: {self.stderr}"
-        host, _, port = self.said.split("http://")[1].split()[0].rpartition(":")
+        self.output = await asyncio.to_thread(self.process.stdout.readline)
+        assert "http://" in self.output, f"it did not start: {self.stderr}"
+        host, _, port = self.output.split("http://")[1].split()[0].rpartition(":")
         self.address = (host, int(port))
 
     def _spawn(self, environment: dict[str, str]) -> None:
@@ -91,7 +91,7 @@ class Serve:
             )
 
     async def client(self) -> "Client":
-        """Connect; the connection is closed when the test is over, if not before."""
+        """Connect; `clear` closes the connection."""
         made = Client(*await asyncio.open_connection(*self.address))
         self.clients.append(made)
         return made
@@ -109,12 +109,12 @@ class Serve:
         return (self.folder / "stderr").read_text()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Lines of the log with this name; its last line may still be on its way."""
+        """The log events with this name, of complete lines."""
         lines = self.log.read_bytes().split(b"\n")[:-1] if self.log.exists() else []
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
     async def event(self, name: str, count: int = 1) -> dict[str, Any]:
-        """Wait for that many lines of this name; the last of them."""
+        """Wait for `count` events of this name, and return the last."""
         await eventually(lambda: len(self.events(name)) >= count, f"no event {name}")
         found: dict[str, Any] = self.events(name)[count - 1]
         return found
@@ -126,20 +126,20 @@ class Serve:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    async def ended(self) -> int:
-        """Its exit code, once it has ended."""
+    async def wait(self) -> int:
+        """Wait for the exit, and return the exit code."""
         code = await asyncio.to_thread(self.process.wait, PATIENCE_S)
         assert self.process.stdout is not None
-        self.said += self.process.stdout.read()
+        self.output += self.process.stdout.read()
         return code
 
     async def clear(self) -> None:
-        """End it, however the test went, and look for what is left of it."""
+        """Kill it if it still runs, and assert that no worker outlives it."""
         for client in self.clients:
             client.close()
         if self.process.poll() is None:
             self.process.kill()
-        await self.ended()
+        await self.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
         pids = [event["pid"] for event in self.events("worker_ready")]
@@ -193,24 +193,24 @@ class Client:
     async def answer(self) -> "Whole":
         """Status, body, and whether it was whole; of the first answer on the connection."""
         while True:
-            status, body, is_whole = parse(self.raw, ended=False)
+            status, body, is_whole = parse(self.raw, wait=False)
             if is_whole:
                 return status, body, True
             if not await self.more():
-                return parse(self.raw, ended=self.closed_cleanly)
+                return parse(self.raw, wait=self.closed_cleanly)
 
     def close(self) -> None:
         self._writer.close()
 
 
-def parse(raw: bytes, *, ended: bool) -> Whole:
+def parse(raw: bytes, *, wait: bool) -> Whole:
     """Status, body so far, and whether an answer is whole."""
     judge = h11.Connection(h11.CLIENT)
     judge.send(h11.Request(method="POST", target="/", headers=[("host", "h")]))
     judge.send(h11.EndOfMessage())
     if raw:
         judge.receive_data(raw)
-    if ended:
+    if wait:
         judge.receive_data(b"")
     status, body = 0, b""
     while True:

@@ -24,7 +24,7 @@ from ccrelay.runtime.control import (
 
 pytestmark = pytest.mark.process
 
-# Far more than a socket's buffer takes at once.
+# Far larger than a socket buffer.
 LARGE = Config(providers=[Provider(name="a", keys=[Key(key="test-key-" + "x" * 4_000_000)])])
 
 
@@ -40,14 +40,14 @@ def run(scenario):
     return asyncio.run(asyncio.wait_for(scenario, 20))
 
 
-def test_messages_arrive_in_order_also_when_the_kernel_takes_them_in_pieces():
+def test_messages_arrive_in_order_when_sent_in_pieces():
     async def scenario():
         supervisor, worker = pair()
-        orders = [Stats(), Reload(LARGE, Layout.of(LARGE)), Drain(1.0, gentle=True)]
-        for order in orders:
-            supervisor.send(order)
-        assert supervisor.pending()[1], "it was too small to show anything"
-        assert [await worker.receive() for _ in orders] == orders
+        commands = [Stats(), Reload(LARGE, Layout.of(LARGE)), Drain(1.0, gentle=True)]
+        for command in commands:
+            supervisor.send(command)
+        assert supervisor.pending()[1], "the message fits into the socket buffer: enlarge it"
+        assert [await worker.receive() for _ in commands] == commands
         assert supervisor.pending() == (b"", b"")
         worker.send(Ready())
         assert await supervisor.receive() == Ready()
@@ -57,7 +57,7 @@ def test_messages_arrive_in_order_also_when_the_kernel_takes_them_in_pieces():
     run(scenario())
 
 
-def test_the_end_of_the_other_side_is_none_and_sending_to_it_is_no_error():
+def test_receive_returns_none_after_peer_close_and_send_does_not_raise():
     async def scenario():
         supervisor, worker = pair()
         worker.send(Ready())
@@ -71,7 +71,7 @@ def test_the_end_of_the_other_side_is_none_and_sending_to_it_is_no_error():
     run(scenario())
 
 
-def test_closing_sends_everything_first():
+def test_close_sends_pending_bytes_first():
     async def scenario():
         supervisor, worker = pair()
         reply = StatsReply({f"counter {number}": number for number in range(200_000)})
@@ -85,13 +85,13 @@ def test_closing_sends_everything_first():
     run(scenario())
 
 
-def test_what_was_half_received_and_half_sent_can_be_handed_on():
+def test_partial_messages_survive_a_handover():
     async def scenario():
         ours, theirs = socket.socketpair()
         first = Channel(ours.dup(), Decoder[FromWorker](FromWorker))
         worker = Channel(theirs, Decoder[ToWorker](ToWorker))
-        order = Reload(LARGE, Layout.of(LARGE))
-        first.send(order)
+        command = Reload(LARGE, Layout.of(LARGE))
+        first.send(command)
         frame = encode(StatsReply({"open": 1}))
         worker.send_raw(frame[:7])
         waiting = asyncio.ensure_future(first.receive())
@@ -104,7 +104,7 @@ def test_what_was_half_received_and_half_sent_can_be_handed_on():
         decoder = Decoder[FromWorker](FromWorker)
         decoder.receive(received)
         second = Channel(ours, decoder, unsent)
-        assert await worker.receive() == order
+        assert await worker.receive() == command
         worker.send_raw(frame[7:])
         assert await second.receive() == StatsReply({"open": 1})
         second.abort()
@@ -113,7 +113,7 @@ def test_what_was_half_received_and_half_sent_can_be_handed_on():
     run(scenario())
 
 
-def test_a_first_message_without_descriptors_is_no_start():
+def test_receive_start_rejects_a_message_without_descriptors():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(encode(Stats()))

@@ -1,4 +1,4 @@
-"""Binding real sockets: ports, families, balancing, and what is said when it does not work."""
+"""Binding real sockets: ports, address families, balancing, error messages."""
 
 import contextlib
 import socket
@@ -31,7 +31,7 @@ def ports(slots: listeners.Slots) -> set[int]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
 @pytest.mark.parametrize("count", [1, 3])
-def test_port_0_is_one_free_port_for_all_slots(bind, host, count):
+def test_port_0_binds_one_free_port_for_all_slots(bind, host, count):
     slots = bind(f"{host}:0", count)
     assert len(slots) == count
     (port,) = ports(slots)
@@ -39,7 +39,7 @@ def test_port_0_is_one_free_port_for_all_slots(bind, host, count):
     assert listeners.addresses(slots)[0].endswith(f":{port}")
 
 
-def test_sockets_do_not_block_and_take_connections(bind):
+def test_sockets_are_non_blocking_and_accept_connections(bind):
     slots = bind("127.0.0.1:0", 2)
     (port,) = ports(slots)
     for sock in (sock for sockets in slots for sock in sockets):
@@ -49,7 +49,7 @@ def test_sockets_do_not_block_and_take_connections(bind):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux balances over SO_REUSEPORT")
-def test_every_slot_has_its_own_queue(bind):
+def test_every_slot_has_its_own_accept_queue(bind):
     slots = bind("127.0.0.1:0", 2)
     assert all(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) for (sock,) in slots)
     assert len({sock.fileno() for (sock,) in slots}) == 2
@@ -57,16 +57,16 @@ def test_every_slot_has_its_own_queue(bind):
 
 @pytest.mark.parametrize("slots_before", [1, 2])
 @pytest.mark.parametrize("slots", [1, 2])
-def test_an_address_in_use_is_refused_even_by_another_ccrelay(bind, slots_before, slots):
+def test_an_address_in_use_is_an_error_even_when_ccrelay_holds_it(bind, slots_before, slots):
     (port,) = ports(bind("127.0.0.1:0", slots_before))
     with pytest.raises(ListenError) as caught:
         bind(f"127.0.0.1:{port}", slots)
     message = str(caught.value)
-    assert f"Cannot listen on 127.0.0.1:{port}: the address is already in use" in message
+    assert f"Cannot listen on 127.0.0.1:{port}: address already in use" in message
     assert f"ccrelay serve --listen 127.0.0.1:{port + 1}" in message
 
 
-def test_a_port_can_be_bound_again_right_after_it_was_closed(bind):
+def test_a_port_can_be_bound_again_right_after_close(bind):
     slots = bind("127.0.0.1:0", 2)
     (port,) = ports(slots)
     listeners.close(slots)
@@ -74,24 +74,24 @@ def test_a_port_can_be_bound_again_right_after_it_was_closed(bind):
 
 
 @pytest.mark.parametrize(
-    ("listen", "said"),
+    ("listen", "message"),
     [
-        ("8787", "must follow the last colon"),
-        ("::1:8787", "in brackets"),
-        ("203.0.113.7:0", "this machine does not have the address"),
+        ("8787", "missing or invalid port"),
+        ("::1:8787", "needs brackets"),
+        ("203.0.113.7:0", "is not an address of this machine"),
     ],
 )
-def test_an_address_that_cannot_be_used_says_why(listen, said):
-    with pytest.raises(ListenError, match=said):
+def test_the_error_of_an_unusable_address_says_why(listen, message):
+    with pytest.raises(ListenError, match=message):
         listeners.bind(listen, 1)
 
 
-def test_a_name_without_an_address_says_so(monkeypatch):
+def test_an_unresolvable_host_is_an_error(monkeypatch):
     def refuse(*args, **how):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    with pytest.raises(ListenError, match=r"the host 'relay\.invalid' has no address here"):
+    with pytest.raises(ListenError, match=r"cannot resolve the host 'relay\.invalid'"):
         listeners.bind("relay.invalid:8787", 1)
 
 
@@ -100,47 +100,47 @@ def test_a_name_without_an_address_says_so(monkeypatch):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (3, 2), (2, 2), (2, 5)])
-def test_sockets_are_dealt_out_anew_and_none_is_closed(bind, host, before, after):
+def test_redistribute_keeps_all_sockets_open(bind, host, before, after):
     slots = bind(f"{host}:0", before)
     every = {sock for sockets in slots for sock in sockets}
-    dealt = listeners.regroup(slots, after)
+    regrouped = listeners.redistribute(slots, after)
     try:
-        now = [sock for sockets in dealt for sock in sockets]
+        now = [sock for sockets in regrouped for sock in sockets]
         assert len(now) == len(set(now))
         assert every <= set(now)
         assert all(sock.fileno() >= 0 for sock in now)
-        assert ports(dealt) == ports(slots)
+        assert ports(regrouped) == ports(slots)
         names = {sock.getsockname() for sock in every}
-        for sockets in dealt:
+        for sockets in regrouped:
             assert {sock.getsockname() for sock in sockets} == names
     finally:
-        listeners.close(dealt)
+        listeners.close(regrouped)
 
 
-def test_the_same_number_of_slots_changes_nothing(bind):
+def test_redistribute_to_the_same_number_changes_nothing(bind):
     slots = bind("127.0.0.1:0", 3)
-    assert listeners.regroup(slots, 3) == slots
+    assert listeners.redistribute(slots, 3) == slots
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux balances over SO_REUSEPORT")
-def test_connections_reach_sockets_that_were_added_to_a_single_one(bind):
+def test_connections_reach_sockets_added_to_a_single_one(bind):
     slots = bind("127.0.0.1:0", 1)
-    dealt = listeners.regroup(slots, 2)
+    regrouped = listeners.redistribute(slots, 2)
     try:
         reached = set()
         while len(reached) < 2:
             with socket.create_connection(slots[0][0].getsockname(), timeout=5):
-                for number, (sock,) in enumerate(dealt):
+                for number, (sock,) in enumerate(regrouped):
                     with contextlib.suppress(BlockingIOError):
                         sock.accept()[0].close()
                         reached.add(number)
     finally:
-        listeners.close(dealt)
+        listeners.close(regrouped)
 
 
-def test_a_port_of_ours_can_be_bound_on_a_wider_address_too(bind):
+def test_an_own_port_can_be_bound_on_the_wildcard_address(bind):
     slots = bind("127.0.0.1:0", 1)
     (port,) = ports(slots)
     with pytest.raises(ListenError):
         listeners.bind(f"0.0.0.0:{port}", 1)
-    listeners.close(listeners.bind(f"0.0.0.0:{port}", 1, beside=slots))
+    listeners.close(listeners.bind(f"0.0.0.0:{port}", 1, existing=slots))

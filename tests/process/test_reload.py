@@ -1,4 +1,4 @@
-"""Reloads of a real supervisor with real workers around a fake Relay."""
+"""Reloads with a real supervisor and real workers around a fake Relay."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ KEYS = ["test-key-1", "test-key-2", "test-key-3"]
 
 
 def names(running: Running, workers: int = 1) -> set[str]:
-    """What the workers go by; all of them are asked."""
+    """The providers that each of the workers has loaded."""
     seen: dict[str, str] = {}
     while len(seen) < workers:
         with running.connect("pid") as connection:
@@ -28,21 +28,21 @@ def names(running: Running, workers: int = 1) -> set[str]:
     return set(seen.values())
 
 
-def test_a_hangup_gives_the_new_configuration_to_every_worker(start):
+def test_sighup_reloads_every_worker(start):
     running = start(workers=2, watch=False, providers=[provider("zai", *KEYS[:2])])
     before = running.pids(2)
     running.change(providers=[provider("zai", *KEYS[1:]), provider("other")])
-    os.killpg(running.process.pid, signal.SIGHUP)  # as a terminal would: workers ignore it
-    told = running.await_event("reloaded")
-    assert told["providers_added"] == ["other"]
-    assert len(told["keys_added"]["zai"]) == len(told["keys_removed"]["zai"]) == 1
+    os.killpg(running.process.pid, signal.SIGHUP)  # as a terminal does; workers ignore it
+    event = running.await_event("reloaded")
+    assert event["providers_added"] == ["other"]
+    assert len(event["keys_added"]["zai"]) == len(event["keys_removed"]["zai"]) == 1
     # The second key keeps its slot, the third gets a fresh one.
     assert names(running, 2) == {"zai:[1, 2],other:[3]"}
     assert running.pids(2) == before
     assert "test-key" not in running.log.read_text()
 
 
-def test_a_worker_that_starts_later_gets_the_new_configuration(start):
+def test_a_worker_spawned_after_a_reload_gets_the_new_configuration(start):
     running = start(watch=False)
     running.change(providers=[provider("fresh")])
     running.send(signal.SIGHUP)
@@ -52,9 +52,9 @@ def test_a_worker_that_starts_later_gets_the_new_configuration(start):
     assert names(running) == {"fresh:[1]"}
 
 
-def test_a_broken_file_changes_nothing_and_every_problem_is_told_with_its_place(start):
+def test_an_invalid_file_changes_nothing_and_logs_every_problem_with_its_position(start):
     running = start(watch=False)
-    keys = "keys: [{key: test-key-1}]"  # worth a warning, which is not why it fails
+    keys = "keys: [{key: test-key-1}]"  # causes a warning, which must not be reported as a failure
     running.file.write_text(
         f"server:\n  wrokers: 2\nproviders:\n  - {{name: a, type: zaj, {keys}}}\n"
     )
@@ -67,12 +67,12 @@ def test_a_broken_file_changes_nothing_and_every_problem_is_told_with_its_place(
     assert names(running) == {"zai:[0]"}
 
 
-def test_what_a_worker_cannot_build_is_taken_back_from_all(start):
+def test_a_reload_that_fails_in_one_worker_is_rolled_back_in_all(start):
     running = start(workers=2, watch=False)
     running.change(providers=[provider("new"), provider("unloadable-1")])
     running.send(signal.SIGHUP)
-    told = running.await_event("reload_failed")
-    assert (told["worker"], "cannot be built" in told["problem"]) == (1, True)
+    event = running.await_event("reload_failed")
+    assert (event["worker"], "cannot be built" in event["problem"]) == (1, True)
     eventually(lambda: names(running, 2) == {"zai:[0]"})
     running.change(providers=[provider("new")])
     running.send(signal.SIGHUP)
@@ -81,41 +81,41 @@ def test_what_a_worker_cannot_build_is_taken_back_from_all(start):
     assert running.events("worker_died") == []
 
 
-def test_an_unchanged_file_is_told_and_changes_nothing(start):
+def test_sighup_with_an_unchanged_file_logs_reload_unchanged(start):
     running = start(watch=False)
     running.send(signal.SIGHUP)
-    told = running.await_event("reload_unchanged")
-    assert (told["level"], told["why"]) == ("info", "signal")
+    event = running.await_event("reload_unchanged")
+    assert (event["level"], event["trigger"]) == ("info", "signal")
     assert running.events("reloaded") == []
 
 
-def test_what_needs_a_restart_is_named_until_it_came(start):
+def test_settings_that_need_a_restart_are_logged_at_every_reload(start):
     running = start(watch=False)
     server = msgspec.structs.replace(running.config.server, workers=3)
     running.change(server=server, providers=[provider("fresh")])
     running.send(signal.SIGHUP)
-    told = running.await_event("reload_needs_restart")
-    assert told["settings"] == ["server.workers"]
-    assert "SIGUSR2" in told["next"]
+    event = running.await_event("reload_needs_restart")
+    assert event["settings"] == ["server.workers"]
+    assert "SIGUSR2" in event["hint"]
     assert names(running) == {"fresh:[1]"}  # the rest is in force
     running.change(providers=[provider("fresher")])
     running.send(signal.SIGHUP)
     assert running.await_event("reload_needs_restart", 2)["settings"] == ["server.workers"]
 
 
-def test_several_hangups_at_once_are_served_one_after_the_other(start):
+def test_rapid_sighups_end_with_the_newest_configuration(start):
     running = start(workers=2, watch=False)
     for number in range(5):
         config = msgspec.structs.replace(running.config, providers=[provider(f"p{number}")])
         fresh = running.file.with_suffix(".tmp")
         fresh.write_bytes(msgspec.json.encode(config))
-        os.replace(fresh, running.file)  # one that is being read is never half written
+        os.replace(fresh, running.file)  # atomic: a reader never sees half a file
         running.send(signal.SIGHUP)
     eventually(lambda: {name.split(":")[0] for name in names(running, 2)} == {"p4"})
     assert running.events("reload_failed") == []
 
 
-def test_the_service_manager_hears_of_a_reload_and_its_end(start, tmp_path):
+def test_sd_notify_gets_reloading_and_ready(start, tmp_path):
     place = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(place)
@@ -132,14 +132,14 @@ def test_the_service_manager_hears_of_a_reload_and_its_end(start, tmp_path):
 # ---- file events
 
 
-def test_a_file_written_in_place_is_taken(start):
+def test_a_file_written_in_place_is_reloaded(start):
     running = start()
     running.change(providers=[provider("fresh")])
-    assert running.await_event("reloaded")["why"] == "file"
+    assert running.await_event("reloaded")["trigger"] == "file"
     assert names(running) == {"fresh:[1]"}
 
 
-def test_a_file_put_in_its_place_is_taken_again_and_again(start):
+def test_a_replaced_file_is_reloaded_every_time(start):
     running = start()
     for count, name in enumerate(("one", "two", "three"), 1):
         config = msgspec.structs.replace(running.config, providers=[provider(name)])
@@ -149,7 +149,7 @@ def test_a_file_put_in_its_place_is_taken_again_and_again(start):
         assert running.await_event("reloaded", count)["providers_added"] == [name]
 
 
-def test_a_link_on_the_way_that_leads_elsewhere_is_followed(start, tmp_path):
+def test_a_swapped_symlink_of_the_path_triggers_a_reload(start, tmp_path):
     """The tree of a Kubernetes volume: file -> ..data/file, ..data -> a folder by date."""
     volume = tmp_path / "volume"
     volume.mkdir()
@@ -175,40 +175,40 @@ def test_a_link_on_the_way_that_leads_elsewhere_is_followed(start, tmp_path):
         assert running.await_event("reloaded", count)["providers_added"] == [f"of{date}"]
 
 
-def test_a_broken_file_is_left_alone_until_it_is_mended(start):
+def test_an_invalid_file_is_reported_once_and_reloaded_when_fixed(start):
     running = start()
     running.file.write_text("providers: [\n")
     running.await_event("reload_failed")
-    running.change(providers=[provider("mended")])
-    assert running.await_event("reloaded")["providers_added"] == ["mended"]
+    running.change(providers=[provider("fixed")])
+    assert running.await_event("reloaded")["providers_added"] == ["fixed"]
     assert len(running.events("reload_failed")) == 1
 
 
-def test_undoing_a_broken_edit_is_told(start):
+def test_reverting_an_invalid_edit_is_logged_at_info(start):
     running = start()
-    running.await_event("reload_unchanged")  # the look at the beginning
+    running.await_event("reload_unchanged")  # the check at startup
     running.file.write_text("providers: [\n")
     running.await_event("reload_failed")
     running.write(running.config)
-    told = eventually(
+    event = eventually(
         lambda: [e for e in running.events("reload_unchanged") if e["level"] == "info"]
     )
-    assert told[0]["why"] == "file"
+    assert event[0]["trigger"] == "file"
 
 
-def test_a_file_that_is_gone_is_told_once_and_so_is_its_return(start):
+def test_a_missing_file_is_logged_once_and_so_is_its_return(start):
     running = start()
-    running.await_event("reload_unchanged")  # the look at the beginning
+    running.await_event("reload_unchanged")  # the check at startup
     running.file.unlink()
-    told = running.await_event("config_unreadable")
-    assert (told["level"], told["file"]) == ("warning", str(running.file))
+    event = running.await_event("config_unreadable")
+    assert (event["level"], event["file"]) == ("warning", str(running.file))
     running.write(running.config)
     eventually(lambda: [e for e in running.events("reload_unchanged") if e["level"] == "info"])
     assert len(running.events("config_unreadable")) == 1
     assert names(running) == {"zai:[0]"}
 
 
-def test_the_end_does_not_wait_for_a_command_of_a_reload(start, tmp_path):
+def test_shutdown_does_not_wait_for_a_secret_command_of_a_reload(start, tmp_path):
     running = start(watch=False)
     started = tmp_path / "started"
     key = f"${{cmd:sh -c 'touch {started}; sleep 8'}}"
@@ -221,26 +221,26 @@ def test_the_end_does_not_wait_for_a_command_of_a_reload(start, tmp_path):
     assert time.monotonic() - asked_at < 5.0
 
 
-def test_a_file_is_not_watched_when_that_is_switched_off_by_a_reload_too(start):
+def test_a_reload_can_disable_the_file_watch(start):
     running = start()
     server = msgspec.structs.replace(running.config.server, watch=False)
     running.change(server=server)
     running.await_event("reloaded")
     running.change(providers=[provider("unseen")])
-    os.kill(int(running.ask("pid")), signal.SIGTERM)  # takes longer than an event would
-    running.await_event("worker_gone")
+    os.kill(int(running.ask("pid")), signal.SIGTERM)  # takes longer than a file event
+    running.await_event("worker_exited")
     assert len(running.events("reloaded")) == 1
     running.send(signal.SIGHUP)
-    assert running.await_event("reloaded", 2)["why"] == "signal"
+    assert running.await_event("reloaded", 2)["trigger"] == "signal"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_watching_costs_next_to_nothing_when_other_files_of_the_folder_change(start):
+def test_changes_of_other_files_trigger_no_file_checks(start):
     running = start()
-    running.await_event("reload_unchanged")  # the look at the beginning
+    running.await_event("reload_unchanged")  # the check at startup
     for number in range(20):
         (running.file.parent / f"other-{number}").write_text("x")
     running.change(providers=[provider("fresh")])
     running.await_event("reloaded")
-    # The log itself lies in that folder.
+    # The log is in the same directory.
     assert len(running.events("reload_unchanged")) <= 2

@@ -1,4 +1,4 @@
-"""`ccrelay serve` as a process: the failures that need no Relay."""
+"""`ccrelay serve` as a process: startup failures, and the demo."""
 
 import http.client
 import json
@@ -39,7 +39,7 @@ def serve(tmp_path):
     return serve
 
 
-def test_an_address_in_use_is_exit_1_with_a_way_out(serve):
+def test_an_address_in_use_exits_1_with_a_hint(serve):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = serve("--listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert ended.returncode == 1
@@ -47,19 +47,19 @@ def test_an_address_in_use_is_exit_1_with_a_way_out(serve):
     assert "Traceback" not in ended.stderr
 
 
-def test_a_missing_file_is_exit_2(serve):
+def test_a_missing_config_file_exits_2(serve):
     ended = serve("--config", "nowhere.yaml")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "nowhere.yaml: no such file" in ended.stderr
 
 
-def test_listening_for_everyone_without_tokens_is_refused_also_as_a_flag(serve):
+def test_a_non_loopback_listen_option_without_tokens_exits_2(serve):
     ended = serve("--listen", "0.0.0.0:0")
     assert ended.returncode == 2
-    assert "needs server.auth.tokens" in ended.stderr
+    assert "requires server.auth.tokens" in ended.stderr
 
 
-def test_a_log_file_that_cannot_be_opened_is_exit_1(serve, tmp_path):
+def test_a_log_file_that_cannot_be_opened_exits_1(serve, tmp_path):
     (tmp_path / "ccrelay.yaml").write_text(CONFIG + "logging: {file: /nowhere/log}\n")
     ended = serve()
     assert ended.returncode == 1
@@ -80,7 +80,7 @@ def ask(address: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def test_the_demo_answers_and_ends_with_0(tmp_path):
+def test_the_demo_answers_and_exits_0(tmp_path):
     with (tmp_path / "stderr").open("w+") as log:
         running = subprocess.Popen(
             [sys.executable, "-m", "ccrelay", "serve", "--demo", "--listen", "127.0.0.1:0"],
@@ -93,7 +93,7 @@ def test_the_demo_answers_and_ends_with_0(tmp_path):
         with running:
             try:
                 first = running.stdout.readline()
-                assert f"process {running.pid})" in first
+                assert f"pid {running.pid})" in first
                 address = first.split("http://")[1].split()[0]
                 status, answer = ask(address)
                 running.send_signal(signal.SIGTERM)

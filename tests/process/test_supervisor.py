@@ -13,33 +13,33 @@ import pytest
 
 from ccrelay.config.model import Config, Key, Provider, Server, ServerTimeouts
 from ccrelay.runtime import listeners
-from ccrelay.runtime.crew import Snapshot
-from ccrelay.runtime.memory import Memory
+from ccrelay.runtime.memory import MemoryAllocator
 from ccrelay.runtime.notify import Notifier
-from ccrelay.runtime.processes import Recruits
+from ccrelay.runtime.processes import PreforkedWorkers
 from ccrelay.runtime.supervisor import Supervisor, WorkersFailed
-from ccrelay.runtime.upgrade import Estate
-from tests.process.running import PATIENCE_S, ROOT, eventually, is_alive, is_refused, provider
+from ccrelay.runtime.upgrade import HandoverState
+from ccrelay.runtime.worker_pool import ConfigSnapshot
+from tests.process.running import PATIENCE_S, ROOT, eventually, is_refused, provider
 
 pytestmark = pytest.mark.process
 
 FAKE_WORKER = str(Path(__file__).with_name("fake_worker.py"))
 
 
-def test_every_slot_serves_once_ready_is_said(start):
+def test_every_slot_serves_after_ready(start):
     running = start(workers=2)
     pids = running.pids(2)
     assert len(pids) == 2
     eventually(lambda: pids == {event["pid"] for event in running.events("worker_ready")})
 
 
-def test_a_worker_that_crashes_is_replaced_while_the_other_serves(start):
+def test_a_crashed_worker_is_replaced_while_the_other_serves(start):
     running = start(workers=2)
     before = running.pids(2)
     died_at = time.monotonic()
     with running.connect("die") as connection, contextlib.suppress(ConnectionError):
         assert connection.recv(100) == b""
-    # Connections dealt to the empty slot wait in its queue: none is refused or lost.
+    # Connections to the empty slot stay in its accept queue: none is refused or lost.
     after: set[int] = set()
     while not after - before:
         after.add(int(running.ask("pid")))
@@ -47,22 +47,22 @@ def test_a_worker_that_crashes_is_replaced_while_the_other_serves(start):
     assert len(after & before) <= 1
     assert took_s < 3.0, "the first replacement starts at once (0.2 s on an idle machine)"
     died = running.await_event("worker_died")
-    assert died["how"] == "killed by SIGKILL"
+    assert died["exit_status"] == "killed by SIGKILL"
     assert len(running.pids(2)) == 2
 
 
-def test_a_worker_sent_sigterm_drains_while_its_slot_is_filled_again(start):
+def test_sigterm_to_a_worker_drains_it_and_refills_its_slot(start):
     running = start()
     with running.connect("hold 1.5") as held:
         old = int(running.ask("pid"))
         os.kill(old, signal.SIGTERM)
-        running.await_event("worker_leaving")
+        running.await_event("worker_draining")
         assert int(running.ask("pid")) != old
         assert int(held.recv(100)) == old
-    assert running.await_event("worker_gone")["pid"] == old
+    assert running.await_event("worker_exited")["pid"] == old
 
 
-def test_sigterm_lets_a_running_exchange_finish_and_refuses_new_ones(start):
+def test_sigterm_drains_running_exchanges_and_refuses_new_connections(start):
     running = start(workers=2)
     with running.connect("hold 1") as held:
         running.ask("pid")
@@ -71,19 +71,19 @@ def test_sigterm_lets_a_running_exchange_finish_and_refuses_new_ones(start):
         eventually(lambda: is_refused(running.address))
         assert held.recv(100)
     assert running.wait() == 0
-    assert {event["how"] for event in running.events("worker_gone")} == {"exit code 0"}
+    assert {event["exit_status"] for event in running.events("worker_exited")} == {"exit code 0"}
 
 
-def test_the_drain_limit_cuts_what_still_runs_and_the_end_is_clean(start):
+def test_the_drain_limit_aborts_running_exchanges_with_exit_code_0(start):
     running = start(drain_s=0.2)
     with running.connect("hold 600"):
         running.ask("pid")
         running.send(signal.SIGTERM)
         assert running.wait() == 0
-    assert [event["cut"] for event in running.events("worker_gone")] == [1]
+    assert [event["cut"] for event in running.events("worker_exited")] == [1]
 
 
-def test_a_second_signal_ends_at_once_with_1(start):
+def test_a_second_signal_forces_shutdown_with_exit_code_1(start):
     running = start(drain_s=600)
     with running.connect("hold 600"):
         running.ask("pid")
@@ -93,7 +93,7 @@ def test_a_second_signal_ends_at_once_with_1(start):
         assert running.wait() == 1
 
 
-def test_ctrl_c_reaches_the_whole_group_and_is_a_drain(start):
+def test_ctrl_c_to_the_process_group_drains(start):
     running = start()
     with running.connect("hold 0.5") as held:
         running.ask("pid")
@@ -102,27 +102,20 @@ def test_ctrl_c_reaches_the_whole_group_and_is_a_drain(start):
     assert running.wait() == 0
 
 
-def test_workers_end_when_the_supervisor_is_killed(start):
-    running = start(workers=2)
-    pids = running.pids(2)
-    running.send(signal.SIGKILL)
-    eventually(lambda: not any(map(is_alive, pids)))
-
-
-def test_a_relay_that_cannot_be_built_ends_the_supervisor_with_its_error(start):
+def test_a_relay_that_fails_to_start_ends_the_supervisor_with_its_error(start):
     running = start(workers=2, providers=[provider("broken")])
-    assert " ".join(running.said) == "failed: RuntimeError: this relay cannot be built"
+    assert " ".join(running.output) == "failed: RuntimeError: this relay cannot be built"
     assert running.wait() == 1
 
 
-def test_workers_that_exit_before_they_are_ready_end_the_supervisor(start):
+def test_workers_that_exit_before_ready_end_the_supervisor(start):
     running = start(arguments=["--exit-at-once"])
-    assert " ".join(running.said) == "failed: a worker could not start: exit code 7"
+    assert " ".join(running.output) == "failed: a worker could not start: exit code 7"
     assert running.wait() == 1
     assert len(running.events("worker_died")) == 5
 
 
-def test_a_worker_program_that_is_not_there_ends_the_supervisor():
+def test_a_missing_worker_program_ends_the_supervisor():
     with pytest.raises(WorkersFailed, match="No such file"):
         asyncio.run(asyncio.wait_for(_run_without_a_program(), PATIENCE_S))
 
@@ -134,31 +127,32 @@ async def _run_without_a_program() -> None:
 def supervisor(workers, command, on_ready) -> Supervisor:
     server = Server(workers=workers, timeouts=ServerTimeouts(drain_s=1))
     config = Config(server=server, providers=[Provider(name="zai", keys=[Key(key="test-key-1")])])
-    memory = Memory.create(config)
-    snapshot = Snapshot(config, memory.layout(config))
+    memory = MemoryAllocator.create(config)
+    snapshot = ConfigSnapshot(config, memory.assign_layout(config))
+    sockets = listeners.bind("127.0.0.1:0", workers)
     return Supervisor(
-        Estate(snapshot, listeners.bind("127.0.0.1:0", workers), config.server.listen, memory),
-        SilentLog(),
+        HandoverState(snapshot, sockets, config.server.listen, memory),
+        RecordingLog(),
         notifier=Notifier({}),
         on_ready=on_ready,
-        recruit=Recruits(command).take,
+        start_process=PreforkedWorkers(command).spawn,
     )
 
 
-def test_processes_of_one_slot_have_columns_of_their_own_and_give_them_back(start):
+def test_worker_and_successor_have_separate_columns_and_release_them(start):
     running = start()
     first = running.ask("column")
     with running.connect("hold 0.5"):
         os.kill(int(running.ask("pid")), signal.SIGTERM)
         running.await_event("worker_ready", 2)
         assert running.ask("column") != first
-    assert running.await_event("worker_gone")["returned"] == 0
+    assert running.await_event("worker_exited")["released"] == 0
     os.kill(int(running.ask("pid")), signal.SIGTERM)
     running.await_event("worker_ready", 3)
     assert running.ask("column") == first
 
 
-def test_no_secret_reaches_a_worker_environment_or_command_line(start):
+def test_no_secret_in_worker_environment_or_command_line(start):
     env = {
         "ZAI_API_KEY": "test-key-1",
         "MY_OWN_NAME_FOR_IT": "test-key-1",
@@ -176,7 +170,7 @@ def test_no_secret_reaches_a_worker_environment_or_command_line(start):
 
 
 @pytest.mark.parametrize("kind", ["path", "abstract"])
-def test_the_service_manager_is_told_ready_and_stopping(start, tmp_path, kind):
+def test_sd_notify_gets_ready_and_stopping(start, tmp_path, kind):
     if kind == "abstract" and sys.platform != "linux":
         pytest.skip("abstract sockets are Linux's")
     name = f"@ccrelay-test-{os.getpid()}" if kind == "abstract" else str(tmp_path / "notify")
@@ -199,33 +193,33 @@ async def _signal_at_a_demo(number: signal.Signals, event: str) -> dict[str, obj
         tasks.create_task(running.run())
         await ready.wait()
         os.kill(os.getpid(), number)
-        while not running._log.told(event):  # noqa: ASYNC110
+        while not running._log.named(event):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         running.stop()
-    return running._log.told(event)[0]
+    return running._log.named(event)[0]
 
 
 @pytest.mark.parametrize(
-    ("number", "event", "why"),
+    ("number", "event", "reason"),
     [
-        (signal.SIGHUP, "nothing_to_reload", "there is no configuration file"),
-        (signal.SIGUSR2, "nothing_to_upgrade", "the demo ends with its process"),
+        (signal.SIGHUP, "reload_unavailable", "there is no configuration file"),
+        (signal.SIGUSR2, "upgrade_unavailable", "--demo cannot be upgraded"),
     ],
 )
-def test_the_demo_has_nothing_to_reload_or_to_upgrade(monkeypatch, number, event, why):
+def test_the_demo_cannot_be_reloaded_or_upgraded(monkeypatch, number, event, reason):
     monkeypatch.setenv("PYTHONPATH", ROOT)
-    told = asyncio.run(asyncio.wait_for(_signal_at_a_demo(number, event), PATIENCE_S))
-    assert told == {"why": why}
+    fields = asyncio.run(asyncio.wait_for(_signal_at_a_demo(number, event), PATIENCE_S))
+    assert fields == {"reason": reason}
 
 
-class SilentLog:
+class RecordingLog:
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, object]]] = []
 
     def event(self, level: str, name: str, **fields: object) -> None:
         self.events.append((name, fields))
 
-    def told(self, name: str) -> list[dict[str, object]]:
+    def named(self, name: str) -> list[dict[str, object]]:
         return [fields for event, fields in self.events if event == name]
 
     def exchange(self, record: dict[str, object]) -> None:
@@ -244,7 +238,7 @@ async def _stats_of_two_workers() -> list[dict[str, int]]:
             running.stop()
 
 
-def test_counters_come_from_every_worker(monkeypatch):
+def test_stats_come_from_every_worker(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ROOT)
     stats = asyncio.run(asyncio.wait_for(_stats_of_two_workers(), PATIENCE_S))
     assert sorted(reply["worker"] for reply in stats) == [0, 1]

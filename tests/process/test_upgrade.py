@@ -28,7 +28,7 @@ def use(connection: socket.socket, words: str) -> str:
     return connection.recv(1000).decode()
 
 
-def test_all_processes_are_new_and_the_process_id_and_the_address_stay(start):
+def test_an_upgrade_replaces_workers_and_keeps_pid_and_address(start):
     running = start(workers=2)
     before = running.pids(2)
     replace(running)
@@ -37,15 +37,15 @@ def test_all_processes_are_new_and_the_process_id_and_the_address_stay(start):
     assert len(after) == 2
     assert not after & before
     assert running.process.poll() is None
-    running.await_event("worker_gone", 2)
-    assert {event["how"] for event in running.events("worker_gone")} == {"exit code 0"}
+    running.await_event("worker_exited", 2)
+    assert {event["exit_status"] for event in running.events("worker_exited")} == {"exit code 0"}
     assert running.events("worker_died") == []
     running.send(signal.SIGTERM)
     assert running.wait() == 0
-    assert running.process.stdout.read() == "", "it says where it listens once only"
+    assert running.process.stdout.read() == "", "the banner is printed once"
 
 
-def test_what_runs_and_what_is_idle_stays_with_its_worker_until_the_client_is_done(start):
+def test_running_and_idle_connections_stay_with_their_old_worker(start):
     running = start()
     with running.connect("hold 1") as held, running.connect("pid") as idle:
         old = idle.recv(100).decode()
@@ -57,54 +57,54 @@ def test_what_runs_and_what_is_idle_stays_with_its_worker_until_the_client_is_do
         assert running.ask("pid") != old
         assert is_alive(int(old))
     eventually(lambda: not is_alive(int(old)))
-    assert running.await_event("worker_gone")["cut"] == 0
+    assert running.await_event("worker_exited")["cut"] == 0
 
 
 @pytest.mark.slow
-def test_nobody_is_refused_while_it_happens_three_times(start):
+def test_no_connection_is_refused_during_three_upgrades(start):
     running = start(workers=2)
     answers: set[str] = set()
     failures: list[OSError] = []
     over = threading.Event()
 
-    def knock() -> None:
+    def request() -> None:
         while not over.is_set():
             try:
                 answers.add(running.ask("pid"))
             except OSError as error:
                 failures.append(error)
 
-    knocking = [threading.Thread(target=knock) for _ in range(3)]
-    for thread in knocking:
+    threads = [threading.Thread(target=request) for _ in range(3)]
+    for thread in threads:
         thread.start()
     try:
         for count in (1, 2, 3):
             replace(running, count)
     finally:
         over.set()
-        for thread in knocking:
+        for thread in threads:
             thread.join()
     assert failures == []
     assert "" not in answers
     assert len(answers) >= 7
 
 
-def test_code_or_configuration_that_cannot_run_changes_nothing(start):
+def test_a_failed_preflight_changes_nothing(start):
     running = start(watch=False)
     before = running.ask("pid")
-    literal = "{key: test-key-1}"  # worth a warning, which is not why
+    literal = "{key: test-key-1}"  # causes a warning, which must not be in the error
     running.file.write_text(f"providers: [{{name: a, type: zaj, keys: [{literal}]}}]\n")
     running.send(signal.SIGUSR2)
     error = running.await_event("upgrade_failed")["error"]
     assert "ccrelay.yaml:1" in error
     assert "warning" not in error
     assert running.ask("pid") == before
-    running.change(providers=[provider("mended")])
+    running.change(providers=[provider("fixed")])
     replace(running)
-    assert running.ask("names") == "mended:[1]"
+    assert running.ask("names") == "fixed:[1]"
 
 
-def test_when_new_workers_cannot_start_the_old_ones_serve_on(start):
+def test_old_workers_keep_serving_when_new_ones_cannot_start(start):
     running = start(watch=False)
     before = running.ask("pid")
     good = running.config
@@ -118,7 +118,7 @@ def test_when_new_workers_cannot_start_the_old_ones_serve_on(start):
     assert running.ask("names") == "zai:[0]"
 
 
-def test_after_an_upgrade_that_failed_a_mended_file_is_taken_and_the_rest_is_told(start):
+def test_after_an_incomplete_upgrade_a_fixed_file_completes_it(start):
     running = start()
     before = running.ask("pid")
     running.change(providers=[provider("broken")])  # only when it starts with it
@@ -126,31 +126,31 @@ def test_after_an_upgrade_that_failed_a_mended_file_is_taken_and_the_rest_is_tol
     running.send(signal.SIGUSR2)
     running.await_event("upgrade_failed")
     running.change(providers=[provider("broken"), provider("another")])
-    assert "has not succeeded" in running.await_event("reload_failed")["problem"]
+    assert "did not complete" in running.await_event("reload_failed")["problem"]
     running.send(signal.SIGHUP)
     running.await_event("reload_failed", 2)
     assert running.ask("pid") == before
-    running.change(providers=[provider("mended")])
+    running.change(providers=[provider("fixed")])
     running.await_event("upgraded")
-    assert running.ask("names").startswith("mended:")
+    assert running.ask("names").startswith("fixed:")
     eventually(lambda: not is_alive(int(before)))
     running.change(providers=[provider("later")])
     running.await_event("reloaded", 2)
 
 
-def test_counters_and_rests_outlive_the_processes(start):
+def test_cooldowns_survive_an_upgrade(start):
     running = start(watch=False)
-    running.ask("rest")
+    running.ask("cool")
     replace(running)
-    assert running.ask("rests") == "True"
-    assert running.events("upgrade_counts_afresh") == []
+    assert running.ask("cooling") == "True"
+    assert running.events("upgrade_counters_reset") == []
     providers = [provider("other"), *running.config.providers]
     running.change(providers=providers)
     replace(running, 2)
     assert running.ask("names") == "other:[1],zai:[0]"
 
 
-def test_a_configuration_that_outgrew_the_memory_gets_a_larger_one(start):
+def test_an_upgrade_enlarges_the_shared_memory_when_needed(start):
     running = start(watch=False)
     keys = [f"test-key-{number}" for number in range(300)]
     running.change(providers=[provider("zai", *keys)])
@@ -159,15 +159,15 @@ def test_a_configuration_that_outgrew_the_memory_gets_a_larger_one(start):
     with running.connect("pid") as idle:
         idle.recv(100)
         replace(running)
-        assert running.await_event("upgrade_counts_afresh")["why"] == (
-            "no room for this configuration"
+        assert running.await_event("upgrade_counters_reset")["reason"] == (
+            "too small for this configuration"
         )
         assert "299" in running.ask("names")[-10:]
-    running.await_event("worker_gone")
+    running.await_event("worker_exited")
 
 
 @pytest.mark.parametrize(("workers", "then"), [(1, 3), (3, 1), (3, 2)])
-def test_another_number_of_workers_keeps_every_socket(start, workers, then):
+def test_an_upgrade_to_another_worker_count_keeps_every_socket(start, workers, then):
     running = start(workers=workers, watch=False)
     with running.connect("hold 1") as held:
         server = msgspec.structs.replace(running.config.server, workers=then)
@@ -175,11 +175,11 @@ def test_another_number_of_workers_keeps_every_socket(start, workers, then):
         replace(running)
         assert held.recv(100)
     assert len(running.pids(then)) == then
-    eventually(lambda: len(running.events("worker_gone")) == workers)
+    eventually(lambda: len(running.events("worker_exited")) == workers)
     assert len({running.ask("pid") for _ in range(60)}) == then
 
 
-def test_another_address_is_bound_and_the_old_one_let_go(start):
+def test_an_upgrade_to_another_address_closes_the_old_one(start):
     running = start(watch=False)
     old = running.address
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -188,17 +188,17 @@ def test_another_address_is_bound_and_the_old_one_let_go(start):
     running.change(server=server)
     replace(running)
     eventually(lambda: is_refused(old))
-    running.said = [f"127.0.0.1:{port}"]
+    running.output = [f"127.0.0.1:{port}"]
     assert running.ask("pid")
 
 
-def test_an_address_that_is_taken_leaves_the_old_one_in_use(start):
+def test_an_upgrade_keeps_the_old_address_when_the_new_one_is_in_use(start):
     running = start(watch=False)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         running.change(server=msgspec.structs.replace(running.config.server, listen=listen))
         replace(running)
-        assert "already in use" in running.await_event("upgrade_listens_as_before")["error"]
+        assert "already in use" in running.await_event("upgrade_kept_listeners")["error"]
         assert running.ask("pid")
         running.change(providers=[provider("fresh")])
         running.send(signal.SIGHUP)
@@ -206,65 +206,65 @@ def test_an_address_that_is_taken_leaves_the_old_one_in_use(start):
     old = running.address
     replace(running, 2)
     eventually(lambda: is_refused(old))
-    running.said = [listen]
+    running.output = [listen]
     assert running.ask("names").startswith("fresh:")
     replace(running, 3)
     assert running.ask("pid"), "and stays there"
 
 
-def test_an_address_and_a_number_of_workers_that_were_read_before_come_with_the_upgrade(start):
+def test_an_upgrade_applies_address_and_worker_count_of_an_earlier_reload(start):
     running = start()
     old = running.address
     with socket.create_server(("127.0.0.1", 0)) as probe:
         listen = f"127.0.0.1:{probe.getsockname()[1]}"
     server = msgspec.structs.replace(running.config.server, listen=listen, workers=2)
     running.change(server=server)
-    told = running.await_event("reload_needs_restart")
-    assert told["settings"] == ["server.listen", "server.workers"]
+    event = running.await_event("reload_needs_restart")
+    assert event["settings"] == ["server.listen", "server.workers"]
     replace(running)
     eventually(lambda: is_refused(old))
-    running.said = [listen]
+    running.output = [listen]
     assert len(running.pids(2)) == 2
 
 
-def test_a_worker_that_is_just_ending_is_waited_for(start):
+def test_an_upgrade_waits_for_an_exiting_worker(start):
     running = start()
     running.ask("linger")
     os.kill(int(running.ask("pid")), signal.SIGTERM)
     running.await_event("worker_ready", 2)
     replace(running)
-    eventually(lambda: len(running.events("worker_gone")) == 2)
+    eventually(lambda: len(running.events("worker_exited")) == 2)
     assert running.events("upgrade_failed") == running.events("worker_died") == []
     running.send(signal.SIGTERM)
     assert running.wait() == 0
 
 
-def test_the_end_comes_in_time_for_workers_of_before_too(start):
+def test_shutdown_applies_the_drain_limit_to_previous_workers(start):
     running = start(drain_s=0.3)
     with running.connect("hold 600"):
         replace(running)
         running.send(signal.SIGTERM)
         assert running.wait() == 0
-    assert sorted(event["cut"] for event in running.events("worker_gone")) == [0, 1]
+    assert sorted(event["cut"] for event in running.events("worker_exited")) == [0, 1]
 
 
-def test_a_worker_of_before_that_is_killed_is_reaped_and_replaced_by_nobody(start):
+def test_a_killed_previous_worker_is_reaped_and_not_replaced(start):
     running = start()
     with running.connect("pid") as idle:
         old = int(idle.recv(100))
         replace(running)
         os.kill(old, signal.SIGKILL)
         died = running.await_event("worker_died")
-    assert (died["pid"], died["how"]) == (old, "killed by SIGKILL")
+    assert (died["pid"], died["exit_status"]) == (old, "killed by SIGKILL")
     running.ask("pid")
     assert len(running.events("worker_ready")) == 2
 
 
-def test_reloads_and_file_events_go_on_afterwards(start):
+def test_reloads_and_file_events_work_after_an_upgrade(start):
     running = start()
     replace(running)
     running.change(providers=[provider("by-file")])
-    assert running.await_event("reloaded")["why"] == "file"
+    assert running.await_event("reloaded")["trigger"] == "file"
     running.change(server=msgspec.structs.replace(running.config.server, watch=False))
     running.await_event("reloaded", 2)
     running.change(providers=[provider("by-signal")])
@@ -281,20 +281,20 @@ def open_files(pid: int) -> set[str]:
     return names
 
 
-def test_no_trace_of_the_handover_reaches_a_worker(start):
+def test_workers_inherit_no_handover_variable_or_descriptor(start):
     running = start(workers=2)
     replace(running)
     assert not any("HANDOVER" in name for name in running.ask("env").split(","))
-    eventually(lambda: len(running.events("worker_gone")) == 2)
+    eventually(lambda: len(running.events("worker_exited")) == 2)
     if sys.platform == "linux":
         supervisor = open_files(running.process.pid)
         for pid in running.pids(2):
             shared = {name for name in open_files(pid) & supervisor if "socket:" in name}
-            assert len(shared) == 1, "its listening socket, and nobody's control channel"
+            assert len(shared) == 1, "its listening socket, and no control channel"
             assert not any("memfd" in name for name in open_files(pid))
 
 
-def test_the_service_manager_hears_of_it_and_keeps_the_same_process(start, tmp_path):
+def test_sd_notify_gets_reloading_and_ready_for_an_upgrade(start, tmp_path):
     place = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(place)
@@ -307,7 +307,7 @@ def test_the_service_manager_hears_of_it_and_keeps_the_same_process(start, tmp_p
     assert heard[1] == b"READY=1"
 
 
-def test_an_exec_that_fails_leaves_everything_as_it_was(monkeypatch):
+def test_a_failed_exec_restores_signals_and_descriptors(monkeypatch):
     def fails(*arguments: object) -> None:
         assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ())
         assert os.get_inheritable(fd)
@@ -324,7 +324,7 @@ def test_an_exec_that_fails_leaves_everything_as_it_was(monkeypatch):
         os.close(fd)
 
 
-def test_an_exec_over_a_closed_descriptor_leaves_no_signal_blocked():
+def test_an_exec_with_a_closed_descriptor_restores_signals():
     fd = anonymous_file()
     try:
         with pytest.raises(OSError, match="Bad file descriptor"):
@@ -335,11 +335,11 @@ def test_an_exec_over_a_closed_descriptor_leaves_no_signal_blocked():
         os.close(fd)
 
 
-# Moves the file away when it is told to, after it has been read.
+# Moves the file away once `go` exists, after it has been read.
 MOVES = """${cmd:sh -c "test -e go && mv ccrelay.yaml away.yaml; echo test-key-1"}"""
 
 
-def test_a_file_that_is_away_for_a_moment_after_the_rehearsal_ends_nobody(start):
+def test_a_file_missing_after_the_preflight_does_not_end_the_process(start):
     running = start(providers=[provider("zai", MOVES)])
     folder = running.file.parent
     (folder / "go").touch()
@@ -348,12 +348,12 @@ def test_a_file_that_is_away_for_a_moment_after_the_rehearsal_ends_nobody(start)
     assert running.ask("names") == "zai:[0]"
     (folder / "go").unlink()
     (folder / "away.yaml").rename(running.file)
-    assert running.await_event("reload_unchanged")["why"] == "file"
+    assert running.await_event("reload_unchanged")["trigger"] == "file"
     replace(running, 2)
     assert running.process.poll() is None
 
 
-def test_no_other_file_is_taken_while_the_one_in_use_is_away(start, tmp_path):
+def test_an_upgrade_fails_when_its_file_is_missing_and_searches_no_other(start, tmp_path):
     folders = {"XDG_CONFIG_HOME": tmp_path / "xdg", "HOME": tmp_path}
     first, second = tmp_path / "xdg/ccrelay/config.yaml", tmp_path / ".config/ccrelay/config.yaml"
     for file in (first, second):
@@ -368,26 +368,26 @@ def test_no_other_file_is_taken_while_the_one_in_use_is_away(start, tmp_path):
     assert running.ask("names") == "zai:[0]"
 
 
-def test_an_upgrade_that_is_asked_for_meanwhile_is_done_afterwards_and_is_no_reload(start):
+def test_an_upgrade_requested_during_an_upgrade_runs_after_it(start):
     running = start(watch=False)
     running.send(signal.SIGUSR2)
-    running.await_event("upgrading")
+    running.await_event("upgrade_started")
     for _ in range(3):
         running.send(signal.SIGUSR2)
     running.await_event("upgraded", 2)
     running.send(signal.SIGTERM)
     assert running.wait() == 0
     names = [event["event"] for event in running.lines()]
-    assert names.count("upgrading") == names.count("upgraded") == 2
+    assert names.count("upgrade_started") == names.count("upgraded") == 2
     assert not [name for name in names if name.startswith("reload")]
 
 
-def test_a_reload_that_is_asked_for_meanwhile_is_done_afterwards(start):
+def test_a_reload_requested_during_an_upgrade_runs_after_it(start):
     running = start(watch=False)
     running.send(signal.SIGUSR2)
-    running.await_event("upgrading")
+    running.await_event("upgrade_started")
     running.send(signal.SIGHUP)
     running.await_event("upgraded")
-    assert running.await_event("reload_unchanged")["why"] == "signal"
+    assert running.await_event("reload_unchanged")["trigger"] == "signal"
     names = [event["event"] for event in running.lines()]
     assert names.index("upgraded") < names.index("reload_unchanged")

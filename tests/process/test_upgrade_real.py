@@ -51,7 +51,7 @@ class Load:
                     lane.result()
             return self.answered >= goal
 
-        await eventually(is_there, "the load stands still")
+        await eventually(is_there, "no more answers under load")
 
     async def _lane(self, number: int) -> None:
         while not self._is_over:
@@ -62,7 +62,7 @@ class Load:
             client.close()
 
     async def _ask(self, client: Client, number: int) -> bool:
-        """One request; False when the connection was said to end."""
+        """One request; False when the response says connection: close."""
         client.raw = b""
         is_stream = (self.answered + number) % 2 == 0
         await client.send(message(QUICK, stream=is_stream))
@@ -99,7 +99,7 @@ def test_upgrades_under_load_fail_no_request_and_cut_no_stream(tmp_path: Path) -
             assert not before & set(relay.workers().values())
             for client in long:
                 assert is_complete(await client.answer())
-                client.close()  # begun before, so it was not told to
+                client.close()  # its head was sent before the drain, without connection: close
             for client in unused:  # connected before, used only now
                 await client.send(message(QUICK))
                 assert is_complete(await client.answer())
@@ -107,7 +107,7 @@ def test_upgrades_under_load_fail_no_request_and_cut_no_stream(tmp_path: Path) -
             await load.more(20)
             await load.end()
             await eventually(lambda: not any(map(is_alive, before)), "old workers stay")
-            gone = relay.events("worker_gone")
+            gone = relay.events("worker_exited")
             assert [event["cut"] for event in gone] == [0] * len(gone)
             assert (relay.events("worker_died"), relay.events("internal_error")) == ([], [])
             lines = relay.events("exchange")

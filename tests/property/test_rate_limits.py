@@ -313,7 +313,7 @@ def start(processes: list[subprocess.Popen[str]]) -> None:
 
 def test_four_processes_together_keep_to_one_limit() -> None:
     with tempfile.TemporaryFile() as memory:
-        SharedMemory.format(memory.fileno(), workers=4, targets=2, endpoints=1, places=1)
+        SharedMemory.format(memory.fileno(), workers=4, targets=2, endpoints=1, bindings=1)
         gauge = TargetLimits(SharedMemory(memory.fileno()), 0)
         with hammers(memory.fileno(), 4, cap=20000, most=2) as processes:
             start(processes)
@@ -327,7 +327,7 @@ def test_four_processes_together_keep_to_one_limit() -> None:
 
 def test_a_process_killed_at_work_leaves_counts_that_can_be_mended() -> None:
     with tempfile.TemporaryFile() as memory:
-        SharedMemory.format(memory.fileno(), workers=3, targets=2, endpoints=1, places=1)
+        SharedMemory.format(memory.fileno(), workers=3, targets=2, endpoints=1, bindings=1)
         board = SharedMemory(memory.fileno())
         gauge = TargetLimits(board, 0)
         with hammers(memory.fileno(), 3, cap=10**9, most=0) as processes:

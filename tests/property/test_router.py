@@ -17,8 +17,8 @@ from ccrelay._fast.rate_limits import Capacity, Cooldown, Dimension
 from ccrelay.config.model import Key, Price, Provider, StrategyName
 from ccrelay.fleet.provider_state import Target
 from ccrelay.routing.retry_state import RetryState
-from ccrelay.routing.router import Selection, Unavailable
 from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.types import RequestClass
 from tests.unit.routing.test_router import NOW, Fleet, asked, give_back, key, provider
 
@@ -114,7 +114,7 @@ def tries(draw: Any, fleet: Fleet) -> RetryState | None:
 def could_go(target: Target, ask: RoutingRequest) -> bool:
     if not target.provider.endpoint.breaker.available(ask.now):
         return False
-    if ask.kind is RequestClass.COUNT_TOKENS:
+    if ask.kind == RequestClass.COUNT_TOKENS:
         return target.limits.cooldown_until() <= ask.now
     return target.limits.state(ask.now, ask.tokens_in, ask.tokens_out) == Capacity.READY
 
@@ -123,7 +123,7 @@ def is_out(target: Target, ask: RoutingRequest, tries: RetryState | None) -> boo
     """Whether an exchange has had enough of it. To count tokens, one failure of an endpoint is."""
     if tries is None:
         return False
-    counts = ask.kind is RequestClass.COUNT_TOKENS
+    counts = ask.kind == RequestClass.COUNT_TOKENS
     return target in tries.targets or (counts and target.provider in tries.failed)
 
 
@@ -148,7 +148,7 @@ def test_a_choice_is_somebody_who_can_and_a_wait_means_that_nobody_could(data: A
             assert fleet.routing.panic == "try"
             assert not admitting
             assert made is None
-        counted = ask.kind is not RequestClass.COUNT_TOKENS
+        counted = ask.kind != RequestClass.COUNT_TOKENS
         assert (choice.reservation is not None) is counted
         assert fleet.in_flight() == in_flight + counted
         give_back(choice, ask.now)

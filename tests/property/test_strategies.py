@@ -19,7 +19,7 @@ from ccrelay.routing.strategies import (
     strategy_for,
 )
 from ccrelay.types import OutputClass
-from tests.unit.routing.strategy_fakes import NOW, Binding, ask, candidate
+from tests.unit.routing.strategy_fakes import NOW, ask, binding, candidate
 
 NAMES: tuple[StrategyName, ...] = StrategyName.__args__  # type: ignore[attr-defined]
 # No deadline: how long an example takes says something about the machine, not about the code.
@@ -58,7 +58,7 @@ def fleets(draw: Any, least: int = 1) -> list[Any]:
 
 @st.composite
 def asks(draw: Any) -> RoutingRequest:
-    place = Binding(
+    sticky = binding(
         draw(st.integers(0, 7)),
         draw(st.integers(0, 300_000)),
         draw(st.sampled_from([300.0, 3600.0])),
@@ -68,7 +68,7 @@ def asks(draw: Any) -> RoutingRequest:
         tokens_in=draw(st.integers(0, 300_000)),
         tokens_out=draw(st.integers(0, 30_000)),
         output_class=draw(st.sampled_from(OutputClass)),
-        binding=draw(st.none() | st.just(place)),
+        binding=draw(st.none() | st.just(sticky)),
     )
 
 

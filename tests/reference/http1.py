@@ -113,7 +113,7 @@ class Line:
 
 
 def blank_lines(data: bytes) -> int:
-    """Bytes of the empty lines, two at most, that may stand before a request line."""
+    """Size of the empty lines, two at most, allowed before a request line."""
     return 4 if data.startswith(b"\r\n\r\n") else 2 if data.startswith(b"\r\n") else 0
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 WAITING, STARTED, CONTENT, FAILED = 0, 1, 2, 3
 
-SNIFF_MAX = 64  # bytes of data in which an event without a name tells its type
+SNIFF_MAX = 64  # bytes of data searched for the type of an unnamed event
 
 LINE_END = re.compile(rb"\r\n|\r|\n")
 TOKEN = re.compile(
@@ -104,7 +104,7 @@ def _dispatch(tap: Tap, event: _Event, event_max: int) -> None:
 
 
 def sniff(text: bytes) -> bytes:
-    """The type told by the members of the top level, as far as the first bytes have them."""
+    """The top-level `type`, if the first bytes contain it."""
     text = text[:SNIFF_MAX]
     depth = 0
     for token in TOKEN.finditer(text):

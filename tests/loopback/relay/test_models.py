@@ -286,7 +286,7 @@ async def test_a_failure_is_told_once_and_remembered(lab: Lab) -> None:
         (
             "warning",
             "models_unknown",
-            {"provider": "first", "reason": "the answer has status 500"},
+            {"provider": "first", "reason": "the response has status 500"},
         )
     ]
 

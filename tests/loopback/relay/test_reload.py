@@ -50,7 +50,7 @@ class Shop:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.memory = SharedMemory.private(targets=32, endpoints=16, places=256)
+        self.memory = SharedMemory.private(targets=32, endpoints=16, bindings=256)
         self.slots: dict[tuple[str, str], int] = {}
         self.endpoints: dict[str, int] = {}
 

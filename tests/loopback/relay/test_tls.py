@@ -1,17 +1,17 @@
-"""The same exactness over TLS: records end where they like, and an end without notice is a cut."""
+"""The same exactness over TLS, both ways: records end where they like, a silent end is a cut."""
 
 import asyncio
 import hashlib
-import shutil
 import ssl
-import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ccrelay._fast import libssl
 from ccrelay.upstream import tls
 from tests.loopback.relay.harness import Lab, provider
+from tests.loopback.relay.sealed import WAYS, make_certificate
 from tests.loopback.relay.wires import (
     BLOCK,
     CHUNKED_HEAD,
@@ -33,27 +33,18 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Key and certificate of localhost in one file."""
-    openssl = shutil.which("openssl")
-    assert openssl is not None, "these tests need the openssl program"
-    path = tmp_path_factory.mktemp("tls")
-    command = (
-        f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-        " -keyout key.pem -out cert.pem -subj /CN=localhost"
-        " -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
-        " -addext basicConstraints=critical,CA:TRUE"
-    )
-    subprocess.run(command.split(), check=True, capture_output=True, cwd=path)
-    both = path / "both.pem"
-    both.write_bytes((path / "key.pem").read_bytes() + (path / "cert.pem").read_bytes())
-    return both
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(autouse=True)
-def _trusted(pem: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(autouse=True, params=WAYS)
+def _way(
+    request: pytest.FixtureRequest, pem: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     monkeypatch.setenv("SSL_CERT_FILE", str(pem.with_name("cert.pem")))
     tls.context.cache_clear()
+    libssl.use(request.param == "libssl")
     yield
+    libssl.use(True)
     tls.context.cache_clear()
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from ccrelay.cli import config as face
+from ccrelay.cli import config as command
 from ccrelay.config.defaults import KNOWN_KEYS, Ollama
 
 GOOD = "providers: [{name: p, type: zai, keys: [{key: '${K}', tpm_limit: 5, otpm_limit: 6}]}]\n"
@@ -15,7 +15,7 @@ GOOD = "providers: [{name: p, type: zai, keys: [{key: '${K}', tpm_limit: 5, otpm
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Run `ccrelay config ...` in an empty folder, with a home of its own and no Ollama."""
+    """Run `ccrelay config ...` in an empty directory, with a temporary home and no Ollama."""
     monkeypatch.chdir(tmp_path)
     for known in KNOWN_KEYS:
         monkeypatch.delenv(known.variable, raising=False)
@@ -23,15 +23,15 @@ def run(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("K", "canary-key")
-    monkeypatch.setattr(face, "probe_ollama", lambda url: None)
+    monkeypatch.setattr(command, "probe_ollama", lambda url: None)
 
     def invoke(*arguments: str):
-        return CliRunner().invoke(face.config, list(arguments))
+        return CliRunner().invoke(command.config, list(arguments))
 
     return invoke
 
 
-def test_check_says_ok_and_prints_warnings(run):
+def test_check_of_a_valid_file_prints_ok_and_warnings(run):
     Path("ccrelay.yaml").write_text(GOOD)
     result = run("check")
     assert result.exit_code == 0
@@ -42,16 +42,27 @@ def test_check_says_ok_and_prints_warnings(run):
     assert "ok (providers: p)" in result.output
 
 
-def test_check_prints_every_problem_and_fails(run):
+def test_check_prints_all_problems_and_exits_1(run):
     Path("bad.yaml").write_text("servr: {}\nproviders: [{nme: p}]\n")
     result = run("check", "--config", "bad.yaml")
     assert result.exit_code == 1
     assert result.output.splitlines() == [
         'bad.yaml:1:1: servr: unknown key (did you mean "server"?)',
-        "bad.yaml:2:13: providers[0].base_url: type compatible needs a base_url or a preset",
-        "bad.yaml:2:13: providers[0].keys: auth bearer needs at least one key",
+        "bad.yaml:2:13: providers[0].base_url: type compatible requires a base_url or a preset",
+        "bad.yaml:2:13: providers[0].keys: auth bearer requires at least one key",
         'bad.yaml:2:14: providers[0].nme: unknown key (did you mean "name"?)',
         "4 errors",
+    ]
+
+
+def test_check_suggests_the_new_name_of_a_renamed_setting(run):
+    Path("old.yaml").write_text(GOOD + "health: {rest_s: 1}\nrouting: {max_wait_s: 5}\n")
+    result = run("check", "--config", "old.yaml")
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-3:] == [
+        'old.yaml:2:10: health.rest_s: unknown key (did you mean "open_s"?)',
+        'old.yaml:3:11: routing.max_wait_s: unknown key (did you mean "queue_timeout_s"?)',
+        "2 errors",
     ]
 
 
@@ -61,7 +72,7 @@ def test_check_works_without_a_file(run):
     assert "no file, environment only: ok (providers: anthropic)" in result.output
 
 
-def test_show_prints_what_is_in_effect_without_secrets(run):
+def test_show_prints_the_effective_configuration_without_secrets(run):
     Path("ccrelay.yaml").write_text(GOOD)
     result = run("show")
     assert result.exit_code == 0
@@ -72,7 +83,7 @@ def test_show_prints_what_is_in_effect_without_secrets(run):
     assert "canary" not in result.output
 
 
-def test_show_refuses_a_wrong_configuration(run):
+def test_show_with_an_invalid_configuration_exits_2(run):
     result = run("show", "-c", "missing.yaml")
     assert result.exit_code == 2
     assert "no such file" in result.stderr
@@ -87,7 +98,7 @@ def test_path_prints_the_file_in_use(run, tmp_path):
     assert run("path", "-c", "missing").exit_code == 2
 
 
-def test_path_lists_every_place_and_marks_the_one_in_use(run, tmp_path):
+def test_path_all_lists_locations_and_marks_the_one_in_use(run, tmp_path):
     Path("ccrelay.toml").write_text("")
     lines = run("path", "--all").output.splitlines()
     assert f"* {tmp_path}/ccrelay.toml" in lines
@@ -100,7 +111,7 @@ def test_schema_prints_json(run):
     assert json.loads(run("schema").output)["title"] == "ccrelay"
 
 
-def test_init_writes_a_private_file_that_checks_and_names_the_next_step(run, tmp_path, monkeypatch):
+def test_init_writes_a_valid_file_of_mode_0600(run, tmp_path, monkeypatch):
     monkeypatch.setenv("ZAI_API_KEY", "canary-zai")
     result = run("init")
     target = tmp_path / "home/.config/ccrelay/config.yaml"
@@ -116,7 +127,7 @@ def test_init_writes_a_private_file_that_checks_and_names_the_next_step(run, tmp
     assert run("check").exit_code == 0
 
 
-def test_init_refuses_to_overwrite_without_force(run):
+def test_init_overwrites_only_with_force(run):
     Path("c.yaml").write_text("mine")
     refused = run("init", "--config", "c.yaml")
     assert refused.exit_code == 1
@@ -130,35 +141,35 @@ def test_init_refuses_to_overwrite_without_force(run):
     assert Path("c.yaml").stat().st_mode & 0o777 == 0o600
 
 
-def test_init_lists_what_ollama_offers(run, monkeypatch):
+def test_init_lists_ollama_models(run, monkeypatch):
     offered = Ollama("http://localhost:11434", ("qwen3:32b",))
-    monkeypatch.setattr(face, "probe_ollama", lambda url: offered)
+    monkeypatch.setattr(command, "probe_ollama", lambda url: offered)
     result = run("init", "--config", "c.yaml")
     assert "found Ollama at http://localhost:11434, models: 1" in result.output
     assert '"qwen3:32b"' in Path("c.yaml").read_text()
 
 
-def test_init_writes_yaml_only_and_says_so(run):
+def test_init_rejects_toml_file_names(run):
     assert run("init", "--config", "c.toml").exit_code == 2
     assert not Path("c.toml").exists()
 
 
-def test_init_tells_when_it_cannot_write(run):
+def test_init_reports_write_errors(run):
     Path("file").write_text("")
     result = run("init", "--config", "file/c.yaml")
     assert result.exit_code == 1
     assert "cannot write" in result.output
 
 
-def test_tags_are_read_from_ollamas_answer_and_nothing_else():
-    assert face.tags(b'{"models": [{"name": "a:1"}, {"name": 3}, "x"]}') == ("a:1",)
+def test_tags_parses_the_response_or_raises():
+    assert command.tags(b'{"models": [{"name": "a:1"}, {"name": 3}, "x"]}') == ("a:1",)
     for body in (b"[]", b"{}", b"<html>"):
         with pytest.raises(ValueError, match=r"list|Expecting"):
-            face.tags(body)
+            command.tags(body)
 
 
 class FakeConnection:
-    """Stands for http.client.HTTPConnection."""
+    """Replaces http.client.HTTPConnection."""
 
     status = 200
     asked: list[tuple[object, ...]] = []  # noqa: RUF012
@@ -179,29 +190,29 @@ class FakeConnection:
         self.asked.append(("closed",))
 
 
-def test_ollama_is_asked_for_its_tags(monkeypatch):
+def test_probe_ollama_requests_the_tags(monkeypatch):
     monkeypatch.setattr("http.client.HTTPConnection", FakeConnection)
     monkeypatch.setattr(FakeConnection, "asked", [])
-    found = face.probe_ollama("http://box:11434/sub/")
+    found = command.probe_ollama("http://box:11434/sub/")
     assert found == Ollama("http://box:11434/sub/", ("qwen3:32b",))
     assert FakeConnection.asked == [("box", 11434, 0.5), ("GET", "/sub/api/tags"), ("closed",)]
 
 
-def test_what_does_not_answer_as_ollama_is_not_found(monkeypatch):
+def test_probe_ollama_returns_none_on_errors(monkeypatch):
     monkeypatch.setattr("http.client.HTTPConnection", FakeConnection)
     monkeypatch.setattr(FakeConnection, "status", 404)
-    assert face.probe_ollama("http://box:1") is None
-    assert face.probe_ollama("ftp://box") is None
-    assert face.probe_ollama("http://[::1") is None
+    assert command.probe_ollama("http://box:1") is None
+    assert command.probe_ollama("ftp://box") is None
+    assert command.probe_ollama("http://[::1") is None
 
     def refuse(self: FakeConnection, method: str, path: str) -> None:
         raise ConnectionRefusedError
 
     monkeypatch.setattr(FakeConnection, "request", refuse)
-    assert face.probe_ollama("http://box:1") is None
+    assert command.probe_ollama("http://box:1") is None
 
 
-def test_importing_the_face_imports_neither_yaml_nor_the_loader():
+def test_importing_the_command_imports_neither_yaml_nor_the_loader():
     code = (
         "import sys, ccrelay.cli.config; "
         "print([m for m in ('yaml', 'jsonschema', 'urllib.request', 'http.client', 'msgspec') "

@@ -16,7 +16,7 @@ def invoke(*arguments):
     return CliRunner().invoke(cli, list(arguments))
 
 
-def test_the_overview_names_every_command():
+def test_help_lists_every_command():
     ended = invoke("--help")
     assert ended.exit_code == 0
     for name, entry in COMMANDS.items():
@@ -25,19 +25,19 @@ def test_the_overview_names_every_command():
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_is_where_the_table_says_and_begins_with_the_same_words(name):
+def test_every_command_matches_its_table_entry(name):
     command = cli.get_command(None, name)
     assert command.name == name
     assert command.help.startswith(COMMANDS[name].help.rstrip("."))
 
 
-def test_an_unknown_command_is_wrong_usage():
+def test_an_unknown_command_exits_2():
     ended = invoke("sevre")
     assert ended.exit_code == 2
     assert "No such command 'sevre'" in ended.output
 
 
-def test_version_says_what_a_bug_report_needs():
+def test_version_prints_versions_and_platform():
     ended = invoke("version")
     assert ended.exit_code == 0
     for part in (__version__, platform.python_version(), platform.machine(), "simd"):
@@ -45,7 +45,7 @@ def test_version_says_what_a_bug_report_needs():
     assert invoke("--version").output == f"ccrelay {__version__}\n"
 
 
-def test_flags_become_options(monkeypatch, tmp_path):
+def test_serve_passes_its_options_to_launch(monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(serve_module, "launch", lambda options, say, warn: seen.append(options))
     path = tmp_path / "c.yaml"
@@ -63,7 +63,7 @@ def test_flags_become_options(monkeypatch, tmp_path):
         (PermissionError(13, "Permission denied", "/var/log/x"), 1),
     ],
 )
-def test_a_failure_is_one_line_and_an_exit_code(monkeypatch, error, exit_code):
+def test_expected_failures_print_one_line_and_set_the_exit_code(monkeypatch, error, exit_code):
     def fail(options, say, warn):
         raise error
 
@@ -73,7 +73,7 @@ def test_a_failure_is_one_line_and_an_exit_code(monkeypatch, error, exit_code):
     assert ended.output == f"{error}\n"
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch):
+def test_unexpected_errors_propagate(monkeypatch):
     def fail(options, say, warn):
         raise KeyError("bug")
 
@@ -81,6 +81,6 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     assert isinstance(invoke("serve").exception, KeyError)
 
 
-def test_the_exit_code_of_the_relay_is_the_exit_code(monkeypatch):
+def test_serve_exits_with_the_code_of_launch(monkeypatch):
     monkeypatch.setattr(serve_module, "launch", lambda options, say, warn: 1)
     assert invoke("serve").exit_code == 1

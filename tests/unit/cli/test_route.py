@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ccrelay.cli import route as face
+from ccrelay.cli import route as command
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.routing.rules import CLASSES
 
@@ -40,13 +40,13 @@ def run(tmp_path, monkeypatch):
 
     def invoke(*arguments: str, model: str = "claude-x"):
         return CliRunner().invoke(
-            face.route, ["explain", "--config", "c.yaml", "--model", model, *arguments]
+            command.route, ["explain", "--config", "c.yaml", "--model", model, *arguments]
         )
 
     return invoke
 
 
-def test_the_page_tells_rule_strategy_and_everybody_with_reasons(run):
+def test_explain_prints_rule_strategy_and_all_providers(run):
     result = run("--tokens", "2000")
     one, two = fingerprint("canary-key-1"), fingerprint("canary-key-2")
     assert result.exit_code == 0
@@ -54,57 +54,60 @@ def test_the_page_tells_rule_strategy_and_everybody_with_reasons(run):
     [zai] = [line for line in lines if line.startswith("  2  zai")]
     price = zai[zai.index("share 25%") + len("share 25%") :]  # of the built-in table
     assert lines == [
-        "asked     claude-x: main, 2000 tokens, no images, thinking, tools",
-        "rule      titles does not apply (request_class: background)",
-        "rule      rules[1] does not apply (images: true; headers: x-team=a*)",
+        "request   claude-x: main, 2000 tokens, no images, thinking, tools",
+        "rule      titles does not match (request_class: background)",
+        "rule      rules[1] does not match (images: true; headers: x-team=a*)",
         "rule      none",
         "strategy  simple-shuffle: by chance, weighted by what each has left",
         "",
-        "in",
+        "eligible",
         "  1  anthropic  claude-x  by models claude-*         weight 3  priority 0  share 75%"
-        "  a turn $0.0120, cached $0.0102",
+        "  per turn $0.0120, cached $0.0102",
         f"     key {one} main: weight 1, priority 0, rpm_limit 60, tpm_limit 100000",
         f"     key {two}: disabled",
         "  2  zai        glm-5     by model_mapping claude-*  weight 1  priority 0  share 25%"
         f"{price}",
         f"     key {one}: weight 1, priority 0, no limits",
         "",
-        "out",
+        "not eligible",
         "  local  does not serve claude-x; nearest: qwen3",
         "",
-        face.NOTE,
+        command.NOTE,
     ]
     assert "canary" not in result.output
 
 
-def test_a_rule_that_applies_is_told_with_the_model_it_asks_for(run):
+def test_explain_prints_the_matching_rule_and_its_model(run):
     lines = run("--class", "background").output.splitlines()
     assert lines[:4] == [
-        "asked     claude-x: background, 20000 tokens, no images, no thinking, no tools",
-        "rule      titles applies",
-        "model     glm-4.7 instead",
+        "request   claude-x: background, 20000 tokens, no images, no thinking, no tools",
+        "rule      titles matches",
+        "model     glm-4.7 (from the rule)",
         "strategy  failover: the first of these that is available",
     ]
     assert "share" not in "".join(lines)
 
 
-def test_flags_and_headers_reach_the_rules(run):
+def test_options_and_headers_are_matched_by_rules(run):
     lines = run("--images", "--header", "X-Team: abc", "--no-tools", "--no-thinking").output
     assert "images, no thinking, no tools" in lines
-    assert "rule      rules[1] applies" in lines
+    assert "rule      rules[1] matches" in lines
     assert "strategy  least-busy" in lines
 
 
-def test_a_class_that_the_relay_takes_for_another_is_told(run):
+def test_explain_prints_a_differing_request_class(run):
     lines = run("--class", "background", "--header", "x-claude-code-request-class: main").output
-    assert "\nclass     taken for main: its headers say so\n" in lines
+    assert "\nclass     treated as main: from its headers\n" in lines
     file = FILE.replace("[background]", "[subagent]").replace(", images: true", "")
     Path("head.yaml").write_text(file)
     lines = run("--config", "head.yaml", "--class", "background").output
-    assert "\nclass     taken for main: no rule asks for more than its head tells\n" in lines
+    assert (
+        "\nclass     treated as main: no rule needs the body, so the class is from the headers\n"
+        in lines
+    )
 
 
-def test_secrets_that_cannot_be_had_are_stood_in_for_and_told_in_one_line(run, monkeypatch):
+def test_missing_secrets_are_listed_and_not_needed(run, monkeypatch):
     monkeypatch.delenv("L")
     command = "${cmd:sh -c 'exit 3'}"
     file = FILE.replace(
@@ -113,17 +116,15 @@ def test_secrets_that_cannot_be_had_are_stood_in_for_and_told_in_one_line(run, m
     Path("c.yaml").write_text(file)
     result = run()
     assert result.exit_code == 0
-    [line] = [line for line in result.output.splitlines() if line.startswith("Secrets")]
-    assert line.startswith(
-        "Secrets that are missing here, and not needed: providers[0].keys[1].key"
-    )
+    [line] = [line for line in result.output.splitlines() if line.startswith("Missing secrets")]
+    assert line.startswith("Missing secrets (not needed here): providers[0].keys[1].key")
     assert '; providers[0].keys[2].key (environment variable "L" is not set' in line
     assert "     key unknown: weight 1, priority 0, no limits\n" in result.output
     assert "     key unknown: disabled\n" in result.output
     assert len(json.loads(run("--json").output)["missing_secrets"]) == 2
 
 
-def test_what_is_no_secret_has_to_be_there(run):
+def test_missing_values_other_than_secrets_exit_2(run):
     Path("c.yaml").write_text(FILE.replace("type: zai,", 'type: zai, base_url: "${NOWHERE}",'))
     result = run()
     assert result.exit_code == 2
@@ -132,44 +133,44 @@ def test_what_is_no_secret_has_to_be_there(run):
     assert run().exit_code == 2
 
 
-def test_nobody_is_an_exit_code_of_its_own(run):
+def test_no_eligible_provider_exits_1(run):
     result = run(model="gpt-x")
     assert result.exit_code == 1
-    assert "in\n  nobody\n" in result.output
+    assert "eligible\n  none\n" in result.output
     assert "does not serve gpt-x; nearest: " in result.output
 
 
-def test_a_price_that_is_not_known_is_not_invented(run):
-    assert "price not known" in run(model="qwen3").output
+def test_an_unknown_price_is_shown_as_unknown(run):
+    assert "price unknown" in run(model="qwen3").output
 
 
-def test_json_holds_the_same_for_machines(run):
-    told = json.loads(run("--json", "--class", "subagent").output)
-    assert told["asked"]["kind"] == "subagent"
-    assert told["rule"] is None
-    assert [one["provider"] for one in told["inside"]] == ["anthropic", "zai"]
-    assert told["inside"][0]["keys"][0]["limits"] == {"rpm_limit": 60, "tpm_limit": 100000}
-    assert told["outside"][0]["reasons"] == ["does not serve claude-x; nearest: qwen3"]
+def test_json_output(run):
+    output = json.loads(run("--json", "--class", "subagent").output)
+    assert output["asked"]["kind"] == "subagent"
+    assert output["rule"] is None
+    assert [one["provider"] for one in output["inside"]] == ["anthropic", "zai"]
+    assert output["inside"][0]["keys"][0]["limits"] == {"rpm_limit": 60, "tpm_limit": 100000}
+    assert output["outside"][0]["reasons"] == ["does not serve claude-x; nearest: qwen3"]
 
 
 @pytest.mark.parametrize("text", ["no colon", ": value"])
-def test_a_header_without_name_or_colon_is_wrong_usage(run, text):
+def test_an_invalid_header_option_exits_2(run, text):
     result = run("--header", text)
     assert result.exit_code == 2
     assert "name: value" in result.output
 
 
-def test_a_wrong_configuration_is_refused(run):
+def test_a_missing_configuration_file_exits_2(run):
     result = run("--config", "missing.yaml")
     assert result.exit_code == 2
     assert "no such file" in result.stderr
 
 
-def test_the_classes_offered_are_those_of_the_rules():
-    assert set(face.CLASSES) == set(CLASSES)
+def test_class_choices_are_the_classes_of_rules():
+    assert set(command.CLASSES) == set(CLASSES)
 
 
-def test_the_page_on_rules_shows_what_the_command_prints(run, monkeypatch):
+def test_docs_rules_shows_the_actual_output(run, monkeypatch):
     page = (Path(__file__).parents[3] / "docs" / "rules.md").read_text()
     fences = re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     Path("page.yaml").write_text(next(text for kind, text in fences if kind == "yaml"))

@@ -1,21 +1,21 @@
 import pytest
 
-from ccrelay.config.check import LITERAL_SECRET, check
+from ccrelay.config.check import PLAIN_TEXT_SECRET, check
 from ccrelay.config.model import Auth, Config, Health, Key, Logging, Provider, Routing, Server
 from ccrelay.config.problems import path_text
 
 PROVIDER = Provider(name="p", type="ollama")
 
 
-def findings(config: Config, **spoilt: frozenset) -> list[str]:
-    return [f"{path_text(p.path)}: {p.message}" for p in check(config, **spoilt)]
+def findings(config: Config, **placeholders: frozenset) -> list[str]:
+    return [f"{path_text(p.path)}: {p.message}" for p in check(config, **placeholders)]
 
 
 def of_server(**members: object) -> list[str]:
     return findings(Config(server=Server(**members), providers=[PROVIDER]))
 
 
-def test_a_plain_configuration_has_no_findings():
+def test_a_minimal_configuration_has_no_findings():
     assert findings(Config(providers=[PROVIDER])) == []
 
 
@@ -25,23 +25,23 @@ def test_listening_on_loopback_needs_no_tokens():
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:8787", "[::]:8787", "10.0.0.5:80", "relay.example:1"])
-def test_listening_anywhere_else_without_tokens_is_refused(listen):
+def test_non_loopback_listen_requires_tokens(listen):
     (finding,) = of_server(listen=listen)
-    assert finding.startswith("server.listen: anything but loopback needs server.auth.tokens")
+    assert finding.startswith("server.listen: a non-loopback address requires server.auth.tokens")
     assert of_server(listen=listen, auth=Auth(tokens=["relay-token-1"])) == []
 
 
-def test_a_listen_address_that_does_not_parse_is_refused():
+def test_an_invalid_listen_address_is_an_error():
     (finding,) = of_server(listen="8787")
-    assert finding.startswith("server.listen: not a listen address: ")
+    assert finding.startswith("server.listen: invalid listen address: ")
 
 
-def test_unusable_tokens_are_refused_each_at_its_place():
+def test_invalid_tokens_are_errors_with_their_path():
     auth = Auth(tokens=["relay-token-1", "short", "", "relay token 2"])
     assert of_server(auth=auth) == [
         "server.auth.tokens[1]: a token is shorter than 8 characters",
         "server.auth.tokens[2]: a token is empty",
-        "server.auth.tokens[3]: a token contains white space, a line break perhaps",
+        "server.auth.tokens[3]: a token contains whitespace, perhaps a line break",
     ]
 
 
@@ -53,7 +53,7 @@ def test_unusable_tokens_are_refused_each_at_its_place():
         ([], ["a.example", "https://a.example/", "https://", ""], 4),
     ],
 )
-def test_allowed_hosts_and_origins_have_their_form(hosts, origins, count):
+def test_allowed_hosts_and_origins_are_validated(hosts, origins, count):
     assert len(of_server(allowed_hosts=hosts, allowed_origins=origins)) == count
 
 
@@ -66,11 +66,11 @@ def test_at_least_one_provider_must_be_enabled():
 
 def test_provider_names_are_unique():
     assert findings(Config(providers=[PROVIDER, PROVIDER])) == [
-        "providers[1].name: providers[0] has this name already"
+        "providers[1].name: duplicate provider name, also used by providers[0]"
     ]
 
 
-def test_routing_and_health_are_checked_too():
+def test_routing_and_health_are_checked():
     config = Config(
         providers=[PROVIDER], health=Health(open_s=31), routing=Routing(models_default=["q"])
     )
@@ -81,12 +81,12 @@ def test_routing_and_health_are_checked_too():
     }
 
 
-def test_an_empty_log_file_name_is_refused():
+def test_an_empty_log_file_name_is_an_error():
     config = Config(providers=[PROVIDER], logging=Logging(file=" "))
-    assert findings(config) == ["logging.file: the path is empty"]
+    assert findings(config) == ["logging.file: must not be empty"]
 
 
-def test_secrets_in_the_file_are_warned_about_and_expanded_ones_are_not():
+def test_secrets_in_plain_text_are_warnings():
     config = Config(
         server=Server(auth=Auth(tokens=["relay-token-1", "relay-token-2"])),
         providers=[
@@ -97,13 +97,13 @@ def test_secrets_in_the_file_are_warned_about_and_expanded_ones_are_not():
     problems = check(config, expanded=expanded)
     assert {problem.severity for problem in problems} == {"warning"}
     assert [f"{path_text(p.path)}: {p.message}" for p in problems] == [
-        f"server.auth.tokens[1]: {LITERAL_SECRET}",
-        f"providers[0].keys[0].key: {LITERAL_SECRET}",
+        f"server.auth.tokens[1]: {PLAIN_TEXT_SECRET}",
+        f"providers[0].keys[0].key: {PLAIN_TEXT_SECRET}",
     ]
     assert check(config) == []
 
 
-def test_a_spoilt_section_is_not_called_missing():
+def test_an_invalid_section_is_not_reported_as_missing():
     config = Config(server=Server(listen="0.0.0.0:80"), providers=[])
-    bad = frozenset({("server", "auth", "tokens", 0), ("providers",)})
-    assert findings(config, bad=bad) == []
+    invalid = frozenset({("server", "auth", "tokens", 0), ("providers",)})
+    assert findings(config, invalid=invalid) == []

@@ -21,66 +21,64 @@ CONFIG = Config(
 )
 
 
-def told(findings: Findings) -> list[str]:
+def reported(findings: Findings) -> list[str]:
     return [
         f"{'warning: ' * (p.severity == 'warning')}{path_text(p.path)}: {p.message}"
         for p in findings.problems
     ]
 
 
-def named(*names: str, bad: frozenset = NOTHING) -> list[str]:
-    findings = Findings(bad, NOTHING)
+def named(*names: str, invalid: frozenset = NOTHING) -> list[str]:
+    findings = Findings(invalid, NOTHING)
     ProviderNames(CONFIG, findings).check(("use",), names)
-    return told(findings)
+    return reported(findings)
 
 
-def test_names_of_enabled_providers_are_no_finding():
+def test_names_of_enabled_providers_have_no_findings():
     assert named() == []
     assert named("house", "zai") == []
 
 
-def test_an_unknown_provider_is_refused_with_the_one_that_may_be_meant():
+def test_an_unknown_provider_is_an_error_with_a_suggestion():
     assert named("zai", "hose") == [
-        'use[1]: no provider has this name (did you mean "house"?)',
+        'use[1]: unknown provider (did you mean "house"?)',
     ]
 
 
-def test_the_wrong_name_itself_is_not_shown():
-    assert named("canary-secret") == ["use[0]: no provider has this name"]
+def test_the_unknown_name_is_not_shown():
+    assert named("canary-secret") == ["use[0]: unknown provider"]
 
 
-@pytest.mark.parametrize("bad", [("providers",), ("providers", 1), ("providers", 1, "name")])
-def test_no_name_is_unknown_while_a_providers_name_could_not_be_read(bad):
-    assert named("hose", bad=frozenset({bad})) == []
+@pytest.mark.parametrize("invalid", [("providers",), ("providers", 1), ("providers", 1, "name")])
+def test_names_are_not_unknown_when_a_provider_name_is_invalid(invalid):
+    assert named("hose", invalid=frozenset({invalid})) == []
 
 
-def test_other_faults_of_a_provider_do_not_hide_an_unknown_name():
-    assert len(named("hose", bad=frozenset({("providers", 1, "keys")}))) == 1
+def test_other_invalid_values_do_not_hide_an_unknown_name():
+    assert len(named("hose", invalid=frozenset({("providers", 1, "keys")}))) == 1
 
 
-def test_a_provider_named_twice_is_warned_about():
-    assert named("zai", "zai") == ["warning: use[1]: this provider is named already"]
+def test_a_duplicate_provider_reference_is_a_warning():
+    assert named("zai", "zai") == ["warning: use[1]: duplicate entry"]
 
 
-def test_a_disabled_provider_is_warned_about():
+def test_a_disabled_provider_reference_is_a_warning():
     assert named("zai", "off") == [
-        "warning: use[1]: this provider is disabled, and passed over",
+        "warning: use[1]: this provider is disabled and skipped",
     ]
-    assert named("off") == [
-        "warning: use: every provider named here is disabled: enable one, or name another"
-    ]
+    assert named("off") == ["warning: use: all providers listed here are disabled"]
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "error: the model name is empty"),
-        ("a b", "error: a model name has no white space"),
-        ("a\n", "error: a model name has no white space or control"),
-        ("a[12]", "warning: only * and ? are special"),
+        ("", "error: empty model name"),
+        ("a b", "error: model name contains whitespace"),
+        ("a\n", "error: model name contains whitespace or control"),
+        ("a[12]", "warning: only * and ? are wildcards"),
     ],
 )
-def test_a_pattern_that_cannot_match_is_found(name, words):
+def test_invalid_patterns_are_reported(name, words):
     findings = Findings(NOTHING, NOTHING)
     check_pattern(("m",), name, findings)
     (problem,) = findings.problems
@@ -88,7 +86,7 @@ def test_a_pattern_that_cannot_match_is_found(name, words):
 
 
 @pytest.mark.parametrize("name", ["m", "claude-*", "a?", "claude-opus-5[1m]", "x[1M]"])
-def test_names_and_globs_are_patterns(name):
+def test_names_and_globs_are_valid_patterns(name):
     findings = Findings(NOTHING, NOTHING)
     check_pattern(("m",), name, findings)
     assert findings.problems == []
@@ -96,16 +94,16 @@ def test_names_and_globs_are_patterns(name):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("", "it is empty"), (" m", "it is empty, or has"), ("m-*", "it must be one name")],
+    [("", "it is empty"), (" m", "it is empty, or has"), ("m-*", "it must not contain")],
 )
-def test_a_model_to_be_named_is_one_name(name, words):
+def test_check_model_rejects_globs_and_whitespace(name, words):
     findings = Findings(NOTHING, NOTHING)
     check_model(("m",), name, "it", findings)
     (problem,) = findings.problems
     assert problem.message.startswith(words)
 
 
-def test_globs_are_told_from_names():
+def test_is_glob():
     assert [name for name in ("m", "m-*", "m?", "m[1m]") if is_glob(name)] == ["m-*", "m?"]
 
 
@@ -121,7 +119,7 @@ def test_globs_are_told_from_names():
         (["claude-*", "claude-opus-5"], []),  # an exact name wins, wherever it stands
     ],
 )
-def test_a_glob_behind_one_that_matches_as_much_is_warned_about(patterns, hidden):
+def test_a_shadowed_glob_is_a_warning(patterns, hidden):
     findings = Findings(NOTHING, NOTHING)
     check_patterns(("m",), patterns, findings)
     assert [problem.path[1] for problem in findings.problems] == hidden

@@ -24,8 +24,8 @@ PROVIDERS = [Provider(name="a", type="ollama"), Provider(name="b", type="ollama"
 FAILOVER = Use(strategy="failover")
 
 
-def findings(bad: frozenset = NOTHING, unknown: frozenset = NOTHING, **routing: object) -> list:
-    collected = Findings(bad | unknown, unknown)
+def findings(invalid: frozenset = NOTHING, unknown: frozenset = NOTHING, **routing: object) -> list:
+    collected = Findings(invalid | unknown, unknown)
     check_routing(Config(providers=PROVIDERS, routing=Routing(**routing)), collected)
     return [
         f"{'warning: ' * (p.severity == 'warning')}{path_text(p.path)}: {p.message}"
@@ -46,19 +46,19 @@ def test_the_default_has_no_findings():
     assert findings() == []
 
 
-def test_a_model_table_that_works_is_no_finding():
+def test_a_valid_model_table_has_no_findings():
     assert findings(strategy="model-based", models={"glm-": ["a"], "x-*": ["b", "a"]}) == []
     assert findings(strategy="model-based", models_default=["a"]) == []
     assert findings(models={"m": ["a"]}, rules=[Rule(use=Use(strategy="model-based"))]) == []
 
 
-def test_a_model_table_names_models_and_providers_that_exist():
-    told = findings(
+def test_model_table_patterns_and_providers_are_checked():
+    found = findings(
         strategy="model-based",
         models={"a b": ["a"], "x": [], "y": ["a", "c"]},
         models_default=["d"],
     )
-    assert [finding.partition(": ")[0] for finding in told] == [
+    assert [finding.partition(": ")[0] for finding in found] == [
         'routing.models["a b"]',
         "routing.models.x",
         "routing.models.y[1]",
@@ -69,25 +69,25 @@ def test_a_model_table_names_models_and_providers_that_exist():
 @pytest.mark.parametrize(
     "routing", [{"models": {"m": ["a"]}}, {"models": {"m": ["a"]}, "strategy": "failover"}]
 )
-def test_a_model_table_that_nothing_uses_is_warned_about(routing):
+def test_an_unused_model_table_is_a_warning(routing):
     only("warning: routing.models: never used", **routing)
     only("warning: routing.models_default: never used", models_default=["a"])
 
 
-def test_a_table_is_not_called_unused_when_the_strategy_could_not_be_read():
+def test_a_table_is_not_unused_when_the_strategy_is_invalid():
     for path in (("routing", "strategy"), ("routing", "rules", 0, "use", "strategy")):
         assert findings(frozenset({path}), models={"m": ["a"]}) == []
 
 
-def test_model_based_without_a_table_is_warned_about():
-    only("warning: routing.strategy: without routing.models", strategy="model-based")
+def test_model_based_without_a_table_is_a_warning():
+    only("warning: routing.strategy: no routing.models", strategy="model-based")
     only(
-        "warning: routing.rules[0].use.strategy: without routing.models",
+        "warning: routing.rules[0].use.strategy: no routing.models",
         rules=[Rule(use=Use(strategy="model-based"))],
     )
 
 
-def test_a_table_is_not_called_missing_when_it_is_misspelt_or_wrong():
+def test_a_misspelt_or_invalid_table_is_not_reported_as_missing():
     misspelt = frozenset({("routing", "model")})
     assert findings(unknown=misspelt, strategy="model-based") == []
     assert findings(frozenset({("routing", "models")}), strategy="model-based") == []
@@ -105,7 +105,7 @@ def test_a_table_is_not_called_missing_when_it_is_misspelt_or_wrong():
         Rule(use=Use(model="m[1m]"), name="small things"),
     ],
 )
-def test_rules_that_work_are_no_finding(rule):
+def test_valid_rules_have_no_findings(rule):
     assert findings(rules=[rule]) == []
 
 
@@ -114,37 +114,40 @@ def test_rules_that_work_are_no_finding(rule):
     [
         (
             Rule(use=Use(providers=["A"])),
-            ".use.providers[0]: no provider has this name (did you me",
+            ".use.providers[0]: unknown provider (did you me",
         ),
-        (Rule(use=Use(model="m-*")), ".use.model: the model must be one name"),
+        (Rule(use=Use(model="m-*")), ".use.model: the model must not contain the wildcards"),
         (Rule(use=Use(model="")), ".use.model: the model is empty"),
-        (Rule(use=FAILOVER, name=" "), ".name: empty"),
-        (Rule(when=When(images=True)), ".use: changes nothing: give providers, strategy or model"),
-        (when(model=["", "m"]), ".when.model[0]: the model name is empty"),
-        (when(tokens_over=10, tokens_under=11), ".when.tokens_under: no number of tokens is both"),
-        (when(tokens_over=10, tokens_under=5), ".when.tokens_under: no number of tokens is both"),
-        (when(headers={"x team": "*"}), '.when.headers["x team"]: not a header name'),
-        (when(headers={"x-team": ""}), ".when.headers.x-team: empty"),
-        (when(headers={"x-team": "a\n"}), ".when.headers.x-team: empty, or with control"),
-        (when(headers={"X-A": "*", "x-a": "*"}), ".when.headers.x-a: this header is given twice"),
-        (when(headers={"Authorization": "*"}), "rules do not look at credentials"),
-        (when(headers={"x-api-key": "*"}), "rules do not look at credentials"),
+        (Rule(use=FAILOVER, name=" "), ".name: must not be empty"),
+        (Rule(when=When(images=True)), ".use: no effect: set providers, strategy or model"),
+        (when(model=["", "m"]), ".when.model[0]: empty model name"),
+        (when(tokens_over=10, tokens_under=11), ".when.tokens_under: never matches together"),
+        (when(tokens_over=10, tokens_under=5), ".when.tokens_under: never matches together"),
+        (when(headers={"x team": "*"}), '.when.headers["x team"]: invalid header name'),
+        (when(headers={"x-team": ""}), ".when.headers.x-team: must not be empty"),
+        (
+            when(headers={"x-team": "a\n"}),
+            ".when.headers.x-team: must not be empty or contain control",
+        ),
+        (when(headers={"X-A": "*", "x-a": "*"}), ".when.headers.x-a: duplicate header"),
+        (when(headers={"Authorization": "*"}), "rules must not match credentials"),
+        (when(headers={"x-api-key": "*"}), "rules must not match credentials"),
     ],
 )
-def test_a_rule_that_cannot_work_is_refused(rule, words):
+def test_invalid_rules_are_errors(rule, words):
     (finding,) = findings(rules=[rule])
     assert finding.startswith("routing.rules[0].")
     assert words in finding
 
 
-def test_a_use_that_is_misspelt_or_could_not_be_read_is_not_called_empty():
+def test_a_misspelt_or_invalid_use_is_not_reported_as_empty():
     use: Path = ("routing", "rules", 0, "use")
     assert findings(unknown=frozenset({(*use, "modle")}), rules=[Rule()]) == []
     assert findings(unknown=frozenset({(*use[:-1], "uses")}), rules=[Rule()]) == []
     assert findings(frozenset({(*use, "providers")}), rules=[Rule()]) == []
 
 
-def test_a_rule_after_one_without_conditions_is_never_used():
+def test_a_rule_after_one_without_conditions_is_shadowed():
     rules = [when(images=True), when(), when(tools=True), when()]
     assert findings(rules=rules) == [
         "warning: routing.rules[2]: never used: routing.rules[1] has no conditions",
@@ -152,7 +155,7 @@ def test_a_rule_after_one_without_conditions_is_never_used():
     ]
 
 
-def test_a_rule_with_the_conditions_of_an_earlier_one_is_never_used():
+def test_a_rule_with_equal_conditions_is_shadowed():
     rules = [when(images=True), when(tools=True), when(images=True)]
     assert findings(rules=rules) == [
         "warning: routing.rules[2]: never used: routing.rules[0] has the same conditions",
@@ -176,9 +179,9 @@ def test_a_rule_with_the_conditions_of_an_earlier_one_is_never_used():
         ({"headers": {"x-team": "*"}}, {"headers": {"x-team": "re*"}, "model": ["m"]}),
     ],
 )
-def test_a_rule_that_an_earlier_one_leaves_nothing_to_is_never_used(earlier, later):
+def test_a_rule_with_narrower_conditions_is_shadowed(earlier, later):
     assert findings(rules=[when(**earlier), when(**later)]) == [
-        "warning: routing.rules[1]: never used: routing.rules[0] holds wherever this one does",
+        "warning: routing.rules[1]: never used: routing.rules[0] matches all of its requests",
     ]
     assert findings(rules=[when(**later), when(**earlier)]) == []
 
@@ -201,11 +204,11 @@ def test_a_rule_that_an_earlier_one_leaves_nothing_to_is_never_used(earlier, lat
         ({"headers": {"x-a": "RE*"}}, {"headers": {"x-a": "red"}}),
     ],
 )
-def test_a_rule_with_requests_of_its_own_is_no_finding(earlier, later):
+def test_a_rule_that_is_not_shadowed_has_no_findings(earlier, later):
     assert findings(rules=[when(**earlier), when(**later)]) == []
 
 
-def test_what_is_called_never_used_never_is():
+def test_rules_reported_as_shadowed_never_match_first():
     """By every request of a small world, asked of the rules as they are compiled."""
     conditions = [
         {**dict(pair), "headers": headers}
@@ -224,41 +227,41 @@ def test_what_is_called_never_used_never_is():
             [None, b"1", b"12"],
         )
     )
-    told = 0
+    shadowed = 0
     for earlier, later in itertools.product(conditions, repeat=2):
         rules = [when(**earlier), when(**later)]
         if findings(rules=rules):
-            told += 1
+            shadowed += 1
             first, second = compile_rules(Routing(rules=rules)).rules
             for model, tokens, features, value in requests:
                 asked = (model, TrafficClass.MAIN, tokens, features, {b"x-a": value}.get)
                 assert first.applies(*asked) or not second.applies(*asked), (earlier, later, asked)
-    assert told > 300
+    assert shadowed > 300
 
 
-def test_a_rule_whose_conditions_could_not_be_read_hides_no_other():
+def test_a_rule_with_invalid_conditions_shadows_no_other():
     rules = [when(), when(images=True), when()]
-    bad = frozenset({("routing", "rules", 0, "when", "modle")})
-    assert findings(bad, rules=rules) == []
-    bad |= {("routing", "rules", 2, "when", "tools")}
-    assert findings(bad, rules=[*rules, when(tools=True)]) == []
+    invalid = frozenset({("routing", "rules", 0, "when", "modle")})
+    assert findings(invalid, rules=rules) == []
+    invalid |= {("routing", "rules", 2, "when", "tools")}
+    assert findings(invalid, rules=[*rules, when(tools=True)]) == []
 
 
-def test_waiting_for_a_key_ends_with_all_waiting():
+def test_affinity_wait_above_queue_timeout_is_a_warning():
     only(
-        "warning: routing.affinity.wait_s: never so long: routing.queue_timeout_s, 20, ends",
+        "warning: routing.affinity.wait_s: no effect above routing.queue_timeout_s (20)",
         affinity=Affinity(wait_s=30),
     )
     assert findings(affinity=Affinity(wait_s=30, enabled=False)) == []
     assert findings(affinity=Affinity(wait_s=30), queue_timeout_s=30) == []
 
 
-def test_a_shorter_wait_alone_is_no_finding():
+def test_a_lower_queue_timeout_alone_has_no_findings():
     assert findings(queue_timeout_s=0) == []
 
 
-def test_a_retry_budget_of_nothing_is_warned_about():
+def test_an_empty_retry_budget_is_a_warning():
     nothing = RetryBudget(ratio=0, minimum=0)
-    only("warning: routing.retry_budget: with ratio 0 and minimum 0", retry_budget=nothing)
+    only("warning: routing.retry_budget: ratio 0 and minimum 0", retry_budget=nothing)
     assert findings(retry_budget=nothing, attempts_max=1) == []
     assert findings(retry_budget=RetryBudget(ratio=0)) == []

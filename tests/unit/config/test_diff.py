@@ -36,23 +36,23 @@ def changed(provider: Provider, **members: object) -> Provider:
     return msgspec.structs.replace(provider, **members)
 
 
-def test_equal_configurations_differ_in_nothing():
+def test_equal_configurations_have_an_empty_diff():
     assert changes(of(A, B), of(A, B)) == Diff()
     assert changes(of(A, B), of(A, B)).is_empty
 
 
-def test_providers_come_go_and_change():
+def test_added_removed_and_changed_providers():
     diff = changes(of(A, B), of(changed(A, weight=2), C))
     assert diff == Diff(providers_added=("c",), providers_removed=("b",), providers_changed=("a",))
     assert not diff.is_empty
 
 
-def test_a_provider_with_another_name_is_another_provider():
+def test_a_renamed_provider_is_removed_and_added():
     diff = changes(of(A), of(changed(A, name="z")))
     assert diff == Diff(providers_added=("z",), providers_removed=("a",))
 
 
-def test_keys_come_and_go_by_their_fingerprints_and_their_provider_stays_as_it_is():
+def test_added_and_removed_keys_do_not_change_their_provider():
     keys = [A.keys[1], Key(key="canary-3")]
     diff = changes(of(A, B), of(changed(A, keys=keys), B))
     assert diff == Diff(
@@ -76,11 +76,11 @@ def test_keys_come_and_go_by_their_fingerprints_and_their_provider_stays_as_it_i
         {"keys": A.keys[::-1]},
     ],
 )
-def test_every_other_difference_makes_a_provider_a_changed_one(members):
+def test_any_other_difference_changes_the_provider(members):
     assert changes(of(A, B), of(changed(A, **members), B)) == Diff(providers_changed=("a",))
 
 
-def test_the_order_of_mappings_counts_where_the_first_match_wins():
+def test_the_order_of_mappings_matters():
     one, other = ({"a*": "m", "b*": "n"}, {"b*": "n", "a*": "m"})
     old, new = of(changed(B, model_mapping=one)), of(changed(B, model_mapping=other))
     assert changes(old, new) == Diff(providers_changed=("b",))
@@ -91,7 +91,7 @@ def test_the_order_of_providers_is_a_setting():
     assert changes(of(A, B), of(C, A, B)) == Diff(providers_added=("c",))
 
 
-def test_settings_are_told_by_their_paths():
+def test_changed_settings_are_listed_by_path():
     old = Config(providers=[A])
     new = Config(
         server=Server(
@@ -120,7 +120,7 @@ def test_settings_are_told_by_their_paths():
     )
 
 
-def test_what_only_a_restart_changes_is_told_apart():
+def test_settings_that_need_a_restart_are_separate():
     new = Config(
         server=Server(listen="127.0.0.1:1", workers=2, allowed_hosts=["x"]),
         logging=Logging(level="debug", file="x.log"),
@@ -132,7 +132,7 @@ def test_what_only_a_restart_changes_is_told_apart():
     )
 
 
-def test_no_secret_is_in_it():
+def test_the_diff_contains_no_secrets():
     old = Config(server=Server(auth=Auth(tokens=["canary-t"])), providers=[A])
     headers = {"x-secret": "canary-h"}
     new = of(changed(A, keys=[Key(key="canary-4")], headers=headers, base_url="https://canary-u"))
@@ -161,13 +161,13 @@ CONFIG = st.builds(
 
 
 @given(CONFIG, CONFIG)
-def test_nothing_differs_exactly_when_they_are_equal(old, new):
+def test_the_diff_is_empty_only_for_equal_configurations(old, new):
     assert changes(old, new).is_empty == (old == new)
     assert changes(old, old).is_empty
 
 
 @given(CONFIG, CONFIG)
-def test_the_way_back_is_the_reverse(old, new):
+def test_the_reverse_diff_swaps_added_and_removed(old, new):
     there, back = changes(old, new), changes(new, old)
     assert set(there.providers_added) == set(back.providers_removed)
     assert set(there.providers_changed) == set(back.providers_changed)

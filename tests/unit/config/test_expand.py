@@ -64,30 +64,30 @@ def test_only_string_values_are_expanded_not_keys():
     assert run(data).data == data
 
 
-def test_the_paths_of_expanded_values_are_told_and_escapes_are_not_among_them():
+def test_paths_of_expanded_values_exclude_escapes():
     expanded = run({"a": "${KEY}", "b": ["x", "${UNSET:-y}"], "c": "$${KEY}"})
     assert expanded.paths == {("a",), ("b", 1)}
 
 
-def test_an_unset_variable_is_a_problem_that_suggests_a_set_one():
+def test_an_unset_variable_is_an_error_with_a_suggestion():
     assert message("${KEYY}") == ('environment variable "KEYY" is not set (did you mean "KEY"?)')
 
 
 @pytest.mark.parametrize("text", ["${}", "${A B}", "${1A}", "${env:KEY}", "${KEY-x}", "${KEY:?x}"])
-def test_an_unknown_form_is_a_problem_that_lists_the_known_ones(text):
-    assert "takes NAME, NAME:-default, file:/path or cmd:program" in message(text)
+def test_an_invalid_expression_is_an_error_with_the_valid_forms(text):
+    assert "use NAME, NAME:-default, file:/path or cmd:program" in message(text)
 
 
-def test_a_brace_that_is_not_closed_is_a_problem():
-    assert "without its }" in message("a ${KEY")
-    assert "without its }" in message("${cmd:awk '{print $1'}")
+def test_an_unclosed_brace_is_an_error():
+    assert "missing }" in message("a ${KEY")
+    assert "missing }" in message("${cmd:awk '{print $1'}")
 
 
-def test_defaults_nest_only_so_deep():
+def test_nesting_of_defaults_is_limited():
     assert "deeper than" in message("${U:-" * 20 + "x" + "}" * 20)
 
 
-def test_all_problems_are_reported_and_failed_values_become_empty():
+def test_failed_values_are_empty_and_all_are_reported():
     expanded = run({"a": "${NO}", "b": "${file:/missing}", "c": "${KEY}"})
     assert [problem.path for problem in expanded.problems] == [("a",), ("b",)]
     assert expanded.data == {"a": "", "b": "", "c": "test-key-1"}
@@ -100,6 +100,6 @@ def test_a_command_written_twice_runs_once():
     assert machine.asked == ["pass show x", "pass show y"]
 
 
-def test_a_file_that_failed_once_is_reported_wherever_it_is_named():
+def test_a_failed_file_is_reported_at_every_use():
     expanded = run(["${file:/missing}", "${file:/missing}"])
     assert [problem.path for problem in expanded.problems] == [(0,), (1,)]

@@ -15,5 +15,5 @@ def test_a_fingerprint_shows_no_part_of_the_secret():
     assert shown.removeprefix("sha256:") not in secret
 
 
-def test_bytes_that_are_no_text_have_a_fingerprint_too():
+def test_non_utf8_secrets_have_a_fingerprint():
     assert fingerprint("\udcff") != fingerprint("\udcfe")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ccrelay.config.load import ConfigError, demo_config, find, load, search_list
+from ccrelay.config.load import ConfigError, demo_config, find, load, search_paths
 from ccrelay.config.model import Key, Price, Rule, UpstreamTimeouts, Use, When
 
 EXAMPLE = """\
@@ -59,7 +59,7 @@ file = "relay.log"
 MINIMAL = "providers: [{name: p, type: ollama}]\n"
 
 
-def test_the_example_loads_resolved_and_with_its_secrets(load_text, tmp_path):
+def test_the_example_loads_resolved_with_secrets(load_text, tmp_path):
     loaded = load_text(EXAMPLE)
     config = loaded.config
     assert loaded.path == tmp_path / "ccrelay.yaml"
@@ -71,19 +71,19 @@ def test_the_example_loads_resolved_and_with_its_secrets(load_text, tmp_path):
     assert config.logging.file == "relay.log"
 
 
-def test_toml_says_the_same(load_text):
+def test_toml_and_yaml_are_equivalent(load_text):
     yaml = load_text(EXAMPLE)
     toml = load_text(EXAMPLE_TOML, "ccrelay.toml")
     assert toml.config == yaml.config
     assert [p.message for p in toml.warnings] == [p.message for p in yaml.warnings]
 
 
-def test_json_is_yaml_too(load_text):
+def test_json_is_accepted_as_yaml(load_text):
     text = '{"providers": [{"name": "p", "type": "ollama"}]}'
     assert load_text(text, "ccrelay.json").config.providers[0].name == "p"
 
 
-def test_all_problems_are_reported_at_once_in_the_order_of_the_file(problems_of):
+def test_all_problems_are_reported_in_file_order(problems_of):
     text = """\
 server: {listen: "0.0.0.0:80", worker: 1}
 providers:
@@ -99,8 +99,8 @@ providers:
 logging: {level: loud}
 """
     assert problems_of(text) == [
-        "1:18: server.listen: anything but loopback needs server.auth.tokens: without them "
-        "everyone who reaches this address can spend your keys",
+        "1:18: server.listen: a non-loopback address requires server.auth.tokens: without them "
+        "anyone who can connect can use your API keys",
         '1:32: server.worker: unknown key (did you mean "workers"?)',
         '4:11: providers[0].type: expected one of "anthropic", "compatible", "ollama", "zai", '
         'got text (did you mean "anthropic"?)',
@@ -108,38 +108,38 @@ logging: {level: loud}
         '(did you mean "ZAI_API_KEY"?)',
         "7:20: providers[0].keys[0].rpm_limit: expected an integer from 1 up to "
         "1,000,000,000,000, got text",
-        "8:5: providers[1].keys: auth bearer needs at least one key",
-        "8:11: providers[1].name: providers[0] has this name already",
+        "8:5: providers[1].keys: auth bearer requires at least one key",
+        "8:11: providers[1].name: duplicate provider name, also used by providers[0]",
         "10:5: providers[1].name: duplicate key (first on line 8)",
-        "11:21: providers[1].headers.host: the relay writes this header by itself",
+        "11:21: providers[1].headers.host: reserved header, set by the relay",
         '12:18: logging.level: expected one of "debug", "error", "info", "warning", got text',
     ]
 
 
-def test_a_nameless_provider_is_checked_all_the_same(problems_of):
+def test_a_provider_without_a_name_is_checked(problems_of):
     assert problems_of("providers:\n  - {type: zai, headers: {te: x}}\n") == [
         "2:5: providers[0].name: is missing",
-        "2:5: providers[0].keys: auth bearer needs at least one key",
-        "2:31: providers[0].headers.te: the relay writes this header by itself",
+        "2:5: providers[0].keys: auth bearer requires at least one key",
+        "2:31: providers[0].headers.te: reserved header, set by the relay",
     ]
 
 
-def test_problems_of_toml_have_their_places_too(problems_of):
+def test_toml_problems_have_positions(problems_of):
     text = '[[providers]]\nname = "p"\ntype = "zai"\n[[providers.keys]]\nkey = "x"\nrmp_limit = 5\n'
     assert problems_of(text, "c.toml") == [
         '6:1: providers[0].keys[0].rmp_limit: unknown key (did you mean "rpm_limit"?)'
     ]
 
 
-def test_duplicate_keys_are_refused_in_both_formats(problems_of):
+def test_duplicate_keys_are_errors_in_both_formats(problems_of):
     (yaml,) = problems_of(MINIMAL + "server: {workers: 1, workers: 2}\n")
     assert yaml == "2:22: server.workers: duplicate key (first on line 2)"
     (toml,) = problems_of("[server]\nworkers = 1\nworkers = 2\n", "c.toml")
     assert toml.startswith("3:")
-    assert "not valid TOML" in toml
+    assert "invalid TOML" in toml
 
 
-def test_the_report_names_the_file(tmp_path):
+def test_the_report_contains_the_file_name(tmp_path):
     path = tmp_path / "relay.yaml"
     path.write_text("providers: 5\n")
     with pytest.raises(ConfigError) as caught:
@@ -147,18 +147,18 @@ def test_the_report_names_the_file(tmp_path):
     assert str(caught.value) == f"{path}:1:12: providers: expected a list, got 5"
 
 
-def test_an_empty_file_is_refused_with_the_remedy(problems_of):
+def test_an_empty_file_is_an_error_with_a_hint(problems_of):
     (problem,) = problems_of("")
     assert "config init" in problem
 
 
-def test_a_secret_cannot_change_the_shape_of_the_file(load_text):
+def test_a_secret_cannot_change_the_structure(load_text):
     secret = 'x",admin:[{y}]#${HOME}'
     config = load_text("providers: [{name: p, type: zai, keys: [{key: '${K}'}]}]", K=secret).config
     assert config.providers[0].keys[0].key == secret
 
 
-def test_no_secret_reaches_the_report(tmp_path):
+def test_the_report_contains_no_secrets(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text(
         'server: {auth: {tokens: ["${T}"]}}\n'
@@ -170,7 +170,7 @@ def test_no_secret_reaches_the_report(tmp_path):
     assert "canary" not in str(caught.value)
 
 
-def test_files_and_commands_give_secrets(load_text, tmp_path):
+def test_secrets_from_files_and_commands(load_text, tmp_path):
     (tmp_path / "k").write_text("test-key-7\n")
     (tmp_path / "k").chmod(0o600)
     text = "providers: [{name: p, type: zai, keys: [{key: '${file:k}'}, {key: '${cmd:echo x}'}]}]"
@@ -178,7 +178,7 @@ def test_files_and_commands_give_secrets(load_text, tmp_path):
     assert [key.key for key in keys] == ["test-key-7", "x"]
 
 
-def test_a_file_with_secrets_that_others_can_read_is_warned_about(tmp_path):
+def test_a_readable_file_with_plain_text_secrets_is_a_warning(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("providers: [{name: p, type: zai, keys: [{key: test-key-1}]}]\n")
     path.chmod(0o644)
@@ -187,10 +187,10 @@ def test_a_file_with_secrets_that_others_can_read_is_warned_about(tmp_path):
     assert "chmod 600" in messages[0]
     path.chmod(0o600)
     (message,) = load(path, env={}).warnings
-    assert "the secret stands in the file" in message.message
+    assert "secret in plain text" in message.message
 
 
-def test_warnings_have_their_places(warnings_of):
+def test_warnings_have_positions(warnings_of):
     text = "providers:\n  - {name: p, base_url: 'http://h.example', auth: none}\n"
     assert warnings_of(text) == [
         "2:25: warning: providers[0].base_url: plain http to another host: prompts travel "
@@ -221,33 +221,33 @@ routing:
 """
 
 
-def test_problems_inside_rules_prices_and_tables_have_their_places(problems_of):
+def test_problems_in_rules_prices_and_tables_have_positions(problems_of):
     strategies = (
         'expected one of "cost-based", "failover", "latency-based", "least-busy", "model-based", '
         '"round-robin", "simple-shuffle"'
     )
     classes = '"background", "compaction", "count_tokens", "main", "subagent", "web-search"'
     assert problems_of(BROKEN_RULES) == [
-        "4:43: providers[0].keys[1].key: the same key as keys[0]: its limits would be counted "
-        "twice; leave one out",
+        "4:43: providers[0].keys[1].key: duplicate of keys[0]: its limits would be counted "
+        "twice; remove one",
         '7:17: providers[0].prices["glm-4*"].output: is missing',
         '7:25: providers[0].prices["glm-4*"].input: expected a number from 0 up to 100,000, got -1',
         '7:29: providers[0].prices["glm-4*"].cache_reed: unknown key (did you mean "cache_read"?)',
-        '12:15: routing.models.claude-[0]: no provider has this name (did you mean "zai"?)',
+        '12:15: routing.models.claude-[0]: unknown provider (did you mean "zai"?)',
         "12:20: routing.models.claude-[1]: expected text, got a number; put it in quotes",
-        "14:22: routing.rules[0].when.model[0]: the model name is empty",
-        "14:45: routing.rules[0].when.headers.x-team: empty, or with control or non-ASCII "
-        "characters ('*': any value)",
-        '15:25: routing.rules[0].use.providers[0]: no provider has this name (did you mean "zai"?)',
+        "14:22: routing.rules[0].when.model[0]: empty model name",
+        "14:45: routing.rules[0].when.headers.x-team: must not be empty or contain control or "
+        "non-ASCII characters ('*': any value)",
+        '15:25: routing.rules[0].use.providers[0]: unknown provider (did you mean "zai"?)',
         f"15:41: routing.rules[0].use.strategy: {strategies}, got text "
         '(did you mean "cost-based"?)',
-        "16:45: routing.rules[1].when.tokens_under: no number of tokens is both: tokens_over is 10",
+        "16:45: routing.rules[1].when.tokens_under: never matches together with tokens_over 10",
         '16:48: routing.rules[1].when.class: unknown key (did you mean "request_class"?)',
-        "17:11: routing.rules[1].use: changes nothing: give providers, strategy or model (to keep "
-        "requests from the rules below, name the strategy they have anyway)",
+        "17:11: routing.rules[1].use: no effect: set providers, strategy or model (to exempt "
+        "requests from later rules, set the strategy that they have without it)",
         f"18:30: routing.rules[2].when.request_class[0]: expected one of {classes}, got text "
         '(did you mean "main"?)',
-        "19:20: routing.rules[2].use.model: the model must be one name, without * or ?",
+        "19:20: routing.rules[2].use.model: the model must not contain the wildcards * or ?",
     ]
 
 
@@ -271,14 +271,14 @@ use = {modle = "x"}
 """
 
 
-def test_nested_sections_of_toml_have_their_places_too(problems_of):
+def test_problems_in_nested_toml_sections_have_positions(problems_of):
     assert problems_of(BROKEN_TOML, "c.toml") == [
         '6:10: providers[0].prices["m*"].output: expected a number from 0 up to 100,000, got text',
-        '8:15: routing.models["m-*"][1]: no provider has this name (did you mean "p"?)',
+        '8:15: routing.models["m-*"][1]: unknown provider (did you mean "p"?)',
         "12:15: routing.rules[0].when.tokens_over: expected an integer from 0 up to "
         "1,000,000,000,000, got -1",
-        "13:1: routing.rules[1].use: changes nothing: give providers, strategy or model (to keep "
-        "requests from the rules below, name the strategy they have anyway)",
+        "13:1: routing.rules[1].use: no effect: set providers, strategy or model (to exempt "
+        "requests from later rules, set the strategy that they have without it)",
         '16:8: routing.rules[2].use.modle: unknown key (did you mean "model"?)',
     ]
 
@@ -344,12 +344,12 @@ def test_rules_prices_and_tables_load_from_both_formats(load_text):
     assert load_text(ROUTED_TOML, "c.toml").config == loaded.config
 
 
-def test_one_time_limit_given_leaves_the_others_at_their_defaults(load_text):
+def test_unset_timeouts_keep_their_defaults(load_text):
     text = "providers: [{name: p, type: ollama, timeouts: {idle_s: 7}}]\n"
     assert load_text(text).config.providers[0].timeouts == UpstreamTimeouts(idle_s=7.0)
 
 
-def test_without_a_file_the_environment_is_enough(tmp_path):
+def test_without_a_file_environment_variables_are_used(tmp_path):
     loaded = load(env={"ANTHROPIC_API_KEY": "test-key-1"}, cwd=tmp_path)
     (provider,) = loaded.config.providers
     assert loaded.path is None
@@ -357,12 +357,7 @@ def test_without_a_file_the_environment_is_enough(tmp_path):
     assert provider.base_url == "https://api.anthropic.com"
 
 
-def test_without_file_and_environment_the_clients_credential_passes_through(tmp_path):
-    (provider,) = load(env={}, cwd=tmp_path).config.providers
-    assert (provider.type, provider.keys) == ("anthropic", [])
-
-
-def test_an_unusable_key_in_the_environment_is_refused_by_name(tmp_path):
+def test_an_invalid_key_in_the_environment_is_an_error_with_the_variable(tmp_path):
     with pytest.raises(ConfigError, match="environment variable ANTHROPIC_API_KEY: the key") as c:
         load(env={"ANTHROPIC_API_KEY": "canary \n"}, cwd=tmp_path)
     assert "canary" not in str(c.value)
@@ -371,7 +366,7 @@ def test_an_unusable_key_in_the_environment_is_refused_by_name(tmp_path):
 def test_files_are_searched_in_order(tmp_path):
     home, xdg, here = tmp_path / "home", tmp_path / "xdg", tmp_path / "here"
     env = {"HOME": str(home), "XDG_CONFIG_HOME": str(xdg)}
-    places = search_list(env, here)
+    places = search_paths(env, here)
     assert [str(place.relative_to(tmp_path)) for place in places] == [
         "here/ccrelay.yaml",
         "here/ccrelay.yml",
@@ -393,11 +388,11 @@ def test_files_are_searched_in_order(tmp_path):
     assert find(places[-1], env={**env, "CCRELAY_CONFIG": str(named)}, cwd=here) == places[-1]
 
 
-def test_a_relative_or_default_configuration_home_is_not_searched_twice(tmp_path):
+def test_a_relative_or_default_xdg_config_home_is_not_searched_twice(tmp_path):
     env = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": "relative"}
-    assert len(search_list(env, tmp_path)) == 6
+    assert len(search_paths(env, tmp_path)) == 6
     env["XDG_CONFIG_HOME"] = str(tmp_path / ".config")
-    assert len(search_list(env, tmp_path)) == 6
+    assert len(search_paths(env, tmp_path)) == 6
 
 
 def test_a_named_file_must_exist(tmp_path):
@@ -407,17 +402,17 @@ def test_a_named_file_must_exist(tmp_path):
         load(env={"CCRELAY_CONFIG": "missing.yaml"}, cwd=tmp_path)
 
 
-def test_an_empty_variable_names_nothing(tmp_path):
+def test_an_empty_variable_is_ignored(tmp_path):
     assert find(env={"CCRELAY_CONFIG": ""}, cwd=tmp_path) is None
 
 
-def test_what_is_no_text_file_is_refused(tmp_path):
+def test_binary_large_and_unreadable_files_are_errors(tmp_path):
     for content, words in [(b"a: \xff", ":1:4: not UTF-8"), (b" " * (1 << 20) + b" ", "larger")]:
         path = tmp_path / "c.yaml"
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=words):
             load(path, env={})
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="cannot read the file: Is a directory"):
         load(tmp_path, env={})
 
 
@@ -427,7 +422,7 @@ def test_a_byte_order_mark_is_skipped(tmp_path):
     assert load(path, env={}).config.providers[0].name == "p"
 
 
-def test_the_demo_configuration_is_resolved_and_needs_no_key():
+def test_the_demo_configuration_is_resolved_and_has_no_keys():
     config = demo_config("http://127.0.0.1:9")
     (provider,) = config.providers
     assert (provider.name, provider.type, provider.auth) == ("demo", "compatible", "none")
@@ -437,7 +432,7 @@ def test_the_demo_configuration_is_resolved_and_needs_no_key():
     assert demo_config("http://127.0.0.1:9", "127.0.0.1:0").server.listen == "127.0.0.1:0"
 
 
-def test_the_environment_of_the_process_is_the_default(tmp_path, monkeypatch):
+def test_load_uses_the_process_environment_by_default(tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "CCRELAY_CONFIG", str(tmp_path / "c.yaml"))
     (tmp_path / "c.yaml").write_text(MINIMAL)
     assert load().path == tmp_path / "c.yaml"
@@ -462,22 +457,22 @@ providers:
 """
 
 
-def test_where_secrets_are_not_needed_something_stands_in_for_each(tmp_path: Path) -> None:
+def test_missing_secrets_get_placeholders_when_not_required(tmp_path: Path) -> None:
     file = tmp_path / "ccrelay.yaml"
     file.write_text(SECRETS)
     with pytest.raises(ConfigError):
         load(file, env={"B": "test-key-b"})
-    loaded = load(file, env={"B": "test-key-b"}, secrets_needed=False)
+    loaded = load(file, env={"B": "test-key-b"}, require_secrets=False)
     (a,) = loaded.config.providers
     one, two, three = (key.key for key in a.keys)
-    stood_in = [*loaded.config.server.auth.tokens, one, two, a.headers["x-secret"]]
-    assert sorted(loaded.not_had) == sorted(stood_in)
+    placeholders = [*loaded.config.server.auth.tokens, one, two, a.headers["x-secret"]]
+    assert sorted(loaded.missing_secrets) == sorted(placeholders)
     assert three == "test-key-b"
-    assert loaded.not_had[one].path == ("providers", 0, "keys", 0, "key")
+    assert loaded.missing_secrets[one].path == ("providers", 0, "keys", 0, "key")
 
 
-def test_what_is_no_secret_is_needed_all_the_same(tmp_path: Path) -> None:
+def test_values_other_than_secrets_are_always_required(tmp_path: Path) -> None:
     file = tmp_path / "ccrelay.yaml"
     file.write_text(SECRETS.replace("http://127.0.0.1:1", "${URL}"))
     with pytest.raises(ConfigError, match='"URL" is not set'):
-        load(file, env={}, secrets_needed=False)
+        load(file, env={}, require_secrets=False)

@@ -36,7 +36,7 @@ def test_every_field_has_a_description():
             assert field.type.extra_json_schema["description"].strip(), field.encode_name
 
 
-def test_every_number_has_both_bounds_so_that_it_fits_64_bits():
+def test_every_number_has_bounds_within_64_bits():
     def numbers(kind):
         if isinstance(kind, inspect.Metadata):
             return numbers(kind.type)
@@ -69,7 +69,7 @@ def test_no_secret_appears_in_a_repr():
     assert "canary" not in repr(config)
 
 
-def test_a_configuration_survives_the_way_to_the_workers():
+def test_a_configuration_survives_msgpack():
     provider = Provider(
         name="p",
         keys=[Key(key="test-key-1", weight=3)],

@@ -4,7 +4,7 @@ import pytest
 from ccrelay.config.model_provider import Health, Key, Price, Provider
 
 
-def test_neither_key_nor_headers_nor_url_are_in_a_repr():
+def test_repr_contains_no_key_header_or_url():
     key = Key(key="canary-1", name="mine")
     provider = Provider(
         name="p", keys=[key], headers={"x-a": "canary-2"}, base_url="https://canary-3.example"
@@ -21,12 +21,12 @@ def test_a_key_has_no_limits_unless_they_are_set():
 
 
 @pytest.mark.parametrize("member", ["rpm_limit", "tpm_limit", "itpm_limit", "max_concurrent"])
-def test_a_limit_of_nothing_is_refused(member):
+def test_a_limit_of_0_is_rejected(member):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"key": "test-key-1", member: 0}, Key)
 
 
-def test_a_price_says_what_input_and_output_cost_and_may_leave_caches_open():
+def test_a_price_requires_input_and_output():
     price = msgspec.convert({"input": 3, "output": 0}, Price)
     assert (price.cache_read, price.cache_write_5m, price.cache_write_1h) == (None, None, None)
     for wrong in ({"input": 3}, {"input": -1, "output": 1}, {"input": 1, "output": float("nan")}):
@@ -37,6 +37,6 @@ def test_a_price_says_what_input_and_output_cost_and_may_leave_caches_open():
 @pytest.mark.parametrize(
     "members", [{"failure_rate": 0}, {"failure_rate": 1.1}, {"failures": 0}, {"probe": "ping"}]
 )
-def test_health_that_makes_no_sense_is_refused(members):
+def test_invalid_health_settings_are_rejected(members):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(members, Health)

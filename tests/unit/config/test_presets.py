@@ -4,12 +4,12 @@ from ccrelay.config.model import Preset, ProviderType
 from ccrelay.config.presets import BY_TYPE, PRESETS
 
 
-def test_every_type_and_preset_of_the_model_has_its_defaults():
+def test_every_type_and_preset_has_defaults():
     assert set(BY_TYPE) == set(get_args(ProviderType))
     assert set(PRESETS) == set(get_args(Preset))
 
 
-def test_every_preset_is_reached_over_https_with_its_documented_credential():
+def test_every_preset_uses_https_and_its_documented_auth():
     assert {name: (preset.base_url, preset.auth) for name, preset in PRESETS.items()} == {
         "minimax": ("https://api.minimax.io/anthropic", "bearer"),
         "kimi": ("https://api.moonshot.ai/anthropic", "bearer"),
@@ -18,10 +18,10 @@ def test_every_preset_is_reached_over_https_with_its_documented_credential():
     }
 
 
-def test_no_preset_claims_a_count_tokens_that_its_service_does_not_document():
+def test_presets_estimate_undocumented_count_tokens():
     assert {preset.count_tokens for preset in PRESETS.values()} == {"estimate"}
 
 
-def test_only_deepseek_loses_the_custom_type_of_tools():
+def test_only_deepseek_drops_the_custom_tool_type():
     dropping = {name for name, preset in PRESETS.items() if preset.tool_type_custom == "drop"}
     assert dropping == {"deepseek"}

@@ -1,28 +1,28 @@
 from ccrelay.config.problems import ConfigError, Mark, Marks, Problem, path_text, quoted
 
 
-def test_paths_read_as_people_write_them():
+def test_path_text():
     assert path_text(("providers", 1, "keys", 0, "rpm_limit")) == "providers[1].keys[0].rpm_limit"
     assert path_text(("model_mapping", "claude-*")) == 'model_mapping["claude-*"]'
     assert path_text(()) == ""
 
 
-def test_a_problem_is_one_line_with_file_line_column_path_and_message():
+def test_problem_format():
     problem = Problem(message="is odd", path=("a", 0), source="f.yaml", mark=Mark(3, 7))
     assert str(problem) == "f.yaml:3:7: a[0]: is odd"
 
 
-def test_a_warning_says_so():
+def test_warning_format():
     problem = Problem(message="m", path=("a",), severity="warning", source="f")
     assert str(problem) == "f: warning: a: m"
 
 
-def test_a_report_is_in_the_order_of_the_file():
+def test_a_report_is_sorted_by_position():
     late, early = (Problem(message=str(n), source="f", mark=Mark(n, 1)) for n in (9, 2))
     assert str(ConfigError([late, early])) == "f:2:1: 2\nf:9:1: 9"
 
 
-def test_a_place_without_a_mark_takes_that_of_the_nearest_around_it():
+def test_a_path_without_a_mark_uses_that_of_the_nearest_parent():
     marks = Marks()
     marks.values[()] = Mark(1, 1)
     marks.values[("a",)] = Mark(2, 3)
@@ -30,7 +30,7 @@ def test_a_place_without_a_mark_takes_that_of_the_nearest_around_it():
     assert marks.at(("z",)) == Mark(1, 1)
 
 
-def test_a_wrong_key_is_pointed_at_itself_and_a_wrong_value_too():
+def test_a_key_problem_has_the_position_of_the_key():
     marks = Marks()
     marks.keys[("a",)] = Mark(1, 1)
     marks.values[("a",)] = Mark(1, 4)
@@ -38,7 +38,7 @@ def test_a_wrong_key_is_pointed_at_itself_and_a_wrong_value_too():
     assert Problem(message="", path=("a",)).located("f", marks).mark == Mark(1, 4)
 
 
-def test_long_names_are_cut_and_control_characters_replaced():
+def test_quoted_truncates_and_replaces_control_characters():
     assert quoted("x" * 100) == '"' + "x" * 12 + '..."'
     assert quoted("a\x1b[31m") == '"a?[31m"'
     assert "y" * 60 not in path_text(("providers", "y" * 60))

@@ -31,7 +31,7 @@ def test_every_section_has_its_table():
         assert page.count(f"## {title}\n") == 1
 
 
-def test_only_times_are_told_in_seconds():
+def test_only_times_are_in_seconds():
     page = reference()
     assert "| `wait_s` | seconds, 0 to 600 |" in page
     assert "| `failure_rate` | number, above 0 to 1 |" in page

@@ -67,21 +67,21 @@ def test_defaults_come_from_type_or_preset(
     assert provider.count_tokens == count_tokens
 
 
-def test_ollama_with_keys_sends_them_as_bearer():
+def test_ollama_keys_are_sent_as_bearer():
     assert resolved(type="ollama", keys=[Key(key="test-key-1")]).auth == "bearer"
 
 
 @pytest.mark.parametrize("kind", ["ollama", "compatible"])
-def test_a_mapping_narrows_those_that_otherwise_serve_everything(kind):
+def test_a_mapping_limits_the_models_of_a_catch_all_provider(kind):
     assert resolved(type=kind, model_mapping={"claude-*": "m"}).models == []
 
 
-def test_a_mapping_does_not_narrow_those_with_models_of_their_own():
+def test_a_mapping_does_not_limit_a_provider_with_own_models():
     provider = resolved(type="zai", model_mapping={"claude-*": "glm-5"})
     assert provider.models == ["glm-*", "GLM-*"]
 
 
-def test_deepseek_drops_betas_and_the_custom_type_of_tools():
+def test_deepseek_drops_betas_and_the_custom_tool_type():
     provider = resolved(preset="deepseek")
     assert provider.drop_betas == ["*"]
     assert provider.tool_type_custom == "drop"
@@ -89,18 +89,18 @@ def test_deepseek_drops_betas_and_the_custom_type_of_tools():
     assert resolved(type="anthropic").tool_type_custom == "keep"
 
 
-def test_only_anthropic_checks_signatures_of_claude():
+def test_only_anthropic_checks_claude_signatures():
     assert resolved(type="anthropic").signatures == "claude"
     for members in ({"type": "zai"}, {"type": "ollama"}, {"preset": "openrouter"}):
         assert resolved(**members).signatures == "none"
 
 
-def test_prices_are_left_as_they_are():
+def test_prices_are_unchanged():
     prices = {"m": Price(input=1, output=2)}
     assert resolved(type="ollama", prices=prices).prices == prices
 
 
-def test_what_is_given_wins_over_every_default():
+def test_configured_values_override_defaults():
     given = {
         "base_url": "https://api.minimaxi.com/anthropic",
         "auth": "x-api-key",
@@ -115,11 +115,11 @@ def test_what_is_given_wins_over_every_default():
     assert {name: getattr(provider, name) for name in given} == given
 
 
-def test_slashes_at_the_end_of_a_base_url_are_taken_off():
+def test_trailing_slashes_of_base_url_are_removed():
     assert resolved(base_url="https://h.example/api//").base_url == "https://h.example/api"
 
 
-def test_auth_is_known_before_resolving():
+def test_auth_of_works_before_resolve():
     assert auth_of(Provider(name="p", preset="deepseek")) == "x-api-key"
 
 
@@ -136,6 +136,6 @@ def test_auth_is_known_before_resolving():
         drop_betas=st.none() | st.just(["b"]),
     )
 )
-def test_resolving_twice_is_resolving_once(provider):
+def test_resolve_is_idempotent(provider):
     once = resolve(Config(providers=[provider]))
     assert resolve(once) == once

@@ -11,7 +11,7 @@ def errors(data: object) -> list[str]:
     return [error.message for error in validator.iter_errors(data)]
 
 
-def test_the_schema_is_a_schema():
+def test_the_schema_is_valid():
     jsonschema.Draft202012Validator.check_schema(schema())
 
 
@@ -40,7 +40,7 @@ def test_an_empty_section_is_valid():
         {"routing": {"rules": [{"when": {"request_class": ["mian"]}}]}},
     ],
 )
-def test_mistakes_are_invalid(data):
+def test_invalid_configurations_fail_the_schema(data):
     assert errors(data)
 
 

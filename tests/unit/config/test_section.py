@@ -17,17 +17,17 @@ def read(**members: object) -> Sample:
     return msgspec.convert(members, Sample)
 
 
-def test_a_section_refuses_keys_it_does_not_know():
+def test_a_section_rejects_unknown_keys():
     with pytest.raises(msgspec.ValidationError):
         read(cuont=1)
 
 
-def test_a_section_cannot_be_changed():
+def test_a_section_is_immutable():
     with pytest.raises(AttributeError):
         Sample().count = 2  # type: ignore[misc]
 
 
-def test_defaults_are_left_out_on_the_way_to_the_workers():
+def test_defaults_are_omitted_when_encoded():
     assert msgspec.json.encode(Sample(rest=3)) == b'{"rest":3}'
 
 

@@ -14,7 +14,7 @@ from ccrelay.config.model import (
     Use,
     When,
 )
-from ccrelay.config.show import shown
+from ccrelay.config.show import redacted
 
 CONFIG = Config(
     server=Server(auth=Auth(tokens=["canary-token"])),
@@ -35,15 +35,15 @@ CONFIG = Config(
 
 
 def test_secrets_are_shown_as_fingerprints():
-    data = shown(CONFIG)
+    data = redacted(CONFIG)
     assert "canary" not in str(data)
     assert data["server"]["auth"]["tokens"] == [fingerprint("canary-token")]
     assert data["providers"][0]["keys"][0]["key"] == fingerprint("canary-key")
     assert data["providers"][0]["headers"] == {"x-team": fingerprint("canary-header")}
 
 
-def test_defaults_are_shown_and_absent_values_left_out():
-    data = shown(CONFIG)
+def test_defaults_are_shown_and_none_is_omitted():
+    data = redacted(CONFIG)
     assert data["server"]["workers"] == 1
     assert data["routing"]["timeouts"]["connect_s"] == 10.0
     assert data["providers"][0]["keys"][0]["name"] == "mine"
@@ -51,12 +51,12 @@ def test_defaults_are_shown_and_absent_values_left_out():
     assert data["providers"][0]["models"] == ["a", {"id": "b"}]
 
 
-def test_the_result_is_plain_data_that_yaml_writes_and_reads():
-    assert yaml.safe_load(yaml.safe_dump(shown(CONFIG))) == shown(CONFIG)
+def test_the_result_round_trips_through_yaml():
+    assert yaml.safe_load(yaml.safe_dump(redacted(CONFIG))) == redacted(CONFIG)
 
 
-def test_sections_inside_lists_and_mappings_are_shown_whole():
-    data = shown(CONFIG)
+def test_sections_in_lists_and_mappings_are_shown():
+    data = redacted(CONFIG)
     assert data["providers"][0]["prices"] == {"m": {"input": 1, "output": 2}}
     assert data["routing"]["models"] == {"m": ["p"]}
     (rule,) = data["routing"]["rules"]

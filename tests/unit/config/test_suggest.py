@@ -1,6 +1,8 @@
 import pytest
 
+from ccrelay.config.problems import path_text
 from ccrelay.config.suggest import closest, hint
+from ccrelay.config.validate import validate
 
 
 @pytest.mark.parametrize(
@@ -19,18 +21,35 @@ from ccrelay.config.suggest import closest, hint
         ("cheapest", ["failover", "cost-based"], "cost-based"),
     ],
 )
-def test_the_likely_name_is_suggested(word, options, meant):
+def test_the_most_similar_name_is_suggested(word, options, meant):
     assert closest(word, options) == meant
 
 
-def test_nothing_is_suggested_when_nothing_is_near():
+@pytest.mark.parametrize(
+    ("section", "old", "new"),
+    [
+        ("health", "rest_s", "open_s"),
+        ("health", "rest_max_s", "open_max_s"),
+        ("health", "key_rest_max_s", "key_cooldown_max_s"),
+        ("health", "quota_rest_s", "quota_cooldown_s"),
+        ("routing", "max_wait_s", "queue_timeout_s"),
+        ("routing", "waiting_max", "queue_max"),
+    ],
+)
+def test_the_new_name_of_a_renamed_setting_is_suggested(section, old, new):
+    (problem,) = validate({section: {old: 1}}).problems
+    assert path_text(problem.path) == f"{section}.{old}"
+    assert problem.message == f'unknown key (did you mean "{new}"?)'
+
+
+def test_nothing_is_suggested_without_a_similar_name():
     assert closest("banana", ["listen", "workers"]) is None
     assert hint("banana", ["listen"]) == ""
 
 
-def test_a_habit_is_suggested_only_where_the_name_exists():
+def test_an_alias_is_suggested_only_where_the_name_exists():
     assert closest("url", ["listen"]) is None
 
 
-def test_the_hint_is_ready_to_append():
+def test_hint_format():
     assert hint("worker", ["workers"]) == ' (did you mean "workers"?)'

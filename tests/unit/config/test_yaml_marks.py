@@ -7,7 +7,7 @@ from ccrelay.config.problems import Mark
 from ccrelay.config.yaml_marks import core_scalar, parse_yaml
 
 
-def test_every_value_and_key_has_its_mark():
+def test_every_value_and_key_has_a_mark():
     document = parse_yaml("a: 1\nb:\n  - c: x\n    d: [2, 'y']\n")
     assert document.data == {"a": 1, "b": [{"c": "x", "d": [2, "y"]}]}
     values, keys = document.marks.values, document.marks.keys
@@ -55,7 +55,7 @@ def test_quoted_scalars_are_text():
     }
 
 
-def test_a_duplicate_key_is_reported_and_the_first_one_kept():
+def test_a_duplicate_key_is_reported_and_the_first_is_kept():
     document = parse_yaml("a: 1\nb: {x: 1, x: {y: 2}}\na: 3\n")
     assert document.data == {"a": 1, "b": {"x": 1}}
     assert [(p.path, p.mark, p.message) for p in document.problems] == [
@@ -73,7 +73,7 @@ def test_anchors_aliases_and_merge_keys_work():
     assert not document.problems
 
 
-def test_a_merge_key_that_merges_no_mapping_is_reported():
+def test_an_invalid_merge_key_is_reported():
     (problem,) = parse_yaml("a: {<<: 3}").problems
     assert problem.mark == Mark(1, 5)
 
@@ -89,15 +89,15 @@ def test_an_empty_file_is_an_empty_mapping():
         ("a: 1\n---\nb: 2\n", "more than one", Mark(2, 1)),
         ("a: !!python/name:os.system x", "tags", Mark(1, 4)),
         ("a: !mine {}", "tags", Mark(1, 4)),
-        ("a: *x", "no anchor", Mark(1, 4)),
-        ("a: &x [*x]", "no anchor", Mark(1, 8)),
-        ("? [a]\n: b", "plain name", Mark(1, 3)),
-        ("a: [1,\nb", "not valid YAML", Mark(3, 1)),
+        ("a: *x", "undefined alias", Mark(1, 4)),
+        ("a: &x [*x]", "undefined alias", Mark(1, 8)),
+        ("? [a]\n: b", "must be a scalar", Mark(1, 3)),
+        ("a: [1,\nb", "invalid YAML", Mark(3, 1)),
         ("a: \x07", "control character", Mark(1, 4)),
         ("[" * 40, "deeper than", Mark(1, 34)),
     ],
 )
-def test_what_cannot_be_read_is_one_problem_with_its_place(text, words, mark):
+def test_unsupported_yaml_is_one_problem_with_its_position(text, words, mark):
     document = parse_yaml(text)
     assert document.data is None
     (problem,) = document.problems
@@ -112,7 +112,7 @@ def test_an_unquoted_expansion_in_braces_gets_a_hint():
     assert 'write "${...}" in quotes' in problem.message
 
 
-def test_aliases_cannot_multiply_without_end():
+def test_alias_expansion_is_limited():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     (problem,) = parse_yaml("\n".join(lines)).problems
@@ -120,6 +120,6 @@ def test_aliases_cannot_multiply_without_end():
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_read_or_refused_but_never_raises(text):
+def test_parsing_any_text_never_raises(text):
     document = parse_yaml(text)
     assert document.data is not None or document.problems

@@ -1,4 +1,4 @@
-"""A scene from a few words, and a stage that performs a plan without a socket or a clock."""
+"""Fixtures to create requests and to run plans without sockets and clocks."""
 
 import datetime
 import json
@@ -9,34 +9,34 @@ from typing import Any
 import h11
 import pytest
 
-from ccrelay.demo.plan import Cut, Plan, ReadBody, Scene, Wait
-from ccrelay.demo.wire import RequestHead
+from ccrelay.demo.http1 import RequestHead
+from ccrelay.demo.plan import Close, Plan, ReadBody, RequestContext, Wait
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=datetime.UTC)
 
 
 @dataclass
-class Performance:
+class PlanResult:
     """What a plan did."""
 
     sent: bytes = b""
     waited_s: float = 0.0
-    cut: Cut | None = None
+    close: Close | None = None
     reads: list[ReadBody] = field(default_factory=list)
     sent_before_reading: bytes = b""
 
     @property
     def body_bytes(self) -> bytes:
-        """What follows the first head, as it went on the wire."""
+        """The bytes after the first head."""
         return self.sent.partition(b"\r\n\r\n")[2]
 
     def response(self) -> tuple[h11.Response, bytes]:
-        """The response as h11 reads it. Raises h11.RemoteProtocolError."""
+        """The response, parsed by h11. Raises h11.RemoteProtocolError."""
         client = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 27)
         client.send(h11.Request(method="GET", target="/", headers=[("host", "demo")]))
         client.send(h11.EndOfMessage())
         client.receive_data(self.sent)
-        if self.cut is Cut.FIN or b"connection: close" in self.sent:
+        if self.close is Close.FIN or b"connection: close" in self.sent:
             client.receive_data(b"")
         head, body = None, b""
         while not isinstance(event := client.next_event(), h11.EndOfMessage):
@@ -64,12 +64,12 @@ class Performance:
         return json.loads(self.response()[1])
 
 
-def _ask(prompt: str = "hello", **members: Any) -> dict[str, Any]:
+def _payload(prompt: str = "hello", **members: Any) -> dict[str, Any]:
     messages = [{"role": "user", "content": prompt}]
     return {"model": "m", "max_tokens": 1000, "messages": messages, "stream": True} | members
 
 
-def _scene(
+def _context(
     body: dict[str, Any] | bytes = b"",
     *,
     method: str = "POST",
@@ -77,46 +77,46 @@ def _scene(
     headers: dict[str, str] | None = None,
     minor: int = 1,
     gap_s: float = 0.0,
-) -> Scene:
+) -> RequestContext:
     head = RequestHead(method, target, minor, list((headers or {}).items()))
-    scene = Scene(head, serial="s1", now=NOW, gap_s=gap_s)
-    scene.body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return scene
+    context = RequestContext(head, serial="s1", now=NOW, gap_s=gap_s)
+    context.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return context
 
 
-def _perform(plan: Plan, scene: Scene | None = None, body: bytes = b"") -> Performance:
-    seen = Performance()
+def _run(plan: Plan, context: RequestContext | None = None, body: bytes = b"") -> PlanResult:
+    result = PlanResult()
     for step in plan:
-        assert seen.cut is None, "a plan went on after it had cut the connection"
+        assert result.close is None, "a plan continued after closing the connection"
         match step:
             case bytes():
-                seen.sent += step
-                if not seen.reads:
-                    seen.sent_before_reading += step
+                result.sent += step
+                if not result.reads:
+                    result.sent_before_reading += step
             case Wait():
-                seen.waited_s += step.seconds
+                result.waited_s += step.seconds
             case ReadBody():
-                seen.reads.append(step)
-                if scene is not None:
-                    scene.body = body
-            case Cut():
-                seen.cut = step
-    return seen
+                result.reads.append(step)
+                if context is not None:
+                    context.body = body
+            case Close():
+                result.close = step
+    return result
 
 
 @pytest.fixture
-def ask() -> Callable[..., dict[str, Any]]:
-    """Make a request body: ask("prompt", member=value)."""
-    return _ask
+def payload() -> Callable[..., dict[str, Any]]:
+    """Create a request body: payload("prompt", member=value)."""
+    return _payload
 
 
 @pytest.fixture
-def scene() -> Callable[..., Scene]:
-    """Make a scene: scene(body, method=..., target=...)."""
-    return _scene
+def context() -> Callable[..., RequestContext]:
+    """Create a request context: context(body, method=..., target=...)."""
+    return _context
 
 
 @pytest.fixture
-def perform() -> Callable[..., Performance]:
-    """Perform a plan: perform(plan) or perform(plan, scene, body) where the plan reads the body."""
-    return _perform
+def run() -> Callable[..., PlanResult]:
+    """Run a plan: run(plan), or run(plan, context, body) when the plan reads the body."""
+    return _run

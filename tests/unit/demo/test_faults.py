@@ -14,9 +14,9 @@ QUICK = {
 }
 
 
-def plan(name, scene, **options):
+def plan(name, context, **options):
     fault = FAULTS[name]
-    return fault.plan(scene, fault.convert(options), body_is_read=False)
+    return fault.plan(context, fault.convert(options), body_is_read=False)
 
 
 def test_every_fault_and_option_is_documented():
@@ -30,42 +30,42 @@ def test_every_fault_and_option_is_documented():
         assert missing == [], f"docs/mock.md, row {fault.name}"
 
 
-def test_every_fault_says_in_one_line_what_it_does():
+def test_every_fault_has_a_one_line_description():
     for fault in FAULTS.values():
         assert fault.doc.endswith(".")
         assert "\n" not in fault.doc
 
 
-def test_no_option_is_called_like_a_fault_because_scripts_tell_them_apart_by_name():
+def test_no_option_has_the_name_of_a_fault():
     options = {name for fault in FAULTS.values() for name in fault.defaults}
     assert options & set(FAULTS) == set()
 
 
 @pytest.mark.parametrize("name", list(FAULTS))
 @pytest.mark.parametrize("stream", [True, False])
-def test_every_fault_runs_to_its_end_for_streams_and_documents(ask, scene, perform, name, stream):
-    made = scene()
-    body = scene(ask("demo:text=hi", stream=stream)).body
-    shown = perform(plan(name, made, **QUICK.get(name, {})), made, body)
-    assert shown.sent or shown.cut
+def test_every_fault_completes_for_streams_and_documents(payload, context, run, name, stream):
+    made = context()
+    body = context(payload("demo:text=hi", stream=stream)).body
+    result = run(plan(name, made, **QUICK.get(name, {})), made, body)
+    assert result.sent or result.close
 
 
 @pytest.mark.parametrize("name", list(FAULTS))
-def test_every_fault_works_on_requests_without_a_prompt(scene, perform, name):
-    made = scene(method="GET", target="/v1/models", minor=0)
-    shown = perform(plan(name, made, **QUICK.get(name, {})), made)
-    assert shown.sent or shown.cut
+def test_every_fault_works_for_requests_without_a_prompt(context, run, name):
+    made = context(method="GET", target="/v1/models", minor=0)
+    result = run(plan(name, made, **QUICK.get(name, {})), made)
+    assert result.sent or result.close
 
 
 @pytest.mark.parametrize("name", [n for n, fault in FAULTS.items() if fault.streams_only])
-def test_faults_of_streams_leave_documents_alone(ask, scene, perform, name):
-    made = scene()
-    shown = perform(plan(name, made), made, scene(ask(stream=False)).body)
-    assert shown.document()["type"] == "message"
+def test_stream_faults_do_not_change_documents(payload, context, run, name):
+    made = context()
+    result = run(plan(name, made), made, context(payload(stream=False)).body)
+    assert result.document()["type"] == "message"
 
 
-def test_the_body_is_read_first_unless_the_fault_is_about_reading_it(scene):
-    first = {name: next(plan(name, scene())) for name in FAULTS}
+def test_faults_read_the_body_first_unless_they_declare_otherwise(context):
+    first = {name: next(plan(name, context())) for name in FAULTS}
     others = [name for name, step in first.items() if step != ReadBody()]
     assert others == ["early_response", "slow_reader"]
 
@@ -81,7 +81,7 @@ def test_the_body_is_read_first_unless_the_fault_is_about_reading_it(scene):
         ("json_200", "kind", "error", "error"),
     ],
 )
-def test_options_become_the_types_the_fault_takes(name, option, given, value):
+def test_options_are_converted_to_their_types(name, option, given, value):
     assert FAULTS[name].convert({option: given}) == {option: value}
 
 
@@ -100,7 +100,7 @@ def test_options_become_the_types_the_fault_takes(name, option, given, value):
         ("json_200", "kind", "poem"),
     ],
 )
-def test_options_without_meaning_are_refused_by_name(name, option, value):
+def test_invalid_options_are_rejected_by_name(name, option, value):
     with pytest.raises(BadRequest) as caught:
         FAULTS[name].convert({option: value})
     assert option in caught.value.message

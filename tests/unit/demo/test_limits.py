@@ -1,8 +1,8 @@
 import pytest
 
 from ccrelay.config.fingerprint import fingerprint as fingerprint_in_logs
+from ccrelay.demo.http1 import RequestHead
 from ccrelay.demo.limits import Account, Limiter, Quotas, credential_of, fingerprint
-from ccrelay.demo.wire import RequestHead
 from ccrelay.errors import BadRequest
 
 NOW = 6000.0
@@ -12,15 +12,15 @@ def account(text="", **options):
     return Account(Quotas.parse(text, **options))
 
 
-def test_limits_are_read_from_words():
+def test_limits_are_parsed():
     found = Quotas.parse(" rpm=60, tpm=80000,itpm=1,otpm=2,concurrent=3 ", window="bucket")
     assert (found.requests, found.tokens, found.input, found.output) == (60, 80000, 1, 2)
-    assert (found.concurrent, found.window, found.are_none) == (3, "bucket", False)
-    assert Quotas.parse("").are_none
+    assert (found.concurrent, found.window, found.unlimited) == (3, "bucket", False)
+    assert Quotas.parse("").unlimited
 
 
 @pytest.mark.parametrize("text", ["rps=1", "rpm", "rpm=", "rpm=0", "rpm=-1", "rpm=1.5", "rpm=²"])
-def test_limits_without_meaning_are_refused(text):
+def test_invalid_limits_are_rejected(text):
     with pytest.raises(BadRequest):
         Quotas.parse(text)
 
@@ -33,7 +33,7 @@ def test_limits_without_meaning_are_refused(text):
         ("concurrent=1", "1 concurrent requests"),
     ],
 )
-def test_a_refusal_names_the_limit(limits, named):
+def test_a_rejection_names_the_limit(limits, named):
     made = account(limits)
     assert made.admit(NOW, 60) is None
     refusal = made.admit(NOW + 10, 60)
@@ -42,7 +42,7 @@ def test_a_refusal_names_the_limit(limits, named):
     assert refusal.retry_after_s == (1 if "concurrent" in limits else 50)
 
 
-def test_of_several_limits_the_one_that_lasts_longest_is_named():
+def test_a_rejection_names_the_limit_with_the_longest_wait():
     made = account("rpm=1,itpm=100")
     made.admit(NOW, 10)
     refusal = made.admit(NOW + 30, 101)
@@ -50,23 +50,23 @@ def test_of_several_limits_the_one_that_lasts_longest_is_named():
     assert refusal.retry_after_s == 60
 
 
-def test_output_is_refused_only_once_the_limit_is_reached():
+def test_output_is_limited_only_once_the_limit_is_reached():
     made = account("otpm=100")
     assert made.admit(NOW, 5000) is None
-    made.settle(NOW + 1, 99)
+    made.finish(NOW + 1, 99)
     assert made.admit(NOW + 2, 5000) is None
-    made.settle(NOW + 3, 50)
+    made.finish(NOW + 3, 50)
     assert "output" in made.admit(NOW + 4, 0).message
     assert made.ledger()["window_max"]["output"] == 149
 
 
-def test_a_request_from_the_cache_alone_still_needs_room_for_one_token():
+def test_a_fully_cached_request_needs_room_for_one_token():
     made = account("tpm=100")
     assert made.admit(NOW, 100) is None
     assert made.admit(NOW, 0) is not None
 
 
-def test_what_is_refused_counts_only_as_refused():
+def test_a_rejected_request_counts_only_as_rejected():
     made = account("rpm=1")
     made.admit(NOW, 10)
     for _ in range(5):
@@ -77,17 +77,17 @@ def test_what_is_refused_counts_only_as_refused():
     assert made.admit(NOW + 60, 10) is None
 
 
-def test_the_most_of_any_minute_is_kept_whatever_the_window():
+def test_window_max_is_the_maximum_of_any_minute():
     made = account("rpm=2", window="fixed")
     for at in (NOW + 58, NOW + 59, NOW + 60, NOW + 61):
         assert made.admit(at, 5) is None
     assert made.ledger()["window_max"] == {"requests": 4, "tokens": 20, "input": 20, "output": 0}
 
 
-def test_headers_tell_limit_rest_and_reset_of_each_limit_there_is():
+def test_headers_have_limit_remaining_and_reset():
     made = account("rpm=10,otpm=100")
     made.admit(NOW, 7)
-    made.settle(NOW + 2.5, 130)
+    made.finish(NOW + 2.5, 130)
     assert dict(made.headers(NOW + 3)) == {
         "anthropic-ratelimit-requests-limit": "10",
         "anthropic-ratelimit-requests-remaining": "9",
@@ -98,29 +98,29 @@ def test_headers_tell_limit_rest_and_reset_of_each_limit_there_is():
     }
 
 
-def test_beginning_anew_leaves_what_is_under_way():
+def test_reset_keeps_running_requests():
     made = account("rpm=1,concurrent=2")
     made.admit(NOW, 10)
-    made.forget()
+    made.reset()
     assert made.ledger()["requests"] == 0
     assert (made.in_flight, made.ledger()["in_flight_max"]) == (1, 1)
     assert made.admit(NOW, 10) is None
-    made.forget()
+    made.reset()
     assert made.admit(NOW, 10) is not None
-    made.settle(NOW, 0)
+    made.finish(NOW, 0)
     assert made.admit(NOW, 10) is None
 
 
-def test_a_limiter_without_limits_counts_and_tells_nothing():
+def test_without_limits_requests_are_counted_and_no_headers_sent():
     limiter = Limiter(Quotas(), lambda: NOW)
     assert limiter.admit("test-key-1", 5) is None
-    limiter.settle("test-key-1", 6)
+    limiter.finish("test-key-1", 6)
     [line] = limiter.ledger().values()
     assert (line["input_tokens"], line["output_tokens"]) == (5, 6)
     assert limiter.headers("test-key-1") is None
 
 
-def test_a_credential_is_a_key_or_a_bearer_token():
+def test_credential_of_reads_x_api_key_or_bearer():
     def head(*headers):
         return RequestHead("POST", "/", 1, list(headers))
 
@@ -130,6 +130,6 @@ def test_a_credential_is_a_key_or_a_bearer_token():
     assert credential_of(head()) == ""
 
 
-def test_the_ledger_calls_a_key_as_the_logs_do():
+def test_ledger_fingerprints_match_the_logs():
     assert fingerprint("test-key-1") == fingerprint_in_logs("test-key-1")
     assert fingerprint("") == "none"

@@ -14,7 +14,7 @@ def recorded(**members):
     return Recorded(**(plain | {"headers": []} | members))
 
 
-def test_the_list_of_faults_is_the_table():
+def test_list_faults_prints_the_table():
     result = CliRunner().invoke(mock, ["--list-faults"])
     assert result.exit_code == 0
     assert re.findall(r"^(\w+)", result.output, re.MULTILINE) == list(FAULTS)
@@ -25,10 +25,10 @@ def test_the_list_of_faults_is_the_table():
     ("arguments", "word"),
     [
         (["--fault", "nonsense"], "nonsense"),
-        (["--fault", "529,ok"], "One fault"),
+        (["--fault", "529,ok"], "one fault"),
         (["--fault", "slow_head,seconds=x"], "seconds"),
         (["--script", ""], "No fault"),
-        (["--script", "529", "--fault", "529"], "not both"),
+        (["--script", "529", "--fault", "529"], "mutually exclusive"),
         (["--listen", "8788"], "HOST:PORT"),
         (["--listen", "127.0.0.1:99999"], "HOST:PORT"),
         (["--fault-rate", "2"], "fault-rate"),
@@ -38,13 +38,13 @@ def test_the_list_of_faults_is_the_table():
         (["--key-fault", "key-1:nonsense"], "nonsense"),
     ],
 )
-def test_wrong_usage_is_named_and_nothing_starts(arguments, word):
+def test_invalid_options_exit_2(arguments, word):
     result = CliRunner().invoke(mock, arguments)
     assert result.exit_code == 2
     assert word in result.output
 
 
-def test_a_recorded_line_shows_credentials_as_fingerprints_only():
+def test_record_lines_show_credentials_as_fingerprints():
     headers = [("Authorization", "Bearer test-key-1"), ("X-Api-Key", "test-key-1"), ("a", "b")]
     line = record_line(recorded(headers=headers, body=b"{}", fault="gzip", outcome="answered"))
     assert "\n" not in line
@@ -55,6 +55,6 @@ def test_a_recorded_line_shows_credentials_as_fingerprints_only():
     assert (found["body"], found["fault"], found["outcome"]) == ("{}", "gzip", "answered")
 
 
-def test_a_body_that_is_no_text_is_recorded_in_base64():
+def test_a_binary_body_is_recorded_as_base64():
     found = json.loads(record_line(recorded(body=b"\xff\x00")))
     assert (found["body"], found["body_base64"]) == (None, "/wA=")

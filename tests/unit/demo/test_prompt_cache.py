@@ -5,12 +5,12 @@ import copy
 import pytest
 
 from ccrelay.demo import prompt_cache
-from ccrelay.demo.conduct import Conducted
+from ccrelay.demo.handler import RequestHandler
+from ccrelay.demo.http1 import RequestHead
 from ccrelay.demo.limits import Limiter, Quotas
-from ccrelay.demo.plan import Scene
+from ccrelay.demo.plan import RequestContext
 from ccrelay.demo.prompt_cache import Prefix, PromptCache
 from ccrelay.demo.script import Script, ScriptRun
-from ccrelay.demo.wire import RequestHead
 from tests.unit.demo.conftest import NOW
 
 MARK = {"type": "ephemeral"}
@@ -39,21 +39,25 @@ ANSWER = {"role": "assistant", "content": [text("an answer")]}
 class Demo:
     """One mock: a cache, limits, and requests that are conducted to their end."""
 
-    def __init__(self, ask, scene, perform, limits=""):
+    def __init__(self, payload, context, run, limits=""):
         self.clock = Clock()
         self.cache = PromptCache(self.clock)
         self.limiter = Limiter(Quotas.parse(limits), self.clock)
-        self._ask, self._scene, self._perform = ask, scene, perform
+        self._payload, self._context, self._run = (
+            payload,
+            context,
+            run,
+        )
 
     def send(self, *messages, key="k1", script="ok", **members):
         """Send a request; return its usage, None for an error."""
         members = {"stream": False, "cache_control": None, **members}
-        body = self._scene({**self._ask(**members), "messages": list(messages)}).body
+        body = self._context({**self._payload(**members), "messages": list(messages)}).body
         head = RequestHead("POST", "/v1/messages", 1, [("x-api-key", key)])
-        made = Scene(head, serial="s", now=NOW, gap_s=0.0, cache=self.cache)
-        steps = Conducted(made, ScriptRun(Script.parse(script)), self.limiter).steps()
-        shown = self._perform(steps, made, body).document()
-        return shown.get("usage")
+        made = RequestContext(head, serial="s", now=NOW, gap_s=0.0, cache=self.cache)
+        steps = RequestHandler(made, ScriptRun(Script.parse(script)), self.limiter).steps()
+        result = self._run(steps, made, body).document()
+        return result.get("usage")
 
     def tokens(self, *messages, **how):
         """Input tokens written and read."""
@@ -62,17 +66,17 @@ class Demo:
 
 
 @pytest.fixture
-def demo(ask, scene, perform):
-    return Demo(ask, scene, perform)
+def demo(payload, context, run):
+    return Demo(payload, context, run)
 
 
-def test_the_first_time_is_a_write_and_the_second_a_read(demo):
+def test_the_first_request_writes_and_the_second_reads(demo):
     written, read = demo.tokens(user(text(LONG, MARK)))
     assert (read, written > 900) == (0, True)
     assert demo.tokens(user(text(LONG, MARK))) == (0, written)
 
 
-def test_the_next_turn_reads_the_one_before_though_the_mark_has_moved_on(demo):
+def test_the_next_turn_reads_the_previous_one(demo):
     first = user(text(LONG, MARK))
     written, _ = demo.tokens(first)
     # As text, as Claude Code writes a message without a mark.
@@ -82,17 +86,17 @@ def test_the_next_turn_reads_the_one_before_though_the_mark_has_moved_on(demo):
     assert 0 < grown < 60
 
 
-def test_another_key_and_another_mock_have_never_seen_it(demo, ask, scene, perform):
+def test_the_cache_belongs_to_one_key_and_server(demo, payload, context, run):
     turn = [user(text(LONG)), ANSWER, user(text("next", MARK))]
     written, read = demo.tokens(*turn)
     assert read == 0
     assert demo.tokens(*turn, key="k2") == (written, 0)
-    assert Demo(ask, scene, perform).tokens(*turn) == (written, 0)
+    assert Demo(payload, context, run).tokens(*turn) == (written, 0)
     assert demo.tokens(*turn, key="k2") == demo.tokens(*turn) == (0, written)
 
 
-def test_a_move_shows_in_the_input_limit(ask, scene, perform):
-    demo = Demo(ask, scene, perform, limits="itpm=1500")
+def test_an_uncached_prompt_counts_against_the_input_limit(payload, context, run):
+    demo = Demo(payload, context, run, limits="itpm=1500")
     turn = user(text(LONG, MARK))
     assert demo.send(turn)
     assert demo.send(turn)
@@ -102,7 +106,7 @@ def test_a_move_shows_in_the_input_limit(ask, scene, perform):
 
 
 @pytest.mark.parametrize(("ttl", "lives_s"), [(None, 300), ("5m", 300), ("1h", 3600)])
-def test_it_lives_as_long_as_was_asked_for_from_its_last_use_on(demo, ttl, lives_s):
+def test_an_entry_expires_its_ttl_after_the_last_use(demo, ttl, lives_s):
     mark = MARK if ttl is None else {**MARK, "ttl": ttl}
     turn = user(text(LONG, mark))
     written, _ = demo.tokens(turn)
@@ -113,7 +117,7 @@ def test_it_lives_as_long_as_was_asked_for_from_its_last_use_on(demo, ttl, lives
     assert demo.tokens(turn) == (written, 0)
 
 
-def test_other_conversations_share_what_is_marked_in_system_and_tools(demo):
+def test_conversations_share_cached_system_and_tools(demo):
     system = [text("x-anthropic-billing-header: 1"), text(LONG, MARK)]
     written, _ = demo.tokens(user(text("a")), system=system)
     system[0] = text("x-anthropic-billing-header: 2")
@@ -123,7 +127,7 @@ def test_other_conversations_share_what_is_marked_in_system_and_tools(demo):
     assert demo.tokens(user(text("b")), system=[text("s" + LONG, MARK)])[1] == 0
 
 
-def test_what_differs_in_the_middle_or_in_the_model_is_not_read(demo):
+def test_a_different_prefix_or_model_is_not_read(demo):
     turn = [user(text(LONG)), ANSWER, user(text("next", MARK))]
     demo.send(*turn)
     changed = copy.deepcopy(turn)
@@ -133,19 +137,19 @@ def test_what_differs_in_the_middle_or_in_the_model_is_not_read(demo):
     assert demo.tokens(*turn, tools=[{"name": "Bash"}])[1] == 0
 
 
-def test_what_was_not_answered_is_not_cached(demo):
+def test_a_failed_request_is_not_cached(demo):
     turn = user(text(LONG, MARK))
     assert demo.send(turn, script="529") is None
     assert demo.tokens(turn)[1] == 0
 
 
-def test_without_a_mark_nothing_is_cached(demo):
+def test_without_cache_control_nothing_is_cached(demo):
     turn = user(text(LONG))
     for _ in range(2):
         assert demo.tokens(turn) == (0, 0)
 
 
-def test_of_too_many_the_one_not_used_longest_goes(monkeypatch):
+def test_the_least_recently_used_entry_is_evicted(monkeypatch):
     monkeypatch.setattr(prompt_cache, "ENTRIES_MAX", 2)
     cache = PromptCache(Clock())
     one, two, three = (Prefix([(name, 10)], False, 300.0) for name in (b"1", b"2", b"3"))

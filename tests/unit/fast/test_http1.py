@@ -72,7 +72,7 @@ def chunks(data: bytes) -> ChunkReader:
     return reader
 
 
-def test_a_request_head_says_what_was_sent() -> None:
+def test_a_request_head_exposes_its_parts() -> None:
     parsed = parse_request(POST + b"{}")
     assert parsed is not None
     head, end = parsed
@@ -87,7 +87,7 @@ def test_a_request_head_says_what_was_sent() -> None:
     assert head.raw == POST
 
 
-def test_a_response_head_says_what_was_sent() -> None:
+def test_a_response_head_exposes_its_parts() -> None:
     head = response()
     assert (head.status, head.minor, head.content_length) == (200, 0, 5)
     assert not head.is_request
@@ -95,7 +95,7 @@ def test_a_response_head_says_what_was_sent() -> None:
     assert (head.method, head.target, head.query) == (b"", b"", b"")
 
 
-def test_fields_are_found_by_id_and_by_name_whatever_their_spelling() -> None:
+def test_fields_are_found_by_id_and_by_name_in_any_case() -> None:
     head = request()
     assert head.value(FieldId.F_AUTHORIZATION) == b"Bearer test-key-1"
     assert head.value(FieldId.F_ORIGIN) is None
@@ -117,23 +117,23 @@ def test_every_known_field_has_its_id(field_id: FieldId) -> None:
     assert [other for other in FieldId if head.value(other)] == [FieldId.F_OTHER, field_id]
 
 
-def test_a_head_shows_neither_values_nor_the_query() -> None:
+def test_a_heads_repr_hides_values_and_query() -> None:
     assert repr(request()) == "<Head POST /v1/messages HTTP/1.1 fields=15 length=2>"
     assert repr(response()) == "<Head 200 HTTP/1.0 fields=6 length=5>"
 
 
-def test_a_head_cannot_be_made_from_nothing() -> None:
+def test_a_head_has_no_public_constructor() -> None:
     with pytest.raises(TypeError, match="parse_request"):
         Head()
 
 
-def test_an_unfinished_head_is_not_judged() -> None:
+def test_an_incomplete_head_gives_none() -> None:
     assert parse_request(b"G@T / HTTP/9\r\n") is None
     assert parse_request(b"") is None
     assert parse_response(b"HTTP/1.1 200 OK\r\n\r") is None
 
 
-def test_a_refused_head_names_its_fault() -> None:
+def test_a_rejected_head_names_its_fault() -> None:
     with pytest.raises(BadHead, match="BOTH_FRAMINGS") as caught:
         parse_response(
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -142,7 +142,7 @@ def test_a_refused_head_names_its_fault() -> None:
     assert isinstance(caught.value, ValueError)
 
 
-def test_the_number_of_fields_is_limited_by_the_caller_and_by_the_machine() -> None:
+def test_the_number_of_fields_is_limited() -> None:
     def lines(count: int) -> bytes:
         return b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * (count - 1) + b"\r\n"
 
@@ -153,7 +153,7 @@ def test_the_number_of_fields_is_limited_by_the_caller_and_by_the_machine() -> N
             parse_request(lines(count), fields_max=fields_max)
 
 
-def test_a_head_without_end_is_refused_once_it_is_too_large() -> None:
+def test_an_unterminated_head_is_rejected_once_too_large() -> None:
     start = b"GET / HTTP/1.1\r\nX: "
     assert parse_request(start + b"y" * ((1 << 20) - len(start))) is None
     with pytest.raises(BadHead, match="HEAD_TOO_LARGE"):
@@ -162,20 +162,20 @@ def test_a_head_without_end_is_refused_once_it_is_too_large() -> None:
         parse_request(start + b"y" * (1 << 20) + b"\r\n\r\n")
 
 
-def test_the_search_for_the_end_of_a_head_goes_on_where_it_gave_up() -> None:
+def test_the_head_end_search_resumes_where_it_stopped() -> None:
     for cut in range(len(POST)):
         assert find_head_end(POST[:cut]) == 0
         assert find_head_end(POST + b"more", cut) == len(POST)
 
 
-def test_the_search_stops_at_a_bare_lf_and_at_a_third_empty_line() -> None:
+def test_the_head_end_search_stops_at_a_bare_lf_and_a_third_empty_line() -> None:
     assert find_head_end(b"GET / HTTP/1.1\nHost: a\r\n") == 15
     assert find_head_end(b"\nGET") == 1
     assert find_head_end(b"\r\n\r\n") == 0
     assert find_head_end(b"\r\n\r\n\r\n") == 6
 
 
-def test_a_request_goes_out_with_the_plans_fields_first_and_the_clients_in_order() -> None:
+def test_the_plans_fields_precede_the_clients_in_order() -> None:
     lines = [(b"Authorization", b"Bearer test-key-9")]
     sent = plan(prefix=b"/api/anthropic", lines=lines).render(request(), 1234, False)
     assert sent == (
@@ -191,7 +191,7 @@ def test_a_request_goes_out_with_the_plans_fields_first_and_the_clients_in_order
     )
 
 
-def test_a_requests_framing_is_the_callers() -> None:
+def test_the_caller_sets_the_request_framing() -> None:
     sent = plan().render(request(), -1, True)
     assert sent.endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
     assert b"ontent-" not in sent
@@ -214,14 +214,14 @@ def test_a_given_path_replaces_path_and_query() -> None:
             plan().render(request(), -1, False, bad)
 
 
-def test_an_absolute_target_goes_out_as_its_path() -> None:
+def test_an_absolute_form_target_is_sent_as_origin_form() -> None:
     head = request(b"GET http://relay/v1/models?x HTTP/1.1\r\nHost: relay\r\n\r\n")
     assert plan(prefix=b"/p").render(head, -1, False).startswith(b"GET /p/v1/models?x HTTP/1.1\r\n")
     head = request(b"GET http://relay HTTP/1.1\r\nHost: relay\r\n\r\n")
     assert plan(prefix=b"/p").render(head, -1, False).startswith(b"GET /p/ HTTP/1.1\r\n")
 
 
-def test_the_clients_credentials_pass_only_when_asked() -> None:
+def test_client_credentials_pass_only_with_pass_credentials() -> None:
     credentials = {b"Authorization", b"X-Api-Key", b"api-key", b"Cookie"}
     assert not credentials & set(names_sent(plan().render(request(), -1, False)))
     passing = plan(pass_credentials=True)
@@ -247,7 +247,7 @@ def test_named_fields_are_dropped_and_overridden_ones_are_replaced() -> None:
         ((b"*",), b""),
     ],
 )
-def test_unwanted_betas_are_taken_out(drop: tuple[bytes, ...], left: bytes) -> None:
+def test_dropped_betas_are_removed(drop: tuple[bytes, ...], left: bytes) -> None:
     raw = b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\nanthropic-beta: one, two,three\r\nY: 2\r\n\r\n"
     sent = plan(drop_betas=drop).render(request(raw), -1, False)
     assert sent.partition(b"identity\r\n")[2] == b"X: 1\r\n" + left + b"Y: 2\r\n\r\n"
@@ -266,7 +266,7 @@ def test_unwanted_betas_are_taken_out(drop: tuple[bytes, ...], left: bytes) -> N
         (b"Connection", b"test-key"),
     ],
 )
-def test_a_plan_refuses_lines_that_could_break_a_head_and_keeps_their_values_secret(
+def test_a_plan_rejects_unsafe_lines_without_showing_values(
     line: tuple[bytes, bytes],
 ) -> None:
     with pytest.raises(ValueError, match=r"header") as caught:
@@ -275,23 +275,23 @@ def test_a_plan_refuses_lines_that_could_break_a_head_and_keeps_their_values_sec
 
 
 @pytest.mark.parametrize("prefix", [b"api", b"/a b", b"/a?b", b"/a\r\n"])
-def test_a_plan_refuses_a_prefix_that_is_no_path(prefix: bytes) -> None:
+def test_a_plan_rejects_a_prefix_that_is_not_a_path(prefix: bytes) -> None:
     with pytest.raises(ValueError, match="not a path"):
         plan(prefix=prefix)
 
 
 @pytest.mark.parametrize("host", [b"", b"a b", b"a\r\nX: y", b"https://a", b"a:", b"a:123456"])
-def test_a_plan_refuses_a_host_that_is_none(host: bytes) -> None:
+def test_a_plan_rejects_an_invalid_host(host: bytes) -> None:
     with pytest.raises(ValueError, match="not a host"):
         plan(host=host)
 
 
-def test_a_plan_shows_no_credential() -> None:
+def test_a_plans_repr_hides_credentials() -> None:
     shown = repr(plan(prefix=b"/api", lines=[(b"X-Api-Key", b"test-key-1")]))
     assert shown == "<RequestPlan upstream.example/api>"
 
 
-def test_heads_are_written_only_in_their_own_direction() -> None:
+def test_a_head_of_the_other_direction_is_rejected() -> None:
     with pytest.raises(ValueError, match="request"):
         plan().render(response(), -1, False)
     with pytest.raises(ValueError, match="response"):
@@ -307,7 +307,9 @@ def test_heads_are_written_only_in_their_own_direction() -> None:
         (Framing.LENGTH, b"Content-Length: 77\r\n"),
     ],
 )
-def test_a_response_goes_out_as_11_without_hop_by_hop_fields(framing: Framing, line: bytes) -> None:
+def test_a_response_is_sent_as_http_1_1_without_hop_by_hop_fields(
+    framing: Framing, line: bytes
+) -> None:
     kept = b"HTTP/1.1 200 Fine\r\nContent-Type: text/event-stream\r\nrequest-id: req_1\r\n" + line
     assert render_response(response(), framing, 77) == kept + b"\r\n"
     assert render_response(response(), framing, 77, False, b"Via: 1.1 relay\r\n") == (
@@ -322,7 +324,7 @@ def test_a_kept_chunked_response_stays_chunked() -> None:
     )
 
 
-def test_framing_survives_being_named_by_connection() -> None:
+def test_connection_cannot_remove_framing_fields() -> None:
     head = response(b"HTTP/1.1 200 OK\r\nConnection: content-length\r\nContent-Length: 5\r\n\r\n")
     assert render_response(head, Framing.KEEP) == b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 
@@ -337,7 +339,7 @@ def test_a_head_without_fields_can_be_written() -> None:
     )
 
 
-def test_chunks_come_out_as_pieces_without_being_joined() -> None:
+def test_chunk_payloads_are_returned_as_pieces() -> None:
     reader = ChunkReader()
     assert reader.feed(b"5;x=y\r\nhel") == [b"hel"]
     assert reader.feed(b"lo\r\n1\r\n!\r\n0\r\n") == [b"lo", b"!"]
@@ -348,11 +350,11 @@ def test_chunks_come_out_as_pieces_without_being_joined() -> None:
     assert reader.feed(b"5\r\n") == []
 
 
-def test_more_chunks_than_one_walk_holds_all_come_out() -> None:
+def test_chunks_beyond_one_walks_capacity_are_all_returned() -> None:
     assert ChunkReader().feed(b"1\r\nx\r\n" * 100) == [b"x"] * 100
 
 
-def test_a_foreign_chunk_fits_only_before_a_size_line_of_an_unfinished_body() -> None:
+def test_a_chunk_can_be_inserted_only_before_a_size_line() -> None:
     reader = ChunkReader()
     seen = [reader.between]
     for byte in b"1\r\nx\r\n1;a\r\ny\r\n0\r\n\r\n":
@@ -361,7 +363,7 @@ def test_a_foreign_chunk_fits_only_before_a_size_line_of_an_unfinished_body() ->
     assert [at for at, between in enumerate(seen) if between] == [0, 6, 14]
 
 
-def test_a_fault_in_the_chunks_stops_the_reader_at_the_byte() -> None:
+def test_a_chunk_fault_stops_at_the_offending_byte() -> None:
     reader = ChunkReader()
     assert reader.feed(b"1\r\nx\r\n1\nx") == [b"x"]
     assert (reader.fault, reader.consumed) == (HeadFault.BAD_CHUNK, 7)
@@ -382,7 +384,7 @@ def test_chunk_lines_and_trailers_are_limited() -> None:
     assert chunks(b"0\r\n" + trailer + b"b\r\n\r\n").fault == HeadFault.TRAILER_TOO_LARGE
 
 
-def test_none_is_refused_where_bytes_are_meant() -> None:
+def test_none_is_rejected_in_place_of_bytes() -> None:
     with pytest.raises(TypeError):
         request().get(None)  # type: ignore[arg-type]
     for wrong in ({"lines": [(b"X-A", None)]}, {"lines": [(None, b"a")]}, {"drop_names": [None]}):

@@ -41,7 +41,7 @@ def test_a_wanted_member_is_captured_raw_with_its_span() -> None:
     assert BODY[slice(*span)] == b"true"
 
 
-def test_the_model_is_known_before_the_rest_has_come() -> None:
+def test_the_model_is_available_before_the_body_is_complete() -> None:
     found = MemberScan(KEYS)
     assert found.feed_bytes(b'{"model":"claude-x"') == ScanState.SCANNING
     assert found.value(MODEL) == b'"claude-x"'
@@ -49,7 +49,7 @@ def test_the_model_is_known_before_the_rest_has_come() -> None:
     assert found.seen(STREAM) == 0
 
 
-def test_every_cut_leads_to_the_same_result() -> None:
+def test_every_split_gives_the_same_result() -> None:
     for cut in range(len(BODY) + 1):
         found = MemberScan(KEYS)
         found.feed_bytes(BODY[:cut])
@@ -62,13 +62,13 @@ def test_an_absent_member_has_no_value_and_no_span() -> None:
     assert (found.value(MODEL), found.span(MODEL), found.seen(MODEL)) == (None, None, 0)
 
 
-def test_a_nested_member_of_the_same_name_is_not_the_member() -> None:
+def test_a_nested_member_of_the_same_name_is_ignored() -> None:
     found = scan(b'{"a":{"model":"x"},"b":[{"model":"y"}]}', KEYS)
     assert found.state == ScanState.COMPLETE
     assert found.seen(MODEL) == 0
 
 
-def test_a_number_is_ready_only_when_the_byte_behind_it_is_seen() -> None:
+def test_a_number_is_complete_only_at_the_next_byte() -> None:
     found = MemberScan(KEYS)
     found.feed_bytes(b'{"stream":12')
     assert found.span(STREAM) is None
@@ -83,7 +83,7 @@ def test_a_number_is_ready_only_when_the_byte_behind_it_is_seen() -> None:
     "key",
     [rb"model", rb"\u006dodel", rb"\u006Dodel", rb"\u006d\u006f\u0064\u0065\u006c", rb"mo\u0064el"],
 )
-def test_an_escaped_spelling_of_a_key_is_the_same_key(key: bytes) -> None:
+def test_an_escaped_key_matches(key: bytes) -> None:
     found = scan(b'{"model":"a","' + key + b'":"b"}', KEYS)
     assert found.seen(MODEL) == 2
     assert found.value(MODEL) == b'"a"'
@@ -92,7 +92,7 @@ def test_an_escaped_spelling_of_a_key_is_the_same_key(key: bytes) -> None:
 @pytest.mark.parametrize(
     "key", [rb"\\u006dodel", rb"mo\/del", rb"model\u0000", b"Model", b" model"]
 )
-def test_a_key_that_only_looks_alike_is_another_key(key: bytes) -> None:
+def test_a_similar_key_does_not_match(key: bytes) -> None:
     found = scan(b'{"' + key + b'":"b"}', KEYS)
     assert found.state == ScanState.COMPLETE
     assert found.seen(MODEL) == 0
@@ -112,14 +112,14 @@ def test_a_lone_surrogate_in_a_key_is_accepted_and_matches_nothing(key: bytes) -
     assert found.seen(0) == 0
 
 
-def test_a_key_over_256_bytes_is_none_of_the_wanted_ones() -> None:
+def test_a_key_over_256_bytes_never_matches() -> None:
     name = "m" * 256
     found = scan(f'{{"{name}":1,"{name}m":2}}'.encode(), MemberKeys([name]))
     assert found.state == ScanState.COMPLETE
     assert (found.seen(0), found.value(0)) == (1, b"1")
 
 
-def test_a_value_over_the_limit_keeps_its_span_only() -> None:
+def test_an_oversized_value_keeps_only_its_span() -> None:
     for size in (15, 16, 17, 5000):
         data = b'{"model":"' + b"x" * (size - 2) + b'","stream":1}'
         found = scan(data, KEYS, capture_max=16)
@@ -128,7 +128,7 @@ def test_a_value_over_the_limit_keeps_its_span_only() -> None:
         assert found.value(STREAM) == b"1"
 
 
-def test_a_scan_can_be_used_again_after_reset() -> None:
+def test_reset_allows_reuse() -> None:
     found = scan(BODY, KEYS)
     found.reset()
     assert (found.state, found.offset, found.seen(MODEL)) == (ScanState.SCANNING, 0, 0)
@@ -137,7 +137,7 @@ def test_a_scan_can_be_used_again_after_reset() -> None:
     assert (found.value(MODEL), found.value(STREAM)) == (b"1", b"[]")
 
 
-def test_white_space_is_allowed_between_everything_and_at_the_end() -> None:
+def test_whitespace_is_allowed_between_tokens_and_at_the_end() -> None:
     found = scan(b' \r\n\t{ "model" : "x" , "stream" : false } \n', KEYS)
     assert found.state == ScanState.COMPLETE
     assert found.value(MODEL) == b'"x"'
@@ -195,7 +195,7 @@ def test_valid_objects_are_complete(data: bytes) -> None:
         (b'{"\\u12":1}', 6),
     ],
 )
-def test_what_is_not_one_object_is_invalid_at_its_first_wrong_byte(data: bytes, at: int) -> None:
+def test_anything_but_one_object_is_invalid_at_its_first_wrong_byte(data: bytes, at: int) -> None:
     found = scan(data, KEYS)
     assert (found.state, found.offset) == (ScanState.INVALID, at)
 
@@ -208,11 +208,11 @@ def test_an_invalid_document_stays_invalid_and_consumes_nothing() -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, len(BODY)))
-def test_a_body_that_stops_early_is_never_complete(cut: int) -> None:
+def test_a_truncated_body_is_never_complete(cut: int) -> None:
     assert state_of(BODY[:cut]) == ScanState.SCANNING
 
 
-def test_nesting_to_the_limit_is_accepted_and_one_more_is_not() -> None:
+def test_nesting_is_limited() -> None:
     deepest = b'{"a":' + b"[" * 9_999 + b"]" * 9_999 + b"}"
     assert state_of(deepest) == ScanState.COMPLETE
     found = scan(deepest.replace(b"[]", b"[[]]"), KEYS)
@@ -220,7 +220,7 @@ def test_nesting_to_the_limit_is_accepted_and_one_more_is_not() -> None:
 
 
 @pytest.mark.parametrize("lead", range(60, 70))
-def test_backslashes_around_a_block_border_escape_by_their_parity(lead: int) -> None:
+def test_backslash_runs_across_block_borders_escape_by_parity(lead: int) -> None:
     for count in range(1, 132):
         text = b"x" * lead + b"\\" * count
         inner = b'["' + text + b'"'
@@ -234,7 +234,7 @@ def test_backslashes_around_a_block_border_escape_by_their_parity(lead: int) -> 
 
 
 @pytest.mark.parametrize("lead", range(0, 70))
-def test_brackets_and_quotes_inside_strings_do_not_count_at_any_offset(lead: int) -> None:
+def test_brackets_and_quotes_inside_strings_are_ignored_at_any_offset(lead: int) -> None:
     inner = b"[" + b" " * lead + b'{"k":"]}\\"]}[{","\\\\":["a","\\\\"]}, "]"]'
     found = scan(b'{"stream":' + inner + b',"model":2}', KEYS)
     assert (found.state, found.value(MODEL)) == (ScanState.COMPLETE, b"2")
@@ -254,7 +254,7 @@ def test_a_large_body_in_small_pieces_gives_exact_spans() -> None:
         assert body[slice(*span)] == value == found.value(slot)
 
 
-def test_keys_are_checked_when_they_are_compiled() -> None:
+def test_member_keys_are_validated() -> None:
     with pytest.raises(ValueError, match="at most 8"):
         MemberKeys([str(n) for n in range(9)])
     with pytest.raises(ValueError, match="twice"):
@@ -264,13 +264,13 @@ def test_keys_are_checked_when_they_are_compiled() -> None:
     assert repr(MemberKeys(["a"])) == "MemberKeys(['a'])"
 
 
-def test_a_negative_capture_limit_is_refused() -> None:
+def test_a_negative_capture_limit_is_rejected() -> None:
     with pytest.raises(ValueError, match="capture_max"):
         MemberScan(KEYS, -1)
 
 
 @pytest.mark.parametrize("slot", [-1, 2, 8])
-def test_a_slot_that_was_not_asked_for_is_an_index_error(slot: int) -> None:
+def test_an_unknown_slot_raises_index_error(slot: int) -> None:
     found = scan(BODY, KEYS)
     for ask in (found.value, found.span, found.seen):
         with pytest.raises(IndexError):
@@ -281,7 +281,7 @@ def test_a_scan_is_small() -> None:
     assert sys.getsizeof(MemberScan(KEYS)) < 800
 
 
-def test_scans_give_their_captures_back() -> None:
+def test_scans_free_their_captures() -> None:
     data = b'{"model":"' + b"x" * 100_000 + b'"}'
     tracemalloc.start()
     found = [scan(data, KEYS, 1 << 20) for _ in range(10)]
@@ -294,7 +294,7 @@ def test_scans_give_their_captures_back() -> None:
 
 
 @pytest.mark.parametrize(("value", "portable"), [("1", True), ("0", False), (None, False)])
-def test_the_environment_can_forbid_vector_code(value: str | None, portable: bool) -> None:
+def test_the_environment_can_disable_simd(value: str | None, portable: bool) -> None:
     env = {k: v for k, v in os.environ.items() if k != "CCRELAY_NO_SIMD"}
     if value is not None:
         env["CCRELAY_NO_SIMD"] = value

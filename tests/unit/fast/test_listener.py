@@ -1,4 +1,4 @@
-"""When a listener looks for connections, and when it rests; that it serves them is loopback's."""
+"""When a listener accepts and when it pauses; serving is tested in loopback."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ class Handle:
 
 
 class FakeLoop:
-    """A loop that watches descriptors and keeps time only when it is told to."""
+    """A loop whose readers and timers are run by the test."""
 
     def __init__(self) -> None:
         self.readers: dict[int, Callable[[], object]] = {}
@@ -91,7 +91,7 @@ def turn(loop: FakeLoop) -> None:
     loop.readers[NOTHING_WAITS]()
 
 
-def test_it_watches_from_start_to_stop(loop: FakeLoop, listener: Listener) -> None:
+def test_it_accepts_from_start_to_stop(loop: FakeLoop, listener: Listener) -> None:
     assert not loop.readers
     listener.start()
     listener.start()
@@ -103,7 +103,7 @@ def test_it_watches_from_start_to_stop(loop: FakeLoop, listener: Listener) -> No
     assert not loop.readers
 
 
-def test_at_its_limit_it_rests_a_moment_and_looks_again(
+def test_at_the_connection_limit_it_pauses_and_retries(
     loop: FakeLoop, handler: Handler, listener: Listener
 ) -> None:
     listener.start()
@@ -114,7 +114,7 @@ def test_at_its_limit_it_rests_a_moment_and_looks_again(
     assert NOTHING_WAITS in loop.readers
 
 
-def test_without_a_limit_it_does_not_rest(
+def test_without_a_limit_it_never_pauses(
     loop: FakeLoop, handler: Handler, listener: Listener
 ) -> None:
     listener.connections_max = 0
@@ -124,7 +124,7 @@ def test_without_a_limit_it_does_not_rest(
     assert NOTHING_WAITS in loop.readers
 
 
-def test_stopping_ends_its_rest(loop: FakeLoop, handler: Handler, listener: Listener) -> None:
+def test_stopping_cancels_the_pause(loop: FakeLoop, handler: Handler, listener: Listener) -> None:
     listener.start()
     handler.connections.add("one")
     turn(loop)
@@ -133,7 +133,7 @@ def test_stopping_ends_its_rest(loop: FakeLoop, handler: Handler, listener: List
     assert not loop.readers
 
 
-def test_stopping_at_the_limit_does_not_start_it_again(
+def test_stopping_at_the_limit_does_not_resume_accepting(
     loop: FakeLoop, handler: Handler, listener: Listener
 ) -> None:
     listener.start()

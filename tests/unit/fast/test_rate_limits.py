@@ -1,4 +1,4 @@
-"""Counters of targets: windows, rests, learned limits, reservations, and the choice among keys."""
+"""Rate limits: windows, cooldowns, learned limits, reservations, and the choice among keys."""
 
 import math
 from collections import Counter
@@ -18,8 +18,8 @@ from ccrelay._fast.shared_memory import SharedMemory
 NOW = 1000.0
 
 
-def gauge(board: SharedMemory | None = None, slot: int = 0, **limits: int) -> TargetLimits:
-    made = TargetLimits(board or SharedMemory.private(), slot)
+def new_target(memory: SharedMemory | None = None, slot: int = 0, **limits: int) -> TargetLimits:
+    made = TargetLimits(memory or SharedMemory.private(), slot)
     made.limit(**limits)
     return made
 
@@ -34,15 +34,15 @@ def fill(target: TargetLimits, count: int, now: float = NOW) -> None:
 def room(target: TargetLimits, now: float, tokens_in: int, tokens_out: int) -> float:
     keys = KeyPool([target], [1], [0], [0])
     keys.survey(now, tokens_in, tokens_out)
-    assert target.room(now, tokens_in, tokens_out) == keys.room, "alone and in its bank"
+    assert target.room(now, tokens_in, tokens_out) == keys.room, "alone and in its new_pool"
     return keys.room
 
 
 # ---- windows and limits
 
 
-def test_without_limits_everything_fits() -> None:
-    free = gauge()
+def test_without_limits_any_request_is_ready() -> None:
+    free = new_target()
     assert free.state(NOW, 10**6, 10**6) == Capacity.READY
     assert room(free, NOW, 10**6, 10**6) == 1.0
     assert free.ready_at(NOW, 10**6, 10**6) == NOW
@@ -58,10 +58,10 @@ def test_without_limits_everything_fits() -> None:
         ("tpm", Dimension.TOKENS, (0, 1)),
     ],
 )
-def test_a_limit_holds_for_its_own_dimension(
+def test_a_limit_applies_to_its_own_dimension(
     name: str, dim: Dimension, need: tuple[int, int]
 ) -> None:
-    target = gauge(**{name: 3})
+    target = new_target(**{name: 3})
     held = [target.reserve(NOW, *need) for _ in range(4)]
     assert [made is not None for made in held] == [True, True, True, False]
     assert target.used(dim, NOW) == 3
@@ -69,8 +69,8 @@ def test_a_limit_holds_for_its_own_dimension(
     assert room(target, NOW, *need) == 0.0
 
 
-def test_room_is_what_the_tightest_limit_has_left_after_the_request() -> None:
-    target = gauge(rpm=10, tpm=1000)
+def test_room_is_the_tightest_limits_share_left() -> None:
+    target = new_target(rpm=10, tpm=1000)
     target.force(NOW, 300, 100).settle(NOW, 300, 100)
     assert room(target, NOW, 50, 50) == pytest.approx(0.5)
     assert room(target, NOW, 0, 0) == pytest.approx(0.6)
@@ -78,9 +78,9 @@ def test_room_is_what_the_tightest_limit_has_left_after_the_request() -> None:
     assert room(target, NOW, 600, 0) == 0.001  # READY is never nothing
 
 
-def test_what_is_counted_leaves_after_sixty_seconds_and_at_most_half_a_second_more() -> None:
+def test_counts_leave_the_window_after_60_5_to_61_seconds() -> None:
     for offset in (0.0, 0.25, 0.499999):
-        target = gauge(rpm=1)
+        target = new_target(rpm=1)
         fill(target, 1, NOW + offset)
         assert target.state(NOW + offset + 60.5, 0, 0) == Capacity.FULL
         assert target.ready_at(NOW + offset, 0, 0) == NOW + 61.0
@@ -88,16 +88,16 @@ def test_what_is_counted_leaves_after_sixty_seconds_and_at_most_half_a_second_mo
         assert target.reserve(NOW + 61.0, 0, 0) is not None
 
 
-def test_a_window_that_rolls_on_for_long_counts_the_last_minute_only() -> None:
-    target = gauge()
+def test_a_long_running_window_counts_only_the_last_minute() -> None:
+    target = new_target()
     for second in range(300):
         fill(target, 2, NOW + second)
     assert target.used(Dimension.REQUESTS, NOW + 299.0) == 2 * 61  # both ends
     assert target.used(Dimension.REQUESTS, NOW + 500.0) == 0
 
 
-def test_a_limit_is_used_up_to_its_last_request() -> None:
-    target = gauge(rpm=60)
+def test_a_limit_can_be_used_completely() -> None:
+    target = new_target(rpm=60)
     granted, now = 0, NOW
     while now < NOW + 600.0:
         while target.reserve(now, 0, 0) is not None:
@@ -106,8 +106,8 @@ def test_a_limit_is_used_up_to_its_last_request() -> None:
     assert granted >= 0.98 * 600
 
 
-def test_a_request_larger_than_the_limit_fits_into_an_empty_window_only() -> None:
-    target = gauge(tpm=100)
+def test_a_request_larger_than_the_limit_needs_an_empty_window() -> None:
+    target = new_target(tpm=100)
     target.force(NOW, 1, 0).settle(NOW, 1, 0)
     assert target.state(NOW, 500, 0) == Capacity.FULL
     assert target.ready_at(NOW, 500, 0) == NOW + 61.0
@@ -117,8 +117,8 @@ def test_a_request_larger_than_the_limit_fits_into_an_empty_window_only() -> Non
     assert target.state(NOW + 61.0, 0, 0) == Capacity.FULL
 
 
-def test_ready_at_is_when_enough_has_left_and_not_when_all_has() -> None:
-    target = gauge(tpm=100)
+def test_ready_at_is_when_enough_has_left_the_window() -> None:
+    target = new_target(tpm=100)
     for second, tokens in ((0, 40), (10, 40), (20, 20)):
         target.force(NOW + second, tokens, 0)
     assert target.ready_at(NOW + 30.0, 30, 0) == NOW + 61.0
@@ -126,35 +126,35 @@ def test_ready_at_is_when_enough_has_left_and_not_when_all_has() -> None:
     assert target.ready_at(NOW + 30.0, 99, 0) == NOW + 81.0
 
 
-def test_ready_at_is_that_of_the_slowest_limit() -> None:
-    target = gauge(rpm=2, otpm=10)
+def test_ready_at_is_the_latest_of_all_limits() -> None:
+    target = new_target(rpm=2, otpm=10)
     target.force(NOW, 0, 0)
     target.force(NOW + 5.0, 0, 10)
     assert target.ready_at(NOW + 6.0, 0, 0) == NOW + 61.0
     assert target.ready_at(NOW + 6.0, 0, 1) == NOW + 66.0
 
 
-def test_a_clock_reading_that_is_older_than_others_counts_all_the_same() -> None:
-    target = gauge(rpm=2)
+def test_an_older_clock_reading_still_counts() -> None:
+    target = new_target(rpm=2)
     fill(target, 1, NOW + 3.0)
     fill(target, 1, NOW)
     assert target.used(Dimension.REQUESTS, NOW) == target.used(Dimension.REQUESTS, NOW + 3.0) == 2
-    stalled = gauge()
+    stalled = new_target()
     fill(stalled, 1, NOW + 64.0)  # has taken the word of the bucket at NOW
     fill(stalled, 1, NOW)
     assert stalled.used(Dimension.REQUESTS, NOW + 64.0) == 2
 
 
 @pytest.mark.parametrize("now", [0.0, -5.0, math.nan])
-def test_odd_instants_are_the_beginning_of_time(now: float) -> None:
-    target = gauge(rpm=1)
+def test_nan_and_negative_times_are_zero(now: float) -> None:
+    target = new_target(rpm=1)
     fill(target, 1, now)
     assert target.state(0.25, 0, 0) == Capacity.FULL
     assert target.state(61.0, 0, 0) == Capacity.READY
 
 
-def test_tokens_are_bounded_so_that_no_sum_runs_over() -> None:
-    target = gauge()
+def test_token_counts_are_clamped_against_overflow() -> None:
+    target = new_target()
     for _ in range(40):
         target.force(NOW, 2**60, -5).settle(NOW, 2**60, -5)
     assert target.used(Dimension.INPUT, NOW) == 2**32 - 1
@@ -162,19 +162,19 @@ def test_tokens_are_bounded_so_that_no_sum_runs_over() -> None:
     assert target.used(Dimension.REQUESTS, NOW) == 40
 
 
-def test_a_negative_limit_and_an_unknown_dimension_are_refused() -> None:
+def test_negative_limits_and_unknown_dimensions_are_rejected() -> None:
     with pytest.raises(ValueError, match="negative"):
-        gauge(rpm=-1)
+        new_target(rpm=-1)
     for dim in (-1, 4):
         with pytest.raises(ValueError, match="no such Dim"):
-            gauge().used(dim, NOW)
+            new_target().used(dim, NOW)
         with pytest.raises(ValueError, match="no such Dim"):
-            gauge().learned(dim, NOW)
+            new_target().learned(dim, NOW)
         with pytest.raises(ValueError, match="no such Dim"):
-            gauge().learn(dim, 1, 1, NOW, NOW, NOW)
+            new_target().learn(dim, 1, 1, NOW, NOW, NOW)
 
 
-def test_a_slot_that_the_board_does_not_have_is_refused() -> None:
+def test_an_unknown_slot_is_rejected() -> None:
     for slot in (-1, 64):
         with pytest.raises(ValueError, match="of 64"):
             TargetLimits(SharedMemory.private(), slot)
@@ -183,9 +183,12 @@ def test_a_slot_that_the_board_does_not_have_is_refused() -> None:
 # ---- in flight
 
 
-def test_max_concurrent_counts_the_exchanges_of_all_workers() -> None:
-    board = SharedMemory.private(workers=2)
-    one, two = gauge(board, max_concurrent=2), gauge(board.as_worker(1), max_concurrent=2)
+def test_max_concurrent_covers_all_workers() -> None:
+    memory = SharedMemory.private(workers=2)
+    one, two = (
+        new_target(memory, max_concurrent=2),
+        new_target(memory.as_worker(1), max_concurrent=2),
+    )
     first, second = one.reserve(NOW, 0, 0), two.reserve(NOW, 0, 0)
     assert first is not None
     assert second is not None
@@ -198,8 +201,8 @@ def test_max_concurrent_counts_the_exchanges_of_all_workers() -> None:
     assert one.reserve(NOW, 0, 0) is not None
 
 
-def test_a_reservation_that_is_forgotten_gives_back_its_place_and_stays_counted() -> None:
-    target = gauge()
+def test_an_abandoned_reservation_is_no_longer_in_flight_but_stays_counted() -> None:
+    target = new_target()
     made = target.reserve(NOW, 5, 5)
     assert target.in_flight == 1
     del made
@@ -214,10 +217,10 @@ def test_a_reservation_keeps_its_memory_alive() -> None:
     assert made.settle(NOW, 1, 1)
 
 
-def test_a_board_without_a_worker_only_reads() -> None:
-    target = gauge(SharedMemory.private(worker=-1))
+def test_read_only_memory_takes_no_reservation() -> None:
+    target = new_target(SharedMemory.private(worker=-1))
     for take in (target.reserve, target.force):
-        with pytest.raises(ValueError, match="only reads"):
+        with pytest.raises(ValueError, match="read-only"):
             take(NOW, 1, 1)
     assert target.state(NOW, 1, 1) == Capacity.READY
 
@@ -225,8 +228,8 @@ def test_a_board_without_a_worker_only_reads() -> None:
 # ---- settling
 
 
-def test_less_than_reserved_is_given_back_where_it_was_counted() -> None:
-    target = gauge()
+def test_unused_tokens_are_returned_to_their_bucket() -> None:
+    target = new_target()
     made = target.reserve(NOW, 100, 50)
     assert made is not None
     assert (made.tokens_in, made.tokens_out, made.open) == (100, 50, True)
@@ -237,8 +240,8 @@ def test_less_than_reserved_is_given_back_where_it_was_counted() -> None:
     assert target.used(Dimension.TOKENS, NOW + 61.0) == 0
 
 
-def test_more_than_reserved_is_counted_when_it_is_known() -> None:
-    target = gauge()
+def test_excess_tokens_are_counted_when_reported() -> None:
+    target = new_target()
     made = target.reserve(NOW, 10, 10)
     assert made is not None
     made.settle(NOW + 20.0, 15, 30)
@@ -247,8 +250,8 @@ def test_more_than_reserved_is_counted_when_it_is_known() -> None:
     assert target.used(Dimension.OUTPUT, NOW + 61.0) == 20
 
 
-def test_an_exchange_that_outlives_the_window_gives_back_nothing_of_others() -> None:
-    target = gauge()
+def test_an_exchange_longer_than_the_window_returns_no_foreign_tokens() -> None:
+    target = new_target()
     made = target.reserve(NOW, 100, 100)
     assert made is not None
     target.force(NOW + 64.0, 30, 30)  # in the same word, a turn of the ring later
@@ -256,8 +259,8 @@ def test_an_exchange_that_outlives_the_window_gives_back_nothing_of_others() -> 
     assert target.used(Dimension.TOKENS, NOW + 64.0) == 60
 
 
-def test_a_correction_is_taken_back_from_where_it_was_counted() -> None:
-    target = gauge()
+def test_a_correction_is_undone_in_its_own_bucket() -> None:
+    target = new_target()
     made = target.reserve(NOW, 100, 0)
     assert made is not None
     made.correct(NOW + 10.0, 150)
@@ -268,8 +271,8 @@ def test_a_correction_is_taken_back_from_where_it_was_counted() -> None:
     assert target.used(Dimension.INPUT, NOW + 61.0) == 20  # 30 of the 50 came back
 
 
-def test_a_correction_downward_frees_room_before_the_end() -> None:
-    target = gauge(itpm=100)
+def test_a_downward_correction_frees_capacity_early() -> None:
+    target = new_target(itpm=100)
     made = target.reserve(NOW, 90, 0)
     assert made is not None
     made.correct(NOW + 1.0, 20)
@@ -278,8 +281,8 @@ def test_a_correction_downward_frees_room_before_the_end() -> None:
     assert target.used(Dimension.INPUT, NOW + 2.0) == 5
 
 
-def test_a_reservation_is_over_once() -> None:
-    target = gauge()
+def test_a_reservation_ends_once() -> None:
+    target = new_target()
     made = target.reserve(NOW, 10, 10)
     assert made is not None
     assert made.settle(NOW, 10, 10)
@@ -290,8 +293,8 @@ def test_a_reservation_is_over_once() -> None:
     assert target.in_flight == 0
 
 
-def test_what_was_never_sent_is_given_back_whole() -> None:
-    target = gauge(rpm=1)
+def test_cancel_returns_the_whole_reservation() -> None:
+    target = new_target(rpm=1)
     made = target.reserve(NOW, 10, 10)
     assert made is not None
     made.correct(NOW + 1.0, 30)
@@ -301,15 +304,15 @@ def test_what_was_never_sent_is_given_back_whole() -> None:
     assert target.reserve(NOW + 1.0, 10, 10) is not None
 
 
-def test_force_asks_nobody() -> None:
-    target = gauge(rpm=1, max_concurrent=1)
+def test_force_ignores_all_limits() -> None:
+    target = new_target(rpm=1, max_concurrent=1)
     target.rest(NOW + 10.0, Cooldown.RATE)
     held = [target.force(NOW, 1, 1) for _ in range(3)]
     assert target.in_flight == len(held) == 3
     assert target.used(Dimension.REQUESTS, NOW) == 3
 
 
-def test_a_reservation_that_no_gauge_made_is_over() -> None:
+def test_a_reservation_made_directly_is_closed() -> None:
     empty = Reservation()
     assert not empty.settle(NOW, 1, 1)
     assert not empty.cancel(NOW)
@@ -317,11 +320,11 @@ def test_a_reservation_that_no_gauge_made_is_over() -> None:
     assert repr(empty) == "<Reservation of nothing>"
 
 
-# ---- rests
+# ---- cooldowns
 
 
-def test_a_rest_ends_by_itself() -> None:
-    target = gauge()
+def test_a_cooldown_expires() -> None:
+    target = new_target()
     assert (target.cooldown_until(), target.cooldown_reason) == (0.0, Cooldown.NONE)
     target.rest(NOW + 2.0, Cooldown.RATE)
     assert target.state(NOW, 1, 1) == Capacity.RESTING
@@ -332,8 +335,8 @@ def test_a_rest_ends_by_itself() -> None:
     assert target.state(NOW + 2.0, 1, 1) == Capacity.READY
 
 
-def test_of_two_rests_the_later_one_holds() -> None:
-    target = gauge()
+def test_the_later_cooldown_end_wins() -> None:
+    target = new_target()
     target.rest(NOW + 60.0, Cooldown.QUOTA)
     target.rest(NOW + 5.0, Cooldown.RATE)
     assert (target.cooldown_until(), target.cooldown_reason) == (NOW + 60.0, Cooldown.QUOTA)
@@ -341,8 +344,8 @@ def test_of_two_rests_the_later_one_holds() -> None:
     assert (target.cooldown_until(), target.cooldown_reason) == (NOW + 90.0, Cooldown.RATE)
 
 
-def test_a_refused_key_is_out_until_it_is_pardoned() -> None:
-    target = gauge()
+def test_a_refused_key_is_unused_until_cleared() -> None:
+    target = new_target()
     target.rest(NOW, Cooldown.REFUSED)
     target.rest(NOW + 5.0, Cooldown.RATE)
     assert target.state(NOW + 1e9, 1, 1) == Capacity.OUT
@@ -352,8 +355,8 @@ def test_a_refused_key_is_out_until_it_is_pardoned() -> None:
     assert target.state(NOW, 1, 1) == Capacity.READY
 
 
-def test_a_pardon_ends_no_other_rest() -> None:
-    target = gauge()
+def test_clear_cooldown_keeps_timed_cooldowns() -> None:
+    target = new_target()
     target.rest(NOW + 5.0, Cooldown.QUOTA)
     target.clear_cooldown()
     assert target.state(NOW, 1, 1) == Capacity.RESTING
@@ -363,16 +366,16 @@ def test_a_pardon_ends_no_other_rest() -> None:
 
 
 @pytest.mark.parametrize("reason", [Cooldown.NONE, -1, 4])
-def test_a_rest_has_a_reason(reason: int) -> None:
-    with pytest.raises(ValueError, match="no reason"):
-        gauge().rest(NOW + 1.0, reason)
+def test_a_cooldown_needs_a_valid_reason(reason: int) -> None:
+    with pytest.raises(ValueError, match="no such cooldown reason"):
+        new_target().rest(NOW + 1.0, reason)
 
 
 # ---- learned limits
 
 
-def test_a_learned_limit_holds_until_it_is_forgotten() -> None:
-    target = gauge()
+def test_a_learned_limit_expires() -> None:
+    target = new_target()
     target.learn(Dimension.REQUESTS, 2, -1, 0.0, NOW + 30.0, NOW)
     fill(target, 2)
     assert target.learned(Dimension.REQUESTS, NOW) == (2, 0)
@@ -382,8 +385,8 @@ def test_a_learned_limit_holds_until_it_is_forgotten() -> None:
     assert target.learned(Dimension.REQUESTS, NOW + 30.0) is None
 
 
-def test_headers_loosen_and_tighten_what_was_learned_and_only_tighten_what_is_configured() -> None:
-    target = gauge(rpm=10)
+def test_headers_only_tighten_configured_limits() -> None:
+    target = new_target(rpm=10)
     fill(target, 4)
     target.learn(Dimension.REQUESTS, 4, -1, 0.0, NOW + 60.0, NOW)
     assert target.state(NOW, 0, 0) == Capacity.FULL
@@ -393,8 +396,8 @@ def test_headers_loosen_and_tighten_what_was_learned_and_only_tighten_what_is_co
     assert target.state(NOW, 0, 0) == Capacity.FULL
 
 
-def test_what_others_use_counts_until_the_reset() -> None:
-    target = gauge()
+def test_use_by_others_counts_until_the_reset() -> None:
+    target = new_target()
     fill(target, 3)
     target.learn(Dimension.REQUESTS, 10, 2, NOW + 20.0, NOW + 300.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (10, 5)
@@ -405,15 +408,15 @@ def test_what_others_use_counts_until_the_reset() -> None:
     assert target.ready_at(NOW + 20.0, 0, 0) == NOW + 61.0
 
 
-def test_our_own_use_may_leave_before_others_reset() -> None:
-    target = gauge()
+def test_our_use_may_leave_the_window_before_the_reset() -> None:
+    target = new_target()
     fill(target, 5)
     target.learn(Dimension.REQUESTS, 10, 0, NOW + 200.0, NOW + 300.0, NOW)
     assert target.ready_at(NOW, 0, 0) == NOW + 61.0
 
 
-def test_what_the_provider_has_not_counted_yet_is_not_given_to_others() -> None:
-    target = gauge()
+def test_requests_in_flight_are_not_mistaken_for_use_by_others() -> None:
+    target = new_target()
     sent = [target.reserve(NOW, 5, 5) for _ in range(6)]
     target.learn(Dimension.REQUESTS, 10, 9, NOW + 20.0, NOW + 300.0, NOW)  # the first one's answer
     target.learn(Dimension.TOKENS, 100, 90, NOW + 20.0, NOW + 300.0, NOW)
@@ -423,8 +426,8 @@ def test_what_the_provider_has_not_counted_yet_is_not_given_to_others() -> None:
     assert None not in sent
 
 
-def test_where_the_provider_says_that_more_is_left_than_we_counted_it_is_believed() -> None:
-    target = gauge()
+def test_a_higher_remaining_than_our_count_is_trusted() -> None:
+    target = new_target()
     fill(target, 30)  # haiku's
     fill(target, 15)  # sonnet's, which have a limit of their own
     target.learn(Dimension.REQUESTS, 50, 30, NOW + 20.0, NOW + 600.0, NOW)
@@ -436,8 +439,8 @@ def test_where_the_provider_says_that_more_is_left_than_we_counted_it_is_believe
     assert target.used(Dimension.REQUESTS, NOW + 5.0) == 75
 
 
-def test_more_is_believed_until_the_reset_and_then_our_own_count_holds_again() -> None:
-    target = gauge()
+def test_a_higher_remaining_is_trusted_until_the_reset() -> None:
+    target = new_target()
     fill(target, 50)
     target.learn(Dimension.REQUESTS, 50, 30, NOW + 20.0, NOW + 600.0, NOW)
     assert target.state(NOW + 19.9, 0, 0) == Capacity.READY
@@ -446,8 +449,8 @@ def test_more_is_believed_until_the_reset_and_then_our_own_count_holds_again() -
     assert target.ready_at(NOW + 20.0, 0, 0) == NOW + 61.0
 
 
-def test_more_is_believed_no_longer_than_the_window_remembers_what_was_counted_since() -> None:
-    target = gauge()
+def test_a_higher_remaining_is_trusted_for_one_window_at_most() -> None:
+    target = new_target()
     fill(target, 50)
     target.learn(Dimension.REQUESTS, 50, 30, NOW + 120.0, NOW + 600.0, NOW)
     fill(target, 30, NOW + 1.0)
@@ -456,23 +459,23 @@ def test_more_is_believed_no_longer_than_the_window_remembers_what_was_counted_s
     assert target.ready_at(NOW + 61.0, 0, 0) == NOW + 62.0
 
 
-def test_no_header_loosens_a_configured_limit() -> None:
-    target = gauge(rpm=40)
+def test_headers_never_loosen_a_configured_limit() -> None:
+    target = new_target(rpm=40)
     fill(target, 30)
     target.learn(Dimension.REQUESTS, 50, 50, NOW + 20.0, NOW + 600.0, NOW)
     assert room(target, NOW, 0, 0) == pytest.approx(9 / 40)
     fill(target, 10)
     assert target.state(NOW, 0, 0) == Capacity.FULL
     assert target.ready_at(NOW, 0, 0) == NOW + 61.0
-    other = gauge(rpm=40)
+    other = new_target(rpm=40)
     fill(other, 30)
     other.learn(Dimension.REQUESTS, 0, 50, NOW + 20.0, 0.0, NOW)
     assert other.learned(Dimension.REQUESTS, NOW) == (0, 0)
     assert room(other, NOW, 0, 0) == pytest.approx(9 / 40)
 
 
-def test_ready_at_knows_that_more_is_believed_only_for_a_while() -> None:
-    target = gauge(otpm=10)
+def test_ready_at_accounts_for_the_end_of_a_higher_remaining() -> None:
+    target = new_target(otpm=10)
     fill(target, 5)
     target.force(NOW - 50.0, 0, 10).settle(NOW - 50.0, 0, 10)
     target.learn(Dimension.REQUESTS, 5, 2, NOW + 20.0, NOW + 600.0, NOW)
@@ -485,8 +488,8 @@ def test_ready_at_knows_that_more_is_believed_only_for_a_while() -> None:
     assert target.state(NOW + 11.0, 0, 1) == Capacity.FULL
 
 
-def test_less_than_was_believed_replaces_it() -> None:
-    target = gauge()
+def test_a_lower_remaining_replaces_a_higher_one() -> None:
+    target = new_target()
     fill(target, 8)
     target.learn(Dimension.REQUESTS, 10, 9, NOW + 20.0, NOW + 600.0, NOW)
     assert room(target, NOW, 0, 0) == pytest.approx(0.8)
@@ -495,8 +498,8 @@ def test_less_than_was_believed_replaces_it() -> None:
     assert target.state(NOW, 0, 0) == Capacity.FULL
 
 
-def test_more_than_the_limit_is_never_left_and_ends_with_it() -> None:
-    target = gauge()
+def test_remaining_is_capped_by_the_limit_and_ends_with_it() -> None:
+    target = new_target()
     fill(target, 9)
     target.learn(Dimension.REQUESTS, 10, 2**62, NOW + 50.0, NOW + 30.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (10, -9)
@@ -508,8 +511,8 @@ def test_more_than_the_limit_is_never_left_and_ends_with_it() -> None:
     assert target.state(NOW + 2.0, 0, 0) == Capacity.FULL
 
 
-def test_more_tokens_may_be_left_as_well() -> None:
-    target = gauge()
+def test_a_higher_remaining_works_for_tokens() -> None:
+    target = new_target()
     target.force(NOW - 1.0, 300, 100).settle(NOW - 1.0, 300, 100)
     target.learn(Dimension.TOKENS, 400, 250, NOW + 20.0, NOW + 600.0, NOW)
     made = target.reserve(NOW, 100, 50)
@@ -520,8 +523,8 @@ def test_more_tokens_may_be_left_as_well() -> None:
     assert target.state(NOW + 1.0, 100, 50) == Capacity.READY
 
 
-def test_others_use_is_measured_by_the_configured_limit_when_no_other_is_known() -> None:
-    target = gauge(tpm=100)
+def test_use_by_others_falls_back_on_the_configured_limit() -> None:
+    target = new_target(tpm=100)
     target.learn(Dimension.TOKENS, 0, 30, NOW + 20.0, 0.0, NOW)
     assert target.learned(Dimension.TOKENS, NOW) == (0, 70)
     assert target.state(NOW, 30, 0) == Capacity.READY
@@ -529,8 +532,8 @@ def test_others_use_is_measured_by_the_configured_limit_when_no_other_is_known()
     assert target.ready_at(NOW, 31, 0) == NOW + 20.0
 
 
-def test_others_use_counts_against_the_limit_it_was_measured_by() -> None:
-    target = gauge(rpm=10)
+def test_use_by_others_counts_against_its_own_limit() -> None:
+    target = new_target(rpm=10)
     target.learn(Dimension.REQUESTS, 50, 25, NOW + 20.0, NOW + 60.0, NOW)
     fill(target, 9)
     assert target.state(NOW, 0, 0) == Capacity.READY  # 9 of our 10, 34 of their 50
@@ -538,8 +541,8 @@ def test_others_use_counts_against_the_limit_it_was_measured_by() -> None:
     assert target.state(NOW, 0, 0) == Capacity.FULL
 
 
-def test_where_no_limit_is_known_what_is_left_is_given_out_once() -> None:
-    target = gauge()
+def test_remaining_without_a_limit_is_reserved_once() -> None:
+    target = new_target()
     fill(target, 7)
     target.learn(Dimension.REQUESTS, 0, 2, NOW + 20.0, 0.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (0, 0)
@@ -549,8 +552,8 @@ def test_where_no_limit_is_known_what_is_left_is_given_out_once() -> None:
     assert target.state(NOW + 20.0, 0, 0) == Capacity.READY
 
 
-def test_tokens_that_are_left_of_no_known_limit_bound_both_kinds_together() -> None:
-    target = gauge()
+def test_remaining_tokens_without_a_limit_cover_input_and_output() -> None:
+    target = new_target()
     target.learn(Dimension.TOKENS, 0, 100, NOW + 20.0, 0.0, NOW)
     target.force(NOW, 40, 30)
     assert target.state(NOW, 20, 10) == Capacity.READY
@@ -558,8 +561,8 @@ def test_tokens_that_are_left_of_no_known_limit_bound_both_kinds_together() -> N
     assert room(target, NOW, 10, 10) == pytest.approx(0.1)
 
 
-def test_what_is_past_already_teaches_nothing() -> None:
-    target = gauge()
+def test_past_times_are_ignored() -> None:
+    target = new_target()
     target.learn(Dimension.REQUESTS, 1, 0, NOW, NOW, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) is None
     assert target.state(NOW, 0, 0) == Capacity.READY
@@ -567,41 +570,41 @@ def test_what_is_past_already_teaches_nothing() -> None:
     assert target.state(NOW, 0, 0) == Capacity.READY
 
 
-def test_a_later_answer_replaces_what_an_earlier_one_said_of_others() -> None:
-    target = gauge()
+def test_a_later_answer_replaces_use_by_others() -> None:
+    target = new_target()
     target.learn(Dimension.REQUESTS, 10, 0, NOW + 50.0, NOW + 60.0, NOW)
     assert target.state(NOW, 0, 0) == Capacity.FULL
     target.learn(Dimension.REQUESTS, 10, 10, NOW + 50.0, NOW + 60.0, NOW)
     assert room(target, NOW, 0, 0) == pytest.approx(0.9)
 
 
-# ---- a bank of keys
+# ---- a new_pool of keys
 
 
-def bank(
+def new_pool(
     weights: list[int], priorities: list[int] | None = None, **limits: int
 ) -> tuple[KeyPool, list[TargetLimits]]:
-    board = SharedMemory.private(workers=2)
-    gauges = [gauge(board, k, **limits) for k in range(len(weights))]
+    memory = SharedMemory.private(workers=2)
+    targets = [new_target(memory, k, **limits) for k in range(len(weights))]
     seeds = [(k + 1) * 0x1234567 for k in range(len(weights))]
-    return KeyPool(gauges, weights, priorities or [0] * len(weights), seeds), gauges
+    return KeyPool(targets, weights, priorities or [0] * len(weights), seeds), targets
 
 
-def test_a_survey_counts_the_ready_keys_of_the_highest_priority_that_has_any() -> None:
-    keys, gauges = bank([1, 1, 1], [5, 5, 1])
+def test_survey_counts_ready_keys_of_the_highest_priority() -> None:
+    keys, targets = new_pool([1, 1, 1], [5, 5, 1])
     assert not keys.is_ready(0)
     assert keys.survey(NOW, 1, 1) == 2
-    gauges[0].rest(NOW + 9.0, Cooldown.RATE)
+    targets[0].rest(NOW + 9.0, Cooldown.RATE)
     assert keys.survey(NOW, 1, 1) == 1
     assert keys.most_room() == 1
-    gauges[1].rest(NOW, Cooldown.REFUSED)
+    targets[1].rest(NOW, Cooldown.REFUSED)
     assert keys.survey(NOW, 1, 1) == 1
     assert keys.most_room() == 2
     assert [keys.is_ready(k) for k in range(3)] == [False, False, True]
 
 
-def test_a_key_that_was_tried_is_left_out() -> None:
-    keys, _ = bank([1, 1])
+def test_skipped_keys_are_not_counted() -> None:
+    keys, _ = new_pool([1, 1])
     assert keys.survey(NOW, 1, 1, 0b01) == 1
     assert not keys.is_ready(0)
     assert keys.most_room() == keys.in_turn() == keys.at_random(0.0) == keys.least_loaded() == 1
@@ -610,134 +613,134 @@ def test_a_key_that_was_tried_is_left_out() -> None:
     assert keys.room == 0.0
 
 
-def test_a_bank_may_have_more_keys_than_a_word_has_bits() -> None:
-    gauges = [TargetLimits(SharedMemory.private(), 0)] * 100
-    keys = KeyPool(gauges, [1] * 100, [0] * 100, range(100))
+def test_a_pool_may_have_more_keys_than_a_word_has_bits() -> None:
+    targets = [TargetLimits(SharedMemory.private(), 0)] * 100
+    keys = KeyPool(targets, [1] * 100, [0] * 100, range(100))
     assert keys.survey(NOW, 1, 1, (1 << 100) - 1 - (1 << 99)) == 1
     assert keys.most_room() == 99
 
 
-def test_a_key_without_weight_is_used_when_no_other_is_ready() -> None:
-    keys, gauges = bank([0, 1], [9, 0])
+def test_an_unweighted_key_is_used_when_no_weighted_one_is_ready() -> None:
+    keys, targets = new_pool([0, 1], [9, 0])
     assert keys.survey(NOW, 1, 1) == 1
     assert keys.most_room() == 1
     assert keys.favourite(7) == 1
-    gauges[1].rest(NOW + 9.0, Cooldown.RATE)
+    targets[1].rest(NOW + 9.0, Cooldown.RATE)
     assert keys.survey(NOW, 1, 1) == 1
     assert keys.most_room() == keys.in_turn() == keys.at_random(0.5) == keys.least_loaded() == 0
     assert keys.room > 0.0
 
 
-def test_where_no_key_has_a_weight_all_are_equal() -> None:
-    keys, _ = bank([0, 0])
+def test_unweighted_keys_share_equally() -> None:
+    keys, _ = new_pool([0, 0])
     assert keys.survey(NOW, 1, 1) == 2
     assert keys.room == 1.0
     assert [keys.in_turn() for _ in range(4)] == [0, 1, 0, 1]
     assert {keys.favourite(c) for c in range(50)} == {0, 1}
 
 
-def test_most_room_weighs_what_is_left() -> None:
-    keys, gauges = bank([1, 3], rpm=10)
-    fill(gauges[1], 7)
+def test_most_room_multiplies_by_weight() -> None:
+    keys, targets = new_pool([1, 3], rpm=10)
+    fill(targets[1], 7)
     keys.survey(NOW, 0, 0)
     assert keys.most_room() == 0  # 0.9 x 1 against 0.2 x 3
-    fill(gauges[0], 5)
+    fill(targets[0], 5)
     keys.survey(NOW, 0, 0)
     assert keys.most_room() == 1
     assert keys.room == pytest.approx((0.4 * 1 + 0.2 * 3) / 4)
 
 
-def test_of_keys_with_equal_room_the_one_with_fewest_in_flight_is_next_then_each_in_turn() -> None:
-    keys, gauges = bank([1, 1, 1])
+def test_most_room_ties_go_to_fewest_in_flight_then_round_robin() -> None:
+    keys, targets = new_pool([1, 1, 1])
     keys.survey(NOW, 0, 0)
     assert [keys.most_room() for _ in range(4)] == [0, 1, 2, 0]
-    held = [gauges[0].force(NOW, 0, 0), gauges[1].force(NOW, 0, 0)]
+    held = [targets[0].force(NOW, 0, 0), targets[1].force(NOW, 0, 0)]
     keys.survey(NOW, 0, 0)
     assert [keys.most_room() for _ in range(2)] == [2, 2]
     assert keys.in_flight == len(held)
 
 
 def test_least_loaded_divides_by_weight() -> None:
-    keys, gauges = bank([1, 4])
-    held = [gauges[0].force(NOW, 0, 0), *(gauges[1].force(NOW, 0, 0) for _ in range(3))]
+    keys, targets = new_pool([1, 4])
+    held = [targets[0].force(NOW, 0, 0), *(targets[1].force(NOW, 0, 0) for _ in range(3))]
     keys.survey(NOW, 0, 0)
     assert keys.least_loaded() == 1
-    held += [gauges[1].force(NOW, 0, 0), gauges[1].force(NOW, 0, 0)]
+    held += [targets[1].force(NOW, 0, 0), targets[1].force(NOW, 0, 0)]
     assert keys.least_loaded() == 0
 
 
-def test_in_turn_spreads_a_weight_smoothly() -> None:
-    keys, _ = bank([5, 1, 1])
+def test_in_turn_is_smooth_weighted_round_robin() -> None:
+    keys, _ = new_pool([5, 1, 1])
     keys.survey(NOW, 0, 0)
     assert [keys.in_turn() for _ in range(7)] == [0, 0, 1, 0, 2, 0, 0]
 
 
 def test_at_random_follows_the_weights() -> None:
-    keys, _ = bank([1, 0, 3])
+    keys, _ = new_pool([1, 0, 3])
     keys.survey(NOW, 0, 0)
     assert [keys.at_random(point) for point in (0.0, 0.24, 0.26, 0.99, 1.0)] == [0, 0, 2, 2, 2]
 
 
-def test_conversations_are_spread_by_weight_whether_their_key_is_ready_or_not() -> None:
-    keys, gauges = bank([1, 3, 2], [1, 1, 0])
+def test_rendezvous_follows_weights_whether_ready_or_not() -> None:
+    keys, targets = new_pool([1, 3, 2], [1, 1, 0])
     before = [keys.favourite(conversation) for conversation in range(4000)]
     shares = Counter(before)
     assert shares[2] == 0
     assert 0.21 < shares[0] / 4000 < 0.29
-    gauges[1].rest(NOW, Cooldown.REFUSED)
+    targets[1].rest(NOW, Cooldown.REFUSED)
     keys.survey(NOW, 0, 0)
     assert [keys.favourite(conversation) for conversation in range(4000)] == before
 
 
-def test_a_favourite_depends_on_the_seeds_and_not_on_order_or_slots() -> None:
-    board = SharedMemory.private()
+def test_the_preferred_key_depends_only_on_seeds() -> None:
+    memory = SharedMemory.private()
     seeds = [11, 22, 33, 2**64 - 1]
-    one = KeyPool([TargetLimits(board, k) for k in range(4)], [1, 1, 2, 1], [0] * 4, seeds)
+    one = KeyPool([TargetLimits(memory, k) for k in range(4)], [1, 1, 2, 1], [0] * 4, seeds)
     other = KeyPool(
-        [TargetLimits(board, 9 - k) for k in range(4)], [1, 2, 1, 1], [0] * 4, seeds[::-1]
+        [TargetLimits(memory, 9 - k) for k in range(4)], [1, 2, 1, 1], [0] * 4, seeds[::-1]
     )
     for conversation in (0, 1, 2**64 - 1, *range(100, 200)):
         assert seeds[one.favourite(conversation)] == seeds[::-1][other.favourite(conversation)]
 
 
-def test_a_key_that_leaves_moves_only_its_own_conversations() -> None:
-    board = SharedMemory.private()
-    gauges = [TargetLimits(board, k) for k in range(3)]
-    three = KeyPool(gauges, [1, 1, 1], [0, 0, 0], [5, 6, 7])
-    two = KeyPool(gauges[:2], [1, 1], [0, 0], [5, 6])
+def test_removing_a_key_remaps_only_its_conversations() -> None:
+    memory = SharedMemory.private()
+    targets = [TargetLimits(memory, k) for k in range(3)]
+    three = KeyPool(targets, [1, 1, 1], [0, 0, 0], [5, 6, 7])
+    two = KeyPool(targets[:2], [1, 1], [0, 0], [5, 6])
     for conversation in range(500):
         if three.favourite(conversation) < 2:
             assert two.favourite(conversation) == three.favourite(conversation)
 
 
-def test_an_empty_bank_has_nothing_to_choose() -> None:
+def test_an_empty_pool_chooses_nothing() -> None:
     keys = KeyPool([], [], [], [])
     assert len(keys) == keys.survey(NOW, 1, 1) == keys.in_flight == 0
     assert keys.favourite(1) == keys.most_room() == -1
 
 
-def test_a_bank_wants_a_weight_a_priority_and_a_seed_for_each_gauge() -> None:
+def test_a_pool_rejects_unequal_lengths_and_negative_weights() -> None:
     one = [TargetLimits(SharedMemory.private(), 0)]
     for rows in (([], [0], [1]), ([1], [], [1]), ([1], [0], []), ([1, 1], [0], [1])):
-        with pytest.raises(ValueError, match="for each gauge"):
+        with pytest.raises(ValueError, match="per key"):
             KeyPool(one, *rows)
     with pytest.raises(ValueError, match="negative weight"):
         KeyPool(one, [-1], [0], [1])
 
 
 @pytest.mark.parametrize("index", [-1, 2])
-def test_a_key_that_a_bank_does_not_have_is_refused(index: int) -> None:
-    keys, _ = bank([1, 1])
+def test_an_unknown_key_index_is_rejected(index: int) -> None:
+    keys, _ = new_pool([1, 1])
     with pytest.raises(IndexError, match="of 2"):
         keys.is_ready(index)
 
 
-def test_what_they_print_is_worth_reading() -> None:
-    keys, gauges = bank([1], rpm=60, tpm=1000)
-    made = gauges[0].reserve(NOW, 10, 5)
-    assert repr(gauges[0]) == "<TargetLimits 0 in_flight=1 rests_until=0.0 rpm=60 tpm=1000>"
+def test_reprs_show_limits_and_state() -> None:
+    keys, targets = new_pool([1], rpm=60, tpm=1000)
+    made = targets[0].reserve(NOW, 10, 5)
+    assert repr(targets[0]) == "<TargetLimits 0 in_flight=1 cooldown_until=0.0 rpm=60 tpm=1000>"
     assert repr(made) == "<Reservation of 0 tokens=10+5 open>"
     assert made is not None
     made.settle(NOW, 10, 5)
-    assert repr(made).endswith("over>")
+    assert repr(made).endswith("ended>")
     assert repr(keys) == "<KeyPool of 1 ready=0 in_flight=0>"

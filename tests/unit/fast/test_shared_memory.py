@@ -1,4 +1,4 @@
-"""The shared memory: who may map it, what a worker's death and a slot's new owner clear."""
+"""The shared memory: mapping it, and clearing the state of dead workers and reassigned slots."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ import pytest
 from ccrelay._fast.rate_limits import Capacity, Cooldown, Dimension, TargetLimits
 from ccrelay._fast.shared_memory import SharedMemory
 
-SMALL: dict[str, int] = {"workers": 2, "targets": 3, "endpoints": 2, "places": 8}
+SMALL: dict[str, int] = {"workers": 2, "targets": 3, "endpoints": 2, "bindings": 8}
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def memory() -> Iterator[int]:
         yield file.fileno()
 
 
-def test_a_formatted_file_tells_its_layout_to_whoever_maps_it(memory: int) -> None:
+def test_a_mapping_reads_its_layout_from_the_file(memory: int) -> None:
     SharedMemory.format(memory, **SMALL)
     board = SharedMemory(memory, 1)
     assert {name: getattr(board, name) for name in SMALL} == SMALL
@@ -29,7 +29,7 @@ def test_a_formatted_file_tells_its_layout_to_whoever_maps_it(memory: int) -> No
     assert str(os.fstat(memory).st_size) in repr(board)
 
 
-def test_two_mappings_are_one_memory_also_after_the_file_is_closed() -> None:
+def test_mappings_share_memory_after_the_file_is_closed() -> None:
     with tempfile.TemporaryFile() as file:
         SharedMemory.format(file.fileno(), **SMALL)
         one, two = SharedMemory(file.fileno(), 0), SharedMemory(file.fileno(), 1)
@@ -38,40 +38,40 @@ def test_two_mappings_are_one_memory_also_after_the_file_is_closed() -> None:
     assert TargetLimits(two, 1).used(Dimension.INPUT, 100.0) == 0
 
 
-def test_formatting_again_forgets_everything(memory: int) -> None:
+def test_formatting_again_clears_everything(memory: int) -> None:
     SharedMemory.format(memory, **SMALL)
     TargetLimits(SharedMemory(memory, 0), 0).force(100.0, 5, 0).settle(100.0, 5, 0)
     SharedMemory.format(memory, **SMALL)
     assert TargetLimits(SharedMemory(memory, 0), 0).used(Dimension.INPUT, 100.0) == 0
 
 
-def test_a_file_that_is_too_small_is_refused_and_not_touched_beyond_its_end(memory: int) -> None:
+def test_a_truncated_file_is_rejected(memory: int) -> None:
     for size in (0, 511):
         os.ftruncate(memory, size)
         with pytest.raises(ValueError, match="too small"):
             SharedMemory(memory, 0)
     SharedMemory.format(memory, **SMALL)
     os.ftruncate(memory, os.fstat(memory).st_size - 1)
-    with pytest.raises(ValueError, match="cut short"):
+    with pytest.raises(ValueError, match="truncated"):
         SharedMemory(memory, 0)
 
 
-def test_foreign_memory_and_another_layout_are_refused(memory: int) -> None:
+def test_other_files_and_layouts_are_rejected(memory: int) -> None:
     os.ftruncate(memory, 1 << 16)
-    with pytest.raises(ValueError, match="not shared memory of this version"):
+    with pytest.raises(ValueError, match="another ccrelay version"):
         SharedMemory(memory, 0)
     SharedMemory.format(memory, **SMALL)
     os.pwrite(memory, b"\xff", 0)
-    with pytest.raises(ValueError, match="not shared memory of this version"):
+    with pytest.raises(ValueError, match="another ccrelay version"):
         SharedMemory(memory, 0)
 
 
-def test_a_descriptor_that_cannot_be_memory_is_refused() -> None:
+def test_a_pipe_is_rejected() -> None:
     reader, writer = os.pipe()
     try:
         with pytest.raises(ValueError, match="too small"):
             SharedMemory(reader, 0)
-        with pytest.raises(OSError, match="no room"):
+        with pytest.raises(OSError, match="cannot allocate"):
             SharedMemory.format(writer, **SMALL)
     finally:
         os.close(reader)
@@ -85,29 +85,29 @@ def test_a_descriptor_that_cannot_be_memory_is_refused() -> None:
         {"workers": 4097},
         {"targets": 0},
         {"endpoints": 0},
-        {"places": (1 << 20) + 1},
+        {"bindings": (1 << 20) + 1},
     ],
     ids=str,
 )
-def test_counts_out_of_range_are_refused(memory: int, wrong: dict[str, Any]) -> None:
+def test_counts_out_of_range_are_rejected(memory: int, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"slots|worker"):
         SharedMemory.format(memory, **{**SMALL, **wrong})
 
 
 @pytest.mark.parametrize("worker", [-2, 2])
-def test_a_worker_that_has_no_column_is_refused(memory: int, worker: int) -> None:
+def test_an_unknown_worker_is_rejected(memory: int, worker: int) -> None:
     SharedMemory.format(memory, **SMALL)
     with pytest.raises(ValueError, match="of 2"):
         SharedMemory(memory, worker)
 
 
-def test_a_twin_of_a_private_board_outlives_it() -> None:
+def test_as_worker_keeps_private_memory_alive() -> None:
     twin = SharedMemory.private(workers=2, targets=2).as_worker(1)
     assert twin.worker == 1
     assert TargetLimits(twin, 1).reserve(1.0, 1, 1) is not None
 
 
-def test_a_dead_workers_share_is_given_back_and_the_others_stay() -> None:
+def test_clear_worker_zeroes_only_its_column() -> None:
     board = SharedMemory.private(workers=2, targets=3)
     lives, dies = TargetLimits(board, 1), TargetLimits(board.as_worker(1), 1)
     held = [lives.force(10.0, 0, 0), dies.force(10.0, 0, 0), dies.force(10.0, 0, 0)]
@@ -118,7 +118,7 @@ def test_a_dead_workers_share_is_given_back_and_the_others_stay() -> None:
     assert len(held) == 3
 
 
-def test_a_slot_that_is_given_away_forgets_all_of_its_target_and_nothing_of_others() -> None:
+def test_clear_target_resets_only_its_slot() -> None:
     board = SharedMemory.private(targets=3)
     gauges = [TargetLimits(board, slot) for slot in range(3)]
     held = []
@@ -137,7 +137,7 @@ def test_a_slot_that_is_given_away_forgets_all_of_its_target_and_nothing_of_othe
     assert len(held) == 3
 
 
-def test_what_was_reserved_before_a_slot_was_given_away_takes_nothing_from_its_new_owner() -> None:
+def test_reservations_from_before_clear_target_are_inert() -> None:
     board = SharedMemory.private()
     gauge = TargetLimits(board, 0)
     settled, cancelled, forgotten = (gauge.force(10.0, 4, 4) for _ in range(3))
@@ -152,7 +152,7 @@ def test_what_was_reserved_before_a_slot_was_given_away_takes_nothing_from_its_n
     assert new.settle(10.0, 5, 5)
 
 
-def test_a_column_below_nothing_hides_nobody_elses_exchanges(memory: int) -> None:
+def test_a_negative_column_does_not_offset_other_workers(memory: int) -> None:
     # A worker settled while the supervisor cleared the slot: its column says -1.
     SharedMemory.format(memory, **SMALL)
     clears = SharedMemory(memory)
@@ -170,7 +170,7 @@ def test_a_column_below_nothing_hides_nobody_elses_exchanges(memory: int) -> Non
 
 
 @pytest.mark.parametrize("slot", [-1, 2])
-def test_what_is_not_there_cannot_be_cleared(slot: int) -> None:
+def test_clearing_an_unknown_slot_is_rejected(slot: int) -> None:
     board = SharedMemory.private(workers=2, targets=2, endpoints=2)
     for clear in (board.clear_worker, board.clear_target, board.clear_endpoint):
         with pytest.raises(ValueError, match="of 2"):

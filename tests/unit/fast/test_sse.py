@@ -23,7 +23,7 @@ def tapped(*pieces: bytes, event_max: int = 262144) -> SseTap:
     return tap
 
 
-def test_a_whole_answer_is_counted_and_its_usage_kept() -> None:
+def test_a_complete_stream_is_counted_and_its_usage_kept() -> None:
     tap = tapped(START, PING, TEXT, TEXT, DELTA, STOP)
     assert (tap.events, tap.pings, tap.stopped) == (5, 1, True)
     assert tap.verdict == Verdict.CONTENT
@@ -32,18 +32,18 @@ def test_a_whole_answer_is_counted_and_its_usage_kept() -> None:
     assert tap.error() is None
 
 
-def test_a_new_tap_waits_at_a_boundary() -> None:
+def test_a_new_tap_is_at_a_boundary() -> None:
     tap = SseTap()
     assert (tap.verdict, tap.at_boundary, tap.events, tap.pings) == (Verdict.WAITING, True, 0, 0)
     assert (tap.start(), tap.delta(), tap.error(), tap.stopped) == (None, None, None, False)
 
 
-def test_pings_and_comments_prove_nothing() -> None:
+def test_pings_and_comments_leave_the_verdict_open() -> None:
     tap = tapped(b": hello\n\n", PING, PING)
     assert (tap.verdict, tap.pings, tap.events) == (Verdict.WAITING, 2, 0)
 
 
-def test_message_start_proves_nothing_but_the_start() -> None:
+def test_message_start_leaves_the_verdict_open() -> None:
     tap = tapped(START[:-1])
     assert (tap.verdict, tap.start()) == (Verdict.WAITING, None)
     tap.feed_bytes(START[-1:])
@@ -53,7 +53,7 @@ def test_message_start_proves_nothing_but_the_start() -> None:
 @pytest.mark.parametrize(
     "name", [b"content_block_start", b"message_delta", b"message_stop", b"new"]
 )
-def test_content_is_believed_as_soon_as_its_name_line_is_complete(name: bytes) -> None:
+def test_content_is_recognised_at_the_end_of_its_event_line(name: bytes) -> None:
     tap = tapped(START, b"event: " + name)
     assert tap.verdict == Verdict.STARTED
     tap.feed_bytes(b"\n")
@@ -62,7 +62,7 @@ def test_content_is_believed_as_soon_as_its_name_line_is_complete(name: bytes) -
 
 
 @pytest.mark.parametrize("before", [b"", PING, START])
-def test_an_error_before_content_fails_when_it_is_complete(before: bytes) -> None:
+def test_a_complete_error_before_content_fails_the_stream(before: bytes) -> None:
     tap = tapped(before, ERROR[:-1])
     assert tap.verdict != Verdict.FAILED
     assert tap.error() is None
@@ -73,14 +73,14 @@ def test_an_error_before_content_fails_when_it_is_complete(before: bytes) -> Non
     assert tap.verdict == Verdict.FAILED
 
 
-def test_an_error_after_content_is_kept_and_the_verdict_stays() -> None:
+def test_an_error_after_content_keeps_the_verdict() -> None:
     tap = tapped(START, TEXT, ERROR, b"event: error\ndata: second\n\n")
     assert tap.verdict == Verdict.CONTENT
     assert tap.error() == ERROR_DATA
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
-def test_every_line_end_and_every_cut_give_the_same_result(line_end: bytes) -> None:
+def test_every_line_ending_and_split_gives_the_same_result(line_end: bytes) -> None:
     stream = (START + PING + TEXT + DELTA + STOP).replace(b"\n", line_end)
     for cut in range(len(stream) + 1):
         tap = tapped(stream[:cut], stream[cut:])
@@ -103,21 +103,21 @@ def test_every_line_end_and_every_cut_give_the_same_result(line_end: bytes) -> N
         (b"", (1, 0, Verdict.CONTENT)),
     ],
 )
-def test_an_event_without_a_name_is_known_by_the_type_in_its_data(
+def test_an_unnamed_event_is_identified_by_its_data_type(
     data: bytes, expected: tuple[int, int, int]
 ) -> None:
     tap = tapped(b"data: " + data + b"\n\n")
     assert (tap.events, tap.pings, tap.verdict) == expected
 
 
-def test_an_event_without_a_name_is_kept_whole() -> None:
+def test_an_unnamed_event_is_kept_whole() -> None:
     data = b'{"type":"message_start","message":{"id":"msg_01","usage":{"input_tokens":1}}, "x":""}'
     for cut in range(len(data)):
         tap = tapped(b"data:" + data[:cut], data[cut:] + b"\n\n")
         assert tap.start() == data
 
 
-def test_content_without_a_name_is_believed_after_64_bytes() -> None:
+def test_unnamed_content_is_recognised_after_64_bytes() -> None:
     data = b'{"type":"content_block_delta","delta":{"text":"'.ljust(64, b"x")
     tap = tapped(b"data: " + data[:63])
     assert tap.verdict == Verdict.WAITING
@@ -136,21 +136,21 @@ def test_a_block_without_data_is_not_an_event() -> None:
     assert tap.at_boundary
 
 
-def test_other_fields_and_names_that_only_look_alike_do_not_count() -> None:
+def test_other_fields_and_similar_names_are_ignored() -> None:
     tap = tapped(b"events: error\ndatum: x\nEvent: error\n event: error\n\n")
     assert (tap.events, tap.verdict) == (0, Verdict.WAITING)
     tap = tapped(b"event:  error\ndata: x\n\n")
     assert (tap.events, tap.verdict, tap.error()) == (1, Verdict.CONTENT, None)
 
 
-def test_the_last_name_before_the_data_counts() -> None:
+def test_the_last_event_line_before_data_wins() -> None:
     tap = tapped(b"event: ping\nevent: error\ndata: 1\n\n")
     assert (tap.pings, tap.error()) == (0, b"1")
     tap = tapped(b'event: error\nevent\ndata: {"type":"ping"}\n\n')
     assert (tap.pings, tap.error()) == (1, None)
 
 
-def test_a_name_behind_data_counts_while_the_type_is_unknown() -> None:
+def test_an_event_line_after_data_counts_while_the_type_is_unknown() -> None:
     assert tapped(b"data: x\nevent: error\n\n").error() == b"x"
     assert tapped(b"data: " + b"x" * 64 + b"\nevent: error\n\n").error() is None
 
@@ -188,20 +188,18 @@ def test_the_first_message_start_is_kept() -> None:
         (b"id: 1\n\n", True),
     ],
 )
-def test_the_boundary_is_where_a_foreign_event_could_stand(
-    stream: bytes, at_boundary: bool
-) -> None:
+def test_the_boundary_is_where_an_event_can_be_inserted(stream: bytes, at_boundary: bool) -> None:
     assert tapped(stream).at_boundary is at_boundary
     assert tapped(*(stream[n : n + 1] for n in range(len(stream)))).at_boundary is at_boundary
 
 
-def test_data_is_cut_at_the_limit() -> None:
+def test_data_is_truncated_at_the_limit() -> None:
     tap = tapped(b"event: error\ndata: 1234567\ndata: 8901\n\n", event_max=9)
     assert tap.error() == b"1234567\n8"
     assert tap.verdict == Verdict.FAILED
 
 
-def test_a_huge_content_event_passes_without_being_held() -> None:
+def test_a_huge_content_event_is_not_buffered() -> None:
     piece = b"x" * 65536
     tap = tapped(START, b"event: content_block_delta\ndata: ")
     tracemalloc.start()
@@ -214,12 +212,12 @@ def test_a_huge_content_event_passes_without_being_held() -> None:
     assert grown < 10_000
 
 
-def test_a_huge_error_is_held_to_the_limit() -> None:
+def test_a_huge_error_is_buffered_up_to_the_limit() -> None:
     tap = tapped(b"event: error\ndata: ", *([b"y" * 65536] * 320), b"\n\n", event_max=1000)
     assert tap.error() == b"y" * 1000
 
 
-def test_streams_that_end_inside_an_event_give_their_buffers_back() -> None:
+def test_streams_cut_inside_an_event_free_their_buffers() -> None:
     cut = b"event: error\ndata: " + b"x" * 200_000
     tracemalloc.start()
     taps = [tapped(cut) for _ in range(10)]
@@ -235,12 +233,12 @@ def test_an_idle_tap_is_small() -> None:
     assert sys.getsizeof(SseTap()) < 300
 
 
-def test_a_limit_that_keeps_nothing_is_refused() -> None:
+def test_a_limit_of_zero_is_rejected() -> None:
     with pytest.raises(ValueError, match="event_max"):
         SseTap(0)
 
 
-def test_two_taps_do_not_share_anything() -> None:
+def test_taps_share_no_state() -> None:
     one, two = SseTap(), SseTap()
     one.feed_bytes(ERROR)
     assert (two.error(), two.verdict, two.events) == (None, Verdict.WAITING, 0)

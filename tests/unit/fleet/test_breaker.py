@@ -9,6 +9,7 @@ import pytest
 from ccrelay._fast.endpoint_stats import EndpointStats
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Health
+from ccrelay.fleet import breaker as module
 from ccrelay.fleet.breaker import JITTER, TRANSITIONS, TRIAL_S, Breaker, Signal, State
 
 NOW = 1000.0
@@ -21,10 +22,11 @@ TICK_S = 1 / 256  # what `until` is rounded up to
 class Worker:
     """A worker's breaker of the one endpoint, with its share of chance."""
 
-    def __init__(self, board: SharedMemory, number: int = 0, health: Health = HEALTH) -> None:
+    def __init__(self, memory: SharedMemory, number: int = 0, health: Health = HEALTH) -> None:
         self.changes: list[tuple[State, State, float]] = []
         self.rng = random.Random(number)
-        self.stats = EndpointStats(board.as_worker(number), 0)
+        self.memory = memory.as_worker(number)
+        self.stats = EndpointStats(self.memory, 0)
         self.breaker = Breaker(self.stats, health, lambda *change: self.changes.append(change))
 
     def send(self, now: float, ok: bool | None) -> None:
@@ -49,21 +51,28 @@ class Worker:
         return self.breaker.resumes_at
 
 
-class Overtaken:
-    """A pulse whose next swap comes second: somebody else is let in before."""
+class Interrupt:
+    """Calls `first` once, between a breaker's look at its state and the change it makes.
 
-    def __init__(self, pulse: EndpointStats, first: Callable[[], None]) -> None:
-        self._pulse = pulse
+    A breaker reads its table of transitions and `health.failures` there, and nothing before.
+    """
+
+    def __init__(self, first: Callable[[], None]) -> None:
         self._first: Callable[[], None] | None = first
 
-    def swap(self, old: int, fresh: int) -> bool:
+    def __getitem__(self, state: State) -> Any:
+        self._interrupt()
+        return TRANSITIONS[state]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "failures":
+            self._interrupt()
+        return getattr(HEALTH, name)
+
+    def _interrupt(self) -> None:
         first, self._first = self._first, None
         if first is not None:
             first()
-        return self._pulse.swap(old, fresh)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pulse, name)
 
 
 @pytest.fixture
@@ -399,17 +408,21 @@ def test_a_probe_says_nothing_where_none_was_due(one: Worker, ok: bool) -> None:
 # ---- several workers at the same instant
 
 
-def overtaken(worker: Worker, first: Callable[[], None]) -> Breaker:
-    """The worker's breaker, before whose next change somebody else makes one."""
-    return Breaker(
-        Overtaken(worker.stats, first),  # type: ignore[arg-type]
-        HEALTH,
-        lambda *change: worker.changes.append(change),
-    )
+@pytest.fixture
+def overtaken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Breaker]:
+    """Makes a worker's breaker before whose next change another worker makes one."""
+
+    def made(worker: Worker, first: Callable[[], None]) -> Breaker:
+        interrupt: Any = Interrupt(first)
+        monkeypatch.setattr(module, "TRANSITIONS", interrupt)
+        on_change = lambda *change: worker.changes.append(change)  # noqa: E731
+        return Breaker(worker.stats, interrupt, on_change)
+
+    return made
 
 
 def test_of_two_workers_that_ask_when_the_rest_is_over_one_gets_the_trial(
-    one: Worker, two: Worker
+    one: Worker, two: Worker, overtaken: Callable[..., Breaker]
 ) -> None:
     resumes_at = one.trip(NOW)
     won: list[int | None] = []
@@ -420,7 +433,9 @@ def test_of_two_workers_that_ask_when_the_rest_is_over_one_gets_the_trial(
     assert two.changes == []
 
 
-def test_of_two_workers_that_trip_it_one_does(one: Worker, two: Worker) -> None:
+def test_of_two_workers_that_trip_it_one_does(
+    one: Worker, two: Worker, overtaken: Callable[..., Breaker]
+) -> None:
     for _ in range(2):
         one.send(NOW, False)
     ticket = two.admit(NOW)
@@ -432,7 +447,9 @@ def test_of_two_workers_that_trip_it_one_does(one: Worker, two: Worker) -> None:
     assert one.breaker.resumes_at - NOW < 2.0 * (1 + JITTER) + TICK_S
 
 
-def test_two_failures_at_the_same_instant_are_two(one: Worker, two: Worker) -> None:
+def test_two_failures_at_the_same_instant_are_two(
+    one: Worker, two: Worker, overtaken: Callable[..., Breaker]
+) -> None:
     ticket = two.admit(NOW)
     assert ticket is not None
     late = overtaken(two, lambda: one.send(NOW, False))
@@ -442,7 +459,7 @@ def test_two_failures_at_the_same_instant_are_two(one: Worker, two: Worker) -> N
 
 
 def test_a_trial_that_ends_while_somebody_else_ends_it_changes_nothing(
-    one: Worker, two: Worker
+    one: Worker, two: Worker, overtaken: Callable[..., Breaker]
 ) -> None:
     resumes_at = one.trip(NOW)
     trial = two.admit(resumes_at)

@@ -241,9 +241,9 @@ def test_a_clients_own_credential_rests_for_its_owner_and_so_many_are_remembered
     made = service("anthropic")
     made.cool_down_client(5, 100.0)
     assert made.client_cooldowns == {5: 100.0}
-    for number in range(module.CLIENT_RESTS_MAX):
+    for number in range(module.CLIENT_COOLDOWNS_MAX):
         made.cool_down_client(10 + number, 100.0)
-    assert len(made.client_cooldowns) == module.CLIENT_RESTS_MAX
+    assert len(made.client_cooldowns) == module.CLIENT_COOLDOWNS_MAX
     assert 5 not in made.client_cooldowns
 
 

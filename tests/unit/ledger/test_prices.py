@@ -15,19 +15,19 @@ def row_of(model: str) -> Row:
     return row
 
 
-def test_no_model_has_two_prices_at_one_type_of_provider() -> None:
+def test_each_model_has_one_price_per_provider_type() -> None:
     places = [(row.model.lower().replace(".", "-"), row.provider) for row in PRICES]
     assert len(set(places)) == len(places)
     priced_everywhere = {model for model, provider in places if provider == "*"}
     assert not any(model in priced_everywhere for model, provider in places if provider != "*")
 
 
-def test_every_row_speaks_of_a_type_of_provider_that_bills_tokens() -> None:
+def test_every_row_names_a_billed_provider_type() -> None:
     assert {row.provider for row in PRICES} <= {"*", *TYPES} - UNBILLED
     assert set(TYPES) >= UNBILLED
 
 
-def test_prices_are_what_the_configuration_would_accept() -> None:
+def test_prices_pass_configuration_validation() -> None:
     for row in PRICES:
         for price in filter(None, (row.price, row.above)):
             dollars = [column for column in astuple(price) if column is not None]
@@ -44,7 +44,7 @@ def test_every_column_of_a_claude_model_is_known_and_in_order(row: Row) -> None:
         assert 0 < read < price.input < short < long < price.output
 
 
-def test_a_second_list_goes_with_the_length_it_begins_at_and_is_dearer() -> None:
+def test_long_prompt_prices_have_a_threshold_and_cost_more() -> None:
     for row in PRICES:
         assert (row.above is None) == (row.above_tokens == 0)
         if row.above is not None:
@@ -66,9 +66,7 @@ def test_a_second_list_goes_with_the_length_it_begins_at_and_is_dearer() -> None
         ("deepseek-v3.2", (0.28, 0.4, None, None, 0.028)),
     ],
 )
-def test_columns_stand_where_the_source_has_them(
-    model: str, columns: tuple[float | None, ...]
-) -> None:
+def test_columns_match_the_source(model: str, columns: tuple[float | None, ...]) -> None:
     price = row_of(model).price
     assert (
         price.input,
@@ -79,7 +77,7 @@ def test_columns_stand_where_the_source_has_them(
     ) == columns
 
 
-def test_the_models_dearer_for_long_prompts_are_these() -> None:
+def test_the_models_with_long_prompt_prices_are_listed() -> None:
     assert {row.model: (row.above_tokens, row.above) for row in PRICES if row.above} == {
         "claude-haiku-5-5": (
             100_000,

@@ -56,7 +56,7 @@ def test_every_row_of_the_table_is_found_by_its_name(row: Row) -> None:
         "openrouter/anthropic/claude-sonnet-4-5-20250929[1m]",
     ],
 )
-def test_a_name_may_carry_a_date_a_window_and_a_vendor(name: str) -> None:
+def test_a_name_may_have_a_date_a_window_and_a_vendor(name: str) -> None:
     assert price_for("compatible", name, {}) == known("claude-sonnet-4-5")
 
 
@@ -65,7 +65,7 @@ def test_case_does_not_matter_to_the_table() -> None:
     assert known("minimax-m3", "compatible") == known("MiniMax-M3", "compatible")
 
 
-def test_the_chinese_site_has_its_own_rows_and_falls_back_on_the_vendors() -> None:
+def test_bigmodel_rows_fall_back_on_zai_rows() -> None:
     assert known("bigmodel/glm-5.3", "zai").input == 1_142_860
     assert known("bigmodel/glm-4.7", "zai") == known("glm-4.7", "zai")
 
@@ -82,16 +82,16 @@ def test_the_chinese_site_has_its_own_rows_and_falls_back_on_the_vendors() -> No
         "/",
     ],
 )
-def test_a_name_that_is_only_similar_has_no_price(name: str) -> None:
+def test_a_similar_name_has_no_price(name: str) -> None:
     assert price_for("compatible", name, {}) is None
 
 
-def test_a_vendors_price_does_not_hold_at_another_type_of_provider() -> None:
+def test_a_price_applies_only_to_its_provider_type() -> None:
     assert price_for("anthropic", "glm-5.3", {}) is None
     assert price_for("zai", "kimi-k3", {}) is None
 
 
-def test_ollama_has_no_price_per_token_whatever_its_models_are_called() -> None:
+def test_ollama_models_have_no_price() -> None:
     assert price_for("ollama", "claude-sonnet-4-5", {}) is None
     free = price_for("ollama", "claude-sonnet-4-5", {"*": Price(input=0, output=0)})
     assert free == PriceList(0, 0, 0, 0, 0)
@@ -101,12 +101,12 @@ def dollars(input: float) -> Price:
     return Price(input=input, output=input)
 
 
-def test_a_configured_price_comes_before_the_table() -> None:
+def test_a_configured_price_overrides_the_table() -> None:
     found = price_for("anthropic", "claude-opus-5-5", {"claude-opus-5-5": dollars(7)})
     assert found == price_list(dollars(7))
 
 
-def test_a_configured_name_comes_before_globs_and_globs_as_they_are_written() -> None:
+def test_exact_names_override_globs_and_globs_apply_in_order() -> None:
     prices = {"claude-*": dollars(1), "claude-opus-*": dollars(2), "claude-opus-5": dollars(3)}
 
     def price_of(model: str) -> float | None:
@@ -119,7 +119,7 @@ def test_a_configured_name_comes_before_globs_and_globs_as_they_are_written() ->
     assert price_of("glm-5.3") is None
 
 
-def test_the_name_in_full_comes_before_what_is_left_of_it() -> None:
+def test_the_full_name_is_looked_up_first() -> None:
     prices = {"claude-opus-4-5": dollars(1), "claude-opus-4-5-20251101": dollars(2)}
     dated = price_for("anthropic", "claude-opus-4-5-20251101", prices)
     other = price_for("anthropic", "claude-opus-4-5-20260101", prices)
@@ -127,13 +127,13 @@ def test_the_name_in_full_comes_before_what_is_left_of_it() -> None:
     assert other == price_list(dollars(1))
 
 
-def test_brackets_in_a_configured_glob_are_themselves() -> None:
+def test_brackets_in_a_configured_glob_are_literal() -> None:
     prices = {"house-[a]*": dollars(1)}
     assert price_for("compatible", "house-a1", prices) is None
     assert price_for("compatible", "house-[a]1", prices) is not None
 
 
-def test_what_has_no_price_of_its_own_counts_as_input() -> None:
+def test_missing_prices_default_to_the_input_price() -> None:
     assert price_list(Price(input=3, output=15)) == PriceList(
         input=3 * MILLION,
         output=15 * MILLION,
@@ -144,7 +144,7 @@ def test_what_has_no_price_of_its_own_counts_as_input() -> None:
     assert price_list(Price(input=3, output=15, cache_read=0)).cache_read == 0
 
 
-def test_a_price_is_kept_exactly_although_binary_fractions_are_not() -> None:
+def test_prices_are_stored_exactly() -> None:
     assert price_list(Price(input=2.01, output=0.032857)) == PriceList(
         input=2_010_000,
         output=32_857,
@@ -168,26 +168,26 @@ def test_each_kind_of_token_has_its_price() -> None:
     assert cost_micros(OPUS, Usage(cache_read=10)) == 2
 
 
-def test_thinking_is_part_of_the_output_and_not_paid_twice() -> None:
+def test_thinking_tokens_are_not_billed_twice() -> None:
     assert cost_micros(OPUS, Usage(output=100, thinking=90)) == 2000
 
 
-def test_a_turn_of_claude_code_costs_what_it_does_on_paper() -> None:
+def test_a_typical_claude_code_turn_costs_as_computed_by_hand() -> None:
     usage = Usage(input=7, cache_read=90_000, cache_write_5m=400, output=345)
     assert cost_micros(OPUS, usage) == 28 + 18_000 + 2_000 + 6_900
 
 
-def test_a_write_price_of_zero_stays_as_told() -> None:
+def test_a_write_price_of_zero_stays_zero() -> None:
     assert cost_micros(GLM, Usage(cache_write_5m=1000)) == 0
     assert cost_micros(GLM, Usage(cache_write_1h=1000)) == 1400
 
 
-def test_a_long_prompt_pays_the_second_list_for_all_of_it() -> None:
+def test_a_long_prompt_pays_the_higher_price_for_all_tokens() -> None:
     assert cost_micros(HAIKU, Usage(input=100_000)) == 10_000
     assert cost_micros(HAIKU, Usage(input=100_001)) == 50_001  # 50,000.5
 
 
-def test_the_length_of_a_prompt_is_that_of_all_its_parts_and_not_of_the_answer() -> None:
+def test_the_threshold_counts_all_prompt_tokens_and_no_output() -> None:
     parts = Usage(input=1, cache_read=50_000, cache_write_5m=25_000, cache_write_1h=25_000)
     assert cost_micros(HAIKU, parts) == round(0.5 + 2_500 + 15_625 + 25_000)
     assert cost_micros(HAIKU, Usage(input=1, output=200_000)) == 100_000
@@ -205,9 +205,7 @@ ROWS = st.sampled_from(PRICES)
 
 @CALM
 @given(row=ROWS, counts=st.tuples(TOKENS, TOKENS, TOKENS, TOKENS, TOKENS))
-def test_a_cost_is_that_of_exact_arithmetic_however_many_tokens(
-    row: Row, counts: tuple[int, ...]
-) -> None:
+def test_costs_are_exact_for_any_number_of_tokens(row: Row, counts: tuple[int, ...]) -> None:
     _, _, price, above_tokens, above = row
     usage = Usage(*counts)
     prompt = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
@@ -225,7 +223,7 @@ def test_a_cost_is_that_of_exact_arithmetic_however_many_tokens(
 # ---- what a turn would cost
 
 
-def test_fresh_tokens_are_written_at_the_price_of_the_caches_life() -> None:
+def test_fresh_tokens_cost_the_write_price_of_the_cache_ttl() -> None:
     def turn(ttl_s: float) -> float:
         return expected_micros(
             OPUS, fresh_tokens=1000, cached_tokens=50_000, output_tokens=100, ttl_s=ttl_s
@@ -235,12 +233,12 @@ def test_fresh_tokens_are_written_at_the_price_of_the_caches_life() -> None:
     assert turn(3600.0) == 8_000 + 10_000 + 2_000
 
 
-def test_tokens_bought_for_the_first_time_are_never_expected_cheaper_than_input() -> None:
+def test_fresh_tokens_never_cost_less_than_input() -> None:
     turn = expected_micros(GLM, fresh_tokens=1000, cached_tokens=0, output_tokens=0, ttl_s=300.0)
     assert turn == 1400
 
 
-def test_a_long_turn_is_expected_to_pay_the_second_list() -> None:
+def test_a_long_turn_is_estimated_at_the_higher_price() -> None:
     turn = expected_micros(
         HAIKU, fresh_tokens=1, cached_tokens=100_000, output_tokens=1000, ttl_s=300.0
     )
@@ -249,7 +247,7 @@ def test_a_long_turn_is_expected_to_pay_the_second_list() -> None:
 
 @CALM
 @given(row=ROWS, prompt=st.integers(0, 1_000_000), cached=st.integers(0, 1_000_000))
-def test_a_warm_prefix_saves_what_a_switch_loses(row: Row, prompt: int, cached: int) -> None:
+def test_a_warm_prefix_saves_the_switch_cost(row: Row, prompt: int, cached: int) -> None:
     _, _, price, _, _ = row
     cached = min(prompt, cached)
     listed = price_list(price)
@@ -263,21 +261,21 @@ def test_a_warm_prefix_saves_what_a_switch_loses(row: Row, prompt: int, cached: 
     assert switch_micros(listed, cached, 300.0) == pytest.approx(turn(0) - turn(cached), abs=0.51)
 
 
-def test_a_switch_costs_the_write_less_the_read_that_is_saved() -> None:
+def test_a_switch_costs_write_minus_read() -> None:
     assert switch_micros(OPUS, 100_000, 300.0) == 480_000
     assert switch_micros(OPUS, 100_000, 3600.0) == 780_000
     assert switch_micros(HAIKU, 200_000, 300.0) == 115_000
     assert switch_micros(OPUS, 0, 300.0) == 0
 
 
-def test_nothing_is_lost_where_the_cache_saves_nothing() -> None:
+def test_a_switch_is_free_when_the_cache_saves_nothing() -> None:
     plain = price_list(Price(input=3, output=15))
     odd = price_list(Price(input=1, output=1, cache_read=2))
     assert switch_micros(plain, 100_000, 300.0) == 0
     assert switch_micros(odd, 100_000, 300.0) == 0
 
 
-def test_the_page_tells_what_a_move_costs_by_this_table() -> None:
+def test_the_docs_match_the_switch_costs_of_this_table() -> None:
     told = re.findall(r"^\| `(\S+)` \| \$(\S+) \| \$(\S+) \| \$(\S+) \|$", PAGE.read_text(), re.M)
     assert len(told) == 4
     for model, *figures in told:

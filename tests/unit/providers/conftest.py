@@ -9,7 +9,7 @@ Make = Callable[..., Provider]
 
 @pytest.fixture
 def make() -> Make:
-    """A provider whose defaults are filled in, as the configuration hands it over."""
+    """A provider with its defaults filled in, as loaded from the configuration."""
 
     def build(kind: str = "compatible", **settings: object) -> Provider:
         resolved: dict[str, object] = {

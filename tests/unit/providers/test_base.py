@@ -44,7 +44,7 @@ def test_the_base_url_gives_host_and_prefix(
         ("none", []),
     ],
 )
-def test_a_key_is_sent_in_the_form_the_provider_wants(
+def test_a_key_is_sent_in_the_configured_form(
     make: Make, auth: str, lines: list[tuple[bytes, bytes]]
 ) -> None:
     dialect = Dialect(make(auth=auth))
@@ -53,21 +53,19 @@ def test_a_key_is_sent_in_the_form_the_provider_wants(
 
 
 @pytest.mark.parametrize("key", ["a\r\nx-evil: 1", "tab\t", "cl\u00e9"])
-def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(
-    make: Make, key: str
-) -> None:
+def test_an_unsendable_key_is_rejected_without_being_shown(make: Make, key: str) -> None:
     with pytest.raises(ValueError, match="provider p") as caught:
         Dialect(make()).credential_lines(key)
     assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize("field", ["base_url", "auth", "count_tokens"])
-def test_a_provider_without_its_defaults_makes_no_dialect(make: Make, field: str) -> None:
+def test_a_provider_without_defaults_is_rejected(make: Make, field: str) -> None:
     with pytest.raises(ValueError, match="defaults"):
         Dialect(make(**{field: None}))
 
 
-def test_a_login_passes_only_to_an_anthropic_provider_without_keys(make: Make) -> None:
+def test_client_credentials_pass_only_to_keyless_anthropic_providers(make: Make) -> None:
     assert Dialect(make("anthropic")).passes_client_credential
     assert not Dialect(make("anthropic", auth="none")).passes_client_credential
     assert not Dialect(make("anthropic", keys=[Key(key="test-key-1")])).passes_client_credential
@@ -84,8 +82,8 @@ def test_static_headers_replace_what_the_client_sent(make: Make) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"x": "a\r\nb: c"}, {"x\r\n": "a"}])
-def test_static_headers_cannot_smuggle_lines(make: Make, headers: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="no header can carry"):
+def test_static_headers_cannot_inject_lines(make: Make, headers: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="not allowed in headers"):
         Dialect(make(headers=headers))
 
 
@@ -104,7 +102,7 @@ def test_models_are_matched_by_the_providers_own_rules(make: Make) -> None:
     assert Dialect(make(models=None)).matcher.resolve("a") is None
 
 
-def test_system_turns_stay_unless_they_are_to_be_folded(make: Make) -> None:
+def test_system_turns_are_folded_only_when_configured(make: Make) -> None:
     assert not Dialect(make()).needs_rewrite("a")
     folding = Dialect(make(system_role="user"))
     assert folding.needs_rewrite("a")
@@ -113,29 +111,29 @@ def test_system_turns_stay_unless_they_are_to_be_folded(make: Make) -> None:
     assert [turn["role"] for turn in rewritten["messages"]] == ["user"]
 
 
-def test_bodies_that_are_no_conversation_only_get_their_model(make: Make) -> None:
+def test_other_bodies_only_get_their_model_replaced(make: Make) -> None:
     dialect = Dialect(make(system_role="user"))
     rewritten = dialect.rewrite(SYSTEM_TURN, "b", RequestClass.OTHER_V1)
     assert rewritten == SYSTEM_TURN.replace(b'"a"', b'"b"')
 
 
-def test_a_hopeless_body_is_a_bad_request(make: Make) -> None:
+def test_an_invalid_body_is_a_bad_request(make: Make) -> None:
     with pytest.raises(BadRequest):
         Dialect(make(system_role="user")).rewrite(b"{", "b", RequestClass.MESSAGES)
 
 
-def test_messages_that_are_missing_are_left_to_the_provider_to_refuse(make: Make) -> None:
+def test_missing_messages_are_left_to_the_provider(make: Make) -> None:
     dialect = Dialect(make(system_role="user"))
     assert dialect.rewrite(b"{}", "b", RequestClass.COUNT_TOKENS) == b'{"model":"b"}'
 
 
-def test_errors_pass_and_say_nothing_about_retries(make: Make) -> None:
+def test_errors_pass_unchanged_without_a_retry_hint(make: Make) -> None:
     dialect = Dialect(make())
     assert dialect.translate_error(418, b"x") == (418, b"x")
     assert dialect.forbids_retry(b"x") is False
     assert (dialect.translates_errors, dialect.repairs_stream) == (False, False)
 
 
-def test_a_repr_names_the_provider_and_no_secret(make: Make) -> None:
+def test_a_repr_shows_no_secret(make: Make) -> None:
     dialect = Dialect(make(keys=[Key(key="test-key-1")]))
     assert repr(dialect) == "<Dialect p>"

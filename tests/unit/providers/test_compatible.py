@@ -23,26 +23,26 @@ BODY = (
         ("user", "drop", True),
     ],
 )
-def test_a_body_is_decoded_only_when_a_setting_asks_for_it(
+def test_a_body_is_decoded_only_when_a_setting_requires_it(
     make: Make, system_role: str, custom: str, rewrites: bool
 ) -> None:
     dialect = CompatibleDialect(make(system_role=system_role, tool_type_custom=custom))
     assert dialect.needs_rewrite("a") is rewrites
 
 
-def test_the_custom_type_goes_and_nothing_else_does(make: Make) -> None:
+def test_only_the_custom_type_is_dropped(make: Make) -> None:
     dialect = CompatibleDialect(make(tool_type_custom="drop"))
     rewritten = dialect.rewrite(BODY, "a", RequestClass.MESSAGES)
     assert rewritten == BODY.replace(b'"type":"custom",', b"")
 
 
-def test_the_custom_type_stays_where_it_is_welcome(make: Make) -> None:
+def test_the_custom_type_stays_by_default(make: Make) -> None:
     dialect = CompatibleDialect(make(system_role="user"))
     rewritten = dialect.rewrite(BODY, "a", RequestClass.MESSAGES)
     assert b'"type":"custom"' in rewritten
     assert b'"role":"system"' not in rewritten
 
 
-def test_a_body_without_tools_gets_none(make: Make) -> None:
+def test_a_body_without_tools_stays_without(make: Make) -> None:
     dialect = CompatibleDialect(make(tool_type_custom="drop"))
     assert dialect.rewrite(b'{"x":1.0}', "a", RequestClass.MESSAGES) == b'{"x":1.0,"model":"a"}'

@@ -22,7 +22,7 @@ def content_of(dialect: OllamaDialect, *blocks: Any) -> Any:
     return json.loads(rewritten)["messages"][0]["content"]
 
 
-def test_every_body_is_looked_through_and_streams_are_repaired(ollama: OllamaDialect) -> None:
+def test_every_body_is_rewritten_and_streams_are_repaired(ollama: OllamaDialect) -> None:
     assert ollama.needs_rewrite("qwen3-coder:30b")
     assert ollama.repairs_stream
     assert not ollama.translates_errors
@@ -43,7 +43,7 @@ def test_every_body_is_looked_through_and_streams_are_repaired(ollama: OllamaDia
         {"type": "tool_result", "tool_use_id": "t"},
     ],
 )
-def test_blocks_that_ollama_reads_stay(ollama: OllamaDialect, block: Any) -> None:
+def test_supported_blocks_stay(ollama: OllamaDialect, block: Any) -> None:
     assert content_of(ollama, block) == [block]
 
 
@@ -63,7 +63,7 @@ def test_blocks_that_ollama_reads_stay(ollama: OllamaDialect, block: Any) -> Non
         ({"type": "tool_reference", "tool_name": "Fetch"}, "Tool found: Fetch."),
     ],
 )
-def test_blocks_that_ollama_cannot_read_become_a_note_in_lines_of_its_own(
+def test_unsupported_blocks_become_a_note_on_its_own_lines(
     ollama: OllamaDialect, block: Any, words: str
 ) -> None:
     (note,) = content_of(ollama, block)
@@ -79,13 +79,13 @@ def test_blocks_inside_tool_results_are_converted_too(ollama: OllamaDialect) -> 
     assert "type document" in note["text"]
 
 
-def test_a_document_of_plain_text_is_given_as_text(ollama: OllamaDialect) -> None:
+def test_a_plain_text_document_becomes_a_text_block(ollama: OllamaDialect) -> None:
     source = {"type": "text", "media_type": "text/plain", "data": "a\n\u20ac"}
     block = {"type": "document", "source": source, "citations": {"enabled": True}}
     assert content_of(ollama, block) == [{"type": "text", "text": "a\n\u20ac"}]
 
 
-def test_members_that_mean_nothing_to_ollama_are_left_out_and_others_kept(
+def test_anthropic_only_members_are_dropped(
     ollama: OllamaDialect,
 ) -> None:
     body = (
@@ -99,7 +99,7 @@ def test_members_that_mean_nothing_to_ollama_are_left_out_and_others_kept(
     )
 
 
-def test_deferred_tools_are_ordinary_and_their_placeholder_is_gone(ollama: OllamaDialect) -> None:
+def test_deferred_tools_are_loaded_and_the_placeholder_is_dropped(ollama: OllamaDialect) -> None:
     tools = (
         b'[{"name":"Bash","input_schema":{"max":1.0}},'
         b'{"name":"DeferredToolPlaceholder","defer_loading":true},'

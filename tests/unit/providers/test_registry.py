@@ -21,7 +21,7 @@ DIALECTS = {
 
 
 @pytest.mark.parametrize("kind", get_args(ProviderType))
-def test_every_type_of_the_configuration_has_its_dialect(make: Make, kind: str) -> None:
+def test_every_provider_type_has_a_dialect(make: Make, kind: str) -> None:
     provider = make(kind)
     dialect = dialect_for(provider)
     assert type(dialect) is DIALECTS[kind]

@@ -20,12 +20,12 @@ def zai(make: Make) -> ZaiDialect:
     ("model", "always"),
     [("glm-5.3", True), ("GLM-5.3-Flash", True), ("glm-5.2", False), ("my-glm-5.3", False)],
 )
-def test_models_that_always_think_are_known(zai: ZaiDialect, model: str, always: bool) -> None:
+def test_always_thinking_models_are_recognised(zai: ZaiDialect, model: str, always: bool) -> None:
     assert always_thinks(model) is always
     assert zai.needs_rewrite(model) is always
 
 
-def test_folded_system_turns_make_every_model_a_rewrite(make: Make) -> None:
+def test_folding_system_turns_requires_a_rewrite(make: Make) -> None:
     assert ZaiDialect(make("zai", system_role="user")).needs_rewrite("glm-4.7")
 
 
@@ -51,13 +51,13 @@ def test_folded_system_turns_make_every_model_a_rewrite(make: Make) -> None:
         (b'{"model":"a"}', b'{"model":"glm-5.3"}'),
     ],
 )
-def test_disabled_thinking_becomes_the_least_that_glm_takes(
+def test_disabled_thinking_becomes_adaptive_with_low_effort(
     zai: ZaiDialect, body: bytes, rewritten: bytes
 ) -> None:
     assert zai.rewrite(body, "glm-5.3", RequestClass.MESSAGES) == rewritten
 
 
-def test_other_models_may_have_their_thinking_disabled(make: Make) -> None:
+def test_other_models_keep_disabled_thinking(make: Make) -> None:
     body = b'{"model":"glm-4.7","thinking":{"type":"disabled"}}'
     zai = ZaiDialect(make("zai", system_role="user"))
     assert zai.rewrite(body, "glm-4.7", RequestClass.MESSAGES) == body
@@ -97,19 +97,17 @@ def test_an_unknown_code_follows_the_status(
 @pytest.mark.parametrize(
     "error", [b'{"code":1302,"message":"m"}', b'{"type":"1302","message":"m"}']
 )
-def test_a_code_is_found_as_a_number_and_in_the_place_of_the_type(
-    zai: ZaiDialect, error: bytes
-) -> None:
+def test_a_code_is_read_as_a_number_or_from_the_type(zai: ZaiDialect, error: bytes) -> None:
     status, body = zai.translate_error(500, b'{"type":"error","error":%b}' % error)
     assert (status, json.loads(body)["error"]["type"]) == (429, "rate_limit_error")
 
 
-def test_a_message_that_has_the_code_is_not_given_it_twice(zai: ZaiDialect) -> None:
+def test_the_code_is_not_added_twice_to_a_message(zai: ZaiDialect) -> None:
     _, body = zai.translate_error(429, b'{"error":{"code":"1302","message":"[1302] slow"}}')
     assert json.loads(body)["error"]["message"] == "[1302] slow"
 
 
-def test_an_error_without_words_gets_some(zai: ZaiDialect) -> None:
+def test_an_error_without_a_message_gets_one(zai: ZaiDialect) -> None:
     _, body = zai.translate_error(400, b'{"error":{}}')
     assert json.loads(body)["error"]["message"] == "Z.AI answered with status 400."
 
@@ -125,14 +123,14 @@ def test_an_error_without_words_gets_some(zai: ZaiDialect) -> None:
         b"[" * 99_999,
     ],
 )
-def test_anthropics_shape_and_what_cannot_be_read_stay_as_they_are(
+def test_anthropic_errors_and_unreadable_bodies_stay_unchanged(
     zai: ZaiDialect, body: bytes
 ) -> None:
     assert zai.translate_error(502, body) == (502, body)
     assert not zai.forbids_retry(body)
 
 
-def test_a_status_of_its_own_is_translated_even_without_a_body(zai: ZaiDialect) -> None:
+def test_a_vendor_status_is_translated_without_a_body(zai: ZaiDialect) -> None:
     assert zai.translate_error(435, b"") == (413, b"")
 
 

@@ -186,15 +186,16 @@ def test_a_rule_may_have_a_strategy_of_its_own() -> None:
     assert known.under(second, "m").strategy is other
 
 
-def test_what_a_rule_makes_of_a_model_is_remembered_apart_from_other_rules() -> None:
+def test_routes_under_rules_are_remembered_by_rule_and_bounded() -> None:
     first, second = compiled(Rule(name="a"), Rule(name="b"))
     known = candidates(fleet(provider("one", models=["m"])))
     assert known.under(first, "m") is known.under(first, "m")
     assert known.under(first, "m") is not known.under(second, "m")
     assert known.remembered == {}
-    for number in range(2 * module.REMEMBERED_MODELS_MAX):
+    remembered = known.under(first, "m")
+    for number in range(module.ROUTES_MAX + 1):
         known.under(first, f"made-up-{number}")
-    assert len(known._ruled) <= module.REMEMBERED_MODELS_MAX
+    assert known.under(first, "m") is not remembered, "the oldest ones are forgotten"
 
 
 # ---- what is remembered and told
@@ -208,12 +209,12 @@ def test_a_spelling_is_remembered_and_two_spellings_of_a_model_are_two() -> None
     assert known.of(rb'"\u006d"', "m").model == slate.model
 
 
-def test_names_made_up_by_clients_do_not_fill_the_memory() -> None:
+def test_remembered_routes_are_bounded() -> None:
     known = candidates([service("one", models=["m"])])
-    for number in range(3 * module.REMEMBERED_MODELS_MAX):
+    for number in range(3 * module.ROUTES_MAX):
         name = f"made-up-{number}"
         known.of(name.encode(), name)
-    assert len(known.remembered) <= module.REMEMBERED_MODELS_MAX
+    assert len(known.remembered) <= module.ROUTES_MAX
 
 
 def test_what_is_served_is_told_once_each_in_configured_order() -> None:

@@ -16,8 +16,9 @@ from ccrelay.fleet.breaker import State
 from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route, RouteTable
-from ccrelay.routing.router import LOOK_AGAIN_S, Router, Selection, Unavailable
+from ccrelay.routing.router import LOOK_AGAIN_S, Router
 from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.routing.strategies import strategy_for
 from ccrelay.types import RequestClass
 
@@ -29,19 +30,20 @@ class Fleet:
     """Providers in one memory, and a router over them; every request asks for model `m`."""
 
     def __init__(self, providers: list[Provider], **routing: Any) -> None:
-        board = SharedMemory.private(targets=32, endpoints=8, places=64)
+        memory = SharedMemory.private(targets=32, endpoints=8, bindings=64)
         self.routing = Routing(**{"strategy": "failover", **routing})
-        self.affinity = AffinityTable(board)
+        self.affinity = AffinityTable(memory)
         self.rng = random.Random(3)
         self.providers: list[ProviderState] = []
         taken = 0
         for number, one in enumerate(providers):
             slots = list(range(taken, taken + max(len(one.keys), 1)))
             taken += len(slots)
-            service = ProviderState(one, HEALTH, memory=board, slots=slots, endpoint_slot=number)
-            self.providers.append(service)
-        chooser = strategy_for(self.routing)
-        self.route: Route = RouteTable(self.providers, lambda _: chooser).of(b'"m"', "m")
+            self.providers.append(
+                ProviderState(one, HEALTH, memory=memory, slots=slots, endpoint_slot=number)
+            )
+        strategy = strategy_for(self.routing)
+        self.route: Route = RouteTable(self.providers, lambda _: strategy).of(b'"m"', "m")
         self.router = Router(self.routing)
 
     def target(self, name: str) -> Target:
@@ -157,7 +159,7 @@ def test_the_only_target_is_taken_with_its_limits_and_its_breakers_ticket() -> N
 def test_a_single_target_that_was_tried_is_not_tried_again() -> None:
     fleet = Fleet([provider("a")])
     waits = fleet.wait(retry_state=tried(fleet.target("a")))
-    assert (waits.until, waits.why) == (inf, "nobody is left to try")
+    assert (waits.until, waits.why) == (inf, "no target left")
 
 
 # ---- affinity
@@ -459,7 +461,7 @@ def test_counting_tokens_goes_to_a_key_that_is_full_but_not_to_one_that_rests(co
     assert fleet.take(ask).target.name in names
     for name in names:
         fleet.target(name).limits.rest(NOW + 9.0, int(Cooldown.RATE))
-    assert fleet.wait(ask).why == "resting"
+    assert fleet.wait(ask).why == "cooldown"
 
 
 def test_counting_tokens_goes_to_no_key_that_was_tried() -> None:
@@ -514,7 +516,7 @@ def test_who_waits_for_a_login_is_told_when_it_is_over() -> None:
     fleet.providers[0].cool_down_client(11, NOW + 30.0)
     fleet.target("b").limits.rest(NOW + 60.0, int(Cooldown.QUOTA))
     waits = fleet.wait(of_client(11))
-    assert (waits.until, waits.why) == (NOW + 30.0, "resting")
+    assert (waits.until, waits.why) == (NOW + 30.0, "cooldown")
 
 
 # ---- nobody
@@ -523,7 +525,7 @@ def test_who_waits_for_a_login_is_told_when_it_is_over() -> None:
 @pytest.mark.parametrize(
     ("prepare", "why"),
     [
-        (lambda gauge: gauge.rest(NOW + 7.0, int(Cooldown.RATE)), "resting"),
+        (lambda gauge: gauge.rest(NOW + 7.0, int(Cooldown.RATE)), "cooldown"),
         (lambda gauge: gauge.rest(inf, int(Cooldown.REFUSED)), "key_refused"),
         (lambda gauge: None, "max_concurrent"),
     ],
@@ -618,4 +620,4 @@ def test_when_the_others_have_no_room_it_waits_for_the_soonest_of_them() -> None
     fleet = Fleet([provider("a"), provider("b")])
     fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
     wait = fleet.choose(**held(fleet, "a"))
-    assert (wait.until, wait.bound, wait.why) == (NOW + 3.0, False, "resting")
+    assert (wait.until, wait.bound, wait.why) == (NOW + 3.0, False, "cooldown")

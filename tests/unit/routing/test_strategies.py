@@ -21,7 +21,7 @@ from ccrelay.routing.strategies import (
     strategy_for,
 )
 from ccrelay.types import OutputClass
-from tests.unit.routing.strategy_fakes import NOW, Binding, ask, candidate
+from tests.unit.routing.strategy_fakes import NOW, ask, binding, candidate
 
 NAMES: tuple[StrategyName, ...] = StrategyName.__args__  # type: ignore[attr-defined]
 
@@ -235,30 +235,30 @@ def test_the_cheapest_takes_a_new_conversation() -> None:
 def test_a_warm_prefix_holds_a_conversation_at_a_dearer_provider() -> None:
     available = [candidate("a", dollars=DEAR, slot=7), candidate("b", dollars=CHEAP, slot=8)]
     # 100k read at 0.2 and 1k written at 5, against 101k written at 1.25.
-    place = Binding(slot=7, prefix_tokens=100_000)
+    place = binding(slot=7, prefix_tokens=100_000)
     assert cheapest(available, tokens_in=101_000, tokens_out=500, binding=place) == "a"
 
 
 def test_a_prefix_too_short_to_pay_for_the_difference_does_not_hold_it() -> None:
     available = [candidate("a", dollars=DEAR, slot=7), candidate("b", dollars=CHEAP, slot=8)]
-    place = Binding(slot=7, prefix_tokens=1_000)
+    place = binding(slot=7, prefix_tokens=1_000)
     assert cheapest(available, tokens_in=20_000, tokens_out=500, binding=place) == "b"
 
 
 def test_an_expected_cost_is_that_of_the_cache_where_it_is_and_of_writing_elsewhere() -> None:
     here, there = candidate("a", dollars=DEAR, slot=7), candidate("b", dollars=MIDDLE)
     facts: dict[str, Any] = {"tokens_in": 11_000, "tokens_out": 100}
-    short = ask(binding=Binding(slot=7, prefix_tokens=10_000), **facts)
+    short = ask(binding=binding(slot=7, prefix_tokens=10_000), **facts)
     assert expected_cost(here, short) == 10_000 * 0.2 + 1_000 * 5 + 100 * 20
     assert expected_cost(there, short) == 11_000 * 3.75 + 100 * 15
-    long = ask(binding=Binding(slot=7, prefix_tokens=10_000, ttl_s=3600.0), **facts)
+    long = ask(binding=binding(slot=7, prefix_tokens=10_000, ttl_s=3600.0), **facts)
     assert expected_cost(here, long) == 10_000 * 0.2 + 1_000 * 8 + 100 * 20
     assert expected_cost(there, ask(**facts)) == 11_000 * 3.75 + 100 * 15
 
 
 def test_no_more_is_read_from_a_cache_than_the_prompt_has() -> None:
     here = candidate("a", dollars=DEAR, slot=7)
-    shorter = ask(binding=Binding(slot=7, prefix_tokens=50_000), tokens_in=10_000)
+    shorter = ask(binding=binding(slot=7, prefix_tokens=50_000), tokens_in=10_000)
     assert expected_cost(here, shorter) == 10_000 * 0.2
 
 

@@ -405,7 +405,7 @@ def test_limits_of_the_clients_own_credential_rest_nothing(status: int, headers:
 # ---- which error the client is shown
 
 
-def test_errors_are_told_in_the_order_of_what_they_are_worth_to_a_client() -> None:
+def test_error_priorities_follow_what_a_client_can_use() -> None:
     worst_first = [
         judge("anthropic", 401, {}, b""),
         judge("anthropic", 404, {}, err("not_found_error", "model: m")),
@@ -417,7 +417,7 @@ def test_errors_are_told_in_the_order_of_what_they_are_worth_to_a_client() -> No
         judge("anthropic", 429, {"retry-after": "9"}, b""),
         judge("anthropic", 400, {}, b""),
     ]
-    ranks = [int(each.telling) for each in worst_first]
+    ranks = [int(each.priority) for each in worst_first]
     assert ranks == sorted(set(ranks))
 
 

@@ -16,66 +16,70 @@ ZAI = Provider(
 CLAUDE = Provider(name="claude", type="anthropic")
 
 
-def said(*providers, tokens=(), addresses=("127.0.0.1:8787",), workers=1, **how):
+def printed(*providers, tokens=(), addresses=("127.0.0.1:8787",), workers=1, **how):
     server = Server(auth=Auth(tokens=list(tokens)), workers=workers)
     config = resolve(Config(server=server, providers=list(providers)))
-    return banner(config, list(addresses), **{"pid": 4711, "source": None, "demo": False, **how})
+    return banner(
+        config, list(addresses), **{"pid": 4711, "config_file": None, "demo": False, **how}
+    )
 
 
-def test_the_whole_text(monkeypatch):
+def test_full_text(monkeypatch):
     monkeypatch.setattr(module, "__version__", "9.9")
     first, second = fingerprint("test-key-1"), fingerprint("test-key-2")
-    text = said(ZAI, CLAUDE, tokens=["test-token-1"], workers=2, source=Path("/etc/ccrelay.yaml"))
+    text = printed(
+        ZAI, CLAUDE, tokens=["test-token-1"], workers=2, config_file=Path("/etc/ccrelay.yaml")
+    )
     assert text == (
-        "ccrelay 9.9 listens on http://127.0.0.1:8787 (2 workers, process 4711)\n"
+        "ccrelay 9.9 listening on http://127.0.0.1:8787 (2 workers, pid 4711)\n"
         "configuration: /etc/ccrelay.yaml\n"
         "\n"
         f"  zai     zai        https://api.z.ai/api/anthropic  main {first}, {second}  "
         "claude-* -> glm-5.3, glm-*, GLM-*\n"
-        "  claude  anthropic  https://api.anthropic.com       client's own credential"
-        "                claude-*, anthropic*\n"
+        "  claude  anthropic  https://api.anthropic.com       pass-through"
+        "                           claude-*, anthropic*\n"
         "\n"
-        "Claude Code uses it after:\n"
+        "To use it with Claude Code:\n"
         "\n"
         "  export ANTHROPIC_BASE_URL=http://127.0.0.1:8787\n"
         "  export ANTHROPIC_AUTH_TOKEN='<your relay token>'"
     )
 
 
-def test_without_tokens_any_credential_will_do():
-    assert said(ZAI).endswith("  export ANTHROPIC_AUTH_TOKEN=anything")
+def test_without_tokens_any_credential_is_shown():
+    assert printed(ZAI).endswith("  export ANTHROPIC_AUTH_TOKEN=anything")
 
 
-def test_with_pass_through_there_is_nothing_else_to_set():
-    text = said(ZAI, CLAUDE)
+def test_with_pass_through_no_token_is_shown():
+    text = printed(ZAI, CLAUDE)
     assert "ANTHROPIC_AUTH_TOKEN" not in text
-    assert text.endswith("Its own login or key passes through to claude; nothing else to set.")
+    assert text.endswith("Claude Code's own credential is passed through to claude.")
 
 
 def test_no_secret_is_shown():
-    text = said(ZAI, tokens=["test-token-1"])
+    text = printed(ZAI, tokens=["test-token-1"])
     assert not any(secret in text for secret in ("test-key-1", "test-key-2", "test-token-1"))
 
 
 def test_a_disabled_provider_is_not_listed():
-    text = said(ZAI, Provider(name="other", base_url="http://127.0.0.1:1", enabled=False))
+    text = printed(ZAI, Provider(name="other", base_url="http://127.0.0.1:1", enabled=False))
     assert "other" not in text
 
 
 def test_a_long_list_of_models_is_cut():
     many = Provider(name="many", base_url="http://127.0.0.1:1", models=[f"m{n}" for n in range(9)])
-    assert "m5 and 3 more" in said(many)
+    assert "m5 and 3 more" in printed(many)
 
 
-def test_the_demo_says_that_it_needs_nothing_and_how_to_try_it():
+def test_the_demo_shows_a_curl_command():
     config = demo_config("http://127.0.0.1:9")
-    text = banner(config, ["127.0.0.1:8787"], pid=4711, source=None, demo=True)
-    assert "no key and no network" in text
+    text = banner(config, ["127.0.0.1:8787"], pid=4711, config_file=None, demo=True)
+    assert "without API key or network" in text
     assert "curl http://127.0.0.1:8787/v1/messages" in text
     assert '"model":"claude-' in text
 
 
-def test_a_wildcard_address_becomes_one_that_can_be_dialled():
+def test_local_url_replaces_wildcard_addresses():
     assert local_url("0.0.0.0:80") == "http://127.0.0.1:80"
     assert local_url("[::]:80") == "http://[::1]:80"
     assert local_url("[fd00::1]:80") == "http://[fd00::1]:80"

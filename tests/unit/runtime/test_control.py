@@ -9,9 +9,9 @@ from ccrelay.runtime.control import (
     Decoder,
     Drain,
     Drained,
+    Draining,
     Failed,
     FromWorker,
-    Leaving,
     Ready,
     Reload,
     Reloaded,
@@ -39,7 +39,7 @@ FROM_WORKER = [
     Failed("no", "why"),
     Reloaded(),
     ReloadFailed("no"),
-    Leaving(),
+    Draining(),
     Drained(2),
     StatsReply({"open": 1}),
 ]
@@ -56,40 +56,40 @@ def decode_all(decoder, pieces):
 
 @pytest.mark.parametrize(("kind", "messages"), [(ToWorker, TO_WORKER), (FromWorker, FROM_WORKER)])
 @given(data=st.data())
-def test_any_split_of_the_bytes_gives_the_same_messages(kind, messages, data):
+def test_any_split_of_the_bytes_decodes_to_the_same_messages(kind, messages, data):
     stream = b"".join(map(encode, messages))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert decode_all(Decoder(kind), pieces) == messages
 
 
-def test_a_message_over_the_limit_is_refused_on_both_ends(monkeypatch):
+def test_oversized_messages_are_rejected_by_encode_and_decode(monkeypatch):
     frame = encode(Failed("x" * 100, ""))
     monkeypatch.setattr(control, "MESSAGE_BYTES_MAX", 64)
     with pytest.raises(ControlError, match="the limit is 64"):
         encode(Failed("x" * 100, ""))
     decoder = Decoder(FromWorker)
-    decoder.receive(frame[:4])  # the length alone is enough: nothing is gathered in vain
+    decoder.receive(frame[:4])  # the length alone is enough: nothing is buffered
     with pytest.raises(ControlError, match="the limit is 64"):
         decoder.next_message()
 
 
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"\x80", encode(Stop())[4:]])
-def test_what_is_not_a_message_of_this_direction_is_an_error(body):
+def test_invalid_messages_and_wrong_directions_are_errors(body):
     decoder = Decoder(FromWorker)
     decoder.receive(len(body).to_bytes(4, "big") + body)
     with pytest.raises(ControlError, match="unreadable message"):
         decoder.next_message()
 
 
-def test_a_configuration_that_is_not_text_is_an_error_and_shows_no_value():
+def test_a_config_value_that_is_not_utf_8_is_an_error_without_the_value():
     config = Config(providers=[Provider(name="zai", keys=[Key(key="test-\udcff")])])
     with pytest.raises(ControlError) as caught:
         encode(Start(config, 0, Layout.of(config), 0))
     assert str(caught.value) == "a value of the configuration is not UTF-8"
 
 
-def test_bytes_of_a_message_that_is_not_whole_yet_can_be_handed_on():
+def test_pending_bytes_can_be_passed_to_another_decoder():
     frame = encode(Drained(2))
     first, second = Decoder(FromWorker), Decoder(FromWorker)
     first.receive(encode(Ready()) + frame[:6])

@@ -14,18 +14,18 @@ def at(*instants):
     return iter(instants).__next__
 
 
-class Kept:
-    """Stands in for the pump: keeps the lines."""
+class FakeWriter:
+    """Replaces LineWriter; keeps the lines."""
 
     def __init__(self, fd, report):
         self.lines = []
-        self.hurried = 0
+        self.flushes = 0
 
     def put(self, line):
         self.lines.append(line)
 
-    def hurry(self):
-        self.hurried += 1
+    def flush_soon(self):
+        self.flushes += 1
 
     def close(self):
         return True
@@ -33,16 +33,16 @@ class Kept:
 
 @pytest.fixture
 def writer(monkeypatch):
-    monkeypatch.setattr(logs, "LinePump", Kept)
+    monkeypatch.setattr(logs, "LineWriter", FakeWriter)
 
     def writer(**settings):
         log = LogWriter(Logging(**settings), now=lambda: AT)
-        return log, log._pump
+        return log, log._writer
 
     return writer
 
 
-def test_an_event_in_json():
+def test_event_in_json():
     line = JsonLines(2, lambda: AT).event("info", "worker_ready", {"pid": 7})
     assert line == (
         b'{"at":"2026-11-22T18:20:01.250Z","level":"info","event":"worker_ready",'
@@ -50,19 +50,19 @@ def test_an_event_in_json():
     )
 
 
-def test_lists_and_mappings_are_told_without_brackets_in_text():
+def test_text_shows_lists_and_mappings_without_brackets():
     fields = {"settings": ("server.listen", "server.workers"), "keys_added": {"zai": ("ab", "cd")}}
     line = TextLines(None, lambda: AT).event("info", "reloaded", {**fields, "names": ["one"]})
-    told = b" reloaded settings=server.listen,server.workers keys_added=zai:ab,cd names=one\n"
-    assert line.endswith(told)
+    line_end = b" reloaded settings=server.listen,server.workers keys_added=zai:ab,cd names=one\n"
+    assert line.endswith(line_end)
 
 
-def test_an_event_without_fields_in_json_is_one_object():
+def test_event_without_fields_in_json():
     line = JsonLines(None, lambda: AT).event("info", "stopped", {})
     assert line == b'{"at":"2026-11-22T18:20:01.250Z","level":"info","event":"stopped"}\n'
 
 
-def test_an_exchange_in_json_is_the_record_with_instant_and_worker():
+def test_exchange_in_json_is_the_record_with_time_and_worker():
     line = JsonLines(0, lambda: AT).exchange({"status": 200, "model": "glm\n5"})
     assert line.count(b"\n") == 1
     assert json.loads(line) == {
@@ -75,19 +75,19 @@ def test_an_exchange_in_json_is_the_record_with_instant_and_worker():
 
 
 @pytest.mark.parametrize("value", ["\udc80", 1 << 70, object, {1, 2}])
-def test_a_value_json_cannot_hold_is_shown_and_never_raises(value):
+def test_values_that_json_cannot_hold_do_not_raise(value):
     lines = JsonLines(0, lambda: AT)
     assert "model" in json.loads(lines.exchange({"model": value}))
     assert "model" in json.loads(lines.event("info", "x", {"model": value}))
 
 
-def test_instants_follow_the_clock_forwards_and_backwards():
+def test_timestamps_follow_the_clock_forwards_and_backwards():
     lines = JsonLines(None, at(AT, AT + 0.5, AT + 0.75, AT - 0.5, AT - 0.375))
-    said = [json.loads(lines.event("info", "x", {}))["at"][17:] for _ in range(5)]
-    assert said == ["01.250Z", "01.750Z", "02.000Z", "00.750Z", "00.875Z"]
+    times = [json.loads(lines.event("info", "x", {}))["at"][17:] for _ in range(5)]
+    assert times == ["01.250Z", "01.750Z", "02.000Z", "00.750Z", "00.875Z"]
 
 
-def test_an_exchange_in_text_is_one_short_line():
+def test_exchange_in_text():
     line = TextLines(1, lambda: AT).exchange(
         {"status": 200, "model": "glm-5.3", "error": None, "note": "", "ms": 12.5, "stream": True}
     )
@@ -100,39 +100,39 @@ def test_an_exchange_in_text_is_one_short_line():
 @pytest.mark.parametrize(
     "text", ["a b", 'a"b', "a\nb", "\x1b[2J", "a=b c=d", "\udc80", "\x7f", "é"]
 )
-def test_text_a_client_chose_cannot_forge_a_line_or_reach_the_terminal(text):
+def test_client_text_cannot_forge_a_line_or_control_the_terminal(text):
     lines = TextLines(None, lambda: AT)
-    for _ in range(2):  # the second time from memory
+    for _ in range(2):  # the second time from the cache
         line = lines.exchange({"model": text})
         assert line.count(b"\n") == 1
         assert b"\x1b" not in line
         assert line.decode().partition("model=")[2][0] in "\"'"
 
 
-def test_the_memory_of_quoted_text_is_bounded():
+def test_the_quote_cache_is_bounded():
     lines = TextLines(None, lambda: AT)
-    for number in range(3 * logs.QUOTED_MAX):
+    for number in range(3 * logs.QUOTE_CACHE_MAX):
         lines.exchange({"id": f"request-{number}", "long": "x" * 100 + str(number)})
-    assert len(lines._quoted) <= logs.QUOTED_MAX
+    assert len(lines._quote_cache) <= logs.QUOTE_CACHE_MAX
 
 
 def test_events_below_the_level_are_not_written(writer):
-    log, pump = writer(level="warning")
+    log, out = writer(level="warning")
     log.event("debug", "a")
     log.event("info", "b")
     log.event("warning", "c")
     log.event("error", "d")
-    assert [line.split()[-1] for line in pump.lines] == [b"c", b"d"]
-    assert pump.hurried == 2
+    assert [line.split()[-1] for line in out.lines] == [b"c", b"d"]
+    assert out.flushes == 2
 
 
-def test_exchanges_can_be_switched_off(writer):
-    log, pump = writer(exchanges=False)
+def test_exchanges_can_be_disabled(writer):
+    log, out = writer(exchanges=False)
     log.exchange({"status": 200})
-    assert pump.lines == []
+    assert out.lines == []
 
 
 def test_exchanges_do_not_depend_on_the_level(writer):
-    log, pump = writer(level="error", format="json")
+    log, out = writer(level="error", format="json")
     log.exchange({"status": 200})
-    assert len(pump.lines) == 1
+    assert len(out.lines) == 1

@@ -17,7 +17,7 @@ PASSED = {
     "LD_LIBRARY_PATH": "/opt/lib",
     "CCRELAY_DEBUG": "1",
 }
-KEPT_BACK = {
+WITHHELD = {
     "ANTHROPIC_API_KEY": "test-key-1",
     "ANTHROPIC_AUTH_TOKEN": "test-key-1",
     "ZAI_API_KEY": "test-key-1",
@@ -29,20 +29,20 @@ KEPT_BACK = {
 }
 
 
-def test_a_worker_gets_what_is_listed_and_nothing_else():
-    environment = child_environment(PASSED | KEPT_BACK, [])
+def test_a_worker_gets_only_allowed_variables():
+    environment = child_environment(PASSED | WITHHELD, [])
     del environment[PATH_VARIABLE]
     assert environment == PASSED
 
 
-def test_a_worker_imports_from_where_its_parent_does():
+def test_a_worker_gets_the_import_path_of_its_parent():
     path = child_environment({}, ["/checkout", "/site-packages"])[PATH_VARIABLE].split(os.pathsep)
     assert path[:2] == ["/checkout", "/site-packages"]
     assert os.path.exists(os.path.join(path[2], "ccrelay", "runtime"))
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "said"),
+    ("exit_code", "text"),
     [
         (0, "exit code 0"),
         (7, "exit code 7"),
@@ -50,5 +50,5 @@ def test_a_worker_imports_from_where_its_parent_does():
         (-99, "killed by signal 99"),
     ],
 )
-def test_an_ending_is_said_in_words(exit_code, said):
-    assert describe_exit(exit_code) == said
+def test_describe_exit(exit_code, text):
+    assert describe_exit(exit_code) == text

@@ -41,7 +41,7 @@ def got(*reads: bytes, bytes_max: int = 100) -> bytes:
     return finish(ask(Script(*reads), b"/v1/models", FIELDS, bytes_max))
 
 
-def test_the_request_is_what_was_given_and_no_more() -> None:
+def test_the_request_has_exactly_the_given_fields() -> None:
     script = Script(HEAD + b"content-length: 0\r\n\r\n")
     finish(ask(script, b"/v1/models?limit=1", FIELDS, 10))
     lines = script.sent.lower().split(b"\r\n")
@@ -64,7 +64,7 @@ def test_any_framing_gives_the_body_however_it_is_split(answer: bytes) -> None:
     assert got(*(answer[k : k + 1] for k in range(len(answer)))) == b"hello"
 
 
-def test_a_body_at_the_bound_is_taken_and_one_beyond_is_not() -> None:
+def test_the_body_size_is_bounded() -> None:
     answer = HEAD + b"content-length: 5\r\n\r\nhello"
     assert got(answer, bytes_max=5) == b"hello"
     with pytest.raises(FetchFailed, match="longer than 4 bytes"):
@@ -78,19 +78,19 @@ def test_a_body_at_the_bound_is_taken_and_one_beyond_is_not() -> None:
         (b"HTTP/1.1 301 Moved\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n", "status 301"),
         (b"HTTP/1.1 401 Denied\r\ncontent-length: 10\r\n\r\ntest-key-1", "status 401"),
         (HEAD + b"content-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello", "compressed"),
-        (HEAD + b"content-length: 6\r\n\r\nhello", "not whole"),
-        (HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "not whole"),
-        (b"", "not whole"),
+        (HEAD + b"content-length: 6\r\n\r\nhello", "incomplete"),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "incomplete"),
+        (b"", "incomplete"),
         (b"test-key-1\r\n\r\n", "not valid HTTP"),
     ],
 )
-def test_anything_else_has_its_reason_and_repeats_nothing(answer: bytes, reason: str) -> None:
+def test_failures_give_a_reason_and_quote_nothing(answer: bytes, reason: str) -> None:
     with pytest.raises(FetchFailed, match=reason) as failed:
         got(answer)
     assert "test-key-1" not in str(failed.value)
 
 
-def test_a_head_without_end_is_not_read_for_ever() -> None:
+def test_an_unterminated_head_is_bounded() -> None:
     script = Script(HEAD, *[b"a: " + b"x" * 1000 + b"\r\n"] * 1000)
     with pytest.raises(FetchFailed, match="not valid HTTP"):
         finish(ask(script, b"/", FIELDS, 10))

@@ -38,7 +38,7 @@ from ccrelay.upstream.origin import Origin, bracketed, host_port, literal_addres
         ("https://h.test.:443", "https", "h.test.", 443, b"", b"h.test."),
     ],
 )
-def test_a_base_url_is_taken_apart(
+def test_a_base_url_is_parsed(
     url: str, scheme: str, host: str, port: int, prefix: bytes, authority: bytes
 ) -> None:
     origin = Origin.parse(url)
@@ -83,7 +83,7 @@ def test_a_base_url_is_taken_apart(
         "https://\N{BULLET OPERATOR}" + "ä" * 80 + ".test",
     ],
 )
-def test_what_is_no_plain_base_url_is_refused(url: str) -> None:
+def test_an_invalid_base_url_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         Origin.parse(url)
 
@@ -99,7 +99,7 @@ def test_what_is_no_plain_base_url_is_refused(url: str) -> None:
         "https://h.test:test-key-1/",
     ],
 )
-def test_a_refusal_never_repeats_what_may_be_a_secret(url: str) -> None:
+def test_errors_never_quote_the_url(url: str) -> None:
     with pytest.raises(ValueError, match=r"\w") as caught:
         Origin.parse(url)
 
@@ -129,7 +129,7 @@ def test_the_name_always_shows_the_port() -> None:
         ("[::ffff:192.0.2.1]", False),
     ],
 )
-def test_loopback_is_told_by_name_and_address(host: str, loopback: bool) -> None:
+def test_loopback_is_recognised_by_name_and_address(host: str, loopback: bool) -> None:
     assert Origin.parse(f"http://{host}:1").is_loopback is loopback
 
 

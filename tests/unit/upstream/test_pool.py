@@ -1,4 +1,4 @@
-"""Which connections are kept, lent and closed."""
+"""Which connections the pool keeps, hands out and closes."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -32,7 +32,7 @@ class FakeSocket:
 
 
 class FakeTls:
-    obj, incoming, outgoing = "obj", "incoming", "outgoing"
+    obj, incoming, outgoing, native = "obj", "incoming", "outgoing", "native"
 
 
 class FakeDialed:
@@ -56,7 +56,7 @@ class FakeDialer:
 
 
 class AtOnce:
-    """A TaskSet whose tasks have ended when they were started."""
+    """A TaskSet that runs each task to its end at once."""
 
     def spawn(self, coro: Coroutine[Any, Any, None], name: str) -> None:
         with pytest.raises(StopIteration):
@@ -75,7 +75,7 @@ def pool(dialer: FakeDialer, monkeypatch: pytest.MonkeyPatch) -> Any:
     return Pool(*parts, idle_max=2)
 
 
-def test_the_connection_used_last_is_lent_first(pool: Any) -> None:
+def test_the_most_recently_used_connection_is_taken_first(pool: Any) -> None:
     one, two = FakeUpstream(), FakeUpstream()
     pool.give(one)
     pool.give(two)
@@ -83,7 +83,7 @@ def test_the_connection_used_last_is_lent_first(pool: Any) -> None:
     assert [pool.take(), pool.take(), pool.take()] == [two, one, None]
 
 
-def test_a_connection_that_closed_in_the_pool_is_not_lent(pool: Any) -> None:
+def test_a_closed_connection_is_not_taken(pool: Any) -> None:
     one, two = FakeUpstream(), FakeUpstream()
     pool.give(one)
     pool.give(two)
@@ -92,7 +92,7 @@ def test_a_connection_that_closed_in_the_pool_is_not_lent(pool: Any) -> None:
     assert pool.take() is None
 
 
-def test_more_than_the_pool_holds_is_closed(pool: Any) -> None:
+def test_connections_over_idle_max_are_closed(pool: Any) -> None:
     given = [FakeUpstream() for _ in range(3)]
     for upstream in given:
         pool.give(upstream)
@@ -100,7 +100,7 @@ def test_more_than_the_pool_holds_is_closed(pool: Any) -> None:
     assert pool.idle == 2
 
 
-def test_a_closed_pool_closes_what_it_has_and_what_comes_back(pool: Any) -> None:
+def test_a_closed_pool_closes_idle_and_returned_connections(pool: Any) -> None:
     kept, late = FakeUpstream(), FakeUpstream()
     kept.session = object()
     pool.give(kept)
@@ -112,7 +112,7 @@ def test_a_closed_pool_closes_what_it_has_and_what_comes_back(pool: Any) -> None
     assert (pool.idle, pool.take()) == (0, None)
 
 
-def test_a_connection_that_ends_in_the_pool_leaves_it(pool: Any) -> None:
+def test_a_connection_closed_while_idle_is_removed(pool: Any) -> None:
     upstream = FakeUpstream()
     upstream.session = object()
     pool.give(upstream)
@@ -121,7 +121,7 @@ def test_a_connection_that_ends_in_the_pool_leaves_it(pool: Any) -> None:
     pool.on_idle_closed(upstream)  # lent and ended before its exchange began
 
 
-def test_a_dial_hands_over_a_connection_that_owns_the_descriptor(pool: Any) -> None:
+def test_a_dialled_connection_owns_its_descriptor(pool: Any) -> None:
     got: list[tuple[Any, Any]] = []
     pool.dial(lambda *result: got.append(result))
     ((upstream, error),) = got
@@ -130,7 +130,7 @@ def test_a_dial_hands_over_a_connection_that_owns_the_descriptor(pool: Any) -> N
     assert pool.idle == 0
 
 
-def test_a_dial_that_fails_hands_over_its_error(pool: Any, dialer: FakeDialer) -> None:
+def test_a_failed_dial_passes_its_error_on(pool: Any, dialer: FakeDialer) -> None:
     dialer.outcome = UpstreamFailed("unreachable")
     got: list[tuple[Any, Any]] = []
     pool.dial(lambda *result: got.append(result))
@@ -138,7 +138,7 @@ def test_a_dial_that_fails_hands_over_its_error(pool: Any, dialer: FakeDialer) -
     assert pool.dialled == 0
 
 
-def test_the_tls_session_is_kept_after_the_first_response_only(
+def test_the_tls_session_is_kept_once_after_the_first_response(
     pool: Any, dialer: FakeDialer
 ) -> None:
     tls = FakeTls()
@@ -146,13 +146,13 @@ def test_the_tls_session_is_kept_after_the_first_response_only(
     got: list[Any] = []
     pool.dial(lambda upstream, _: got.append(upstream))
     (upstream,) = got
-    assert upstream.tls == ("obj", "incoming", "outgoing")
+    assert upstream.tls == ("obj", "incoming", "outgoing", "native")
     pool.learned(upstream)
     upstream.uses = 2
     pool.learned(upstream)
     assert dialer.remembered == [tls]
 
 
-def test_a_plain_connection_teaches_nothing(pool: Any, dialer: FakeDialer) -> None:
+def test_a_plain_connection_has_no_session_to_keep(pool: Any, dialer: FakeDialer) -> None:
     pool.learned(FakeUpstream())
     assert dialer.remembered == []

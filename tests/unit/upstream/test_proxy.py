@@ -58,7 +58,7 @@ def test_without_variables_there_is_no_proxy() -> None:
     assert chosen(HTTPS, HTTPS_PROXY="", https_proxy=" ") is None
 
 
-def test_each_scheme_has_its_variable() -> None:
+def test_each_scheme_has_its_own_variable() -> None:
     env = {"HTTPS_PROXY": "http://s.test:1", "HTTP_PROXY": "http://p.test:2"}
 
     assert chosen(HTTPS, **env) == "s.test:1"
@@ -66,7 +66,7 @@ def test_each_scheme_has_its_variable() -> None:
     assert chosen(HTTP, HTTPS_PROXY="http://s.test:1") is None
 
 
-def test_lower_case_comes_before_upper_case_and_all_proxy_comes_last() -> None:
+def test_lower_case_precedes_upper_case_and_all_proxy_is_last() -> None:
     env = {"ALL_PROXY": "http://all.test:3"}
     assert chosen(HTTPS, **env) == chosen(HTTP, **env) == "all.test:3"
 
@@ -77,7 +77,7 @@ def test_lower_case_comes_before_upper_case_and_all_proxy_comes_last() -> None:
     assert chosen(HTTPS, **env) == "lower.test:1"
 
 
-def test_in_a_cgi_process_upper_case_http_proxy_is_the_clients_and_is_ignored() -> None:
+def test_http_proxy_is_ignored_in_a_cgi_process() -> None:
     env = {"REQUEST_METHOD": "GET", "HTTP_PROXY": "http://evil.test:1"}
 
     assert chosen(HTTP, **env) is None
@@ -137,7 +137,7 @@ def test_no_proxy_exempts_hosts_ports_addresses_and_networks(
     assert name == (None if exempt else "p.test:1")
 
 
-def test_lower_case_no_proxy_comes_before_upper_case() -> None:
+def test_lower_case_no_proxy_precedes_upper_case() -> None:
     env = {"ALL_PROXY": "http://p.test:1", "NO_PROXY": "*", "no_proxy": "other.test"}
 
     assert chosen(HTTPS, **env) == "p.test:1"
@@ -154,7 +154,7 @@ def test_lower_case_no_proxy_comes_before_upper_case() -> None:
         ("http://[2001:db8::1]:3128", "http", "[2001:db8::1]:3128"),
     ],
 )
-def test_a_proxy_url_is_taken_apart(url: str, scheme: str, name: str) -> None:
+def test_a_proxy_url_is_parsed(url: str, scheme: str, name: str) -> None:
     proxy = Proxy.parse(url)
 
     assert (proxy.scheme, proxy.name) == (scheme, name)
@@ -180,7 +180,7 @@ def test_a_proxy_without_user_sends_no_authorization() -> None:
     assert Proxy.parse("http://proxy.test").authorization == b""
 
 
-def test_the_repr_leaves_the_password_out() -> None:
+def test_the_repr_hides_the_password() -> None:
     encoded = base64.b64encode(b"user:test-key-1").decode()
 
     assert encoded.encode() in PROXY.authorization
@@ -202,14 +202,14 @@ def test_the_repr_leaves_the_password_out() -> None:
         "http://proxy.test/test-key-1",
     ],
 )
-def test_an_unusable_proxy_url_is_refused_by_its_variable_without_repeating_it(url: str) -> None:
+def test_an_invalid_proxy_url_is_rejected_by_variable_name(url: str) -> None:
     with pytest.raises(ValueError, match="https_proxy") as caught:
         proxy_for(HTTPS, {"https_proxy": url})
 
     assert "test-key-1" not in str(caught.value)
 
 
-def test_connect_names_host_and_port_and_carries_the_authorization() -> None:
+def test_connect_sends_host_port_and_authorization() -> None:
     assert connect_request(PROXY, HTTPS) == (
         b"CONNECT api.example.com:443 HTTP/1.1\r\n"
         b"Host: api.example.com:443\r\n"
@@ -248,7 +248,7 @@ def test_the_answer_is_read_strictly(head: bytes, status: int | None) -> None:
     assert read_answer(head) == status
 
 
-def test_a_2xx_opens_the_tunnel_however_its_bytes_are_split() -> None:
+def test_a_2xx_opens_the_tunnel_at_any_split() -> None:
     answer = b"HTTP/1.1 200 OK\r\nVia: x\r\n\r\n"
 
     for cut in range(1, len(answer)):
@@ -261,17 +261,17 @@ def test_a_2xx_opens_the_tunnel_however_its_bytes_are_split() -> None:
     ("reads", "said"),
     [
         ([b"HTTP/1.1 403 Forbidden\r\n\r\n"], "refused CONNECT with status 403"),
-        ([b"HTTP/1.1 407 x\r\n\r\n"], "status 407; check user and password"),
+        ([b"HTTP/1.1 407 x\r\n\r\n"], "status 407: check the user and password"),
         ([b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"], "status 302"),
         ([b"HTTP/1.1 100 Continue\r\n\r\n"], "status 100"),
-        ([b"SSH-2.0-x\r\n\r\n"], "not a valid HTTP/1 head"),
-        ([b"HTTP/1.1 200 OK\r\n"], "closed the connection without an answer"),
-        ([], "closed the connection without an answer"),
-        ([b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK"], "sent bytes after its answer"),
-        ([b"HTTP/1.1 200 OK\r\nX: " + b"a" * 4000] + [b"a" * 4000] * 5, "more than 16384 bytes"),
+        ([b"SSH-2.0-x\r\n\r\n"], "invalid HTTP/1 response"),
+        ([b"HTTP/1.1 200 OK\r\n"], "closed the connection without a response"),
+        ([], "closed the connection without a response"),
+        ([b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK"], "sent data after its CONNECT response"),
+        ([b"HTTP/1.1 200 OK\r\nX: " + b"a" * 4000] + [b"a" * 4000] * 5, "over 16384 bytes"),
     ],
 )
-def test_every_other_answer_fails_and_says_which_proxy_and_why(
+def test_any_other_answer_fails_with_the_proxy_and_the_reason(
     reads: list[bytes], said: str
 ) -> None:
     with pytest.raises(UpstreamFailed, match=said) as caught:
@@ -283,7 +283,7 @@ def test_every_other_answer_fails_and_says_which_proxy_and_why(
     assert "test-key-1" not in caught.value.message
 
 
-def test_no_more_than_the_limit_is_read() -> None:
+def test_the_answer_size_is_bounded() -> None:
     stream = Script(*[b"a" * 1024] * 100)
 
     with pytest.raises(UpstreamFailed):

@@ -45,7 +45,7 @@ def tasks(loop: SocketlessLoop, errors: list[tuple[str, BaseException]]) -> Task
     return TaskSet(loop, lambda name, error: errors.append((name, error)))
 
 
-def test_a_task_gives_its_result_and_is_let_go(
+def test_a_finished_task_is_released(
     loop: SocketlessLoop, tasks: TaskSet, errors: list[tuple[str, BaseException]]
 ) -> None:
     async def work() -> int:
@@ -63,7 +63,9 @@ def test_a_task_gives_its_result_and_is_let_go(
     assert errors == []
 
 
-def test_a_task_that_nobody_holds_is_not_collected(loop: SocketlessLoop, tasks: TaskSet) -> None:
+def test_an_unreferenced_task_is_not_garbage_collected(
+    loop: SocketlessLoop, tasks: TaskSet
+) -> None:
     done: list[int] = []
     refs: list[weakref.ref[asyncio.Future[None]]] = []
 
@@ -106,7 +108,7 @@ def test_an_exception_is_reported_with_the_tasks_name(
     assert len(tasks) == 0
 
 
-def test_cancel_all_waits_for_every_clean_up_and_reports_nothing(
+def test_cancel_all_waits_for_clean_up_and_reports_nothing(
     loop: SocketlessLoop, tasks: TaskSet, errors: list[tuple[str, BaseException]]
 ) -> None:
     cleaned: list[int] = []
@@ -131,7 +133,7 @@ def test_cancel_all_waits_for_every_clean_up_and_reports_nothing(
     assert len(tasks) == 0
 
 
-def test_cancel_all_ends_tasks_that_are_started_while_it_waits(
+def test_cancel_all_also_cancels_tasks_started_meanwhile(
     loop: SocketlessLoop, tasks: TaskSet
 ) -> None:
     late: list[asyncio.Task[None]] = []
@@ -154,7 +156,7 @@ def test_cancel_all_ends_tasks_that_are_started_while_it_waits(
     assert [task.cancelled() for task in late] == [True]
 
 
-def test_a_task_may_call_cancel_all_and_survives_it(loop: SocketlessLoop, tasks: TaskSet) -> None:
+def test_a_task_may_call_cancel_all_itself(loop: SocketlessLoop, tasks: TaskSet) -> None:
     async def forever() -> None:
         await loop.create_future()
 

@@ -1,4 +1,4 @@
-"""The handshake over memory: a server made of the same buffers stands at the other end."""
+"""The handshake over memory BIOs, against a server on memory BIOs."""
 
 import shutil
 import ssl
@@ -101,7 +101,7 @@ def peer(certificate: Path) -> Callable[..., Peer]:
     return make
 
 
-def test_the_context_verifies_and_takes_no_old_version() -> None:
+def test_the_context_verifies_and_requires_tls_1_2() -> None:
     context = tls.context()
 
     assert context is tls.context()
@@ -114,7 +114,7 @@ def test_the_context_verifies_and_takes_no_old_version() -> None:
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("read_bytes", [1, 100, 1 << 20])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_handshake_ends_with_both_sides_done_however_it_is_split(
+def test_a_handshake_completes_at_any_split(
     peer: Callable[..., Peer], version: ssl.TLSVersion, read_bytes: int
 ) -> None:
     server = peer(version, read_bytes)
@@ -137,7 +137,7 @@ def test_names_with_and_without_dot_and_addresses_are_verified(
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("host", ["other.example.com", "192.0.2.2"])
-def test_a_certificate_for_another_name_is_refused_and_the_server_told(
+def test_a_certificate_for_another_name_is_rejected_with_an_alert(
     peer: Callable[..., Peer], host: str
 ) -> None:
     server = peer()
@@ -153,7 +153,7 @@ def test_a_certificate_for_another_name_is_refused_and_the_server_told(
     assert "alert" in str(server.error).lower()
 
 
-def test_an_untrusted_certificate_is_refused_with_the_hint(
+def test_an_untrusted_certificate_is_rejected_with_a_hint(
     peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
@@ -181,14 +181,14 @@ class Bytes:
         return data
 
 
-def test_what_is_not_tls_is_refused_in_plain_words() -> None:
+def test_a_non_tls_server_gives_a_clear_error() -> None:
     with pytest.raises(ssl.SSLError) as caught:
         finish(handshake(Bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n"), HOST, None))
 
     assert explain(caught.value) == "handshake failed: wrong version number"
 
 
-def test_a_connection_that_ends_during_the_handshake_is_an_error() -> None:
+def test_a_connection_closed_during_the_handshake_is_an_error() -> None:
     with pytest.raises(ConnectionAbortedError) as caught:
         finish(handshake(Bytes(b""), HOST, None))
 
@@ -210,7 +210,7 @@ class Deaf(Peer):
 
 
 @pytest.mark.usefixtures("trusted")
-def test_the_handshakes_own_error_wins_over_a_lost_alert(peer: Callable[..., Peer]) -> None:
+def test_the_handshake_error_outlasts_a_failed_alert(peer: Callable[..., Peer]) -> None:
     server = peer(kind=Deaf)
 
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -229,7 +229,7 @@ def talk(server: Peer, session: TlsSession) -> None:
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_tls13_session_can_be_kept_only_after_something_was_read(
+def test_a_tls_1_3_session_is_available_after_the_first_read(
     peer: Callable[..., Peer],
 ) -> None:
     server = peer()
@@ -261,7 +261,7 @@ def test_one_session_resumes_several_connections(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_tls_stream_tells_a_tidy_end_and_an_untidy_one_alike(
+def test_a_tls_stream_ends_with_and_without_close_notify(
     peer: Callable[..., Peer],
 ) -> None:
     tidy, cut = peer(), peer()
@@ -290,7 +290,7 @@ class Forever:
 
 
 @pytest.mark.usefixtures("trusted")
-def test_reading_a_tls_stream_does_not_wait_for_a_sender_that_cannot_go_on(
+def test_reading_a_tls_stream_does_not_wait_for_a_blocked_sender(
     peer: Callable[..., Peer],
 ) -> None:
     server = peer(kind=Full)
@@ -303,7 +303,7 @@ def test_reading_a_tls_stream_does_not_wait_for_a_sender_that_cannot_go_on(
     sender.close()
 
 
-def test_errors_of_the_socket_are_told_by_the_systems_words() -> None:
+def test_socket_errors_use_the_systems_message() -> None:
     assert explain(ConnectionResetError(104, "Connection reset by peer")) == (
         "handshake failed: Connection reset by peer"
     )

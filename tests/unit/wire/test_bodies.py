@@ -12,12 +12,12 @@ def fold(messages: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"5", b"{", b'{"a":1}x', b'{"a":' + b"[" * 99_999])
-def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_rejected(body: bytes) -> None:
     with pytest.raises(BadRequest):
         bodies.read_body(body)
 
 
-def test_values_that_are_not_touched_stay_byte_for_byte() -> None:
+def test_untouched_values_stay_byte_for_byte() -> None:
     top = bodies.read_body(b' {"model" : "a" ,"odd":%b,"z":null}\n' % ODD)
     top["model"] = bodies.json_string("b")
     assert bytes(bodies.write(top)) == b'{"model":"b","odd":%b,"z":null}' % ODD
@@ -35,32 +35,30 @@ def test_values_that_are_not_touched_stay_byte_for_byte() -> None:
         (rb"\ud83d\ud83d\ude00", rb"\ufffd\ud83d\ude00"),
     ],
 )
-def test_a_string_cut_inside_an_emoji_is_mended_and_nothing_else(
-    text: bytes, mended: bytes
-) -> None:
+def test_only_lone_surrogates_are_replaced(text: bytes, mended: bytes) -> None:
     top = bodies.read_body(b'{"a":"%b","odd":%b}' % (text, ODD))
     assert bytes(top["a"]) == b'"%b"' % mended
     assert bytes(top["odd"]) == ODD
 
 
-def test_a_body_of_nothing_but_cut_strings_is_given_up() -> None:
+def test_too_many_lone_surrogates_are_rejected() -> None:
     body = b'{"a":"%b"}' % (rb"\ud83d" * (bodies.SURROGATES_MAX + 1))
     with pytest.raises(BadRequest):
         bodies.read_body(body)
 
 
-def test_members_are_dropped_by_name_present_or_not() -> None:
+def test_drop_members_ignores_absent_names() -> None:
     top = bodies.read_body(b'{"a":1,"b":2}')
     bodies.drop_members(top, ["a", "missing"])
     assert bytes(bodies.write(top)) == b'{"b":2}'
 
 
-def test_a_spliced_body_differs_only_in_the_span() -> None:
+def test_splice_member_changes_only_the_span() -> None:
     body = b'{"model" : "old", "n":1.0}'
     assert bodies.splice_member(body, (11, 16), b'"newer"') == b'{"model" : "newer", "n":1.0}'
 
 
-def test_an_array_nobody_edits_is_the_same_object() -> None:
+def test_an_unchanged_array_is_the_same_object() -> None:
     array = Raw(b"[1, 2 ]")
     assert bodies.map_items(array, lambda item: item) is array
     value = Raw(b'{"a": 1}')
@@ -74,13 +72,13 @@ def test_items_can_be_replaced_and_dropped() -> None:
     assert bytes(edited) == b"[20,1e400]"
 
 
-def test_a_member_can_be_replaced_in_its_place() -> None:
+def test_a_replaced_member_keeps_its_position() -> None:
     edited = bodies.map_member(Raw(b'{"a":1,"b":2,"c":1.0}'), "b", lambda _: Raw(b"3"))
     assert bytes(edited) == b'{"a":1,"b":3,"c":1.0}'
 
 
 @pytest.mark.parametrize("value", [b"5", b'"s"', b"null", b"[1]"])
-def test_values_of_another_kind_stay(value: bytes) -> None:
+def test_values_of_another_type_are_left_alone(value: bytes) -> None:
     raw = Raw(value)
     assert bodies.map_member(raw, "a", lambda _: None) is raw
     assert bodies.fold_system_turns(raw) is raw
@@ -88,7 +86,7 @@ def test_values_of_another_kind_stay(value: bytes) -> None:
         assert bodies.map_items(raw, lambda _: None) is raw
 
 
-def test_a_tool_member_goes_only_with_the_value_named() -> None:
+def test_a_tool_member_is_dropped_only_with_the_given_value() -> None:
     tools = Raw(b'[{"type":"custom","name":"a"},{"type":"web_search_20250305"},{"name":"b"},7]')
     assert bytes(bodies.drop_tool_member(tools, "type", b'"custom"')) == (
         b'[{"name":"a"},{"type":"web_search_20250305"},{"name":"b"},7]'
@@ -96,7 +94,7 @@ def test_a_tool_member_goes_only_with_the_value_named() -> None:
     assert bytes(bodies.drop_tool_member(tools, "type")) == b'[{"name":"a"},{},{"name":"b"},7]'
 
 
-def test_blocks_are_offered_with_their_type_also_inside_tool_results() -> None:
+def test_convert_blocks_visits_blocks_inside_tool_results() -> None:
     seen: list[str] = []
 
     def convert(kind: str, block: Raw) -> Raw:
@@ -113,7 +111,7 @@ def test_blocks_are_offered_with_their_type_also_inside_tool_results() -> None:
     assert edited == messages.replace(b'{"type":"old"}', b"{}").replace(b", ", b",")
 
 
-def test_blocks_nobody_converts_leave_the_messages_alone() -> None:
+def test_unconverted_blocks_leave_the_messages_unchanged() -> None:
     messages = Raw(b'[ {"role":"user", "content":[ {"type":"text"} ]}]')
     assert bodies.convert_blocks(messages, lambda _, block: block) is messages
 
@@ -140,13 +138,13 @@ def test_system_text_joins_the_user_turn_before_it() -> None:
     assert fold(b"[%b,%b,%b]" % (USER, SYSTEM, ASSISTANT)) == b"[%b,%b]" % (joined, ASSISTANT)
 
 
-def test_system_text_with_nothing_before_it_leads_the_user_turn_after_it() -> None:
+def test_leading_system_text_joins_the_next_user_turn() -> None:
     joined = b'{"role":"user","content":[%b,%b]}' % (text(b"be kind"), text(b"hi"))
     assert fold(b"[%b,%b]" % (SYSTEM, USER)) == b"[%b]" % joined
     assert fold(b"[%b,%b,%b]" % (ASSISTANT, SYSTEM, USER)) == b"[%b,%b]" % (ASSISTANT, joined)
 
 
-def test_system_text_between_assistants_is_a_user_turn_of_its_own() -> None:
+def test_system_text_between_assistant_turns_becomes_a_user_turn() -> None:
     own = b'{"role":"user","content":[%b]}' % text(b"be kind")
     assert fold(b"[%b,%b,%b]" % (ASSISTANT, SYSTEM, ASSISTANT)) == b"[%b,%b,%b]" % (
         ASSISTANT,
@@ -189,7 +187,7 @@ def test_several_system_turns_keep_their_order() -> None:
     )
 
 
-def test_a_gap_stands_between_system_text_and_its_neighbours_only() -> None:
+def test_the_gap_separates_only_system_text() -> None:
     gap = Raw(text(rb"\n"))
     folded = bodies.fold_system_turns(Raw(b"[%b,%b,%b]" % (SYSTEM, USER, SYSTEM)), gap)
     between = b"," + bytes(gap) + b","
@@ -199,7 +197,7 @@ def test_a_gap_stands_between_system_text_and_its_neighbours_only() -> None:
     assert bytes(gap) not in bytes(alone)
 
 
-def test_changes_of_tools_and_empty_text_do_not_become_user_text() -> None:
+def test_tool_changes_and_empty_text_are_dropped() -> None:
     system = b'{"role":"system","content":[{"type":"tool_addition"},{"type":"tool_removal"}]}'
     assert fold(b"[%b,%b,%b]" % (USER, system, ASSISTANT)) == b"[%b,%b]" % (USER, ASSISTANT)
     for empty in (b'""', b"null", b"5", b"[]"):
@@ -214,13 +212,13 @@ def test_output_config_of_messages_is_dropped() -> None:
     assert fold(b"[%b]" % user) == b'[{"role":"user","content":"hi","z":1.0}]'
 
 
-def test_turns_that_were_not_concerned_stay_byte_for_byte() -> None:
+def test_other_turns_stay_byte_for_byte() -> None:
     odd = b'{ "role" : "assistant", "odd":%b , "content":[ ] }' % ODD
     assert odd in fold(b"[%b,%b,%b]" % (odd, SYSTEM, USER))
 
 
 @pytest.mark.parametrize("odd", [b"5", b"{}", b'{"role":5}', b'{"role":"user","content":5}'])
-def test_turns_that_cannot_be_read_stay_and_host_nothing(odd: bytes) -> None:
+def test_unreadable_turns_stay_unchanged(odd: bytes) -> None:
     own = b'{"role":"user","content":[%b]}' % text(b"be kind")
     assert fold(b"[%b,%b]" % (odd, SYSTEM)) == b"[%b,%b]" % (odd, own)
     assert fold(b"[%b,%b]" % (SYSTEM, odd)) == b"[%b,%b]" % (own, odd)

@@ -21,7 +21,7 @@ def test_chunks_leave_the_body_open_for_more() -> None:
     assert not reader.done
 
 
-def test_the_early_head_is_a_chunked_event_stream_that_names_the_exchange() -> None:
+def test_the_early_head_is_a_chunked_event_stream_with_the_request_id() -> None:
     data = early_head("req_1")
     parsed = parse_response(data)
     assert parsed is not None
@@ -32,5 +32,5 @@ def test_the_early_head_is_a_chunked_event_stream_that_names_the_exchange() -> N
     assert head.get(b"request-id") == b"req_1"
 
 
-def test_an_id_that_is_not_ascii_breaks_no_head() -> None:
+def test_a_non_ascii_request_id_is_escaped() -> None:
     assert parse_response(early_head("r\u00e9q")) is not None

@@ -41,13 +41,13 @@ def test_an_error_body_has_anthropics_shape() -> None:
     }
 
 
-def test_a_pair_of_type_and_message_makes_an_error_body_too() -> None:
+def test_error_body_accepts_a_type_and_message() -> None:
     body = json.loads(errors.error_body(("billing_error", "empty"), None))
     assert body["error"] == {"type": "billing_error", "message": "empty"}
     assert body["request_id"] is None
 
 
-def test_a_message_with_a_lone_surrogate_can_still_be_told() -> None:
+def test_a_message_with_a_lone_surrogate_is_encoded() -> None:
     body = json.loads(errors.error_body(("api_error", "cut \ud83d off"), None))
     assert body["error"]["message"] == "cut ? off"
 
@@ -65,28 +65,28 @@ def test_an_error_response_is_complete_http_with_its_request_id() -> None:
 
 
 @pytest.mark.parametrize(("asked", "sent"), [(5, b"5"), (60, b"60"), (3600, b"60"), (-1, b"0")])
-def test_retry_after_stays_within_what_the_client_waits_for(asked: int, sent: bytes) -> None:
+def test_an_estimated_retry_after_is_capped(asked: int, sent: bytes) -> None:
     error = NoTarget("later", retry_after_s=asked)
     head, _ = parse(errors.error_response(error, "r", keep_alive=True))
     assert dict(head.headers)[b"retry-after"] == sent
 
 
 @pytest.mark.parametrize(("flag", "sent"), [(True, b"true"), (False, b"false")])
-def test_should_retry_is_said_when_the_error_says_it(flag: bool, sent: bytes) -> None:
+def test_should_retry_is_sent_when_set(flag: bool, sent: bytes) -> None:
     error = Unauthorized("revoked", should_retry=flag)
     head, _ = parse(errors.error_response(error, "r", keep_alive=False))
     assert dict(head.headers)[b"x-should-retry"] == sent
     assert dict(head.headers)[b"connection"] == b"close"
 
 
-def test_the_answer_to_head_has_the_length_and_no_body() -> None:
+def test_a_head_response_has_the_length_and_no_body() -> None:
     response = errors.error_response(Unauthorized("no"), "r", keep_alive=True, body_wanted=False)
     head, body = parse(response, "HEAD")
     assert int(dict(head.headers)[b"content-length"]) > 0
     assert body == b""
 
 
-def test_a_json_response_takes_more_fields() -> None:
+def test_json_response_adds_extra_fields() -> None:
     head, body = parse(errors.json_response(200, b"{}", [(b"x-a", b"1")]))
     assert (head.status_code, head.reason, body) == (200, b"OK", b"{}")
     assert dict(head.headers)[b"x-a"] == b"1"
@@ -103,7 +103,7 @@ def test_every_status_has_a_reason(status: int, reason: bytes) -> None:
     ("status", "kind"),
     [(529, "overloaded_error"), (418, "invalid_request_error"), (599, "api_error")],
 )
-def test_unlisted_statuses_have_a_type_by_their_class(status: int, kind: str) -> None:
+def test_unlisted_statuses_get_their_class_type(status: int, kind: str) -> None:
     assert errors.error_type(status) == kind
 
 
@@ -112,7 +112,7 @@ def test_an_sse_error_is_one_event() -> None:
     assert data == {"type": "error", "error": {"type": "overloaded_error", "message": "line\none"}}
 
 
-def test_an_anthropic_body_becomes_an_event_without_losing_a_member() -> None:
+def test_an_anthropic_error_body_becomes_an_event_unchanged() -> None:
     body = (
         b'{\r\n "type":"error",\n "error":{"type":"x_error","message":"a\\nb","n":1.0},"e":1e400}\n'
     )
@@ -145,7 +145,7 @@ def test_foreign_bodies_keep_the_sentence_the_client_matches(body: bytes, messag
     assert error["message"].startswith(message)
 
 
-def test_a_long_foreign_text_is_cut() -> None:
+def test_a_long_foreign_text_is_truncated() -> None:
     assert len(errors.foreign_message(500, b"x" * 100_000)) == errors.FOREIGN_TEXT_MAX
 
 

@@ -17,7 +17,7 @@ from ccrelay.wire.headers import client_tokens, host_allowed, host_set, origin_a
         (None, None, ()),
     ],
 )
-def test_a_credential_counts_in_either_form(
+def test_client_tokens_reads_both_credential_headers(
     authorization: bytes | None, x_api_key: bytes | None, tokens: tuple[bytes, ...]
 ) -> None:
     assert client_tokens(authorization, x_api_key) == tokens
@@ -35,7 +35,7 @@ def test_a_credential_counts_in_either_form(
         b"[::1]:80",
     ],
 )
-def test_loopback_names_are_always_welcome(host: bytes) -> None:
+def test_loopback_hosts_are_always_allowed(host: bytes) -> None:
     assert host_allowed(host, frozenset())
 
 
@@ -59,11 +59,11 @@ def test_loopback_names_are_always_welcome(host: bytes) -> None:
         b"\xff",
     ],
 )
-def test_other_names_are_refused_unless_listed(host: bytes) -> None:
+def test_other_hosts_must_be_listed(host: bytes) -> None:
     assert not host_allowed(host, frozenset())
 
 
-def test_a_listed_host_is_welcome_on_any_port() -> None:
+def test_a_listed_host_is_allowed_on_any_port() -> None:
     allowed = host_set(["Relay.Example:8787", "[FD00::5]:1"])
     assert host_allowed(b"relay.example", allowed)
     assert host_allowed(b"relay.example:9", allowed)
@@ -71,12 +71,12 @@ def test_a_listed_host_is_welcome_on_any_port() -> None:
     assert not host_allowed(b"other.example", allowed)
 
 
-def test_a_star_admits_any_host_and_any_origin() -> None:
+def test_a_star_allows_any_host_and_origin() -> None:
     assert host_allowed(b"what ever", host_set(["*"]))
     assert origin_allowed(b"https://evil.example", frozenset({"*"}))
 
 
-def test_origins_are_refused_unless_listed_as_a_whole() -> None:
+def test_origins_must_be_listed_in_full() -> None:
     allowed = frozenset({"https://tools.example"})
     assert origin_allowed(None, frozenset())
     assert origin_allowed(b"https://Tools.example", allowed)

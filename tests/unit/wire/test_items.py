@@ -41,7 +41,7 @@ OBJECTS = st.fixed_dictionaries(
 
 
 @given(st.lists(OBJECTS, max_size=6), st.sampled_from([None, 0, 3]), st.booleans())
-def test_every_object_is_read_however_the_array_is_written(
+def test_objects_are_found_with_any_whitespace(
     written: list[dict[str, object]], indent: int | None, escaped: bool
 ) -> None:
     body = json.dumps(written, indent=indent, ensure_ascii=escaped).encode()
@@ -51,17 +51,17 @@ def test_every_object_is_read_however_the_array_is_written(
     assert texts == [item.get("text") for item in written]
 
 
-def test_what_is_no_array_of_objects_ends_the_walk_there() -> None:
+def test_anything_but_an_object_ends_the_iteration() -> None:
     assert walk(b"") == walk(b'"a"') == walk(b"{}") == walk(b"[]") == walk(b"[1,{}]") == []
     assert walk(b'[{"type":"a"},1,{"type":"b"}]') == [("a", None)]
     assert walk(b'[{"type":"a"},{"type":"b"') == [("a", None), ("b", None)]
 
 
-def test_no_more_objects_are_looked_at_than_asked_for() -> None:
+def test_the_number_of_objects_is_bounded() -> None:
     assert len(walk(b"[" + b",".join([b"{}"] * 50) + b"]", most=7)) == 7
 
 
-def test_the_walk_stays_inside_the_array() -> None:
+def test_the_iteration_stays_inside_the_array() -> None:
     body = b'{"a":[{"type":"x"}],"b":[{"type":"y"}]}'
     scan = MemberScan(KEYS, WORD_BYTES_MAX)
     span = (body.index(b"["), body.index(b"]") + 1)
@@ -77,7 +77,7 @@ def test_a_word_is_a_short_string() -> None:
     assert seen == ["ab", None, None, None, None]
 
 
-def test_a_string_is_found_without_its_quotes_and_other_values_are_none() -> None:
+def test_string_of_strips_quotes_and_rejects_other_values() -> None:
     scan = MemberScan(KEYS, WORD_BYTES_MAX)
     body = b'[{"text":"ab"},{"text":5},{}]'
     found = [string_of(scan, 1, start, body) for start in objects(body, (0, len(body)), scan, 9)]

@@ -22,7 +22,7 @@ def body(*sources: dict[str, object], separators: tuple[str, str] = (",", ":")) 
 
 
 @pytest.mark.parametrize("separators", SEPARATORS)
-def test_an_image_is_so_many_tokens_whatever_its_size_and_a_document_by_its_pages(separators):
+def test_images_count_flat_and_documents_by_page(separators):
     sent = body(
         source("image/png", 700_000),
         source("application/pdf", 4 * PAGE_BYTES),
@@ -34,12 +34,12 @@ def test_an_image_is_so_many_tokens_whatever_its_size_and_a_document_by_its_page
     ]
 
 
-def test_short_strings_and_marks_inside_text_are_none():
+def test_short_strings_and_text_are_not_media():
     assert list(media_of(body(source("image/png", MEDIA_BYTES_MIN - 1)))) == []
     assert list(media_of(b'{"data":"' + b"A" * 9000)) == [], "it does not end"
 
 
-def test_the_newest_are_those_that_fit_counted_from_the_end():
+def test_newest_counts_back_from_the_end():
     sent = body(source("image/png", 50_000), source("image/png", 60_000))
     assert newest(sent, len(sent)) == Media(110_000, 2 * IMAGE_TOKENS)
     assert newest(sent, 70_000) == Media(60_000, IMAGE_TOKENS)

@@ -60,7 +60,7 @@ def test_discovered_anthropic_models_keep_every_member() -> None:
     assert entry.body == row
 
 
-def test_what_a_discovered_model_lacks_is_filled_in() -> None:
+def test_missing_members_of_a_discovered_model_are_filled_in() -> None:
     (entry,) = models.discovered_entries(b'{"data":[{"type":"model","id":"a-b"}]}', EVERYTHING)
     shown = json.loads(entry.body)
     assert (shown["display_name"], shown["created_at"]) == ("A B", models.CREATED_AT)
@@ -73,7 +73,7 @@ def test_openai_lists_are_understood() -> None:
     assert "object" not in json.loads(entry.body)
 
 
-def test_models_that_would_not_be_served_are_not_shown() -> None:
+def test_unserved_models_are_not_listed() -> None:
     listing = b'{"data":[{"id":"glm-5.3"},{"id":"gpt-x"}]}'
     found = models.discovered_entries(listing, ModelMatcher({}, ["glm-*"]))
     assert [entry.id for entry in found] == ["glm-5.3"]
@@ -82,7 +82,7 @@ def test_models_that_would_not_be_served_are_not_shown() -> None:
 @pytest.mark.parametrize(
     "listing", [b"", b"<html>", b"[]", b'{"data":5}', b'{"data":[5,{"id":7},{"id":""},{}]}']
 )
-def test_a_list_that_is_garbage_has_no_models(listing: bytes) -> None:
+def test_an_invalid_list_has_no_models(listing: bytes) -> None:
     assert models.discovered_entries(listing, EVERYTHING) == []
 
 
@@ -108,13 +108,13 @@ def test_pages_go_forward_and_backward() -> None:
     assert ids(page(five, 0)) == (["a"], True)
 
 
-def test_an_unknown_cursor_ends_the_listing() -> None:
+def test_an_unknown_cursor_gives_an_empty_page() -> None:
     for cursors in (("gone", None), (None, "gone")):
         listed = page(entries("a"), 5, *cursors)
         assert (listed["data"], listed["has_more"]) == ([], False)
 
 
-def test_one_model_is_found_by_its_id() -> None:
+def test_find_model_finds_by_id() -> None:
     listed = entries("claude-opus-5-5")
     body = models.find_model(listed, "claude-opus-5-5")
     assert body is not None
@@ -135,7 +135,9 @@ def test_one_model_is_found_by_its_id() -> None:
         ("&&=;%zz", (1000, None, None)),
     ],
 )
-def test_a_query_names_the_page(query: str, expected: tuple[int, str | None, str | None]) -> None:
+def test_page_query_reads_limit_and_cursors(
+    query: str, expected: tuple[int, str | None, str | None]
+) -> None:
     assert models.page_query(query) == expected
 
 
@@ -151,5 +153,5 @@ def test_a_query_names_the_page(query: str, expected: tuple[int, str | None, str
         ("---", "---"),
     ],
 )
-def test_names_are_made_readable(model: str, name: str) -> None:
+def test_readable_names_are_made_from_ids(model: str, name: str) -> None:
     assert models.readable(model) == name

@@ -16,17 +16,17 @@ MODERN = metadata(json.dumps({"device_id": "d", "account_uuid": "", "session_id"
 LEGACY = metadata(f"user_abc_account_def_session_{UUID}")
 
 
-def test_the_header_decides() -> None:
+def test_the_header_takes_precedence() -> None:
     assert conversation_id(b"from-header", MODERN) == "from-header"
 
 
 @pytest.mark.parametrize("raw", [MODERN, LEGACY])
-def test_both_forms_of_the_user_id_hold_it(raw: bytes) -> None:
+def test_both_forms_of_user_id_are_read(raw: bytes) -> None:
     assert conversation_id(None, raw) == UUID
 
 
 @pytest.mark.parametrize("header", [b"", b"a\x00b", b"a b", b"\xff", b"x" * 200])
-def test_a_header_unfit_for_a_log_is_passed_over(header: bytes) -> None:
+def test_a_header_with_unsafe_characters_is_ignored(header: bytes) -> None:
     assert conversation_id(header, MODERN) == UUID
     assert conversation_id(header, None) is None
 
@@ -48,7 +48,7 @@ def test_a_header_unfit_for_a_log_is_passed_over(header: bytes) -> None:
         b'{"user_id":"\\ud800"}',
     ],
 )
-def test_metadata_that_names_no_conversation_gives_none(raw: bytes) -> None:
+def test_metadata_without_a_session_gives_none(raw: bytes) -> None:
     assert conversation_id(None, raw) is None
 
 
@@ -71,7 +71,7 @@ def blocks(*texts: str) -> list[dict[str, object]]:
     return [{"type": "text", "text": text} for text in texts]
 
 
-def test_the_header_is_the_key_and_the_body_is_not_asked() -> None:
+def test_with_a_header_the_body_is_not_read() -> None:
     assert conversation_key(UUID.encode(), None) == UUID.encode()
     assert conversation_key(UUID.encode(), b"{broken") == UUID.encode()
 
@@ -93,7 +93,7 @@ def test_without_an_id_the_beginning_of_the_conversation_is_the_key() -> None:
     assert key_of(grown) == key_of(first)
 
 
-def test_nothing_to_go_by_is_no_key() -> None:
+def test_without_any_text_there_is_no_key() -> None:
     picture = [{"type": "image", "source": {"data": "AAAA"}}]
     for body in ({}, {"system": "s"}, conversation([]), conversation(""), conversation(picture)):
         assert key_of(body) is None
@@ -109,13 +109,13 @@ def test_the_version_of_the_client_does_not_change_the_key() -> None:
     assert key_of(conversation("Hi", new)) == key_of(conversation("Hi", blocks("You help.")))
 
 
-def test_system_turns_before_the_first_user_turn_are_passed_over() -> None:
+def test_leading_system_turns_are_skipped() -> None:
     body = conversation("Hi")
     body["messages"] = [{"role": "system", "content": "It is noon."}, *body["messages"]]  # type: ignore[misc]
     assert key_of(body) == key_of(conversation("Hi"))
 
 
-def test_only_the_beginning_counts() -> None:
+def test_only_the_beginning_of_the_text_counts() -> None:
     long = "u" * USER_BYTES
     assert key_of(conversation(long + "a")) == key_of(conversation(blocks(long, "b")))
     clock = "s" * SYSTEM_BYTES
@@ -136,7 +136,7 @@ def test_a_key_made_of_text_is_never_an_id() -> None:
     st.sampled_from([None, 2]),
     st.booleans(),
 )
-def test_a_turn_is_the_same_as_blocks_and_as_plain_text(
+def test_blocks_and_plain_text_give_the_same_key(
     texts: list[str], cached: bool, indent: int | None, escaped: bool
 ) -> None:
     content = blocks(*texts)

@@ -60,7 +60,7 @@ def test_base64_of_a_message_that_begins_with_0x12_looks_like_claudes() -> None:
         CLAUDES + "\n",
     ],
 )
-def test_everything_else_does_not(signature: str | None) -> None:
+def test_other_signatures_do_not_look_like_claudes(signature: str | None) -> None:
     assert not looks_like_claudes(signature)
 
 
@@ -68,24 +68,24 @@ def test_everything_else_does_not(signature: str | None) -> None:
 
 
 @pytest.mark.parametrize("signature", [None, "", THEIRS])
-def test_thinking_that_cannot_be_claudes_is_left_out(signature: str | None) -> None:
+def test_foreign_thinking_is_removed(signature: str | None) -> None:
     raw = body(ASK, turn(thinking(signature), TEXT), ASK)
     assert stripped(raw) == (json.loads(body(ASK, turn(TEXT), ASK)), 1)
 
 
-def test_a_signature_that_is_no_string_cannot_be_claudes() -> None:
+def test_a_non_string_signature_is_foreign() -> None:
     raw = body(ASK, turn({"type": "thinking", "thinking": "x", "signature": 5}, TEXT), ASK)
     assert stripped(raw) == (json.loads(body(ASK, turn(TEXT), ASK)), 1)
 
 
-def test_claudes_own_thinking_stays_and_the_body_is_the_same_object() -> None:
+def test_a_body_with_claudes_thinking_is_the_same_object() -> None:
     raw = body(ASK, turn(thinking(), REDACTED, TEXT, CALL), RESULT)
     out, count = strip_foreign(raw, everything=False)
     assert out is raw
     assert count == 0
 
 
-def test_everything_takes_claudes_and_redacted_thinking_as_well() -> None:
+def test_everything_removes_claudes_and_redacted_thinking() -> None:
     raw = body(ASK, turn(thinking(), REDACTED, TEXT), ASK, turn(thinking(THEIRS), TEXT), ASK)
     assert stripped(raw, everything=True) == (
         json.loads(body(ASK, turn(TEXT), ASK, turn(TEXT), ASK)),
@@ -93,19 +93,19 @@ def test_everything_takes_claudes_and_redacted_thinking_as_well() -> None:
     )
 
 
-def test_a_turn_of_nothing_but_foreign_thinking_is_left_out() -> None:
+def test_a_turn_of_only_foreign_thinking_is_removed() -> None:
     raw = body(ASK, turn(thinking(THEIRS)), ASK)
     assert stripped(raw) == (json.loads(body(ASK, ASK)), 1)
 
 
-def test_turns_of_users_and_blocks_inside_tools_are_left_alone() -> None:
+def test_user_turns_and_tool_contents_are_left_alone() -> None:
     strange = {"role": "user", "content": [thinking(THEIRS)]}
     nested: Block = {"type": "tool_result", "tool_use_id": "t", "content": [thinking(THEIRS)]}
     raw = body(strange, {"role": "system", "content": [thinking(THEIRS)]}, turn(TEXT, nested))
     assert strip_foreign(raw, everything=True) == (raw, 0)
 
 
-def test_all_other_bytes_stay_as_they_came() -> None:
+def test_all_other_bytes_stay_unchanged() -> None:
     raw = (
         b'{"model":"m","max_tokens":1e400,"messages":[{"x":[1.0, 2],"role":"assistant","content":['
         b'{"type":"thinking","thinking":"a"},{ "type":"text","text":"\\u00e9\\/","n":0.10}],'
@@ -124,7 +124,7 @@ CLEARING_TOOLS = {"type": "clear_tool_uses_20250919"}
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_a_tool_turn_that_lost_its_thinking_takes_the_setting_along(everything: bool) -> None:
+def test_a_tool_turn_without_thinking_disables_thinking(everything: bool) -> None:
     raw = body(ASK, turn(thinking(THEIRS), CALL), RESULT, thinking=ENABLED, stream=True)
     expected = json.loads(body(ASK, turn(CALL), RESULT, stream=True))
     assert stripped(raw, everything=everything) == (expected, 1)
@@ -133,7 +133,9 @@ def test_a_tool_turn_that_lost_its_thinking_takes_the_setting_along(everything: 
 @pytest.mark.parametrize(
     ("edits", "left"), [([CLEARING], None), ([CLEARING, CLEARING_TOOLS], [CLEARING_TOOLS])]
 )
-def test_edits_that_need_thinking_go_with_it(edits: list[Block], left: list[Block] | None) -> None:
+def test_edits_that_need_thinking_are_removed_with_it(
+    edits: list[Block], left: list[Block] | None
+) -> None:
     raw = body(
         turn(thinking(THEIRS), CALL), RESULT, thinking=ENABLED, context_management={"edits": edits}
     )
@@ -168,19 +170,19 @@ def test_edits_that_need_thinking_go_with_it(edits: list[Block], left: list[Bloc
         ),
     ],
 )
-def test_otherwise_the_setting_stays(raw: bytes) -> None:
+def test_the_thinking_setting_stays_otherwise(raw: bytes) -> None:
     out, count = stripped(raw)
     assert count == 1
     assert out["thinking"] == json.loads(raw)["thinking"]
 
 
-def test_everything_mends_a_tool_turn_that_never_began_with_thinking() -> None:
+def test_everything_also_covers_a_tool_turn_without_thinking() -> None:
     raw = body(turn(TEXT, CALL), RESULT, thinking=ENABLED)
     assert strip_foreign(raw, everything=False) == (raw, 0)
     assert stripped(raw, everything=True) == (json.loads(body(turn(TEXT, CALL), RESULT)), 1)
 
 
-def test_the_turn_that_is_last_in_the_end_decides() -> None:
+def test_the_last_remaining_turn_decides() -> None:
     raw = body(turn(thinking(THEIRS), CALL), RESULT, turn(thinking(THEIRS)), ASK, thinking=ENABLED)
     assert stripped(raw) == (json.loads(body(turn(CALL), RESULT, ASK)), 2)
 
@@ -204,5 +206,5 @@ def test_the_turn_that_is_last_in_the_end_decides() -> None:
     ],
 )
 @pytest.mark.parametrize("everything", [False, True])
-def test_what_cannot_be_read_comes_back_as_it_is(raw: bytes, everything: bool) -> None:
+def test_an_unreadable_body_is_returned_unchanged(raw: bytes, everything: bool) -> None:
     assert strip_foreign(raw, everything=everything) == (raw, 0)

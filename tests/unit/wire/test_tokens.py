@@ -13,7 +13,7 @@ def user(content: object) -> dict[str, object]:
     return {"role": "user", "content": content}
 
 
-def test_text_counts_by_its_length_and_each_message_a_little() -> None:
+def test_text_counts_by_length_plus_a_constant_per_message() -> None:
     count = tokens.estimate(body(messages=[user("x" * 3600)]))
     assert count == 1000 + tokens.MESSAGE_TOKENS
 
@@ -33,7 +33,7 @@ def test_system_and_tools_count() -> None:
     assert tokens.estimate(body(messages=[], tools=[{"name": "x" * 400}])) > empty + 100
 
 
-def test_an_image_counts_the_same_however_long_its_base64_is() -> None:
+def test_an_image_counts_a_constant() -> None:
     def with_image(data: str) -> int:
         source = {"type": "base64", "media_type": "image/png", "data": data}
         return tokens.estimate(body(messages=[user([{"type": "image", "source": source}])]))
@@ -60,13 +60,13 @@ def test_tool_calls_and_results_count_what_they_hold() -> None:
         assert 1000 <= tokens.estimate(body(messages=[user([block])])) <= 1010
 
 
-def test_chinese_text_is_not_taken_for_short() -> None:
+def test_chinese_text_counts_by_bytes() -> None:
     text = "\u4f60\u597d" * 500
     raw = json.dumps({"messages": [user(text)]}, ensure_ascii=False).encode()
     assert 700 < tokens.estimate(raw) < 1100
 
 
-def test_one_odd_turn_does_not_spoil_the_others() -> None:
+def test_one_invalid_turn_does_not_affect_the_others() -> None:
     odd = {"role": "user", "content": [{"type": 5, "text": "x" * 360}]}
     count = tokens.estimate(body(messages=[user("x" * 3600), odd]))
     assert 1100 < count < 1150
@@ -86,10 +86,10 @@ def test_one_odd_turn_does_not_spoil_the_others() -> None:
         b'{"system":"\\ud800"}',
     ],
 )
-def test_garbage_gets_an_estimate_of_at_least_one(garbage: bytes) -> None:
+def test_an_invalid_body_counts_at_least_one_token(garbage: bytes) -> None:
     assert tokens.estimate(garbage) >= 1
 
 
-def test_the_answer_is_the_apis_and_the_mark_is_a_header() -> None:
+def test_the_answer_has_the_apis_shape_and_the_estimate_header() -> None:
     assert json.loads(tokens.answer(42)) == {"input_tokens": 42}
     assert tokens.ESTIMATE_HEADER == (b"x-ccrelay-estimate", b"true")

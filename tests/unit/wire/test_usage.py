@@ -30,7 +30,7 @@ def test_the_split_comes_from_the_start_and_the_output_from_the_delta() -> None:
     assert usage_from_stream(FULL, end) == Usage(12, 321, 3000, 60, 40, 100)
 
 
-def test_the_delta_replaces_and_never_adds() -> None:
+def test_counts_in_the_delta_replace_earlier_ones() -> None:
     end = delta(input_tokens=20, output_tokens=5, cache_read_input_tokens=3000)
     assert usage_from_stream(FULL, end) == Usage(20, 5, 3000, 60, 40)
 
@@ -58,7 +58,7 @@ def test_a_cache_total_without_split_counts_as_five_minutes() -> None:
     assert (usage.cache_write_5m, usage.cache_write_1h) == (7, 0)
 
 
-def test_a_split_without_total_counts_by_itself() -> None:
+def test_a_split_without_total_is_used() -> None:
     usage = usage_from_json(
         b'{"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":2}}'
     )
@@ -103,14 +103,14 @@ def test_compaction_is_added_because_the_totals_leave_it_out() -> None:
         b"[" * 100_000,
     ],
 )
-def test_garbage_counts_as_nothing_and_never_raises(garbage: bytes) -> None:
+def test_invalid_usage_counts_as_zero(garbage: bytes) -> None:
     assert usage_from_stream(garbage, None) == Usage()
     assert usage_from_stream(None, garbage) == Usage()
     assert usage_from_json(garbage) == Usage()
     assert stop_reason(garbage) is None
 
 
-def test_nothing_reported_is_a_zero() -> None:
+def test_missing_usage_is_zero() -> None:
     assert usage_from_stream(None, None) == usage_from_json(None) == Usage()
 
 

@@ -1,0 +1,121 @@
+"""Instructions per request of a peer's worker, under callgrind.
+
+Start and warm-up run without counting, which is faster by an order of magnitude. Counting is
+switched on and dumped through valgrind's gdb server (vgdb). That one would wake a sleeping process
+with ptrace, which containers forbid; so it only waits, and a small request wakes the worker.
+
+Only workers are counted. A supervisor works by the clock and not by requests, and a worker here is
+slower by some fifty times than it is in life: the supervisor's share would be out of proportion. So
+is what a worker does by the clock, the more the slower the machine is.
+"""
+
+import http.client
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.instructions.callgrind import by_function, counted
+from bench.loopback import machine, processes, run, spec
+from bench.loopback.peer import Peer
+
+PARTS, REQUESTS = 4, 500  # the cheapest part counts: what is done by the clock only adds
+LOAD = "-m closed -C 4 -n {n} -w 0 -B 2048 -s r=1024 -t 80"
+WARM_UP = LOAD.replace("{n}", "400")
+START_WAIT_S = 180.0
+END_WAIT_S = 60.0
+ORDER_WAIT_S = 60.0
+WAKE_EACH_S = 0.05
+# Hashes of texts are random in life: how they collide changes a figure by some percent.
+VALGRIND = """#!/bin/sh
+export PYTHONHASHSEED=0
+exec valgrind -q --tool=callgrind --trace-children=yes --instr-atstart=no \\
+    --vgdb-prefix={folder}/vgdb --vgdb-poll=500 \\
+    --callgrind-out-file={folder}/%p.out {python} "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Instructions per request: in all, and of each function itself."""
+
+    per_request: float
+    functions: dict[str, float]
+
+
+def measure(name: str, checkout: Path, python: str) -> Measured:
+    """Of a peer of this bench. Raises SystemExit when requests fail or callgrind does not obey."""
+    plan = run.Plan((), (spec.built_in(name),), rounds=1, tls=False)
+    with (
+        tempfile.TemporaryDirectory(prefix="ccrelay-bench-") as tmp,
+        run.session(plan, machine.Precautions()) as session,
+    ):
+        folder = Path(tmp)
+        wrapper = folder / "python"
+        wrapper.write_text(VALGRIND.format(folder=folder, python=python))
+        wrapper.chmod(0o755)
+        (peer,) = session.peers
+        peer.python, peer.root = str(wrapper), checkout.resolve()
+        peer.ready_wait_s, peer.end_wait_s = START_WAIT_S, END_WAIT_S
+        peer.spawn()
+        peer.wait_for_first_answer()
+        _load(session, peer, WARM_UP)
+        _order(peer, folder, "instrumentation", "on")
+        parts = []
+        for number in range(1, PARTS + 1):
+            _load(session, peer, LOAD.replace("{n}", str(REQUESTS)))
+            _order(peer, folder, "dump")
+            files = [folder / f"{pid}.out.{number}" for pid in processes.leaves(peer.pid)]
+            parts.append(per_request(files, REQUESTS))
+        return min(parts, key=lambda part: part.per_request)
+
+
+def per_request(files: list[Path], requests: int) -> Measured:
+    """What callgrind dumped, divided by the requests."""
+    total = sum(map(counted, files))
+    functions: dict[str, float] = {}
+    for file in files:
+        for name, n in by_function(file).items():
+            functions[name] = functions.get(name, 0) + n / requests
+    return Measured(total / requests, functions)
+
+
+def _load(session: run.Session, peer: Peer, args: str) -> None:
+    result = session.load(peer, args)
+    if "failed" in result or any(result["errors"].values()):
+        raise SystemExit(f"bench: {peer.name}: not all requests were answered: {result}")
+
+
+def _order(peer: Peer, folder: Path, *words: str) -> None:
+    """Have each worker's callgrind do something."""
+    for pid in processes.leaves(peer.pid):
+        command = ["vgdb", f"--vgdb-prefix={folder}/vgdb", f"--pid={pid}", "--max-invoke-ms=0"]
+        with subprocess.Popen(
+            [*command, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as vgdb:
+            for _ in _until(time.monotonic() + ORDER_WAIT_S):
+                if vgdb.poll() is not None:
+                    break
+                _wake(peer)
+            else:
+                vgdb.kill()
+            said = vgdb.stdout.read() if vgdb.stdout else ""
+        if vgdb.returncode:
+            raise SystemExit(f"bench: callgrind did not obey {' '.join(words)}:\n{said[-2000:]}")
+
+
+def _until(give_up_at: float) -> Iterator[None]:
+    while time.monotonic() < give_up_at:
+        yield
+        time.sleep(WAKE_EACH_S)
+
+
+def _wake(peer: Peer) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", peer.port, timeout=ORDER_WAIT_S)
+    try:
+        connection.request("GET", peer.spec.ready)
+        connection.getresponse().read()
+    finally:
+        connection.close()
