@@ -54,7 +54,7 @@ class House:
         )
         self.first = lab.relay.providers[0].targets[0]
         now = lab.relay.reactor.clock()
-        for ago_s in (60.3, 59.8):
+        for ago_s in (60.6, 60.1):
             self.first.limits.force(now - ago_s, LIMIT // 2, 0).settle(now - ago_s, LIMIT // 2, 0)
 
     async def serve(self, peer: Peer) -> None:
@@ -120,7 +120,9 @@ async def test_nobody_gets_past_a_full_room(lab: Lab) -> None:
 async def test_a_turn_that_waits_for_its_own_key_gets_it_before_its_sub_agents(lab: Lab) -> None:
     house = House(lab, Key(key="test-key-2", itpm_limit=10 * LIMIT))
     relay = lab.relay
-    relay.context.affinity.keep(hash64(b"s-1"), house.first.slot, relay.reactor.clock(), prefix_tokens=60_000)
+    relay.context.affinity.keep(
+        hash64(b"s-1"), house.first.slot, relay.reactor.clock(), prefix_tokens=60_000
+    )
     answer = await house.turn_among_agents(BIG)
     assert answer.status == 200
     assert (b"turn", b"test-key-1") in house.got
@@ -134,7 +136,9 @@ async def test_a_sub_agent_without_a_cache_there_goes_to_a_key_that_nobody_waits
 ) -> None:
     house = House(lab, Key(key="test-key-2", itpm_limit=10 * LIMIT))
     relay = lab.relay
-    relay.context.affinity.keep(hash64(b"s-1"), house.first.slot, relay.reactor.clock(), prefix_tokens=60_000)
+    relay.context.affinity.keep(
+        hash64(b"s-1"), house.first.slot, relay.reactor.clock(), prefix_tokens=60_000
+    )
     turn = house.ask(b"turn", BIG, TURN_BYTES, False)
     await eventually(lambda: len(relay.context.queue) == 1)
     others = [house.ask(b"agent", SMALL, AGENT_BYTES, True, b"s-%d" % n) for n in range(2, 8)]
