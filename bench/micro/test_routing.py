@@ -18,7 +18,8 @@ from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap
 from ccrelay.config.model import Auth, Config, Health, Key, Provider, Routing, Server, StrategyName
 from ccrelay.fleet.provider_state import ProviderState
-from ccrelay.relay import access_log, accounting, affinity, request_profile
+from ccrelay.relay import accounting, affinity, request_profile
+from ccrelay.relay.access_log import AccessLogEntry
 from ccrelay.relay.attempt import Attempt, attempt_on
 from ccrelay.relay.client_auth import Authenticator, ClientAuth
 from ccrelay.relay.client_request import ClientRequest
@@ -233,8 +234,8 @@ def test_write_the_head(benchmark: Benchmark) -> None:
     assert b"bearer" not in benchmark(provider.targets[0].plan.render, head(), 102_400, False)
 
 
-def logged() -> Callable[[], dict[str, object]]:
-    """Makes the log entry of an exchange whose stream is over."""
+def logged() -> AccessLogEntry:
+    """The log entry of an exchange whose stream is over."""
     relay = FakeRelay(*providers(1), config=Config())
     route = relay.context.config.routes.of(b'"claude-opus-5-5"', "claude-opus-5-5")
     (candidate,) = route.candidates
@@ -250,12 +251,9 @@ def logged() -> Callable[[], dict[str, object]]:
     accounting.read_usage(upstream, outcome)
     request = RoutingRequest(conversation=1)
 
-    def entry() -> dict[str, object]:
-        return access_log.entry(
-            "req_ccrelay_0123456789a1b2", client, route, request, attempt, outcome, NOW + 2.0
-        )
-
-    return entry
+    return AccessLogEntry(
+        "req_ccrelay_0123456789a1b2", client, route, request, attempt, outcome, NOW + 2.0
+    )
 
 
 def test_read_usage(benchmark: Benchmark) -> None:
@@ -266,11 +264,11 @@ def test_read_usage(benchmark: Benchmark) -> None:
 
 
 def test_log_entry(benchmark: Benchmark) -> None:
-    entry = benchmark(logged())
+    entry = benchmark(logged().members)
     assert (entry["output"], entry["stop"]) == (345, "end_turn")
 
 
 @pytest.mark.parametrize("lines", [JsonLines, TextLines], ids=["json", "text"])
 def test_log_line(benchmark: Benchmark, lines: type[JsonLines] | type[TextLines]) -> None:
-    line = benchmark(lines(0, lambda: NOW).exchange, logged()())
+    line = benchmark(lines(0, lambda: NOW).exchange, logged())
     assert line.endswith(b"\n")

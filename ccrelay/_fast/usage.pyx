@@ -324,7 +324,9 @@ cdef Usage made_of(const Report* report):
     return usage
 
 
-cdef bint read_event(bytes data, const char* outer, Py_ssize_t n, Report* report):
+cdef bint read_event(
+    bytes data, const char* outer, Py_ssize_t n, Report* report
+) noexcept:
     """The `usage` of an event, inside of member `outer` if there is one. False: for a decoder."""
     cdef const char* p = PyBytes_AS_STRING(data)
     cdef const char* end = p + PyBytes_GET_SIZE(data)

@@ -161,7 +161,9 @@ class ProviderState:
         on_change: OnChange | None = None,
     ) -> None:
         if memory is None:
-            memory = SharedMemory.private(targets=max(len(provider.keys), 1), endpoints=1, bindings=8)
+            memory = SharedMemory.private(
+                targets=max(len(provider.keys), 1), endpoints=1, bindings=8
+            )
         slots = slots if slots is not None else list(range(max(len(provider.keys), 1)))
         self.config = provider
         self.name = provider.name
@@ -211,7 +213,8 @@ class ProviderState:
                 return self.key_pool.least_loaded()
             case 2:
                 return self.key_pool.in_turn()
-        return self.key_pool.at_random(rng.random())
+            case _:
+                return self.key_pool.at_random(rng.random())
 
     def usable(self, now: float) -> bool:
         """Whether it serves: now, or as soon as a key has rested."""
@@ -221,6 +224,12 @@ class ProviderState:
                     return True
         return False
 
+    def cools_down(self, credential: int, now: float) -> bool:
+        """Whether a client's own credential was rate-limited here."""
+        if not self.client_cooldowns:
+            return False
+        return self.client_cooldowns.get(credential, 0.0) > now
+
     def cool_down_client(self, credential: int, until: float) -> None:
         """Leave a client's own credential alone until then; this worker's knowledge only."""
         if len(self.client_cooldowns) >= CLIENT_COOLDOWNS_MAX:
@@ -229,4 +238,3 @@ class ProviderState:
 
     def __repr__(self) -> str:
         return f"<ProviderState {self.name} {len(self.targets)} targets {self.endpoint!r}>"
-

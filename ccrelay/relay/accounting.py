@@ -149,22 +149,8 @@ def settle(
     exchange_id: str,
 ) -> None:
     """The exchange is over: finish its last attempt and remember what it taught."""
-    usage = outcome.usage
-    tokens_in = tokens_out = 0
-    if attempt.finished:
-        pass
-    elif usage is None or not (usage.output or usage.input or usage.cache_read):
-        tokens_in = _unreported_input(request, attempt, outcome)
-        if _is_answered(outcome):
-            tokens_out = request.tokens_out
-    else:
-        tokens_in = usage.input + usage.cache_write_5m + usage.cache_write_1h
-        tokens_out = usage.output
-        if outcome.ending != _COMPLETE:
-            # A stream that broke off had not reported its output yet; some report nothing before.
-            tokens_out = max(tokens_out, request.tokens_out)
-            tokens_in = tokens_in or request.need(attempt.target.slot)
-    attempt.finish(now, context.rng, tokens_in, tokens_out)
+    if not attempt.finished:
+        _finish(context, request, attempt, outcome, now)
     upstream = attempt.upstream
     if (
         outcome.status != 200
@@ -180,16 +166,37 @@ def settle(
     output_class = request.output_class if outcome.stream else _WHOLE
     if config.only is None:
         first_at = upstream.taps.first_event_at or upstream.head_seen_at
-        target.provider.endpoint.stats.observe(
-            output_class, first_at - upstream.started_at, now
-        )
+        target.provider.endpoint.stats.observe(output_class, first_at - upstream.started_at, now)
+    usage = outcome.usage
     if usage is not None and usage.output:
         if route.limited or config.rules is not None:
             context.estimator.learn(route.model, request.body_bytes, usage, output_class)
         if request.conversation:
-            outcome.moved = affinity.update(
-                context, request, attempt, usage, now, exchange_id
-            )
+            outcome.moved = affinity.update(context, request, attempt, usage, now, exchange_id)
+
+
+def _finish(
+    context: WorkerContext,
+    request: RoutingRequest,
+    attempt: Attempt,
+    outcome: Outcome,
+    now: float,
+) -> None:
+    """Finish an attempt with the usage that was reported, or with the estimate."""
+    usage = outcome.usage
+    tokens_in = tokens_out = 0
+    if usage is None or not (usage.output or usage.input or usage.cache_read):
+        tokens_in = _unreported_input(request, attempt, outcome)
+        if _is_answered(outcome):
+            tokens_out = request.tokens_out
+    else:
+        tokens_in = usage.input + usage.cache_write_5m + usage.cache_write_1h
+        tokens_out = usage.output
+        if outcome.ending != _COMPLETE:
+            # A stream that broke off had not reported its output yet; some report nothing before.
+            tokens_out = max(tokens_out, request.tokens_out)
+            tokens_in = tokens_in or request.need(attempt.target.slot)
+    attempt.finish(now, context.rng, tokens_in, tokens_out)
 
 
 def _is_answered(outcome: Outcome) -> bool:

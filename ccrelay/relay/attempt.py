@@ -106,6 +106,4 @@ class Attempt:
 
 def attempt_on(selection: Selection) -> Attempt:
     """The attempt for a selection."""
-    return Attempt(
-        selection.candidate, selection.target, selection.reservation, selection.ticket
-    )
+    return Attempt(selection.candidate, selection.target, selection.reservation, selection.ticket)

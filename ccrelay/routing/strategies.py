@@ -14,16 +14,14 @@ import fnmatch
 import random
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from ccrelay._fast.affinity_table import rendezvous
 from ccrelay.config.model import Routing, StrategyName
 from ccrelay.ledger.pricing import TTL_SHORT_S, expected_micros
+from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import OutputClass
-
-if TYPE_CHECKING:  # a slate holds its strategy
-    from ccrelay.routing.route_table import Candidate
 
 # An average that nothing has confirmed for so long may be out of date: explored first.
 STALE_S = 60.0
@@ -45,8 +43,8 @@ class Strategy(Protocol):
         """True: to be asked although the conversation has a target, which `ask.place` tells."""
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """One of `available`, which has at least one."""
 
 
@@ -61,8 +59,8 @@ class SimpleShuffle:
     weighs_cache: ClassVar[bool] = False
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """One of them."""
         if len(available) == 1:
             return available[0]
@@ -98,8 +96,8 @@ class RoundRobin:
     weighs_cache: ClassVar[bool] = False
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """One of them."""
         if len(available) == 1:
             return available[0]
@@ -125,8 +123,8 @@ class LeastBusy:
     weighs_cache: ClassVar[bool] = False
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """One of them."""
         if len(available) == 1:
             return available[0]
@@ -152,8 +150,8 @@ class Failover:
     weighs_cache: ClassVar[bool] = False
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """One of them."""
         best = available[0]
         for one in available:
@@ -172,8 +170,8 @@ class CostBased:
     weighs_cache: ClassVar[bool] = True
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """One of them."""
         if len(available) == 1:
             return available[0]
@@ -209,8 +207,8 @@ class LatencyBased:
         self.explore = explore
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """One of them."""
         if len(available) == 1:
             return available[0]
@@ -232,12 +230,12 @@ class LatencyBased:
 
     def _another(
         self,
-        available: Sequence["Candidate"],
-        best: "Candidate",
-        kind: OutputClass,
+        available: Sequence[Candidate],
+        best: Candidate,
+        kind: int,
         now: float,
         rng: random.Random,
-    ) -> "Candidate":
+    ) -> Candidate:
         others = [one for one in available if one is not best]
         since = now - STALE_S
         unsure = [one for one in others if one.provider.endpoint.stats.observed_at(kind) < since]
@@ -245,8 +243,8 @@ class LatencyBased:
 
 
 def _quickest(
-    available: Sequence["Candidate"], kind: OutputClass
-) -> tuple["Candidate | None", list["Candidate"]]:
+    available: Sequence[Candidate], kind: int
+) -> tuple[Candidate | None, list[Candidate]]:
     """The lowest average of a kind of output, and those of whom none is known."""
     best = None
     least = 0.0
@@ -275,8 +273,8 @@ class ModelBased:
         self._remembered: dict[str, dict[str, int]] = {}
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """One of them."""
         best = available[0]
         if len(available) == 1:
@@ -329,7 +327,7 @@ def strategy_for(routing: Routing, name: StrategyName | None = None) -> Strategy
             return ModelBased(routing.models, routing.models_default)
 
 
-def expected_cost(candidate: "Candidate", request: RoutingRequest) -> float | None:
+def expected_cost(candidate: Candidate, request: RoutingRequest) -> float | None:
     """What the turn would cost at a candidate, in millionths of a dollar; None: not known.
 
     With the key that holds the conversation's place, as much of the prompt as the last turn had is
@@ -377,7 +375,7 @@ def entry_for(models: Mapping[str, Sequence[str]], asked: str) -> str | None:
     return best
 
 
-def _place_of(available: Sequence["Candidate"], conversation: int) -> "Candidate":
+def _place_of(available: Sequence[Candidate], conversation: int) -> Candidate:
     weighs = 0
     for one in available:
         weighs += one.provider.weight
@@ -392,5 +390,5 @@ def _place_of(available: Sequence["Candidate"], conversation: int) -> "Candidate
     return best
 
 
-def _any(choice: Sequence["Candidate"], rng: random.Random) -> "Candidate":
+def _any(choice: Sequence[Candidate], rng: random.Random) -> Candidate:
     return choice[int(rng.random() * len(choice))]

@@ -129,7 +129,7 @@ def is_out(target: Target, ask: RoutingRequest, tries: RetryState | None) -> boo
 
 @CALM
 @given(st.data())
-def test_a_choice_is_somebody_who_can_and_a_wait_means_that_nobody_could(data: Any) -> None:
+def test_a_selection_can_serve_and_unavailable_means_none_could(data: Any) -> None:
     fleet = data.draw(fleets())
     ask = data.draw(asks(fleet))
     made = data.draw(tries(fleet))
@@ -162,7 +162,7 @@ def test_a_choice_is_somebody_who_can_and_a_wait_means_that_nobody_could(data: A
 
 @CALM
 @given(st.data())
-def test_when_the_wait_is_over_somebody_can_go(data: Any) -> None:
+def test_when_the_wait_ends_a_target_can_be_selected(data: Any) -> None:
     fleet = data.draw(fleets())
     ask = data.draw(asks(fleet))
     choice = fleet.choose(ask)
@@ -193,7 +193,7 @@ def test_a_pool_is_used_up_to_its_limits_and_never_over_them(name: StrategyName,
 
 @FEW
 @given(st.data())
-def test_no_limit_is_exceeded_whatever_is_asked_and_however_long_it_takes(data: Any) -> None:
+def test_no_limit_is_exceeded(data: Any) -> None:
     fleet = Fleet(data.draw(providers()), strategy=data.draw(st.sampled_from(NAMES)))
     now = NOW
     held: list[Selection] = []
@@ -267,7 +267,7 @@ def test_under_latency_based_a_slow_one_is_found_again_when_it_is_quick() -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_conversations_without_choice_of_room_stay_where_they_are(name: StrategyName) -> None:
+def test_conversations_keep_their_target(name: StrategyName) -> None:
     fleet = Fleet(
         [provider(f"p{n}", key(f"p{n}a"), key(f"p{n}b")) for n in range(3)], strategy=name
     )

@@ -119,7 +119,7 @@ def test_failures_of_all_workers_are_in_one_row(one: Worker, two: Worker) -> Non
     assert (len(one.changes), len(two.changes)) == (1, 0)
 
 
-def test_a_success_between_them_begins_the_row_anew(one: Worker, two: Worker) -> None:
+def test_a_success_resets_the_failures_in_a_row(one: Worker, two: Worker) -> None:
     for _ in range(4):  # 4 of 12 failed: the share alone does not open it either
         one.send(NOW, False)
         two.send(NOW, True)
@@ -172,7 +172,7 @@ def test_failures_before_the_window_are_forgotten(one: Worker) -> None:
 # ---- open
 
 
-def test_it_rests_as_long_as_configured_give_or_take_a_fifth(board: SharedMemory) -> None:
+def test_the_open_time_is_open_s_within_a_fifth(board: SharedMemory) -> None:
     worker = Worker(board, 0)
     rests = []
     for seed in range(50):
@@ -185,7 +185,7 @@ def test_it_rests_as_long_as_configured_give_or_take_a_fifth(board: SharedMemory
     assert 2.2 < max(rests) <= 2.0 * (1 + JITTER) + TICK_S
 
 
-def test_every_opening_in_a_row_doubles_the_rest_up_to_the_longest(one: Worker) -> None:
+def test_each_opening_in_a_row_doubles_the_open_time_up_to_the_maximum(one: Worker) -> None:
     now = one.trip(NOW)
     rests = []
     for _ in range(60):
@@ -197,7 +197,7 @@ def test_every_opening_in_a_row_doubles_the_rest_up_to_the_longest(one: Worker) 
 
 
 @pytest.mark.parametrize("meant", [2.0, 1.8])
-def test_the_longest_rests_differ_too_and_are_never_longer(
+def test_the_longest_open_times_differ_and_stay_within_the_maximum(
     board: SharedMemory, meant: float
 ) -> None:
     health = Health(failures=1, open_s=meant, open_max_s=2.0)
@@ -214,7 +214,7 @@ def test_the_longest_rests_differ_too_and_are_never_longer(
     assert sum(rest > 2.0 - span / 4 for rest in rests) < 75  # a quarter, and not half
 
 
-def test_a_success_brings_the_shortest_rest_back(one: Worker) -> None:
+def test_a_success_resets_the_open_time(one: Worker) -> None:
     now = one.trip(NOW)
     for _ in range(5):
         one.send(now, False)
@@ -223,7 +223,7 @@ def test_a_success_brings_the_shortest_rest_back(one: Worker) -> None:
     assert one.trip(now) - now <= 2.0 * (1 + JITTER) + TICK_S
 
 
-def test_nobody_is_let_through_before_the_rest_is_over(one: Worker, two: Worker) -> None:
+def test_no_request_is_admitted_before_the_open_time_ends(one: Worker, two: Worker) -> None:
     resumes_at = one.trip(NOW)
     before = resumes_at - 0.001
     assert (one.admit(before), two.admit(before)) == (None, None)
@@ -290,7 +290,7 @@ def test_a_trial_that_fails_opens_it_again(one: Worker) -> None:
     assert one.breaker.resumes_at > resumes_at + 3.0
 
 
-def test_a_trial_whose_client_left_makes_room_for_another(one: Worker, two: Worker) -> None:
+def test_a_trial_whose_client_left_allows_another(one: Worker, two: Worker) -> None:
     resumes_at = one.trip(NOW)
     one.send(resumes_at, None)
     assert two.breaker.state is State.HALF_OPEN
@@ -352,7 +352,7 @@ def test_a_success_in_panic_closes_it(one: Worker) -> None:
 
 
 @pytest.mark.parametrize("ok", [False, None])
-def test_a_failure_in_panic_does_not_make_the_rest_longer(one: Worker, ok: bool | None) -> None:
+def test_a_failure_in_panic_does_not_lengthen_the_open_time(one: Worker, ok: bool | None) -> None:
     resumes_at = one.trip(NOW)
     one.settle(one.breaker.force(NOW), NOW + 0.5, ok)
     assert one.breaker.state is State.OPEN
@@ -369,7 +369,7 @@ def test_a_client_that_left_in_panic_frees_nobodys_trial(one: Worker, two: Worke
 # ---- probes
 
 
-def test_a_probe_after_the_rest_closes_it_or_lets_it_rest_longer(one: Worker) -> None:
+def test_a_probe_after_the_open_time_closes_or_reopens_the_breaker(one: Worker) -> None:
     resumes_at = one.trip(NOW)
     one.probed(resumes_at, False)
     assert one.breaker.state is State.OPEN
@@ -395,7 +395,7 @@ def test_a_probe_speaks_for_the_trial_that_is_out(one: Worker, two: Worker, ok: 
 
 
 @pytest.mark.parametrize("ok", [True, False])
-def test_a_probe_says_nothing_where_none_was_due(one: Worker, ok: bool) -> None:
+def test_a_probe_that_was_not_due_changes_nothing(one: Worker, ok: bool) -> None:
     for _ in range(10):
         one.probed(NOW, ok)
     assert one.breaker.state is State.CLOSED
@@ -421,7 +421,7 @@ def overtaken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Breaker]:
     return made
 
 
-def test_of_two_workers_that_ask_when_the_rest_is_over_one_gets_the_trial(
+def test_of_two_workers_one_gets_the_trial(
     one: Worker, two: Worker, overtaken: Callable[..., Breaker]
 ) -> None:
     resumes_at = one.trip(NOW)
@@ -433,7 +433,7 @@ def test_of_two_workers_that_ask_when_the_rest_is_over_one_gets_the_trial(
     assert two.changes == []
 
 
-def test_of_two_workers_that_trip_it_one_does(
+def test_of_two_workers_one_opens_the_breaker(
     one: Worker, two: Worker, overtaken: Callable[..., Breaker]
 ) -> None:
     for _ in range(2):
@@ -458,7 +458,7 @@ def test_two_failures_at_the_same_instant_are_two(
     assert one.breaker.state is State.OPEN
 
 
-def test_a_trial_that_ends_while_somebody_else_ends_it_changes_nothing(
+def test_a_trial_that_another_worker_ended_changes_nothing(
     one: Worker, two: Worker, overtaken: Callable[..., Breaker]
 ) -> None:
     resumes_at = one.trip(NOW)
@@ -472,9 +472,7 @@ def test_a_trial_that_ends_while_somebody_else_ends_it_changes_nothing(
 # ---- what is kept, and what is shown
 
 
-def test_a_breaker_built_anew_goes_on_where_the_other_one_stopped(
-    board: SharedMemory, one: Worker
-) -> None:
+def test_a_new_breaker_continues_from_shared_memory(board: SharedMemory, one: Worker) -> None:
     one.send(NOW, False)
     patient = Worker(board, 0, Health(failures=4, open_s=2.0))
     patient.send(NOW, False)
@@ -491,7 +489,7 @@ def test_a_trial_may_be_given_another_time(board: SharedMemory, one: Worker) -> 
     assert breaker.resumes_at == pytest.approx(resumes_at + 5.0, abs=TICK_S)
 
 
-def test_generations_begin_anew_when_they_are_used_up(one: Worker) -> None:
+def test_generations_wrap_around(one: Worker) -> None:
     last = (2**20 - 1) << 43
     assert one.stats.swap(0, last)
     late = one.admit(NOW)
@@ -514,7 +512,7 @@ def test_the_table_has_no_way_to_closed_but_a_success() -> None:
             assert (to is State.CLOSED) == (signal is Signal.PASSED), state
 
 
-def test_a_repr_tells_the_state(one: Worker) -> None:
+def test_repr_shows_the_state(one: Worker) -> None:
     one.send(NOW, False)
     assert repr(one.breaker) == "<Breaker CLOSED failures=1/3>"
     resumes_at = one.trip(NOW)

@@ -114,6 +114,11 @@ class Trail:
         if not states or states[-1] is not state:
             states.append(state)
 
+    def expect(self, exchange: Exchange, state: ExchangeState) -> None:
+        """An exchange that does this has to be in this state."""
+        assert exchange.state == state, ExchangeState(exchange.state)
+        self.see(exchange)
+
     def of(self, exchange: Exchange) -> list[ExchangeState]:
         self.see(exchange)
         return self._by_exchange[exchange]
@@ -185,6 +190,7 @@ class FakeDown(Downstream):
     # In place of what the real class keeps in C.
     reactor: FakeReactor = None  # type: ignore[assignment]
     queued = 0
+    exchange: Any
 
     def __init__(
         self,
@@ -257,15 +263,13 @@ class FakeDown(Downstream):
     # ---- what an exchange asks for
 
     def await_model(self) -> None:
-        assert self.exchange.state == ExchangeState.AWAITING_BODY
-        self.reactor.trail.see(self.exchange)
+        self.reactor.trail.expect(self.exchange, ExchangeState.AWAITING_BODY)
         self.wants = "model"
 
     def await_body(self) -> None:
         assert not self.body_complete(), "on_body would never be called"
         assert self.can_replay(), "a window keeps no whole body"
-        assert self.exchange.state == ExchangeState.AWAITING_BODY
-        self.reactor.trail.see(self.exchange)
+        self.reactor.trail.expect(self.exchange, ExchangeState.AWAITING_BODY)
         self.wants = "body"
 
     def wake_in(self, seconds: float) -> None:
@@ -389,6 +393,8 @@ class FakeTaps(Taps):
 class FakeUpstream(Upstream):
     """A connection to a provider."""
 
+    exchange: Any
+
     def __init__(self, pool: "FakePool") -> None:
         self.pool = pool
         self.down: Any = None
@@ -416,8 +422,8 @@ class FakeUpstream(Upstream):
 
     def send_request(
         self,
-        exchange: Exchange,
-        down: FakeDown,
+        exchange: Any,
+        down: Any,
         plan: RequestPlan,
         model: bytes | None = None,
         body: bytes | None = None,
@@ -430,8 +436,7 @@ class FakeUpstream(Upstream):
         assert down.source is None or down.source.is_closed(), "two attempts at once"
         assert down.can_replay() or body is not None or not down.is_spent, "a window is sent once"
         assert body is not None or down.length_known(), "a body without framing"
-        assert exchange.state == ExchangeState.AWAITING_HEAD
-        down.reactor.trail.see(exchange)
+        down.reactor.trail.expect(exchange, ExchangeState.AWAITING_HEAD)
         self._clear()
         self.exchange, self.down = exchange, down
         self.uses += 1
@@ -447,9 +452,7 @@ class FakeUpstream(Upstream):
         self, mode: int, framing: int, with_head: bool, extra: bytes = b"", repairs: bool = False
     ) -> None:
         assert self.mode == Mode.UNDECIDED
-        held = ExchangeState.HOLDING if mode == Mode.HOLD else ExchangeState.STREAMING
-        assert self.exchange.state == held
-        self.down.reactor.trail.see(self.exchange)
+        self.down.reactor.trail.expect(self.exchange, ExchangeState.HOLDING)
         self.mode, self.framing, self.repairs = mode, framing, repairs
         self.extra = extra
         if with_head:
@@ -463,9 +466,8 @@ class FakeUpstream(Upstream):
     def collect(self, limit: int) -> None:
         assert self.mode == Mode.UNDECIDED
         assert limit > 0
+        self.down.reactor.trail.expect(self.exchange, ExchangeState.COLLECTING_ERROR)
         self.limit = limit
-        assert self.exchange.state == ExchangeState.COLLECTING_ERROR
-        self.down.reactor.trail.see(self.exchange)
         self.mode = int(Mode.COLLECT)
 
     def release(self) -> None:
@@ -542,8 +544,7 @@ class FakeUpstream(Upstream):
         self.committed = True
         if self.exchange is not None:
             self.exchange.on_commit(self)
-            assert self.exchange.state == ExchangeState.STREAMING
-            self.down.reactor.trail.see(self.exchange)
+            self.down.reactor.trail.expect(self.exchange, ExchangeState.STREAMING)
         if held:
             self.down.forward(held)
         if data and self.down is not None:
@@ -623,7 +624,7 @@ class FakePool(ConnectionPool):
     def take(self) -> FakeUpstream | None:
         return self.idle.pop() if self.idle else None
 
-    def give(self, upstream: FakeUpstream) -> None:
+    def give(self, upstream: Any) -> None:
         assert upstream not in self.idle
         assert upstream.exchange is None
         assert not upstream.is_closed()
@@ -631,8 +632,7 @@ class FakePool(ConnectionPool):
 
     def dial(self, ready: Callable[[Any, Any], None]) -> None:
         exchange: Exchange = ready.__self__  # type: ignore[attr-defined]
-        assert exchange.state == ExchangeState.CONNECTING
-        self.trail.see(exchange)
+        self.trail.expect(exchange, ExchangeState.CONNECTING)
         self.dials.append(ready)
 
     def learned(self, upstream: FakeUpstream) -> None:
@@ -672,8 +672,8 @@ class FakeLog:
         self.events.append(name)
         self.entries.append((level, name, fields))
 
-    def exchange(self, record: dict[str, object]) -> None:
-        self.records.append(record)
+    def exchange(self, entry: Any) -> None:
+        self.records.append(entry.members())
 
     def members(self, name: str) -> list[dict[str, Any]]:
         """The members of each event of this name."""
@@ -771,7 +771,7 @@ class FakeRelay:
         for exchange in queued:
             self.queue.leave(exchange)
         for exchange in queued:
-            exchange.reroute()  # type: ignore[attr-defined]
+            exchange.reroute()
 
     def pass_time(self, seconds: float) -> None:
         """Time passes, and what is due on the way is called."""

@@ -4,7 +4,8 @@ import pytest
 
 from ccrelay._fast.affinity_table import hash64
 from ccrelay.config.model import Config, Routing, Rule, Use
-from ccrelay.relay import access_log, accounting
+from ccrelay.relay import accounting
+from ccrelay.relay.access_log import AccessLogEntry
 from ccrelay.relay.exchange import Exchange
 from ccrelay.types import Ending, RequestClass
 from tests.unit.relay.fakes import CONTENT, STREAM_HEAD, FakeDown, FakeRelay, provider
@@ -38,7 +39,7 @@ def line_of(
     upstream = upstream_of(exchange)
     if upstream is not None:
         accounting.read_usage(upstream, outcome)
-    return access_log.entry(
+    return AccessLogEntry(
         exchange.id,
         exchange.client,
         exchange.route,
@@ -46,7 +47,7 @@ def line_of(
         exchange.attempt,
         outcome,
         now,
-    )
+    ).members()
 
 
 def test_an_unrouted_exchange_has_the_required_members(relay: FakeRelay) -> None:

@@ -2,8 +2,18 @@
 
 import pytest
 
+from ccrelay.config.model import Routing
+from ccrelay.relay.heartbeat import Beat, Due, next_beat
 from ccrelay.wire.errors import PING
-from tests.unit.relay.fakes import BODY, CONTENT, START, STREAM_HEAD, FakeDown, FakeRelay
+from tests.unit.relay.fakes import (
+    BODY,
+    CONTENT,
+    START,
+    STREAM_HEAD,
+    FakeDown,
+    FakeReactor,
+    FakeRelay,
+)
 from tests.unit.relay.scenario import sending, wait
 
 
@@ -83,3 +93,45 @@ def test_an_active_stream_gets_no_ping(relay: FakeRelay) -> None:
         upstream.feed(CONTENT)
         wait(relay, down, 9.0)
     assert PING not in down.got
+
+
+# ---- the decision
+
+
+def waiting(reactor: FakeReactor, started: bool = False) -> FakeDown:
+    down = FakeDown(reactor)
+    down.started = started
+    return down
+
+
+def test_before_early_head_s_the_next_look_is_the_nearer_of_both_times() -> None:
+    reactor, routing = FakeReactor(), Routing(ping_s=10.0, early_head_s=25.0)
+    down = waiting(reactor)
+    assert next_beat(down, None, reactor.now + 3.0, routing, False) == Due(Beat.NOTHING, 10.0)
+    assert next_beat(down, None, reactor.now + 22.0, routing, False) == Due(Beat.NOTHING, 3.0)
+    assert next_beat(down, None, reactor.now + 25.0, routing, False) == Due(Beat.EARLY_HEAD, 10.0)
+
+
+def test_a_ping_is_due_ping_s_after_the_last_byte() -> None:
+    reactor, routing = FakeReactor(), Routing(ping_s=10.0)
+    down = waiting(reactor, started=True)
+    assert next_beat(down, None, reactor.now + 4.0, routing, True) == Due(Beat.NOTHING, 6.0)
+    assert next_beat(down, None, reactor.now + 10.0, routing, True) == Due(Beat.PING, 10.0)
+    assert next_beat(down, None, reactor.now + 9.95, routing, True).beat is Beat.PING, "a bit early"
+
+
+def test_without_an_upstream_only_an_early_head_can_be_followed_by_a_ping() -> None:
+    reactor, routing = FakeReactor(), Routing(ping_s=10.0)
+    down = waiting(reactor, started=True)
+    assert next_beat(down, None, reactor.now + 10.0, routing, False).beat is Beat.NOTHING
+    down.queued = 1
+    assert next_beat(down, None, reactor.now + 10.0, routing, True).beat is Beat.NOTHING
+
+
+def test_a_held_head_is_due_at_every_look(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor)
+    upstream = sending(relay, down)
+    upstream.respond(STREAM_HEAD)
+    routing = relay.config.routing
+    due = next_beat(down, upstream, relay.reactor.now + 1.0, routing, False)
+    assert due == Due(Beat.FLUSH_HEAD, routing.ping_s)

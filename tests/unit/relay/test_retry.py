@@ -1,6 +1,10 @@
 """What follows a failure, as pure functions, and the errors that say when to come again."""
 
+from functools import partial
+from math import inf
+
 import pytest
+from msgspec.structs import replace
 
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Loss
@@ -8,6 +12,10 @@ from ccrelay.config.model import Config, Routing
 from ccrelay.errors import NoTarget, UpstreamFailed
 from ccrelay.relay import retry
 from ccrelay.relay.exchange import Exchange
+from ccrelay.relay.local_reply import ErrorReply
+from ccrelay.routing.retry_state import RetryState
+from ccrelay.routing.selection import Unavailable
+from ccrelay.routing.verdict import ErrorPriority, of_connect, of_loss
 from ccrelay.types import Ending
 from tests.unit.relay.fakes import FakeDown, FakeRelay, json_head, keys, provider
 from tests.unit.relay.scenario import LIMITED, relay_of, reply, request, sending, with_fields
@@ -117,3 +125,85 @@ def test_the_ending_tells_timeouts_from_cuts_and_shutdowns() -> None:
     assert retry.is_cut(UpstreamFailed("m"))
     assert not retry.is_cut(UpstreamFailed("m", status=504))
     assert not retry.is_cut(NoTarget("m"))
+
+
+# ---- decisions
+
+
+def error_of(priority: ErrorPriority, status: int = 500) -> ErrorReply:
+    return ErrorReply(priority, status)
+
+
+def test_the_better_of_two_errors_has_the_higher_priority_or_is_the_later() -> None:
+    low, high = error_of(ErrorPriority.LOST), error_of(ErrorPriority.FINAL)
+    again = error_of(ErrorPriority.FINAL)
+    assert retry.better_of(None, low) is low
+    assert retry.better_of(low, high) is high
+    assert retry.better_of(high, low) is high
+    assert retry.better_of(high, again) is again
+
+
+def test_a_failure_is_retried_where_the_verdict_the_route_and_attempts_max_allow() -> None:
+    relay = relay_of("one", "two", attempts_max=2)
+    exchange = relay.request(FakeDown(relay.reactor))
+    tried, verdict = RetryState(), of_loss(Loss.RESET)
+    allows = partial(retry.may_retry, exchange.config)
+    assert allows(exchange.route, tried, verdict)
+    assert not allows(None, tried, verdict)
+    assert not allows(exchange.route, tried, replace(verdict, elsewhere=False))
+    tried.count = 2
+    assert not allows(exchange.route, tried, verdict)
+
+
+def test_a_lone_target_is_not_retried() -> None:
+    relay = relay_of("one")
+    exchange = relay.request(FakeDown(relay.reactor))
+    assert not retry.may_retry(exchange.config, exchange.route, RetryState(), of_connect())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "queue_max", "allowed"), [(5.0, 9, True), (11.0, 9, False), (5.0, 0, False)]
+)
+def test_a_request_may_queue_within_queue_timeout_s_and_queue_max(
+    seconds: float, queue_max: int, allowed: bool
+) -> None:
+    relay = relay_of("one", "two", queue_timeout_s=10.0, queue_max=queue_max)
+    exchange = relay.request(FakeDown(relay.reactor))
+    assert exchange.request is not None
+    wait = Unavailable(relay.reactor.now + seconds, False, "limit")
+    found = retry.may_queue(relay.context, exchange.config, exchange.request, wait)
+    assert found is allowed
+
+
+@pytest.mark.parametrize("loss", list(Loss))
+def test_only_timeouts_have_consumed_the_prompt(loss: Loss) -> None:
+    timed_out = loss in (Loss.NO_FIRST_BYTE, Loss.IDLE)
+    assert retry.prompt_was_read(of_loss(loss)) is timed_out
+    assert retry.loss_name(loss) == f"upstream_{loss.name.lower()}"
+
+
+@pytest.mark.parametrize(
+    ("why", "status", "should_retry"),
+    [
+        ("limit", 429, None),
+        ("cooldown", 429, None),
+        ("queued ahead", 429, None),
+        ("breaker_open", 529, None),
+        ("no target left", 529, None),
+        ("key_refused", 502, False),
+    ],
+)
+def test_the_status_of_an_unavailable_error_says_who_can_mend_it(
+    why: str, status: int, should_retry: bool | None
+) -> None:
+    relay = relay_of("one", "two")
+    exchange = relay.request(FakeDown(relay.reactor))
+    error = retry.unavailable_error(
+        relay.context,
+        exchange.config,
+        exchange.route,
+        exchange.request,
+        Unavailable(inf, False, why),
+    )
+    assert (error.status, error.should_retry) == (status, should_retry)
+    assert "one, two" in error.message

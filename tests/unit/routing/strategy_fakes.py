@@ -62,7 +62,7 @@ class Candidate:
         return f"<{self.provider.name}>"
 
 
-_TABLE = AffinityTable(SharedMemory.private(places=8))
+_TABLE = AffinityTable(SharedMemory.private(bindings=8))
 
 
 def binding(slot: int, prefix_tokens: int = 0, ttl_s: float = 300.0) -> Binding:

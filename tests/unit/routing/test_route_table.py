@@ -65,7 +65,7 @@ def fleet(*providers: Provider) -> list[ProviderState]:
     ]
 
 
-def test_a_slate_keeps_the_configured_order_and_leaves_out_who_does_not_serve_the_model() -> None:
+def test_a_route_has_the_providers_of_the_model_in_configured_order() -> None:
     services = [
         service("one", models=["glm-*"]),
         service("two", models=["claude-*"]),
@@ -96,7 +96,7 @@ def test_the_window_mark_never_goes_upstream() -> None:
     assert candidate.splice == b'"m"'
 
 
-def test_a_candidate_carries_what_is_asked_per_request() -> None:
+def test_a_candidate_holds_what_each_request_needs() -> None:
     made = service("one", models=["m"], system_role="user", count_tokens="estimate", weight=5)
     (candidate,) = candidates([made]).of(b'"m"', "m").candidates
     assert candidate.rewrites
@@ -123,7 +123,7 @@ def test_a_candidate_knows_the_price_of_the_model_it_sends() -> None:
 # ---- slates
 
 
-def test_a_slate_finds_provider_and_key_by_slot() -> None:
+def test_a_route_finds_provider_and_key_by_slot() -> None:
     keys = [Key(key=f"test-key-{n}") for n in range(2)]
     services = fleet(provider("one", models=["m"], keys=keys), provider("two", models=["m"]))
     slate = candidates(services).of(b'"m"', "m")
@@ -141,7 +141,7 @@ def test_a_single_target_is_known_to_be_one() -> None:
     assert candidates(services).of(b'"unserved"', "unserved").lone is None
 
 
-def test_a_slate_knows_whether_tokens_count_and_whether_a_login_goes_on() -> None:
+def test_a_route_knows_whether_tokens_count_and_whether_credentials_pass() -> None:
     limited = [Key(key="test-key-1", tpm_limit=5)]
     services = fleet(
         provider("plain", models=["m"]),
@@ -217,7 +217,7 @@ def test_remembered_routes_are_bounded() -> None:
     assert len(known.remembered) <= module.ROUTES_MAX
 
 
-def test_what_is_served_is_told_once_each_in_configured_order() -> None:
+def test_served_models_are_listed_once_in_configured_order() -> None:
     services = [
         service("one", model_mapping={"claude-*": "m"}, models=["m", Model(id="shown")]),
         service("two", models=["m", "other"]),
