@@ -27,6 +27,7 @@ from ccrelay.config.model import (
 )
 from ccrelay.config.resolve import resolve
 from ccrelay.fleet.layout import Layout
+from ccrelay.relay.access_log import AccessLogEntry
 from ccrelay.relay.server import Relay
 from tests.loopback.relay.wires import Answer, AnswerReader, Ended, Request, parse_request
 
@@ -44,8 +45,8 @@ class Sink:
     def event(self, level: str, name: str, **fields: object) -> None:
         self.events.append((level, name, fields))
 
-    def exchange(self, record: dict[str, object]) -> None:
-        self.records.append(record)
+    def exchange(self, entry: AccessLogEntry) -> None:
+        self.records.append(entry.members())  # the entry itself is valid during this call only
 
     def named(self, name: str) -> list[dict[str, object]]:
         """Fields of the events of that name."""

@@ -44,8 +44,9 @@ def turn(session: str, agent: str = "", body: bytes = BODY, path: bytes = b"/v1/
     return post(body, path, fields)
 
 
-def limited(seconds: int = 1) -> bytes:
-    return fault(429, "rate_limit_error", headers=[(b"retry-after", b"%d" % seconds)])
+def limited(seconds: float) -> bytes:
+    fields = [(b"retry-after", b"60"), (b"retry-after-ms", b"%d" % (seconds * 1000))]
+    return fault(429, "rate_limit_error", headers=fields)
 
 
 def who(request: Request) -> str:
@@ -209,7 +210,7 @@ async def test_a_known_conversation_is_sent_on_before_its_body_is_whole(lab: Lab
 async def test_it_moves_when_its_key_rests_and_stays_moved_where_it_is_warm(lab: Lab) -> None:
     pool = Pool(lab, LONG)
     home = await pool.ask(turn("s-1"))
-    pool.tired[home] = limited(1)
+    pool.tired[home] = limited(0.4)
     away = await pool.ask(turn("s-1"))
     assert away != home
     pool.tired.clear()
@@ -220,7 +221,7 @@ async def test_it_moves_when_its_key_rests_and_stays_moved_where_it_is_warm(lab:
     assert moved["from_key"] != moved["key"]
     assert isinstance(moved["prefix_usd"], float)
     assert [record.get("moved") for record in lab.sink.records] == [None, True, None]
-    await asyncio.sleep(1.1)  # the old key is back
+    await asyncio.sleep(0.5)  # the old key is back
     for _ in range(3):
         assert await pool.ask(turn("s-1")) == away
     place = lab.relay.context.affinity.find(hash64(b"s-1"), lab.relay.reactor.clock())
@@ -246,11 +247,11 @@ async def test_a_warm_conversation_waits_a_while_for_its_own_key(lab: Lab) -> No
     pool = Pool(lab, LONG, affinity=Affinity(wait_s=3.0), queue_timeout_s=5)
     home = await pool.ask(turn("s-1"))
     other = await pool.neighbour(home)
-    pool.tired[home] = limited(1)
+    pool.tired[home] = limited(0.4)
     await pool.ask(turn(other))
     pool.tired.clear()
     assert await pool.ask(turn("s-1")) == home
-    assert 800 < float(str(lab.sink.records[-1]["queued_ms"])) < 1500
+    assert 200 < float(str(lab.sink.records[-1]["queued_ms"])) < 900
     assert [
         m
         for m in lab.sink.named("conversation_moved")
@@ -262,7 +263,7 @@ async def test_a_short_conversation_has_nothing_to_wait_for(lab: Lab) -> None:
     pool = Pool(lab, affinity=Affinity(wait_s=3.0), queue_timeout_s=5)
     home = await pool.ask(turn("s-1"))
     other = await pool.neighbour(home)
-    pool.tired[home] = limited(1)
+    pool.tired[home] = limited(0.4)
     await pool.ask(turn(other))
     assert await pool.ask(turn("s-1")) != home
     assert "queued_ms" not in lab.sink.records[-1]
@@ -301,10 +302,10 @@ async def test_sub_agents_follow_their_session(lab: Lab) -> None:
 async def test_a_sub_agent_that_had_to_go_elsewhere_does_not_move_its_session(lab: Lab) -> None:
     pool = Pool(lab, LONG)
     home = await pool.ask(turn("s-1"))
-    pool.tired[home] = limited(1)
+    pool.tired[home] = limited(0.4)
     assert await pool.ask(turn("s-1", "agent-1")) != home
     pool.tired.clear()
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(0.5)
     assert await pool.ask(turn("s-1")) == home
 
 
@@ -315,11 +316,11 @@ async def test_counting_tokens_goes_along_and_moves_nobody(lab: Lab) -> None:
     home = await pool.ask(turn("s-1"))
     pool.wire = counted
     assert await pool.ask(turn("s-1", path=count)) == home
-    pool.tired[home] = limited(1)
+    pool.tired[home] = limited(0.4)
     assert await pool.ask(turn("s-1", path=count)) != home
     pool.tired.clear()
     pool.wire = LONG
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(0.5)
     assert await pool.ask(turn("s-1")) == home
     assert lab.sink.named("conversation_moved") == []
 

@@ -203,7 +203,7 @@ async def test_zai_errors_are_told_in_anthropics_terms(lab: Lab) -> None:
     fields = [
         (b"Content-Type", b"application/json"),
         (b"request-id", b"r1"),
-        (b"Retry-After", b"3"),
+        (b"Retry-After", b"1"),
     ]
     body = b'{"error":{"code":"1113","message":"Insufficient balance"}}'
     upstream = lab.upstream(always(response(429, body, fields)))
@@ -214,7 +214,7 @@ async def test_zai_errors_are_told_in_anthropics_terms(lab: Lab) -> None:
         assert (answer.status, answer.get(b"x-should-retry")) == (402, b"false")
         assert answer.json()["error"]["type"] == "billing_error"
         assert "1113" in answer.json()["error"]["message"]
-        assert answer.get(b"retry-after") == b"3"
+        assert answer.get(b"retry-after") == b"1"
         assert answer.get(b"request-id") == b"r1"
     assert upstream.connections == 1
     assert [record["status"] for record in lab.sink.records] == [402, 402]

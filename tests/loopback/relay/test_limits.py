@@ -191,7 +191,7 @@ async def test_a_key_that_says_it_is_spent_is_left_alone_until_its_reset(
         while True:
             await peer.request()
             seen.append(time.time())
-            fields = spent(DIMENSIONS[dimension], 1000, 1.0)
+            fields = spent(DIMENSIONS[dimension], 1000, 0.6)
             await peer.send(response(200, MESSAGE, fields if len(seen) < 3 else ()))
 
     lab.start(
@@ -201,8 +201,8 @@ async def test_a_key_that_says_it_is_spent_is_left_alone_until_its_reset(
     began_at = time.time()
     for _ in range(3):
         assert (await lab.ask(post())).status == 200
-    assert seen[1] - began_at < 0.5  # the other key knew of no limit
-    assert 0.9 <= seen[2] - began_at <= 1.6, "until the reset, and no longer"
+    assert seen[1] - began_at < 0.4  # the other key knew of no limit
+    assert 0.5 <= seen[2] - began_at <= 1.2, "until the reset, and no longer"
     assert lab.sink.records[2]["queued_ms"]
 
 
@@ -226,18 +226,12 @@ async def test_a_learned_limit_is_kept_without_being_told_again(lab: Lab) -> Non
     assert len(turns.got) == 3
 
 
-@pytest.mark.parametrize("value", [b"1", b"http-date", b"millis"])
+@pytest.mark.parametrize("value", [b"1", b"millis"])
 async def test_a_key_rests_as_long_as_its_429_says_and_comes_back(lab: Lab, value: bytes) -> None:
     fields = {
-        b"1": lambda: [(b"retry-after", b"1")],
-        b"http-date": lambda: [
-            (
-                b"retry-after",
-                time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 2.0)).encode(),
-            )
-        ],
-        b"millis": lambda: [(b"retry-after", b"60"), (b"retry-after-ms", b"1000")],
-    }[value]()
+        b"1": [(b"retry-after", b"1")],
+        b"millis": [(b"retry-after", b"60"), (b"retry-after-ms", b"400")],
+    }[value]
     wire = fault(429, "rate_limit_error", headers=fields)
     turns = Turns(wire, JSON)
     lab.start(provider(lab.upstream(turns), keys=KEYS), routing=routing(**NOW))
@@ -247,7 +241,7 @@ async def test_a_key_rests_as_long_as_its_429_says_and_comes_back(lab: Lab, valu
     assert turns.keys == [tired, other, other, other, other]  # the other one serves meanwhile
     rests = lab.sink.named("key_cooldown")
     assert [told["why"] for told in rests] == ["rate_limited"]
-    assert 0.5 < float(str(rests[0]["seconds"])) <= 2.0
+    assert float(str(rests[0]["seconds"])) == (1.0 if value == b"1" else 0.4)
     await asyncio.sleep(float(str(rests[0]["seconds"])) + 0.05)
     for _ in range(4):
         assert (await lab.ask(post())).status == 200

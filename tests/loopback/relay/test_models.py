@@ -30,6 +30,8 @@ from tests.loopback.relay.listings import (
 from tests.loopback.relay.scripts import always, deaf, once, refused_url
 from tests.loopback.relay.wires import Request, response
 
+HOLD_S = discovery.HOLD_S  # as it is outside of tests
+
 
 @pytest.fixture
 def short_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,14 +250,16 @@ async def test_a_list_is_asked_for_once_and_shared_by_all_clients(lab: Lab) -> N
     assert upstream.connections == 1
 
 
-async def test_a_slow_provider_holds_nobody_longer_than_the_client_waits(lab: Lab) -> None:
+@pytest.mark.usefixtures("short_hold")
+async def test_a_slow_provider_delays_the_list_by_no_more_than_hold_s(lab: Lab) -> None:
+    assert HOLD_S <= 2.5, "Claude Code gives up after 3 s"
     gate = asyncio.Event()
     slow = lab.upstream(gated(listing("slow-1"), gate))
     fast = lab.upstream(always(listing("fast-1")))
     lab.start(discovering(slow, models=["mine", "*"]), discovering(fast, "second"))
     began = time.monotonic()
     assert ids(await ask(lab)) == ["mine", "fast-1"]
-    assert 2.0 < time.monotonic() - began < 2.9, "Claude Code gives up after 3 s"
+    assert 0.09 < time.monotonic() - began < 1.0
     gate.set()
     await eventually(lambda: is_known(lab))
     began = time.monotonic()
@@ -296,7 +300,7 @@ async def test_a_failure_is_told_once_and_remembered(lab: Lab) -> None:
     [
         (response(302, b"", [(b"location", b"http://127.0.0.1:9/")]), "status 302"),
         (b"SSH-2.0-test-canary-key-1\r\n\r\n", "not valid HTTP"),
-        (response(200, b"cut", length=10), "not whole"),
+        (response(200, b"cut", length=10), "incomplete"),
         (response(200, b"<html>test-canary-key-1</html>"), "not a list"),
         (response(200, b"x" * (discovery.LIST_BYTES_MAX + 1)), "longer than"),
         (response(200, b"{}", [(b"content-encoding", b"gzip")]), "compressed"),

@@ -32,38 +32,6 @@ def rss() -> int:
         return int(file.read().split()[1]) * 4096
 
 
-@pytest.mark.parametrize("how", ["reset", "close", "bad chunk"])
-async def test_a_stream_that_breaks_off_is_a_cut_and_no_clean_end(lab: Lab, how: str) -> None:
-    stage = Stage()
-    upstream = lab.upstream(stage)
-    lab.start(upstream)
-    client = await lab.client()
-    await client.send(post(STREAM_BODY))
-    peer = await stage.peer()
-    await peer.send(CHUNKED_HEAD + chunks(BEGUN, last=False))
-    await client.until(b"Hello")
-    if how == "reset":
-        peer.reset()
-    elif how == "close":
-        peer.close()
-    else:
-        await peer.send(b"zz\r\n")
-    answer = await client.answer()
-    assert (answer.status, answer.cut) == (200, True)
-    assert answer.body == BEGUN
-    records = await lab.records()
-    assert (records[0]["ending"], records[0]["status"]) == ("upstream_cut", 200)
-    assert upstream.connections == 1
-
-
-@pytest.mark.parametrize("how", ["reset", "close"])
-async def test_a_body_shorter_than_its_length_is_a_cut(lab: Lab, how: str) -> None:
-    wire = response(200, b'{"half":', length=100)
-    lab.start(lab.upstream(once(wire, ends=how, after_s=0.05)))
-    answer = await lab.ask(post())
-    assert (answer.cut, answer.body) == (True, b'{"half":')
-
-
 @pytest.mark.parametrize("place", ["between events", "inside an event"])
 async def test_a_stream_that_falls_silent_ends_with_an_error_or_a_cut(lab: Lab, place: str) -> None:
     sent = BEGUN if place == "between events" else BEGUN + delta("x")[:30]

@@ -341,7 +341,7 @@ async def test_a_provider_that_stops_reading_stops_the_upload(
     sending = asyncio.get_running_loop().create_task(client.send(post(body)))
     await asyncio.sleep(0.3)
     found = [o for o in gc.get_objects() if isinstance(o, UpstreamConnection)]
-    (upstream,) = (o for o in found if not o.is_closed)
+    (upstream,) = (o for o in found if not o.is_closed())
     assert upstream.queued < 1_000_000
     reads.set()
     await asyncio.wait_for(sending, WAIT_S)
