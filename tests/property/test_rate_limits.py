@@ -12,7 +12,6 @@ from typing import Any
 
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.reference.slots import LONGEST, SHORTEST, Learned, Target, Ticket
 
 from ccrelay._fast.rate_limits import (
     Capacity,
@@ -23,6 +22,7 @@ from ccrelay._fast.rate_limits import (
     TargetLimits,
 )
 from ccrelay._fast.shared_memory import SharedMemory
+from tests.reference.rate_limits import LONGEST, SHORTEST, Learned, Target, Ticket
 
 TICK = 1 / 128  # s: a binary fraction, so that sums of instants are exact; half a second is 64
 CALM = settings(deadline=None, max_examples=60)
