@@ -12,6 +12,7 @@ import pytest
 from msgspec import json as msgspec_json
 
 from ccrelay import errors
+from ccrelay.relay import retry
 from ccrelay.types import Ending, RequestClass
 from tests.pages import PACKAGE, fences, rows, section, text_of
 
@@ -52,6 +53,20 @@ def templates() -> Iterator[tuple[str, int | None, list[str]]]:
                 status = next((c for c in constants if isinstance(c, int)), None)
                 texts = [c for c in constants if isinstance(c, str)]
                 yield f"{name}:{value.lineno} {table}", status, texts
+
+        for node in defaults_of(tree):
+            yield f"{name}:{node.lineno} default", None, literals(node)
+
+
+def defaults_of(tree: ast.Module) -> Iterator[ast.expr]:
+    """Texts used for what a table does not have: second arguments of `TABLE.get`."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and len(node.args) == 2
+            and ast.unparse(node.func) in {f"{table}.get" for table in TEXT_TABLES}
+        ):
+            yield node.args[1]
 
 
 def tables_of(tree: ast.Module) -> Iterator[tuple[str, ast.Dict]]:
@@ -113,6 +128,14 @@ def test_every_error_of_the_relay_is_on_its_page(
     )
 
 
+@pytest.mark.parametrize("why", [*retry._WHY, "queued ahead", "its own key"])
+def test_the_page_has_the_status_of_each_reason_why_no_target_is_available(why: str) -> None:
+    what = retry._WHY.get(why, "No provider for this model ({names}) has capacity now.")
+    status = retry._status(why)
+    row = f"| {what} | {status} `{errors.TYPE_BY_STATUS[status]}` |"
+    assert row in text_of("errors.md")
+
+
 def test_the_sources_were_found_to_hold_errors() -> None:
     assert len(TEMPLATES) > 40
 
@@ -141,14 +164,19 @@ def test_the_error_shown_is_json_of_the_shape_that_is_sent() -> None:
 
 
 def record_fields() -> set[str]:
-    """The members that `relay/access_log.py` writes: string keys of its dicts and assignments."""
+    """The members that `relay/access_log.py` writes: names passed to `line.text` and the like."""
     names = set()
     for node in ast.walk(ast.parse((PACKAGE / "relay" / "access_log.py").read_text())):
-        if isinstance(node, ast.Dict):
-            names |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
-        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-            names.add(node.slice.value)
-    return {name for name in names if isinstance(name, str)}
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and ast.unparse(node.func.value) == "line"
+        ):
+            name = node.args[0]
+            assert isinstance(name, ast.Constant)
+            assert node.func.attr in ("text", "count", "millis", "flag"), node.func.attr
+            names.add(name.value.decode())
+    return names
 
 
 def first_cells(text: str) -> list[str]:

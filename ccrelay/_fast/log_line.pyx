@@ -6,6 +6,7 @@ A dictionary and an encoder for it cost five times as much, for every request.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
@@ -79,10 +80,11 @@ cdef class LineBuffer(LogLine):
         cdef char digits[24]
         cdef int at = 24
         cdef bint negative = value < 0
-        cdef int64_t left = -value if negative else value
+        # Unsigned: the negative of the smallest integer does not fit into an int64_t.
+        cdef uint64_t left = 0 - <uint64_t>value if negative else <uint64_t>value
         while True:
             at -= 1
-            digits[at] = <char>(48 + left % 10)
+            digits[at] = <char>(48 + <int>(left % 10))
             left //= 10
             if left == 0:
                 break
@@ -115,6 +117,13 @@ cdef bint is_plain(const char* p, Py_ssize_t n, bint spaced) noexcept:
             if not (spaced and (p[k] == 32 or p[k] == b"=")):
                 return False
     return True
+
+
+cdef int check_text(object value) except -1:
+    """The macros below read any object as a str."""
+    if not isinstance(value, str):
+        raise TypeError(f"text of a log line must be str or None, not {type(value).__name__}")
+    return 0
 
 
 cdef bytes as_json(object value):
@@ -158,6 +167,7 @@ cdef class JsonLine(LineBuffer):
         if value is None:
             self.add(b"null", 4)
             return
+        check_text(value)
         if PyUnicode_IS_COMPACT_ASCII(value):
             p = PyUnicode_1BYTE_DATA(value)
             n = PyUnicode_GET_LENGTH(value)
@@ -212,6 +222,7 @@ cdef class TextLine(LineBuffer):
         cdef bytes quoted
         if not value:
             return
+        check_text(value)
         self.member(name)
         if PyUnicode_IS_COMPACT_ASCII(value):
             p = PyUnicode_1BYTE_DATA(value)

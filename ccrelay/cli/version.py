@@ -15,6 +15,7 @@ def version() -> None:
     click.echo(f"python   {python}")
     click.echo(f"platform {platform.system()} {platform.release()} {platform.machine()}")
     click.echo(f"simd     {_simd()}")
+    click.echo(f"tls      {_tls()}")
 
 
 def _simd() -> str:
@@ -23,3 +24,12 @@ def _simd() -> str:
     except ImportError as error:
         return f"unknown, cannot import the extension: {error}"
     return "on" if json.simd() else "off"
+
+
+def _tls() -> str:
+    try:
+        from ccrelay._fast import libssl
+    except ImportError as error:
+        return f"unknown, cannot import the extension: {error}"
+    reason = libssl.reason()
+    return f"Python's ssl ({reason})" if reason else "libssl of Python, called directly"

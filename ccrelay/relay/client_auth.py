@@ -1,6 +1,6 @@
-"""Who may come in: Host, Origin and relay tokens.
+"""Client authentication: Host, Origin and relay tokens.
 
-A connection remembers the answer as long as it shows the same headers (`Downstream.recall`).
+A connection keeps the result while its requests carry the same headers (`Downstream.recall`).
 """
 
 import hashlib
@@ -19,17 +19,17 @@ _ORIGIN = int(FieldId.F_ORIGIN)
 
 
 class ClientAuth(NamedTuple):
-    """The outcome for one set of headers."""
+    """Result of authentication for one set of headers."""
 
-    token_in_bearer: bool  # the Authorization field held a relay token
-    token_in_key: bool  # the x-api-key field held one
-    has_own: bool  # there is a client credential that is no relay token
+    token_in_bearer: bool  # the Authorization header has a relay token
+    token_in_key: bool  # the x-api-key header has one
+    has_own: bool  # a header has a credential that is not a relay token
 
 
 class Authenticator:
-    """Checks clients against `server`.
+    """Authenticates clients against `server`.
 
-    A relay token is compared by digest and in constant time.
+    Relay tokens are compared by digest, in constant time.
     """
 
     def __init__(self, server: Server) -> None:
@@ -39,32 +39,31 @@ class Authenticator:
         self._origins = frozenset(origin.lower() for origin in server.allowed_origins)
 
     def check_host(self, head: Head) -> None:
-        """Raise Forbidden for a Host or Origin that is not ours to serve."""
+        """Raise Forbidden for a Host or Origin that is not allowed."""
         host = head.value(_HOST)
         if host is not None and not host_allowed(host, self._hosts):
             raise Forbidden(
-                "This Host is not served here. Add it to server.allowed_hosts if it should be.",
+                "Host not allowed: add it to server.allowed_hosts if clients use it.",
                 should_retry=False,
             )
         if not origin_allowed(head.value(_ORIGIN), self._origins):
             raise Forbidden(
-                "Browser pages of this Origin may not use the relay. "
-                "Add it to server.allowed_origins if they should.",
+                "Origin not allowed: add it to server.allowed_origins if you trust its pages.",
                 should_retry=False,
             )
 
     def admit(self, head: Head) -> ClientAuth:
-        """Check a request that needs a relay token.
+        """Authenticate a request.
 
         Raises:
-            Forbidden: Host or Origin.
-            BadRequest: a credential header stands twice.
-            Unauthorized: no valid relay token although tokens are configured.
+            Forbidden: Host or Origin not allowed.
+            BadRequest: duplicate credential header.
+            Unauthorized: tokens are configured and the request has none of them.
         """
         self.check_host(head)
         names = [name.lower() for name, _ in head.items()]
         if names.count(b"authorization") > 1 or names.count(b"x-api-key") > 1:
-            raise BadRequest("A credential header stands twice. Send each of them once.")
+            raise BadRequest("Duplicate credential header: send Authorization or x-api-key once.")
         authorization = head.value(_AUTHORIZATION)
         x_api_key = head.value(_X_API_KEY)
         if not self._tokens:

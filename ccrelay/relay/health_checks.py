@@ -1,10 +1,10 @@
-"""Active probes: an endpoint whose breaker is open and that has no traffic is tried by ourselves.
+"""Active health checks of endpoints whose circuit breaker is open and that have no traffic.
 
-The first request after a rest would be its trial, and might fail for a person; a probe finds out
-before. One worker probes at a time (a lease in shared memory).
+Without a probe, the first client request after the open time is the trial. One worker probes an
+endpoint at a time (a lease in shared memory).
 
-    connect       TCP and TLS, as configured by default
-    count_tokens  POST /v1/messages/count_tokens with a few bytes; free at every provider
+    connect       TCP and TLS; the default
+    count_tokens  POST /v1/messages/count_tokens with a few bytes; free of charge
     message       POST /v1/messages with max_tokens 1; costs about ten tokens
 """
 
@@ -21,7 +21,7 @@ from ccrelay.upstream.tasks import TaskSet
 from ccrelay.wire.bodies import json_string
 
 LOOK_EVERY_S = 0.25
-# Beyond the time limit of the probe: a lease that its holder could not give back ends by itself.
+# Added to the probe's time limit: the lease of a worker that died expires.
 LEASE_SLACK_S = 1.0
 
 _BODIES = {
@@ -35,9 +35,9 @@ class HealthChecks:
     """The health checks of one worker.
 
     Args:
-        context: clock, log and the configuration in force.
-        loop: for the timer.
-        tasks: where checks run.
+        context: clock, log and current configuration.
+        loop: runs the timer.
+        tasks: runs the probes.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class HealthChecks:
         self._running: set[str] = set()
 
     def start(self) -> None:
-        """Look now and then, from now on."""
+        """Start checking every LOOK_EVERY_S."""
         if self._timer is None:
             self._timer = self._loop.call_later(LOOK_EVERY_S, self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking. Probes in flight continue."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -74,9 +74,9 @@ class HealthChecks:
     def _maybe(self, provider: ProviderState, kind: Probe, now: float) -> None:
         stats = provider.endpoint.stats
         if provider.name in self._running or provider.key_pool.in_flight:
-            return  # a request on its way will tell
+            return  # the outcome of the request in flight is enough
         if kind == "connect" and stats.answers:
-            return  # it could be reached and failed: the next request is its trial
+            return  # the endpoint was reachable and failed: a connect proves nothing
         health = self._context.config.config.health
         if not stats.lease(now, health.probe_timeout_s + LEASE_SLACK_S):
             return
@@ -112,25 +112,25 @@ class HealthChecks:
         )
 
     async def _try(self, provider: ProviderState, kind: Probe, dialer: Dialer) -> str | None:
-        """Why the endpoint is not fine; None: it is."""
+        """Why the endpoint is unhealthy; None: it is healthy."""
         if kind not in _BODIES:
             dialed = await dialer.dial()
             dialed.sock.close()
             return None
         model = _model_of(provider, self._context.config.config.health)
         if model is None:
-            return "no model is known to ask for: set health.probe_model"
+            return "no known model to probe with: set health.probe_model"
         body = _BODIES[kind] % bytes(json_string(model))
         path = provider.dialect.prefix() + _PATHS[kind]
         try:
             status = await post_status(dialer, self._loop, path, _fields(provider, body), body)
         except FetchFailed as error:
             return error.message
-        return f"it answered {status}" if status >= 500 or status == 408 else None
+        return f"status {status}" if status >= 500 or status == 408 else None
 
 
 def _kind(provider: ProviderState, health: Health) -> Probe:
-    """What is asked of this provider: a connection, where it has no key or cannot count."""
+    """Kind of probe: `connect` for a provider without keys or without token counting."""
     if health.probe == "off" or provider.passes_client_credential:
         return "connect"
     if health.probe == "count_tokens" and provider.dialect.counts_tokens == "estimate":
@@ -139,7 +139,7 @@ def _kind(provider: ProviderState, health: Health) -> Probe:
 
 
 def _model_of(provider: ProviderState, health: Health) -> str | None:
-    """The model that a probe names to this provider."""
+    """The model to name in a probe; None: none is known."""
     matcher = provider.dialect.matcher
     if health.probe_model is not None:
         return matcher.resolve(health.probe_model) or health.probe_model

@@ -1,6 +1,6 @@
-"""Local replies: answers that the relay makes itself, and how provider errors are rendered.
+"""Local replies, and the rendering of provider errors.
 
-Pure: each function turns what is known into bytes.
+Pure functions that return bytes.
 """
 
 import re
@@ -17,8 +17,8 @@ from ccrelay.wire.errors import RETRY_AFTER_MAX_S, json_response
 from ccrelay.wire.models import ModelEntry, find_model, model_list, page_query
 
 Fields = Sequence[tuple[bytes, bytes]]
-# Fields of a provider's answer that the real time to retry replaces. "Do not retry" speaks of a
-# time that is far away.
+# Header fields of a provider that the relay's own retry time replaces. `x-should-retry: false`
+# refers to the provider's time.
 _REPLACED = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
 _RETRY_AFTER = re.compile(rb"(?im)^retry-after(?:-ms)?:[^\r\n]*\r\n")
 
@@ -28,7 +28,7 @@ LOCAL_PATHS = frozenset({b"/", b"/health", b"/ready", b"/api/hello"})
 def local_answer(
     path: bytes, providers: list[ProviderState], now: float, *, keep_alive: bool, body_wanted: bool
 ) -> tuple[int, bytes]:
-    """Status and whole response for `/`, `/health`, `/ready` and `/api/hello`."""
+    """Status and response for `/`, `/health`, `/ready` and `/api/hello`."""
     status = 200
     if path == b"/ready":
         usable = [provider.name for provider in providers if provider.usable(now)]
@@ -42,7 +42,7 @@ def local_answer(
 
 
 def models_body(entries: list[ModelEntry], path: bytes, query: bytes) -> bytes:
-    """The page or the single model that a GET asks for.
+    """JSON of the page of models, or of the single model, that a GET requests.
 
     Raises:
         NotFound: no such model.
@@ -58,7 +58,7 @@ def models_body(entries: list[ModelEntry], path: bytes, query: bytes) -> bytes:
 
 
 def not_served(model: str, served: list[str]) -> RelayError:
-    """The 404 for a model that no provider serves, naming what is served."""
+    """The 404 for a model that no provider serves; its text lists the served ones."""
     shown = model if len(model) <= 100 else model[:100] + "..."
     names = ", ".join(served[:30]) or "nothing"
     return NotFound(
@@ -67,12 +67,12 @@ def not_served(model: str, served: list[str]) -> RelayError:
     )
 
 
-# Of an error answer that had to be translated, these fields still mean what they say.
+# Header fields that stay valid when the body of an error is translated.
 _PASSED_ON = (b"request-id", b"retry-after", b"x-should-retry")
 
 
 def passed_on(head: Head, forbids_retry: bool) -> list[tuple[bytes, bytes]]:
-    """The fields of an upstream's error head that go with its translated body."""
+    """Header fields of a provider's error that are sent with its translated body."""
     fields = [(name, value) for name in _PASSED_ON if (value := head.get(name)) is not None]
     if forbids_retry and head.get(b"x-should-retry") is None:
         fields.append((b"x-should-retry", b"false"))
@@ -80,15 +80,15 @@ def passed_on(head: Head, forbids_retry: bool) -> list[tuple[bytes, bytes]]:
 
 
 class ErrorReply:
-    """An error that could be sent to the client: a provider's, or one of the relay's own.
+    """An error that may be sent to the client: a provider's or the relay's own.
 
     Args:
-        priority: an `ErrorPriority`: of several errors the highest is sent.
+        priority: an `ErrorPriority`; the error with the highest one is sent.
         status: HTTP status.
-        body: as the provider sent it, or translated.
-        head: the provider's head; None: the body does not belong to one.
-        fields: header fields, in place of the head.
-        error: one of the relay's own, in place of all that.
+        body: from the provider, possibly translated.
+        head: the provider's response head; None when the body was translated or has no head.
+        fields: header fields to send instead of `head`.
+        error: the relay's own error, instead of all of the above.
     """
 
     __slots__ = ("body", "error", "fields", "head", "priority", "status")
@@ -114,7 +114,7 @@ class ErrorReply:
 def render_error(
     reply: ErrorReply, retry_after_s: int | None, keep_alive: bool, extra: Fields
 ) -> bytes:
-    """A provider's error as an HTTP response, its `retry-after` replaced where one is given."""
+    """A provider's error as an HTTP response. `retry_after_s` replaces its `retry-after`."""
     if reply.head is None:
         fields = list(reply.fields)
         if retry_after_s is not None:

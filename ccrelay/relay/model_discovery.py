@@ -1,9 +1,8 @@
-"""What providers themselves say they serve, for those with `discover_models: true`.
+"""Model lists of providers with `discover_models: true`.
 
-A list is asked for when a client asks for models, kept for a while and shared by all clients. The
-one exception is a provider that gets the client's own credential: its list belongs to that client
-and is asked for anew each time. No client waits longer than HOLD_S; what comes later is there for
-the next one.
+A list is fetched when a client requests models, cached, and shared by all clients. Exception: the
+list of a provider that gets the client's own credential is fetched for each request and not cached.
+A client waits at most HOLD_S; a later response is cached for the next one.
 """
 
 import asyncio
@@ -21,48 +20,47 @@ from ccrelay.upstream.tasks import TaskSet
 from ccrelay.wire.models import ModelEntry, configured_entries, discovered_entries, merge
 
 Fetch = Callable[[ProviderState, bytes, Fields], Awaitable[bytes]]
-"""Gets a path (with query) of a provider with these header fields. Raises UpstreamFailed."""
+"""GETs a path with query from a provider, with these header fields. Raises UpstreamFailed."""
 
-# Claude Code waits 3 s for its list and takes the built-in one after that (gateway contract,
-# section 8): the answer has to be on its way before.
+# Claude Code waits 3 s, then uses its built-in list (gateway contract, section 8).
 HOLD_S = 2.5
-FETCH_S = 15.0  # longer than HOLD_S: a slow list is still good for the next client
+FETCH_S = 15.0  # longer than HOLD_S: a slow response serves the next client
 KEPT_S = 300.0  # new models come a few times a year
 FAILURE_KEPT_S = 30.0
-LIST_BYTES_MAX = 4 << 20  # OpenRouter's list, the largest known, has 400 models in 0.5 MB
+LIST_BYTES_MAX = 4 << 20  # the largest known list, OpenRouter's, has 400 models in 0.5 MB
 
-# One page is all: 1000 is the largest that Anthropic gives, and others ignore it.
+# One page only: 1000 is Anthropic's maximum; others ignore the parameter.
 QUERY = b"/v1/models?limit=1000"
 _VERSION = (b"anthropic-version", b"2023-06-01")
-# Of the client's header fields, what says who asks; a login's bearer counts only with its beta.
+# The client's credential fields; an OAuth bearer is accepted only together with its beta header.
 _CLIENT_FIELDS = (b"authorization", b"x-api-key", b"anthropic-beta")
 
 
 class _List:
-    """One provider's own list, as far as it is known."""
+    """The cached list of one provider."""
 
     __slots__ = ("entries", "fresh_until", "provider", "task")
 
     def __init__(self, provider: ProviderState) -> None:
         self.provider = provider
-        self.entries: list[ModelEntry] = []  # the last one that came; outlives failures
-        self.fresh_until = 0.0  # loop time before which it is not asked for again
-        self.task: asyncio.Task[None] | None = None  # asking now
+        self.entries: list[ModelEntry] = []  # of the last successful fetch; kept over failures
+        self.fresh_until = 0.0  # loop time before which it is not fetched again
+        self.task: asyncio.Task[None] | None = None  # the fetch in flight
 
     def __repr__(self) -> str:
-        state = "asking" if self.task else f"fresh until {self.fresh_until:.1f}"
+        state = "fetching" if self.task else f"fresh until {self.fresh_until:.1f}"
         return f"<_List {self.provider.name} {len(self.entries)} models, {state}>"
 
 
 class ModelDiscovery:
-    """The models of all providers: those that are configured, then those that were discovered.
+    """The models of all providers: configured ones first, then discovered ones.
 
     Args:
-        services: the providers.
-        fetch: how a list is got.
-        loop: the worker's event loop; its time is what lists age by.
-        tasks: where lists are asked for.
-        log: told of every list that could not be got, once per attempt.
+        providers: all enabled providers.
+        fetch: fetches a list.
+        loop: the worker's event loop; its clock expires lists.
+        tasks: runs fetches.
+        log: gets one event per failed fetch.
     """
 
     def __init__(
@@ -88,7 +86,7 @@ class ModelDiscovery:
         self._log = log
 
     def credential_of(self, head: Head, passed: ClientAuth) -> Fields:
-        """The client's own credential, for the providers that get it; empty when none is needed."""
+        """The client's own credential, for providers that get it; empty when no provider does."""
         if not self._passing or not passed.has_own:
             return ()
         held_back = set()
@@ -100,7 +98,7 @@ class ModelDiscovery:
         return [(name, value) for name in names if (value := head.get(name)) is not None]
 
     def at_once(self, client: Fields) -> list[ModelEntry] | None:
-        """All models when nobody has to be asked for them now, else None."""
+        """All models when no list has to be fetched now, else None."""
         if self._passing and client:
             return None
         now = self._loop.time()
@@ -109,7 +107,7 @@ class ModelDiscovery:
         return self._merged({})
 
     async def gather(self, client: Fields) -> list[ModelEntry]:
-        """All models that are known after at most HOLD_S.
+        """All models known after at most HOLD_S.
 
         Args:
             client: the client's own credential (`credential_of`).
@@ -129,7 +127,7 @@ class ModelDiscovery:
             if asked:
                 await asyncio.wait(asked, timeout=HOLD_S)
         finally:
-            # Nobody else may have these.
+            # Lists for one client's credential are of no use to others.
             for task in own.values():
                 task.cancel()
         return self._merged({name: _result(task) for name, task in own.items()})
@@ -152,7 +150,7 @@ class ModelDiscovery:
             known.task = None
 
     async def _ask(self, provider: ProviderState, credential: Fields) -> list[ModelEntry] | None:
-        """The provider's list, or None when it could not be got."""
+        """The provider's list, or None when the fetch failed."""
         try:
             path = provider.dialect.prefix() + QUERY
             listing = await self._fetch(provider, path, _fields(provider, credential))
@@ -161,12 +159,12 @@ class ModelDiscovery:
             return None
         found = discovered_entries(listing, provider.dialect.matcher)
         if not found and b'"data"' not in listing:
-            self._failed(provider, "the answer is not a list of models")
+            self._failed(provider, "the response is not a list of models")
             return None
         return found
 
     def _failed(self, provider: ProviderState, reason: str) -> None:
-        # What a client's own credential does is that client's affair.
+        # A failure of a client's own credential is not the operator's concern.
         level = "info" if provider.passes_client_credential else "warning"
         self._log.event(level, "models_unknown", provider=provider.name, reason=reason)
 
@@ -181,7 +179,7 @@ class ModelDiscovery:
 
 
 def fetch_over(dialers: Mapping[str, Dialer], loop: asyncio.AbstractEventLoop) -> Fetch:
-    """How lists are got outside of tests: over a connection of their own, within the bounds."""
+    """The fetch function of production: a connection per request, with limits on size and time."""
 
     async def get(provider: ProviderState, path: bytes, fields: Fields) -> bytes:
         return await fetch(
@@ -206,7 +204,7 @@ def _fields(provider: ProviderState, credential: Fields) -> Fields:
         (b"user-agent", f"ccrelay/{__version__}".encode()),
         _VERSION,
     ]
-    # What is configured replaces what the client said and what is said here.
+    # Configured headers replace those of the client and these.
     given = [field for field in (*own, *credential) if field[0] not in dialect.drop_names]
     return [*given, *dialect.static_headers]
 

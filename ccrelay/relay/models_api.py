@@ -1,4 +1,4 @@
-"""GET /v1/models and below: answered at once, or when the providers have told what they serve."""
+"""GET /v1/models and /v1/models/{id}: answered from cache, or after model discovery."""
 
 import asyncio
 from collections.abc import Callable, MutableSet
@@ -19,11 +19,11 @@ from ccrelay.wire.models import ModelEntry, find_model
 MODELS = b"/v1/models"
 
 Refuse = Callable[[Downstream, RelayError], None]
-"""Answers a request with an error of the relay's own."""
+"""Sends one of the relay's own errors."""
 
 
 def asks_for_models(method: bytes, path: bytes) -> bool:
-    """Whether a request is for the list or for one model of it."""
+    """Whether a request is for the list of models or for one model."""
     return method in (b"GET", b"HEAD") and (path == MODELS or path.startswith(MODELS + b"/"))
 
 
@@ -31,10 +31,10 @@ class ModelsApi:
     """Answers requests for models.
 
     Args:
-        discovery: what is known of models.
-        tasks: where answers wait.
-        active: what is under way in the worker; an answer that waits is in it.
-        refuse: how errors are sent.
+        discovery: the known models.
+        tasks: runs requests that wait for discovery.
+        active: the worker's exchanges in flight; waiting requests are added.
+        refuse: sends errors.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class ModelsApi:
         self.refuse = refuse
 
     def answer(self, down: Downstream, passed: ClientAuth) -> None:
-        """Answer a request of which `asks_for_models` holds, now or later.
+        """Answer a request for which `asks_for_models` is true, now or after discovery.
 
         Raises:
-            NotFound: there is no such model.
+            NotFound: unknown model.
         """
         head = down.head
         discovery = self.discovery
@@ -72,7 +72,7 @@ class ModelsApi:
 
 
 class ModelsRequest(RequestHandler):
-    """One answer that waits for providers; to its connection, what an exchange is."""
+    """A request that waits for model discovery; acts as an exchange on its connection."""
 
     __slots__ = ("_desk", "_down", "_task", "settled")
 
@@ -83,7 +83,7 @@ class ModelsRequest(RequestHandler):
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, client: Fields) -> None:
-        """Wait for the models in the background, then answer."""
+        """Start discovery in the background, then answer."""
         self._task = self._desk.tasks.spawn(self._run(client), "models")
 
     async def _run(self, client: Fields) -> None:
@@ -95,43 +95,43 @@ class ModelsRequest(RequestHandler):
         except RelayError as error:
             desk.refuse(down, error)
         finally:
-            # After a defect the client must not wait for ever.
+            # After an unexpected exception the client still gets an answer.
             if self._settle():
-                desk.refuse(down, RelayError("The relay failed to list its models.", status=500))
+                desk.refuse(down, RelayError("Internal error while listing models.", status=500))
 
     # ---- called by the connection
 
     def on_client_left(self) -> None:
-        """The client closed: nobody has to be waited for."""
+        """The client disconnected: cancel."""
         if self._settle() and self._task is not None:
             self._task.cancel()
 
     def on_wait(self) -> None:
-        """Some time has passed; the discovery's own limit is what ends the waiting."""
+        """No-op: discovery has its own time limit."""
 
     def on_bad_body(self, fault: int) -> None:
-        """A GET came with a body, and that is unusable."""
+        """The GET has a body, and it is invalid."""
         self.fail(FAULTS[fault]())
 
     def on_slow_body(self) -> None:
-        """A GET came with a body, and that stopped arriving."""
+        """The GET has a body, and it stopped arriving."""
         self.fail(SlowClient("The request body stopped arriving. Check the network to the relay."))
 
     # ---- called by the relay
 
     def shut(self) -> None:
-        """The drain's time is over."""
+        """The drain timeout is over."""
         self.fail(NoTarget("The relay is shutting down.", retry_after_s=1))
 
     def fail(self, error: RelayError) -> None:
-        """End with an error of the relay's own."""
+        """End with one of the relay's own errors."""
         if self._settle():
             if self._task is not None:
                 self._task.cancel()
             self._desk.refuse(self._down, error)
 
     def _settle(self) -> bool:
-        """True once: whoever gets it ends this."""
+        """True for the first caller, which ends the request."""
         is_first = not self.settled
         self.settled = True
         self._desk.active.discard(self)
@@ -139,10 +139,10 @@ class ModelsRequest(RequestHandler):
 
 
 def send(down: Downstream, entries: list[ModelEntry]) -> None:
-    """Send what the request asks for of these models.
+    """Send the page of models or the model that the request is for.
 
     Raises:
-        NotFound: there is no such model.
+        NotFound: unknown model.
     """
     head = down.head
     body = models_body(entries, head.path, head.query)
@@ -151,6 +151,6 @@ def send(down: Downstream, entries: list[ModelEntry]) -> None:
 
 
 def _is_configured(entries: list[ModelEntry], path: bytes) -> bool:
-    """Whether one model is asked for, and the configuration names it."""
+    """Whether the request is for one model, and it is configured."""
     name = unquote(path[len(MODELS) + 1 :].decode("latin-1"))
     return bool(name) and find_model(entries, name) is not None

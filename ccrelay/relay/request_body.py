@@ -1,4 +1,4 @@
-"""Request bodies: finding the model, unpacking, rewriting; and the errors of unusable ones."""
+"""Request bodies: model lookup, decompression, rewriting, and the errors of invalid ones."""
 
 import zlib
 from collections.abc import Callable
@@ -25,9 +25,9 @@ _MODEL_KEYS = MemberKeys(["model"])
 
 
 def no_memory() -> RelayError:
-    """The 529 where a body that has to be kept cannot be."""
+    """The 529 for a body that must be buffered when the memory for bodies is used up."""
     return NoTarget(
-        "The relay's memory for request bodies (server.limits.replay_bytes_max) is spent.",
+        "The relay's memory for request bodies (server.limits.replay_bytes_max) is used up.",
         retry_after_s=1,
     )
 
@@ -37,12 +37,14 @@ FAULTS: dict[int, Callable[[], RelayError]] = {
         "The request body is not one complete JSON object."
     ),
     int(BodyFault.SECOND_MODEL): lambda: BadRequest(
-        'The request body has "model" twice. Which one is meant cannot be known; send it once.'
+        'Duplicate "model" in the request body: send it once.'
     ),
     int(BodyFault.TOO_LONG): lambda: TooLarge(
         "The request body is over server.limits.body_bytes_max.", status=413
     ),
-    int(BodyFault.BAD_FRAMING): lambda: BadRequest("The chunked framing of the body is broken."),
+    int(BodyFault.BAD_FRAMING): lambda: BadRequest(
+        "The chunked encoding of the request body is invalid."
+    ),
     int(BodyFault.NO_ROOM): no_memory,
 }
 
@@ -50,20 +52,20 @@ _HEAD_FAULTS: dict[int, str] = {
     int(HeadFault.BAD_START_LINE): "the request line is malformed",
     int(HeadFault.BAD_METHOD): "the method is malformed",
     int(HeadFault.BAD_TARGET): "the request target is malformed",
-    int(HeadFault.BAD_VERSION): "only HTTP/1.1 and HTTP/1.0 are spoken here",
-    int(HeadFault.BARE_LF): "a line ends in LF alone",
+    int(HeadFault.BAD_VERSION): "the version is not HTTP/1.1 or HTTP/1.0",
+    int(HeadFault.BARE_LF): "a line ends with a bare LF",
     int(HeadFault.BAD_FIELD_NAME): "a header name is malformed",
-    int(HeadFault.BAD_FIELD_VALUE): "a header value has control bytes",
-    int(HeadFault.OBS_FOLD): "a header is folded over two lines",
+    int(HeadFault.BAD_FIELD_VALUE): "a header value has control characters",
+    int(HeadFault.OBS_FOLD): "a header is folded (obsolete line folding)",
     int(HeadFault.BAD_CONTENT_LENGTH): "the content-length is malformed or repeated",
-    int(HeadFault.BAD_TRANSFER_ENCODING): "the only transfer-encoding taken is chunked",
-    int(HeadFault.BOTH_FRAMINGS): "content-length and transfer-encoding stand side by side",
+    int(HeadFault.BAD_TRANSFER_ENCODING): "transfer-encoding must be chunked",
+    int(HeadFault.BOTH_FRAMINGS): "content-length and transfer-encoding are both present",
     int(HeadFault.BAD_HOST): "the Host header is missing, repeated or malformed",
 }
 
 
 def head_error(fault: int) -> RelayError:
-    """The error for a request head that is refused."""
+    """The error for an invalid request head. `fault`: a `HeadFault`."""
     if fault == int(HeadFault.TOO_MANY_FIELDS):
         return TooLarge(
             "The request has more headers than server.limits.header_count_max.", status=431
@@ -74,10 +76,10 @@ def head_error(fault: int) -> RelayError:
 
 
 def model_name(raw: bytes) -> str:
-    """The model out of its raw JSON.
+    """Decode the raw JSON value of `model`.
 
     Raises:
-        BadRequest: not a string, empty, or absurdly long.
+        BadRequest: not a string, empty, or over MODEL_NAME_MAX characters.
     """
     try:
         name = _decode_text(raw)
@@ -89,10 +91,10 @@ def model_name(raw: bytes) -> str:
 
 
 def span_of_model(body: bytes) -> tuple[int, int]:
-    """Where the value of the top-level `model` stands.
+    """Start and end of the value of the top-level `model`.
 
     Raises:
-        BadRequest: no JSON object, no `model`, or two.
+        BadRequest: not a JSON object, no `model`, or a duplicate.
     """
     scan = MemberScan(_MODEL_KEYS, MODEL_NAME_MAX * 6)
     if scan.feed_bytes(body) != 1:
@@ -106,44 +108,46 @@ def span_of_model(body: bytes) -> tuple[int, int]:
 
 
 def missing_model() -> RelayError:
-    """The 400 for a body that names no model."""
+    """The 400 for a body without `model`."""
     return BadRequest('The body has no "model". Send a JSON object with a "model" string.')
 
 
 def gunzip(data: bytes, limit: int) -> bytes:
-    """A gzip body as plain bytes, at most `limit` of them.
+    """Decompress a gzip body to at most `limit` bytes.
 
     Raises:
-        BadRequest: not gzip, or cut short.
-        TooLarge: it unpacks to more than the limit.
+        BadRequest: not gzip, truncated, or followed by other data.
+        TooLarge: the decompressed body exceeds `limit`.
     """
     unpacker = zlib.decompressobj(wbits=31)
     try:
         plain = unpacker.decompress(data, limit + 1)
     except zlib.error as error:
-        raise BadRequest("The body is not the gzip that content-encoding says.") from error
+        raise BadRequest(
+            "The request body is not valid gzip, as content-encoding declares."
+        ) from error
     if len(plain) > limit:
         raise FAULTS[int(BodyFault.TOO_LONG)]()
     if not unpacker.eof or unpacker.unused_data:
-        raise BadRequest("The gzip body is cut short or has bytes behind its end.")
+        raise BadRequest("The gzip body is truncated or has data after its end.")
     return plain
 
 
 def model_json(model: str) -> bytes:
-    """A model's name as raw JSON."""
+    """A model name as raw JSON."""
     return bytes(json_string(model))
 
 
-# ---- what is sent
+# ---- the upstream request
 
 
 def rewritten(
     client: ClientRequest, attempt: Attempt, plan: RequestPlan
 ) -> tuple[RequestPlan, bytes]:
-    """The body to send where it is not the client's bytes, and the plan for its head.
+    """The request plan and body to send where the body differs from the client's bytes.
 
     Raises:
-        BadRequest: the dialect cannot make sense of the body.
+        BadRequest: the dialect cannot parse the body.
     """
     candidate, target = attempt.candidate, attempt.target
     assert candidate is not None
@@ -160,10 +164,10 @@ def rewritten(
 
 
 def pass_through_plan(auth: ClientAuth, target: Target) -> RequestPlan:
-    """How to write the head so that the client's own credential is sent, and no relay token.
+    """The request plan that forwards the client's own credential and drops a relay token.
 
     Raises:
-        Unauthorized: the client sent no credential of its own.
+        Unauthorized: the only credential is a relay token.
     """
     if not (auth.token_in_key or auth.token_in_bearer):
         return target.plan
@@ -177,11 +181,13 @@ def pass_through_plan(auth: ClientAuth, target: Target) -> RequestPlan:
 
 
 def thinking_to_strip(body: bytes, stripped: bool | None) -> bool | None:
-    """Which thinking blocks to leave out after a refusal; None: there are none (left).
+    """Whether to strip all thinking blocks (True) or foreign ones (False) after a rejection.
+
+    None: there is nothing to strip.
 
     Args:
         body: the client's body.
-        stripped: what was left out already: None nothing, False the unsigned ones.
+        stripped: what was stripped before; None: nothing.
     """
     everything = stripped is False or strip_foreign(body, everything=False)[1] == 0
     if everything and strip_foreign(body, everything=True)[1] == 0:

@@ -1,6 +1,6 @@
 """The running form of one configuration: providers, routing, connection pools, authentication.
 
-A reload makes a new one beside the old; requests under way finish on the one they began with.
+A reload builds a new one; exchanges in flight finish with the one they started with.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ from ccrelay.upstream.pool import Pool
 from ccrelay.upstream.proxy import proxy_for
 from ccrelay.upstream.tasks import TaskSet
 
-# What a pool is made of: pools with equal keys are the same pool.
+# Settings of a connection pool: a reload keeps pools with equal keys.
 PoolKey = tuple[object, ...]
 
 
 class RuntimeConfig:
-    """Everything in a worker that follows from its configuration."""
+    """Everything that a worker builds from its configuration."""
 
     __slots__ = (
         "affinity",
@@ -90,12 +90,12 @@ class RuntimeConfig:
         self.body_bytes_max = config.server.limits.body_bytes_max
         self.models_api: ModelsApi | None = None
         self.by_slot = {t.slot: t for provider in providers for t in provider.targets}
-        # The only target of all: conversations cannot go anywhere else.
+        # The only target, if there is one: affinity has no choice then.
         self.only = next(iter(self.by_slot.values())) if len(self.by_slot) == 1 else None
 
 
 class RuntimeConfigBuilder:
-    """Builds them for one worker; connection pools that still fit are kept."""
+    """Builds runtime configs of one worker; keeps connection pools with unchanged settings."""
 
     def __init__(
         self,
@@ -118,10 +118,10 @@ class RuntimeConfigBuilder:
         old: RuntimeConfig | None,
         make_models_api: "MakeModelsApi",
     ) -> RuntimeConfig:
-        """Build one; `old` is unchanged when this fails.
+        """Build a runtime config; `old` is unchanged when this fails.
 
         Raises:
-            ValueError: the configuration was not resolved, or a key cannot be sent.
+            ValueError: unresolved configuration, or a key that is not valid in a header.
         """
         providers = [
             ProviderState(
@@ -177,7 +177,7 @@ MakeModelsApi = Callable[[RuntimeConfig], ModelsApi]
 def _pool_key(config: Config, provider: Provider) -> PoolKey:
     routing = config.routing
     timeouts = provider.timeouts or routing.timeouts
-    # With the name: providers keep separate pools, whatever they share.
+    # With the name: providers have separate pools even for the same URL.
     return (
         provider.name,
         provider.base_url,
@@ -192,7 +192,7 @@ def _pool_key(config: Config, provider: Provider) -> PoolKey:
 
 
 def downstream_limits(config: Config) -> DownstreamLimits:
-    """The bounds of client connections."""
+    """Limits of client connections."""
     limits, timeouts = config.server.limits, config.server.timeouts
     routing = config.routing
     return DownstreamLimits(

@@ -37,7 +37,6 @@ cdef class JsonLines(_Lines):
 
 cdef class TextLines(_Lines):
     cdef _Timestamp _clock
-    cdef dict _quote_cache
     cdef str _worker
     cdef bytes _exchange
     cdef TextLine _line

@@ -9,12 +9,11 @@ processes append to the same file or pipe; lines are never split in a file, nor 
 PIPE_BUF bytes.
 """
 
+import json
 import os
 import re
 import time
 from collections.abc import Callable
-
-import msgspec
 
 from ccrelay._fast.log_line import JsonLine, TextLine
 from ccrelay.config.model import Logging
@@ -23,9 +22,6 @@ from ccrelay.types import LogEntry
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 STDERR_FD = 2
-# Models, paths and providers repeat: their quoted form is cached, 100 KB at most.
-QUOTE_CACHE_MAX = 1024
-QUOTE_CACHE_LENGTH_MAX = 64
 
 # Text values with other characters are quoted: a client could put newlines, quotes or escape
 # sequences into a model name to forge a log line or control the terminal.
@@ -185,7 +181,6 @@ class TextLines(_Lines):
 
     def __init__(self, worker_id: int | None, now: Callable[[], float]) -> None:
         self._clock = _Timestamp(now, "%Y-%m-%d %H:%M:%S.", time.localtime)
-        self._quote_cache: dict[str, str] = {}
         self._worker = "" if worker_id is None else f"worker {worker_id} "
         self._exchange = f" {'info':<7} {self._worker}exchange".encode()
         self._line = TextLine()
@@ -193,15 +188,14 @@ class TextLines(_Lines):
     def event(self, level: str, name: str, fields: dict[str, object]) -> bytes:
         """Return the line of an event; None and empty values are left out."""
         parts = [f" {level:<7} {self._worker}{name}"]
-        quoted = self._quote_cache
         for key, value in fields.items():
             if type(value) is str:
                 if value:
-                    parts.append(f"{key}={quoted.get(value) or self._quote(value)}")
+                    parts.append(f"{key}={_quote(value)}")
             elif type(value) is int:
                 parts.append(f"{key}={value}")
             elif value is not None:
-                parts.append(f"{key}={self._quote(_flat(value))}")
+                parts.append(f"{key}={_quote(_flat(value))}")
         return self._clock.read() + " ".join(parts).encode() + b"\n"
 
     def exchange(self, entry: LogEntry) -> bytes:
@@ -211,13 +205,10 @@ class TextLines(_Lines):
         entry.write(line)
         return line.finish()
 
-    def _quote(self, text: str) -> str:
-        quoted = text if _PLAIN.fullmatch(text) else _as_json(text)
-        if len(self._quote_cache) >= QUOTE_CACHE_MAX:
-            self._quote_cache.clear()
-        if len(text) <= QUOTE_CACHE_LENGTH_MAX:
-            self._quote_cache[text] = quoted
-        return quoted
+
+def _quote(text: str) -> str:
+    # ASCII only: C1 control characters also control a terminal.
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 def _flat(value: object) -> str:
@@ -226,13 +217,6 @@ def _flat(value: object) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}:{_flat(members)}" for name, members in value.items())
     return str(value)
-
-
-def _as_json(text: str) -> str:
-    try:
-        return msgspec.json.encode(text).decode()
-    except UnicodeEncodeError:  # lone surrogates
-        return ascii(text)
 
 
 def _open(path: str) -> int:

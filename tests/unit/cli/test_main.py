@@ -1,9 +1,12 @@
 import platform
+import re
+import sys
 
 import pytest
 from click.testing import CliRunner
 
 from ccrelay import __version__
+from ccrelay._fast import libssl
 from ccrelay.cli import serve as serve_module
 from ccrelay.cli.main import COMMANDS, cli
 from ccrelay.config.problems import ConfigError, Problem
@@ -43,6 +46,26 @@ def test_version_prints_versions_and_platform():
     for part in (__version__, platform.python_version(), platform.machine(), "simd"):
         assert part in ended.output
     assert invoke("--version").output == f"ccrelay {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("", "tls      libssl of Python, called directly"),
+        ("switched off", "tls      Python's ssl (switched off)"),
+    ],
+)
+def test_version_says_how_tls_to_providers_runs(monkeypatch, reason, shown):
+    monkeypatch.setattr(libssl, "reason", lambda: reason)
+    assert shown in invoke("version").output.splitlines()
+
+
+def test_version_works_without_the_extension(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ccrelay._fast", None)
+    ended = invoke("version")
+    assert ended.exit_code == 0
+    for name in ("simd", "tls"):
+        assert re.search(rf"^{name} +unknown, cannot import", ended.output, re.MULTILINE)
 
 
 def test_serve_passes_its_options_to_launch(monkeypatch, tmp_path):

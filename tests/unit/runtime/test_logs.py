@@ -2,6 +2,7 @@ import json
 import time
 
 import pytest
+from hypothesis import given, strategies as st
 
 from ccrelay.config.model import Logging
 from ccrelay.runtime import logs
@@ -12,6 +13,24 @@ AT = 1_795_371_601.25  # 2026-11-22T18:20:01.250Z
 
 def at(*instants):
     return iter(instants).__next__
+
+
+class Entry:
+    """An access log entry with the given members: text, count or flag by their type."""
+
+    def __init__(self, **members):
+        self.members = members
+
+    def write(self, line):
+        for name, value in self.members.items():
+            if value is True:
+                line.flag(name.encode())
+            elif isinstance(value, int):
+                line.count(name.encode(), value)
+            elif isinstance(value, float):
+                line.millis(name.encode(), value)
+            else:
+                line.text(name.encode(), value)
 
 
 class FakeWriter:
@@ -62,8 +81,8 @@ def test_event_without_fields_in_json():
     assert line == b'{"at":"2026-11-22T18:20:01.250Z","level":"info","event":"stopped"}\n'
 
 
-def test_exchange_in_json_is_the_record_with_time_and_worker():
-    line = JsonLines(0, lambda: AT).exchange({"status": 200, "model": "glm\n5"})
+def test_exchange_in_json_has_the_members_of_the_entry_with_time_and_worker():
+    line = JsonLines(0, lambda: AT).exchange(Entry(status=200, model="glm\n5", ms=0.0125))
     assert line.count(b"\n") == 1
     assert json.loads(line) == {
         "at": "2026-11-22T18:20:01.250Z",
@@ -71,14 +90,24 @@ def test_exchange_in_json_is_the_record_with_time_and_worker():
         "worker": 0,
         "status": 200,
         "model": "glm\n5",
+        "ms": 12.5,
     }
 
 
 @pytest.mark.parametrize("value", ["\udc80", 1 << 70, object, {1, 2}])
-def test_values_that_json_cannot_hold_do_not_raise(value):
+def test_event_values_that_json_cannot_hold_do_not_raise(value):
+    line = JsonLines(0, lambda: AT).event("info", "x", {"model": value})
+    assert "model" in json.loads(line)
+
+
+@pytest.mark.parametrize("value", [-(1 << 63), (1 << 63) - 1, -1, 0])
+def test_integers_at_64_bit_bounds(value):
     lines = JsonLines(0, lambda: AT)
-    assert "model" in json.loads(lines.exchange({"model": value}))
-    assert "model" in json.loads(lines.event("info", "x", {"model": value}))
+    assert json.loads(lines.exchange(Entry(input=value)))["input"] == value
+    assert json.loads(lines.event("info", "x", {"input": value}))["input"] == value
+    text = TextLines(None, lambda: AT)
+    assert text.exchange(Entry(input=value)).endswith(b" input=%d\n" % value)
+    assert text.event("info", "x", {"input": value}).endswith(b" input=%d\n" % value)
 
 
 def test_timestamps_follow_the_clock_forwards_and_backwards():
@@ -88,32 +117,53 @@ def test_timestamps_follow_the_clock_forwards_and_backwards():
 
 
 def test_exchange_in_text():
-    line = TextLines(1, lambda: AT).exchange(
-        {"status": 200, "model": "glm-5.3", "error": None, "note": "", "ms": 12.5, "stream": True}
-    )
+    members = {"status": 200, "model": "glm-5.3", "error": None, "note": "", "ms": 0.0125}
+    line = TextLines(1, lambda: AT).exchange(Entry(**members, moved=True))
     clock = time.strftime("%Y-%m-%d %H:%M:%S.250", time.localtime(AT)).encode()
     assert line == (
-        clock + b" info    worker 1 exchange status=200 model=glm-5.3 ms=12.5 stream=True\n"
+        clock + b" info    worker 1 exchange status=200 model=glm-5.3 ms=12.5 moved=true\n"
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["a b", 'a"b', "a\nb", "\x1b[2J", "a=b c=d", "\udc80", "\x7f", "é"]
-)
+FORGERIES = ["a b", 'a"b', "a\nb", "\x1b[2J", "a=b c=d", "\udc80", "\x7f", "é", "\x9b2J"]
+
+
+@pytest.mark.parametrize("text", FORGERIES)
 def test_client_text_cannot_forge_a_line_or_control_the_terminal(text):
     lines = TextLines(None, lambda: AT)
-    for _ in range(2):  # the second time from the cache
-        line = lines.exchange({"model": text})
+    for line in (
+        lines.exchange(Entry(model=text)),
+        lines.event("info", "x", {"model": text}),
+    ):
         assert line.count(b"\n") == 1
-        assert b"\x1b" not in line
-        assert line.decode().partition("model=")[2][0] in "\"'"
+        assert all(32 <= byte < 127 for byte in line[:-1])
+        assert json.loads(line.partition(b"model=")[2]) == text
 
 
-def test_the_quote_cache_is_bounded():
-    lines = TextLines(None, lambda: AT)
-    for number in range(3 * logs.QUOTE_CACHE_MAX):
-        lines.exchange({"id": f"request-{number}", "long": "x" * 100 + str(number)})
-    assert len(lines._quote_cache) <= logs.QUOTE_CACHE_MAX
+@given(st.text(st.characters(exclude_categories=()), min_size=1))
+def test_text_values_end_where_the_next_member_begins(text):
+    lines, members = TextLines(None, lambda: AT), {"model": text, "status": 200}
+    line = lines.exchange(Entry(**members))
+    assert (
+        lines.event("info", "x", members).partition(b" model=")[2]
+        == (line.partition(b" model=")[2])
+    )
+    value = line.decode("ascii").partition(" model=")[2].removesuffix(" status=200\n")
+    if value[0] == '"':
+        assert json.loads(value) == text
+    else:
+        assert value == text
+        assert not set(value) & set(' "=\\\n')
+
+
+def test_a_very_long_text_is_written_whole():
+    text = "x" * 1_000_000 + "\n"
+    lines = JsonLines(0, lambda: AT)
+    assert json.loads(lines.exchange(Entry(error=text)))["error"] == text
+    assert json.loads(lines.exchange(Entry(error="short")))["error"] == "short"
+    line = TextLines(None, lambda: AT).exchange(Entry(error=text))
+    assert line.count(b"\n") == 1
+    assert len(line) > len(text)
 
 
 def test_events_below_the_level_are_not_written(writer):
@@ -128,11 +178,11 @@ def test_events_below_the_level_are_not_written(writer):
 
 def test_exchanges_can_be_disabled(writer):
     log, out = writer(exchanges=False)
-    log.exchange({"status": 200})
+    log.exchange(Entry(status=200))
     assert out.lines == []
 
 
 def test_exchanges_do_not_depend_on_the_level(writer):
     log, out = writer(level="error", format="json")
-    log.exchange({"status": 200})
+    log.exchange(Entry(status=200))
     assert len(out.lines) == 1

@@ -190,6 +190,6 @@ def test_allocations_survive_a_handover(memory):
 def test_memory_of_another_format_is_an_error():
     fd = anonymous_file()
     os.ftruncate(fd, 1 << 16)
-    with pytest.raises(ValueError, match="not shared memory"):
+    with pytest.raises(ValueError, match="another ccrelay version"):
         MemoryAllocator(fd, Allocations(SlotAllocator(1), SlotAllocator(1)))
     os.close(fd)
