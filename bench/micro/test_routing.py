@@ -138,7 +138,7 @@ def test_choose(benchmark: Benchmark, name: StrategyName, count: int, is_open: b
     def choose() -> Selection:
         selection = router.choose(route, request, None, rng)
         assert isinstance(selection, Selection)
-        selection.reservation.settle(NOW, 0, 0)  # type: ignore[union-attr]
+        selection.reservation.commit(NOW, 0, 0)  # type: ignore[union-attr]
         return selection
 
     assert benchmark(choose).candidate in route.candidates
@@ -149,7 +149,7 @@ def test_choose_a_key(benchmark: Benchmark) -> None:
     rng = random.Random(1)
 
     def pick() -> int:
-        provider.key_pool.survey(NOW, 30_000, 700)
+        provider.key_pool.refresh(NOW, 30_000, 700)
         return provider.pick(rng)
 
     assert benchmark(pick) in range(4)

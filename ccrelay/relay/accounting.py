@@ -76,7 +76,7 @@ def on_content(
             usage = usage_of_stream(start, None) or usage_from_stream(start, None)
             reported = usage.input + usage.cache_write_5m + usage.cache_write_1h
             if reported:  # some providers report it at the end only
-                reservation.correct(now, reported)
+                reservation.adjust(now, reported)
     learn_limits(context, config, target, upstream)
 
 
@@ -114,7 +114,7 @@ def start_cooldown(
     """Leave a key alone for so many seconds, or disable it (REFUSED), and log it once."""
     until = inf if reason is Cooldown.REFUSED else context.reactor.now + cooldown_s
     is_news = until > target.limits.cooldown_until() + SAME_COOLDOWN_S
-    target.limits.rest(until, int(reason))
+    target.limits.start_cooldown(until, int(reason))
     if is_news:
         log_cooldown(context, target, until, reason, why)
 

@@ -155,5 +155,5 @@ class Dispatcher(ConnectionHandler):
 
     def _any_target(self, provider: ProviderState) -> Target:
         """For a request that no limit counts: a key that works, else any."""
-        provider.key_pool.survey(self.context.reactor.now, 0, 0)
+        provider.key_pool.refresh(self.context.reactor.now, 0, 0)
         return provider.targets[max(provider.pick(self.context.rng), 0)]

@@ -233,7 +233,7 @@ class Router:
         """Whether a key that was not tried has capacity. The key pool remembers what it saw."""
         provider = candidate.provider
         skip = retry_state.mask(provider) if retry_state is not None else 0
-        if provider.key_pool.survey(request.now, request.tokens_in, request.tokens_out, skip):
+        if provider.key_pool.refresh(request.now, request.tokens_in, request.tokens_out, skip):
             return True
         # The sticky key, where most of the prompt is cached.
         index = self._sticky_key(candidate, request, retry_state)
@@ -278,7 +278,7 @@ class Router:
         """The conversation's key by rendezvous hashing where it has capacity; -1: none has any."""
         key_pool = provider.key_pool
         if request.conversation:
-            index = key_pool.favourite(request.conversation)
+            index = key_pool.preferred_key(request.conversation)
             if index >= 0 and key_pool.is_ready(index):
                 return index
         return provider.pick(rng)

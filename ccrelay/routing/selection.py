@@ -9,8 +9,8 @@ WHY = {
     int(Capacity.READY): "ready",
     int(Capacity.FULL): "limit",
     int(Capacity.BUSY): "max_concurrent",
-    int(Capacity.RESTING): "cooldown",
-    int(Capacity.OUT): "key_refused",
+    int(Capacity.COOLING_DOWN): "cooldown",
+    int(Capacity.DISABLED): "key_refused",
 }
 
 

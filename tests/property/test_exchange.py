@@ -188,7 +188,7 @@ class WatchedRouter(Router):
             assert target not in retry_state.targets
         if request.kind == RequestClass.COUNT_TOKENS:
             assert selection.reservation is None
-            assert before[target] not in (Capacity.RESTING, Capacity.OUT)
+            assert before[target] not in (Capacity.COOLING_DOWN, Capacity.DISABLED)
         else:
             assert selection.reservation is not None
             assert selection.reservation.open

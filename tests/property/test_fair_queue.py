@@ -295,11 +295,11 @@ class World:
         """Some tokens are used, for a time that is worth waiting."""
         gauge = self.targets[number % len(self.targets)].limits
         at = self.relay.reactor.now - 57.0 + number
-        gauge.force(at, 10, 0).settle(at, 10, 0)
+        gauge.reserve_unchecked(at, 10, 0).commit(at, 10, 0)
 
     def rests(self, number: int) -> None:
         gauge = self.targets[number % len(self.targets)].limits
-        gauge.rest(self.relay.reactor.now + 2.0, int(Cooldown.RATE))
+        gauge.start_cooldown(self.relay.reactor.now + 2.0, int(Cooldown.RATE))
 
     def passes(self, seconds: float) -> None:
         self.relay.pass_time(seconds)

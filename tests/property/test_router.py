@@ -71,11 +71,13 @@ def fleets(draw: Any) -> Fleet:
             state = draw(st.sampled_from(["fresh", "fresh", "used", "rests", "out"]))
             if state == "used":
                 for _ in range(draw(st.integers(1, 3))):
-                    target.limits.force(NOW - 1.0, 100, 50).settle(NOW - 1.0, 100, 50)
+                    target.limits.reserve_unchecked(NOW - 1.0, 100, 50).commit(NOW - 1.0, 100, 50)
             elif state == "rests":
-                target.limits.rest(NOW + draw(st.sampled_from([1.0, 60.0])), int(Cooldown.RATE))
+                target.limits.start_cooldown(
+                    NOW + draw(st.sampled_from([1.0, 60.0])), int(Cooldown.RATE)
+                )
             elif state == "out":
-                target.limits.rest(inf, int(Cooldown.REFUSED))
+                target.limits.start_cooldown(inf, int(Cooldown.REFUSED))
     return fleet
 
 
@@ -186,7 +188,7 @@ def test_a_pool_is_used_up_to_its_limits_and_never_over_them(name: StrategyName,
         choice = fleet.choose(ask)
         if isinstance(choice, Selection):
             assert choice.reservation is not None
-            choice.reservation.settle(NOW, 100, 50)
+            choice.reservation.commit(NOW, 100, 50)
             went[choice.target.name] += 1
     assert went == Counter({f"k{n}": limit for n, limit in enumerate(limits)})
 
@@ -202,7 +204,7 @@ def test_no_limit_is_exceeded(data: Any) -> None:
         if held and data.draw(st.booleans()):
             taken = held.pop()
             assert taken.reservation is not None
-            taken.reservation.settle(now, taken.reservation.tokens_in, 0)
+            taken.reservation.commit(now, taken.reservation.tokens_in, 0)
         # One that is larger than a whole limit may go when nothing else does: it is left out here.
         tokens = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 15))
         choice = fleet.choose(asked(now=now, tokens_in=tokens[0], tokens_out=tokens[1]))
@@ -241,7 +243,7 @@ def test_no_key_starves_under_strategies_that_spread(name: StrategyName, key_str
     for _ in range(900):
         taken = fleet.take()
         assert taken.reservation is not None
-        taken.reservation.settle(NOW, 100, 50)
+        taken.reservation.commit(NOW, 100, 50)
         went[taken.target.name] += 1
     assert len(went) == 9
     assert min(went.values()) >= 60, went

@@ -53,7 +53,7 @@ async def reply(peer: Peer, wire: bytes) -> None:
 
 def rest_first_key(lab: Lab, name: str, seconds: float) -> None:
     service = next(service for service in lab.relay.providers if service.name == name)
-    service.targets[0].limits.rest(lab.relay.reactor.clock() + seconds, 1)
+    service.targets[0].limits.start_cooldown(lab.relay.reactor.clock() + seconds, 1)
 
 
 async def waiting(lab: Lab, count: int) -> None:
@@ -249,7 +249,7 @@ async def test_a_call_of_another_model_does_not_bring_a_moved_conversation_back(
 
     first = await turn()
     gauge = next(t.limits for t in lab.relay.providers[0].targets if t.fingerprint == first)
-    gauge.rest(lab.relay.reactor.clock() + 30, 1)
+    gauge.start_cooldown(lab.relay.reactor.clock() + 30, 1)
     moved_to = await turn()
     assert moved_to != first
     lab.relay.memory.clear_target(gauge.slot)  # its rest ends

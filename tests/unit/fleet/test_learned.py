@@ -36,7 +36,7 @@ class ErrorReply:
         self.limits[Dimension(dim)] = (limit, remaining, resets_at)
         self.kept_until.add(keep_until)
 
-    def rest(self, until: float, reason: int) -> None:
+    def start_cooldown(self, until: float, reason: int) -> None:
         self.rests.append((until, reason))
 
 

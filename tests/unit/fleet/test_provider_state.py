@@ -89,10 +89,10 @@ def test_a_provider_is_usable_unless_its_breaker_is_open() -> None:
 def test_a_service_is_usable_as_long_as_some_key_comes_back_by_itself() -> None:
     made = service(keys=[Key(key="test-key-1"), Key(key="test-key-2")])
     first, second = made.targets
-    first.limits.rest(inf, int(Cooldown.REFUSED))
-    second.limits.rest(60.0, int(Cooldown.QUOTA))
+    first.limits.start_cooldown(inf, int(Cooldown.REFUSED))
+    second.limits.start_cooldown(60.0, int(Cooldown.QUOTA))
     assert made.usable(0.0)
-    second.limits.rest(inf, int(Cooldown.REFUSED))
+    second.limits.start_cooldown(inf, int(Cooldown.REFUSED))
     assert not made.usable(0.0)
 
 
@@ -195,7 +195,7 @@ def picks(strategy: str, weights: list[int], times: int = 400) -> Counter[int]:
     chosen: Counter[int] = Counter()
     held = []
     for _ in range(times):
-        assert made.key_pool.survey(10.0, 1, 1)
+        assert made.key_pool.refresh(10.0, 1, 1)
         index = made.pick(rng)
         held.append(made.targets[index].limits.reserve(10.0, 1, 1))
         chosen[index] += 1
@@ -228,7 +228,7 @@ def test_keys_that_all_weigh_nothing_share_alike(strategy: str) -> None:
 def test_where_no_key_is_ready_none_is_picked() -> None:
     made = service(keys=[Key(key="test-key-1", rpm_limit=1)])
     assert made.targets[0].limits.reserve(10.0, 1, 1) is not None
-    assert made.key_pool.survey(10.0, 1, 1) == 0
+    assert made.key_pool.refresh(10.0, 1, 1) == 0
     assert made.pick(random.Random(1)) == -1
 
 

@@ -290,10 +290,10 @@ def test_a_refused_key_is_disabled_and_logged_as_an_error():
 @pytest.mark.parametrize(
     ("status", "body", "fields", "state", "event"),
     [
-        (429, LIMITED, b"retry-after: 7\r\n", Capacity.RESTING, "key_cooldown"),
+        (429, LIMITED, b"retry-after: 7\r\n", Capacity.COOLING_DOWN, "key_cooldown"),
         (429, LIMITED, b"", Capacity.READY, None),
-        (401, REFUSED, b"", Capacity.OUT, "key_disabled"),
-        (402, BROKE, b"", Capacity.RESTING, "key_cooldown"),
+        (401, REFUSED, b"", Capacity.DISABLED, "key_disabled"),
+        (402, BROKE, b"", Capacity.COOLING_DOWN, "key_cooldown"),
         (529, BUSY, b"", Capacity.READY, None),
     ],
     ids=["limit", "crowded", "refused", "spent", "overloaded"],

@@ -93,7 +93,9 @@ def test_a_move_is_logged_with_its_reason_and_the_price_of_the_prefix() -> None:
     dear = {"m": Price(input=5.0, output=25.0, cache_read=0.5, cache_write_5m=6.25)}
     relay = FakeRelay(provider("one"), provider("two", prices=dear), config=settings())
     serve(relay, ask(relay), start(1_000_000), CONTENT, delta(), STOP)
-    relay.providers[0].targets[0].limits.rest(relay.reactor.now + 60.0, int(Cooldown.RATE))
+    relay.providers[0].targets[0].limits.start_cooldown(
+        relay.reactor.now + 60.0, int(Cooldown.RATE)
+    )
     exchange = ask(relay)
     assert relay.log.members("conversation_moved") == [], "not before it has served"
     serve(relay, exchange)

@@ -143,10 +143,10 @@ def test_an_endpoint_leased_by_another_worker_is_not_probed() -> None:
 def test_an_endpoint_with_a_request_in_flight_is_not_probed() -> None:
     lab = Lab(Health())
     lab.open_breaker()
-    held = lab.provider.targets[0].limits.force(lab.reactor.now, 1, 1)
+    held = lab.provider.targets[0].limits.reserve_unchecked(lab.reactor.now, 1, 1)
     lab.open_time_ends()
     assert lab.spawned == []
-    held.settle(lab.reactor.now, 1, 1)
+    held.commit(lab.reactor.now, 1, 1)
     lab.pass_time(LOOK_EVERY_S)
     assert len(lab.spawned) == 1
     close(lab)

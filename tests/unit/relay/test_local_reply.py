@@ -63,7 +63,7 @@ def test_ready_lists_usable_providers_and_is_503_without_any() -> None:
     fell(states[0])
     status, data = local_answer(b"/ready", states, 10.5, keep_alive=True, body_wanted=True)
     assert (status, json.loads(split(data)[1])) == (200, {"ready": True, "providers": ["two"]})
-    states[1].targets[0].limits.rest(20.0, int(Cooldown.REFUSED))
+    states[1].targets[0].limits.start_cooldown(20.0, int(Cooldown.REFUSED))
     status, data = local_answer(b"/ready", states, 10.5, keep_alive=True, body_wanted=True)
     assert (status, json.loads(split(data)[1])) == (503, {"ready": False, "providers": []})
 

@@ -162,7 +162,7 @@ def use_up(relay: FakeRelay, *numbers: int) -> None:
     for number in numbers or range(len(relay.providers)):
         gauge = relay.providers[number].targets[0].limits
         now = relay.reactor.now - 52.0
-        gauge.force(now, 10, 0).settle(now, 10, 0)
+        gauge.reserve_unchecked(now, 10, 0).commit(now, 10, 0)
 
 
 def test_a_request_for_another_model_does_not_overtake_at_the_same_key() -> None:
@@ -226,7 +226,9 @@ def test_a_blocked_request_fails_once_no_target_can_be_ready_in_time() -> None:
         provider("two", models=["small"]),
     )
     use_up(relay, 0)
-    relay.providers[1].targets[0].limits.rest(relay.reactor.now + 600.0, int(Cooldown.RATE))
+    relay.providers[1].targets[0].limits.start_cooldown(
+        relay.reactor.now + 600.0, int(Cooldown.RATE)
+    )
     turn, agent = large(relay), small(relay)
     relay.pass_time(5.0)
     assert relay.queue.waiters() == [turn, agent]
@@ -276,7 +278,7 @@ def test_count_tokens_neither_blocks_nor_is_blocked() -> None:
     assert target_of(counts) is not None
     let_go(relay, turn)
     for one in relay.providers:
-        one.targets[0].limits.rest(relay.reactor.now + 5.0, int(Cooldown.RATE))
+        one.targets[0].limits.start_cooldown(relay.reactor.now + 5.0, int(Cooldown.RATE))
     waits = relay.request(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
     assert relay.queue.waiters() == [waits]
     relay.reactor.now += 5.1  # no pass has run yet
@@ -285,7 +287,9 @@ def test_count_tokens_neither_blocks_nor_is_blocked() -> None:
 
 def test_a_request_does_not_block_targets_it_has_tried() -> None:
     relay = FakeRelay(provider("one"), provider("two", keys=keys("b", max_concurrent=1)))
-    relay.providers[1].targets[0].limits.rest(relay.reactor.now + 10.0, int(Cooldown.RATE))
+    relay.providers[1].targets[0].limits.start_cooldown(
+        relay.reactor.now + 10.0, int(Cooldown.RATE)
+    )
     unlucky = relay.request(FakeDown(relay.reactor))
     upstream = relay.pools["one"].connect()
     upstream.respond(json_head(529))
@@ -305,7 +309,7 @@ def sticky() -> FakeRelay:
     first = relay.providers[0].targets[0]
     relay.affinity.keep(hash64(b"s-1"), first.slot, relay.reactor.now, prefix_tokens=9000)
     now = relay.reactor.now - 57.0
-    first.limits.force(now, 10, 0).settle(now, 10, 0)
+    first.limits.reserve_unchecked(now, 10, 0).commit(now, 10, 0)
     return relay
 
 
@@ -323,7 +327,9 @@ def test_a_request_for_its_sticky_target_blocks_it_for_lower_ranks(sticky: FakeR
 
 def test_a_request_for_its_sticky_target_does_not_block_equal_ranks(sticky: FakeRelay) -> None:
     turn = large(sticky, session="s-1")
-    sticky.providers[0].targets[1].limits.rest(sticky.reactor.now + 50.0, int(Cooldown.RATE))
+    sticky.providers[0].targets[1].limits.start_cooldown(
+        sticky.reactor.now + 50.0, int(Cooldown.RATE)
+    )
     assert is_sent(turn_of(sticky, "s-2"))
     assert sticky.queue.waiters() == [turn]
 
@@ -331,7 +337,9 @@ def test_a_request_for_its_sticky_target_does_not_block_equal_ranks(sticky: Fake
 def test_a_request_for_its_sticky_target_waits_behind_earlier_ones(
     sticky: FakeRelay,
 ) -> None:
-    sticky.providers[0].targets[1].limits.rest(sticky.reactor.now + 4.0, int(Cooldown.RATE))
+    sticky.providers[0].targets[1].limits.start_cooldown(
+        sticky.reactor.now + 4.0, int(Cooldown.RATE)
+    )
     stranger = large(sticky)
     small_turn = turn_of(sticky, "s-1")
     assert sticky.queue.waiters() == [stranger, small_turn]
@@ -417,7 +425,7 @@ def test_queue_timeouts_do_not_wait_for_requests_ahead(relay: FakeRelay) -> None
 
 def test_a_reset_beyond_the_queue_timeout_is_a_429_at_once(relay: FakeRelay) -> None:
     for target in relay.providers[0].targets:
-        target.limits.rest(relay.reactor.now + 60.0, int(Cooldown.RATE))
+        target.limits.start_cooldown(relay.reactor.now + 60.0, int(Cooldown.RATE))
     down = FakeDown(relay.reactor)
     relay.request(down)
     assert down.heads[0].startswith(b"HTTP/1.1 429 ")
@@ -429,7 +437,7 @@ def test_a_queued_request_fails_when_its_keys_are_refused(relay: FakeRelay) -> N
     down = FakeDown(relay.reactor)
     relay.request(down)
     for target in relay.providers[0].targets:
-        target.limits.rest(0.0, int(Cooldown.REFUSED))
+        target.limits.start_cooldown(0.0, int(Cooldown.REFUSED))
     let_go(relay, held[0])
     assert down.heads[0].startswith(b"HTTP/1.1 502 ")
 
@@ -450,7 +458,7 @@ def test_without_a_queue_a_full_provider_is_a_429(bound: dict[str, object]) -> N
 
 def test_the_end_of_a_cooldown_wakes_the_queue(relay: FakeRelay) -> None:
     for target in relay.providers[0].targets:
-        target.limits.rest(relay.reactor.now + 7.0, int(Cooldown.RATE))
+        target.limits.start_cooldown(relay.reactor.now + 7.0, int(Cooldown.RATE))
     waits = turn_of(relay)
     assert relay.loop.next_at == pytest.approx(relay.reactor.now + 7.0 + LATE_S)
     relay.pass_time(7.1)
@@ -496,7 +504,7 @@ def test_leaving_twice_adds_queue_time_once(relay: FakeRelay) -> None:
 
 def test_a_closed_queue_wakes_no_request(relay: FakeRelay) -> None:
     for target in relay.providers[0].targets:
-        target.limits.rest(relay.reactor.now + 7.0, int(Cooldown.RATE))
+        target.limits.start_cooldown(relay.reactor.now + 7.0, int(Cooldown.RATE))
     waits = turn_of(relay)
     relay.queue.close()
     relay.pass_time(30.0)

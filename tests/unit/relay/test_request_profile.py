@@ -158,7 +158,9 @@ def test_failover_counts_images_where_their_length_does_not_fit() -> None:
     assert exchange.request is not None
     assert exchange.request.tokens_in > 100_000
     now = relay.reactor.now
-    relay.providers[1].targets[0].limits.force(now, 250_000, 0)  # others were there meanwhile
+    relay.providers[1].targets[0].limits.reserve_unchecked(
+        now, 250_000, 0
+    )  # others were there meanwhile
     fail(relay, exchange)
     assert name_of(exchange) == "two"
     assert exchange.request.tokens_in < 2000
@@ -172,7 +174,7 @@ def test_failover_awaits_the_upload_where_its_length_does_not_fit(
         provider("one"), provider("two", keys=keys("b", tpm_limit=300_000)), config=settings()
     )
     exchange = ask(relay, body=shot(), arrived=MODEL_SEEN)
-    relay.providers[1].targets[0].limits.force(relay.reactor.now, 250_000, 0)
+    relay.providers[1].targets[0].limits.reserve_unchecked(relay.reactor.now, 250_000, 0)
     fail(relay, exchange)
     assert (exchange.settled, upstream_of(exchange), len(relay.queue)) == (False, None, 0)
     if stays:

@@ -30,7 +30,7 @@ def test_soonest_is_at_least_a_second_and_none_where_unknown() -> None:
     _, exchange = request(relay)
     assert soonest_of(relay, exchange) == 1
     for service in relay.providers:
-        service.targets[0].limits.rest(0.0, int(Cooldown.REFUSED))
+        service.targets[0].limits.start_cooldown(0.0, int(Cooldown.REFUSED))
     assert soonest_of(relay, exchange) is None
 
 
@@ -51,7 +51,7 @@ def test_without_any_reply_the_error_says_why_no_target_is_available(
 ) -> None:
     relay = relay_of("one", "two")
     for service in relay.providers:
-        service.targets[0].limits.rest(relay.reactor.now + 40.0, int(reason))
+        service.targets[0].limits.start_cooldown(relay.reactor.now + 40.0, int(reason))
     down, _ = request(relay)
     assert down.heads[0].startswith(b"HTTP/1.1 " + status)
     assert says in down.got
@@ -81,7 +81,9 @@ def test_reached_limits_are_a_429_and_open_breakers_a_529() -> None:
 
 def test_retry_after_is_that_of_the_soonest_target() -> None:
     relay = relay_of("one", "two")
-    relay.providers[1].targets[0].limits.rest(relay.reactor.now + 30.0, int(Cooldown.RATE))
+    relay.providers[1].targets[0].limits.start_cooldown(
+        relay.reactor.now + 30.0, int(Cooldown.RATE)
+    )
     down, exchange = request(relay)
     reply(relay, exchange, with_fields(429, b"retry-after: 300\r\nrequest-id: up-1\r\n"), LIMITED)
     assert down.got.count(b"retry-after") == 1
@@ -92,7 +94,9 @@ def test_retry_after_is_that_of_the_soonest_target() -> None:
 
 def test_retry_after_counts_from_the_reply() -> None:
     relay = relay_of("one", "two", attempts_max=1)
-    relay.providers[1].targets[0].limits.rest(relay.reactor.now + 50.0, int(Cooldown.RATE))
+    relay.providers[1].targets[0].limits.start_cooldown(
+        relay.reactor.now + 50.0, int(Cooldown.RATE)
+    )
     down, exchange = request(relay)
     relay.reactor.now += 20.0
     reply(relay, exchange, with_fields(429, b"retry-after: 300\r\n"), LIMITED)

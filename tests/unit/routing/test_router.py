@@ -188,7 +188,7 @@ def test_a_binding_outside_the_route_is_ignored() -> None:
 
 def test_a_warm_conversation_waits_for_its_sticky_target() -> None:
     fleet = three()
-    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + 3.0, int(Cooldown.RATE))
     waits = fleet.wait(asked(conversation=7, binding=fleet.binding(7, "b")))
     assert waits.bound
     assert waits.until == pytest.approx(NOW + 3.0)
@@ -209,20 +209,20 @@ def test_a_conversation_moves_at_once_where_waiting_is_not_worth_it(
     open_s: float, prefix_tokens: int, routing: dict[str, Any]
 ) -> None:
     fleet = three(**routing)
-    fleet.target("b").limits.rest(NOW + open_s, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + open_s, int(Cooldown.RATE))
     assert fleet.name(asked(conversation=7, binding=fleet.binding(7, "b", prefix_tokens))) == "a"
 
 
 def test_affinity_wait_s_counts_from_waits_since() -> None:
     fleet = three()
-    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + 3.0, int(Cooldown.RATE))
     place = fleet.binding(7, "b")
     assert fleet.name(asked(conversation=7, binding=place, waits_since=NOW - 4.0)) == "a"
 
 
 def test_without_stays_it_does_not_wait_for_the_sticky_target() -> None:
     fleet = three()
-    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + 3.0, int(Cooldown.RATE))
     ask = asked(conversation=7, binding=fleet.binding(7, "b"))
     taken = fleet.choose(ask, stays=False)
     assert taken.target.name == "a"
@@ -249,7 +249,7 @@ def test_a_new_conversation_whose_preferred_key_is_full_gets_another() -> None:
     fleet = Fleet([provider("a", key("a1"), key("a2"))])
     ask = asked(conversation=hash64(b"c"))
     favourite = fleet.name(ask)
-    fleet.target(favourite).limits.rest(NOW + 60.0, int(Cooldown.RATE))
+    fleet.target(favourite).limits.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.name(ask) in {"a1", "a2"} - {favourite}
 
 
@@ -283,18 +283,18 @@ def test_cost_based_keeps_the_key_that_holds_the_cache() -> None:
 def test_cost_based_waits_for_its_own_key_where_that_is_cheaper_and_soon() -> None:
     fleet = Fleet([priced("a", 1.0), priced("b", 5.0)], strategy="cost-based")
     gauge = fleet.target("a").limits
-    gauge.rest(NOW + 1.0, int(Cooldown.RATE))
+    gauge.start_cooldown(NOW + 1.0, int(Cooldown.RATE))
     ask = asked(conversation=7, binding=fleet.binding(7, "a"), tokens_in=6000)
     wait = fleet.choose(ask)
     assert isinstance(wait, Unavailable)
     assert (wait.until, wait.bound) == (NOW + 1.0, True)
-    gauge.rest(NOW + 60.0, int(Cooldown.RATE))
+    gauge.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.name(ask) == "b"
 
 
 def test_cost_based_does_not_wait_for_a_key_that_is_dearer_than_another() -> None:
     fleet = Fleet([priced("a", 5.0), priced("b", 0.1)], strategy="cost-based")
-    fleet.target("a").limits.rest(NOW + 1.0, int(Cooldown.RATE))
+    fleet.target("a").limits.start_cooldown(NOW + 1.0, int(Cooldown.RATE))
     ask = asked(conversation=7, binding=fleet.binding(7, "a", 1000), tokens_in=6000)
     assert fleet.name(ask) == "b"
 
@@ -304,7 +304,7 @@ def test_the_cache_is_at_one_key_and_not_at_its_siblings() -> None:
     fleet = Fleet([priced("a", 4.0, key("k0"), key("k1")), priced("b", 3.0)], strategy="cost-based")
     ask = asked(conversation=7, binding=fleet.binding(7, "k0", 100_000), tokens_in=101_000)
     assert fleet.name(ask) == "k0"
-    fleet.target("k0").limits.rest(NOW + 60.0, int(Cooldown.RATE))
+    fleet.target("k0").limits.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.name(ask) == "b"
 
 
@@ -313,7 +313,7 @@ def test_only_the_sticky_target_counts_new_tokens_alone() -> None:
     ask = asked(conversation=7, binding=fleet.binding(7, "k0"), tokens_in=100_000, tokens_home=900)
     taken = fleet.take(ask)
     assert (taken.target.name, taken.reservation.tokens_in) == ("k0", 900)  # type: ignore[union-attr]
-    fleet.target("k0").limits.rest(NOW + 60.0, int(Cooldown.RATE))
+    fleet.target("k0").limits.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     taken = fleet.take(ask)
     assert (taken.target.name, taken.reservation.tokens_in) == ("k1", 100_000)  # type: ignore[union-attr]
     assert isinstance(fleet.choose(ask), Selection)
@@ -330,8 +330,8 @@ def test_keys_of_a_lower_priority_are_for_when_the_higher_ones_are_full() -> Non
 
 def test_a_key_in_cooldown_or_disabled_is_skipped() -> None:
     fleet = Fleet([provider("a", key("rests"), key("out"), key("fine"))])
-    fleet.target("rests").limits.rest(NOW + 5.0, int(Cooldown.RATE))
-    fleet.target("out").limits.rest(inf, int(Cooldown.REFUSED))
+    fleet.target("rests").limits.start_cooldown(NOW + 5.0, int(Cooldown.RATE))
+    fleet.target("out").limits.start_cooldown(inf, int(Cooldown.REFUSED))
     assert {fleet.take().target.name for _ in range(10)} == {"fine"}
 
 
@@ -422,13 +422,13 @@ def test_panic_needs_a_key_with_capacity_and_no_target_ready_in_time() -> None:
     fleet = three()
     fleet.open_breaker("a", "b")
     gauge = fleet.target("c").limits
-    gauge.rest(NOW + 10.0, int(Cooldown.RATE))
+    gauge.start_cooldown(NOW + 10.0, int(Cooldown.RATE))
     assert isinstance(fleet.choose(), Unavailable), "c will be there in time"
-    gauge.rest(NOW + 60.0, int(Cooldown.RATE))
+    gauge.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.take().target.name in ("a", "b")
     fleet.open_breaker("c")
     for name in ("a", "b"):
-        fleet.target(name).limits.rest(NOW + 60.0, int(Cooldown.RATE))
+        fleet.target(name).limits.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     assert isinstance(fleet.choose(), Unavailable)
 
 
@@ -460,7 +460,7 @@ def test_count_tokens_goes_to_a_full_key_but_not_to_one_in_cooldown(count: int) 
     ask = asked(kind=RequestClass.COUNT_TOKENS, tokens_in=0, tokens_out=0)
     assert fleet.take(ask).target.name in names
     for name in names:
-        fleet.target(name).limits.rest(NOW + 9.0, int(Cooldown.RATE))
+        fleet.target(name).limits.start_cooldown(NOW + 9.0, int(Cooldown.RATE))
     assert fleet.wait(ask).why == "cooldown"
 
 
@@ -514,7 +514,7 @@ def test_a_sticky_target_is_left_while_the_client_credential_cools_down() -> Non
 def test_the_wait_ends_with_the_cooldown_of_the_client_credential() -> None:
     fleet = with_login()
     fleet.providers[0].cool_down_client(11, NOW + 30.0)
-    fleet.target("b").limits.rest(NOW + 60.0, int(Cooldown.QUOTA))
+    fleet.target("b").limits.start_cooldown(NOW + 60.0, int(Cooldown.QUOTA))
     waits = fleet.wait(of_client(11))
     assert (waits.until, waits.why) == (NOW + 30.0, "cooldown")
 
@@ -525,8 +525,8 @@ def test_the_wait_ends_with_the_cooldown_of_the_client_credential() -> None:
 @pytest.mark.parametrize(
     ("prepare", "why"),
     [
-        (lambda gauge: gauge.rest(NOW + 7.0, int(Cooldown.RATE)), "cooldown"),
-        (lambda gauge: gauge.rest(inf, int(Cooldown.REFUSED)), "key_refused"),
+        (lambda gauge: gauge.start_cooldown(NOW + 7.0, int(Cooldown.RATE)), "cooldown"),
+        (lambda gauge: gauge.start_cooldown(inf, int(Cooldown.REFUSED)), "key_refused"),
         (lambda gauge: None, "max_concurrent"),
     ],
 )
@@ -540,7 +540,7 @@ def test_unavailable_says_why(prepare: Callable[[Any], None], why: str) -> None:
 def test_the_wait_is_for_the_soonest_of_all() -> None:
     fleet = three()
     for name, open_s in (("a", 30.0), ("b", 7.0), ("c", 20.0)):
-        fleet.target(name).limits.rest(NOW + open_s, int(Cooldown.RATE))
+        fleet.target(name).limits.start_cooldown(NOW + open_s, int(Cooldown.RATE))
     waits = fleet.wait()
     assert waits.until == pytest.approx(NOW + 7.0)
     assert not waits.bound
@@ -556,7 +556,7 @@ def test_what_is_ready_by_now_is_looked_at_again_shortly() -> None:
 def test_the_wait_is_for_the_later_of_breaker_and_key() -> None:
     fleet = Fleet([provider("a")], panic="refuse")
     fleet.open_breaker("a")
-    fleet.target("a").limits.rest(NOW + 100.0, int(Cooldown.RATE))
+    fleet.target("a").limits.start_cooldown(NOW + 100.0, int(Cooldown.RATE))
     assert fleet.wait().until == pytest.approx(NOW + 100.0)
 
 
@@ -605,7 +605,7 @@ def test_a_blocked_sticky_target_is_left_where_waiting_is_not_worth_it() -> None
     taken = fleet.choose(small, **held(fleet, "b"))
     assert taken.target.name == "a"
     give_back(taken)
-    fleet.target("b").limits.rest(NOW + 6.0, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + 6.0, int(Cooldown.RATE))
     ask = asked(conversation=7, binding=fleet.binding(7, "b"))
     assert fleet.choose(ask, **held(fleet, "b")).target.name == "a"
 
@@ -618,6 +618,6 @@ def test_other_blocked_targets_do_not_move_a_conversation() -> None:
 
 def test_beside_blocked_targets_the_wait_is_for_the_soonest_other() -> None:
     fleet = Fleet([provider("a"), provider("b")])
-    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + 3.0, int(Cooldown.RATE))
     wait = fleet.choose(**held(fleet, "a"))
     assert (wait.until, wait.bound, wait.why) == (NOW + 3.0, False, "cooldown")
