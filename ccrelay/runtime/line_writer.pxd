@@ -21,4 +21,4 @@ cdef class LineWriter:
     @cython.locals(put_bytes=int64_t)
     cpdef object put(self, bytes line)
     cpdef object flush_soon(self)
-    cdef bint _has_room(self, int64_t put_bytes)
+    cdef bint _has_room(self, int64_t put_bytes) except? -1

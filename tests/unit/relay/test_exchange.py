@@ -26,7 +26,6 @@ from tests.unit.relay.scenario import (
     CLAUDES_THOUGHT,
     CONNECT_FAILED,
     FOREIGN_THOUGHT,
-    INVALID,
     LIMITED,
     NO_MODEL,
     REFUSED,
@@ -70,21 +69,6 @@ def test_only_a_closed_connection_can_have_been_stale(relay: FakeRelay, loss: Lo
     upstream.lose(loss)
     assert relay.pools["one"].dials == []
     assert len(down.heads) == 1
-
-
-@pytest.mark.parametrize("answered", [b"", STREAM_HEAD])
-def test_a_pooled_connection_that_sent_a_byte_was_not_stale(
-    relay: FakeRelay, answered: bytes
-) -> None:
-    upstream = relay.pools["one"].add_idle()
-    down = FakeDown(relay.reactor)
-    relay.request(down)
-    upstream.any_byte = True
-    if answered:
-        upstream.respond(answered)
-    upstream.lose(Loss.CLOSED)
-    assert relay.pools["one"].dials == []
-    assert down.heads[0].startswith(b"HTTP/1.1 502 ")
 
 
 def test_a_windowed_body_is_not_sent_twice(relay: FakeRelay) -> None:
@@ -184,16 +168,6 @@ def test_an_empty_stream_fails_over_or_is_forwarded() -> None:
     assert relay.in_flight() == 0
 
 
-def test_an_error_event_of_a_lone_target_is_forwarded(relay: FakeRelay) -> None:
-    down = FakeDown(relay.reactor)
-    upstream = sending(relay, down)
-    upstream.respond(STREAM_HEAD)
-    upstream.feed(START + OVERLOADED)
-    upstream.finish()
-    assert down.got == START + OVERLOADED
-    assert relay.log.records[0]["error"] == "error_event"
-
-
 def test_a_failed_dial_fails_over_with_the_next_providers_model_name() -> None:
     relay = FakeRelay(provider("one"), provider("two", model_mapping={"m": "other"}))
     relay.request(FakeDown(relay.reactor))
@@ -223,29 +197,6 @@ def test_the_last_connect_failure_is_the_reply() -> None:
     assert relay.log.records[0]["attempts"] == 2
 
 
-def test_a_dial_that_fails_after_the_client_left_is_not_retried() -> None:
-    relay = FakeRelay(provider("one"), provider("two"))
-    down = FakeDown(relay.reactor)
-    relay.request(down)
-    down.leave()
-    relay.pools["one"].refuse(CONNECT_FAILED)
-    assert relay.pools["two"].dials == []
-    assert len(relay.log.records) == 1
-    assert down.got == b""
-
-
-def test_a_client_that_leaves_during_failover_ends_the_exchange() -> None:
-    relay = two_keys_and_two()
-    down, exchange, upstream = begin(relay)
-    answer(upstream, 529, BUSY)
-    down.leave()
-    assert exchange.settled
-    fresh = relay.pools["two"].connect()
-    assert fresh.sent == []
-    assert relay.in_flight() == 0
-    assert relay.log.records[0]["ending"] == "client_left"
-
-
 def test_failover_sends_the_next_providers_model_name() -> None:
     relay = FakeRelay(provider("one"), provider("two", model_mapping={"m": "other"}))
     _, exchange, upstream = begin(relay, body=BODY)
@@ -253,35 +204,7 @@ def test_failover_sends_the_next_providers_model_name() -> None:
     assert serving(relay, exchange).sent[-1][1] == b'"other"'
 
 
-def test_failover_before_the_upload_is_complete() -> None:
-    relay = two_keys_and_two()
-    _, exchange, upstream = begin(relay, arrived=MODEL_SEEN, session="s")
-    upstream.lose(Loss.RESET)
-    assert key_of(exchange) == "two"
-    assert serving(relay, exchange).sent
-
-
 # ---- no failover
-
-
-def test_a_stream_lost_after_content_is_not_retried() -> None:
-    relay = two_keys_and_two()
-    down, _, upstream = begin(relay)
-    upstream.respond(STREAM_HEAD)
-    upstream.feed(START + CONTENT)
-    upstream.lose(Loss.RESET)
-    assert (down.ended, down.got) == ("cut", START + CONTENT)
-    assert relay.pools["two"].dials == []
-    assert relay.log.records[0]["attempts"] == 1
-
-
-def test_an_invalid_request_is_not_retried() -> None:
-    relay = two_keys_and_two()
-    down, _, upstream = begin(relay)
-    answer(upstream, 400, INVALID)
-    assert down.got.endswith(INVALID)
-    assert relay.log.records[0]["attempts"] == 1
-    assert relay.providers[0].endpoint.breaker.state is State.CLOSED
 
 
 def test_a_windowed_body_does_not_fail_over() -> None:
@@ -305,19 +228,6 @@ def test_no_target_is_tried_twice_and_the_error_of_highest_priority_is_sent() ->
 
 
 # ---- bounds
-
-
-def test_attempts_are_bounded() -> None:
-    relay = FakeRelay(
-        *[provider(f"p{n}") for n in range(5)], config=settings(failures=2, attempts_max=3)
-    )
-    down, exchange, upstream = begin(relay)
-    for _ in range(2):
-        answer(upstream, 500, BUSY)
-        upstream = serving(relay, exchange)
-    answer(upstream, 500, BUSY)
-    assert down.heads[0].startswith(b"HTTP/1.1 500 ")
-    assert relay.log.records[0]["attempts"] == 3
 
 
 def test_the_retry_budget_bounds_retries_of_all_requests() -> None:

@@ -6,14 +6,6 @@ from tests.unit.relay.fakes import CONTENT, START, STREAM_HEAD, FakeDown, FakeRe
 from tests.unit.relay.scenario import BUSY, CONNECT_FAILED, relay_of, reply, request, sending, wait
 
 
-def test_shutting_down_closes_the_upstream_connection(relay: FakeRelay) -> None:
-    down = FakeDown(relay.reactor)
-    upstream = sending(relay, down)
-    down.exchange.shut()
-    assert upstream.is_closed()
-    assert relay.in_flight() == 0
-
-
 def test_shutting_down_sends_an_error_event_only_between_events(relay: FakeRelay) -> None:
     endings = []
     for data in (START + CONTENT, START + CONTENT + b"event: con"):

@@ -22,7 +22,6 @@ from tests.unit.relay.fakes import (
 )
 from tests.unit.relay.scenario import (
     BUSY,
-    INVALID,
     answer,
     ask,
     begin,
@@ -268,20 +267,3 @@ def test_first_content_after_an_early_head_closes_the_breaker() -> None:
     upstream.respond(STREAM_HEAD)
     upstream.feed(START + CONTENT)
     assert breaker.state is State.CLOSED
-
-
-@pytest.mark.parametrize("then", ["begin", "answer"])
-def test_the_held_head_of_a_failed_stream_is_not_sent(then: str) -> None:
-    relay = two_keys_and_two(ping_s=1.0, early_head_s=2.0)
-    down, exchange, upstream = begin(relay)
-    upstream.respond(STREAM_HEAD)
-    upstream.feed(START + OVERLOADED)
-    if then == "begin":
-        relay.reactor.now += 2.0
-        exchange.on_wait()
-        relay.reactor.now += 1.0
-        exchange.on_wait()
-        assert len(down.heads) == 1
-    answer(serving(relay, exchange), 400, INVALID)
-    assert len(down.heads) == 1
-    assert b"messages: empty" in down.got
