@@ -67,6 +67,8 @@ COMPILED = [
     "routing.router",
     "routing.routing_request",
     "routing.selection",
+    "runtime.line_writer",
+    "runtime.logs",
     "upstream.pool",
 ]
 
@@ -80,8 +82,16 @@ DIRECTIVES = {
     "embedsignature": True,
     "embedsignature.format": "python",
 }
-# In pure Python mode types come from the `.pxd` alone: annotations are for mypy and the reader.
-PURE_DIRECTIVES = {**DIRECTIVES, "annotation_typing": False, "nonecheck": DEBUG}
+# In pure Python mode types come from the `.pxd` alone: annotations are for mypy and the reader. An
+# index means what it means in Python: the same source runs uncompiled.
+PURE_DIRECTIVES = {
+    **DIRECTIVES,
+    "annotation_typing": False,
+    "boundscheck": True,
+    "cdivision": False,
+    "nonecheck": DEBUG,
+    "wraparound": True,
+}
 C_FOLDER = "build/cython-debug" if DEBUG else "build/cython"
 
 

@@ -6,11 +6,13 @@ comparison of stubs with their extensions imports anything.
 
 import ast
 import importlib
+import importlib.machinery
 import inspect
+import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -20,6 +22,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ccrelay"
 FAST = PACKAGE / "_fast"
+# As setup.py has it: modules in pure Python mode were left uncompiled.
+PURE = bool(os.environ.get("CCRELAY_PURE"))
 
 # From the ground up: a room may import the rooms below it.
 FLOORS = (
@@ -47,7 +51,7 @@ BESIDE = {
 ONLY = {
     "_fast": set[str](),
     "errors": set[str](),
-    "types": set[str](),
+    "types": {"_fast"},
     "demo": {"errors", "types"},
     "cli": {"config", "errors", "types"},
 }
@@ -90,6 +94,7 @@ TESTED_BY = {
     "_fast.body": "tests/loopback/relay/test_bodies.py",
     "_fast.conn": "tests/loopback/relay/test_exactness.py",
     "_fast.downstream": "tests/loopback/relay/test_safety.py",
+    "_fast.log_line": "tests/unit/runtime/test_logs.py",
     "_fast.outgoing": "tests/loopback/relay/test_exactness.py",
     "_fast.taps": "tests/loopback/relay/test_records.py",
     "_fast.upstream": "tests/loopback/relay/test_exactness.py",
@@ -100,14 +105,17 @@ TESTED_BY = {
     "cli.version": "tests/unit/cli/test_main.py",
     "demo.server": "tests/loopback/test_demo.py",
     "errors": "tests/unit/wire/test_errors.py",
+    "relay.dispatcher": "tests/loopback/relay/test_safety.py",
     "relay.models_api": "tests/loopback/relay/test_models.py",
     "relay.server": "tests/loopback/relay/test_safety.py",
+    "routing.candidate": "tests/unit/routing/test_route_table.py",
+    "routing.selection": "tests/unit/routing/test_router.py",
     "runtime.no_ssl": "tests/process/test_imports.py",
     "runtime.notify": "tests/process/test_supervisor.py",
     "runtime.worker": "tests/process/test_supervisor.py",
 }
 # Words without behaviour of their own.
-NEEDS_NO_TEST = {"types"}
+NEEDS_NO_TEST = {"relay.outcome", "types"}
 
 
 def sources() -> list[Path]:
@@ -115,7 +123,8 @@ def sources() -> list[Path]:
 
 
 def cython_sources() -> list[Path]:
-    return sorted(chain(FAST.glob("*.pyx"), FAST.glob("*.pxd")))
+    """All of `_fast`, and the `.pxd` beside each module in pure Python mode."""
+    return sorted(chain(FAST.glob("*.pyx"), PACKAGE.rglob("*.pxd")))
 
 
 def module_of(path: Path) -> str:
@@ -243,6 +252,81 @@ def test_the_page_on_the_architecture_shows_the_same_floors() -> None:
     rows = re.findall(r"^\| (\d) \w+ \| ([^|]+) \|", page, re.MULTILINE)
     shown = [tuple(re.findall(r"`(\w+)`", rooms)) for _, rooms in rows]
     assert shown == list(FLOORS)
+
+
+# ---- circles
+
+
+Graph = dict[str, set[str]]
+
+
+def imports_inside(room: str, files: Iterable[Path]) -> Graph:
+    """Which modules of a room import which, for type checkers only or not.
+
+    In `_fast` a `.pxd` is a C header, a file of its own: an implementation may include a header
+    that includes its own. Elsewhere it belongs to the module beside it.
+    """
+    graph: Graph = {}
+    for path in files:
+        module = module_of(path)
+        if room_of(module) != room or path.name == "__init__.py":
+            continue
+        is_header = room == "_fast" and path.suffix == ".pxd"
+        name = f"{module}.pxd" if is_header else module
+        for target, line in own_imports(path):
+            if room_of(target) != room or target == room:
+                continue
+            text = path.read_text().splitlines()[line - 1]
+            included = room == "_fast" and re.search(r"\bcimport\b", text) is not None
+            other = f"{target}.pxd" if included else target
+            if other != name:
+                graph.setdefault(name, set()).add(other)
+    return graph
+
+
+def circles(graph: Graph) -> list[str]:
+    """Import circles as `a -> b -> a`, one for each module where one closes."""
+    found: list[str] = []
+    done: set[str] = set()
+
+    def visit(module: str, trail: list[str]) -> None:
+        if module in trail:
+            found.append(" -> ".join([*trail[trail.index(module) :], module]))
+        elif module not in done:
+            for target in sorted(graph.get(module, ())):
+                visit(target, [*trail, module])
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, [])
+    return found
+
+
+@pytest.mark.parametrize("room", sorted({*chain.from_iterable(FLOORS)} - {"errors", "types"}))
+def test_no_module_imports_itself_through_others_of_its_room(room: str) -> None:
+    graph = imports_inside(room, [*sources(), *cython_sources()])
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found_wherever_the_search_begins() -> None:
+    graph = {"a": {"b"}, "b": {"c", "d"}, "c": {"b"}, "d": set[str]()}
+    assert circles(graph) == ["b -> c -> b"]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a -> b -> c -> a"]
+    assert circles({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+def test_imports_for_type_checkers_and_cimports_count(tmp_path: Path) -> None:
+    folder = tmp_path / "ccrelay" / "relay"
+    folder.mkdir(parents=True)
+    one, two, beside = folder / "attempt.py", folder / "exchange.py", folder / "exchange.pxd"
+    one.write_text("if TYPE_CHECKING:\n    from ccrelay.relay.exchange import Exchange\n")
+    two.write_text("from ccrelay.errors import RelayError\n")
+    beside.write_text("from ccrelay.relay.attempt cimport Attempt\n")
+    graph: Graph = {}
+    for path in (one, two, beside):
+        for target, _ in imports(path):
+            graph.setdefault(path.stem, set()).add(target.removeprefix("ccrelay.relay."))
+    assert circles(graph) == ["attempt -> exchange -> attempt"]
 
 
 # ---- what a floor may know
@@ -433,16 +517,20 @@ def signature(lines: list[str], number: int) -> str:
 
 
 def test_every_c_function_says_how_it_fails() -> None:
+    """Those that Python calls too (`cpdef`) may leave it to Cython, which then asks each time."""
     classes = {
         name
         for path in cython_sources()
         for name in re.findall(r"^cdef class (\w+)", path.read_text(), re.MULTILINE)
     }
+    assert "legacy_implicit_noexcept" not in (ROOT / "setup.py").read_text()
     wrong = []
     for path in cython_sources():
         for number, name, text, _ in cython_functions(path):
             found = CYTHON_FUNCTION.match(text)
             if found is None or found["type"].strip() in OBJECTS | classes:
+                continue
+            if text.startswith("cpdef"):
                 continue
             clause = text[text.rindex(")") :]
             if "noexcept" not in clause and "except" not in clause:
@@ -507,6 +595,33 @@ def public_names(cls: type) -> set[str]:
     if issubclass(cls, int):
         return set(cls.__members__)  # type: ignore[attr-defined]
     return {name for name in vars(cls) if not name.startswith("_")}
+
+
+# ---- compiled modules
+
+
+def compiled_modules() -> list[str]:
+    """The modules in pure Python mode that setup.py compiles, without `ccrelay.`."""
+    for node in ast.parse((ROOT / "setup.py").read_text()).body:
+        if isinstance(node, ast.Assign) and is_name(node.targets[0], "COMPILED"):
+            return list(ast.literal_eval(node.value))
+    raise AssertionError("setup.py has no COMPILED")
+
+
+def test_every_compiled_module_has_its_types_beside_it_and_no_other_has() -> None:
+    beside = {module_of(path) for path in PACKAGE.rglob("*.pxd") if path.parent != FAST}
+    assert beside == set(compiled_modules())
+    assert len(compiled_modules()) == len(beside), "a module is there twice"
+
+
+@pytest.mark.parametrize("name", compiled_modules())
+def test_a_compiled_module_is_what_runs(name: str) -> None:
+    """Installed, and in a checkout that was built; with CCRELAY_PURE=1 all of them are Python."""
+    module = importlib.import_module(f"ccrelay.{name}")
+    assert module.__file__ is not None
+    is_compiled = module.__file__.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
+    is_python = module.__file__.endswith(".py")
+    assert (is_compiled, is_python) == (not PURE, PURE), module.__file__
 
 
 # ---- tests

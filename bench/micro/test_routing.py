@@ -1,36 +1,37 @@
-"""What is paid per request in Python: the gate, the choice, the head, the record, its line.
+"""What is paid per request beside the bytes: authentication, selection, head, log entry, log line.
 
 python -m pytest bench/micro/test_routing.py --benchmark-disable-gc
 
 `test_route_and_settle` is the whole of what a pool costs: conversation, estimates, affinity,
-choice, reservation, breaker, settling, averages. The difference of its two cases is the price of
-3 providers x 4 keys with all limits on over one key without any.
+selection, reservation, breaker, accounting, averages. The difference of its two cases is the price
+of 3 providers x 4 keys with all limits on over one key without any.
 """
 
 import random
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ccrelay._fast.http1 import Head, parse_request
+from ccrelay._fast.http1 import Head, parse_request, parse_response
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap
-from ccrelay._fast.usage import Usage
 from ccrelay.config.model import Auth, Config, Health, Key, Provider, Routing, Server, StrategyName
 from ccrelay.fleet.provider_state import ProviderState
-from ccrelay.relay import asking, settling
-from ccrelay.relay.access_log import record, usage_of
+from ccrelay.relay import accounting, affinity, request_profile
+from ccrelay.relay.access_log import AccessLogEntry
+from ccrelay.relay.attempt import Attempt, attempt_on
 from ccrelay.relay.client_auth import Authenticator, ClientAuth
-from ccrelay.relay.exchange import Exchange
+from ccrelay.relay.client_request import ClientRequest
+from ccrelay.relay.outcome import Outcome
 from ccrelay.routing.route_table import Route, RouteTable
-from ccrelay.routing.router import Router, Selection
+from ccrelay.routing.router import Router
 from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.selection import Selection
 from ccrelay.routing.strategies import strategy_for
 from ccrelay.runtime.logs import JsonLines, TextLines
 from ccrelay.types import Ending, RequestClass
-from tests.unit.relay.fakes import FakeDown, FakeRelay
+from tests.unit.relay.fakes import FakeDown, FakeRelay, FakeUpstream
 
 Benchmark = Callable[..., Any]
 
@@ -65,7 +66,7 @@ def head() -> Head:
     return parsed[0]
 
 
-# Far above what is used here: what is looked at costs the same.
+# Far above what is used here: checking them costs the same.
 LIMITS = {
     "rpm_limit": 10**6,
     "tpm_limit": 10**9,
@@ -93,15 +94,15 @@ def providers(count: int, keys: int = 2, limits: dict[str, Any] | None = None) -
     ]
 
 
-def services(
+def provider_states(
     count: int, keys: int = 2, limits: dict[str, Any] | None = None
 ) -> list[ProviderState]:
-    board = SharedMemory.private(targets=64, endpoints=16)
+    memory = SharedMemory.private(targets=64, endpoints=16)
     return [
         ProviderState(
             one,
             Health(failures=1, open_s=3600.0, open_max_s=3600.0),
-            memory=board,
+            memory=memory,
             slots=list(range(number * keys, number * keys + keys)),
             endpoint_slot=number,
         )
@@ -109,59 +110,60 @@ def services(
     ]
 
 
-def slate(count: int, name: StrategyName = "simple-shuffle", **more: Any) -> Route:
-    chooser = strategy_for(Routing(), name)
-    candidates = RouteTable(services(count, **more), lambda _: chooser)
-    return candidates.of(b'"claude-opus-5-5"', "claude-opus-5-5")
+def route_of(count: int, name: StrategyName = "simple-shuffle", **more: Any) -> Route:
+    strategy = strategy_for(Routing(), name)
+    routes = RouteTable(provider_states(count, **more), lambda _: strategy)
+    return routes.of(b'"claude-opus-5-5"', "claude-opus-5-5")
 
 
-def test_gate(benchmark: Benchmark) -> None:
-    gate = Authenticator(Server(auth=Auth(tokens=["bench-relay-token", "another-relay-token"])))
-    assert benchmark(gate.admit, head()).token_in_bearer
+def test_authenticate(benchmark: Benchmark) -> None:
+    tokens = ["bench-relay-token", "another-relay-token"]
+    authenticator = Authenticator(Server(auth=Auth(tokens=tokens)))
+    assert benchmark(authenticator.admit, head()).token_in_bearer
 
 
-@pytest.mark.parametrize("resting", [False, True], ids=["all-up", "one-rests"])
+@pytest.mark.parametrize("is_open", [False, True], ids=["all-up", "one-open"])
 @pytest.mark.parametrize("count", [1, 8])
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_choose(benchmark: Benchmark, name: StrategyName, count: int, resting: bool) -> None:
-    """A provider and a key for a request without a conversation, and what was taken given back."""
-    choices = slate(count, name, limits=LIMITS)
+def test_choose(benchmark: Benchmark, name: StrategyName, count: int, is_open: bool) -> None:
+    """Select a provider and a key for a request without a conversation, and give both back."""
+    route = route_of(count, name, limits=LIMITS)
     rng = random.Random(1)
-    if resting:
-        breaker = choices.candidates[0].provider.endpoint.breaker
+    if is_open:
+        breaker = route.candidates[0].provider.endpoint.breaker
         breaker.settle(breaker.force(NOW), NOW, rng, ok=False)
     router = Router(Routing(strategy=name, panic="try"))
-    ask = RoutingRequest(tokens_in=30_000, tokens_out=700, now=NOW)
+    request = RoutingRequest(tokens_in=30_000, tokens_out=700, now=NOW)
 
     def choose() -> Selection:
-        taken = router.choose(choices, ask, None, rng)
-        assert isinstance(taken, Selection)
-        taken.reservation.settle(NOW, 0, 0)  # type: ignore[union-attr]
-        return taken
+        selection = router.choose(route, request, None, rng)
+        assert isinstance(selection, Selection)
+        selection.reservation.commit(NOW, 0, 0)  # type: ignore[union-attr]
+        return selection
 
-    assert benchmark(choose).candidate in choices.candidates
+    assert benchmark(choose).candidate in route.candidates
 
 
 def test_choose_a_key(benchmark: Benchmark) -> None:
-    (service,) = services(1, keys=4, limits=LIMITS)
+    (provider,) = provider_states(1, keys=4, limits=LIMITS)
     rng = random.Random(1)
 
     def pick() -> int:
-        service.key_pool.survey(NOW, 30_000, 700)
-        return service.pick(rng)
+        provider.key_pool.refresh(NOW, 30_000, 700)
+        return provider.pick(rng)
 
     assert benchmark(pick) in range(4)
 
 
 def test_a_model_seen_before(benchmark: Benchmark) -> None:
-    candidates = RouteTable(services(8), lambda _: strategy_for(Routing()))
-    slate = candidates.of(b'"claude-opus-5-5"', "claude-opus-5-5")
-    assert benchmark(candidates.remembered.get, b'"claude-opus-5-5"') is slate
+    routes = RouteTable(provider_states(8), lambda _: strategy_for(Routing()))
+    route = routes.of(b'"claude-opus-5-5"', "claude-opus-5-5")
+    assert benchmark(routes.remembered.get, b'"claude-opus-5-5"') is route
 
 
 def test_a_model_never_seen(benchmark: Benchmark) -> None:
-    candidates = RouteTable(services(8), lambda _: strategy_for(Routing()))
-    assert len(benchmark(candidates.of, b'"claude-x"', "claude-x").candidates) == 8
+    routes = RouteTable(provider_states(8), lambda _: strategy_for(Routing()))
+    assert len(benchmark(routes.of, b'"claude-x"', "claude-x").candidates) == 8
 
 
 # ---- the whole of it
@@ -172,95 +174,101 @@ class Round:
 
     def __init__(self, *providers: Provider) -> None:
         self.relay = FakeRelay(*providers, config=Config())
+        self.config = self.relay.context.config
         self.down = FakeDown(self.relay.reactor)
         self.down.head = head()
-        candidates = self.relay.snap.candidates
-        self.route = candidates.of(b'"claude-opus-5-5"', "claude-opus-5-5")
-        tap = SseTap()
-        tap.feed_bytes(STREAM)
-        self.upstream: Any = SimpleNamespace(
-            taps=SimpleNamespace(sse=tap, first_event_at=0.0),
-            started_at=0.0,
-            head_seen_at=0.0,
-            head=SimpleNamespace(status=200, get=lambda _name: None),
-        )
-        self.usage = Usage(input=7, output=345, cache_read=90_000, cache_write_5m=400)
-        self.passed = ClientAuth(True, False, False)
+        self.route = self.config.routes.of(b'"claude-opus-5-5"', "claude-opus-5-5")
+        self.upstream = served(self.relay)
+        self.auth = ClientAuth(True, False, False)
 
-    def __call__(self) -> Exchange:
+    def __call__(self) -> Attempt:
         """What a request costs: a thousand of them a second."""
-        relay = self.relay
+        relay, context, config, route = self.relay, self.relay.context, self.config, self.route
         relay.reactor.now += 0.001
-        made: Any = Exchange(relay, self.down, RequestClass.MESSAGES, self.passed)  # type: ignore[arg-type]
-        made.route = self.route
-        made.request = asking.ask_of(made, self.route)
-        relay.budget.request(made.request.now)
-        taken = made.choose()
-        made.candidate, made.target, made.reservation, made.ticket = taken
-        if made.request.conversation:
-            asking.settle_down(made, made.target)
-        upstream = made.upstream = self.upstream
-        upstream.started_at = upstream.head_seen_at = relay.reactor.now
-        upstream.taps.first_event_at = relay.reactor.now
-        if made.target.limited:
-            settling.on_commit(made, upstream)
-        made.status, made.good, made.stream = 200, True, True
-        settling.close(made, Ending.COMPLETE, self.usage, relay.reactor.now)
-        return made  # type: ignore[no-any-return]
+        now = relay.reactor.now
+        client = ClientRequest(self.down, int(RequestClass.MESSAGES), self.auth)
+        request = request_profile.build(context, config, client, route, 0.0)
+        assert request is not None
+        context.budget.request(now)
+        selection = config.router.choose(route, request, None, context.rng)
+        assert isinstance(selection, Selection)
+        attempt = attempt_on(selection)
+        if request.conversation:
+            affinity.bind(context, config, client, route, request, attempt, None)
+        upstream = attempt.upstream = self.upstream
+        upstream.started_at = upstream.head_seen_at = now
+        upstream.taps.first_event_at = now
+        accounting.on_content(context, config, attempt, upstream)
+        attempt.breaker_result = True
+        outcome = Outcome()
+        outcome.status, outcome.stream = 200, True
+        outcome.ending = int(Ending.COMPLETE)
+        accounting.read_usage(upstream, outcome)
+        accounting.settle(context, config, route, request, attempt, outcome, now, "req_1")
+        return attempt
+
+
+def served(relay: FakeRelay) -> FakeUpstream:
+    """A connection over which a stream has come."""
+    upstream = relay.pools[next(iter(relay.pools))].add_idle()
+    parsed = parse_response(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+    assert parsed is not None
+    upstream.head = parsed[0]
+    upstream.taps.sse = SseTap()
+    upstream.taps.sse.feed_bytes(STREAM)
+    return upstream
 
 
 @pytest.mark.parametrize("pool", ["one-key", "3x4-limited"])
 def test_route_and_settle(benchmark: Benchmark, pool: str) -> None:
     chosen = providers(1, 1) if pool == "one-key" else providers(3, 4, LIMITS)
     route = Round(*chosen)
-    made = benchmark(route)
-    assert made.target.provider.name in {one.name for one in chosen}
-    assert (made.reservation, made.ticket) == (None, None)
+    attempt = benchmark(route)
+    assert attempt.target.provider.name in {one.name for one in chosen}
+    assert (attempt.reservation, attempt.ticket) == (None, None)
     assert route.relay.in_flight() == 0
 
 
 def test_write_the_head(benchmark: Benchmark) -> None:
-    (service,) = services(1)
-    assert b"bearer" not in benchmark(service.targets[0].plan.render, head(), 102_400, False)
+    (provider,) = provider_states(1)
+    assert b"bearer" not in benchmark(provider.targets[0].plan.render, head(), 102_400, False)
 
 
-def exchange() -> Any:
-    """What `record` reads of an exchange whose stream is over."""
-    (candidate,) = slate(1).candidates
-    tap = SseTap()
-    tap.feed_bytes(STREAM)
-    taps = SimpleNamespace(sse=tap, first_event_at=NOW + 0.9)
-    return SimpleNamespace(
-        relay=SimpleNamespace(id_of=lambda serial: f"req_ccrelay_0123456789a{serial:x}"),
-        serial=0x1B2,
-        kind=RequestClass.MESSAGES,
-        model="claude-opus-5-5",
-        candidate=candidate,
-        target=candidate.provider.targets[0],
-        status=200,
-        attempts=1,
-        error=None,
-        down=SimpleNamespace(received_at=NOW, body_seen=102_400, bytes_out=40_000),
-        request=RoutingRequest(conversation=1),
-        route=SimpleNamespace(rule=None),
-        waited_s=0.0,
-        moved=False,
-        upstream=SimpleNamespace(taps=taps, head_seen_at=NOW + 0.8),
+def logged() -> AccessLogEntry:
+    """The log entry of an exchange whose stream is over."""
+    relay = FakeRelay(*providers(1), config=Config())
+    route = relay.context.config.routes.of(b'"claude-opus-5-5"', "claude-opus-5-5")
+    (candidate,) = route.candidates
+    client = ClientRequest(
+        FakeDown(relay.reactor), int(RequestClass.MESSAGES), ClientAuth(True, False, False)
+    )
+    client.model = "claude-opus-5-5"
+    attempt = Attempt(candidate, candidate.provider.targets[0], None, None)
+    upstream = attempt.upstream = served(relay)
+    upstream.head_seen_at, upstream.taps.first_event_at = NOW + 0.8, NOW + 0.9
+    outcome = Outcome()
+    outcome.status, outcome.attempts = 200, 1
+    accounting.read_usage(upstream, outcome)
+    request = RoutingRequest(conversation=1)
+
+    return AccessLogEntry(
+        "req_ccrelay_0123456789a1b2", client, route, request, attempt, outcome, NOW + 2.0
     )
 
 
-def recorded(of: Any) -> dict[str, object]:
-    """What `settle` does for the line."""
-    return record(of, Ending.COMPLETE, NOW + 2.0, 0, *usage_of(of.upstream))
+def test_read_usage(benchmark: Benchmark) -> None:
+    upstream, outcome = served(FakeRelay()), Outcome()
+    benchmark(accounting.read_usage, upstream, outcome)
+    assert outcome.usage is not None
+    assert (outcome.usage.output, outcome.stop_reason) == (345, "end_turn")
 
 
-def test_record(benchmark: Benchmark) -> None:
-    line = benchmark(recorded, exchange())
-    assert (line["output"], line["stop"]) == (345, "end_turn")
+def test_log_entry(benchmark: Benchmark) -> None:
+    entry = benchmark(logged().members)
+    assert (entry["output"], entry["stop"]) == (345, "end_turn")
 
 
 @pytest.mark.parametrize("lines", [JsonLines, TextLines], ids=["json", "text"])
 def test_log_line(benchmark: Benchmark, lines: type[JsonLines] | type[TextLines]) -> None:
-    members = recorded(exchange())
-    line = benchmark(lines(0, lambda: NOW).exchange, members)
+    line = benchmark(lines(0, lambda: NOW).exchange, logged())
     assert line.endswith(b"\n")

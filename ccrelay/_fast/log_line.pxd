@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 cdef class LogLine:
     # Takes members in order; a subclass gives them a form. Names are plain ASCII.
     cpdef object text(self, bytes name, object value)          # a str, or None
+    cpdef object token(self, bytes name, str value)            # ASCII of ours: nothing to escape
     cpdef object count(self, bytes name, int64_t value)
     cpdef object millis(self, bytes name, double seconds)      # as milliseconds, three decimals
     cpdef object flag(self, bytes name)                        # true

@@ -27,6 +27,9 @@ cdef class LogLine:
     cpdef object text(self, bytes name, object value):
         pass
 
+    cpdef object token(self, bytes name, str value):
+        pass
+
     cpdef object count(self, bytes name, int64_t value):
         pass
 
@@ -178,6 +181,15 @@ cdef class JsonLine(LineBuffer):
         quoted = as_json(value)
         self.add(PyBytes_AS_STRING(quoted), PyBytes_GET_SIZE(quoted))
 
+    cpdef object token(self, bytes name, str value):
+        cdef Py_ssize_t n = PyUnicode_GET_LENGTH(value)
+        self.member(name)
+        self.room(n + 2)
+        self.data[self.size] = b'"'
+        memcpy(self.data + self.size + 1, PyUnicode_1BYTE_DATA(value), n)
+        self.data[self.size + n + 1] = b'"'
+        self.size += n + 2
+
     cpdef object count(self, bytes name, int64_t value):
         self.member(name)
         self.add_integer(value)
@@ -221,6 +233,10 @@ cdef class TextLine(LineBuffer):
         quoted = as_json(value)
         self.add(PyBytes_AS_STRING(quoted), PyBytes_GET_SIZE(quoted))
 
+    cpdef object token(self, bytes name, str value):
+        self.member(name)
+        self.add(PyUnicode_1BYTE_DATA(value), PyUnicode_GET_LENGTH(value))
+
     cpdef object count(self, bytes name, int64_t value):
         self.member(name)
         self.add_integer(value)
@@ -242,6 +258,9 @@ cdef class DictLine(LogLine):
         self.members = {}
 
     cpdef object text(self, bytes name, object value):
+        self.members[name.decode("ascii")] = value
+
+    cpdef object token(self, bytes name, str value):
         self.members[name.decode("ascii")] = value
 
     cpdef object count(self, bytes name, int64_t value):

@@ -9,8 +9,8 @@ cpdef enum Capacity:
     READY = 0
     FULL = 1                       # request or token limit, configured or learned
     BUSY = 2                       # max_concurrent
-    RESTING = 3
-    OUT = 4                        # refused: until `clear_cooldown`
+    COOLING_DOWN = 3
+    DISABLED = 4                        # refused: until `clear_cooldown`
 
 cpdef enum Cooldown:
     NONE = 0
@@ -57,7 +57,7 @@ cdef class TargetLimits:
     cpdef double room(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef double ready_at(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef Reservation reserve(self, double now, int64_t tokens_in, int64_t tokens_out)
-    cpdef Reservation force(self, double now, int64_t tokens_in, int64_t tokens_out)
+    cpdef Reservation reserve_unchecked(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef double cooldown_until(self)
     cdef int check_writer(self) except -1
     cdef Reservation issue(self, Check* check, int64_t generation)
@@ -71,14 +71,14 @@ cdef class Reservation:
     # what was counted, and in which bucket
     cdef int64_t bucket
     cdef int64_t first_in          # input in `bucket`
-    cdef int64_t late_in           # input in `late_bucket`, added by `correct`
+    cdef int64_t late_in           # input in `late_bucket`, added by `adjust`
     cdef int64_t late_bucket
     cdef readonly int64_t tokens_in
     cdef readonly int64_t tokens_out
     cdef readonly bint open
 
-    cpdef object correct(self, double now, int64_t tokens_in)
-    cpdef bint settle(self, double now, int64_t tokens_in, int64_t tokens_out)
+    cpdef object adjust(self, double now, int64_t tokens_in)
+    cpdef bint commit(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef bint cancel(self, double now)
     cdef bint is_current(self) noexcept
     cdef void set_input(self, int64_t now_us, int64_t tokens) noexcept
@@ -90,7 +90,7 @@ cdef struct Key:
     int64_t weight                 # configured; 1 if it has none
     int64_t tier                   # higher first: weighted before unweighted, then priority
     uint64_t seed
-    # of the last survey
+    # of the last refresh
     int state                      # -1: skipped
     double room
     # smooth round-robin
@@ -103,15 +103,15 @@ cdef class KeyPool:
     cdef int count
     cdef int64_t total_weight
     cdef int64_t best_tier         # of the best key, READY or not
-    # of the last survey
+    # of the last refresh
     cdef readonly int ready
     cdef int64_t tier              # candidates: READY keys of this tier
     # of this process
     cdef int next                  # where tie-breaking starts
 
-    cpdef int survey(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=*)
+    cpdef int refresh(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=*)
     cpdef bint is_ready(self, int index)
-    cpdef int favourite(self, object conversation)
+    cpdef int preferred_key(self, object conversation)
     cpdef int most_room(self)
     cpdef int least_loaded(self)
     cpdef int in_turn(self)

@@ -9,8 +9,8 @@ class Capacity(IntEnum):
     READY = 0
     FULL = 1  # request or token limit, configured or learned
     BUSY = 2  # max_concurrent
-    RESTING = 3  # in a timed cooldown
-    OUT = 4  # key refused by the provider: unused until a reload
+    COOLING_DOWN = 3  # in a timed cooldown
+    DISABLED = 4  # key refused by the provider: unused until a reload
 
 class Cooldown(IntEnum):
     """Why a target is in cooldown."""
@@ -18,7 +18,7 @@ class Cooldown(IntEnum):
     NONE = 0
     RATE = 1  # 429 with a reset time
     QUOTA = 2  # balance or quota spent
-    REFUSED = 3  # 401, 403: OUT
+    REFUSED = 3  # 401, 403: DISABLED
 
 class Dimension(IntEnum):
     REQUESTS = 0
@@ -46,17 +46,17 @@ class TargetLimits:
         0.001 at least when READY."""
 
     def ready_at(self, now: float, tokens_in: int, tokens_out: int) -> float:
-        """When it is READY if nothing else is counted: now if it is, inf for OUT, at least
+        """When it is READY if nothing else is counted: now if it is, inf for DISABLED, at least
         now + 0.05 for BUSY."""
 
     def reserve(self, now: float, tokens_in: int, tokens_out: int) -> Reservation | None:
         """Count one request and its tokens, and one exchange in flight; None: not READY.
         ValueError: the memory is read-only."""
 
-    def force(self, now: float, tokens_in: int, tokens_out: int) -> Reservation:
+    def reserve_unchecked(self, now: float, tokens_in: int, tokens_out: int) -> Reservation:
         """`reserve` without checking limits, for a request sent to its target again."""
 
-    def rest(self, until: float, reason: int) -> None:
+    def start_cooldown(self, until: float, reason: int) -> None:
         """Do not use the target until then; a later end set earlier stays. REFUSED: no end.
         ValueError: no such reason."""
 
@@ -64,7 +64,7 @@ class TargetLimits:
         """End a REFUSED cooldown, on a reload; timed cooldowns stay."""
 
     def cooldown_until(self) -> float:
-        """End of the last cooldown, perhaps past. 0.0: there was none; inf: OUT."""
+        """End of the last cooldown, perhaps past. 0.0: there was none; inf: DISABLED."""
 
     @property
     def cooldown_reason(self) -> int: ...
@@ -94,7 +94,7 @@ class TargetLimits:
         """Exchanges in flight, all workers."""
 
 class Reservation:
-    """One request's share of a target's limits; ends once, by `settle` or `cancel`.
+    """One request's share of a target's limits; ends once, by `commit` or `cancel`.
 
     When garbage-collected while open it leaves the in-flight count and stays in the window. Inert
     once its slot was assigned to another credential.
@@ -108,11 +108,11 @@ class Reservation:
     def tokens_out(self) -> int: ...
     @property
     def open(self) -> bool: ...
-    def settle(self, now: float, tokens_in: int, tokens_out: int) -> bool:
+    def commit(self, now: float, tokens_in: int, tokens_out: int) -> bool:
         """End it with its actual use. Less than reserved is given back to the bucket it was counted
         in; more is counted now. False: it had ended before."""
 
-    def correct(self, now: float, tokens_in: int) -> None:
+    def adjust(self, now: float, tokens_in: int) -> None:
         """Replace the input estimate before the end (message_start reports it)."""
 
     def cancel(self, now: float) -> bool:
@@ -133,7 +133,7 @@ class KeyPool:
         lengths, or a negative weight."""
 
     def __len__(self) -> int: ...
-    def survey(self, now: float, tokens_in: int, tokens_out: int, skip: int = 0) -> int:
+    def refresh(self, now: float, tokens_in: int, tokens_out: int, skip: int = 0) -> int:
         """Check every key except those whose bit is set in `skip`; return how many are READY in
         the highest priority that has any. The methods below use this result. Unweighted keys
         come after all priorities of weighted ones."""
@@ -147,12 +147,12 @@ class KeyPool:
 
     @property
     def in_flight(self) -> int:
-        """All keys, all workers; read directly, needs no survey."""
+        """All keys, all workers; read directly, needs no refresh."""
 
     def is_ready(self, index: int) -> bool:
-        """Whether the key was READY in the survey. IndexError: no such key."""
+        """Whether the key was READY at the last refresh. IndexError: no such key."""
 
-    def favourite(self, conversation: int) -> int:
+    def preferred_key(self, conversation: int) -> int:
         """The conversation's key by rendezvous hashing, among weighted keys of the highest priority
         (unweighted ones if there are no others), READY or not. -1: no keys."""
 

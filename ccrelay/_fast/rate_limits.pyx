@@ -156,7 +156,7 @@ cdef class TargetLimits:
             check.counted = False
         return None
 
-    cpdef Reservation force(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef Reservation reserve_unchecked(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Check check = check_for(now, tokens_in, tokens_out)
         self.check_writer()
         return self.issue(&check, self.count(&check))
@@ -196,7 +196,7 @@ cdef class TargetLimits:
 
     # ---- cooldowns
 
-    def rest(self, double until, int reason):
+    def start_cooldown(self, double until, int reason):
         if not 0 < reason <= <int>REFUSED:     # an enum's members are unsigned
             raise ValueError(f"no such cooldown reason: {reason}")
         # Capped below NEVER_US: only REFUSED has no end.
@@ -320,11 +320,11 @@ cdef class Reservation:
             self.first_in -= back
             ring_take(ring, self.bucket, back)
 
-    cpdef object correct(self, double now, int64_t tokens_in):
+    cpdef object adjust(self, double now, int64_t tokens_in):
         if self.open and self.is_current():
             self.set_input(instant_us(now), bounded_tokens(tokens_in))
 
-    cpdef bint settle(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef bint commit(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef int64_t now_us = instant_us(now)
         cdef int64_t* ring
         if not self.open:
@@ -346,7 +346,7 @@ cdef class Reservation:
         cdef bint was_open = self.open
         if was_open and self.is_current():
             ring_take(ring_of(&self.limits.target, REQUESTS), self.bucket, 1)
-        return self.settle(now, 0, 0) if was_open else False
+        return self.commit(now, 0, 0) if was_open else False
 
     def __repr__(self):
         return (
@@ -396,7 +396,7 @@ cdef class KeyPool:
     def __len__(self):
         return self.count
 
-    cpdef int survey(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=0):
+    cpdef int refresh(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=0):
         cdef Check check = check_for(now, tokens_in, tokens_out)
         cdef bint skips = bool(skip)
         cdef Key* key
@@ -456,7 +456,7 @@ cdef class KeyPool:
 
     # ---- choosing
 
-    cpdef int favourite(self, object conversation):
+    cpdef int preferred_key(self, object conversation):
         cdef uint64_t word = <uint64_t>(conversation & 0xFFFFFFFFFFFFFFFF)
         cdef double score, best_score = -INFINITY
         cdef int k, best = -1

@@ -9,7 +9,7 @@ meaning. Nothing here waits or allocates; other workers may write concurrently.
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.rate_limits cimport (
-    BUSY, DIMS, FULL, INPUT, OUT, OUTPUT, READY, REQUESTS, RESTING, RINGS, TOKENS,
+    BUSY, DIMS, FULL, INPUT, DISABLED, OUTPUT, READY, REQUESTS, COOLING_DOWN, RINGS, TOKENS,
     Check, Target,
 )
 from ccrelay._fast.shared_memory cimport word_get
@@ -215,7 +215,7 @@ cdef inline int check_capacity(const Target* target, Check* check, double* room)
     cdef int dim
     room[0] = 0.0
     if cooldown >> 2 > check.now_us:
-        return OUT if cooldown == DISABLED_WORD else RESTING
+        return DISABLED if cooldown == DISABLED_WORD else COOLING_DOWN
     if target.max_concurrent:
         share = share_left(target.max_concurrent, in_flight_of(target) - check.counted, 1)
         if share < 0.0:

@@ -41,7 +41,7 @@ cdef class ExchangeHandler(RequestHandler):
     # Base class of exchanges. Called by the upstream connection of the attempt under way.
     cpdef object on_head(self, Upstream upstream)
     cpdef object on_held_error(self, Upstream upstream)    # an error event before any content
-    cpdef object on_commit(self, Upstream upstream)        # first content; only if `tells`
+    cpdef object on_commit(self, Upstream upstream)        # held bytes are let go
     cpdef object on_unfinished(self, Upstream upstream)    # a repaired stream without message_stop
     cpdef object on_collected(self, Upstream upstream, bytes body)
     cpdef object on_done(self, Upstream upstream)
@@ -81,7 +81,6 @@ cdef class Upstream(Conn):
     cdef Py_ssize_t collect_max
     cdef public bint repairs
     cdef public bint committed         # content went downstream: no other attempt
-    cdef public bint tells             # `on_commit` is wanted
     cdef public bint any_byte          # something of the response has come
     cdef readonly int64_t bytes_in
     cdef public double started_at, sent_at, head_seen_at

@@ -56,8 +56,6 @@ class ConnectionPool:
 class Upstream(Conn):
     exchange: ExchangeHandler | None
     session: Any
-    # Whether `exchange.on_commit` is called when the first content goes on.
-    tells: bool
     uses: int
     head: Head | MaybeNone
     mode: int
@@ -73,7 +71,9 @@ class Upstream(Conn):
     def is_event_stream(self) -> bool: ...
     def may_insert(self) -> bool: ...
     def keeps_framing(self) -> bool: ...
-    def __init__(self, reactor: Reactor, fd: int, pool: ConnectionPool, limits: UpstreamLimits) -> None: ...
+    def __init__(
+        self, reactor: Reactor, fd: int, pool: ConnectionPool, limits: UpstreamLimits
+    ) -> None: ...
     def send_request(
         self,
         exchange: ExchangeHandler,

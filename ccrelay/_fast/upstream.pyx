@@ -426,7 +426,7 @@ cdef class Upstream(Conn):
         cdef Downstream down = self.down
         self.mode = FORWARD
         self.committed = True
-        if self.tells and self.exchange is not None:
+        if self.exchange is not None:
             self.exchange.on_commit(self)
         if self.request.done and self.taps.sse is not None:
             down.body.drop()
@@ -562,7 +562,7 @@ cdef class Upstream(Conn):
         self._release()
         self.request.clear()
         self.committed = self.any_byte = self.repairs = self.is_head = False
-        self.spoiled = self.tells = False
+        self.spoiled = False
         self.head = None
         self.mode = UNDECIDED
         self.framing = KEEP

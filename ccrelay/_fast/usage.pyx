@@ -69,11 +69,18 @@ cdef inline const char* skip_space(const char* p, const char* end) noexcept nogi
 
 
 cdef const char* skip_string(const char* p, const char* end) noexcept nogil:
-    """Just behind the closing quote; `p` is behind the opening one. NULL: it does not end."""
+    """Just behind the closing quote; `p` is behind the opening one. NULL: it does not end.
+
+    Also NULL where half a surrogate pair may be escaped: a decoder refuses the whole document.
+    """
     while p < end:
         if p[0] == b'"':
             return p + 1
-        p += 2 if p[0] == b"\\" else 1
+        if p[0] == b"\\":
+            if end - p > 2 and p[1] == b"u" and (p[2] | 32) == b"d":
+                return NULL
+            p += 1
+        p += 1
     return NULL
 
 
@@ -262,9 +269,9 @@ cdef const char* read_report(const char* p, const char* end, Report* report) noe
 cdef const char* find_object(
     const char* p, const char* end, const char* name, Py_ssize_t n, bint* absent
 ) noexcept nogil:
-    """Where the value of a top-level member begins. NULL: it is not there, or malformed.
+    """Where the value of a top-level member begins. NULL: absent, malformed, or there twice.
 
-    Of a name that comes twice the last one counts.
+    Of two members of a name a decoder reads both: the first may be one that it refuses.
     """
     cdef Member at
     cdef const char* found = NULL
@@ -281,6 +288,8 @@ cdef const char* find_object(
             absent[0] = found == NULL
             return found
         if is_name(&at, name, n):
+            if found != NULL:
+                return NULL
             found = at.value
         elif memchr_escape(&at):
             return NULL
@@ -315,7 +324,9 @@ cdef Usage made_of(const Report* report):
     return usage
 
 
-cdef bint read_event(bytes data, const char* outer, Py_ssize_t n, Report* report):
+cdef bint read_event(
+    bytes data, const char* outer, Py_ssize_t n, Report* report
+) noexcept:
     """The `usage` of an event, inside of member `outer` if there is one. False: for a decoder."""
     cdef const char* p = PyBytes_AS_STRING(data)
     cdef const char* end = p + PyBytes_GET_SIZE(data)

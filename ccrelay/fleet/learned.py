@@ -121,7 +121,7 @@ def learn(get: Get, limits: TargetLimits, now: float, now_wall: float, health: H
             )
     spent_s = min(_unified(get, now_wall), health.key_cooldown_max_s)
     if spent_s > 0.0:
-        limits.rest(now + spent_s, int(Cooldown.QUOTA))
+        limits.start_cooldown(now + spent_s, int(Cooldown.QUOTA))
     return spent_s
 
 

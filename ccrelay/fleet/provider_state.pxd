@@ -51,4 +51,5 @@ cdef class ProviderState:
 
     cpdef int pick(self, object rng)
     cpdef bint usable(self, double now)
+    cpdef bint cools_down(self, object credential, double now)
     cpdef object cool_down_client(self, object credential, double until)

@@ -213,7 +213,8 @@ class ProviderState:
                 return self.key_pool.least_loaded()
             case 2:
                 return self.key_pool.in_turn()
-        return self.key_pool.at_random(rng.random())
+            case _:
+                return self.key_pool.at_random(rng.random())
 
     def usable(self, now: float) -> bool:
         """Whether the breaker admits requests and a key is not disabled."""
@@ -222,6 +223,12 @@ class ProviderState:
                 if target.limits.cooldown_until() < inf:
                     return True
         return False
+
+    def cools_down(self, credential: int, now: float) -> bool:
+        """Whether a client's own credential was rate-limited here."""
+        if not self.client_cooldowns:
+            return False
+        return self.client_cooldowns.get(credential, 0.0) > now
 
     def cool_down_client(self, credential: int, until: float) -> None:
         """Put a client's own credential into cooldown, in this worker only."""

@@ -60,8 +60,8 @@ class AccessLogEntry:
         down = client.down
         attempt, request, route = self._attempt, self._request, self._route
         received_at = down.received_at
-        line.text(b"id", self._exchange_id)
-        line.text(b"kind", _KINDS[client.kind])
+        line.token(b"id", self._exchange_id)
+        line.token(b"kind", _KINDS[client.kind])
         line.text(b"model", client.model)
         if attempt is None:
             line.text(b"sent", None)
@@ -71,9 +71,9 @@ class AccessLogEntry:
             candidate = attempt.candidate
             line.text(b"sent", candidate.sent if candidate is not None else None)
             line.text(b"provider", attempt.target.provider.name)
-            line.text(b"key", attempt.target.fingerprint)
+            line.token(b"key", attempt.target.fingerprint)
         line.count(b"status", outcome.status)
-        line.text(b"ending", _ENDINGS[outcome.ending])
+        line.token(b"ending", _ENDINGS[outcome.ending])
         line.count(b"attempts", outcome.attempts)
         line.count(b"bytes_in", down.body_seen())
         line.count(b"bytes_out", outcome.own_bytes or down.bytes_out)
@@ -81,8 +81,8 @@ class AccessLogEntry:
         if attempt is not None and attempt.upstream is not None and outcome.usage is not None:
             self._write_upstream(line, received_at)
         if request is not None and request.conversation:
-            line.text(b"class", _CLASSES[request.traffic])
-            line.text(b"conversation", f"{request.conversation:016x}")
+            line.token(b"class", _CLASSES[request.traffic])
+            line.token(b"conversation", f"{request.conversation:016x}")
         if outcome.queued_s:
             line.millis(b"queued_ms", outcome.queued_s)
         if outcome.moved:

@@ -37,8 +37,7 @@ cpdef object learn_limits(
 
 
 @cython.locals(
-    usage=Usage, upstream=Upstream, target=Target, tokens_in=int64_t, tokens_out=int64_t,
-    output_class=int, first_at=double,
+    usage=Usage, upstream=Upstream, target=Target, output_class=int, first_at=double,
 )
 cpdef object settle(
     WorkerContext context, RuntimeConfig config, Route route, RoutingRequest request,
@@ -46,7 +45,13 @@ cpdef object settle(
 )
 
 
-cdef bint _is_answer_unfinished(Outcome outcome)
+@cython.locals(usage=Usage, tokens_in=int64_t, tokens_out=int64_t)
+cdef object _finish(
+    WorkerContext context, RoutingRequest request, Attempt attempt, Outcome outcome, double now
+)
 
 
-cdef int64_t _unreported_input(RoutingRequest request, Attempt attempt, Outcome outcome)
+cdef bint _is_answered(Outcome outcome) except? -1
+
+
+cdef int64_t _unreported_input(RoutingRequest request, Attempt attempt, Outcome outcome) except? -1

@@ -76,7 +76,7 @@ def on_content(
             usage = usage_of_stream(start, None) or usage_from_stream(start, None)
             reported = usage.input + usage.cache_write_5m + usage.cache_write_1h
             if reported:  # some providers report it at the end only
-                reservation.correct(now, reported)
+                reservation.adjust(now, reported)
     learn_limits(context, config, target, upstream)
 
 
@@ -114,7 +114,7 @@ def start_cooldown(
     """Leave a key alone for so many seconds, or disable it (REFUSED), and log it once."""
     until = inf if reason is Cooldown.REFUSED else context.reactor.now + cooldown_s
     is_news = until > target.limits.cooldown_until() + SAME_COOLDOWN_S
-    target.limits.rest(until, int(reason))
+    target.limits.start_cooldown(until, int(reason))
     if is_news:
         log_cooldown(context, target, until, reason, why)
 
@@ -149,22 +149,8 @@ def settle(
     exchange_id: str,
 ) -> None:
     """The exchange is over: finish its last attempt and remember what it taught."""
-    usage = outcome.usage
-    tokens_in = tokens_out = 0
-    if attempt.finished:
-        pass
-    elif usage is None or not (usage.output or usage.input or usage.cache_read):
-        tokens_in = _unreported_input(request, attempt, outcome)
-        if _is_answer_unfinished(outcome):
-            tokens_out = request.tokens_out
-    else:
-        tokens_in = usage.input + usage.cache_write_5m + usage.cache_write_1h
-        tokens_out = usage.output
-        if outcome.ending != _COMPLETE:
-            # A stream that broke off had not reported its output yet; some report nothing before.
-            tokens_out = max(tokens_out, request.tokens_out)
-            tokens_in = tokens_in or request.need(attempt.target.slot)
-    attempt.finish(now, context.rng, tokens_in, tokens_out)
+    if not attempt.finished:
+        _finish(context, request, attempt, outcome, now)
     upstream = attempt.upstream
     if (
         outcome.status != 200
@@ -180,27 +166,47 @@ def settle(
     output_class = request.output_class if outcome.stream else _WHOLE
     if config.only is None:
         first_at = upstream.taps.first_event_at or upstream.head_seen_at
-        target.provider.endpoint.stats.observe(
-            output_class, first_at - upstream.started_at, now
-        )
+        target.provider.endpoint.stats.observe(output_class, first_at - upstream.started_at, now)
+    usage = outcome.usage
     if usage is not None and usage.output:
         if route.limited or config.rules is not None:
             context.estimator.learn(route.model, request.body_bytes, usage, output_class)
         if request.conversation:
-            outcome.moved = affinity.update(
-                context, request, attempt, usage, now, exchange_id
-            )
+            outcome.moved = affinity.update(context, request, attempt, usage, now, exchange_id)
 
 
-def _is_answer_unfinished(outcome: Outcome) -> bool:
-    return outcome.status == 200 and (
-        outcome.ending != _COMPLETE or outcome.error is not None
-    )
+def _finish(
+    context: WorkerContext,
+    request: RoutingRequest,
+    attempt: Attempt,
+    outcome: Outcome,
+    now: float,
+) -> None:
+    """Finish an attempt with the usage that was reported, or with the estimate."""
+    usage = outcome.usage
+    tokens_in = tokens_out = 0
+    if usage is None or not (usage.output or usage.input or usage.cache_read):
+        tokens_in = _unreported_input(request, attempt, outcome)
+        if _is_answered(outcome):
+            tokens_out = request.tokens_out
+    else:
+        tokens_in = usage.input + usage.cache_write_5m + usage.cache_write_1h
+        tokens_out = usage.output
+        if outcome.ending != _COMPLETE:
+            # A stream that broke off had not reported its output yet; some report nothing before.
+            tokens_out = max(tokens_out, request.tokens_out)
+            tokens_in = tokens_in or request.need(attempt.target.slot)
+    attempt.finish(now, context.rng, tokens_in, tokens_out)
+
+
+def _is_answered(outcome: Outcome) -> bool:
+    """Whether the model wrote an answer: a complete one without an error, or one that broke off."""
+    return outcome.status == 200 and (outcome.ending != _COMPLETE or outcome.error is None)
 
 
 def _unreported_input(request: RoutingRequest, attempt: Attempt, outcome: Outcome) -> int:
     """Input to count where none was reported: the estimate, as far as it was sent."""
-    if _is_answer_unfinished(outcome):
+    if _is_answered(outcome):
         return request.need(attempt.target.slot)
     # A client that left before the answer began: the provider has read the prompt.
     is_sent = attempt.upstream is not None and outcome.ending == _CLIENT_LEFT

@@ -40,3 +40,7 @@ cpdef bint update(
     WorkerContext context, RoutingRequest request, Attempt attempt, Usage usage, double now,
     str exchange_id
 )
+
+
+@cython.locals(flags=int)
+cdef int _flags_of(RoutingRequest request, Attempt attempt, Binding binding) except? -1

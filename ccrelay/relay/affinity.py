@@ -126,9 +126,7 @@ def bind(
             request.conversation, target.slot, request.now, body_bytes=0, flags=flags
         )
     elif (
-        binding.slot != target.slot
-        and binding.prefix_tokens
-        and not is_side_call(request, binding)
+        binding.slot != target.slot and binding.prefix_tokens and not is_side_call(request, binding)
     ):
         attempt.move_reason, attempt.moved_from = _move_reason(
             config, route, request, binding, retry_state
@@ -168,11 +166,7 @@ def update(
     target = attempt.target
     # As it is now: another turn may have moved the conversation since this one began.
     binding = context.affinity.find(request.conversation, now)
-    flags = request.marks | (binding.flags if binding is not None else 0)
-    if not target.provider.validates:
-        flags |= _FOREIGN
-    if attempt.strip_thinking is not None:  # known before, or learned by a refusal
-        flags |= _UNSIGNED if attempt.strip_thinking else _FOREIGN
+    flags = _flags_of(request, attempt, binding)
     prefix = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
     size, seen_at = request.body_bytes, now
     ttl_s = FIVE_MINUTES_S if binding is None or usage.cache_write_5m else binding.ttl_s
@@ -193,9 +187,7 @@ def update(
             return False
         if binding.seen_at + binding.ttl_s > now + ttl_s:  # it does not end the main loop's cache
             seen_at, ttl_s = binding.seen_at, binding.ttl_s
-    elif (
-        attempt.move_reason is not None and binding is not None and binding.slot != target.slot
-    ):
+    elif attempt.move_reason is not None and binding is not None and binding.slot != target.slot:
         flags |= MOVED
         moved = True
         _log_move(context, request, attempt, binding, exchange_id)
@@ -209,6 +201,16 @@ def update(
         flags=flags,
     )
     return moved
+
+
+def _flags_of(request: RoutingRequest, attempt: Attempt, binding: Binding | None) -> int:
+    """What is known of the conversation's thinking blocks after this attempt."""
+    flags = request.marks | (binding.flags if binding is not None else 0)
+    if not attempt.target.provider.validates:
+        flags |= _FOREIGN
+    if attempt.strip_thinking is not None:  # known before, or learned by a refusal
+        flags |= _UNSIGNED if attempt.strip_thinking else _FOREIGN
+    return flags
 
 
 def _keep_binding(

@@ -86,7 +86,7 @@ class Attempt:
         reservation = self.reservation
         if reservation is not None:
             self.reservation = None
-            reservation.settle(now, tokens_in, tokens_out)
+            reservation.commit(now, tokens_in, tokens_out)
         ticket = self.ticket
         if ticket is not None:
             self.ticket = None
@@ -106,6 +106,4 @@ class Attempt:
 
 def attempt_on(selection: Selection) -> Attempt:
     """The attempt for a selection."""
-    return Attempt(
-        selection.candidate, selection.target, selection.reservation, selection.ticket
-    )
+    return Attempt(selection.candidate, selection.target, selection.reservation, selection.ticket)

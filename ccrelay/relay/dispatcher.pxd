@@ -22,5 +22,7 @@ cdef class Dispatcher(ConnectionHandler):
     @cython.locals(head=Head, kind=int, exchange=Exchange, encoding=bytes)
     cdef object _admit(self, Downstream down)
     cdef object _authenticate(self, Downstream down)
-    @cython.locals(context=WorkerContext, limit=int64_t, length=int64_t, fault=int, exchange=Exchange)
+    @cython.locals(
+        context=WorkerContext, limit=int64_t, length=int64_t, fault=int, exchange=Exchange
+    )
     cdef Exchange _open(self, Downstream down, int kind, object auth)

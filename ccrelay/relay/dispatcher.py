@@ -1,5 +1,7 @@
 """Admits requests: authentication, paths, and who answers. Called by client connections."""
 
+from typing import Any
+
 from ccrelay._fast.downstream import ConnectionHandler, Downstream
 from ccrelay._fast.http1 import FieldId
 from ccrelay.errors import BadRequest, NotFound, RelayError, SlowClient, TooLarge
@@ -44,8 +46,9 @@ class Dispatcher(ConnectionHandler):
         try:
             self._admit(down)
         except RelayError as error:
-            if down.exchange is not None:
-                down.exchange.fail(error)
+            exchange: Any = down.exchange
+            if exchange is not None:
+                exchange.fail(error)
             else:
                 self.refuse(down, error)
 
@@ -137,6 +140,7 @@ class Dispatcher(ConnectionHandler):
         if path in _ROUTED_PATHS:
             raise RelayError(f"Use POST for {path.decode('ascii')}.", status=405)
         if asks_for_models(method, path):
+            assert config.models_api is not None
             config.models_api.answer(down, auth)
             return
         if not path.startswith(b"/v1/"):
@@ -151,5 +155,5 @@ class Dispatcher(ConnectionHandler):
 
     def _any_target(self, provider: ProviderState) -> Target:
         """For a request that no limit counts: a key that works, else any."""
-        provider.key_pool.survey(self.context.reactor.now, 0, 0)
+        provider.key_pool.refresh(self.context.reactor.now, 0, 0)
         return provider.targets[max(provider.pick(self.context.rng), 0)]

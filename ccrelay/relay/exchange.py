@@ -280,7 +280,9 @@ class Exchange(SendingExchange):
         )
         reservation = None
         if client.kind != _COUNT_TOKENS:
-            reservation = target.limits.force(now, request.need(target.slot), request.tokens_out)
+            reservation = target.limits.reserve_unchecked(
+                now, request.need(target.slot), request.tokens_out
+            )
         self._drop_upstream()  # the refusal may have come inside a stream
         candidate = attempt.candidate
         assert candidate is not None
@@ -293,7 +295,7 @@ class Exchange(SendingExchange):
         assert retry_state is not None
         if not retry_state.why:
             return
-        before = retry_state.targets[-1]
+        before = retry_state.targets[len(retry_state.targets) - 1]
         self.context.log.event(
             "info",
             "failover",

@@ -41,7 +41,7 @@ cdef class ExchangeBase(ExchangeHandler):
     cdef object _answer(self, bytes data, int ending, bint keep_alive)
     cdef object _reply(self, object reply)
     cpdef object fail(self, object error)
-    cdef bint _may_send_event(self, object error)
+    cdef bint _may_send_event(self, object error) except? -1
     @cython.locals(upstream=Upstream)
     cdef object _drop_upstream(self)
     cdef object _pool(self)
@@ -51,5 +51,5 @@ cdef class ExchangeBase(ExchangeHandler):
     cpdef object on_slow_body(self)
     @cython.locals(down=Downstream)
     cpdef object on_wait(self)
-    cdef double _beat(self)
+    cdef double _beat(self) except? -1
     cdef list _debug_fields(self)

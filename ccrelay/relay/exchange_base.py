@@ -109,7 +109,7 @@ class ExchangeBase(ExchangeHandler):
         outcome.ending = ending
         outcome.own_bytes = own_bytes
         if context.queue.entries:
-            context.queue.leave(self)
+            context.queue.leave(self)  # type: ignore[arg-type]  # the next layer queues
         exchange_id = context.id_of(self.serial)
         if attempt is not None:
             if attempt.upstream is not None:
@@ -159,9 +159,7 @@ class ExchangeBase(ExchangeHandler):
             down.finish()
             return
         keep_alive = down.keep_alive and down.body_complete()
-        seconds = retry.retry_after_s(
-            self.context, self.config, self.route, self.request, reply
-        )
+        seconds = retry.retry_after_s(self.context, self.config, self.route, self.request, reply)
         extra = self._debug_fields() if self.config.debug else []
         data = local_reply.render_error(reply, seconds, keep_alive, extra)
         self._answer(data, Ending.COMPLETE, keep_alive)

@@ -102,9 +102,7 @@ class RoutedExchange(ExchangeBase):
         if request_profile.rules_need_body(self.config, self.client):
             self._await_body(Resume.MATCH_RULES)
             return
-        rule = request_profile.match_rule(
-            self.context, self.config, self.client, self.route.model
-        )
+        rule = request_profile.match_rule(self.context, self.config, self.client, self.route.model)
         if rule is not None:
             self.route = self.config.routes.under(rule, self.route.model)
         self._profile()
@@ -153,8 +151,10 @@ class RoutedExchange(ExchangeBase):
             choice = self.config.router.choose(
                 route, request, self.retry_state, self.context.rng, stays
             )
-        if request.rough and isinstance(choice, Unavailable) and request_profile.estimate_closely(
-            self.context, self.client, route, request
+        if (
+            request.rough
+            and isinstance(choice, Unavailable)
+            and request_profile.estimate_closely(self.context, self.client, route, request)
         ):
             return self._choose(stays)
         return choice

@@ -210,7 +210,8 @@ class SendingExchange(RoutedExchange):
         extra = b""
         if self.config.debug:
             extra = b"".join([b"%b: %b\r\n" % field for field in self._debug_fields()])
-        self._enter(_HOLDING if is_held else _STREAMING)
+        # Its head waits for the first byte of the body: until then another attempt is possible.
+        self._enter(_HOLDING)
         upstream.forward(_HOLD if is_held else _FORWARD, framing, True, extra, repairs)
 
     def _follow_early_head(self, upstream: Upstream) -> None:

@@ -1,14 +1,15 @@
 """The states of an exchange, and the transitions between them. The whole table.
 
-    ROUTING            finding the model, its route and a target
-    AWAITING_BODY      routing or sending waits for the request body
-    QUEUED             in the pending queue: no target has capacity
-    CONNECTING         a connection to the target is being dialled
-    AWAITING_HEAD      the request is being sent, or the provider thinks
-    HOLDING            a 200 stream is held back until its first content
-    STREAMING          response bytes go to the client: no other attempt is made
-    COLLECTING_ERROR   an error response is read whole before it is judged
-    DONE               everything was given back and one log entry written
+ROUTING            finding the model, its route and a target
+AWAITING_BODY      routing or sending waits for the request body
+QUEUED             in the pending queue: no target has capacity
+CONNECTING         a connection to the target is being dialled
+AWAITING_HEAD      the request is being sent, or the provider thinks
+HOLDING            a 200 stream is held back until its first content; of any other response the
+                   head, until the first byte of its body (which is not reported: it ends here)
+STREAMING          stream events go to the client: no other attempt is made
+COLLECTING_ERROR   an error response is read whole before it is judged
+DONE               everything was given back and one log entry written
 """
 
 from enum import IntEnum
@@ -61,7 +62,6 @@ TRANSITIONS: dict[ExchangeState, frozenset[ExchangeState]] = {
             ExchangeState.ROUTING,
             ExchangeState.CONNECTING,  # the pooled connection was stale
             ExchangeState.HOLDING,
-            ExchangeState.STREAMING,
             ExchangeState.COLLECTING_ERROR,
             ExchangeState.DONE,
         }

@@ -61,6 +61,12 @@ class Waiter(Protocol):
     def add_queue_time(self, seconds: float) -> None:
         """It has been queued for so long."""
 
+    def reroute(self) -> None:
+        """The configuration has changed; it is queued no more."""
+
+    def __hash__(self) -> int:
+        """By identity."""
+
 
 class _Entry:
     """What is known of a queued request."""

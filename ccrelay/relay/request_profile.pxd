@@ -38,7 +38,7 @@ cpdef bint estimate(
 
 
 @cython.locals(binding=Binding, target=Target)
-cdef bint _harmless(Route route, RoutingRequest request, int64_t tokens)
+cdef bint _harmless(Route route, RoutingRequest request, int64_t tokens) except? -1
 
 
 cpdef bint estimate_closely(
@@ -46,4 +46,4 @@ cpdef bint estimate_closely(
 )
 
 
-cdef int64_t _tokens_of(ClientRequest client, ModelEstimate known, int64_t size)
+cdef int64_t _tokens_of(ClientRequest client, ModelEstimate known, int64_t size) except? -1

@@ -46,9 +46,7 @@ def rules_need_body(config: RuntimeConfig, client: ClientRequest) -> bool:
         return False
     if rules.needs_body:
         return True
-    return (
-        rules.needs_tokens and client.size() >= MEDIA_LOOK_BYTES and client.down.can_replay()
-    )
+    return rules.needs_tokens and client.size() >= MEDIA_LOOK_BYTES and client.down.can_replay()
 
 
 def match_rule(
@@ -112,7 +110,8 @@ def build(
 def own_credential(client: ClientRequest) -> int:
     """Hash of the client's own credential; 0: it sent none. To recognise it, not to show it."""
     head, auth = client.down.head, client.auth
-    for field, is_token in ((_AUTHORIZATION, auth.token_in_bearer), (_X_API_KEY, auth.token_in_key)):
+    fields = ((_AUTHORIZATION, auth.token_in_bearer), (_X_API_KEY, auth.token_in_key))
+    for field, is_token in fields:
         value = None if is_token else head.value(field)
         if value is not None:
             return hash64(value)

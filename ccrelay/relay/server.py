@@ -114,7 +114,9 @@ class Relay:
             tasks=self._tasks,
             log=self.log,
         )
-        return ModelsApi(discovery, tasks=self._tasks, active=self.context.active, refuse=self.dispatcher.refuse)
+        return ModelsApi(
+            discovery, tasks=self._tasks, active=self.context.active, refuse=self.dispatcher.refuse
+        )
 
     def reload(self, config: Config, layout: Layout) -> None:
         """Serve by another configuration from the next request on.
@@ -150,7 +152,9 @@ class Relay:
     def listen(self, sockets: list[socket.socket]) -> None:
         """Accept on listening, non-blocking sockets."""
         for sock in sockets:
-            listener = Listener(self.reactor, sock.fileno(), self.dispatcher, self.context.config.limits)
+            listener = Listener(
+                self.reactor, sock.fileno(), self.dispatcher, self.context.config.limits
+            )
             listener.connections_max = self.config.server.limits.connections_max
             listener.start()
             self._listeners.append(listener)
@@ -179,7 +183,8 @@ class Relay:
                     if now >= quiet_since + idle_s:
                         down.abort_idle()
             # An exchange is over when its last byte is queued; the client has it when it is sent.
-            busy = bool(self.context.active) or any(down.queued for down in self.dispatcher.connections)
+            unsent = any(down.queued for down in self.dispatcher.connections)
+            busy = bool(self.context.active) or unsent
             if not (busy or (gentle and self.dispatcher.connections)) or now >= began_at + limit_s:
                 break
             await asyncio.sleep(DRAIN_LOOK_S)
@@ -255,7 +260,7 @@ class Relay:
             self.dispatcher.connections.discard(conn)
             if conn.exchange is not None:
                 conn.exchange.on_client_left()
-        elif isinstance(conn, Upstream) and conn.exchange is not None:
+        elif isinstance(conn, Upstream) and isinstance(conn.exchange, Exchange):
             conn.exchange.fail(
                 RelayError("The relay failed on this response; its log says where.", status=500)
             )

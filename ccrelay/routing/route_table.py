@@ -87,7 +87,7 @@ class RouteTable:
         self._ruled: dict[tuple[int, str], Route] = {}
 
     def of(self, raw: bytes, model: str) -> Route:
-        """The route of a model; `raw` is its JSON as the client sent it, remembered for next time."""
+        """The route of a model, remembered by `raw`, its JSON as the client sent it."""
         route = self._route(model, model, None)
         if len(self.remembered) >= ROUTES_MAX:
             self.remembered.clear()

@@ -37,7 +37,7 @@ cdef class Router:
         self, Route route, RoutingRequest request, RetryState retry_state, object rng,
         object held, bint stays
     )
-    cdef bint _is_ready(self, Candidate candidate, Target target, RoutingRequest request)
+    cdef bint _is_ready(self, Candidate candidate, Target target, RoutingRequest request) except? -1
     @cython.locals(candidate=Candidate, selection=Selection, available=list)
     cdef Selection _select_any(
         self, Route route, RoutingRequest request, RetryState retry_state, object rng
@@ -45,17 +45,21 @@ cdef class Router:
     @cython.locals(candidate=Candidate, provider=ProviderState)
     cdef list _available(self, Route route, RoutingRequest request, RetryState retry_state)
     @cython.locals(provider=ProviderState, index=int)
-    cdef bint _has_key(self, Candidate candidate, RoutingRequest request, RetryState retry_state)
+    cdef bint _has_key(
+        self, Candidate candidate, RoutingRequest request, RetryState retry_state
+    ) except? -1
     @cython.locals(provider=ProviderState, binding=Binding, target=Target)
     cdef int _sticky_key(
         self, Candidate candidate, RoutingRequest request, RetryState retry_state
-    )
+    ) except? -1
     @cython.locals(provider=ProviderState, index=int, selection=Selection)
     cdef Selection _select_key(
         self, Candidate candidate, RoutingRequest request, RetryState retry_state, object rng
     )
     @cython.locals(key_pool=KeyPool, index=int)
-    cdef int _preferred_key(self, ProviderState provider, RoutingRequest request, object rng)
+    cdef int _preferred_key(
+        self, ProviderState provider, RoutingRequest request, object rng
+    ) except? -1
     @cython.locals(breaker=Breaker, binding=Binding, reservation=Reservation, need=int64_t)
     cdef Selection _acquire(
         self, Candidate candidate, Target target, RoutingRequest request, object rng
@@ -72,7 +76,7 @@ cdef class Router:
         self, Candidate candidate, RoutingRequest request, RetryState retry_state, object rng
     )
     @cython.locals(candidate=Candidate, target=Target, ends_at=double)
-    cdef bint _any_closed(self, Route route, RoutingRequest request)
+    cdef bint _any_closed(self, Route route, RoutingRequest request) except? -1
     @cython.locals(candidate=Candidate, target=Target, index=int)
     cdef Selection _panic(self, Route route, RoutingRequest request, object rng)
     @cython.locals(candidate=Candidate, target=Target, until=double, ready_at=double)
@@ -80,8 +84,7 @@ cdef class Router:
         self, Route route, RoutingRequest request, RetryState retry_state=*
     )
     @cython.locals(breaker=Breaker, at=double)
-    cdef double _ready_at(self, Candidate candidate, Target target, RoutingRequest request)
+    cdef double _ready_at(
+        self, Candidate candidate, Target target, RoutingRequest request
+    ) except? -1
     cpdef str state_of(self, Target target, RoutingRequest request)
-
-
-cdef bint _cools_down(ProviderState provider, RoutingRequest request)

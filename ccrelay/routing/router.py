@@ -2,7 +2,7 @@
 
     the conversation's sticky target, if it can take the request  -> there
     it can within affinity.wait_s, and its cache is warm          -> wait for it
-    providers whose breaker admits and that have a ready key      -> the strategy's choice, then a key
+    providers whose breaker admits and that have a ready key      -> strategy's choice, then a key
     none                                                          -> wait for the soonest
 
 A strategy that weighs the cache is asked first: the sticky target is one of its candidates as long
@@ -24,7 +24,7 @@ from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
-from ccrelay.routing.selection import Selection, Unavailable
+from ccrelay.routing.selection import WHY, Selection, Unavailable
 from ccrelay.types import RequestClass, TrafficClass
 
 # A shorter prefix is not cached by any current model (providers reference, section 4).
@@ -81,7 +81,8 @@ class Router:
             if found is not None and (stays or isinstance(found, Selection)):
                 return found
         if held:
-            retry_state = _with_blocked(route, retry_state, held)
+            base = retry_state if retry_state is not None else RetryState()
+            retry_state = base.with_blocked([route.by_slot[slot][1] for slot in held])
         selection = self._select_any(route, request, retry_state, rng)
         if selection is not None:
             return selection
@@ -99,7 +100,7 @@ class Router:
         if sticky is None:
             return None
         candidate, target = sticky
-        if candidate.provider.client_cooldowns and _cools_down(candidate.provider, request):
+        if candidate.provider.cools_down(request.credential, request.now):
             return None
         if retry_state is not None and (
             target in retry_state.targets or candidate.provider in retry_state.failed
@@ -164,7 +165,8 @@ class Router:
                 waits = self._worth_waiting(sticky[0], sticky[1], request, is_held)
         request.home_open = is_ready or waits is not None
         if held:
-            retry_state = _with_blocked(route, retry_state, held)
+            base = retry_state if retry_state is not None else RetryState()
+            retry_state = base.with_blocked([route.by_slot[slot][1] for slot in held])
         available = self._available(route, request, retry_state)
         while available or waits is not None:
             offered = available
@@ -215,7 +217,7 @@ class Router:
         available: list[Candidate] = []
         for candidate in route.candidates:
             provider = candidate.provider
-            if provider.client_cooldowns and _cools_down(provider, request):
+            if provider.cools_down(request.credential, request.now):
                 continue
             if retry_state is not None and provider in retry_state.failed:
                 continue
@@ -231,7 +233,7 @@ class Router:
         """Whether a key that was not tried has capacity. The key pool remembers what it saw."""
         provider = candidate.provider
         skip = retry_state.mask(provider) if retry_state is not None else 0
-        if provider.key_pool.survey(request.now, request.tokens_in, request.tokens_out, skip):
+        if provider.key_pool.refresh(request.now, request.tokens_in, request.tokens_out, skip):
             return True
         # The sticky key, where most of the prompt is cached.
         index = self._sticky_key(candidate, request, retry_state)
@@ -247,9 +249,7 @@ class Router:
         provider = candidate.provider
         for target in provider.targets:
             if target.slot == binding.slot:
-                tried = (
-                    retry_state is not None and retry_state.mask(provider) >> target.index & 1
-                )
+                tried = retry_state is not None and retry_state.mask(provider) >> target.index & 1
                 return -1 if tried else target.index
         return -1
 
@@ -278,7 +278,7 @@ class Router:
         """The conversation's key by rendezvous hashing where it has capacity; -1: none has any."""
         key_pool = provider.key_pool
         if request.conversation:
-            index = key_pool.favourite(request.conversation)
+            index = key_pool.preferred_key(request.conversation)
             if index >= 0 and key_pool.is_ready(index):
                 return index
         return provider.pick(rng)
@@ -343,7 +343,7 @@ class Router:
                 target in retry_state.targets or candidate.provider in retry_state.failed
             ):
                 continue
-            if candidate.provider.client_cooldowns and _cools_down(candidate.provider, request):
+            if candidate.provider.cools_down(request.credential, request.now):
                 continue
             selection = self._acquire(candidate, target, request, rng)
             if selection is not None:
@@ -358,7 +358,9 @@ class Router:
         rng: random.Random,
     ) -> Selection | None:
         provider = candidate.provider
-        if not provider.endpoint.breaker.available(request.now) or _cools_down(provider, request):
+        if not provider.endpoint.breaker.available(request.now):
+            return None
+        if provider.cools_down(request.credential, request.now):
             return None
         if not self._has_key(candidate, request, retry_state):
             return None
@@ -382,7 +384,7 @@ class Router:
         for candidate in route.candidates:
             if (
                 not candidate.provider.endpoint.breaker.available(request.now)
-                and not _cools_down(candidate.provider, request)
+                and not candidate.provider.cools_down(request.credential, request.now)
                 and self._has_key(candidate, request, None)
             ):
                 ready.append(candidate)
@@ -401,9 +403,8 @@ class Router:
         target = provider.targets[index]
         reservation = None
         if request.kind != _COUNT_TOKENS:
-            reservation = target.limits.reserve(
-                request.now, request.need(target.slot), request.tokens_out
-            )
+            need = request.need(target.slot)
+            reservation = target.limits.reserve(request.now, need, request.tokens_out)
             if reservation is None:
                 return None
         ticket = provider.endpoint.breaker.force(request.now)
@@ -413,8 +414,7 @@ class Router:
         self, route: Route, request: RoutingRequest, retry_state: RetryState | None = None
     ) -> Unavailable:
         """When a target that was not tried could take the request."""
-        until = inf
-        why = ""
+        until, why = inf, ""
         for candidate in route.candidates:
             for target in candidate.provider.targets:
                 if retry_state is not None and target in retry_state.targets:
@@ -444,26 +444,7 @@ class Router:
         """Why a target does not take a request: a word for the log."""
         if not target.provider.endpoint.breaker.available(request.now):
             return "breaker_open"
-        if _cools_down(target.provider, request):
+        if target.provider.cools_down(request.credential, request.now):
             return "cooldown"
         need = request.need(target.slot)
-        return _STATES[target.limits.state(request.now, need, request.tokens_out)]
-
-
-def _cools_down(provider: ProviderState, request: RoutingRequest) -> bool:
-    """Whether the client's own credential was rate-limited there."""
-    return provider.client_cooldowns.get(request.credential, 0.0) > request.now
-
-
-def _with_blocked(route: Route, retry_state: RetryState | None, held: Set[int]) -> RetryState:
-    base = retry_state if retry_state is not None else RetryState()
-    return base.with_blocked([route.by_slot[slot][1] for slot in held])
-
-
-_STATES = {
-    int(Capacity.READY): "ready",
-    int(Capacity.FULL): "limit",
-    int(Capacity.BUSY): "max_concurrent",
-    int(Capacity.RESTING): "cooldown",
-    int(Capacity.OUT): "key_refused",
-}
+        return WHY[target.limits.state(request.now, need, request.tokens_out)]

@@ -1,8 +1,17 @@
 """The router's answer: a target with what was acquired of it, or when there will be one."""
 
-from ccrelay._fast.rate_limits import Reservation
+from ccrelay._fast.rate_limits import Capacity, Reservation
 from ccrelay.fleet.provider_state import Target
 from ccrelay.routing.candidate import Candidate
+
+# Why a key takes no request: words for `Unavailable.why` and for the log.
+WHY = {
+    int(Capacity.READY): "ready",
+    int(Capacity.FULL): "limit",
+    int(Capacity.BUSY): "max_concurrent",
+    int(Capacity.COOLING_DOWN): "cooldown",
+    int(Capacity.DISABLED): "key_refused",
+}
 
 
 class Selection:

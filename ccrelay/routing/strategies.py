@@ -14,16 +14,14 @@ import fnmatch
 import random
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from ccrelay._fast.affinity_table import rendezvous
 from ccrelay.config.model import Routing, StrategyName
 from ccrelay.ledger.pricing import TTL_SHORT_S, expected_micros
+from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import OutputClass
-
-if TYPE_CHECKING:  # a route holds its strategy
-    from ccrelay.routing.route_table import Candidate
 
 # A latency average without a new sample for so long may be outdated: explored first.
 STALE_S = 60.0
@@ -45,8 +43,8 @@ class Strategy(Protocol):
         """True: also called for a bound conversation; `request.binding` has the binding."""
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """Choose one of `available`, which is not empty."""
 
 
@@ -61,8 +59,8 @@ class SimpleShuffle:
     weighs_cache: ClassVar[bool] = False
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """Choose one of `available`."""
         if len(available) == 1:
             return available[0]
@@ -98,8 +96,8 @@ class RoundRobin:
     weighs_cache: ClassVar[bool] = False
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """Choose one of `available`."""
         if len(available) == 1:
             return available[0]
@@ -125,8 +123,8 @@ class LeastBusy:
     weighs_cache: ClassVar[bool] = False
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """Choose one of `available`."""
         if len(available) == 1:
             return available[0]
@@ -152,8 +150,8 @@ class Failover:
     weighs_cache: ClassVar[bool] = False
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """Choose one of `available`."""
         best = available[0]
         for one in available:
@@ -172,8 +170,8 @@ class CostBased:
     weighs_cache: ClassVar[bool] = True
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """Choose one of `available`."""
         if len(available) == 1:
             return available[0]
@@ -208,8 +206,8 @@ class LatencyBased:
         self.explore = explore
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """Choose one of `available`."""
         if len(available) == 1:
             return available[0]
@@ -231,12 +229,12 @@ class LatencyBased:
 
     def _another(
         self,
-        available: Sequence["Candidate"],
-        best: "Candidate",
-        kind: OutputClass,
+        available: Sequence[Candidate],
+        best: Candidate,
+        kind: int,
         now: float,
         rng: random.Random,
-    ) -> "Candidate":
+    ) -> Candidate:
         others = [one for one in available if one is not best]
         since = now - STALE_S
         unsure = [one for one in others if one.provider.endpoint.stats.observed_at(kind) < since]
@@ -244,8 +242,8 @@ class LatencyBased:
 
 
 def _quickest(
-    available: Sequence["Candidate"], kind: OutputClass
-) -> tuple["Candidate | None", list["Candidate"]]:
+    available: Sequence[Candidate], kind: int
+) -> tuple[Candidate | None, list[Candidate]]:
     """The candidate with the lowest average for an output class, and those without samples."""
     best = None
     least = 0.0
@@ -274,8 +272,8 @@ class ModelBased:
         self._remembered: dict[str, dict[str, int]] = {}
 
     def choose(
-        self, available: Sequence["Candidate"], request: RoutingRequest, rng: random.Random
-    ) -> "Candidate":
+        self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
+    ) -> Candidate:
         """Choose one of `available`."""
         best = available[0]
         if len(available) == 1:
@@ -328,7 +326,7 @@ def strategy_for(routing: Routing, name: StrategyName | None = None) -> Strategy
             return ModelBased(routing.models, routing.models_default)
 
 
-def expected_cost(candidate: "Candidate", request: RoutingRequest) -> float | None:
+def expected_cost(candidate: Candidate, request: RoutingRequest) -> float | None:
     """Expected cost of the turn at a candidate, in millionths of a dollar; None: unknown.
 
     At the sticky target, the prompt of the last turn is read from cache; elsewhere all of it is
@@ -376,7 +374,7 @@ def entry_for(models: Mapping[str, Sequence[str]], asked: str) -> str | None:
     return best
 
 
-def _place_of(available: Sequence["Candidate"], conversation: int) -> "Candidate":
+def _place_of(available: Sequence[Candidate], conversation: int) -> Candidate:
     weighs = 0
     for one in available:
         weighs += one.provider.weight
@@ -391,5 +389,5 @@ def _place_of(available: Sequence["Candidate"], conversation: int) -> "Candidate
     return best
 
 
-def _any(choice: Sequence["Candidate"], rng: random.Random) -> "Candidate":
+def _any(choice: Sequence[Candidate], rng: random.Random) -> Candidate:
     return choice[int(rng.random() * len(choice))]

@@ -46,12 +46,12 @@ class LogWriter:
         self._threshold = LEVELS[settings.level]
         self._exchanges = settings.exchanges
         self._owned_fd = _open(settings.file) if settings.file is not None else None
-        self._lines = (JsonLines if settings.format == "json" else TextLines)(worker_id, now)
+        self._lines: _Lines = (JsonLines if settings.format == "json" else TextLines)(
+            worker_id, now
+        )
         self._writer = LineWriter(
             fd if self._owned_fd is None else self._owned_fd, self._lines.dropped
         )
-        self._write_line = self._writer.put
-        self._exchange_line = self._lines.exchange
 
     def event(self, level: str, name: str, **fields: object) -> None:
         """Write one event, unless its level is below the configured one."""
@@ -64,7 +64,7 @@ class LogWriter:
     def exchange(self, entry: LogEntry) -> None:
         """Write the line of a finished exchange, if `logging.exchanges` is on."""
         if self._exchanges:
-            self._write_line(self._exchange_line(entry))
+            self._writer.put(self._lines.exchange(entry))
 
     def flush(self) -> None:
         """Wait until the queued lines are written, at most two seconds for a stalled reader."""
@@ -125,7 +125,23 @@ class _Timestamp:
         return self.text
 
 
-class JsonLines:
+class _Lines:
+    """Formats lines."""
+
+    def event(self, level: str, name: str, fields: dict[str, object]) -> bytes:
+        """Return the line of an event."""
+        raise NotImplementedError
+
+    def exchange(self, entry: LogEntry) -> bytes:
+        """Return the line of an exchange."""
+        raise NotImplementedError
+
+    def dropped(self, dropped: int) -> bytes:
+        """Return the line that reports lines dropped because of a stalled reader."""
+        return self.event("warning", "log_lines_dropped", {"dropped": dropped})
+
+
+class JsonLines(_Lines):
     """Formats one JSON object per line, time in UTC."""
 
     def __init__(self, worker_id: int | None, now: Callable[[], float]) -> None:
@@ -133,7 +149,6 @@ class JsonLines:
 
         self._dumps: Callable[..., bytes] = orjson.dumps
         self._options: int = orjson.OPT_APPEND_NEWLINE
-        self._now = now
         self._clock = _Timestamp(now, '{"at":"%Y-%m-%dT%H:%M:%S.', time.gmtime)
         self._worker = b"" if worker_id is None else b',"worker":%d' % worker_id
         self._exchange = b'Z","event":"exchange"%b,' % self._worker
@@ -148,16 +163,10 @@ class JsonLines:
 
     def exchange(self, entry: LogEntry) -> bytes:
         """Return the line of an exchange."""
-        clock, now = self._clock, self._now()  # `read`, inlined: this runs per request
-        at = clock.text if clock.starts_at <= now < clock.ends_at else clock.refresh(now)
         line = self._line
-        line.begin(at + self._exchange)
+        line.begin(self._clock.read() + self._exchange)
         entry.write(line)
         return line.finish()
-
-    def dropped(self, dropped: int) -> bytes:
-        """Return the line that reports lines dropped because of a stalled reader."""
-        return self.event("warning", "log_lines_dropped", {"dropped": dropped})
 
     def _dump(self, members: dict[str, object]) -> bytes:
         try:
@@ -167,11 +176,11 @@ class JsonLines:
             return self._dumps(plain, None, self._options)
 
 
-class TextLines:
+class TextLines(_Lines):
     """Formats one short, readable line, time in local time."""
 
     def __init__(self, worker_id: int | None, now: Callable[[], float]) -> None:
-        self._timestamp = _Timestamp(now, "%Y-%m-%d %H:%M:%S.", time.localtime).read
+        self._clock = _Timestamp(now, "%Y-%m-%d %H:%M:%S.", time.localtime)
         self._worker = "" if worker_id is None else f"worker {worker_id} "
         self._exchange = f" {'info':<7} {self._worker}exchange".encode()
         self._line = TextLine()
@@ -187,18 +196,14 @@ class TextLines:
                 parts.append(f"{key}={value}")
             elif value is not None:
                 parts.append(f"{key}={_quote(_flat(value))}")
-        return self._timestamp() + " ".join(parts).encode() + b"\n"
+        return self._clock.read() + " ".join(parts).encode() + b"\n"
 
     def exchange(self, entry: LogEntry) -> bytes:
         """The line of an exchange."""
         line = self._line
-        line.begin(self._timestamp() + self._exchange)
+        line.begin(self._clock.read() + self._exchange)
         entry.write(line)
         return line.finish()
-
-    def dropped(self, dropped: int) -> bytes:
-        """Return the line that reports lines dropped because of a stalled reader."""
-        return self.event("warning", "log_lines_dropped", {"dropped": dropped})
 
 
 def _quote(text: str) -> str:

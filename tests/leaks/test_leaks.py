@@ -29,7 +29,8 @@ from tests.loopback.relay.wires import (
 ROUNDS = 300  # of more than a dozen exchanges each
 # Those that the collector knows; what holds no objects shows in the memory of the process.
 WATCHED = (
-    *("Upstream", "Downstream", "Exchange", "Task", "Target", "Candidate"),
+    *("Upstream", "Downstream", "Exchange", "Attempt", "Outcome", "ClientRequest", "Task"),
+    *("Target", "Candidate"),
     *(
         "RoutingRequest",
         "Route",
@@ -38,7 +39,7 @@ WATCHED = (
         "ErrorReply",
         "Reservation",
         "Binding",
-        "_Seat",
+        "_Entry",
     ),
 )
 GROWTH_BYTES_MAX = 1_000_000  # 0.2 KB an exchange: less than one forgotten head
@@ -74,7 +75,7 @@ SIGNATURE = fault(400, "invalid_request_error", "Invalid `signature` in `thinkin
 
 async def torn(peer: Peer) -> None:
     """A provider that breaks off every stream."""
-    await peer.ask()
+    await peer.request()
     await peer.send(CHUNKED_HEAD + chunks(START, BLOCK, last=False))
     peer.reset()
 
@@ -119,7 +120,7 @@ async def rounds(lab: Lab, count: int) -> int:
         lab.sink.records.clear()
         lab.sink.events.clear()
     relay = lab.relay
-    await eventually(lambda: not relay.active and not relay.connections)
+    await eventually(lambda: not relay.context.active and not relay.dispatcher.connections)
     await asyncio.sleep(0.05)
     return recorded
 
@@ -172,7 +173,7 @@ async def soak(lab: Lab) -> None:
     assert relay.stats()["idle_upstreams"] <= idle + 2
     assert relay.reactor.connections == relay.stats()["idle_upstreams"]
     assert [service.key_pool.in_flight for service in relay.providers] == [0] * len(relay.providers)
-    assert relay.stats()["waiting"] == 0
+    assert relay.stats()["queued"] == 0
 
 
 @pytest.mark.slow

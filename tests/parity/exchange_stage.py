@@ -9,18 +9,18 @@ import asyncio
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from ccrelay._fast.body import BodyLimits
 from ccrelay._fast.conn import Reactor
-from ccrelay._fast.downstream import DownstreamLimits
+from ccrelay._fast.downstream import ConnectionHandler, DownstreamLimits
 from ccrelay._fast.http1 import ChunkReader, RequestPlan, parse_request, parse_response
 from ccrelay._fast.listener import Listener
-from ccrelay._fast.upstream import Upstream, UpstreamLimits
+from ccrelay._fast.upstream import ConnectionPool, ExchangeHandler, Upstream, UpstreamLimits
 from ccrelay.wire.chunks import LAST_CHUNK, chunk
 from ccrelay.wire.errors import PING
-from tests.unit.relay.fakes import FakeDown, FakePool, FakeReactor, FakeUpstream
+from tests.unit.relay.fakes import FakeDown, FakePool, FakeReactor, FakeUpstream, Trail
 
 # Callback: the upstream's attributes that an exchange reads in it; None: a callback of the client's
 # side, or of an upstream that is gone.
@@ -44,30 +44,41 @@ SETTLE_ROUNDS = 30
 Reaction = Callable[["Recorder", Any], None]
 
 
-class Recorder:
+class Recorder(ExchangeHandler):
     """Records callbacks and reacts to them by script, like an exchange that decides nothing."""
 
     settled = True  # the fakes assert it before a response is complete
-    attempts = 0
-    target = None
+    outcome = SimpleNamespace(attempts=0)
+    attempt = SimpleNamespace(target=None)
 
     def __init__(self, reactions: dict[str, Reaction]) -> None:
         self.log: list[tuple[object, ...]] = []
         self.down: Any = None
         self.up: Any = None
         self._reactions = reactions
-        for name in CALLBACKS:
-            setattr(self, name, partial(self._called, name))
 
     def _called(self, name: str, *args: Any) -> None:
         read = CALLBACKS[name]
         shown = ["upstream" if arg is self.up else arg for arg in args]
-        state = [(attribute, getattr(self.up, attribute)) for attribute in read or ()]
+        state = [(attribute, _read(self.up, attribute)) for attribute in read or ()]
         if read is None:
             state = [("started", self.down.started)]
         self.log.append((name, *shown, *state))
         if name in self._reactions:
             self._reactions[name](self, self.up)
+
+
+def _read(upstream: Any, name: str) -> object:
+    value = getattr(upstream, name)
+    return value() if callable(value) else value
+
+
+def _recorded(name: str) -> Callable[..., None]:
+    return lambda recorder, *args: recorder._called(name, *args)
+
+
+for _name in CALLBACKS:
+    setattr(Recorder, _name, _recorded(_name))
 
 
 class Stage(ABC):
@@ -116,7 +127,7 @@ class Stage(ABC):
         """Log what an exchange reads between two callbacks."""
         up, down = self.recorder.up, self.recorder.down
         if down.exchange is not None and up.exchange is not None:
-            seen = (up.mode, up.committed, up.may_insert, down.started, down.body_complete)
+            seen = (up.mode, up.committed, up.may_insert(), down.started, down.body_complete())
             self.recorder.log.append(("probe", *seen))
 
     def send(self, **options: Any) -> None:
@@ -125,18 +136,27 @@ class Stage(ABC):
         self.act(lambda _: recorder.up.send_request(recorder, recorder.down, PLAN, **options))
 
 
+class AnyState(Trail):
+    """A recorder has no states."""
+
+    def expect(self, exchange: Any, state: object) -> None:
+        pass
+
+
 class FakeStage(Stage):
     """The fakes. Framing is not modelled: payload is fed, and the test ends the response."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
-        self.pool = FakePool()
+        self.pool = FakePool(AnyState())
         self._reusable = True
         self._left = -1  # of a body with a length
 
     def open(self, body: bytes, arrived: int, *, chunked: bool = False, minor: int = 1) -> None:
+        reactor = FakeReactor()
+        reactor.trail = self.pool.trail
         down = FakeDown(
-            FakeReactor(),
+            reactor,
             body=body,
             arrived=arrived,
             chunked=chunked,
@@ -183,7 +203,7 @@ class FakeStage(Stage):
             payload = payload.partition(b"\r\n\r\n")[2]
         statuses = [int(head.split(b" ", 2)[1]) for head in down.heads]
         # A request that is not read to its end leaves no connection to go on with.
-        if down.ended == "complete" and not (down.keep_alive and down.body_complete):
+        if down.ended == "complete" and not (down.keep_alive and down.body_complete()):
             return statuses, _unframed(payload), "complete, closed"
         return statuses, _unframed(payload), down.ended
 
@@ -193,13 +213,25 @@ def _unframed(payload: bytes) -> bytes:
     return payload.removesuffix(LAST_CHUNK).replace(chunk(PING), PING)
 
 
-class Idle:
-    """The pool and the listener's handler of the real stage."""
+class Idle(ConnectionPool):
+    """The pool of the real stage."""
+
+    def __init__(self) -> None:
+        self.given: list[Any] = []
+
+    def give(self, upstream: Any) -> None:
+        self.given.append(upstream)
+
+    def on_idle_closed(self, upstream: Any) -> None:
+        raise AssertionError("nothing closes idle connections here")
+
+
+class Accepting(ConnectionHandler):
+    """The listener's handler of the real stage."""
 
     def __init__(self, stage: "RealStage") -> None:
         self._stage = stage
         self.connections: set[Any] = set()
-        self.given: list[Any] = []
 
     def on_request(self, down: Any) -> None:
         self._stage.recorder.down = down
@@ -214,12 +246,6 @@ class Idle:
     def on_slow(self, down: Any) -> None:
         raise AssertionError("no test waits that long")
 
-    def give(self, upstream: Any) -> None:
-        self.given.append(upstream)
-
-    def on_idle_closed(self, upstream: Any) -> None:
-        raise AssertionError("nothing closes idle connections here")
-
 
 class RealStage(Stage):
     """The compiled connections: the client over loopback TCP, the provider over a socketpair."""
@@ -229,7 +255,8 @@ class RealStage(Stage):
         self._loop = loop
         self._crashes: list[BaseException] = []
         self._reactor = Reactor(loop, lambda error, _: self._crashes.append(error))
-        self._idle = Idle(self)
+        self._pool = Idle()
+        self._handler = Accepting(self)
         limits = DownstreamLimits(
             head_bytes_max=65_536,
             fields_max=100,
@@ -242,7 +269,7 @@ class RealStage(Stage):
         )
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.setblocking(False)
-        self._listener = Listener(self._reactor, self._server.fileno(), self._idle, limits)
+        self._listener = Listener(self._reactor, self._server.fileno(), self._handler, limits)
         self._listener.connections_max = 8
         self._listener.start()
         self._client = socket.create_connection(self._server.getsockname())
@@ -253,7 +280,7 @@ class RealStage(Stage):
         up_limits = UpstreamLimits(
             first_byte_s=60.0, idle_s=60.0, total_s=60.0, pool_idle_s=60.0, event_bytes_max=65_536
         )
-        recorder.up = Upstream(self._reactor, near.detach(), self._idle, up_limits)
+        recorder.up = Upstream(self._reactor, near.detach(), self._pool, up_limits)
         self._body = self._got = b""
         self._chunked_request = False
         self._arrived = 0
@@ -263,7 +290,7 @@ class RealStage(Stage):
     def close(self) -> None:
         """Close every socket and timer."""
         self._listener.stop()
-        if not self.recorder.up.is_closed:
+        if not self.recorder.up.is_closed():
             self.recorder.up.retire()
         if self.recorder.down is not None:
             self.recorder.down.abort()

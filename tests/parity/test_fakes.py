@@ -41,11 +41,8 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     made.close()
 
 
-def forward(
-    mode: Mode, framing: Framing = Framing.KEEP, *, repairs: bool = False, tells: bool = False
-) -> Reaction:
+def forward(mode: Mode, framing: Framing = Framing.KEEP, *, repairs: bool = False) -> Reaction:
     def react(recorder: Recorder, up: object) -> None:
-        recorder.up.tells = tells
         recorder.up.forward(int(mode), int(framing), not recorder.down.started, b"", repairs)
 
     return react
@@ -248,11 +245,11 @@ CONVERSATIONS: dict[str, Conversation] = {
         whole(UNFRAMED_STREAM, START, CONTENT, STOP),
     ),
     "held until content": (
-        {"on_head": forward(Mode.HOLD, tells=True)},
+        {"on_head": forward(Mode.HOLD)},
         whole(STREAM_HEAD, START, CONTENT, STOP),
     ),
     "held beyond the maximum": (
-        {"on_head": forward(Mode.HOLD, tells=True)},
+        {"on_head": forward(Mode.HOLD)},
         streamed(HELD_OVER_MAX, START),
     ),
     "held without content": ({"on_head": HOLD}, whole(STREAM_HEAD, START)),
@@ -308,7 +305,7 @@ CONVERSATIONS: dict[str, Conversation] = {
     ),
     "closed after content": (
         {
-            "on_head": forward(Mode.HOLD, tells=True),
+            "on_head": forward(Mode.HOLD),
             "on_lost": lambda recorder, up: recorder.down.cut(),
         },
         streamed(START, CONTENT, lost=Loss.CLOSED),
@@ -349,11 +346,11 @@ def test_the_fakes_give_the_callbacks_and_the_client_bytes_of_the_real_ones(
     real = RealStage(Recorder(reactions), loop)
     try:
         run(real)
-        expected = (real.recorder.log, real.received(), real.recorder.up.is_closed)
+        expected = (real.recorder.log, real.received(), real.recorder.up.is_closed())
     finally:
         real.close()
     run(fake)
     log, received, closed = expected
     assert fake.recorder.log == log
     assert fake.received() == received
-    assert fake.recorder.up.is_closed == closed
+    assert fake.recorder.up.is_closed() == closed

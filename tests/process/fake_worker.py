@@ -74,7 +74,9 @@ class FakeRelay:
             case "drain":
                 return repr(self.drained)
             case "cool":
-                TargetLimits(self.memory, 0).rest(time.monotonic() + 1000.0, Cooldown.RATE)
+                TargetLimits(self.memory, 0).start_cooldown(
+                    time.monotonic() + 1000.0, Cooldown.RATE
+                )
             case "cooling":
                 return str(TargetLimits(self.memory, 0).cooldown_until() > 0.0)
             case "column":

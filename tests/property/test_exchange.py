@@ -1,13 +1,15 @@
 """Exchanges under any order of what clients, providers, keys, time and reloads can do to them.
 
 Several at once, over providers with several limited keys each. The fakes (unit/relay/fakes.py)
-stand for the C side and assert what it relies on: one head, no bytes behind an end, one attempt at
-a time, no connection lent twice. Choices are looked at as they are made (`WatchedRouter`), what was
-taken as it comes back (`WatchedBreaker`), and everything else after every step.
+replace the C side and assert what it relies on: one head, no bytes behind an end, one attempt at a
+time, no connection lent twice, the right state at each call. Selections are checked as they are
+made (`WatchedRouter`), breaker tickets as they come back (`WatchedBreaker`), and everything else
+after every step: the state, what was acquired, what the client has received.
 """
 
 import random
 import re
+from itertools import pairwise
 from math import inf
 from typing import Any
 
@@ -28,13 +30,16 @@ from ccrelay.config.model import Affinity, Config, Health, Key, Provider, RetryB
 from ccrelay.errors import UpstreamFailed
 from ccrelay.fleet.breaker import Breaker
 from ccrelay.fleet.provider_state import ProviderState, Target
+from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.exchange import Exchange
+from ccrelay.relay.exchange_state import TRANSITIONS, ExchangeState
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.routing.fair_queue import RANKS
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
-from ccrelay.routing.router import Router, Selection, Unavailable
+from ccrelay.routing.router import Router
 from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.types import RequestClass, TrafficClass
 from tests.unit.relay.fakes import (
     BODY,
@@ -107,8 +112,6 @@ def content(by: int) -> bytes:
 class WatchedBreaker(Breaker):
     """Counts the tickets that are out."""
 
-    __slots__ = ("out",)
-
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.out = 0
@@ -132,8 +135,6 @@ class WatchedBreaker(Breaker):
 class WatchedRouter(Router):
     """Judges each choice by what there was to choose from."""
 
-    __slots__ = ("log", "ready_at", "routing")
-
     def __init__(self, routing: Routing) -> None:
         super().__init__(routing)
         self.routing = routing
@@ -146,10 +147,10 @@ class WatchedRouter(Router):
         route: Route,
         request: RoutingRequest,
         retry_state: RetryState | None,
-        *args: Any,
-        **more: Any,
+        rng: random.Random,
+        stays: bool = True,
+        held: Any = frozenset(),
     ) -> Any:
-        held = more.get("held", ())
         targets = [target for slot, (_, target) in route.by_slot.items() if slot not in held]
         before = {
             target: target.limits.state(request.now, request.need(target.slot), request.tokens_out)
@@ -165,82 +166,83 @@ class WatchedRouter(Router):
             one.provider: one.provider.endpoint.breaker.available(request.now)
             for one in route.candidates
         }
-        choice = super().choose(route, request, retry_state, *args, **more)
+        choice = super().choose(route, request, retry_state, rng, stays, held)
         if isinstance(choice, Selection):
             self.judge(choice, request, retry_state, before, admits)
             self.log.append((request, choice))
         else:
-            self.judge_wait(choice, ask, tries, before, admits)
+            self.judge_wait(choice, request, retry_state, before, admits)
         return choice
 
     def judge(
         self,
-        taken: Selection,
-        ask: RoutingRequest,
-        tries: RetryState | None,
+        selection: Selection,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
         before: dict[Target, int],
         admits: dict[ProviderState, bool],
     ) -> None:
-        target = taken.target
-        assert taken.candidate.provider is target.provider
-        if tries is not None:
-            assert target not in tries.targets
-        if ask.kind is RequestClass.COUNT_TOKENS:
-            assert taken.reservation is None
-            assert before[target] not in (Capacity.RESTING, Capacity.OUT)
+        target = selection.target
+        assert selection.candidate.provider is target.provider
+        if retry_state is not None:
+            assert target not in retry_state.targets
+        if request.kind == RequestClass.COUNT_TOKENS:
+            assert selection.reservation is None
+            assert before[target] not in (Capacity.COOLING_DOWN, Capacity.DISABLED)
         else:
-            assert taken.reservation is not None
-            assert taken.reservation.open
+            assert selection.reservation is not None
+            assert selection.reservation.open
             assert before[target] == Capacity.READY
         if not admits[target.provider]:
             assert self.routing.panic == "try"
-            ends_at = ask.waits_since + self.routing.queue_timeout_s
+            ends_at = request.waits_since + self.routing.queue_timeout_s
             assert not any(admits[t.provider] and at <= ends_at for t, at in self.ready_at.items())
-            assert tries is None
-        elif tries is not None and target.provider in tries.failed:
+            assert retry_state is None
+        elif retry_state is not None and target.provider in retry_state.failed:
             for other, state in before.items():
                 spare = state == Capacity.READY and admits[other.provider]
-                fresh = other not in tries.targets and other.provider not in tries.failed
-                assert not (spare and fresh), "an endpoint that failed, and others were ready"
+                tried = other in retry_state.targets or other.provider in retry_state.failed
+                assert tried or not spare, "an endpoint that failed, and others were ready"
 
     def judge_wait(
         self,
         wait: Unavailable,
-        ask: RoutingRequest,
-        tries: RetryState | None,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
         before: dict[Target, int],
         admits: dict[ProviderState, bool],
     ) -> None:
-        assert wait.until > ask.now
+        assert wait.until > request.now
         if wait.bound:
-            assert ask.binding is not None
-            assert wait.until <= ask.waits_since + self.routing.affinity.wait_s
+            assert request.binding is not None
+            assert wait.until <= request.waits_since + self.routing.affinity.wait_s
             return
         for target, state in before.items():
-            tried = tries is not None and target in tries.targets
+            tried = retry_state is not None and target in retry_state.targets
             assert tried or state != Capacity.READY or not admits[target.provider], (
                 "it could have gone"
             )
 
 
 class WatchedRelay(FakeRelay):
-    """Every snapshot it makes is watched."""
+    """Watches the router and the breakers of each configuration."""
 
     def __init__(self, *providers: Provider, config: Config) -> None:
         self.breakers: list[WatchedBreaker] = []
         self.routers: list[WatchedRouter] = []
         super().__init__(*providers, config=config)
 
-    def _snapshot(self, config: Config, providers: Any) -> RuntimeConfig:
-        snap = super()._snapshot(config, providers)
-        snap.router = WatchedRouter(config.routing)
-        self.routers.append(snap.router)
-        for service in snap.providers:
-            told = service.endpoint.breaker._on_change
-            breaker = WatchedBreaker(service.endpoint.stats, config.health, told)
-            service.endpoint.breaker = breaker
+    def runtime_config(self, config: Config, providers: Any) -> RuntimeConfig:
+        made = super().runtime_config(config, providers)
+        router = WatchedRouter(config.routing)
+        made.router = router
+        self.routers.append(router)
+        for provider_state in made.providers:
+            endpoint = provider_state.endpoint
+            breaker = WatchedBreaker(endpoint.stats, config.health, endpoint.breaker._on_change)
+            endpoint.breaker = breaker
             self.breakers.append(breaker)
-        return snap
+        return made
 
 
 class Life:
@@ -250,7 +252,7 @@ class Life:
         self.down = down
         self.exchange = exchange
         self.sends_at_commit: int | None = None
-        self.is_over = False  # was settled when last looked at
+        self.attempts: list[Attempt] = []  # as they were seen after a step
 
 
 LIMITS: list[dict[str, int]] = [
@@ -286,7 +288,7 @@ CHOSEN = st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True)
 
 
 class Lives(RuleBasedStateMachine):
-    """Up to six requests at once, from their heads to their last lines."""
+    """Up to six requests at once, from their heads to their log entries."""
 
     relay: WatchedRelay
 
@@ -343,7 +345,7 @@ class Lives(RuleBasedStateMachine):
         return [pool for pool in self.relay.pools.values() if pool.dials]
 
     def incomplete(self) -> list[Life]:
-        return [life for life in self.open_lives() if not life.down.body_complete]
+        return [life for life in self.open_lives() if not life.down.body_complete()]
 
     # ---- clients
 
@@ -356,7 +358,7 @@ class Lives(RuleBasedStateMachine):
         session=st.sampled_from(["s-1", "s-2", "s-3", None]),
         agent=SELDOM,
     )
-    def client_asks(
+    def a_client_sends_a_request(
         self,
         body: bytes,
         arrived: int,
@@ -379,14 +381,14 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.open_lives()) < 6)
     @rule(session=st.sampled_from(["s-1", "s-2", "s-3"]))
-    def a_turn_goes_well(self, session: str) -> None:
-        """If it goes at all; the conversation has a warm place then."""
+    def a_turn_succeeds(self, session: str) -> None:
+        """Where a target is free; the conversation then has a warm binding."""
         down = FakeDown(self.relay.reactor, session=session)
         exchange = self.relay.request(down)
         self.lives.append(Life(down, exchange))
         if self.is_dialling(exchange):
-            self.relay.pools[exchange.target.provider.name].connect_for(exchange)
-        upstream = exchange.upstream
+            self.relay.pools[exchange.attempt.target.provider.name].connect_for(exchange)
+        upstream = exchange.attempt.upstream if exchange.attempt is not None else None
         if upstream is not None and upstream.exchange is exchange:
             upstream.respond(STREAM_HEAD)
             upstream.feed(START)
@@ -419,17 +421,17 @@ class Lives(RuleBasedStateMachine):
             down.breaks = True
         elif what == "shut":
             down.exchange.shut()
-        elif not down.body_complete and what == "bad body":
+        elif not down.body_complete() and what == "bad body":
             down.exchange.on_bad_body(int(fault))
-        elif not down.body_complete:
+        elif not down.body_complete():
             down.exchange.on_slow_body()
 
-    @precondition(lambda self: len(self.relay.waiting))
+    @precondition(lambda self: len(self.relay.queue))
     @rule(who=WHO, leaves=st.booleans())
-    def client_waits_no_longer(self, who: int, leaves: bool) -> None:
-        waiting = self.relay.waiting.everybody()
+    def a_queued_client_leaves(self, who: int, leaves: bool) -> None:
+        queued = self.relay.queue.waiters()
         if leaves:
-            waiting[who % len(waiting)].down.leave()  # type: ignore[attr-defined]
+            queued[who % len(queued)].client.down.leave()  # type: ignore[attr-defined]
 
     # ---- time
 
@@ -442,8 +444,8 @@ class Lives(RuleBasedStateMachine):
         self.relay.pass_time(seconds)
         for life in self.open_lives():
             down = life.down
-            if down.body_complete and down.exchange is not None and self.now >= down.wake_at:
-                down.queued, down.stalled_for = queued, stalled
+            if down.body_complete() and down.exchange is not None and self.now >= down.wake_at:
+                down.queued, down.stall_s = queued, stalled
                 down.exchange.on_wait()
 
     @property
@@ -469,14 +471,20 @@ class Lives(RuleBasedStateMachine):
         assert upstream.exchange is None or upstream.mode != Mode.UNDECIDED
 
     @precondition(lambda self: self.asked())
-    @rule(who=WHO, told=st.sampled_from(ANSWERS), whole=st.booleans(), reusable=st.booleans())
+    @rule(who=WHO, reply=st.sampled_from(ANSWERS))
+    def head_of_an_answer_comes(self, who: int, reply: tuple[bytes, bytes]) -> None:
+        """Its body, its end or its loss may follow."""
+        self.asked()[who % len(self.asked())].respond(reply[0])
+
+    @precondition(lambda self: self.asked())
+    @rule(who=WHO, reply=st.sampled_from(ANSWERS), whole=st.booleans(), reusable=st.booleans())
     def answer_comes(
-        self, who: int, told: tuple[bytes, bytes], whole: bool, reusable: bool
+        self, who: int, reply: tuple[bytes, bytes], whole: bool, reusable: bool
     ) -> None:
         upstream = self.asked()[who % len(self.asked())]
-        upstream.respond(told[0])
+        upstream.respond(reply[0])
         if upstream.exchange is not None:
-            upstream.feed(told[1])
+            upstream.feed(reply[1])
         if whole and upstream.exchange is not None:
             upstream.finish(reusable=reusable)
 
@@ -512,14 +520,14 @@ class Lives(RuleBasedStateMachine):
     # ---- the relay
 
     @rule(happens=SELDOM, chosen=CHOSEN)
-    def configuration_is_loaded_again(self, happens: bool, chosen: list[int]) -> None:
+    def configuration_is_reloaded(self, happens: bool, chosen: list[int]) -> None:
         if happens:
             self.relay.reload(*fleet(self.limits, chosen))
 
     # ---- what always holds
 
     @invariant()
-    def each_is_settled_once_with_one_line(self) -> None:
+    def each_exchange_is_done_once_and_logged_once(self) -> None:
         ids = [line["id"] for line in self.relay.log.records]
         assert len(set(ids)) == len(ids)
         settled = {life.exchange.id for life in self.lives if life.exchange.settled}
@@ -527,43 +535,101 @@ class Lives(RuleBasedStateMachine):
         assert self.relay.active == {life.exchange for life in self.open_lives()}
 
     @invariant()
-    def what_was_taken_is_held_by_an_exchange_under_way_or_given_back(self) -> None:
-        holding = {id(life.exchange) for life in self.open_lives()}
+    def what_an_attempt_acquired_is_held_or_was_given_back(self) -> None:
         for life in self.lives:
-            exchange = life.exchange
-            if id(exchange) not in holding or exchange in self.relay.waiting.everybody():
-                assert exchange.reservation is None
-                assert exchange.ticket is None
-            else:
-                assert exchange.reservation is None or exchange.reservation.open
-        held = [life.exchange for life in self.open_lives()]
-        taken = sum(exchange.reservation is not None for exchange in held)
-        assert self.in_flight() == taken
-        tickets = sum(exchange.ticket is not None for exchange in held)
+            attempt = life.exchange.attempt
+            if attempt is not None and (not life.attempts or life.attempts[-1] is not attempt):
+                life.attempts.append(attempt)
+            for one in life.attempts:
+                is_over = one is not attempt or life.exchange.settled
+                if is_over or life.exchange.state == ExchangeState.QUEUED:
+                    assert one.finished
+                if one.finished:
+                    assert one.reservation is None
+                    assert one.ticket is None
+                else:
+                    assert one.reservation is None or one.reservation.open
+        current = [life.exchange.attempt for life in self.open_lives()]
+        held = [attempt for attempt in current if attempt is not None]
+        assert self.in_flight() == sum(attempt.reservation is not None for attempt in held)
+        tickets = sum(attempt.ticket is not None for attempt in held)
         assert sum(breaker.out for breaker in self.relay.breakers) == tickets
+
+    @invariant()
+    def a_finished_attempt_gives_nothing_back_again(self) -> None:
+        before = self.in_flight(), sum(breaker.out for breaker in self.relay.breakers)
+        for life in self.lives:
+            for attempt in life.attempts:
+                if attempt.finished:
+                    assert not attempt.finish(self.now, self.relay.rng, 1, 1)
+        assert before == (self.in_flight(), sum(breaker.out for breaker in self.relay.breakers))
+
+    @invariant()
+    def every_transition_is_one_of_the_table_and_done_is_the_last(self) -> None:
+        trail = self.relay.reactor.trail
+        for life in self.lives:
+            states = trail.of(life.exchange)
+            assert states[0] is ExchangeState.ROUTING
+            assert states.count(ExchangeState.DONE) <= 1
+            for old, new in pairwise(states):
+                # ROUTING between two others is not seen: nothing is called in it.
+                by_routing = (
+                    ExchangeState.ROUTING in TRANSITIONS[old]
+                    and new in TRANSITIONS[ExchangeState.ROUTING]
+                )
+                assert new in TRANSITIONS[old] or by_routing, (old, new)
+
+    @invariant()
+    def the_state_says_what_the_exchange_waits_for(self) -> None:
+        queued = self.relay.queue.waiters()
+        for life in self.lives:
+            exchange, attempt = life.exchange, life.exchange.attempt
+            upstream = attempt.upstream if attempt is not None else None
+            is_served = upstream is not None and upstream.exchange is exchange
+            # Of a response that was never held only the head is: it stays HOLDING to its end.
+            streams = {ExchangeState.HOLDING, ExchangeState.STREAMING}
+            by_mode = {
+                Mode.UNDECIDED: {ExchangeState.AWAITING_HEAD},
+                Mode.HOLD: {ExchangeState.HOLDING},
+                Mode.FORWARD: streams,
+                Mode.COLLECT: {ExchangeState.COLLECTING_ERROR},
+            }
+            if life.down.ended is not None:
+                expected = {ExchangeState.DONE}
+            elif life.down.wants is not None:
+                expected = {ExchangeState.AWAITING_BODY}
+            elif exchange in queued:
+                expected = {ExchangeState.QUEUED}
+            elif self.is_dialling(exchange):
+                expected = {ExchangeState.CONNECTING}
+            else:
+                assert is_served
+                assert upstream is not None
+                expected = by_mode[Mode(upstream.mode)]
+            assert exchange.state in expected
 
     def in_flight(self) -> int:
         gauges = {
             target.slot: target.limits
             for router in self.relay.routers
-            for _, taken in router.log
-            for target in taken.target.provider.targets
+            for _, selection in router.log
+            for target in selection.target.provider.targets
         }
         return sum(gauge.in_flight for gauge in gauges.values())
 
     @invariant()
-    def no_target_is_taken_twice_and_not_too_many_are(self) -> None:
+    def no_target_is_selected_twice_and_attempts_are_bounded(self) -> None:
         most = self.config.routing.attempts_max
         for router in self.relay.routers:
-            by_ask: dict[int, list[Target]] = {}
-            for ask, taken in router.log:
-                by_ask.setdefault(id(ask), []).append(taken.target)
-            for targets in by_ask.values():
+            by_request: dict[int, list[Target]] = {}
+            for request, selection in router.log:
+                by_request.setdefault(id(request), []).append(selection.target)
+            for targets in by_request.values():
                 assert len(targets) <= most
                 assert len({target.slot for target in targets}) == len(targets)
 
     @invariant()
-    def a_target_is_sent_the_same_request_again_for_a_stale_connection_or_signatures_only(
+    def a_target_gets_a_request_again_only_after_a_stale_connection_or_a_signature_refusal(
         self,
     ) -> None:
         sends: dict[tuple[int, str, int], int] = {}
@@ -582,10 +648,10 @@ class Lives(RuleBasedStateMachine):
         for times in sends.values():
             assert times <= reloads * 2 * 3  # sent, without foreign blocks, without any; once stale
         for life in self.lives:
-            assert life.exchange.attempts == counted.get(id(life.exchange), 0)
+            assert life.exchange.outcome.attempts == counted.get(id(life.exchange), 0)
 
     @invariant()
-    def the_client_gets_one_head_and_its_end_when_it_is_settled(self) -> None:
+    def the_client_gets_one_head_and_its_end_when_the_exchange_is_done(self) -> None:
         for life in self.lives:
             down = life.down
             assert len(down.heads) <= 1
@@ -595,15 +661,15 @@ class Lives(RuleBasedStateMachine):
             assert len(set(re.findall(rb'"by":(\d+)', down.got))) <= 1, "content of two attempts"
 
     @invariant()
-    def nothing_is_run_again_behind_the_commit_point(self) -> None:
+    def no_attempt_follows_the_commit_point(self) -> None:
         for life in self.lives:
             exchange = life.exchange
             if life.sends_at_commit is not None:
-                assert exchange.attempts == life.sends_at_commit
-                assert exchange not in self.relay.waiting.everybody()
+                assert exchange.outcome.attempts == life.sends_at_commit
+                assert exchange not in self.relay.queue.waiters()
                 assert not self.is_dialling(exchange)
             elif b'"by":' in life.down.got:
-                life.sends_at_commit = exchange.attempts
+                life.sends_at_commit = exchange.outcome.attempts
 
     def is_dialling(self, exchange: Exchange) -> bool:
         if exchange.settled:
@@ -612,38 +678,42 @@ class Lives(RuleBasedStateMachine):
         return any(ready.__self__ is exchange for ready in dials)  # type: ignore[attr-defined]
 
     @invariant()
-    def an_unsettled_exchange_waits_for_exactly_one_thing(self) -> None:
+    def an_exchange_under_way_waits_for_exactly_one_thing(self) -> None:
         serving = [one.exchange for one in self.serving()]
-        waiting = self.relay.waiting.everybody()
+        waiting = self.relay.queue.waiters()
         assert len(set(map(id, serving))) == len(serving)
-        assert len(waiting) == len(self.relay.waiting)
+        assert len(waiting) == len(self.relay.queue)
         for life in self.lives:
             exchange = life.exchange
             waits = (
                 life.down.wants is not None,
                 self.is_dialling(exchange),
                 exchange in serving,
-                exchange in waiting,
+                exchange in self.relay.queue.waiters(),
             )
             # A client may still be sending while its exchange waits for something else.
             assert sum(waits) == (0 if exchange.settled else 1), waits
 
     @invariant()
-    def who_waits_is_looked_at_again(self) -> None:
-        if len(self.relay.waiting):
+    def queued_requests_are_tried_again(self) -> None:
+        if len(self.relay.queue):
             self.relay.loop.run()
-            assert len(self.relay.waiting) == 0 or self.relay.loop.next_at < inf
+            assert len(self.relay.queue) == 0 or self.relay.loop.next_at < inf
 
     @invariant()
-    def every_connection_is_at_work_in_the_pool_or_closed(self) -> None:
+    def every_connection_is_in_use_idle_or_closed(self) -> None:
         for pool in self.relay.pools.values():
             assert len(set(pool.idle)) == len(pool.idle)
             for upstream in pool.all:
-                places = (upstream.exchange is not None, upstream in pool.idle, upstream.is_closed)
+                places = (
+                    upstream.exchange is not None,
+                    upstream in pool.idle,
+                    upstream.is_closed(),
+                )
                 assert sum(places) == 1, places
 
     def teardown(self) -> None:
-        """Whatever they wait for comes at last; then nothing may be left."""
+        """Whatever exchanges wait for happens at last; then nothing may be held."""
         if not hasattr(self, "lives"):
             return
         for _ in range(300):
@@ -663,19 +733,22 @@ class Lives(RuleBasedStateMachine):
         assert self.open_lives() == []
         self.relay.loop.run()
         for check in (
-            self.each_is_settled_once_with_one_line,
-            self.what_was_taken_is_held_by_an_exchange_under_way_or_given_back,
-            self.no_target_is_taken_twice_and_not_too_many_are,
-            self.the_client_gets_one_head_and_its_end_when_it_is_settled,
-            self.every_connection_is_at_work_in_the_pool_or_closed,
+            self.each_exchange_is_done_once_and_logged_once,
+            self.what_an_attempt_acquired_is_held_or_was_given_back,
+            self.a_finished_attempt_gives_nothing_back_again,
+            self.every_transition_is_one_of_the_table_and_done_is_the_last,
+            self.the_state_says_what_the_exchange_waits_for,
+            self.no_target_is_selected_twice_and_attempts_are_bounded,
+            self.the_client_gets_one_head_and_its_end_when_the_exchange_is_done,
+            self.every_connection_is_in_use_idle_or_closed,
         ):
             check()
         assert self.in_flight() == 0
-        assert len(self.relay.waiting) == 0
+        assert len(self.relay.queue) == 0
         for life in self.lives:
             route = life.exchange.route
             if route is not None:
-                claims = self.relay.waiting._claims
+                claims = self.relay.queue._claims
                 assert not claims.of(route.by_slot.keys(), RANKS[TrafficClass.BACKGROUND])
 
 

@@ -1,13 +1,12 @@
-"""Nobody is forgotten in the queue, and how often anybody is overtaken has a bound.
+"""No request is forgotten in the queue, and how often one is overtaken has a bound.
 
-In the queue alone, and in the room where each waits for targets of its own: there nobody takes what
-one ahead waits for, and what nobody ahead waits for is not left idle.
+In the fair queue alone, and in the pending queue, where each request waits for targets of its own:
+there none takes a target that one ahead waits for, and no target is idle that none ahead waits for.
 """
 
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
-from ccrelay.relay.asking import turn_of
 from hypothesis import given, settings
 
 from ccrelay._fast.affinity_table import hash64
@@ -17,10 +16,14 @@ from ccrelay.fleet.provider_state import Target
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.pending_queue import PendingQueue
 from ccrelay.routing.fair_queue import RANKS, Claims, FairQueue
-from ccrelay.routing.router import Router, Selection
+from ccrelay.routing.retry_state import RetryState
+from ccrelay.routing.route_table import Route
+from ccrelay.routing.router import Router
 from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.selection import Selection
 from ccrelay.types import TrafficClass
 from tests.unit.relay.fakes import FakeDown, FakeRelay, FakeUpstream, json_head, provider
+from tests.unit.relay.scenario import is_sent, serving
 
 CALM = settings(deadline=None, max_examples=200)
 TRAFFIC = st.sampled_from(list(TrafficClass))
@@ -33,7 +36,7 @@ class Thing(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """What stood in the queue when a thing joined."""
+    """What was in the queue when a thing joined."""
 
     ahead_in_own_line: int
     at: int  # how many had been served
@@ -52,7 +55,7 @@ STEPS = st.lists(
 
 @CALM
 @given(STEPS)
-def test_the_queue_has_those_who_joined_and_did_not_leave_once_each(steps: list[object]) -> None:
+def test_the_queue_holds_each_that_joined_and_did_not_leave_once(steps: list[object]) -> None:
     queue: FairQueue[int] = FairQueue()
     here: list[int] = []
     for number, step in enumerate(steps):
@@ -74,7 +77,7 @@ def test_the_queue_has_those_who_joined_and_did_not_leave_once_each(steps: list[
 
 @CALM
 @given(STEPS)
-def test_of_each_other_conversation_no_more_go_before_one_than_stood_before_it_in_its_own_line(
+def test_each_other_conversation_overtakes_at_most_as_often_as_its_own_requests_are_ahead(
     steps: list[object],
 ) -> None:
     queue: FairQueue[Thing] = FairQueue()
@@ -118,7 +121,7 @@ def test_of_each_other_conversation_no_more_go_before_one_than_stood_before_it_i
     st.lists(st.tuples(st.sets(st.integers(0, 5), min_size=1), st.integers(0, 3)), max_size=12),
     st.data(),
 )
-def test_a_slot_is_claimed_against_a_rank_as_long_as_a_claim_on_it_reaches_down_to_that(
+def test_a_slot_is_claimed_against_a_rank_while_a_claim_reaches_it(
     made: list[tuple[set[int], int]], data: st.DataObject
 ) -> None:
     claims = Claims()
@@ -134,7 +137,7 @@ def test_a_slot_is_claimed_against_a_rank_as_long_as_a_claim_on_it_reaches_down_
     assert claims.of(set(range(6)), 2) == set()
 
 
-# ---- the room
+# ---- the pending queue
 
 LIMIT = 150  # tokens a minute: one large request, or eleven small ones
 MODELS = st.sampled_from([["m"], ["n"], ["m", "n"]])
@@ -145,7 +148,7 @@ BODIES = {
     for model in "mn"
     for is_large in (False, True)
 }
-# Most of what happens is that somebody comes; the rest is who is dealt with, by number.
+# Most events are arrivals; the others name a request or a key by number.
 HAPPENS = st.lists(
     st.one_of(
         st.tuples(
@@ -174,54 +177,65 @@ def fleets(draw: Any) -> list[Provider]:
     ]
 
 
-class FairRoom(PendingQueue):
-    """Remembers in which order it looks."""
+class WatchedQueue(PendingQueue):
+    """Remembers the order of the pass under way."""
 
     order: list[Exchange] | None = None
 
-    def _look(self) -> None:
-        self.order = self.everybody()
-        super()._look()
+    def _try_all(self) -> None:
+        self.order = self.waiters()
+        super()._try_all()
         self.order = None
 
     def ahead_of(self, exchange: Exchange) -> list[Exchange]:
-        """Who is before this one of those that wait; one that comes is behind its conversation."""
+        """Queued requests before this one; a new one is behind those of its conversation."""
         order = self.order
         if order is None or exchange not in order:
             queue: FairQueue[Exchange] = FairQueue()
             for turns in self._queue._ranks:
                 for conversation, line in turns.items():
                     for one in line:
-                        queue.join(one, turn_of(one)[0], conversation)
-            queue.join(exchange, *turn_of(exchange))
+                        queue.join(one, TrafficClass(one.queue_position()[0]), conversation)
+            traffic, conversation = exchange.queue_position()
+            queue.join(exchange, TrafficClass(traffic), conversation)
             order = list(queue.in_order())
-        return [one for one in order[: order.index(exchange)] if one in self.seats]
+        return [one for one in order[: order.index(exchange)] if one in self.entries]
 
-    def claims(self, one: Exchange, against: Exchange) -> set[int]:
-        """What one that waits keeps from another that is behind it."""
-        seat = self.seats[one]
-        if seat.claims_from == seat.rank:
+    def blocks(self, one: Exchange, behind: Exchange) -> set[int]:
+        """The slots that a queued request blocks for another behind it."""
+        entry = self.entries[one]
+        if entry.blocks_from == entry.rank:
             return reach(one)
         assert one.request is not None
-        assert one.request.binding is not None  # it waits for its own key
-        lower = RANKS[turn_of(against)[0]] > seat.rank
+        assert one.request.binding is not None  # it waits for its sticky target
+        lower = RANKS[TrafficClass(behind.queue_position()[0])] > entry.rank
         return {one.request.binding.slot} if lower else set()
 
 
-class FairRouter(Router):
-    """Looks at what is taken whether somebody ahead waits for it."""
+class WatchedRouter(Router):
+    """Asserts that no selected target is one that a request ahead waits for."""
 
-    __slots__ = ("world",)
     world: "World"
 
-    def choose(self, slate: Any, ask: RoutingRequest, *args: Any, **more: Any) -> Any:
-        choice = super().choose(slate, ask, *args, **more)
+    def choose(
+        self,
+        route: Route,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
+        *args: Any,
+        **more: Any,
+    ) -> Any:
+        choice = super().choose(route, request, retry_state, *args, **more)
         if isinstance(choice, Selection):
-            room = self.world.room
-            taker = next(one for one in self.world.relay.active if one.request is ask)
-            for one in room.ahead_of(taker):
-                assert choice.target.slot not in room.claims(one, taker), (one, taker)
+            queue = self.world.queue
+            taker = next(one for one in self.world.relay.active if one.request is request)
+            for one in queue.ahead_of(taker):
+                assert choice.target.slot not in queue.blocks(one, taker), (one, taker)
         return choice
+
+
+class WatchedRelay(FakeRelay):
+    queue_class = WatchedQueue
 
 
 def reach(exchange: Exchange) -> set[int]:
@@ -234,21 +248,19 @@ class World:
     """A relay, and what happens to it."""
 
     def __init__(self, providers: list[Provider], **routing: Any) -> None:
-        self.relay = FakeRelay(
-            *providers, config=Config(routing=Routing(**{"strategy": "failover", **routing}))
-        )
-        self.room = FairRoom(self.relay.loop, self.relay.reactor)  # type: ignore[arg-type]
-        self.relay.waiting = self.room
-        router = FairRouter(self.relay.snap.config.routing)
+        config = Config(routing=Routing(**{"strategy": "failover", **routing}))
+        self.relay = WatchedRelay(*providers, config=config)
+        self.queue: Any = self.relay.queue
+        router = WatchedRouter(config.routing)
         router.world = self
-        self.relay.snap.router = router
+        self.relay.context.config.router = router
         self.targets = [target for one in self.relay.providers for target in one.targets]
         self.all: list[Exchange] = []
 
     def step(self, what: str, *how: Any) -> None:
         getattr(self, what)(*how)
         self.relay.loop.run()
-        self.nothing_is_idle_that_nobody_ahead_waits_for()
+        self.no_target_is_idle_that_none_ahead_waits_for()
 
     def comes(self, model: str, is_large: bool, is_agent: bool, session: int) -> None:
         extra = b"x-claude-code-agent-id: a-1\r\n" if is_agent else b""
@@ -258,19 +270,14 @@ class World:
         self.all.append(self.relay.request(down))
 
     def _under_way(self, number: int) -> FakeUpstream | None:
-        sent = [one for one in self.all if one.target is not None and one not in self.room.seats]
-        open_ones = [one for one in sent if not one.settled]
-        if not open_ones:
-            return None
-        one = open_ones[number % len(open_ones)]
-        assert one.target is not None
-        return one.upstream or self.relay.pools[one.target.provider.name].connect_for(one)  # type: ignore[return-value]
+        sent = [one for one in self.all if is_sent(one)]
+        return serving(self.relay, sent[number % len(sent)]) if sent else None
 
     def ends(self, number: int) -> None:
         self._answer(number, 400)  # an answer that leads nowhere
 
     def fails(self, number: int) -> None:
-        self._answer(number, 429)  # it goes on elsewhere, and nothing rests
+        self._answer(number, 429)  # it fails over, and no cooldown starts
 
     def _answer(self, number: int, status: int) -> None:
         upstream = self._under_way(number)
@@ -280,33 +287,33 @@ class World:
             upstream.finish()
 
     def leaves(self, number: int) -> None:
-        waiting = self.room.everybody()
-        if waiting:
-            waiting[number % len(waiting)].down.leave()  # type: ignore[attr-defined]
+        queued = self.queue.waiters()
+        if queued:
+            queued[number % len(queued)].client.down.leave()  # type: ignore[attr-defined]
 
     def used(self, number: int) -> None:
-        """A little room is gone, for a time within which it is worth to wait."""
+        """Some tokens are used, for a time that is worth waiting."""
         gauge = self.targets[number % len(self.targets)].limits
         at = self.relay.reactor.now - 57.0 + number
-        gauge.force(at, 10, 0).settle(at, 10, 0)
+        gauge.reserve_unchecked(at, 10, 0).commit(at, 10, 0)
 
     def rests(self, number: int) -> None:
         gauge = self.targets[number % len(self.targets)].limits
-        gauge.rest(self.relay.reactor.now + 2.0, int(Cooldown.RATE))
+        gauge.start_cooldown(self.relay.reactor.now + 2.0, int(Cooldown.RATE))
 
     def passes(self, seconds: float) -> None:
         self.relay.pass_time(seconds)
 
-    def nothing_is_idle_that_nobody_ahead_waits_for(self) -> None:
-        self.room.poke()
+    def no_target_is_idle_that_none_ahead_waits_for(self) -> None:
+        self.queue.poke()
         self.relay.loop.run()
-        order = self.room.everybody()
+        order = self.queue.waiters()
         for place, one in enumerate(order):
-            if self.room.seats[one].claims_from != self.room.seats[one].rank:
-                continue  # it waits for its own key
-            taken = [self.room.claims(other, one) for other in order[:place]]
+            if self.queue.entries[one].blocks_from != self.queue.entries[one].rank:
+                continue  # it waits for its sticky target
+            taken = [self.queue.blocks(other, one) for other in order[:place]]
             for slot in reach(one).difference(*taken):
-                assert not self._could_go(self.relay.snap.by_slot[slot], one)
+                assert not self._could_go(self.relay.context.config.by_slot[slot], one)
 
     def _could_go(self, target: Target, one: Exchange) -> bool:
         assert one.request is not None
@@ -315,16 +322,16 @@ class World:
         return room == Capacity.READY and target.provider.endpoint.breaker.available(now)
 
     def end(self) -> None:
-        """Everybody who waits has gone or was told in time, and claims nothing any more."""
+        """Every queued request was sent or failed in time, and blocks nothing any more."""
         self.relay.pass_time(21.0)
-        assert self.room.everybody() == []
+        assert self.queue.waiters() == []
         everything = {target.slot for target in self.targets}
-        assert [self.room._claims.of(everything, rank) for rank in range(3)] == [set()] * 3
+        assert [self.queue._claims.of(everything, rank) for rank in range(3)] == [set()] * 3
 
 
 @CALM
 @given(fleets(), HAPPENS)
-def test_nobody_is_passed_over_at_a_target_that_it_waits_for(
+def test_no_request_is_overtaken_at_a_target_it_waits_for(
     providers: list[Provider], happens: list[tuple[Any, ...]]
 ) -> None:
     world = World(providers, affinity=Affinity(enabled=False))
@@ -335,7 +342,7 @@ def test_nobody_is_passed_over_at_a_target_that_it_waits_for(
 
 @CALM
 @given(fleets(), HAPPENS, st.lists(st.integers(0, 5), min_size=3, max_size=3))
-def test_nobody_is_passed_over_where_conversations_have_keys_of_their_own(
+def test_no_request_is_overtaken_where_conversations_have_sticky_targets(
     providers: list[Provider], happens: list[tuple[Any, ...]], homes: list[int]
 ) -> None:
     world = World(providers)

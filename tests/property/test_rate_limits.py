@@ -22,7 +22,7 @@ from ccrelay._fast.rate_limits import (
     TargetLimits,
 )
 from ccrelay._fast.shared_memory import SharedMemory
-from tests.reference.slots import LONGEST, SHORTEST, Learned, Target, Ticket
+from tests.reference.rate_limits import LONGEST, SHORTEST, Learned, Target, Ticket
 
 TICK = 1 / 128  # s: a binary fraction, so that sums of instants are exact; half a second is 64
 CALM = settings(deadline=None, max_examples=60)
@@ -74,24 +74,24 @@ class RateLimitMachine(RuleBasedStateMachine):
 
     @rule(tokens_in=tokens, tokens_out=tokens)
     def force(self, tokens_in: int, tokens_out: int) -> None:
-        made = self.limits.force(self.now, tokens_in, tokens_out)
+        made = self.limits.reserve_unchecked(self.now, tokens_in, tokens_out)
         self.out.append((made, self.twin.reserve(self.now, tokens_in, tokens_out)))
 
     @precondition(lambda self: self.out)
     @rule(data=st.data(), tokens_in=tokens, tokens_out=tokens)
     def settle(self, data: Any, tokens_in: int, tokens_out: int) -> None:
         made, ticket = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
-        assert made.settle(self.now, tokens_in, tokens_out)
-        assert not made.settle(self.now, tokens_in + 1, tokens_out + 1)
+        assert made.commit(self.now, tokens_in, tokens_out)
+        assert not made.commit(self.now, tokens_in + 1, tokens_out + 1)
         assert not made.cancel(self.now)
-        self.twin.settle(ticket, self.now, tokens_in, tokens_out)
+        self.twin.commit(ticket, self.now, tokens_in, tokens_out)
 
     @precondition(lambda self: self.out)
     @rule(data=st.data(), tokens_in=tokens)
     def correct(self, data: Any, tokens_in: int) -> None:
         made, ticket = self.out[data.draw(st.integers(0, len(self.out) - 1))]
-        made.correct(self.now, tokens_in)
-        self.twin.correct(ticket, self.now, tokens_in)
+        made.adjust(self.now, tokens_in)
+        self.twin.adjust(ticket, self.now, tokens_in)
 
     @precondition(lambda self: self.out)
     @rule(data=st.data())
@@ -108,7 +108,7 @@ class RateLimitMachine(RuleBasedStateMachine):
     @rule(ticks=st.integers(0, 2000))
     def rest(self, ticks: int) -> None:
         until = self.now + ticks * TICK
-        self.limits.rest(until, Cooldown.RATE)
+        self.limits.start_cooldown(until, Cooldown.RATE)
         self.twin.cooldown_until = max(self.twin.cooldown_until, until)
 
     @rule(
@@ -171,7 +171,7 @@ class RateLimitMachine(RuleBasedStateMachine):
     def room_is_a_share(self, tokens_in: int, tokens_out: int) -> None:
         bank = KeyPool([self.limits], [1], [0], [0])
         ready = self.limits.state(self.now, tokens_in, tokens_out) == Capacity.READY
-        assert bank.survey(self.now, tokens_in, tokens_out) == ready
+        assert bank.refresh(self.now, tokens_in, tokens_out) == ready
         assert 0.001 <= bank.room <= 1.0 if ready else bank.room == 0.0
 
 
@@ -196,7 +196,7 @@ def test_no_sixty_seconds_hold_more_than_the_limit(
         now = max(now, gauge.ready_at(now, estimate, 0)) + max(ticks - 400, 0) * TICK
         made = gauge.reserve(now, estimate, 0)
         assert made is not None
-        made.settle(now, min(used, estimate), 0)
+        made.commit(now, min(used, estimate), 0)
         granted.append((now, min(used, estimate)))
     for end, _ in granted:
         window = [used for at, used in granted if end - 60.0 <= at <= end]
@@ -238,17 +238,17 @@ def test_whatever_a_bank_chooses_is_ready_and_of_the_best_tier(
     gauges = [TargetLimits(board, k) for k in range(len(rows))]
     for gauge, (_, _, rests) in zip(gauges, rows, strict=True):
         if rests:
-            gauge.rest(200.0, Cooldown.RATE)
+            gauge.start_cooldown(200.0, Cooldown.RATE)
     weights = [weight for weight, _, _ in rows]
     priorities = [priority for _, priority, _ in rows]
     bank = KeyPool(gauges, weights, priorities, range(len(rows)))
     usable = [k for k, (_, _, rests) in enumerate(rows) if not rests and not skip >> k & 1]
     tiers = {k: (weights[k] > 0, priorities[k]) for k in range(len(rows))}
     best = [k for k in usable if tiers[k] == max(tiers[j] for j in usable)]
-    assert bank.survey(100.0, 1, 1, skip) == len(best) == bank.ready
+    assert bank.refresh(100.0, 1, 1, skip) == len(best) == bank.ready
     choices = {bank.most_room(), bank.least_loaded(), bank.in_turn(), bank.at_random(point)}
     assert choices <= (set(best) or {-1})
-    home = bank.favourite(conversation)
+    home = bank.preferred_key(conversation)
     assert home == -1 if not rows else tiers[home] == max(tiers.values())
     assert [k for k in range(len(rows)) if bank.is_ready(k)] == usable
 
@@ -270,11 +270,11 @@ granted = crowd = 0
 while (now := time.monotonic()) < begin + 0.7:
     made = gauge.reserve(now, 100, 10) if now >= begin else None
     if made is not None:
-        held = holders.force(now, 0, 0)
+        held = holders.reserve_unchecked(now, 0, 0)
         granted += 1
         crowd = max(crowd, holders.in_flight)
-        held.settle(now, 0, 0)
-        made.settle(now, 90, 20)
+        held.commit(now, 0, 0)
+        made.commit(now, 90, 20)
 print(granted, crowd, flush=True)
 """
 

@@ -17,8 +17,8 @@ from ccrelay._fast.rate_limits import Capacity, Cooldown, Dimension
 from ccrelay.config.model import Key, Price, Provider, StrategyName
 from ccrelay.fleet.provider_state import Target
 from ccrelay.routing.retry_state import RetryState
-from ccrelay.routing.router import Selection, Unavailable
 from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.types import RequestClass
 from tests.unit.routing.test_router import NOW, Fleet, asked, give_back, key, provider
 
@@ -71,11 +71,13 @@ def fleets(draw: Any) -> Fleet:
             state = draw(st.sampled_from(["fresh", "fresh", "used", "rests", "out"]))
             if state == "used":
                 for _ in range(draw(st.integers(1, 3))):
-                    target.limits.force(NOW - 1.0, 100, 50).settle(NOW - 1.0, 100, 50)
+                    target.limits.reserve_unchecked(NOW - 1.0, 100, 50).commit(NOW - 1.0, 100, 50)
             elif state == "rests":
-                target.limits.rest(NOW + draw(st.sampled_from([1.0, 60.0])), int(Cooldown.RATE))
+                target.limits.start_cooldown(
+                    NOW + draw(st.sampled_from([1.0, 60.0])), int(Cooldown.RATE)
+                )
             elif state == "out":
-                target.limits.rest(inf, int(Cooldown.REFUSED))
+                target.limits.start_cooldown(inf, int(Cooldown.REFUSED))
     return fleet
 
 
@@ -114,7 +116,7 @@ def tries(draw: Any, fleet: Fleet) -> RetryState | None:
 def could_go(target: Target, ask: RoutingRequest) -> bool:
     if not target.provider.endpoint.breaker.available(ask.now):
         return False
-    if ask.kind is RequestClass.COUNT_TOKENS:
+    if ask.kind == RequestClass.COUNT_TOKENS:
         return target.limits.cooldown_until() <= ask.now
     return target.limits.state(ask.now, ask.tokens_in, ask.tokens_out) == Capacity.READY
 
@@ -123,13 +125,13 @@ def is_out(target: Target, ask: RoutingRequest, tries: RetryState | None) -> boo
     """Whether an exchange has had enough of it. To count tokens, one failure of an endpoint is."""
     if tries is None:
         return False
-    counts = ask.kind is RequestClass.COUNT_TOKENS
+    counts = ask.kind == RequestClass.COUNT_TOKENS
     return target in tries.targets or (counts and target.provider in tries.failed)
 
 
 @CALM
 @given(st.data())
-def test_a_choice_is_somebody_who_can_and_a_wait_means_that_nobody_could(data: Any) -> None:
+def test_a_selection_can_serve_and_unavailable_means_none_could(data: Any) -> None:
     fleet = data.draw(fleets())
     ask = data.draw(asks(fleet))
     made = data.draw(tries(fleet))
@@ -148,7 +150,7 @@ def test_a_choice_is_somebody_who_can_and_a_wait_means_that_nobody_could(data: A
             assert fleet.routing.panic == "try"
             assert not admitting
             assert made is None
-        counted = ask.kind is not RequestClass.COUNT_TOKENS
+        counted = ask.kind != RequestClass.COUNT_TOKENS
         assert (choice.reservation is not None) is counted
         assert fleet.in_flight() == in_flight + counted
         give_back(choice, ask.now)
@@ -162,7 +164,7 @@ def test_a_choice_is_somebody_who_can_and_a_wait_means_that_nobody_could(data: A
 
 @CALM
 @given(st.data())
-def test_when_the_wait_is_over_somebody_can_go(data: Any) -> None:
+def test_when_the_wait_ends_a_target_can_be_selected(data: Any) -> None:
     fleet = data.draw(fleets())
     ask = data.draw(asks(fleet))
     choice = fleet.choose(ask)
@@ -186,14 +188,14 @@ def test_a_pool_is_used_up_to_its_limits_and_never_over_them(name: StrategyName,
         choice = fleet.choose(ask)
         if isinstance(choice, Selection):
             assert choice.reservation is not None
-            choice.reservation.settle(NOW, 100, 50)
+            choice.reservation.commit(NOW, 100, 50)
             went[choice.target.name] += 1
     assert went == Counter({f"k{n}": limit for n, limit in enumerate(limits)})
 
 
 @FEW
 @given(st.data())
-def test_no_limit_is_exceeded_whatever_is_asked_and_however_long_it_takes(data: Any) -> None:
+def test_no_limit_is_exceeded(data: Any) -> None:
     fleet = Fleet(data.draw(providers()), strategy=data.draw(st.sampled_from(NAMES)))
     now = NOW
     held: list[Selection] = []
@@ -202,7 +204,7 @@ def test_no_limit_is_exceeded_whatever_is_asked_and_however_long_it_takes(data: 
         if held and data.draw(st.booleans()):
             taken = held.pop()
             assert taken.reservation is not None
-            taken.reservation.settle(now, taken.reservation.tokens_in, 0)
+            taken.reservation.commit(now, taken.reservation.tokens_in, 0)
         # One that is larger than a whole limit may go when nothing else does: it is left out here.
         tokens = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 15))
         choice = fleet.choose(asked(now=now, tokens_in=tokens[0], tokens_out=tokens[1]))
@@ -241,7 +243,7 @@ def test_no_key_starves_under_strategies_that_spread(name: StrategyName, key_str
     for _ in range(900):
         taken = fleet.take()
         assert taken.reservation is not None
-        taken.reservation.settle(NOW, 100, 50)
+        taken.reservation.commit(NOW, 100, 50)
         went[taken.target.name] += 1
     assert len(went) == 9
     assert min(went.values()) >= 60, went
@@ -267,7 +269,7 @@ def test_under_latency_based_a_slow_one_is_found_again_when_it_is_quick() -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_conversations_without_choice_of_room_stay_where_they_are(name: StrategyName) -> None:
+def test_conversations_keep_their_target(name: StrategyName) -> None:
     fleet = Fleet(
         [provider(f"p{n}", key(f"p{n}a"), key(f"p{n}b")) for n in range(3)], strategy=name
     )

@@ -19,7 +19,7 @@ from ccrelay.routing.strategies import (
     strategy_for,
 )
 from ccrelay.types import OutputClass
-from tests.unit.routing.strategy_fakes import NOW, Binding, ask, candidate
+from tests.unit.routing.strategy_fakes import NOW, ask, binding, candidate
 
 NAMES: tuple[StrategyName, ...] = StrategyName.__args__  # type: ignore[attr-defined]
 # No deadline: how long an example takes says something about the machine, not about the code.
@@ -58,7 +58,7 @@ def fleets(draw: Any, least: int = 1) -> list[Any]:
 
 @st.composite
 def asks(draw: Any) -> RoutingRequest:
-    place = Binding(
+    sticky = binding(
         draw(st.integers(0, 7)),
         draw(st.integers(0, 300_000)),
         draw(st.sampled_from([300.0, 3600.0])),
@@ -68,7 +68,7 @@ def asks(draw: Any) -> RoutingRequest:
         tokens_in=draw(st.integers(0, 300_000)),
         tokens_out=draw(st.integers(0, 30_000)),
         output_class=draw(st.sampled_from(OutputClass)),
-        binding=draw(st.none() | st.just(place)),
+        binding=draw(st.none() | st.just(sticky)),
     )
 
 
@@ -105,7 +105,7 @@ def test_the_chosen_one_is_available(
 @CALM
 @given(fleet=fleets(), what=asks(), seed=st.integers())
 @pytest.mark.parametrize("name", NAMES)
-def test_trying_on_reaches_everybody_once(
+def test_retries_reach_every_target_once(
     name: StrategyName, fleet: list[Any], what: RoutingRequest, seed: int
 ) -> None:
     chooser, rng = strategy_for(ROUTING, name), random.Random(seed)
@@ -198,7 +198,7 @@ def test_a_round_is_exact_and_smooth(weights: list[int]) -> None:
     weights=st.lists(st.integers(0, 20), min_size=3, max_size=6),
     subsets=st.lists(st.integers(1, 63), min_size=50, max_size=150),
 )
-def test_a_round_with_some_away_starves_nobody_and_hoards_no_claims(
+def test_round_robin_with_absentees_starves_no_candidate(
     weights: list[int], subsets: list[int]
 ) -> None:
     everybody = [candidate(f"p{n}", weight) for n, weight in enumerate(weights)]
@@ -224,7 +224,9 @@ def test_a_round_with_some_away_starves_nobody_and_hoards_no_claims(
 
 @CALM
 @given(fleet=fleets(least=2), seed=st.integers())
-def test_nobody_available_is_less_busy_than_the_chosen_one(fleet: list[Any], seed: int) -> None:
+def test_no_available_candidate_is_less_busy_than_the_chosen_one(
+    fleet: list[Any], seed: int
+) -> None:
     chosen = LeastBusy().choose(fleet, ask(), random.Random(seed)).provider
     for other in (one.provider for one in fleet):
         if not chosen.weight:
@@ -258,7 +260,7 @@ def test_exchanges_that_stay_are_under_way_in_proportion_to_the_weights(
 
 @CALM
 @given(fleet=fleets(), what=asks(), seed=st.integers())
-def test_nobody_available_is_cheaper_than_the_chosen_one(
+def test_no_available_candidate_is_cheaper_than_the_chosen_one(
     fleet: list[Any], what: RoutingRequest, seed: int
 ) -> None:
     chosen = CostBased().choose(fleet, what, random.Random(seed))
@@ -296,7 +298,7 @@ def test_a_cost_is_that_of_the_columns(fleet: list[Any], what: RoutingRequest) -
 
 @FEW
 @given(fleet=fleets(least=2), seed=st.integers())
-def test_exploring_starves_nobody_and_keeps_to_its_share(fleet: list[Any], seed: int) -> None:
+def test_exploration_starves_no_candidate_and_keeps_its_share(fleet: list[Any], seed: int) -> None:
     rng = random.Random(seed)
     chooser = LatencyBased(0.3)
     now, draws = NOW, 600

@@ -127,7 +127,7 @@ class Target:
         self.in_flight += 1
         return ticket
 
-    def correct(self, ticket: Ticket, now: float, tokens_in: int) -> None:
+    def adjust(self, ticket: Ticket, now: float, tokens_in: int) -> None:
         more = tokens_in - ticket.tokens_in
         ticket.tokens_in = tokens_in
         if more > 0:
@@ -139,8 +139,8 @@ class Target:
                 entry.tokens_in -= back
                 more += back
 
-    def settle(self, ticket: Ticket, now: float, tokens_in: int, tokens_out: int) -> None:
-        self.correct(ticket, now, tokens_in)
+    def commit(self, ticket: Ticket, now: float, tokens_in: int, tokens_out: int) -> None:
+        self.adjust(ticket, now, tokens_in)
         more = tokens_out - ticket.first.tokens_out
         if more > 0:
             self.log.append(Entry(now, tokens_out=more))
@@ -149,7 +149,7 @@ class Target:
         self.drop(ticket)
 
     def cancel(self, ticket: Ticket, now: float) -> None:
-        self.settle(ticket, now, 0, 0)
+        self.commit(ticket, now, 0, 0)
         ticket.first.requests = 0
 
     def drop(self, ticket: Ticket) -> None:

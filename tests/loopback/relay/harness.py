@@ -256,13 +256,13 @@ class Lab:
     def start(
         self,
         *providers: Provider | Upstream,
-        board: SharedMemory | None = None,
+        memory: SharedMemory | None = None,
         layout: Layout | None = None,
         **sections: Any,
     ) -> Relay:
         """Start the relay before these providers; `sections` are those of Config."""
         made = config(*providers, **sections)
-        relay = Relay(made, asyncio.get_running_loop(), self.sink, memory=board, layout=layout)
+        relay = Relay(made, asyncio.get_running_loop(), self.sink, memory=memory, layout=layout)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.setblocking(False)
         relay.listen([self._listener])
@@ -333,8 +333,8 @@ class Lab:
         self.relay_ = None
 
     async def _nothing_under_way(self, relay: Relay) -> None:
-        await eventually(lambda: not relay.active, "exchanges still active")
-        await eventually(lambda: not relay.connections, "client connections left")
+        await eventually(lambda: not relay.context.active, "exchanges still active")
+        await eventually(lambda: not relay.dispatcher.connections, "client connections left")
 
     def _check(self, relay: Relay) -> None:
         stats = relay.stats()
@@ -344,13 +344,13 @@ class Lab:
         assert [service.key_pool.in_flight for service in relay.providers] == [0] * len(
             relay.providers
         )
-        assert len(relay.waiting) == 0, "requests still wait for a target"
+        assert len(relay.context.queue) == 0, "requests still wait for a target"
         defects = [event for event in self.sink.events if event[1] == "internal_error"]
         assert defects == [], defects
         ids = [record["id"] for record in self.sink.records]
         assert len(ids) == len(set(ids)), "an exchange was settled twice"
         open_ones = [o for o in gc.get_objects() if isinstance(o, UpstreamConnection)]
-        assert [o for o in open_ones if not o.is_closed] == [], "upstream connections left open"
+        assert [o for o in open_ones if not o.is_closed()] == [], "upstream connections left open"
 
 
 async def eventually(condition: Callable[[], bool], what: str = "", wait_s: float = WAIT_S) -> None:

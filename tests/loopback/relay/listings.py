@@ -57,4 +57,4 @@ def gated(reply: bytes, gate: asyncio.Event, into: list[Request] | None = None) 
 
 def is_known(lab: Lab) -> bool:
     """Whether the first provider's list has come, without asking for it."""
-    return bool(lab.relay.listings.discovery._lists["first"].entries)
+    return bool(lab.relay.context.config.models_api.discovery._lists["first"].entries)

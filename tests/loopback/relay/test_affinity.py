@@ -87,7 +87,7 @@ class Pool:
     def placed(self) -> int:
         """How many conversations have a place; none has one afterwards."""
         relay = self.lab.relay
-        return sum(relay.places.forget_slot(t.slot) for t in relay.providers[0].targets)
+        return sum(relay.context.affinity.forget_slot(t.slot) for t in relay.providers[0].targets)
 
 
 async def test_twenty_conversations_stay_with_their_keys(lab: Lab) -> None:
@@ -223,7 +223,7 @@ async def test_it_moves_when_its_key_rests_and_stays_moved_where_it_is_warm(lab:
     await asyncio.sleep(1.1)  # the old key is back
     for _ in range(3):
         assert await pool.ask(turn("s-1")) == away
-    place = lab.relay.places.find(hash64(b"s-1"), lab.relay.reactor.clock())
+    place = lab.relay.context.affinity.find(hash64(b"s-1"), lab.relay.reactor.clock())
     assert place is not None
     assert place.flags & MOVED
     assert len(lab.sink.named("conversation_moved")) == 1
@@ -239,7 +239,7 @@ async def test_it_moves_without_being_refused_when_its_key_is_known_to_rest(lab:
     away = await pool.ask(turn("s-1"))
     assert (away != home, len(pool.got)) == (True, 1)
     moved = lab.sink.named("conversation_moved")[-1]
-    assert (moved["why"], moved["conversation"]) == ("resting", f"{hash64(b's-1'):016x}")
+    assert (moved["why"], moved["conversation"]) == ("cooldown", f"{hash64(b's-1'):016x}")
 
 
 async def test_a_warm_conversation_waits_a_while_for_its_own_key(lab: Lab) -> None:

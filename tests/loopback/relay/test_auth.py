@@ -222,10 +222,10 @@ async def test_no_secret_shows_in_any_record_event_error_repr_or_count(lab: Lab)
             ]
             answer = await lab.ask(post(body, headers=fields))
             shown += repr(answer)
-    snap = relay.snap
-    for thing in (relay.config, relay.providers, relay.stats(), snap.candidates, snap.pools):
+    snap = relay.context.config
+    for thing in (relay.config, relay.providers, relay.stats(), snap.routes, snap.pools):
         shown += repr(thing)
-    shown += repr((snap.by_slot, snap.candidates.remembered, snap.pool_keys, snap.strategy))
+    shown += repr((snap.by_slot, snap.routes.remembered, snap.pool_keys, snap.strategy))
     for service in relay.providers:
         shown += repr((service, service.targets, service.dialect, service.endpoint))
         shown += repr([target.plan for target in service.targets])

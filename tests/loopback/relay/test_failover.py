@@ -660,15 +660,15 @@ async def test_a_client_that_leaves_while_the_second_connection_is_dialled_blame
         provider(lab.upstream(second), "two"),
         routing=routing(**QUICK),
     )
-    pool = lab.relay.snap.pools["two"]
-    dial, began = pool._dialer.dial, asyncio.Event()
+    pool = lab.relay.context.config.pools["two"]
+    dial, began = pool.dialer.dial, asyncio.Event()
 
     async def slowly() -> object:
         began.set()
         await asyncio.sleep(0.1)
         return await dial()
 
-    pool._dialer.dial = slowly  # type: ignore[method-assign]
+    pool.dialer.dial = slowly  # type: ignore[method-assign]
     client = await lab.client()
     await client.send(post())
     await began.wait()

@@ -262,7 +262,7 @@ async def test_a_rested_provider_is_tried_again(lab: Lab) -> None:
     assert not relay.providers[0].usable(relay.reactor.clock())
     await asyncio.sleep(0.15)
     assert relay.providers[0].usable(relay.reactor.clock())
-    await eventually(lambda: not relay.active)
+    await eventually(lambda: not relay.context.active)
 
 
 async def test_a_head_that_says_close_is_not_used_again(lab: Lab) -> None:

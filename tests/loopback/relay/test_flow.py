@@ -72,7 +72,7 @@ async def test_a_client_that_reads_nothing_stops_the_provider_and_later_gets_eve
     await client.send(post(STREAM_BODY))
     stopped_at = await settled_at(hose)
     assert stopped_at < 25_000_000  # what three pairs of kernel buffers hold
-    assert max(down.queued for down in relay.connections) < 1_000_000
+    assert max(down.queued for down in relay.dispatcher.connections) < 1_000_000
     digest, tail = hashlib.sha256(), b""
     head = (await client.until(b"\r\n\r\n")).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     client.pending = client.pending[len(head) :]
@@ -225,8 +225,8 @@ async def test_such_a_connection_may_be_stale_without_the_next_client_noticing(l
 async def _dial_for_nobody(lab: Lab) -> None:
     """Let a client leave while its connection is dialled."""
     relay = lab.relay
-    pool = relay.snap.pools["first"]
-    dial = pool._dialer.dial
+    pool = relay.context.config.pools["first"]
+    dial = pool.dialer.dial
     began = asyncio.Event()
 
     async def slowly() -> object:
@@ -234,14 +234,14 @@ async def _dial_for_nobody(lab: Lab) -> None:
         await asyncio.sleep(0.1)
         return await dial()
 
-    pool._dialer.dial = slowly  # type: ignore[method-assign]
+    pool.dialer.dial = slowly  # type: ignore[method-assign]
     client = await lab.client()
     await client.send(post())
     await began.wait()
     client.close()
     await lab.records()
     await eventually(lambda: relay.stats()["idle_upstreams"] == 1)
-    pool._dialer.dial = dial  # type: ignore[method-assign]
+    pool.dialer.dial = dial  # type: ignore[method-assign]
 
 
 # ---- draining
@@ -325,12 +325,12 @@ async def test_the_drain_limit_cuts_what_still_runs(lab: Lab, begun: bool) -> No
 async def test_a_listener_that_had_to_pause_stays_stopped(lab: Lab) -> None:
     relay = lab.start(lab.upstream(always(JSON)), server=server(connections_max=1))
     first, second = await lab.client(), await lab.client()
-    await eventually(lambda: len(relay.connections) == 1)
+    await eventually(lambda: len(relay.dispatcher.connections) == 1)
     await asyncio.sleep(0.05)
     relay.stop_listening()
     first.close()
     await asyncio.sleep(0.3)
-    assert not relay.connections
+    assert not relay.dispatcher.connections
     assert await second.silent(0.01)
 
 

@@ -51,7 +51,7 @@ def statuses(answers: list[Answer]) -> Counter[int]:
 
 
 async def waiting(lab: Lab, count: int) -> None:
-    await eventually(lambda: len(lab.relay.waiting) == count, f"{count} should wait")
+    await eventually(lambda: len(lab.relay.context.queue) == count, f"{count} should wait")
 
 
 # ---- configured limits
@@ -93,7 +93,7 @@ async def test_no_key_gets_more_tokens_than_its_limit(lab: Lab) -> None:
     assert [gauge.used(Dimension.OUTPUT, now) for gauge in gauges] == [1400, 1400]
     gate.set()
     assert statuses([await client.answer() for client in clients]) == {200: 4, 429: 2}
-    await eventually(lambda: not lab.relay.active)
+    await eventually(lambda: not lab.relay.context.active)
     assert [gauge.used(Dimension.OUTPUT, now) for gauge in gauges] == [18, 18]
     assert [gauge.used(Dimension.INPUT, now) for gauge in gauges] == [30, 30]
     assert statuses(await burst(lab, 2)) == {200: 2}
@@ -315,7 +315,7 @@ async def test_a_spent_quota_rests_long_and_a_refused_key_until_it_is_pardoned(l
     (rests,) = lab.sink.named("key_cooldown")
     assert (rests["provider"], rests["seconds"]) == ("poor", 900.0)
     relay.reload(relay.config, Layout.of(relay.config))
-    for target in relay.snap.by_slot.values():  # the supervisor's part of a reload
+    for target in relay.context.config.by_slot.values():  # the supervisor's part of a reload
         target.limits.clear_cooldown()
     assert (await lab.ask(post())).status == 200
     assert [len(turns.got) for turns in (bad, poor, good)] == [2, 1, 4]
@@ -387,7 +387,7 @@ class OneAtATime:
         fields = [(b"x-name", name), (SESSION, session)]
         if agent:
             fields.append((AGENT, agent))
-        before = len(self.lab.relay.waiting)
+        before = len(self.lab.relay.context.queue)
         client = await self.lab.client()
         await client.send(post(body, headers=fields))
         await waiting(self.lab, before + 1)
@@ -555,7 +555,7 @@ async def test_the_end_of_a_drain_tells_those_who_wait(lab: Lab, body: bytes) ->
     else:
         assert (answer.status, answer.error["type"]) == (529, "overloaded_error")
     await peer.gone(1)
-    assert len(lab.relay.waiting) == 0
+    assert len(lab.relay.context.queue) == 0
 
 
 async def test_the_next_request_on_a_kept_connection_waits_its_turn_too(lab: Lab) -> None:

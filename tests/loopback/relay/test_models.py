@@ -240,7 +240,7 @@ async def test_a_list_is_asked_for_once_and_shared_by_all_clients(lab: Lab) -> N
     clients = [await lab.client() for _ in range(5)]
     for client in clients:
         await client.send(get())
-    await eventually(lambda: len(lab.relay.active) == 5)
+    await eventually(lambda: len(lab.relay.context.active) == 5)
     gate.set()
     answers = [await client.answer("GET") for client in clients]
     answers.append(await ask(lab))
@@ -269,7 +269,7 @@ async def test_a_configured_model_and_other_requests_never_wait(lab: Lab) -> Non
     slow = lab.upstream(deaf)
     lab.start(discovering(slow, models=["mine", "*"]))
     waiting = asyncio.ensure_future(ask(lab))
-    await eventually(lambda: len(lab.relay.active) == 1)
+    await eventually(lambda: len(lab.relay.context.active) == 1)
     assert (await ask(lab, MODELS + b"/mine")).json()["id"] == "mine"
     assert (await ask(lab, b"/health")).status == 200
     assert not waiting.done()

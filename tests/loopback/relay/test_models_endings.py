@@ -39,10 +39,10 @@ async def test_a_client_that_leaves_takes_nothing_away_from_the_others(lab: Lab)
     lab.start(discovering(upstream))
     client = await lab.client()
     await client.send(get())
-    await eventually(lambda: len(lab.relay.active) == 1)
+    await eventually(lambda: len(lab.relay.context.active) == 1)
     client.close()
-    await eventually(lambda: not lab.relay.active)
-    assert not lab.relay.connections
+    await eventually(lambda: not lab.relay.context.active)
+    assert not lab.relay.dispatcher.connections
     gate.set()
     await eventually(lambda: is_known(lab))
     assert ids(await ask(lab)) == ["m-1"]
@@ -55,7 +55,7 @@ async def test_a_drain_waits_for_an_answer_under_way(lab: Lab) -> None:
     relay = lab.start(discovering(upstream))
     client = await lab.client()
     await client.send(get())
-    await eventually(lambda: len(relay.active) == 1)
+    await eventually(lambda: len(relay.context.active) == 1)
     draining = asyncio.ensure_future(relay.drain(5))
     await asyncio.sleep(0.1)
     gate.set()
@@ -68,7 +68,7 @@ async def test_the_end_of_a_drain_is_said(lab: Lab) -> None:
     relay = lab.start(discovering(upstream))
     client = await lab.client()
     await client.send(get())
-    await eventually(lambda: len(relay.active) == 1)
+    await eventually(lambda: len(relay.context.active) == 1)
     assert await relay.drain(0.1) == 1
     answer = await client.answer("GET")
     assert answer.status == 529
@@ -83,7 +83,7 @@ async def test_a_worker_that_closes_meanwhile_leaves_nothing(lab: Lab) -> None:
     await eventually(lambda: upstream.connections == 1)
     await relay.close()
     assert (await client.answer("GET")).status == 529
-    assert (await client.rest(), relay.active) == (b"", set())
+    assert (await client.rest(), relay.context.active) == (b"", set())
 
 
 @pytest.mark.usefixtures("short_hold")
@@ -114,7 +114,7 @@ async def test_a_body_with_broken_framing_is_refused(lab: Lab) -> None:
     lab.start(discovering(upstream))
     client = await lab.client()
     await client.send(get(MODELS, (b"transfer-encoding", b"chunked")))
-    await eventually(lambda: len(lab.relay.active) == 1)
+    await eventually(lambda: len(lab.relay.context.active) == 1)
     assert (await client.ask(b"no chunk\r\n", method="GET")).status == 400
 
 
@@ -205,6 +205,6 @@ async def test_messages_go_on_while_lists_are_awaited(lab: Lab) -> None:
     lab.start(discovering(slow, models=["other"]), provider(quick, "second"))
     client = await lab.client()
     await client.send(get())
-    await eventually(lambda: len(lab.relay.active) == 1)
+    await eventually(lambda: len(lab.relay.context.active) == 1)
     assert (await lab.ask(post())).status == 200
     client.close()

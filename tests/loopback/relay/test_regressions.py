@@ -53,11 +53,11 @@ async def reply(peer: Peer, wire: bytes) -> None:
 
 def rest_first_key(lab: Lab, name: str, seconds: float) -> None:
     service = next(service for service in lab.relay.providers if service.name == name)
-    service.targets[0].limits.rest(lab.relay.reactor.clock() + seconds, 1)
+    service.targets[0].limits.start_cooldown(lab.relay.reactor.clock() + seconds, 1)
 
 
 async def waiting(lab: Lab, count: int) -> None:
-    await eventually(lambda: len(lab.relay.waiting) == count, f"{count} should wait")
+    await eventually(lambda: len(lab.relay.context.queue) == count, f"{count} should wait")
 
 
 # ---- one answer to the client
@@ -129,7 +129,7 @@ async def test_one_that_waits_for_a_key_it_has_not_tried_blocks_nobody(lab: Lab)
     await waits.send(post(BODY.replace(b"hi", b"bad")))
     await waiting(lab, 1)
     assert (await lab.ask(post())).status == 200
-    assert len(lab.relay.waiting) == 1
+    assert len(lab.relay.context.queue) == 1
     waits.close()
 
 
@@ -152,7 +152,7 @@ async def test_a_client_whose_own_credential_rests_blocks_no_other_client(lab: L
     await waits.send(post(headers=tired))
     await waiting(lab, 1)
     assert (await lab.ask(post(headers=fresh))).status == 200
-    assert len(lab.relay.waiting) == 1
+    assert len(lab.relay.context.queue) == 1
     waits.close()
 
 
@@ -249,7 +249,7 @@ async def test_a_call_of_another_model_does_not_bring_a_moved_conversation_back(
 
     first = await turn()
     gauge = next(t.limits for t in lab.relay.providers[0].targets if t.fingerprint == first)
-    gauge.rest(lab.relay.reactor.clock() + 30, 1)
+    gauge.start_cooldown(lab.relay.reactor.clock() + 30, 1)
     moved_to = await turn()
     assert moved_to != first
     lab.relay.memory.clear_target(gauge.slot)  # its rest ends

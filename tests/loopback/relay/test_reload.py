@@ -268,7 +268,7 @@ async def test_what_runs_on_the_old_counts_for_the_new(lab: Lab) -> None:
     shop.reload(one)
     second = await lab.client()
     await second.send(post())
-    await eventually(lambda: len(lab.relay.waiting) == 1)
+    await eventually(lambda: len(lab.relay.context.queue) == 1)
     await peer.send(chunks(delta(", world") + STOP))
     peer.close()
     assert (await client.answer()).body == EVENTS
@@ -306,7 +306,7 @@ async def test_a_provider_that_goes_while_a_probe_of_it_is_due_takes_nothing_dow
     assert (await lab.ask(post())).status == 200
     pulse = relay.providers[0].endpoint.stats
     await eventually(lambda: relay.providers[0].endpoint.breaker.due(relay.reactor.clock()))
-    relay._probes._look()  # its probe is to run next
+    relay._health_checks._look()  # its probe is to run next
     shop.reload(stays, **given)
     await eventually(lambda: len(lab.sink.named("probe")) > 0)
     assert lab.sink.named("internal_error") == []
@@ -356,7 +356,7 @@ async def test_those_who_wait_are_routed_anew(lab: Lab, stream: bool) -> None:
     assert (await lab.ask(post())).status == 429
     client = await lab.client()
     await client.send(post(STREAM_BODY if stream else BODY))
-    await eventually(lambda: len(lab.relay.waiting) == 1)
+    await eventually(lambda: len(lab.relay.context.queue) == 1)
     await asyncio.sleep(0.2)
     fresh = Turns(STREAM if stream else JSON)
     shop.reload(upstream, provider(lab.upstream(fresh), "new"), **given)
@@ -383,9 +383,9 @@ async def test_those_who_wait_keep_their_order(lab: Lab) -> None:
     for number in range(4):
         clients.append(await lab.client())
         await clients[-1].send(post(headers=[(b"x-name", b"%d" % number)]))
-        await eventually(lambda count=number + 1: len(lab.relay.waiting) == count)
+        await eventually(lambda count=number + 1: len(lab.relay.context.queue) == count)
     shop.reload(one)
-    await eventually(lambda: len(lab.relay.waiting) == 4)
+    await eventually(lambda: len(lab.relay.context.queue) == 4)
     await peer.send(chunks(delta(", world") + STOP))
     peer.close()
     names = []
@@ -410,7 +410,7 @@ async def test_reloads_do_not_make_anybody_wait_longer_than_they_may(lab: Lab) -
     began_at = time.monotonic()
     client = await lab.client()
     await client.send(post())
-    await eventually(lambda: len(lab.relay.waiting) == 1)
+    await eventually(lambda: len(lab.relay.context.queue) == 1)
     for _ in range(4):
         await asyncio.sleep(0.2)
         shop.reload(busy, **given)
@@ -427,7 +427,7 @@ async def test_who_waits_for_a_model_that_is_gone_is_told(lab: Lab) -> None:
     assert (await lab.ask(post())).status == 429
     client = await lab.client()
     await client.send(post())
-    await eventually(lambda: len(lab.relay.waiting) == 1)
+    await eventually(lambda: len(lab.relay.context.queue) == 1)
     shop.reload(provider(upstream, models=["other"]), routing=routing(queue_timeout_s=60))
     answer = await client.answer(wait_s=1)
     assert (answer.status, answer.error["type"]) == (404, "not_found_error")
@@ -443,19 +443,19 @@ async def test_a_bad_reload_changes_nothing(lab: Lab) -> None:
     relay = shop.start(one, two)
     client, peer = await begin(lab, stage)
     assert (await lab.ask(post(b'{"model":"other"}'))).status == 429
-    snap, stats = relay.snap, relay.stats()
+    snap, stats = relay.context.config, relay.stats()
     bad = provider(lab.upstream(always(JSON)), "bad", keys=["test-key-\n1"])
     with pytest.raises(ValueError, match="bad"):
         shop.reload(one, bad)
     unresolved = Config(providers=[Provider(name="one", keys=[Key(key="test-key-1")])])
     with pytest.raises(ValueError, match="one"):
         relay.reload(unresolved, Layout.of(unresolved))
-    assert relay.snap is snap
+    assert relay.context.config is snap
     assert relay.stats() == stats
     await peer.send(chunks(delta(", world") + STOP))
     assert (await client.answer()).body == EVENTS
     shop.reload(one, two)  # and a good one is taken after it
-    assert relay.snap is not snap
+    assert relay.context.config is not snap
 
 
 # ---- under load

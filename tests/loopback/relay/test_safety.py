@@ -182,7 +182,7 @@ async def test_answers_to_a_client_that_pipelines_but_never_reads_stay_bounded(l
     queued = 0
     for _ in range(25):
         await asyncio.sleep(0.02)
-        queued = max([queued, *(down.queued for down in relay.connections)])
+        queued = max([queued, *(down.queued for down in relay.dispatcher.connections)])
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
     assert queued < 1_000_000
@@ -334,4 +334,4 @@ async def test_a_request_torn_by_a_reset_leaves_nothing(lab: Lab) -> None:
         await client.send(wire[:cut])
         client.reset()
     assert (await lab.ask(post())).status == 200
-    assert len(relay.active) == 0
+    assert len(relay.context.active) == 0

@@ -345,12 +345,12 @@ async def test_time_spent_dialling_is_not_taken_from_the_first_byte(lab: Lab) ->
 
     upstream = lab.upstream(late)
     relay = lab.start(upstream, routing=routing(first_byte_s=0.3))
-    pool = relay.snap.pools["first"]
-    dial = pool._dialer.dial
+    pool = relay.context.config.pools["first"]
+    dial = pool.dialer.dial
 
     async def slowly() -> object:
         await asyncio.sleep(0.4)
         return await dial()
 
-    pool._dialer.dial = slowly  # type: ignore[method-assign]
+    pool.dialer.dial = slowly  # type: ignore[method-assign]
     assert (await lab.ask(post())).status == 200

@@ -141,7 +141,7 @@ async def test_a_slow_client_stops_a_tls_provider_and_gets_every_byte(lab: Lab, 
     await client.send(post(STREAM_BODY))
     await asyncio.sleep(0.4)
     assert sent < 300
-    assert max(down.queued for down in lab.relay.connections) < 1_000_000
+    assert max(down.queued for down in lab.relay.dispatcher.connections) < 1_000_000
     answer = await client.answer()
     assert answer.body == START + BLOCK + delta("y" * 65_536) * 400 + STOP
 

@@ -55,7 +55,9 @@ class House:
         self.first = lab.relay.providers[0].targets[0]
         now = lab.relay.reactor.clock()
         for ago_s in (60.3, 59.8):
-            self.first.limits.force(now - ago_s, LIMIT // 2, 0).settle(now - ago_s, LIMIT // 2, 0)
+            self.first.limits.reserve_unchecked(now - ago_s, LIMIT // 2, 0).commit(
+                now - ago_s, LIMIT // 2, 0
+            )
 
     async def serve(self, peer: Peer) -> None:
         while True:
@@ -71,7 +73,7 @@ class House:
     async def turn_among_agents(self, model: bytes) -> Answer:
         """A turn of the main loop, and sub-agents that come as long as it waits."""
         turn = self.ask(b"turn", BIG, TURN_BYTES, False)
-        await eventually(lambda: len(self.lab.relay.waiting) == 1)
+        await eventually(lambda: len(self.lab.relay.context.queue) == 1)
         while not turn.done():
             self.ask(b"agent", model, AGENT_BYTES, True)
             await asyncio.sleep(EVERY_S)
@@ -114,13 +116,15 @@ async def test_nobody_gets_past_a_full_room(lab: Lab) -> None:
     refused = [other for other in await house.leave() if other.status != 200]
     assert {other.status for other in refused} == {429}
     assert len(refused) > 5
-    assert "has room for it now" in refused[0].error["message"]
+    assert "has capacity now" in refused[0].error["message"]
 
 
 async def test_a_turn_that_waits_for_its_own_key_gets_it_before_its_sub_agents(lab: Lab) -> None:
     house = House(lab, Key(key="test-key-2", itpm_limit=10 * LIMIT))
     relay = lab.relay
-    relay.places.keep(hash64(b"s-1"), house.first.slot, relay.reactor.clock(), prefix_tokens=60_000)
+    relay.context.affinity.keep(
+        hash64(b"s-1"), house.first.slot, relay.reactor.clock(), prefix_tokens=60_000
+    )
     answer = await house.turn_among_agents(BIG)
     assert answer.status == 200
     assert (b"turn", b"test-key-1") in house.got
@@ -134,9 +138,11 @@ async def test_a_sub_agent_without_a_cache_there_goes_to_a_key_that_nobody_waits
 ) -> None:
     house = House(lab, Key(key="test-key-2", itpm_limit=10 * LIMIT))
     relay = lab.relay
-    relay.places.keep(hash64(b"s-1"), house.first.slot, relay.reactor.clock(), prefix_tokens=60_000)
+    relay.context.affinity.keep(
+        hash64(b"s-1"), house.first.slot, relay.reactor.clock(), prefix_tokens=60_000
+    )
     turn = house.ask(b"turn", BIG, TURN_BYTES, False)
-    await eventually(lambda: len(relay.waiting) == 1)
+    await eventually(lambda: len(relay.context.queue) == 1)
     others = [house.ask(b"agent", SMALL, AGENT_BYTES, True, b"s-%d" % n) for n in range(2, 8)]
     for other in others:
         assert (await other).status == 200

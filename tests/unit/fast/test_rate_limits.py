@@ -28,12 +28,12 @@ def fill(target: TargetLimits, count: int, now: float = NOW) -> None:
     for _ in range(count):
         made = target.reserve(now, 0, 0)
         assert made is not None
-        made.settle(now, 0, 0)
+        made.commit(now, 0, 0)
 
 
 def room(target: TargetLimits, now: float, tokens_in: int, tokens_out: int) -> float:
     keys = KeyPool([target], [1], [0], [0])
-    keys.survey(now, tokens_in, tokens_out)
+    keys.refresh(now, tokens_in, tokens_out)
     assert target.room(now, tokens_in, tokens_out) == keys.room, "alone and in its new_pool"
     return keys.room
 
@@ -71,10 +71,10 @@ def test_a_limit_applies_to_its_own_dimension(
 
 def test_room_is_the_tightest_limits_share_left() -> None:
     target = new_target(rpm=10, tpm=1000)
-    target.force(NOW, 300, 100).settle(NOW, 300, 100)
+    target.reserve_unchecked(NOW, 300, 100).commit(NOW, 300, 100)
     assert room(target, NOW, 50, 50) == pytest.approx(0.5)
     assert room(target, NOW, 0, 0) == pytest.approx(0.6)
-    target.force(NOW, 0, 0).settle(NOW, 0, 0)
+    target.reserve_unchecked(NOW, 0, 0).commit(NOW, 0, 0)
     assert room(target, NOW, 600, 0) == 0.001  # READY is never nothing
 
 
@@ -108,7 +108,7 @@ def test_a_limit_can_be_used_completely() -> None:
 
 def test_a_request_larger_than_the_limit_needs_an_empty_window() -> None:
     target = new_target(tpm=100)
-    target.force(NOW, 1, 0).settle(NOW, 1, 0)
+    target.reserve_unchecked(NOW, 1, 0).commit(NOW, 1, 0)
     assert target.state(NOW, 500, 0) == Capacity.FULL
     assert target.ready_at(NOW, 500, 0) == NOW + 61.0
     made = target.reserve(NOW + 61.0, 500, 0)
@@ -120,7 +120,7 @@ def test_a_request_larger_than_the_limit_needs_an_empty_window() -> None:
 def test_ready_at_is_when_enough_has_left_the_window() -> None:
     target = new_target(tpm=100)
     for second, tokens in ((0, 40), (10, 40), (20, 20)):
-        target.force(NOW + second, tokens, 0)
+        target.reserve_unchecked(NOW + second, tokens, 0)
     assert target.ready_at(NOW + 30.0, 30, 0) == NOW + 61.0
     assert target.ready_at(NOW + 30.0, 70, 0) == NOW + 71.0
     assert target.ready_at(NOW + 30.0, 99, 0) == NOW + 81.0
@@ -128,8 +128,8 @@ def test_ready_at_is_when_enough_has_left_the_window() -> None:
 
 def test_ready_at_is_the_latest_of_all_limits() -> None:
     target = new_target(rpm=2, otpm=10)
-    target.force(NOW, 0, 0)
-    target.force(NOW + 5.0, 0, 10)
+    target.reserve_unchecked(NOW, 0, 0)
+    target.reserve_unchecked(NOW + 5.0, 0, 10)
     assert target.ready_at(NOW + 6.0, 0, 0) == NOW + 61.0
     assert target.ready_at(NOW + 6.0, 0, 1) == NOW + 66.0
 
@@ -156,7 +156,7 @@ def test_nan_and_negative_times_are_zero(now: float) -> None:
 def test_token_counts_are_clamped_against_overflow() -> None:
     target = new_target()
     for _ in range(40):
-        target.force(NOW, 2**60, -5).settle(NOW, 2**60, -5)
+        target.reserve_unchecked(NOW, 2**60, -5).commit(NOW, 2**60, -5)
     assert target.used(Dimension.INPUT, NOW) == 2**32 - 1
     assert target.used(Dimension.OUTPUT, NOW) == 0
     assert target.used(Dimension.REQUESTS, NOW) == 40
@@ -196,7 +196,7 @@ def test_max_concurrent_covers_all_workers() -> None:
     assert one.reserve(NOW, 0, 0) is None
     assert one.state(NOW, 0, 0) == Capacity.BUSY
     assert one.ready_at(NOW, 0, 0) == pytest.approx(NOW + 0.05)
-    second.settle(NOW, 0, 0)
+    second.commit(NOW, 0, 0)
     assert room(one, NOW, 0, 0) == 0.001  # it would take the last place
     assert one.reserve(NOW, 0, 0) is not None
 
@@ -214,12 +214,12 @@ def test_a_reservation_keeps_its_memory_alive() -> None:
     made = TargetLimits(SharedMemory.private(), 3).reserve(NOW, 1, 1)
     assert made is not None
     assert made.limits.slot == 3
-    assert made.settle(NOW, 1, 1)
+    assert made.commit(NOW, 1, 1)
 
 
 def test_read_only_memory_takes_no_reservation() -> None:
     target = new_target(SharedMemory.private(worker=-1))
-    for take in (target.reserve, target.force):
+    for take in (target.reserve, target.reserve_unchecked):
         with pytest.raises(ValueError, match="read-only"):
             take(NOW, 1, 1)
     assert target.state(NOW, 1, 1) == Capacity.READY
@@ -233,7 +233,7 @@ def test_unused_tokens_are_returned_to_their_bucket() -> None:
     made = target.reserve(NOW, 100, 50)
     assert made is not None
     assert (made.tokens_in, made.tokens_out, made.open) == (100, 50, True)
-    assert made.settle(NOW + 20.0, 60, 10)
+    assert made.commit(NOW + 20.0, 60, 10)
     assert (made.tokens_in, made.tokens_out, made.open) == (60, 10, False)
     assert target.used(Dimension.INPUT, NOW + 20.0) == 60
     assert target.used(Dimension.OUTPUT, NOW + 20.0) == 10
@@ -244,7 +244,7 @@ def test_excess_tokens_are_counted_when_reported() -> None:
     target = new_target()
     made = target.reserve(NOW, 10, 10)
     assert made is not None
-    made.settle(NOW + 20.0, 15, 30)
+    made.commit(NOW + 20.0, 15, 30)
     assert target.used(Dimension.TOKENS, NOW + 20.0) == 45
     assert target.used(Dimension.INPUT, NOW + 61.0) == 5
     assert target.used(Dimension.OUTPUT, NOW + 61.0) == 20
@@ -254,8 +254,8 @@ def test_an_exchange_longer_than_the_window_returns_no_foreign_tokens() -> None:
     target = new_target()
     made = target.reserve(NOW, 100, 100)
     assert made is not None
-    target.force(NOW + 64.0, 30, 30)  # in the same word, a turn of the ring later
-    made.settle(NOW + 64.0, 0, 0)
+    target.reserve_unchecked(NOW + 64.0, 30, 30)  # in the same word, a turn of the ring later
+    made.commit(NOW + 64.0, 0, 0)
     assert target.used(Dimension.TOKENS, NOW + 64.0) == 60
 
 
@@ -263,10 +263,10 @@ def test_a_correction_is_undone_in_its_own_bucket() -> None:
     target = new_target()
     made = target.reserve(NOW, 100, 0)
     assert made is not None
-    made.correct(NOW + 10.0, 150)
+    made.adjust(NOW + 10.0, 150)
     assert made.tokens_in == 150
     assert target.used(Dimension.INPUT, NOW + 10.0) == 150
-    made.settle(NOW + 20.0, 120, 0)
+    made.commit(NOW + 20.0, 120, 0)
     assert target.used(Dimension.INPUT, NOW + 20.0) == 120
     assert target.used(Dimension.INPUT, NOW + 61.0) == 20  # 30 of the 50 came back
 
@@ -275,9 +275,9 @@ def test_a_downward_correction_frees_capacity_early() -> None:
     target = new_target(itpm=100)
     made = target.reserve(NOW, 90, 0)
     assert made is not None
-    made.correct(NOW + 1.0, 20)
+    made.adjust(NOW + 1.0, 20)
     assert target.state(NOW + 1.0, 80, 0) == Capacity.READY
-    made.settle(NOW + 2.0, 5, 0)
+    made.commit(NOW + 2.0, 5, 0)
     assert target.used(Dimension.INPUT, NOW + 2.0) == 5
 
 
@@ -285,10 +285,10 @@ def test_a_reservation_ends_once() -> None:
     target = new_target()
     made = target.reserve(NOW, 10, 10)
     assert made is not None
-    assert made.settle(NOW, 10, 10)
-    assert not made.settle(NOW, 99, 99)
+    assert made.commit(NOW, 10, 10)
+    assert not made.commit(NOW, 99, 99)
     assert not made.cancel(NOW)
-    made.correct(NOW, 99)
+    made.adjust(NOW, 99)
     assert (target.used(Dimension.TOKENS, NOW), target.used(Dimension.REQUESTS, NOW)) == (20, 1)
     assert target.in_flight == 0
 
@@ -297,26 +297,26 @@ def test_cancel_returns_the_whole_reservation() -> None:
     target = new_target(rpm=1)
     made = target.reserve(NOW, 10, 10)
     assert made is not None
-    made.correct(NOW + 1.0, 30)
+    made.adjust(NOW + 1.0, 30)
     assert made.cancel(NOW + 1.0)
-    assert not made.settle(NOW + 1.0, 5, 5)
+    assert not made.commit(NOW + 1.0, 5, 5)
     assert target.used(Dimension.TOKENS, NOW + 1.0) == 0
     assert target.reserve(NOW + 1.0, 10, 10) is not None
 
 
-def test_force_ignores_all_limits() -> None:
+def test_reserve_unchecked_ignores_all_limits() -> None:
     target = new_target(rpm=1, max_concurrent=1)
-    target.rest(NOW + 10.0, Cooldown.RATE)
-    held = [target.force(NOW, 1, 1) for _ in range(3)]
+    target.start_cooldown(NOW + 10.0, Cooldown.RATE)
+    held = [target.reserve_unchecked(NOW, 1, 1) for _ in range(3)]
     assert target.in_flight == len(held) == 3
     assert target.used(Dimension.REQUESTS, NOW) == 3
 
 
 def test_a_reservation_made_directly_is_closed() -> None:
     empty = Reservation()
-    assert not empty.settle(NOW, 1, 1)
+    assert not empty.commit(NOW, 1, 1)
     assert not empty.cancel(NOW)
-    empty.correct(NOW, 1)
+    empty.adjust(NOW, 1)
     assert repr(empty) == "<Reservation of nothing>"
 
 
@@ -326,8 +326,8 @@ def test_a_reservation_made_directly_is_closed() -> None:
 def test_a_cooldown_expires() -> None:
     target = new_target()
     assert (target.cooldown_until(), target.cooldown_reason) == (0.0, Cooldown.NONE)
-    target.rest(NOW + 2.0, Cooldown.RATE)
-    assert target.state(NOW, 1, 1) == Capacity.RESTING
+    target.start_cooldown(NOW + 2.0, Cooldown.RATE)
+    assert target.state(NOW, 1, 1) == Capacity.COOLING_DOWN
     assert target.reserve(NOW, 1, 1) is None
     assert room(target, NOW, 1, 1) == 0.0
     assert (target.cooldown_until(), target.cooldown_reason) == (NOW + 2.0, Cooldown.RATE)
@@ -337,18 +337,18 @@ def test_a_cooldown_expires() -> None:
 
 def test_the_later_cooldown_end_wins() -> None:
     target = new_target()
-    target.rest(NOW + 60.0, Cooldown.QUOTA)
-    target.rest(NOW + 5.0, Cooldown.RATE)
+    target.start_cooldown(NOW + 60.0, Cooldown.QUOTA)
+    target.start_cooldown(NOW + 5.0, Cooldown.RATE)
     assert (target.cooldown_until(), target.cooldown_reason) == (NOW + 60.0, Cooldown.QUOTA)
-    target.rest(NOW + 90.0, Cooldown.RATE)
+    target.start_cooldown(NOW + 90.0, Cooldown.RATE)
     assert (target.cooldown_until(), target.cooldown_reason) == (NOW + 90.0, Cooldown.RATE)
 
 
 def test_a_refused_key_is_unused_until_cleared() -> None:
     target = new_target()
-    target.rest(NOW, Cooldown.REFUSED)
-    target.rest(NOW + 5.0, Cooldown.RATE)
-    assert target.state(NOW + 1e9, 1, 1) == Capacity.OUT
+    target.start_cooldown(NOW, Cooldown.REFUSED)
+    target.start_cooldown(NOW + 5.0, Cooldown.RATE)
+    assert target.state(NOW + 1e9, 1, 1) == Capacity.DISABLED
     assert target.cooldown_until() == target.ready_at(NOW, 1, 1) == math.inf
     assert target.cooldown_reason == Cooldown.REFUSED
     target.clear_cooldown()
@@ -357,18 +357,18 @@ def test_a_refused_key_is_unused_until_cleared() -> None:
 
 def test_clear_cooldown_keeps_timed_cooldowns() -> None:
     target = new_target()
-    target.rest(NOW + 5.0, Cooldown.QUOTA)
+    target.start_cooldown(NOW + 5.0, Cooldown.QUOTA)
     target.clear_cooldown()
-    assert target.state(NOW, 1, 1) == Capacity.RESTING
-    target.rest(math.inf, Cooldown.QUOTA)
+    assert target.state(NOW, 1, 1) == Capacity.COOLING_DOWN
+    target.start_cooldown(math.inf, Cooldown.QUOTA)
     target.clear_cooldown()
-    assert target.state(NOW, 1, 1) == Capacity.RESTING
+    assert target.state(NOW, 1, 1) == Capacity.COOLING_DOWN
 
 
 @pytest.mark.parametrize("reason", [Cooldown.NONE, -1, 4])
 def test_a_cooldown_needs_a_valid_reason(reason: int) -> None:
     with pytest.raises(ValueError, match="no such cooldown reason"):
-        new_target().rest(NOW + 1.0, reason)
+        new_target().start_cooldown(NOW + 1.0, reason)
 
 
 # ---- learned limits
@@ -477,7 +477,7 @@ def test_headers_never_loosen_a_configured_limit() -> None:
 def test_ready_at_accounts_for_the_end_of_a_higher_remaining() -> None:
     target = new_target(otpm=10)
     fill(target, 5)
-    target.force(NOW - 50.0, 0, 10).settle(NOW - 50.0, 0, 10)
+    target.reserve_unchecked(NOW - 50.0, 0, 10).commit(NOW - 50.0, 0, 10)
     target.learn(Dimension.REQUESTS, 5, 2, NOW + 20.0, NOW + 600.0, NOW)
     # The output that is in the way leaves while more requests are believed to be left ...
     assert target.ready_at(NOW, 0, 1) == NOW + 11.0
@@ -513,13 +513,13 @@ def test_remaining_is_capped_by_the_limit_and_ends_with_it() -> None:
 
 def test_a_higher_remaining_works_for_tokens() -> None:
     target = new_target()
-    target.force(NOW - 1.0, 300, 100).settle(NOW - 1.0, 300, 100)
+    target.reserve_unchecked(NOW - 1.0, 300, 100).commit(NOW - 1.0, 300, 100)
     target.learn(Dimension.TOKENS, 400, 250, NOW + 20.0, NOW + 600.0, NOW)
     made = target.reserve(NOW, 100, 50)
     assert made is not None
     assert target.state(NOW, 100, 0) == Capacity.READY
     assert target.state(NOW, 100, 1) == Capacity.FULL
-    made.settle(NOW + 1.0, 50, 50)  # what was too much is there again
+    made.commit(NOW + 1.0, 50, 50)  # what was too much is there again
     assert target.state(NOW + 1.0, 100, 50) == Capacity.READY
 
 
@@ -555,7 +555,7 @@ def test_remaining_without_a_limit_is_reserved_once() -> None:
 def test_remaining_tokens_without_a_limit_cover_input_and_output() -> None:
     target = new_target()
     target.learn(Dimension.TOKENS, 0, 100, NOW + 20.0, 0.0, NOW)
-    target.force(NOW, 40, 30)
+    target.reserve_unchecked(NOW, 40, 30)
     assert target.state(NOW, 20, 10) == Capacity.READY
     assert target.state(NOW, 20, 11) == Capacity.FULL
     assert room(target, NOW, 10, 10) == pytest.approx(0.1)
@@ -590,25 +590,25 @@ def new_pool(
     return KeyPool(targets, weights, priorities or [0] * len(weights), seeds), targets
 
 
-def test_survey_counts_ready_keys_of_the_highest_priority() -> None:
+def test_refresh_counts_ready_keys_of_the_highest_priority() -> None:
     keys, targets = new_pool([1, 1, 1], [5, 5, 1])
     assert not keys.is_ready(0)
-    assert keys.survey(NOW, 1, 1) == 2
-    targets[0].rest(NOW + 9.0, Cooldown.RATE)
-    assert keys.survey(NOW, 1, 1) == 1
+    assert keys.refresh(NOW, 1, 1) == 2
+    targets[0].start_cooldown(NOW + 9.0, Cooldown.RATE)
+    assert keys.refresh(NOW, 1, 1) == 1
     assert keys.most_room() == 1
-    targets[1].rest(NOW, Cooldown.REFUSED)
-    assert keys.survey(NOW, 1, 1) == 1
+    targets[1].start_cooldown(NOW, Cooldown.REFUSED)
+    assert keys.refresh(NOW, 1, 1) == 1
     assert keys.most_room() == 2
     assert [keys.is_ready(k) for k in range(3)] == [False, False, True]
 
 
 def test_skipped_keys_are_not_counted() -> None:
     keys, _ = new_pool([1, 1])
-    assert keys.survey(NOW, 1, 1, 0b01) == 1
+    assert keys.refresh(NOW, 1, 1, 0b01) == 1
     assert not keys.is_ready(0)
     assert keys.most_room() == keys.in_turn() == keys.at_random(0.0) == keys.least_loaded() == 1
-    assert keys.survey(NOW, 1, 1, 0b11) == 0
+    assert keys.refresh(NOW, 1, 1, 0b11) == 0
     assert keys.most_room() == keys.in_turn() == keys.at_random(0.0) == keys.least_loaded() == -1
     assert keys.room == 0.0
 
@@ -616,80 +616,83 @@ def test_skipped_keys_are_not_counted() -> None:
 def test_a_pool_may_have_more_keys_than_a_word_has_bits() -> None:
     targets = [TargetLimits(SharedMemory.private(), 0)] * 100
     keys = KeyPool(targets, [1] * 100, [0] * 100, range(100))
-    assert keys.survey(NOW, 1, 1, (1 << 100) - 1 - (1 << 99)) == 1
+    assert keys.refresh(NOW, 1, 1, (1 << 100) - 1 - (1 << 99)) == 1
     assert keys.most_room() == 99
 
 
 def test_an_unweighted_key_is_used_when_no_weighted_one_is_ready() -> None:
     keys, targets = new_pool([0, 1], [9, 0])
-    assert keys.survey(NOW, 1, 1) == 1
+    assert keys.refresh(NOW, 1, 1) == 1
     assert keys.most_room() == 1
-    assert keys.favourite(7) == 1
-    targets[1].rest(NOW + 9.0, Cooldown.RATE)
-    assert keys.survey(NOW, 1, 1) == 1
+    assert keys.preferred_key(7) == 1
+    targets[1].start_cooldown(NOW + 9.0, Cooldown.RATE)
+    assert keys.refresh(NOW, 1, 1) == 1
     assert keys.most_room() == keys.in_turn() == keys.at_random(0.5) == keys.least_loaded() == 0
     assert keys.room > 0.0
 
 
 def test_unweighted_keys_share_equally() -> None:
     keys, _ = new_pool([0, 0])
-    assert keys.survey(NOW, 1, 1) == 2
+    assert keys.refresh(NOW, 1, 1) == 2
     assert keys.room == 1.0
     assert [keys.in_turn() for _ in range(4)] == [0, 1, 0, 1]
-    assert {keys.favourite(c) for c in range(50)} == {0, 1}
+    assert {keys.preferred_key(c) for c in range(50)} == {0, 1}
 
 
 def test_most_room_multiplies_by_weight() -> None:
     keys, targets = new_pool([1, 3], rpm=10)
     fill(targets[1], 7)
-    keys.survey(NOW, 0, 0)
+    keys.refresh(NOW, 0, 0)
     assert keys.most_room() == 0  # 0.9 x 1 against 0.2 x 3
     fill(targets[0], 5)
-    keys.survey(NOW, 0, 0)
+    keys.refresh(NOW, 0, 0)
     assert keys.most_room() == 1
     assert keys.room == pytest.approx((0.4 * 1 + 0.2 * 3) / 4)
 
 
 def test_most_room_ties_go_to_fewest_in_flight_then_round_robin() -> None:
     keys, targets = new_pool([1, 1, 1])
-    keys.survey(NOW, 0, 0)
+    keys.refresh(NOW, 0, 0)
     assert [keys.most_room() for _ in range(4)] == [0, 1, 2, 0]
-    held = [targets[0].force(NOW, 0, 0), targets[1].force(NOW, 0, 0)]
-    keys.survey(NOW, 0, 0)
+    held = [targets[0].reserve_unchecked(NOW, 0, 0), targets[1].reserve_unchecked(NOW, 0, 0)]
+    keys.refresh(NOW, 0, 0)
     assert [keys.most_room() for _ in range(2)] == [2, 2]
     assert keys.in_flight == len(held)
 
 
 def test_least_loaded_divides_by_weight() -> None:
     keys, targets = new_pool([1, 4])
-    held = [targets[0].force(NOW, 0, 0), *(targets[1].force(NOW, 0, 0) for _ in range(3))]
-    keys.survey(NOW, 0, 0)
+    held = [
+        targets[0].reserve_unchecked(NOW, 0, 0),
+        *(targets[1].reserve_unchecked(NOW, 0, 0) for _ in range(3)),
+    ]
+    keys.refresh(NOW, 0, 0)
     assert keys.least_loaded() == 1
-    held += [targets[1].force(NOW, 0, 0), targets[1].force(NOW, 0, 0)]
+    held += [targets[1].reserve_unchecked(NOW, 0, 0), targets[1].reserve_unchecked(NOW, 0, 0)]
     assert keys.least_loaded() == 0
 
 
 def test_in_turn_is_smooth_weighted_round_robin() -> None:
     keys, _ = new_pool([5, 1, 1])
-    keys.survey(NOW, 0, 0)
+    keys.refresh(NOW, 0, 0)
     assert [keys.in_turn() for _ in range(7)] == [0, 0, 1, 0, 2, 0, 0]
 
 
 def test_at_random_follows_the_weights() -> None:
     keys, _ = new_pool([1, 0, 3])
-    keys.survey(NOW, 0, 0)
+    keys.refresh(NOW, 0, 0)
     assert [keys.at_random(point) for point in (0.0, 0.24, 0.26, 0.99, 1.0)] == [0, 0, 2, 2, 2]
 
 
 def test_rendezvous_follows_weights_whether_ready_or_not() -> None:
     keys, targets = new_pool([1, 3, 2], [1, 1, 0])
-    before = [keys.favourite(conversation) for conversation in range(4000)]
+    before = [keys.preferred_key(conversation) for conversation in range(4000)]
     shares = Counter(before)
     assert shares[2] == 0
     assert 0.21 < shares[0] / 4000 < 0.29
-    targets[1].rest(NOW, Cooldown.REFUSED)
-    keys.survey(NOW, 0, 0)
-    assert [keys.favourite(conversation) for conversation in range(4000)] == before
+    targets[1].start_cooldown(NOW, Cooldown.REFUSED)
+    keys.refresh(NOW, 0, 0)
+    assert [keys.preferred_key(conversation) for conversation in range(4000)] == before
 
 
 def test_the_preferred_key_depends_only_on_seeds() -> None:
@@ -700,7 +703,9 @@ def test_the_preferred_key_depends_only_on_seeds() -> None:
         [TargetLimits(memory, 9 - k) for k in range(4)], [1, 2, 1, 1], [0] * 4, seeds[::-1]
     )
     for conversation in (0, 1, 2**64 - 1, *range(100, 200)):
-        assert seeds[one.favourite(conversation)] == seeds[::-1][other.favourite(conversation)]
+        assert (
+            seeds[one.preferred_key(conversation)] == seeds[::-1][other.preferred_key(conversation)]
+        )
 
 
 def test_removing_a_key_remaps_only_its_conversations() -> None:
@@ -709,14 +714,14 @@ def test_removing_a_key_remaps_only_its_conversations() -> None:
     three = KeyPool(targets, [1, 1, 1], [0, 0, 0], [5, 6, 7])
     two = KeyPool(targets[:2], [1, 1], [0, 0], [5, 6])
     for conversation in range(500):
-        if three.favourite(conversation) < 2:
-            assert two.favourite(conversation) == three.favourite(conversation)
+        if three.preferred_key(conversation) < 2:
+            assert two.preferred_key(conversation) == three.preferred_key(conversation)
 
 
 def test_an_empty_pool_chooses_nothing() -> None:
     keys = KeyPool([], [], [], [])
-    assert len(keys) == keys.survey(NOW, 1, 1) == keys.in_flight == 0
-    assert keys.favourite(1) == keys.most_room() == -1
+    assert len(keys) == keys.refresh(NOW, 1, 1) == keys.in_flight == 0
+    assert keys.preferred_key(1) == keys.most_room() == -1
 
 
 def test_a_pool_rejects_unequal_lengths_and_negative_weights() -> None:
@@ -741,6 +746,6 @@ def test_reprs_show_limits_and_state() -> None:
     assert repr(targets[0]) == "<TargetLimits 0 in_flight=1 cooldown_until=0.0 rpm=60 tpm=1000>"
     assert repr(made) == "<Reservation of 0 tokens=10+5 open>"
     assert made is not None
-    made.settle(NOW, 10, 5)
+    made.commit(NOW, 10, 5)
     assert repr(made).endswith("ended>")
     assert repr(keys) == "<KeyPool of 1 ready=0 in_flight=0>"

@@ -33,14 +33,14 @@ def test_mappings_share_memory_after_the_file_is_closed() -> None:
     with tempfile.TemporaryFile() as file:
         SharedMemory.format(file.fileno(), **SMALL)
         one, two = SharedMemory(file.fileno(), 0), SharedMemory(file.fileno(), 1)
-    TargetLimits(one, 2).force(100.0, 5, 0).settle(100.0, 5, 0)
+    TargetLimits(one, 2).reserve_unchecked(100.0, 5, 0).commit(100.0, 5, 0)
     assert TargetLimits(two, 2).used(Dimension.INPUT, 100.0) == 5
     assert TargetLimits(two, 1).used(Dimension.INPUT, 100.0) == 0
 
 
 def test_formatting_again_clears_everything(memory: int) -> None:
     SharedMemory.format(memory, **SMALL)
-    TargetLimits(SharedMemory(memory, 0), 0).force(100.0, 5, 0).settle(100.0, 5, 0)
+    TargetLimits(SharedMemory(memory, 0), 0).reserve_unchecked(100.0, 5, 0).commit(100.0, 5, 0)
     SharedMemory.format(memory, **SMALL)
     assert TargetLimits(SharedMemory(memory, 0), 0).used(Dimension.INPUT, 100.0) == 0
 
@@ -110,7 +110,11 @@ def test_as_worker_keeps_private_memory_alive() -> None:
 def test_clear_worker_zeroes_only_its_column() -> None:
     board = SharedMemory.private(workers=2, targets=3)
     lives, dies = TargetLimits(board, 1), TargetLimits(board.as_worker(1), 1)
-    held = [lives.force(10.0, 0, 0), dies.force(10.0, 0, 0), dies.force(10.0, 0, 0)]
+    held = [
+        lives.reserve_unchecked(10.0, 0, 0),
+        dies.reserve_unchecked(10.0, 0, 0),
+        dies.reserve_unchecked(10.0, 0, 0),
+    ]
     assert board.clear_worker(1) == 2
     assert lives.in_flight == 1
     assert lives.used(Dimension.REQUESTS, 10.0) == 3  # they may have been served
@@ -123,8 +127,8 @@ def test_clear_target_resets_only_its_slot() -> None:
     gauges = [TargetLimits(board, slot) for slot in range(3)]
     held = []
     for gauge in gauges:
-        held.append(gauge.force(10.0, 7, 3))
-        gauge.rest(99.0, Cooldown.RATE)
+        held.append(gauge.reserve_unchecked(10.0, 7, 3))
+        gauge.start_cooldown(99.0, Cooldown.RATE)
         gauge.learn(Dimension.TOKENS, 50, 20, 60.0, 60.0, 10.0)
     board.clear_target(1)
     assert gauges[1].state(10.0, 1, 1) == Capacity.READY
@@ -140,16 +144,16 @@ def test_clear_target_resets_only_its_slot() -> None:
 def test_reservations_from_before_clear_target_are_inert() -> None:
     board = SharedMemory.private()
     gauge = TargetLimits(board, 0)
-    settled, cancelled, forgotten = (gauge.force(10.0, 4, 4) for _ in range(3))
+    settled, cancelled, forgotten = (gauge.reserve_unchecked(10.0, 4, 4) for _ in range(3))
     board.clear_target(0)
-    new = gauge.force(10.0, 5, 5)
-    settled.correct(10.0, 9)
-    assert settled.settle(10.0, 0, 0)
+    new = gauge.reserve_unchecked(10.0, 5, 5)
+    settled.adjust(10.0, 9)
+    assert settled.commit(10.0, 0, 0)
     assert cancelled.cancel(10.0)
     del forgotten
     assert (gauge.in_flight, gauge.used(Dimension.TOKENS, 10.0)) == (1, 10)
     assert gauge.used(Dimension.REQUESTS, 10.0) == 1
-    assert new.settle(10.0, 5, 5)
+    assert new.commit(10.0, 5, 5)
 
 
 def test_a_negative_column_does_not_offset_other_workers(memory: int) -> None:
@@ -157,10 +161,10 @@ def test_a_negative_column_does_not_offset_other_workers(memory: int) -> None:
     SharedMemory.format(memory, **SMALL)
     clears = SharedMemory(memory)
     lives, late = TargetLimits(SharedMemory(memory, 0), 0), TargetLimits(SharedMemory(memory, 1), 0)
-    held = [lives.force(10.0, 0, 0), lives.force(10.0, 0, 0)]
-    late.force(10.0, 0, 0).settle(10.0, 0, 0)
+    held = [lives.reserve_unchecked(10.0, 0, 0), lives.reserve_unchecked(10.0, 0, 0)]
+    late.reserve_unchecked(10.0, 0, 0).commit(10.0, 0, 0)
     before = os.pread(memory, os.fstat(memory).st_size, 0)
-    held.append(late.force(10.0, 0, 0))
+    held.append(late.reserve_unchecked(10.0, 0, 0))
     after = os.pread(memory, os.fstat(memory).st_size, 0)
     changed = [at for at in range(0, len(after), 8) if before[at : at + 8] != after[at : at + 8]]
     os.pwrite(memory, (-1).to_bytes(8, sys.byteorder, signed=True), max(changed))

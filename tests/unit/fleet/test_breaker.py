@@ -9,6 +9,7 @@ import pytest
 from ccrelay._fast.endpoint_stats import EndpointStats
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Health
+from ccrelay.fleet import breaker as module
 from ccrelay.fleet.breaker import JITTER, TRANSITIONS, TRIAL_S, Breaker, Signal, State
 
 NOW = 1000.0
@@ -21,10 +22,11 @@ TICK_S = 1 / 256  # what `until` is rounded up to
 class Worker:
     """A worker's breaker of the one endpoint, with its share of chance."""
 
-    def __init__(self, board: SharedMemory, number: int = 0, health: Health = HEALTH) -> None:
+    def __init__(self, memory: SharedMemory, number: int = 0, health: Health = HEALTH) -> None:
         self.changes: list[tuple[State, State, float]] = []
         self.rng = random.Random(number)
-        self.stats = EndpointStats(board.as_worker(number), 0)
+        self.memory = memory.as_worker(number)
+        self.stats = EndpointStats(self.memory, 0)
         self.breaker = Breaker(self.stats, health, lambda *change: self.changes.append(change))
 
     def send(self, now: float, ok: bool | None) -> None:
@@ -49,21 +51,28 @@ class Worker:
         return self.breaker.resumes_at
 
 
-class Overtaken:
-    """A pulse whose next swap comes second: somebody else is let in before."""
+class Interrupt:
+    """Calls `first` once, between a breaker's look at its state and the change it makes.
 
-    def __init__(self, pulse: EndpointStats, first: Callable[[], None]) -> None:
-        self._pulse = pulse
+    A breaker reads its table of transitions and `health.failures` there, and nothing before.
+    """
+
+    def __init__(self, first: Callable[[], None]) -> None:
         self._first: Callable[[], None] | None = first
 
-    def swap(self, old: int, fresh: int) -> bool:
+    def __getitem__(self, state: State) -> Any:
+        self._interrupt()
+        return TRANSITIONS[state]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "failures":
+            self._interrupt()
+        return getattr(HEALTH, name)
+
+    def _interrupt(self) -> None:
         first, self._first = self._first, None
         if first is not None:
             first()
-        return self._pulse.swap(old, fresh)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pulse, name)
 
 
 @pytest.fixture
@@ -110,7 +119,7 @@ def test_failures_of_all_workers_are_in_one_row(one: Worker, two: Worker) -> Non
     assert (len(one.changes), len(two.changes)) == (1, 0)
 
 
-def test_a_success_between_them_begins_the_row_anew(one: Worker, two: Worker) -> None:
+def test_a_success_resets_the_failures_in_a_row(one: Worker, two: Worker) -> None:
     for _ in range(4):  # 4 of 12 failed: the share alone does not open it either
         one.send(NOW, False)
         two.send(NOW, True)
@@ -163,7 +172,7 @@ def test_failures_before_the_window_are_forgotten(one: Worker) -> None:
 # ---- open
 
 
-def test_it_rests_as_long_as_configured_give_or_take_a_fifth(board: SharedMemory) -> None:
+def test_the_open_time_is_open_s_within_a_fifth(board: SharedMemory) -> None:
     worker = Worker(board, 0)
     rests = []
     for seed in range(50):
@@ -176,7 +185,7 @@ def test_it_rests_as_long_as_configured_give_or_take_a_fifth(board: SharedMemory
     assert 2.2 < max(rests) <= 2.0 * (1 + JITTER) + TICK_S
 
 
-def test_every_opening_in_a_row_doubles_the_rest_up_to_the_longest(one: Worker) -> None:
+def test_each_opening_in_a_row_doubles_the_open_time_up_to_the_maximum(one: Worker) -> None:
     now = one.trip(NOW)
     rests = []
     for _ in range(60):
@@ -188,7 +197,7 @@ def test_every_opening_in_a_row_doubles_the_rest_up_to_the_longest(one: Worker) 
 
 
 @pytest.mark.parametrize("meant", [2.0, 1.8])
-def test_the_longest_rests_differ_too_and_are_never_longer(
+def test_the_longest_open_times_differ_and_stay_within_the_maximum(
     board: SharedMemory, meant: float
 ) -> None:
     health = Health(failures=1, open_s=meant, open_max_s=2.0)
@@ -205,7 +214,7 @@ def test_the_longest_rests_differ_too_and_are_never_longer(
     assert sum(rest > 2.0 - span / 4 for rest in rests) < 75  # a quarter, and not half
 
 
-def test_a_success_brings_the_shortest_rest_back(one: Worker) -> None:
+def test_a_success_resets_the_open_time(one: Worker) -> None:
     now = one.trip(NOW)
     for _ in range(5):
         one.send(now, False)
@@ -214,7 +223,7 @@ def test_a_success_brings_the_shortest_rest_back(one: Worker) -> None:
     assert one.trip(now) - now <= 2.0 * (1 + JITTER) + TICK_S
 
 
-def test_nobody_is_let_through_before_the_rest_is_over(one: Worker, two: Worker) -> None:
+def test_no_request_is_admitted_before_the_open_time_ends(one: Worker, two: Worker) -> None:
     resumes_at = one.trip(NOW)
     before = resumes_at - 0.001
     assert (one.admit(before), two.admit(before)) == (None, None)
@@ -281,7 +290,7 @@ def test_a_trial_that_fails_opens_it_again(one: Worker) -> None:
     assert one.breaker.resumes_at > resumes_at + 3.0
 
 
-def test_a_trial_whose_client_left_makes_room_for_another(one: Worker, two: Worker) -> None:
+def test_a_trial_whose_client_left_allows_another(one: Worker, two: Worker) -> None:
     resumes_at = one.trip(NOW)
     one.send(resumes_at, None)
     assert two.breaker.state is State.HALF_OPEN
@@ -343,7 +352,7 @@ def test_a_success_in_panic_closes_it(one: Worker) -> None:
 
 
 @pytest.mark.parametrize("ok", [False, None])
-def test_a_failure_in_panic_does_not_make_the_rest_longer(one: Worker, ok: bool | None) -> None:
+def test_a_failure_in_panic_does_not_lengthen_the_open_time(one: Worker, ok: bool | None) -> None:
     resumes_at = one.trip(NOW)
     one.settle(one.breaker.force(NOW), NOW + 0.5, ok)
     assert one.breaker.state is State.OPEN
@@ -360,7 +369,7 @@ def test_a_client_that_left_in_panic_frees_nobodys_trial(one: Worker, two: Worke
 # ---- probes
 
 
-def test_a_probe_after_the_rest_closes_it_or_lets_it_rest_longer(one: Worker) -> None:
+def test_a_probe_after_the_open_time_closes_or_reopens_the_breaker(one: Worker) -> None:
     resumes_at = one.trip(NOW)
     one.probed(resumes_at, False)
     assert one.breaker.state is State.OPEN
@@ -386,7 +395,7 @@ def test_a_probe_speaks_for_the_trial_that_is_out(one: Worker, two: Worker, ok: 
 
 
 @pytest.mark.parametrize("ok", [True, False])
-def test_a_probe_says_nothing_where_none_was_due(one: Worker, ok: bool) -> None:
+def test_a_probe_that_was_not_due_changes_nothing(one: Worker, ok: bool) -> None:
     for _ in range(10):
         one.probed(NOW, ok)
     assert one.breaker.state is State.CLOSED
@@ -399,17 +408,21 @@ def test_a_probe_says_nothing_where_none_was_due(one: Worker, ok: bool) -> None:
 # ---- several workers at the same instant
 
 
-def overtaken(worker: Worker, first: Callable[[], None]) -> Breaker:
-    """The worker's breaker, before whose next change somebody else makes one."""
-    return Breaker(
-        Overtaken(worker.stats, first),  # type: ignore[arg-type]
-        HEALTH,
-        lambda *change: worker.changes.append(change),
-    )
+@pytest.fixture
+def overtaken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Breaker]:
+    """Makes a worker's breaker before whose next change another worker makes one."""
+
+    def made(worker: Worker, first: Callable[[], None]) -> Breaker:
+        interrupt: Any = Interrupt(first)
+        monkeypatch.setattr(module, "TRANSITIONS", interrupt)
+        on_change = lambda *change: worker.changes.append(change)  # noqa: E731
+        return Breaker(worker.stats, interrupt, on_change)
+
+    return made
 
 
-def test_of_two_workers_that_ask_when_the_rest_is_over_one_gets_the_trial(
-    one: Worker, two: Worker
+def test_of_two_workers_one_gets_the_trial(
+    one: Worker, two: Worker, overtaken: Callable[..., Breaker]
 ) -> None:
     resumes_at = one.trip(NOW)
     won: list[int | None] = []
@@ -420,7 +433,9 @@ def test_of_two_workers_that_ask_when_the_rest_is_over_one_gets_the_trial(
     assert two.changes == []
 
 
-def test_of_two_workers_that_trip_it_one_does(one: Worker, two: Worker) -> None:
+def test_of_two_workers_one_opens_the_breaker(
+    one: Worker, two: Worker, overtaken: Callable[..., Breaker]
+) -> None:
     for _ in range(2):
         one.send(NOW, False)
     ticket = two.admit(NOW)
@@ -432,7 +447,9 @@ def test_of_two_workers_that_trip_it_one_does(one: Worker, two: Worker) -> None:
     assert one.breaker.resumes_at - NOW < 2.0 * (1 + JITTER) + TICK_S
 
 
-def test_two_failures_at_the_same_instant_are_two(one: Worker, two: Worker) -> None:
+def test_two_failures_at_the_same_instant_are_two(
+    one: Worker, two: Worker, overtaken: Callable[..., Breaker]
+) -> None:
     ticket = two.admit(NOW)
     assert ticket is not None
     late = overtaken(two, lambda: one.send(NOW, False))
@@ -441,8 +458,8 @@ def test_two_failures_at_the_same_instant_are_two(one: Worker, two: Worker) -> N
     assert one.breaker.state is State.OPEN
 
 
-def test_a_trial_that_ends_while_somebody_else_ends_it_changes_nothing(
-    one: Worker, two: Worker
+def test_a_trial_that_another_worker_ended_changes_nothing(
+    one: Worker, two: Worker, overtaken: Callable[..., Breaker]
 ) -> None:
     resumes_at = one.trip(NOW)
     trial = two.admit(resumes_at)
@@ -455,9 +472,7 @@ def test_a_trial_that_ends_while_somebody_else_ends_it_changes_nothing(
 # ---- what is kept, and what is shown
 
 
-def test_a_breaker_built_anew_goes_on_where_the_other_one_stopped(
-    board: SharedMemory, one: Worker
-) -> None:
+def test_a_new_breaker_continues_from_shared_memory(board: SharedMemory, one: Worker) -> None:
     one.send(NOW, False)
     patient = Worker(board, 0, Health(failures=4, open_s=2.0))
     patient.send(NOW, False)
@@ -474,7 +489,7 @@ def test_a_trial_may_be_given_another_time(board: SharedMemory, one: Worker) -> 
     assert breaker.resumes_at == pytest.approx(resumes_at + 5.0, abs=TICK_S)
 
 
-def test_generations_begin_anew_when_they_are_used_up(one: Worker) -> None:
+def test_generations_wrap_around(one: Worker) -> None:
     last = (2**20 - 1) << 43
     assert one.stats.swap(0, last)
     late = one.admit(NOW)
@@ -497,7 +512,7 @@ def test_the_table_has_no_way_to_closed_but_a_success() -> None:
             assert (to is State.CLOSED) == (signal is Signal.PASSED), state
 
 
-def test_a_repr_tells_the_state(one: Worker) -> None:
+def test_repr_shows_the_state(one: Worker) -> None:
     one.send(NOW, False)
     assert repr(one.breaker) == "<Breaker CLOSED failures=1/3>"
     resumes_at = one.trip(NOW)

@@ -24,7 +24,7 @@ def test_an_endpoint_begins_available() -> None:
     assert repr(endpoint) == "<Endpoint p <Breaker CLOSED failures=0/2>>"
 
 
-def test_it_rests_when_its_breaker_has_opened_and_is_available_when_the_rest_is_over() -> None:
+def test_an_endpoint_is_unavailable_while_its_breaker_is_open() -> None:
     endpoint = Endpoint("p", EndpointStats(SharedMemory.private(), 0), HEALTH)
     fail(endpoint)
     assert not endpoint.available(NOW)
@@ -48,7 +48,7 @@ def test_endpoints_in_other_slots_are_others() -> None:
     assert other.available(NOW)
 
 
-def test_who_made_a_change_is_told_of_it_by_the_endpoints_name() -> None:
+def test_a_change_is_reported_with_the_endpoints_name() -> None:
     board = SharedMemory.private(workers=2)
     told: list[tuple[str, State, State]] = []
     heard: list[tuple[str, State, State]] = []

@@ -59,7 +59,7 @@ def test_output_is_a_running_average_by_class() -> None:
     assert estimator.of("m").tokens_out[OutputClass.WHOLE] == estimate.OUTPUT_TOKENS
 
 
-def test_absurd_output_is_taken_for_the_most_a_model_gives() -> None:
+def test_absurd_output_counts_as_the_most_a_model_gives() -> None:
     estimator = Estimator()
     for _ in range(200):
         estimator.learn("m", 1000, Usage(output=1 << 47), STREAM)

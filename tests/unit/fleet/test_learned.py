@@ -36,7 +36,7 @@ class ErrorReply:
         self.limits[Dimension(dim)] = (limit, remaining, resets_at)
         self.kept_until.add(keep_until)
 
-    def rest(self, until: float, reason: int) -> None:
+    def start_cooldown(self, until: float, reason: int) -> None:
         self.rests.append((until, reason))
 
 
@@ -94,7 +94,7 @@ def test_limits_in_openais_names_are_learned_whatever_the_form_of_the_reset(
     assert gauge.limits == {Dimension.REQUESTS: (60, 59, NOW + seconds)}
 
 
-def test_a_response_without_such_headers_teaches_and_rests_nothing() -> None:
+def test_a_response_without_limit_headers_teaches_nothing() -> None:
     gauge = told({"content-type": "application/json"})
     assert (gauge.limits, gauge.rests, gauge.rested_s) == ({}, [], 0.0)
 
@@ -166,7 +166,7 @@ def test_nothing_is_learned_where_no_telltale_is(headers: dict[str, str]) -> Non
         ),
     ],
 )
-def test_a_spent_window_rests_the_key_until_its_reset(
+def test_a_spent_window_cools_the_key_down_until_its_reset(
     headers: dict[str, str], open_s: float | None
 ) -> None:
     gauge = told({UNIFIED + name: value for name, value in headers.items()})
@@ -200,7 +200,7 @@ def test_a_spent_window_rests_the_key_until_its_reset(
         ({UNIFIED + "status": "allowed", "retry-after": "4"}, RetryAfter(4, quota=False)),
     ],
 )
-def test_a_refusal_says_how_long_the_key_should_rest(
+def test_a_refusal_says_how_long_the_cooldown_lasts(
     headers: dict[str, str], expected: RetryAfter | None
 ) -> None:
     assert pause(getter(headers), WALL) == expected

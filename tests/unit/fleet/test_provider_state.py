@@ -52,7 +52,7 @@ def fail(made: ProviderState, now: float, times: int = 1) -> None:
         breaker.settle(breaker.force(now), now, random.Random(1), ok=False)
 
 
-def test_a_service_takes_its_rests_from_the_health_settings() -> None:
+def test_a_provider_takes_its_open_times_from_the_health_settings() -> None:
     made = service()
     fail(made, 10.0, times=2)
     assert 10.0 + 3.0 * 0.8 <= made.endpoint.breaker.resumes_at <= 10.0 + 3.0 * 1.2 + 0.01
@@ -74,13 +74,11 @@ def test_a_provider_whose_keys_are_all_disabled_has_no_target_and_is_not_usable(
 
 
 @pytest.mark.parametrize(("kind", "shown"), [("anthropic", "client"), ("ollama", "none")])
-def test_a_provider_without_keys_has_one_target_that_says_whose_credential_goes(
-    kind: str, shown: str
-) -> None:
+def test_a_provider_without_keys_has_one_target_named_client_or_none(kind: str, shown: str) -> None:
     assert [target.fingerprint for target in service(kind).targets] == [shown]
 
 
-def test_a_service_is_usable_unless_its_endpoint_rests() -> None:
+def test_a_provider_is_usable_unless_its_breaker_is_open() -> None:
     made = service()
     fail(made, 10.0, times=2)
     resumes_at = made.endpoint.breaker.resumes_at
@@ -91,10 +89,10 @@ def test_a_service_is_usable_unless_its_endpoint_rests() -> None:
 def test_a_service_is_usable_as_long_as_some_key_comes_back_by_itself() -> None:
     made = service(keys=[Key(key="test-key-1"), Key(key="test-key-2")])
     first, second = made.targets
-    first.limits.rest(inf, int(Cooldown.REFUSED))
-    second.limits.rest(60.0, int(Cooldown.QUOTA))
+    first.limits.start_cooldown(inf, int(Cooldown.REFUSED))
+    second.limits.start_cooldown(60.0, int(Cooldown.QUOTA))
     assert made.usable(0.0)
-    second.limits.rest(inf, int(Cooldown.REFUSED))
+    second.limits.start_cooldown(inf, int(Cooldown.REFUSED))
     assert not made.usable(0.0)
 
 
@@ -114,7 +112,7 @@ def test_a_provider_without_keys_has_one_slot() -> None:
     assert [target.slot for target in made.targets] == [7]
 
 
-def test_services_over_the_same_slots_see_each_others_counts_and_rests() -> None:
+def test_providers_over_the_same_slots_share_counts_and_cooldowns() -> None:
     board = SharedMemory.private()
     one, other = (
         service(keys=[Key(key="test-key-1", rpm_limit=1)], memory=board, slots=[3])
@@ -126,7 +124,7 @@ def test_services_over_the_same_slots_see_each_others_counts_and_rests() -> None
     assert other.targets[0].limits.reserve(10.0, 1, 1) is None
 
 
-def test_services_without_a_board_have_memory_of_their_own() -> None:
+def test_providers_without_shared_memory_have_their_own() -> None:
     one, other = service(), service()
     fail(one, 10.0, times=2)
     assert other.usable(10.0)
@@ -177,7 +175,7 @@ def test_a_key_is_shown_by_its_name_or_its_fingerprint() -> None:
     assert unnamed.name == unnamed.fingerprint
 
 
-def test_where_a_conversation_lives_depends_on_names_and_keys_and_on_no_slot() -> None:
+def test_the_preferred_key_depends_on_names_and_keys_not_on_slots() -> None:
     one = service(keys=[Key(key="test-key-1")], memory=SharedMemory.private(), slots=[0])
     other = service(keys=[Key(key="test-key-1")], memory=SharedMemory.private(), slots=[5])
     renamed = service(name="q", keys=[Key(key="test-key-1")])
@@ -197,7 +195,7 @@ def picks(strategy: str, weights: list[int], times: int = 400) -> Counter[int]:
     chosen: Counter[int] = Counter()
     held = []
     for _ in range(times):
-        assert made.key_pool.survey(10.0, 1, 1)
+        assert made.key_pool.refresh(10.0, 1, 1)
         index = made.pick(rng)
         held.append(made.targets[index].limits.reserve(10.0, 1, 1))
         chosen[index] += 1
@@ -230,32 +228,32 @@ def test_keys_that_all_weigh_nothing_share_alike(strategy: str) -> None:
 def test_where_no_key_is_ready_none_is_picked() -> None:
     made = service(keys=[Key(key="test-key-1", rpm_limit=1)])
     assert made.targets[0].limits.reserve(10.0, 1, 1) is not None
-    assert made.key_pool.survey(10.0, 1, 1) == 0
+    assert made.key_pool.refresh(10.0, 1, 1) == 0
     assert made.pick(random.Random(1)) == -1
 
 
 # ---- clients' own credentials
 
 
-def test_a_clients_own_credential_rests_for_its_owner_and_so_many_are_remembered() -> None:
+def test_client_cooldowns_are_kept_by_credential_and_bounded() -> None:
     made = service("anthropic")
     made.cool_down_client(5, 100.0)
     assert made.client_cooldowns == {5: 100.0}
-    for number in range(module.CLIENT_RESTS_MAX):
+    for number in range(module.CLIENT_COOLDOWNS_MAX):
         made.cool_down_client(10 + number, 100.0)
-    assert len(made.client_cooldowns) == module.CLIENT_RESTS_MAX
+    assert len(made.client_cooldowns) == module.CLIENT_COOLDOWNS_MAX
     assert 5 not in made.client_cooldowns
 
 
 @pytest.mark.parametrize(("signatures", "validates"), [("claude", True), ("none", False)])
-def test_it_is_known_who_checks_signatures(signatures: str, validates: bool) -> None:
+def test_validates_follows_the_signatures_setting(signatures: str, validates: bool) -> None:
     assert service(signatures=signatures).validates is validates
 
 
 # ---- plans
 
 
-def test_a_key_of_its_own_goes_in_place_of_the_clients_credentials() -> None:
+def test_an_own_key_replaces_the_clients_credentials() -> None:
     (target,) = service(keys=[Key(key="test-key-1")]).targets
     text = written(target.plan)
     assert text.startswith(b"post /base/v1/messages http/1.1\r\n")

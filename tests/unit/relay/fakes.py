@@ -1,9 +1,10 @@
 """The C side of an exchange without sockets: a client, provider connections, their pool, a relay.
 
-Each fake does what `_fast/downstream.pyx`, `_fast/upstream.pyx` and `relay/pool.py` do as far as an
-exchange can tell, asserts what they rely on, and is moved by the test: `arrive`, `respond`, `feed`,
-`finish`, `lose`, `leave`, `pass_time`. Exchanges, snapshots, waiting room, routing, fleet, shared
-memory, dialects and parsers are the real ones.
+Each fake is a subclass of the real class, because compiled exchanges take nothing else. It does
+what `_fast/downstream.pyx`, `_fast/upstream.pyx` and `upstream/pool.py` do as far as an exchange
+can tell, asserts what they rely on, and is driven by the test: `arrive`, `respond`, `feed`,
+`finish`, `lose`, `leave`, `pass_time`. Exchanges, their context, runtime configurations, pending
+queue, routing, fleet, shared memory, dialects and parsers are the real ones.
 """
 
 import heapq
@@ -13,21 +14,25 @@ from itertools import count
 from typing import Any
 
 from ccrelay._fast.affinity_table import AffinityTable
+from ccrelay._fast.conn import Reactor
+from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.endpoint_stats import RetryBudget
 from ccrelay._fast.http1 import Framing, Head, RequestPlan, parse_request, parse_response
 from ccrelay._fast.json import MemberKeys, scan
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap, Verdict
-from ccrelay._fast.upstream import Loss, Mode
+from ccrelay._fast.taps import Taps
+from ccrelay._fast.upstream import ConnectionPool, Loss, Mode, Upstream
+from ccrelay._fast.usage import Usage, usage_of_json, usage_of_stream
 from ccrelay.config.model import Config, Health, Key, Provider, Routing
 from ccrelay.errors import RelayError
 from ccrelay.fleet.breaker import State
-from ccrelay.fleet.estimate import Estimator
 from ccrelay.fleet.layout import Layout
 from ccrelay.fleet.provider_state import ProviderState, Target
-from ccrelay.relay import asking
 from ccrelay.relay.client_auth import Authenticator, ClientAuth
+from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.exchange import Exchange
+from ccrelay.relay.exchange_state import ExchangeState
 from ccrelay.relay.pending_queue import PendingQueue
 from ccrelay.relay.request_body import gunzip
 from ccrelay.relay.runtime_config import RuntimeConfig
@@ -80,8 +85,10 @@ def provider(name: str = "one", kind: str = "compatible", **settings: object) ->
     return Provider(name=name, type=kind, **resolved)  # type: ignore[arg-type]
 
 
-def service(name: str = "one", kind: str = "compatible", **settings: object) -> ProviderState:
-    """A provider that stands alone, in memory of its own."""
+def provider_state(
+    name: str = "one", kind: str = "compatible", **settings: object
+) -> ProviderState:
+    """A provider with memory of its own."""
     return ProviderState(provider(name, kind, **settings), Health())
 
 
@@ -92,9 +99,40 @@ def keys(*names: str, **limits: Any) -> list[Key]:
     return [Key(key=f"test-key-{name}", **limits) for name in names]
 
 
-class FakeReactor:
+class Trail:
+    """The states in which exchanges were seen from outside, in order, repetitions left out.
+
+    ROUTING is seldom seen: an exchange leaves it before it calls anything.
+    """
+
+    def __init__(self) -> None:
+        self._by_exchange: dict[Exchange, list[ExchangeState]] = {}
+
+    def see(self, exchange: Exchange) -> None:
+        state = ExchangeState(exchange.state)
+        states = self._by_exchange.setdefault(exchange, [])
+        if not states or states[-1] is not state:
+            states.append(state)
+
+    def expect(self, exchange: Exchange, state: ExchangeState) -> None:
+        """An exchange that does this has to be in this state."""
+        assert exchange.state == state, ExchangeState(exchange.state)
+        self.see(exchange)
+
+    def of(self, exchange: Exchange) -> list[ExchangeState]:
+        self.see(exchange)
+        return self._by_exchange[exchange]
+
+    def exchanges(self) -> list[Exchange]:
+        return list(self._by_exchange)
+
+
+class FakeReactor(Reactor):
+    """A clock that the test sets."""
+
     def __init__(self) -> None:
         self.now = 1000.0
+        self.trail = Trail()
 
     def clock(self) -> float:
         return self.now
@@ -146,8 +184,13 @@ class FakeLoop:
         raise AssertionError("the loop never comes to rest")
 
 
-class FakeDown:
+class FakeDown(Downstream):
     """A client connection with one request."""
+
+    # In place of what the real class keeps in C.
+    reactor: FakeReactor = None  # type: ignore[assignment]
+    queued = 0
+    exchange: Any
 
     def __init__(
         self,
@@ -164,19 +207,17 @@ class FakeDown:
         self.reactor = reactor
         self.body = body
         self.chunked = chunked
-        self.can_replay = not windowed
+        self.windowed = windowed
         self.arrived = len(body) if arrived is None else arrived
         if session is not None:
             extra += b"x-claude-code-session-id: %b\r\n" % session.encode()
-        self.head: Any = request_head(None if chunked else body, minor, extra)
-        self.exchange: Any = None
+        self.head = request_head(None if chunked else body, minor, extra)
         self.source: Any = None
         self.keep_alive = minor == 1
         self.pending_head: bytes | None = None
         self.received_at = self.last_out_at = reactor.now
-        self.started = self.is_closed = False
-        self.queued = self.bytes_out = 0
-        self.stalled_for = 0.0
+        self.started = self.closed = False
+        self.stall_s = 0.0
         self.wake_at = 0.0  # when `on_wait` is due; 0: as the limits of the connection say
         self.wants: str | None = None
         self.is_spent = False  # some of the body was sent
@@ -188,17 +229,26 @@ class FakeDown:
 
     # ---- what an exchange reads
 
-    @property
+    def is_closed(self) -> bool:
+        return self.closed
+
     def body_complete(self) -> bool:
         return self.arrived >= len(self.body)
 
-    @property
+    def body_fault(self) -> int:
+        return 0
+
     def body_seen(self) -> int:
         return self.arrived
 
-    @property
+    def can_replay(self) -> bool:
+        return not self.windowed
+
     def length_known(self) -> bool:
-        return self.body_complete or not self.chunked
+        return self.body_complete() or not self.chunked
+
+    def stalled_for(self) -> float:
+        return self.stall_s
 
     def model(self) -> bytes | None:
         return scan(self.body[: self.arrived], MEMBERS).value(0)
@@ -207,17 +257,19 @@ class FakeDown:
         return scan(self.body[: self.arrived], MEMBERS).value(1) == b"true"
 
     def body_bytes(self) -> bytes:
-        assert self.body_complete
+        assert self.body_complete()
         return self.body
 
     # ---- what an exchange asks for
 
     def await_model(self) -> None:
+        self.reactor.trail.expect(self.exchange, ExchangeState.AWAITING_BODY)
         self.wants = "model"
 
     def await_body(self) -> None:
-        assert not self.body_complete, "nobody would call on_body"
-        assert self.can_replay, "a window keeps no whole body"
+        assert not self.body_complete(), "on_body would never be called"
+        assert self.can_replay(), "a window keeps no whole body"
+        self.reactor.trail.expect(self.exchange, ExchangeState.AWAITING_BODY)
         self.wants = "body"
 
     def wake_in(self, seconds: float) -> None:
@@ -225,7 +277,7 @@ class FakeDown:
         self.wake_at = self.reactor.now + seconds
 
     def answer(self, data: bytes, keep_alive: bool) -> None:
-        if self.is_closed:
+        if self.is_closed():
             return
         self.keep_alive = self.keep_alive and keep_alive
         self.pending_head = None
@@ -234,7 +286,7 @@ class FakeDown:
             self.complete()
 
     def begin(self, head: bytes) -> None:
-        if not self.is_closed:
+        if not self.is_closed():
             self.last_out_at = self.reactor.now
             self.pending_head = None
             self._begin(head.partition(b"\r\n\r\n")[0])
@@ -247,7 +299,7 @@ class FakeDown:
         return True
 
     def write(self, data: bytes) -> bool:
-        return not self.is_closed and self.forward(data)
+        return not self.is_closed() and self.forward(data)
 
     def forward(self, data: bytes) -> bool:
         self.last_out_at = self.reactor.now
@@ -258,7 +310,7 @@ class FakeDown:
         return self._send(data)
 
     def finish(self) -> None:
-        if not self.is_closed:
+        if not self.is_closed():
             self.complete()
 
     def complete(self) -> None:
@@ -268,17 +320,17 @@ class FakeDown:
         self.exchange = self.source = None
         if self.pending_head is not None:
             self.forward(b"")
-        if not self.is_closed:
+        if not self.is_closed():
             self._end("complete")
 
     def cut(self) -> None:
-        if not self.is_closed:
-            self.is_closed = True
+        if not self.is_closed():
+            self.closed = True
             self._end("cut")
 
     def abort(self) -> None:
-        if not self.is_closed:
-            self.is_closed = True
+        if not self.is_closed():
+            self.closed = True
             self._end("abort")
 
     def _begin(self, head: bytes) -> None:
@@ -305,53 +357,57 @@ class FakeDown:
     def arrive(self, upto: int) -> None:
         """More of the body comes."""
         self.arrived = max(self.arrived, min(upto, len(self.body)))
-        if self.wants == "model" and (self.body_complete or self.model() is not None):
+        if self.wants == "model" and (self.body_complete() or self.model() is not None):
             self.wants = None
             self.exchange.on_model()
-        elif self.wants == "body" and self.body_complete:
+        elif self.wants == "body" and self.body_complete():
             self.wants = None
             self.exchange.on_body()
 
     def leave(self) -> None:
         """The client closes."""
         exchange = self.exchange
-        if self.is_closed:
+        if self.is_closed():
             return
-        self.is_closed = True
+        self.closed = True
         self._end("left")
         if exchange is not None:
             exchange.on_client_left()
 
 
-class FakeTaps:
+class FakeTaps(Taps):
+    """Taps whose JSON answer is given by the test."""
+
     def __init__(self) -> None:
-        self.sse: SseTap | None = None
-        self.first_event_at = 0.0
         self.json_usage: bytes | None = None
 
-    def usage(self) -> bytes | None:
+    def usage(self) -> Usage | None:
+        if self.sse is not None:
+            return usage_of_stream(self.sse.start(), self.sse.delta())
+        return usage_of_json(self.json_usage)
+
+    def raw_usage(self) -> bytes | None:
         return self.json_usage
 
 
-class FakeUpstream:
+class FakeUpstream(Upstream):
     """A connection to a provider."""
+
+    exchange: Any
 
     def __init__(self, pool: "FakePool") -> None:
         self.pool = pool
-        self.exchange: Any = None
         self.down: Any = None
-        self.session: object = None
-        self.uses = 0
-        self.is_closed = False
+        self.closed = False
         self.between = True  # no tunnelled chunk is open
         self.sent: list[tuple[RequestPlan, bytes | None, bytes | None]] = []
         self._clear()
 
     def _clear(self) -> None:
-        self.head: Any = None
+        self.head = None
         self.mode = int(Mode.UNDECIDED)
         self.framing = int(Framing.KEEP)
-        self.committed = self.any_byte = self.repairs = self.tells = False
+        self.committed = self.any_byte = self.repairs = False
         self.taps = FakeTaps()
         self.started_at = self.head_seen_at = 0.0
         self.extra = b""
@@ -361,28 +417,33 @@ class FakeUpstream:
 
     # ---- what an exchange asks for
 
+    def is_closed(self) -> bool:
+        return self.closed
+
     def send_request(
         self,
-        exchange: Exchange,
-        down: FakeDown,
+        exchange: Any,
+        down: Any,
         plan: RequestPlan,
         model: bytes | None = None,
         body: bytes | None = None,
         path: bytes | None = None,
     ) -> None:
         assert self.exchange is None
-        assert not self.is_closed
+        assert not self.is_closed()
         assert self not in self.pool.idle
-        assert not down.is_closed
-        assert down.source is None or down.source.is_closed, "two attempts at once"
-        assert down.can_replay or body is not None or not down.is_spent, "a window is sent once"
-        assert body is not None or down.length_known, "a body without framing"
+        assert not down.is_closed()
+        assert down.source is None or down.source.is_closed(), "two attempts at once"
+        assert down.can_replay() or body is not None or not down.is_spent, "a window is sent once"
+        assert body is not None or down.length_known(), "a body without framing"
+        down.reactor.trail.expect(exchange, ExchangeState.AWAITING_HEAD)
         self._clear()
         self.exchange, self.down = exchange, down
         self.uses += 1
         self.started_at = down.reactor.now
         self.sent.append((plan, model, body))
-        self.pool.sends.append((exchange, exchange.target))
+        assert exchange.attempt is not None
+        self.pool.sends.append((exchange, exchange.attempt.target))
         down.source = self
         down.pending_head = None
         down.is_spent = True
@@ -391,6 +452,7 @@ class FakeUpstream:
         self, mode: int, framing: int, with_head: bool, extra: bytes = b"", repairs: bool = False
     ) -> None:
         assert self.mode == Mode.UNDECIDED
+        self.down.reactor.trail.expect(self.exchange, ExchangeState.HOLDING)
         self.mode, self.framing, self.repairs = mode, framing, repairs
         self.extra = extra
         if with_head:
@@ -404,6 +466,7 @@ class FakeUpstream:
     def collect(self, limit: int) -> None:
         assert self.mode == Mode.UNDECIDED
         assert limit > 0
+        self.down.reactor.trail.expect(self.exchange, ExchangeState.COLLECTING_ERROR)
         self.limit = limit
         self.mode = int(Mode.COLLECT)
 
@@ -412,25 +475,22 @@ class FakeUpstream:
 
     def drop(self) -> None:
         self.exchange = self.down = None
-        self.is_closed = True
+        self.closed = True
 
     def park(self) -> None:
         self.uses = self.uses or 1
         self.exchange = self.down = None
 
     def retire(self) -> None:
-        self.is_closed = True
+        self.closed = True
 
-    @property
     def is_event_stream(self) -> bool:
         return self.taps.sse is not None
 
-    @property
     def keeps_framing(self) -> bool:
         chunked: bool = self.head.chunked or self.head.content_length >= 0
         return chunked
 
-    @property
     def may_insert(self) -> bool:
         if self.taps.sse is None or self.head.content_length >= 0:
             return False
@@ -482,8 +542,9 @@ class FakeUpstream:
         held, self.held = self.held, b""
         self.mode = int(Mode.FORWARD)
         self.committed = True
-        if self.tells and self.exchange is not None:
+        if self.exchange is not None:
             self.exchange.on_commit(self)
+            self.down.reactor.trail.expect(self.exchange, ExchangeState.STREAMING)
         if held:
             self.down.forward(held)
         if data and self.down is not None:
@@ -510,40 +571,41 @@ class FakeUpstream:
             return
         if self.mode == Mode.COLLECT:
             down.source = None
-            exchange.on_collected(self, self.held, reusable)
+            exchange.on_collected(self, self.held)
         else:
-            exchange.on_done(self, reusable)
-            if self.mode == Mode.FORWARD and not down.is_closed and down.source is self:
+            exchange.on_done(self)
+            if self.mode == Mode.FORWARD and not down.is_closed() and down.source is self:
                 down.complete()
         if self.exchange is exchange:
             self._settle(reusable)
 
     def _settle(self, reusable: bool) -> None:
         self.exchange = self.down = None
-        if reusable and not self.is_closed:
+        if reusable and not self.is_closed():
             self.park()
             self.pool.give(self)
         else:
-            self.is_closed = True
+            self.closed = True
 
     def lose(self, reason: int) -> None:
         """The connection breaks, or one of its time limits passes."""
         exchange = self.exchange
         if self.down.source is self:
             self.down.source = None
-        self.is_closed = True
+        self.closed = True
         self.exchange = None
-        before = exchange.attempts
+        before = exchange.outcome.attempts
         exchange.on_lost(self, int(reason))
-        if exchange.attempts < before:
+        if exchange.outcome.attempts < before:
             self.pool.stale.append(exchange)
         self.down = None
 
 
-class FakePool:
+class FakePool(ConnectionPool):
     """Connections of one endpoint; dials end when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, trail: Trail) -> None:
+        self.trail = trail
         self.idle: list[FakeUpstream] = []
         self.dials: list[Callable[[Any, Any], None]] = []
         self.all: list[FakeUpstream] = []
@@ -562,13 +624,15 @@ class FakePool:
     def take(self) -> FakeUpstream | None:
         return self.idle.pop() if self.idle else None
 
-    def give(self, upstream: FakeUpstream) -> None:
+    def give(self, upstream: Any) -> None:
         assert upstream not in self.idle
         assert upstream.exchange is None
-        assert not upstream.is_closed
+        assert not upstream.is_closed()
         self.idle.append(upstream)
 
     def dial(self, ready: Callable[[Any, Any], None]) -> None:
+        exchange: Exchange = ready.__self__  # type: ignore[attr-defined]
+        self.trail.expect(exchange, ExchangeState.CONNECTING)
         self.dials.append(ready)
 
     def learned(self, upstream: FakeUpstream) -> None:
@@ -597,28 +661,32 @@ class FakePool:
 
 
 class FakeLog:
+    """Keeps log entries."""
+
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
         self.events: list[str] = []
-        self.told: list[tuple[str, str, dict[str, Any]]] = []  # level, name, members
+        self.entries: list[tuple[str, str, dict[str, Any]]] = []  # level, name, members
 
     def event(self, level: str, name: str, **fields: object) -> None:
         self.events.append(name)
-        self.told.append((level, name, fields))
+        self.entries.append((level, name, fields))
 
-    def exchange(self, record: dict[str, object]) -> None:
-        self.records.append(record)
+    def exchange(self, entry: Any) -> None:
+        self.records.append(entry.members())
 
     def members(self, name: str) -> list[dict[str, Any]]:
-        """What each event of this name told."""
-        return [fields for _, told, fields in self.told if told == name]
+        """The members of each event of this name."""
+        return [fields for _, event, fields in self.entries if event == name]
 
 
 class FakeRelay:
-    """What an exchange knows of its relay. Providers share one memory, as in a worker.
+    """A worker's context and configuration. Providers share one memory, as in a worker.
 
     Without a configuration they are taken in the order they are given.
     """
+
+    queue_class = PendingQueue
 
     def __init__(self, *providers: Provider, config: Config | None = None) -> None:
         self.reactor = FakeReactor()
@@ -628,16 +696,25 @@ class FakeRelay:
         self.wall_offset = 1_700_000_000.0
         self.memory = SharedMemory.private(workers=2, targets=64, endpoints=16, bindings=64)
         self.affinity = AffinityTable(self.memory)
-        self.budget = RetryBudget(self.memory)
-        self.estimator = Estimator()
-        self.waiting = PendingQueue(self.loop, self.reactor)  # type: ignore[arg-type]
+        self.queue = self.queue_class(self.loop, self.reactor)  # type: ignore[arg-type]
+        self.context = WorkerContext(
+            reactor=self.reactor,
+            log=self.log,
+            rng=self.rng,
+            wall=self.wall,
+            affinity=self.affinity,
+            budget=RetryBudget(self.memory),
+            queue=self.queue,
+            inflate=self.inflate,
+            id_prefix="req_",
+        )
         self.pools: dict[str, FakePool] = {}
-        self.active: set[Exchange] = set()
-        self.served = 0
         self._slots: dict[str, int] = {}
-        self.snap = self._snapshot(config or IN_ORDER, providers or (provider(),))
+        self.configure(*(providers or (provider(),)), config=config or IN_ORDER)
 
-    def _snapshot(self, config: Config, providers: Sequence[Provider]) -> RuntimeConfig:
+    def runtime_config(self, config: Config, providers: Sequence[Provider]) -> RuntimeConfig:
+        """The running form of a configuration."""
+
         # Slots stay with their credentials, as the supervisor has it.
         def slot_of(name: str) -> int:
             return self._slots.setdefault(name, len(self._slots))
@@ -648,10 +725,10 @@ class FakeRelay:
             for one in providers
         }
         for one in providers:
-            self.pools.setdefault(one.name, FakePool())
+            self.pools.setdefault(one.name, FakePool(self.reactor.trail))
         names = list(self.pools)
         layout = Layout(targets, {one.name: names.index(one.name) for one in providers})
-        services = [
+        states = [
             ProviderState(
                 one,
                 config.health,
@@ -662,31 +739,39 @@ class FakeRelay:
             )
             for one in providers
         ]
-        return RuntimeConfig(config, services, dict(self.pools), Authenticator(config.server))  # type: ignore[arg-type]
+        return RuntimeConfig(config, states, dict(self.pools), Authenticator(config.server))  # type: ignore[arg-type]
+
+    def configure(self, *providers: Provider, config: Config | None = None) -> None:
+        """Put a configuration in force; requests that are queued keep theirs."""
+        self.context.config = self.runtime_config(config or self.config, providers)
 
     def _breaker_changed(self, name: str, _old: State, new: State) -> None:
         self.log.event("warning", "breaker", provider=name, state=new.name.lower())
-        self.waiting.poke()
+        self.queue.poke()
 
     @property
     def config(self) -> Config:
-        return self.snap.config
+        return self.context.config.config
 
     @property
     def providers(self) -> list[ProviderState]:
-        return self.snap.providers
+        return self.context.config.providers
+
+    @property
+    def active(self) -> set[Exchange]:
+        return self.context.active
 
     def wall(self) -> float:
         return self.wall_offset + self.reactor.now
 
     def reload(self, *providers: Provider, config: Config | None = None) -> None:
-        """As `Relay.reload`: those that wait are routed anew, the others go on as they were."""
-        self.snap = self._snapshot(config or self.config, providers)
-        waited = self.waiting.everybody()
-        for exchange in waited:
-            self.waiting.leave(exchange)
-        for exchange in waited:
-            exchange.guard(lambda one=exchange: asking.reroute(one))  # type: ignore[misc]
+        """As `Relay.reload`: queued requests are routed again, the others go on as they were."""
+        self.configure(*providers, config=config)
+        queued = self.queue.waiters()
+        for exchange in queued:
+            self.queue.leave(exchange)
+        for exchange in queued:
+            exchange.reroute()
 
     def pass_time(self, seconds: float) -> None:
         """Time passes, and what is due on the way is called."""
@@ -696,9 +781,6 @@ class FakeRelay:
             self.reactor.now = max(self.loop.next_at, self.reactor.now)
             self.loop.run()
         self.reactor.now = ends_at
-
-    def id_of(self, serial: int) -> str:
-        return f"req_{serial:x}"
 
     def inflate(
         self, data: bytes, limit: int, ready: Callable[[bytes | None, RelayError | None], None]
@@ -714,23 +796,33 @@ class FakeRelay:
         self,
         down: FakeDown,
         kind: RequestClass = RequestClass.MESSAGES,
-        passed: ClientAuth | None = None,
+        auth: ClientAuth | None = None,
     ) -> Exchange:
-        """An exchange for the request of a client, as the relay opens it; not yet routed."""
-        passed = passed or ClientAuth(False, False, False)
-        exchange = Exchange(self, down, kind, passed)  # type: ignore[arg-type]
+        """An exchange for the request of a client, as the dispatcher opens it; not yet routed."""
+        exchange = Exchange(self.context, down, int(kind), auth or ClientAuth(False, False, False))
         down.exchange = exchange
         self.active.add(exchange)
+        self.reactor.trail.see(exchange)
         return exchange
 
-    def request(self, down: FakeDown, kind: RequestClass = RequestClass.MESSAGES) -> Exchange:
-        """The same, routed."""
-        exchange = self.open(down, kind)
-        exchange.guard(exchange.find_route)
+    def request(
+        self,
+        down: FakeDown,
+        kind: RequestClass = RequestClass.MESSAGES,
+        auth: ClientAuth | None = None,
+        *,
+        is_packed: bool = False,
+    ) -> Exchange:
+        """The same, started as the dispatcher starts it."""
+        exchange = self.open(down, kind, auth)
+        try:
+            exchange.start(is_packed)
+        except RelayError as error:
+            exchange.fail(error)
         return exchange
 
     def upstreams(self) -> "list[FakeUpstream]":
         return [upstream for pool in self.pools.values() for upstream in pool.all]
 
     def in_flight(self) -> int:
-        return sum(service.key_pool.in_flight for service in self.providers)
+        return sum(one.key_pool.in_flight for one in self.providers)

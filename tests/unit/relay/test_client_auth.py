@@ -56,9 +56,7 @@ def test_the_other_field_may_hold_the_clients_own_credential() -> None:
         ([b"x-api-key: "], "missing"),
     ],
 )
-def test_who_has_no_token_is_told_which_variable_to_set_and_not_to_retry(
-    lines: list[bytes], word: str
-) -> None:
+def test_a_missing_token_is_a_401_that_names_the_variable(lines: list[bytes], word: str) -> None:
     with pytest.raises(Unauthorized, match=word) as caught:
         Authenticator(GUARDED).admit(head(*lines))
     assert "ANTHROPIC_AUTH_TOKEN" in caught.value.message
@@ -68,7 +66,7 @@ def test_who_has_no_token_is_told_which_variable_to_set_and_not_to_retry(
 
 @pytest.mark.parametrize("name", [b"authorization", b"x-api-key", b"X-Api-Key"])
 @pytest.mark.parametrize("server", [OPEN, GUARDED], ids=["open", "guarded"])
-def test_a_credential_header_that_stands_twice_is_refused(server: Server, name: bytes) -> None:
+def test_a_duplicate_credential_header_is_refused(server: Server, name: bytes) -> None:
     twice = head(b"x-api-key: mine" if name != b"authorization" else b"authorization: mine")
     Authenticator(OPEN).admit(twice)
     lines = [name.lower() + b": Bearer mine", name + b": Bearer test-token-1"]

@@ -1,113 +1,57 @@
-"""Steps of an exchange that real sockets cannot be brought to take in a given order.
-
-What bytes clients get is tested over sockets (loopback/relay), any order of events in
-property/test_exchange.
-"""
+"""What follows a failed attempt: stale connections, failover, the retry budget, signatures."""
 
 import pytest
 
+from ccrelay._fast.rate_limits import Capacity
 from ccrelay._fast.upstream import Loss
+from ccrelay.config.model import RetryBudget
 from ccrelay.errors import UpstreamFailed
 from ccrelay.fleet.breaker import State
-from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.types import RequestClass
 from tests.unit.relay.fakes import (
     BODY,
     CONTENT,
     MODEL_SEEN,
+    OVERLOADED,
     START,
     STOP,
     STREAM_HEAD,
     FakeDown,
-    FakePool,
     FakeRelay,
-    FakeUpstream,
-    json_head,
     provider,
 )
+from tests.unit.relay.scenario import (
+    BROKE,
+    BUSY,
+    CLAUDES_THOUGHT,
+    CONNECT_FAILED,
+    FOREIGN_THOUGHT,
+    INVALID,
+    LIMITED,
+    NO_MODEL,
+    REFUSED,
+    UNSIGNED_BLOCK,
+    answer,
+    begin,
+    key_of,
+    sending,
+    serving,
+    settings,
+    stream,
+    target_of,
+    two_keys_and_two,
+)
 
-REFUSED = UpstreamFailed("Provider one cannot be reached.")
-
-
-@pytest.fixture
-def relay() -> FakeRelay:
-    return FakeRelay()
-
-
-def pool_of(relay: FakeRelay, name: str = "one") -> FakePool:
-    return relay.pools[name]
-
-
-def sending(relay: FakeRelay, down: FakeDown) -> FakeUpstream:
-    """The connection on which an exchange has sent its request."""
-    exchange = relay.open(down)
-    exchange.guard(exchange.find_route)
-    return pool_of(relay).connect()
-
-
-def test_a_stream_that_goes_well_is_settled_once_and_its_connection_kept(relay: FakeRelay) -> None:
-    down = FakeDown(relay.reactor)
-    upstream = sending(relay, down)
-    assert relay.in_flight() == 1
-    upstream.respond(STREAM_HEAD)
-    upstream.feed(START)
-    assert down.got == b""
-    upstream.feed(CONTENT)
-    upstream.feed(STOP)
-    upstream.finish()
-    assert down.got == START + CONTENT + STOP
-    (line,) = relay.log.records
-    assert (line["ending"], line["status"], line["attempts"]) == ("complete", 200, 1)
-    assert (relay.in_flight(), relay.active, down.ended) == (0, set(), "complete")
-    assert pool_of(relay).idle == [upstream]
+# ---- stale connections
 
 
-def test_an_exchange_waits_for_its_model_and_takes_no_connection_before(relay: FakeRelay) -> None:
-    down = FakeDown(relay.reactor, arrived=3)
-    exchange = relay.open(down)
-    exchange.guard(exchange.find_route)
-    down.arrive(MODEL_SEEN - 2)
-    assert pool_of(relay).dials == []
-    down.arrive(MODEL_SEEN)
-    assert len(pool_of(relay).dials) == 1
-
-
-def test_a_whole_body_without_a_model_is_told_so(relay: FakeRelay) -> None:
-    down = FakeDown(relay.reactor, body=b'{"stream":true}')
-    exchange = relay.open(down)
-    exchange.guard(exchange.find_route)
-    assert b'has no \\"model\\"' in down.got
-    assert relay.log.records[0]["status"] == 400
-
-
-def test_a_chunked_body_is_whole_before_anything_is_dialled(relay: FakeRelay) -> None:
-    down = FakeDown(relay.reactor, chunked=True, arrived=MODEL_SEEN)
-    exchange = relay.open(down)
-    exchange.guard(exchange.find_route)
-    assert pool_of(relay).dials == []
-    down.arrive(len(BODY))
-    assert pool_of(relay).connect().sent
-
-
-def test_a_connection_dialled_for_a_client_that_left_serves_the_next_one(relay: FakeRelay) -> None:
-    down = FakeDown(relay.reactor)
-    exchange = relay.open(down)
-    exchange.find_route()
-    down.leave()
-    upstream = pool_of(relay).connect()
-    assert (upstream.sent, upstream.exchange) == ([], None)
-    assert pool_of(relay).take() is upstream
-    assert relay.log.records[0]["ending"] == "client_left"
-
-
-def test_a_pooled_connection_that_went_stale_is_replaced_once_by_a_fresh_one(
+def test_a_stale_pooled_connection_is_replaced_once(
     relay: FakeRelay,
 ) -> None:
-    pool = pool_of(relay)
+    pool = relay.pools["one"]
     stale, other = pool.add_idle(), pool.add_idle()
     down = FakeDown(relay.reactor)
-    exchange = relay.open(down)
-    exchange.find_route()
+    relay.request(down)
     other.lose(Loss.RESET)
     assert pool.idle == [stale]  # perhaps as stale as the other
     fresh = pool.connect()
@@ -120,183 +64,385 @@ def test_a_pooled_connection_that_went_stale_is_replaced_once_by_a_fresh_one(
 
 @pytest.mark.parametrize("loss", [Loss.GARBAGE, Loss.NO_FIRST_BYTE, Loss.TOTAL])
 def test_only_a_closed_connection_can_have_been_stale(relay: FakeRelay, loss: Loss) -> None:
-    upstream = pool_of(relay).add_idle()
+    upstream = relay.pools["one"].add_idle()
     down = FakeDown(relay.reactor)
-    relay.open(down).find_route()
+    relay.request(down)
     upstream.lose(loss)
-    assert pool_of(relay).dials == []
+    assert relay.pools["one"].dials == []
     assert len(down.heads) == 1
 
 
-def test_a_body_that_was_not_kept_is_not_sent_twice(relay: FakeRelay) -> None:
-    down = FakeDown(relay.reactor, windowed=True)
-    upstream = sending(relay, down)
-    upstream.lose(Loss.CLOSED)
-    assert pool_of(relay).dials == []
-    assert down.heads[0].startswith(b"HTTP/1.1 502 ")
-
-
-def test_a_body_that_is_not_kept_goes_on_no_connection_that_may_be_stale(relay: FakeRelay) -> None:
-    idle = pool_of(relay).add_idle()
-    sending(relay, FakeDown(relay.reactor, windowed=True))
-    assert idle.sent == []
-
-
-def test_after_an_unreachable_provider_the_next_one_is_asked_by_its_own_name_of_the_model() -> None:
-    relay = FakeRelay(provider("one"), provider("two", model_mapping={"m": "other"}))
-    relay.open(FakeDown(relay.reactor)).find_route()
-    pool_of(relay).refuse(REFUSED)
-    upstream = pool_of(relay, "two").connect()
-    assert upstream.sent[0][1] == b'"other"'
-    assert relay.log.events == ["connect_failed", "failover"]
-
-
-def test_a_provider_that_stays_unreachable_is_asked_no_more() -> None:
-    relay = FakeRelay(provider("one"), provider("two"))
-    for _ in range(relay.config.health.failures):
-        relay.request(FakeDown(relay.reactor))
-        pool_of(relay).refuse(REFUSED)
-    assert not relay.providers[0].endpoint.available(relay.reactor.now)
-    relay.request(FakeDown(relay.reactor))
-    assert pool_of(relay).dials == []
-
-
-def test_when_the_last_provider_is_unreachable_the_client_gets_its_error() -> None:
-    relay = FakeRelay(provider("one"), provider("two"))
-    down = FakeDown(relay.reactor)
-    relay.open(down).find_route()
-    pool_of(relay).refuse(REFUSED)
-    pool_of(relay, "two").refuse(UpstreamFailed("Provider two cannot be reached."))
-    assert b"Provider two cannot be reached." in down.got
-    assert relay.log.records[0]["attempts"] == 2
-
-
-def test_a_dial_that_fails_after_the_client_left_tries_nobody_else() -> None:
-    relay = FakeRelay(provider("one"), provider("two"))
-    down = FakeDown(relay.reactor)
-    relay.open(down).find_route()
-    down.leave()
-    pool_of(relay).refuse(REFUSED)
-    assert pool_of(relay, "two").dials == []
-    assert len(relay.log.records) == 1
-    assert down.got == b""
-
-
-def test_a_failure_closes_the_connection_of_the_attempt_under_way(relay: FakeRelay) -> None:
-    down = FakeDown(relay.reactor)
-    upstream = sending(relay, down)
-    down.exchange.shut()
-    assert upstream.is_closed
-    assert relay.in_flight() == 0
-
-
 @pytest.mark.parametrize("answered", [b"", STREAM_HEAD])
-def test_a_pooled_connection_that_has_answered_anything_was_not_stale(
+def test_a_pooled_connection_that_sent_a_byte_was_not_stale(
     relay: FakeRelay, answered: bytes
 ) -> None:
-    upstream = pool_of(relay).add_idle()
+    upstream = relay.pools["one"].add_idle()
     down = FakeDown(relay.reactor)
-    relay.open(down).find_route()
+    relay.request(down)
     upstream.any_byte = True
     if answered:
         upstream.respond(answered)
     upstream.lose(Loss.CLOSED)
-    assert pool_of(relay).dials == []
+    assert relay.pools["one"].dials == []
     assert down.heads[0].startswith(b"HTTP/1.1 502 ")
 
 
-def test_content_closes_the_breaker_of_an_endpoint_that_was_tried_again(relay: FakeRelay) -> None:
-    breaker = relay.providers[0].endpoint.breaker
-    for _ in range(relay.config.health.failures):
-        breaker.settle(breaker.force(relay.reactor.now), relay.reactor.now, relay.rng, ok=False)
-    relay.reactor.now += 60.0
-    upstream = sending(relay, FakeDown(relay.reactor))
-    upstream.respond(STREAM_HEAD)
-    upstream.feed(START)
-    assert breaker.state is State.HALF_OPEN
-    upstream.feed(CONTENT)
-    assert breaker.state is State.CLOSED
-
-
-def test_a_client_that_leaves_mid_stream_aborts_the_provider_and_nobody_is_blamed(
-    relay: FakeRelay,
-) -> None:
-    down = FakeDown(relay.reactor)
+def test_a_windowed_body_is_not_sent_twice(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor, windowed=True)
     upstream = sending(relay, down)
-    upstream.respond(STREAM_HEAD)
-    upstream.feed(START + CONTENT)
-    down.leave()
-    assert upstream.is_closed
-    assert relay.log.records[0]["ending"] == "client_left"
-    assert relay.providers[0].endpoint.available(relay.reactor.now)
+    upstream.lose(Loss.CLOSED)
+    assert relay.pools["one"].dials == []
+    assert down.heads[0].startswith(b"HTTP/1.1 502 ")
 
 
-def test_a_relay_token_alone_never_reaches_a_provider_without_a_key() -> None:
-    relay = FakeRelay(provider("one", "anthropic", keys=[]))
-    down = FakeDown(relay.reactor)
-    exchange = relay.open(down, passed=ClientAuth(True, False, False))
-    exchange.guard(exchange.find_route)
-    assert pool_of(relay).dials == []
-    assert down.heads[0].startswith(b"HTTP/1.1 401 ")
+def test_a_stale_connection_is_no_failed_attempt() -> None:
+    relay = two_keys_and_two()
+    relay.pools["one"].add_idle()
+    exchange = relay.request(FakeDown(relay.reactor))
+    serving(relay, exchange).lose(Loss.CLOSED)
+    assert exchange.retry_state is None
+    fresh = relay.pools["one"].connect_for(exchange)
+    stream(fresh)
+    assert relay.log.records[0]["provider"] == "one"
+    assert relay.log.events == []
+
+
+# ---- failover
 
 
 @pytest.mark.parametrize(
-    ("passed", "plan"),
+    ("status", "body", "fields", "then"),
     [
-        (ClientAuth(False, False, True), "plan"),
-        (ClientAuth(True, False, True), "plan_no_bearer"),
-        (ClientAuth(False, True, True), "plan_no_key"),
+        (429, LIMITED, b"retry-after: 7\r\n", "b"),
+        (429, LIMITED, b"", "b"),
+        (401, REFUSED, b"", "b"),
+        (402, BROKE, b"", "b"),
+        (529, BUSY, b"", "two"),
+        (500, BUSY, b"", "two"),
+        (404, NO_MODEL, b"", "two"),
     ],
+    ids=["limit", "crowded", "refused", "spent", "overloaded", "failed", "no model"],
 )
-def test_a_login_passes_without_the_field_that_held_the_relay_token(
-    passed: ClientAuth, plan: str
+def test_a_failed_key_fails_over_to_the_next_key_and_a_failed_endpoint_to_the_next_provider(
+    status: int, body: bytes, fields: bytes, then: str
 ) -> None:
-    relay = FakeRelay(provider("one", "anthropic", keys=[]))
-    relay.open(FakeDown(relay.reactor), passed=passed).find_route()
-    upstream = pool_of(relay).connect()
-    assert upstream.sent[0][0] is getattr(relay.providers[0].targets[0], plan)
+    relay = two_keys_and_two()
+    down, exchange, upstream = begin(relay)
+    first = key_of(exchange)
+    answer(upstream, status, body, fields)
+    if then != "two":
+        then = "b" if first == "a" else "a"
+    assert key_of(exchange) == then
+    stream(serving(relay, exchange))
+    assert down.got == START + CONTENT + STOP
+    (line,) = relay.log.records
+    assert (line["status"], line["attempts"], line["ending"]) == (200, 2, "complete")
+    assert relay.in_flight() == 0
+    assert [told["why"] for told in relay.log.members("failover")]
 
 
-def test_the_framing_fits_the_client(relay: FakeRelay) -> None:
-    down = FakeDown(relay.reactor, minor=0)
-    upstream = sending(relay, down)
-    upstream.respond(json_head(200))
-    upstream.feed(b"{}")
+@pytest.mark.parametrize("loss", [Loss.CLOSED, Loss.RESET, Loss.GARBAGE, Loss.NO_FIRST_BYTE])
+def test_a_connection_lost_before_content_fails_over(loss: Loss) -> None:
+    relay = two_keys_and_two()
+    down, exchange, upstream = begin(relay)
+    upstream.lose(loss)
+    assert key_of(exchange) == "two"
+    stream(serving(relay, exchange))
+    assert down.got == START + CONTENT + STOP
+
+
+@pytest.mark.parametrize("before", [b"", START])
+def test_an_error_event_before_content_fails_over(
+    before: bytes,
+) -> None:
+    relay = two_keys_and_two()
+    down, exchange, upstream = begin(relay)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(before + OVERLOADED)
+    assert upstream.is_closed()
+    assert key_of(exchange) == "two"
+    stream(serving(relay, exchange))
+    assert (len(down.heads), down.got) == (1, START + CONTENT + STOP)
+
+
+def test_an_empty_stream_fails_over_or_is_forwarded() -> None:
+    relay = two_keys_and_two()
+    down, exchange, upstream = begin(relay)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START)
     upstream.finish()
-    assert down.got == b"{}"
+    assert key_of(exchange) == "two"
+    stream(serving(relay, exchange))
+    assert down.got == START + CONTENT + STOP
+    relay = FakeRelay(provider("one"))
+    down, _, upstream = begin(relay)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START)
+    upstream.finish()
+    assert (down.got, down.ended) == (START, "complete")
+    assert relay.log.records[0]["error"] == "empty_stream"
+    assert relay.in_flight() == 0
 
 
-def test_shutting_down_in_mid_stream_says_so_between_two_events_only(relay: FakeRelay) -> None:
-    endings = []
-    for data in (START + CONTENT, START + CONTENT + b"event: con"):
-        down = FakeDown(relay.reactor)
-        exchange = relay.open(down)
-        exchange.find_route()
-        upstream = pool_of(relay).connect()
-        upstream.respond(STREAM_HEAD)
-        upstream.feed(data)
-        exchange.shut()
-        endings.append((down.ended, b"event: error" in down.got))
-    assert endings == [("complete", True), ("cut", False)]
-
-
-def test_an_exchange_that_is_over_cannot_fail(relay: FakeRelay) -> None:
+def test_an_error_event_of_a_lone_target_is_forwarded(relay: FakeRelay) -> None:
     down = FakeDown(relay.reactor)
-    exchange = relay.open(down)
-    exchange.fail(REFUSED)
-    got = down.got
-    exchange.fail(UpstreamFailed("another"))
-    exchange.shut()
-    exchange.on_client_left()
-    assert down.got == got
-    assert [line["error"] for line in relay.log.records] == [REFUSED.message]
+    upstream = sending(relay, down)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START + OVERLOADED)
+    upstream.finish()
+    assert down.got == START + OVERLOADED
+    assert relay.log.records[0]["error"] == "error_event"
 
 
-def test_an_estimate_needs_no_connection() -> None:
-    relay = FakeRelay(provider(count_tokens="estimate"))
-    down = FakeDown(relay.reactor, arrived=MODEL_SEEN)
-    relay.open(down, RequestClass.COUNT_TOKENS).find_route()
-    down.arrive(len(BODY))
-    assert b'"input_tokens":' in down.got
-    assert relay.log.records[0]["ending"] == "answered"
-    assert pool_of(relay).dials == []
+def test_a_failed_dial_fails_over_with_the_next_providers_model_name() -> None:
+    relay = FakeRelay(provider("one"), provider("two", model_mapping={"m": "other"}))
+    relay.request(FakeDown(relay.reactor))
+    relay.pools["one"].refuse(CONNECT_FAILED)
+    upstream = relay.pools["two"].connect()
+    assert upstream.sent[0][1] == b'"other"'
+    assert relay.log.events == ["connect_failed", "failover"]
+
+
+def test_failed_dials_open_the_breaker() -> None:
+    relay = FakeRelay(provider("one"), provider("two"))
+    for _ in range(relay.config.health.failures):
+        relay.request(FakeDown(relay.reactor))
+        relay.pools["one"].refuse(CONNECT_FAILED)
+    assert not relay.providers[0].endpoint.available(relay.reactor.now)
+    relay.request(FakeDown(relay.reactor))
+    assert relay.pools["one"].dials == []
+
+
+def test_the_last_connect_failure_is_the_reply() -> None:
+    relay = FakeRelay(provider("one"), provider("two"))
+    down = FakeDown(relay.reactor)
+    relay.request(down)
+    relay.pools["one"].refuse(CONNECT_FAILED)
+    relay.pools["two"].refuse(UpstreamFailed("Provider two cannot be reached."))
+    assert b"Provider two cannot be reached." in down.got
+    assert relay.log.records[0]["attempts"] == 2
+
+
+def test_a_dial_that_fails_after_the_client_left_is_not_retried() -> None:
+    relay = FakeRelay(provider("one"), provider("two"))
+    down = FakeDown(relay.reactor)
+    relay.request(down)
+    down.leave()
+    relay.pools["one"].refuse(CONNECT_FAILED)
+    assert relay.pools["two"].dials == []
+    assert len(relay.log.records) == 1
+    assert down.got == b""
+
+
+def test_a_client_that_leaves_during_failover_ends_the_exchange() -> None:
+    relay = two_keys_and_two()
+    down, exchange, upstream = begin(relay)
+    answer(upstream, 529, BUSY)
+    down.leave()
+    assert exchange.settled
+    fresh = relay.pools["two"].connect()
+    assert fresh.sent == []
+    assert relay.in_flight() == 0
+    assert relay.log.records[0]["ending"] == "client_left"
+
+
+def test_failover_sends_the_next_providers_model_name() -> None:
+    relay = FakeRelay(provider("one"), provider("two", model_mapping={"m": "other"}))
+    _, exchange, upstream = begin(relay, body=BODY)
+    answer(upstream, 529, BUSY)
+    assert serving(relay, exchange).sent[-1][1] == b'"other"'
+
+
+def test_failover_before_the_upload_is_complete() -> None:
+    relay = two_keys_and_two()
+    _, exchange, upstream = begin(relay, arrived=MODEL_SEEN, session="s")
+    upstream.lose(Loss.RESET)
+    assert key_of(exchange) == "two"
+    assert serving(relay, exchange).sent
+
+
+# ---- no failover
+
+
+def test_a_stream_lost_after_content_is_not_retried() -> None:
+    relay = two_keys_and_two()
+    down, _, upstream = begin(relay)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(START + CONTENT)
+    upstream.lose(Loss.RESET)
+    assert (down.ended, down.got) == ("cut", START + CONTENT)
+    assert relay.pools["two"].dials == []
+    assert relay.log.records[0]["attempts"] == 1
+
+
+def test_an_invalid_request_is_not_retried() -> None:
+    relay = two_keys_and_two()
+    down, _, upstream = begin(relay)
+    answer(upstream, 400, INVALID)
+    assert down.got.endswith(INVALID)
+    assert relay.log.records[0]["attempts"] == 1
+    assert relay.providers[0].endpoint.breaker.state is State.CLOSED
+
+
+def test_a_windowed_body_does_not_fail_over() -> None:
+    relay = two_keys_and_two()
+    down, _, upstream = begin(relay, windowed=True)
+    answer(upstream, 529, BUSY)
+    assert down.got.endswith(BUSY)
+    assert relay.pools["two"].dials == []
+
+
+def test_no_target_is_tried_twice_and_the_error_of_highest_priority_is_sent() -> None:
+    relay = two_keys_and_two(attempts_max=8)
+    down, exchange, upstream = begin(relay)
+    answer(upstream, 401, REFUSED)
+    answer(serving(relay, exchange), 529, BUSY)
+    relay.pools["two"].refuse(UpstreamFailed("Provider two cannot be reached."))
+    assert exchange.settled
+    assert down.heads[0].startswith(b"HTTP/1.1 529 ")
+    assert down.got.endswith(BUSY)
+    assert len({target.slot for target in exchange.retry_state.targets}) == 3
+
+
+# ---- bounds
+
+
+def test_attempts_are_bounded() -> None:
+    relay = FakeRelay(
+        *[provider(f"p{n}") for n in range(5)], config=settings(failures=2, attempts_max=3)
+    )
+    down, exchange, upstream = begin(relay)
+    for _ in range(2):
+        answer(upstream, 500, BUSY)
+        upstream = serving(relay, exchange)
+    answer(upstream, 500, BUSY)
+    assert down.heads[0].startswith(b"HTTP/1.1 500 ")
+    assert relay.log.records[0]["attempts"] == 3
+
+
+def test_the_retry_budget_bounds_retries_of_all_requests() -> None:
+    relay = two_keys_and_two(retry_budget=RetryBudget(ratio=0.0, minimum=1))
+    _, exchange, upstream = begin(relay)
+    answer(upstream, 529, BUSY)
+    assert not exchange.settled
+    down, second, upstream = begin(relay)
+    answer(upstream, 529, BUSY)
+    assert second.settled
+    assert down.heads[0].startswith(b"HTTP/1.1 529 ")
+    assert "retry_budget_spent" in relay.log.events
+    relay.pass_time(11.0)
+    _, third, upstream = begin(relay)
+    answer(upstream, 529, BUSY)
+    assert not third.settled
+
+
+def test_a_lone_target_spends_no_retry_budget() -> None:
+    relay = FakeRelay(config=settings(failures=2, retry_budget=RetryBudget(ratio=0.0, minimum=1)))
+    for _ in range(3):
+        _, exchange, upstream = begin(relay)
+        answer(upstream, 500, BUSY)
+        assert exchange.settled
+    assert "retry_budget_spent" not in relay.log.events
+
+
+# ---- what a failure proves
+
+
+def test_failures_of_the_endpoint_open_its_breaker_and_those_of_keys_do_not() -> None:
+    relay = two_keys_and_two()
+    breaker = relay.providers[0].endpoint.breaker
+    for _ in range(3):
+        _, _, upstream = begin(relay)
+        answer(upstream, 429, LIMITED)
+    assert breaker.state is State.CLOSED
+    for _ in range(2):
+        _, _, upstream = begin(relay)
+        answer(upstream, 529, BUSY)
+    assert breaker.state is State.OPEN
+    _, exchange, _ = begin(relay)
+    assert key_of(exchange) == "two"
+
+
+@pytest.mark.parametrize(
+    ("how", "answers"), [("reset", True), ("refused", False), ("status", True)]
+)
+def test_the_endpoint_remembers_whether_it_accepted_the_connection(how: str, answers: bool) -> None:
+    relay = two_keys_and_two()
+    exchange = relay.request(FakeDown(relay.reactor))
+    if how == "refused":
+        relay.pools["one"].refuse(UpstreamFailed("Provider one cannot be reached."))
+    elif how == "reset":
+        serving(relay, exchange).lose(Loss.RESET)
+    else:
+        answer(serving(relay, exchange), 500, BUSY)
+    assert relay.providers[0].endpoint.stats.answers is answers
+
+
+@pytest.mark.parametrize(("status", "body"), [(429, LIMITED), (401, REFUSED), (529, BUSY)])
+def test_a_failed_count_tokens_proves_nothing_about_messages(status: int, body: bytes) -> None:
+    relay = two_keys_and_two()
+    exchange = relay.request(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
+    service = relay.providers[0]
+    for _ in range(3):
+        if not exchange.settled:
+            answer(serving(relay, exchange), status, body, b"retry-after: 30\r\n")
+    assert all(t.limits.state(relay.reactor.now, 1, 1) == Capacity.READY for t in service.targets)
+    assert service.endpoint.breaker.state is State.CLOSED
+    assert "failures=0" in repr(service.endpoint)
+
+
+def test_a_loss_during_the_upload_does_not_count_against_the_endpoint() -> None:
+    relay = FakeRelay(provider("one"), config=settings(failures=2))
+    for _ in range(3):
+        _, _, upstream = begin(relay, arrived=MODEL_SEEN)
+        upstream.lose(Loss.RESET)
+    assert relay.providers[0].endpoint.breaker.state is State.CLOSED
+
+
+# ---- signatures
+
+
+def test_a_signature_refusal_is_retried_without_foreign_blocks() -> None:
+    relay = FakeRelay(provider("one", "anthropic", signatures="claude"), provider("two"))
+    down, exchange, upstream = begin(relay, body=FOREIGN_THOUGHT)
+    answer(upstream, 400, UNSIGNED_BLOCK)
+    again = serving(relay, exchange)
+    assert target_of(exchange) is relay.providers[0].targets[0]
+    body = again.sent[-1][2]
+    assert body is not None
+    assert b"thinking" not in body
+    assert b'"text":"a"' in body
+    stream(again)
+    assert down.ended == "complete"
+    assert relay.in_flight() == 0
+
+
+def test_a_second_signature_refusal_is_the_reply() -> None:
+    relay = FakeRelay(provider("one", "anthropic", signatures="claude"), provider("two"))
+    down, exchange, upstream = begin(relay, body=CLAUDES_THOUGHT)
+    answer(upstream, 400, UNSIGNED_BLOCK)
+    again = serving(relay, exchange)
+    body = again.sent[-1][2]
+    assert body is not None
+    assert b"thinking" not in body
+    answer(again, 400, UNSIGNED_BLOCK)
+    assert down.got.endswith(UNSIGNED_BLOCK)
+    assert relay.log.records[0]["attempts"] == 2
+    assert relay.log.events.count("thinking_stripped") == 1
+
+
+def test_a_signature_refusal_without_thinking_blocks_is_the_reply() -> None:
+    relay = FakeRelay(provider("one", "anthropic", signatures="claude"), provider("two"))
+    down, _, upstream = begin(relay)
+    answer(upstream, 400, UNSIGNED_BLOCK)
+    assert down.got.endswith(UNSIGNED_BLOCK)
+    assert relay.in_flight() == 0
+
+
+def test_failover_to_a_provider_that_does_not_validate_sends_all_blocks() -> None:
+    relay = FakeRelay(provider("one", "anthropic", signatures="claude"), provider("two"))
+    _, exchange, upstream = begin(relay, body=FOREIGN_THOUGHT)
+    answer(upstream, 400, UNSIGNED_BLOCK)
+    answer(serving(relay, exchange), 529, BUSY)
+    assert key_of(exchange) == "two"
+    assert serving(relay, exchange).sent[-1][2] is None  # the client's own bytes

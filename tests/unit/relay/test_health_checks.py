@@ -36,16 +36,15 @@ class Dialer:
 
 
 class Lab(FakeRelay):
-    """A relay with one provider whose breaker can be opened, and its probes."""
+    """A relay with one provider whose breaker can be opened, and its health checks."""
 
     def __init__(self, health: Health, **settings: Any) -> None:
         super().__init__(provider("one", **settings), config=Config(health=health))
         self.dialer = Dialer()
-        self.pools["one"].dialer = self.dialer  # type: ignore[attr-defined]
-        self.snap.pools["one"].dialer = self.dialer  # type: ignore[attr-defined, misc]
+        self.pools["one"].dialer = self.dialer
         self.spawned: list[Coroutine[Any, Any, None]] = []
-        self.probes = HealthChecks(self)  # type: ignore[arg-type]
-        self.probes.start()
+        self.checks = HealthChecks(self.context, self.loop, self)  # type: ignore[arg-type]
+        self.checks.start()
 
     @property
     def provider(self) -> ProviderState:
@@ -60,13 +59,13 @@ class Lab(FakeRelay):
             breaker.settle(breaker.force(self.reactor.now), self.reactor.now, self.rng, ok=False)
         self.provider.endpoint.stats.answers = answered
 
-    def rest_ends(self) -> None:
-        """Pass the rest of the breaker, and one look of the probes."""
+    def open_time_ends(self) -> None:
+        """Pass the open time of the breaker, and one look of the health checks."""
         self.pass_time(self.provider.endpoint.breaker.resumes_at - self.reactor.now + LOOK_EVERY_S)
 
-    def run_probes(self) -> None:
+    def run_checks(self) -> None:
         while self.spawned:
-            asyncio.run(self.spawned.pop(0))  # type: ignore[arg-type]
+            asyncio.run(self.spawned.pop(0))
 
 
 def close(lab: Lab) -> None:
@@ -74,22 +73,22 @@ def close(lab: Lab) -> None:
         work.close()
 
 
-def test_an_endpoint_that_is_well_is_never_probed() -> None:
+def test_a_closed_breaker_is_never_probed() -> None:
     lab = Lab(Health())
     lab.pass_time(100.0)
     assert lab.spawned == []
 
 
-def test_an_open_breaker_is_probed_when_its_rest_is_over_and_closed_by_a_good_probe() -> None:
+def test_an_open_breaker_is_probed_after_its_open_time_and_closed_by_a_success() -> None:
     lab = Lab(Health(open_s=5.0))
     lab.open_breaker()
     lab.pass_time(3.0)
     assert lab.spawned == []
-    lab.rest_ends()
-    lab.run_probes()
+    lab.open_time_ends()
+    lab.run_checks()
     assert (lab.dialer.dials, lab.dialer.closed) == (1, 1)
     assert lab.provider.endpoint.breaker.state is State.CLOSED
-    ((level, _, fields),) = [told for told in lab.log.told if told[1] == "probe"]
+    ((level, _, fields),) = [entry for entry in lab.log.entries if entry[1] == "probe"]
     assert (level, fields["good"], fields["kind"]) == ("info", True, "connect")
 
 
@@ -100,40 +99,40 @@ def test_an_open_breaker_is_probed_when_its_rest_is_over_and_closed_by_a_good_pr
         (TimeoutError(), "no answer within 5 s"),
     ],
 )
-def test_a_probe_that_fails_lengthens_the_rest_and_gives_its_lease_back(
+def test_a_failed_probe_lengthens_the_open_time_and_releases_the_lease(
     error: BaseException, says: str
 ) -> None:
     lab = Lab(Health(open_s=5.0))
     lab.open_breaker()
     lab.dialer.error = error
-    lab.rest_ends()
-    lab.run_probes()
+    lab.open_time_ends()
+    lab.run_checks()
     breaker = lab.provider.endpoint.breaker
     assert breaker.state is State.OPEN
     assert breaker.resumes_at > lab.reactor.now + 5.0
     assert says in lab.log.members("probe")[0]["reason"]
     assert lab.provider.endpoint.stats.lease(lab.reactor.now, 1.0)
     lab.provider.endpoint.stats.unlease()
-    lab.rest_ends()
+    lab.open_time_ends()
     assert len(lab.spawned) == 1
     close(lab)
 
 
-def test_one_probe_at_a_time_is_enough() -> None:
+def test_one_probe_runs_at_a_time() -> None:
     lab = Lab(Health())
     lab.open_breaker()
-    lab.rest_ends()
+    lab.open_time_ends()
     lab.pass_time(4.0)
     assert len(lab.spawned) == 1
     close(lab)
 
 
-def test_an_endpoint_that_another_worker_probes_is_left_to_it() -> None:
+def test_an_endpoint_leased_by_another_worker_is_not_probed() -> None:
     lab = Lab(Health(open_s=1.0))
     lab.open_breaker()
     other = EndpointStats(lab.memory.as_worker(1), lab.provider.endpoint.stats.slot)
     assert other.lease(lab.reactor.now, 60.0)
-    lab.rest_ends()
+    lab.open_time_ends()
     assert lab.spawned == []
     other.unlease()
     lab.pass_time(LOOK_EVERY_S)
@@ -141,46 +140,46 @@ def test_an_endpoint_that_another_worker_probes_is_left_to_it() -> None:
     close(lab)
 
 
-def test_an_endpoint_with_a_request_on_its_way_is_not_probed() -> None:
+def test_an_endpoint_with_a_request_in_flight_is_not_probed() -> None:
     lab = Lab(Health())
     lab.open_breaker()
-    held = lab.provider.targets[0].limits.force(lab.reactor.now, 1, 1)
-    lab.rest_ends()
+    held = lab.provider.targets[0].limits.reserve_unchecked(lab.reactor.now, 1, 1)
+    lab.open_time_ends()
     assert lab.spawned == []
-    held.settle(lab.reactor.now, 1, 1)
+    held.commit(lab.reactor.now, 1, 1)
     lab.pass_time(LOOK_EVERY_S)
     assert len(lab.spawned) == 1
     close(lab)
 
 
-def test_where_answers_failed_a_connection_would_prove_nothing() -> None:
+def test_an_endpoint_that_accepts_connections_is_not_probed_by_connecting() -> None:
     lab = Lab(Health())
     lab.open_breaker(answered=True)
-    lab.rest_ends()
+    lab.open_time_ends()
     lab.pass_time(10.0)
     assert lab.spawned == []
 
 
-def test_probing_can_be_switched_off_and_stopped() -> None:
+def test_health_checks_can_be_switched_off_and_stopped() -> None:
     lab = Lab(Health(probe="off"))
     lab.open_breaker()
-    lab.rest_ends()
+    lab.open_time_ends()
     assert lab.spawned == []
     lab = Lab(Health())
-    lab.probes.stop()
-    lab.probes.stop()
+    lab.checks.stop()
+    lab.checks.stop()
     lab.open_breaker()
-    lab.rest_ends()
+    lab.open_time_ends()
     assert lab.spawned == []
 
 
-def test_a_provider_that_a_reload_takes_away_is_not_looked_up_again() -> None:
+def test_a_provider_removed_by_a_reload_is_probed_with_its_old_dialer() -> None:
     lab = Lab(Health())
     lab.open_breaker()
-    lab.rest_ends()
+    lab.open_time_ends()
     lab.reload(provider("two"))
-    del lab.snap.pools["one"]
-    lab.run_probes()
+    del lab.context.config.pools["one"]
+    lab.run_checks()
     assert lab.dialer.dials == 1
 
 
@@ -206,15 +205,15 @@ def posting(monkeypatch: pytest.MonkeyPatch, answer: int | FetchFailed) -> list[
 @pytest.mark.parametrize(
     ("kind", "path"), [("count_tokens", b"/v1/messages/count_tokens"), ("message", b"/v1/messages")]
 )
-def test_a_request_is_made_as_the_provider_wants_it_with_a_key_that_is_enabled(
+def test_a_probe_request_uses_an_enabled_key_and_the_providers_auth(
     kind: Any, path: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     posted = posting(monkeypatch, 200)
     off, on = keys("off", enabled=False)[0], keys("on")[0]
     lab = Lab(Health(probe=kind), models=[Model(id="glm-5")], keys=[off, on])
     lab.open_breaker(answered=True)
-    lab.rest_ends()
-    lab.run_probes()
+    lab.open_time_ends()
+    lab.run_checks()
     ((at, fields, body),) = posted
     assert at == path
     assert fields[b"authorization"] == b"Bearer test-key-on"
@@ -228,31 +227,31 @@ def test_a_request_is_made_as_the_provider_wants_it_with_a_key_that_is_enabled(
     ("answer", "is_good"),
     [(200, True), (401, True), (429, True), (500, False), (529, False), (408, False)],
 )
-def test_any_answer_is_good_that_is_not_the_endpoints_failure(
+def test_any_status_passes_that_is_no_failure_of_the_endpoint(
     answer: int, is_good: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     posting(monkeypatch, answer)
     lab = Lab(Health(probe="count_tokens", probe_model="m"))
     lab.open_breaker()
-    lab.rest_ends()
-    lab.run_probes()
+    lab.open_time_ends()
+    lab.run_checks()
     assert (lab.provider.endpoint.breaker.state is State.CLOSED) is is_good
 
 
-def test_no_answer_is_a_failure_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_without_an_answer_logs_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     posting(monkeypatch, FetchFailed("the connection broke"))
     lab = Lab(Health(probe="message", probe_model="m"))
     lab.open_breaker()
-    lab.rest_ends()
-    lab.run_probes()
+    lab.open_time_ends()
+    lab.run_checks()
     assert lab.log.members("probe")[0]["reason"] == "the connection broke"
 
 
-def test_without_any_model_to_ask_for_it_says_what_to_set() -> None:
+def test_a_probe_without_a_model_names_the_setting() -> None:
     lab = Lab(Health(probe="message"))  # its models are "*"
     lab.open_breaker()
-    lab.rest_ends()
-    lab.run_probes()
+    lab.open_time_ends()
+    lab.run_checks()
     assert "health.probe_model" in lab.log.members("probe")[0]["reason"]
 
 
@@ -261,9 +260,9 @@ def test_without_any_model_to_ask_for_it_says_what_to_set() -> None:
     [{"kind": "anthropic", "keys": []}, {"count_tokens": "estimate"}],
     ids=["no key", "cannot count"],
 )
-def test_where_there_is_nothing_to_ask_with_a_connection_is_made(settings: dict[str, Any]) -> None:
+def test_without_a_key_or_count_tokens_the_probe_connects(settings: dict[str, Any]) -> None:
     lab = Lab(Health(probe="count_tokens"), **settings)
     lab.open_breaker()
-    lab.rest_ends()
-    lab.run_probes()
+    lab.open_time_ends()
+    lab.run_checks()
     assert lab.dialer.dials == 1

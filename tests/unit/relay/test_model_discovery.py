@@ -180,7 +180,7 @@ def test_a_list_is_kept_for_a_while(loop: TimelessLoop) -> None:
     assert len(rig.providers.asked) == 2
 
 
-def test_a_failure_is_kept_for_a_shorter_while_and_told_once(loop: TimelessLoop) -> None:
+def test_a_failure_is_cached_for_a_shorter_time_and_logged_once(loop: TimelessLoop) -> None:
     rig = Rig(loop, provider("a", "m-1"))
     rig.providers.fails("a")
     rig.request()
@@ -213,7 +213,7 @@ def test_an_empty_list_is_a_list_and_something_else_is_not(loop: TimelessLoop) -
 # ---- waiting
 
 
-def test_nobody_waits_longer_than_the_hold_and_late_ones_come_next_time(loop: TimelessLoop) -> None:
+def test_no_request_waits_longer_than_hold_s(loop: TimelessLoop) -> None:
     rig = Rig(loop, provider("a"), provider("b"))
     rig.providers.says("a", "m-1", after_s=HOLD_S + 1)
     rig.providers.says("b", "m-2", after_s=HOLD_S - 1)
@@ -223,7 +223,7 @@ def test_nobody_waits_longer_than_the_hold_and_late_ones_come_next_time(loop: Ti
     assert len(rig.providers.asked) == 2
 
 
-def test_all_who_ask_meanwhile_share_one_question(loop: TimelessLoop) -> None:
+def test_concurrent_requests_share_one_fetch(loop: TimelessLoop) -> None:
     rig = Rig(loop, provider("a"))
     rig.providers.says("a", "m-1", after_s=1)
 
@@ -234,7 +234,7 @@ def test_all_who_ask_meanwhile_share_one_question(loop: TimelessLoop) -> None:
     assert len(rig.providers.asked) == 1
 
 
-def test_one_who_gives_up_takes_nothing_away(loop: TimelessLoop) -> None:
+def test_a_cancelled_request_does_not_cancel_the_fetch(loop: TimelessLoop) -> None:
     rig = Rig(loop, provider("a"))
     rig.providers.says("a", "m-1", after_s=1)
 
@@ -272,19 +272,19 @@ def test_the_first_enabled_key_is_sent_in_the_provider_s_way(loop: TimelessLoop)
     assert b"x-api-key" not in fields
 
 
-def test_a_provider_whose_keys_are_all_disabled_is_not_asked(loop: TimelessLoop) -> None:
+def test_a_provider_whose_keys_are_all_disabled_is_not_fetched(loop: TimelessLoop) -> None:
     rig = Rig(loop, provider("a", "m-1", keys=[Key(key="test-key-0", enabled=False)]))
     assert rig.request() == (["m-1"], 0.0)
 
 
-def test_a_provider_that_wants_no_key_is_asked_without(loop: TimelessLoop) -> None:
+def test_a_provider_without_auth_is_fetched_without_a_key(loop: TimelessLoop) -> None:
     rig = Rig(loop, provider("a", keys=[], auth="none"))
     rig.providers.says("a", "m-1")
     assert rig.request()[0] == ["m-1"]
     assert not {b"authorization", b"x-api-key"} & set(rig.providers.asked[0][2])
 
 
-def test_a_client_s_own_list_is_asked_for_each_time_and_shown_to_nobody_else(
+def test_a_clients_own_list_is_fetched_each_time_for_that_client_only(
     loop: TimelessLoop,
 ) -> None:
     rig = Rig(loop, provider("a"), passing("own"))
@@ -322,7 +322,7 @@ def test_a_client_s_own_failure_is_no_warning(loop: TimelessLoop) -> None:
     assert [level for level, _, _ in rig.sink.events] == ["info"]
 
 
-def test_of_a_client_s_fields_those_that_say_who_asks_are_taken(loop: TimelessLoop) -> None:
+def test_only_identifying_client_headers_are_sent(loop: TimelessLoop) -> None:
     rig = Rig(loop, passing("own"))
     asked = head(b"Authorization: Bearer b", b"X-Api-Key: k", b"Anthropic-Beta: o", b"Cookie: c")
     own = rig.discovery.credential_of(asked, ClientAuth(False, False, True))
@@ -349,7 +349,7 @@ def test_a_relay_token_is_held_back(
     assert [name for name, _ in rig.discovery.credential_of(asked, passed)] == names
 
 
-def test_nobody_s_credential_is_read_when_no_provider_gets_it(loop: TimelessLoop) -> None:
+def test_client_credentials_are_not_read_where_no_provider_gets_them(loop: TimelessLoop) -> None:
     rig = Rig(loop, provider("a"))
     assert rig.discovery.credential_of(head(b"X-Api-Key: k"), ClientAuth(False, False, True)) == ()
 

@@ -1,4 +1,4 @@
-"""Requests that wait: who goes first, when they are looked at, when they give up."""
+"""Queued requests: their order, what they block, when they are tried and when they time out."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.rate_limits import Cooldown
-from ccrelay.config.model import Affinity, Config, Routing
+from ccrelay.config.model import Affinity
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.pending_queue import LATE_S
 from ccrelay.types import RequestClass
@@ -15,22 +15,24 @@ from tests.unit.relay.fakes import (
     CONTENT,
     START,
     STOP,
-    STREAM_HEAD,
     FakeDown,
     FakeRelay,
-    FakeUpstream,
     json_head,
     keys,
     provider,
 )
+from tests.unit.relay.scenario import (
+    AGENT,
+    attempt_of,
+    is_sent,
+    serving,
+    settings,
+    stream,
+    target_of,
+)
 
-AGENT = b"x-claude-code-agent-id: a-1\r\n"
 # About 145 tokens; BODY has 13.
 LARGE = b'{"model":"m","stream":true,"messages":[%b]}' % (b" " * 424)
-
-
-def settings(**routing: object) -> Config:
-    return Config(routing=Routing(**{"strategy": "failover", **routing}))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -39,108 +41,93 @@ def relay() -> FakeRelay:
     return FakeRelay(provider("one", keys=keys("a", "b", max_concurrent=1)))
 
 
-def ask(relay: FakeRelay, session: str | None = None, agent: bool = False) -> Exchange:
+def turn_of(relay: FakeRelay, session: str | None = None, agent: bool = False) -> Exchange:
     return relay.request(FakeDown(relay.reactor, session=session, extra=AGENT if agent else b""))
 
 
 def fill(relay: FakeRelay) -> list[Exchange]:
     """Take both keys."""
-    return [ask(relay), ask(relay)]
-
-
-def is_sent(exchange: Exchange) -> bool:
-    return exchange.reservation is not None
+    return [turn_of(relay), turn_of(relay)]
 
 
 def end(relay: FakeRelay, exchange: Exchange) -> None:
     """Let one under way come to a good end, and the loop see it."""
-    target = exchange.target
-    assert target is not None
-    upstream = exchange.upstream
-    if upstream is None:
-        upstream = relay.pools[target.provider.name].connect_for(exchange)
-    finish(upstream)  # type: ignore[arg-type]
+    stream(serving(relay, exchange))
     relay.loop.run()
 
 
-def finish(upstream: FakeUpstream) -> None:
-    upstream.respond(STREAM_HEAD)
-    upstream.feed(START + CONTENT + STOP)
-    upstream.finish()
-
-
 def let_go(relay: FakeRelay, exchange: Exchange) -> None:
-    exchange.down.leave()  # type: ignore[attr-defined]
+    exchange.client.down.leave()
     relay.loop.run()
 
 
 # ---- order
 
 
-def test_who_waits_is_given_the_first_place_that_comes_free(relay: FakeRelay) -> None:
+def test_a_queued_request_gets_the_first_free_target(relay: FakeRelay) -> None:
     first, _ = fill(relay)
-    waits = ask(relay)
-    assert relay.waiting.everybody() == [waits]
+    waits = turn_of(relay)
+    assert relay.queue.waiters() == [waits]
     assert not is_sent(waits)
     relay.pass_time(1.0)
     end(relay, first)
     assert is_sent(waits)
-    assert len(relay.waiting) == 0
-    assert waits.waited_s == pytest.approx(1.0, abs=0.1)
+    assert len(relay.queue) == 0
+    assert waits.outcome.queued_s == pytest.approx(1.0, abs=0.1)
 
 
-def test_nobody_is_overtaken_by_a_newcomer_of_the_same_line(relay: FakeRelay) -> None:
+def test_a_new_request_does_not_overtake_queued_ones(relay: FakeRelay) -> None:
     held = fill(relay)
-    waits = [ask(relay, f"s-{n}") for n in range(3)]
+    waits = [turn_of(relay, f"s-{n}") for n in range(3)]
     let_go(relay, held[0])
     assert [is_sent(one) for one in waits] == [True, False, False]
-    newcomer = ask(relay, "s-9")
+    newcomer = turn_of(relay, "s-9")
     let_go(relay, held[1])
     assert [is_sent(one) for one in waits] == [True, True, False]
-    assert relay.waiting.everybody() == [waits[2], newcomer]
+    assert relay.queue.waiters() == [waits[2], newcomer]
 
 
-def test_a_newcomer_joins_the_line_even_if_a_place_came_free_just_now(relay: FakeRelay) -> None:
+def test_a_new_request_queues_even_if_a_target_just_became_free(relay: FakeRelay) -> None:
     held = fill(relay)
-    waits = ask(relay)
-    held[0].down.leave()  # type: ignore[attr-defined]
-    newcomer = ask(relay)
+    waits = turn_of(relay)
+    held[0].client.down.leave()
+    newcomer = turn_of(relay)
     assert not is_sent(newcomer)
     relay.loop.run()
     assert is_sent(waits)
     assert not is_sent(newcomer)
 
 
-def test_the_main_loop_goes_before_sub_agents_that_came_earlier(relay: FakeRelay) -> None:
+def test_the_main_loop_precedes_earlier_sub_agents(relay: FakeRelay) -> None:
     held = fill(relay)
-    agents = [ask(relay, "s-1", agent=True) for _ in range(2)]
-    turn = ask(relay, "s-2")
+    agents = [turn_of(relay, "s-1", agent=True) for _ in range(2)]
+    turn = turn_of(relay, "s-2")
     let_go(relay, held[0])
     assert [is_sent(turn), *map(is_sent, agents)] == [True, False, False]
     let_go(relay, held[1])
     assert [is_sent(one) for one in agents] == [True, False]
 
 
-def test_a_sub_agent_waits_behind_the_main_loop_and_not_the_other_way_round(
+def test_a_queued_sub_agent_does_not_block_the_main_loop(
     relay: FakeRelay,
 ) -> None:
     held = fill(relay)
-    agent = ask(relay, "s-1", agent=True)
-    held[0].down.leave()  # type: ignore[attr-defined]
-    turn = ask(relay, "s-2")
-    assert is_sent(turn)  # before anybody has looked
+    agent = turn_of(relay, "s-1", agent=True)
+    held[0].client.down.leave()
+    turn = turn_of(relay, "s-2")
+    assert is_sent(turn)  # before any pass
     let_go(relay, turn)
     assert is_sent(agent)
 
 
-def test_one_that_needs_more_than_there_is_holds_those_behind_it_until_it_goes() -> None:
+def test_a_large_request_blocks_smaller_ones_behind_it() -> None:
     relay = FakeRelay(provider("one", keys=keys("a", "b", itpm_limit=150)))
     relay.request(FakeDown(relay.reactor))
     relay.request(FakeDown(relay.reactor))
     relay.pass_time(45.0)
     large = relay.request(FakeDown(relay.reactor, body=LARGE))
     small = relay.request(FakeDown(relay.reactor))
-    assert relay.waiting.everybody() == [large, small]
+    assert relay.queue.waiters() == [large, small]
     relay.pass_time(5.0)
     assert not is_sent(small)
     let_go(relay, large)
@@ -175,34 +162,34 @@ def use_up(relay: FakeRelay, *numbers: int) -> None:
     for number in numbers or range(len(relay.providers)):
         gauge = relay.providers[number].targets[0].limits
         now = relay.reactor.now - 52.0
-        gauge.force(now, 10, 0).settle(now, 10, 0)
+        gauge.reserve_unchecked(now, 10, 0).commit(now, 10, 0)
 
 
-def test_another_model_does_not_overtake_at_the_same_key() -> None:
+def test_a_request_for_another_model_does_not_overtake_at_the_same_key() -> None:
     relay = two_models("one", "two")
     use_up(relay)
     turn = large(relay)
     agents = [small(relay), small(relay, "s-2")]
-    assert relay.waiting.everybody() == [turn, *agents]
+    assert relay.queue.waiters() == [turn, *agents]
     relay.pass_time(5.0)
     assert not any(map(is_sent, [turn, *agents]))
     relay.pass_time(6.0)
     assert all(map(is_sent, [turn, *agents]))
-    assert turn.target is relay.providers[0].targets[0]
-    assert {agent.target for agent in agents} == {relay.providers[1].targets[0]}
+    assert target_of(turn) is relay.providers[0].targets[0]
+    assert {target_of(agent) for agent in agents} == {relay.providers[1].targets[0]}
 
 
-def test_the_same_model_spelt_otherwise_does_not_overtake() -> None:
+def test_the_same_model_with_escapes_does_not_overtake() -> None:
     relay = two_models()
     use_up(relay)
     turn = large(relay)
     spelt = BODY.replace(b'"m"', b'"\\u006d"')
     late = relay.request(FakeDown(relay.reactor, body=spelt))
     assert late.route is not turn.route
-    assert relay.waiting.everybody() == [turn, late]
+    assert relay.queue.waiters() == [turn, late]
 
 
-def test_who_can_go_where_nobody_ahead_wants_to_goes_there() -> None:
+def test_a_request_goes_to_a_target_that_none_ahead_waits_for() -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a", itpm_limit=150), models=["m"]),
         provider("two", keys=keys("b", itpm_limit=150), models=["small"]),
@@ -214,7 +201,7 @@ def test_who_can_go_where_nobody_ahead_wants_to_goes_there() -> None:
     assert [is_sent(one) for one in (turn, first, second, third)] == [False, True, True, True]
 
 
-def test_of_targets_some_of_which_others_wait_for_one_takes_the_rest() -> None:
+def test_a_request_takes_the_targets_that_are_not_blocked() -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a", itpm_limit=150), models=["m", "small"]),
         provider("two", keys=keys("b", max_concurrent=1), models=["small"]),
@@ -223,32 +210,34 @@ def test_of_targets_some_of_which_others_wait_for_one_takes_the_rest() -> None:
     turn = large(relay)
     first, second = small(relay), small(relay)
     assert [is_sent(one) for one in (turn, first, second)] == [False, True, False]
-    assert first.target is relay.providers[1].targets[0]
+    assert target_of(first) is relay.providers[1].targets[0]
     relay.pass_time(1.0)
     assert not is_sent(second)
     let_go(relay, first)
     assert is_sent(second)
-    assert second.target is first.target
+    assert target_of(second) is target_of(first)
     relay.pass_time(10.0)
     assert is_sent(turn)
 
 
-def test_who_waits_behind_others_is_told_once_they_are_gone_and_nothing_is_back_in_time() -> None:
+def test_a_blocked_request_fails_once_no_target_can_be_ready_in_time() -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a", itpm_limit=150), models=["m", "small"]),
         provider("two", models=["small"]),
     )
     use_up(relay, 0)
-    relay.providers[1].targets[0].limits.rest(relay.reactor.now + 600.0, int(Cooldown.RATE))
+    relay.providers[1].targets[0].limits.start_cooldown(
+        relay.reactor.now + 600.0, int(Cooldown.RATE)
+    )
     turn, agent = large(relay), small(relay)
     relay.pass_time(5.0)
-    assert relay.waiting.everybody() == [turn, agent]
+    assert relay.queue.waiters() == [turn, agent]
     relay.pass_time(6.0)
     assert is_sent(turn)
     assert agent.settled  # the one is full for a minute now, the other rests for longer
 
 
-def test_a_newcomer_finds_no_way_past_a_full_room() -> None:
+def test_a_full_queue_rejects_a_request_that_would_overtake() -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a", itpm_limit=150), models=["m", "small"]),
         provider("two", keys=keys("b", max_concurrent=1), models=["small"]),
@@ -256,7 +245,7 @@ def test_a_newcomer_finds_no_way_past_a_full_room() -> None:
     )
     use_up(relay, 0)
     turn = large(relay)
-    assert is_sent(small(relay))  # by the way that nobody waits for
+    assert is_sent(small(relay))  # at the target that none ahead waits for
     down = FakeDown(relay.reactor, body=SMALL)
     relay.request(down)
     assert down.heads[0].startswith(b"HTTP/1.1 429 ")
@@ -264,7 +253,7 @@ def test_a_newcomer_finds_no_way_past_a_full_room() -> None:
     assert is_sent(turn)
 
 
-def test_one_that_failed_elsewhere_does_not_overtake_either() -> None:
+def test_a_failed_over_request_does_not_overtake() -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a"), models=["small"]),
         provider("two", keys=keys("b", itpm_limit=150), models=["m", "small"]),
@@ -276,35 +265,37 @@ def test_one_that_failed_elsewhere_does_not_overtake_either() -> None:
     upstream.respond(json_head(529))
     upstream.feed(b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}')
     upstream.finish()
-    assert relay.waiting.everybody() == [turn, unlucky]
+    assert relay.queue.waiters() == [turn, unlucky]
     let_go(relay, turn)
     assert is_sent(unlucky)
 
 
-def test_counting_tokens_is_held_up_by_nobody_and_holds_up_nobody() -> None:
+def test_count_tokens_neither_blocks_nor_is_blocked() -> None:
     relay = two_models("one", "two")
     use_up(relay)
     turn = large(relay)
     counts = relay.request(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
-    assert counts.target is not None
+    assert target_of(counts) is not None
     let_go(relay, turn)
     for one in relay.providers:
-        one.targets[0].limits.rest(relay.reactor.now + 5.0, int(Cooldown.RATE))
+        one.targets[0].limits.start_cooldown(relay.reactor.now + 5.0, int(Cooldown.RATE))
     waits = relay.request(FakeDown(relay.reactor), RequestClass.COUNT_TOKENS)
-    assert relay.waiting.everybody() == [waits]
-    relay.reactor.now += 5.1  # nobody has looked yet
+    assert relay.queue.waiters() == [waits]
+    relay.reactor.now += 5.1  # no pass has run yet
     assert is_sent(small(relay))
 
 
-def test_who_has_tried_somebody_else_holds_up_nobody_there() -> None:
+def test_a_request_does_not_block_targets_it_has_tried() -> None:
     relay = FakeRelay(provider("one"), provider("two", keys=keys("b", max_concurrent=1)))
-    relay.providers[1].targets[0].limits.rest(relay.reactor.now + 10.0, int(Cooldown.RATE))
+    relay.providers[1].targets[0].limits.start_cooldown(
+        relay.reactor.now + 10.0, int(Cooldown.RATE)
+    )
     unlucky = relay.request(FakeDown(relay.reactor))
     upstream = relay.pools["one"].connect()
     upstream.respond(json_head(529))
     upstream.feed(b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}')
     upstream.finish()
-    assert relay.waiting.everybody() == [unlucky]
+    assert relay.queue.waiters() == [unlucky]
     newcomer = relay.request(FakeDown(relay.reactor))
     assert is_sent(newcomer)
     relay.pass_time(11.0)
@@ -312,92 +303,99 @@ def test_who_has_tried_somebody_else_holds_up_nobody_there() -> None:
 
 
 @pytest.fixture
-def homely() -> FakeRelay:
-    """Two keys; session s-1 lives at the first, which has no room for a large request yet."""
+def sticky() -> FakeRelay:
+    """Two keys; session s-1 is bound to the first, which has no room for a large request yet."""
     relay = FakeRelay(provider("one", keys=keys("a", "b", itpm_limit=150)))
     first = relay.providers[0].targets[0]
     relay.affinity.keep(hash64(b"s-1"), first.slot, relay.reactor.now, prefix_tokens=9000)
     now = relay.reactor.now - 57.0
-    first.limits.force(now, 10, 0).settle(now, 10, 0)
+    first.limits.reserve_unchecked(now, 10, 0).commit(now, 10, 0)
     return relay
 
 
-def test_who_waits_for_its_own_key_keeps_lower_ranks_away_from_it(homely: FakeRelay) -> None:
-    turn = large(homely, session="s-1")
-    own, other = ask(homely, "s-1", agent=True), ask(homely, "s-2", agent=True)
-    assert homely.waiting.everybody() == [turn, own]  # its cache is there, too
-    assert other.target is homely.providers[0].targets[1]
-    homely.pass_time(4.1)
+def test_a_request_for_its_sticky_target_blocks_it_for_lower_ranks(sticky: FakeRelay) -> None:
+    turn = large(sticky, session="s-1")
+    own, other = turn_of(sticky, "s-1", agent=True), turn_of(sticky, "s-2", agent=True)
+    assert sticky.queue.waiters() == [turn, own]  # its cache is there, too
+    assert target_of(other) is sticky.providers[0].targets[1]
+    sticky.pass_time(4.1)
     assert is_sent(turn)
-    assert turn.target is homely.providers[0].targets[0]
-    homely.pass_time(1.0)
-    assert own.target is homely.providers[0].targets[1]
+    assert target_of(turn) is sticky.providers[0].targets[0]
+    sticky.pass_time(1.0)
+    assert target_of(own) is sticky.providers[0].targets[1]
 
 
-def test_who_waits_for_its_own_key_keeps_no_equals_away_from_it(homely: FakeRelay) -> None:
-    turn = large(homely, session="s-1")
-    homely.providers[0].targets[1].limits.rest(homely.reactor.now + 50.0, int(Cooldown.RATE))
-    assert is_sent(ask(homely, "s-2"))
-    assert homely.waiting.everybody() == [turn]
+def test_a_request_for_its_sticky_target_does_not_block_equal_ranks(sticky: FakeRelay) -> None:
+    turn = large(sticky, session="s-1")
+    sticky.providers[0].targets[1].limits.start_cooldown(
+        sticky.reactor.now + 50.0, int(Cooldown.RATE)
+    )
+    assert is_sent(turn_of(sticky, "s-2"))
+    assert sticky.queue.waiters() == [turn]
 
 
-def test_who_waits_for_its_own_key_waits_behind_those_who_wait_for_anything(
-    homely: FakeRelay,
+def test_a_request_for_its_sticky_target_waits_behind_earlier_ones(
+    sticky: FakeRelay,
 ) -> None:
-    homely.providers[0].targets[1].limits.rest(homely.reactor.now + 4.0, int(Cooldown.RATE))
-    stranger = large(homely)
-    small_turn = ask(homely, "s-1")
-    assert homely.waiting.everybody() == [stranger, small_turn]
-    homely.pass_time(4.5)
+    sticky.providers[0].targets[1].limits.start_cooldown(
+        sticky.reactor.now + 4.0, int(Cooldown.RATE)
+    )
+    stranger = large(sticky)
+    small_turn = turn_of(sticky, "s-1")
+    assert sticky.queue.waiters() == [stranger, small_turn]
+    sticky.pass_time(4.5)
     assert is_sent(stranger)
-    assert small_turn.target is not stranger.target
+    assert target_of(small_turn) is not target_of(stranger)
 
 
-def test_who_waits_for_its_own_key_holds_up_nobody() -> None:
+def test_a_request_for_its_sticky_target_blocks_no_other_target() -> None:
     relay = FakeRelay(provider("one", keys=keys("a", "b", max_concurrent=1)))
-    first = ask(relay, "s-1")
+    first = turn_of(relay, "s-1")
     relay.affinity.keep(  # its cache is large
-        first.request.conversation,  # type: ignore[union-attr]
-        first.target.slot,  # type: ignore[union-attr]
+        first.request.conversation,
+        target_of(first).slot,
         relay.reactor.now,
         prefix_tokens=9000,
     )
-    waits = ask(relay, "s-1")
-    assert relay.waiting.everybody() == [waits]
-    other = ask(relay, "s-2")
+    waits = turn_of(relay, "s-1")
+    assert relay.queue.waiters() == [waits]
+    other = turn_of(relay, "s-2")
     assert is_sent(other)
     let_go(relay, other)
     assert not is_sent(waits)
     let_go(relay, first)
     assert is_sent(waits)
-    assert waits.target is first.target
+    assert target_of(waits) is target_of(first)
 
 
-def test_who_waited_long_enough_for_its_own_key_takes_another() -> None:
+def test_after_affinity_wait_s_a_request_takes_another_target() -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a", "b", max_concurrent=1)),
         config=settings(affinity=Affinity(wait_s=2.0)),
     )
-    first = ask(relay, "s-1")
+    first = turn_of(relay, "s-1")
     relay.affinity.keep(
-        first.request.conversation,  # type: ignore[union-attr]
-        first.target.slot,  # type: ignore[union-attr]
+        first.request.conversation,
+        target_of(first).slot,
         relay.reactor.now,
         prefix_tokens=9000,
     )
-    waits = ask(relay, "s-1")
+    waits = turn_of(relay, "s-1")
     relay.pass_time(1.9)
     assert not is_sent(waits)
     relay.pass_time(0.2)
     assert is_sent(waits)
-    assert waits.left == ("max_concurrent", first.target)
-    assert waits.target is not first.target
+    assert (attempt_of(waits).move_reason, attempt_of(waits).moved_from) == (
+        "max_concurrent",
+        target_of(first),
+    )
+    assert target_of(waits) is not target_of(first)
 
 
-# ---- deadlines
+# ---- timeouts
 
 
-def test_who_waits_too_long_is_told_and_the_line_is_empty(relay: FakeRelay) -> None:
+def test_a_queue_timeout_is_a_429(relay: FakeRelay) -> None:
     fill(relay)
     down = FakeDown(relay.reactor)
     relay.request(down)
@@ -405,11 +403,11 @@ def test_who_waits_too_long_is_told_and_the_line_is_empty(relay: FakeRelay) -> N
     assert down.ended is None
     relay.pass_time(0.2)
     assert down.heads[0].startswith(b"HTTP/1.1 429 ")
-    assert len(relay.waiting) == 0
+    assert len(relay.queue) == 0
     assert relay.log.records[-1]["queued_ms"] == pytest.approx(20_000, abs=100)
 
 
-def test_who_stands_behind_another_gives_up_in_time_as_well(relay: FakeRelay) -> None:
+def test_queue_timeouts_do_not_wait_for_requests_ahead(relay: FakeRelay) -> None:
     fill(relay)
     downs = []
     for _ in range(3):
@@ -422,30 +420,30 @@ def test_who_stands_behind_another_gives_up_in_time_as_well(relay: FakeRelay) ->
     assert [down.ended for down in downs] == ["complete", "complete", None]
     relay.pass_time(5.0)
     assert downs[2].ended == "complete"
-    assert len(relay.waiting) == 0
+    assert len(relay.queue) == 0
 
 
-def test_a_reset_beyond_the_deadline_is_told_at_once(relay: FakeRelay) -> None:
+def test_a_reset_beyond_the_queue_timeout_is_a_429_at_once(relay: FakeRelay) -> None:
     for target in relay.providers[0].targets:
-        target.limits.rest(relay.reactor.now + 60.0, int(Cooldown.RATE))
+        target.limits.start_cooldown(relay.reactor.now + 60.0, int(Cooldown.RATE))
     down = FakeDown(relay.reactor)
     relay.request(down)
     assert down.heads[0].startswith(b"HTTP/1.1 429 ")
     assert b"\r\nretry-after: 60" in down.heads[0]
 
 
-def test_who_waits_is_told_at_once_when_its_key_is_refused_meanwhile(relay: FakeRelay) -> None:
+def test_a_queued_request_fails_when_its_keys_are_refused(relay: FakeRelay) -> None:
     held = fill(relay)
     down = FakeDown(relay.reactor)
     relay.request(down)
     for target in relay.providers[0].targets:
-        target.limits.rest(0.0, int(Cooldown.REFUSED))
+        target.limits.start_cooldown(0.0, int(Cooldown.REFUSED))
     let_go(relay, held[0])
     assert down.heads[0].startswith(b"HTTP/1.1 502 ")
 
 
 @pytest.mark.parametrize("bound", [{"queue_timeout_s": 0.0}, {"queue_max": 0}])
-def test_where_nobody_may_wait_it_is_told_at_once(bound: dict[str, object]) -> None:
+def test_without_a_queue_a_full_provider_is_a_429(bound: dict[str, object]) -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a", "b", max_concurrent=1)), config=settings(**bound)
     )
@@ -455,68 +453,68 @@ def test_where_nobody_may_wait_it_is_told_at_once(bound: dict[str, object]) -> N
     assert down.heads[0].startswith(b"HTTP/1.1 429 ")
 
 
-# ---- being woken
+# ---- timers and pokes
 
 
-def test_a_rest_that_ends_wakes_who_waits_for_it_without_anybodys_poke(relay: FakeRelay) -> None:
+def test_the_end_of_a_cooldown_wakes_the_queue(relay: FakeRelay) -> None:
     for target in relay.providers[0].targets:
-        target.limits.rest(relay.reactor.now + 7.0, int(Cooldown.RATE))
-    waits = ask(relay)
+        target.limits.start_cooldown(relay.reactor.now + 7.0, int(Cooldown.RATE))
+    waits = turn_of(relay)
     assert relay.loop.next_at == pytest.approx(relay.reactor.now + 7.0 + LATE_S)
     relay.pass_time(7.1)
     assert is_sent(waits)
 
 
-def test_many_pokes_are_one_look(relay: FakeRelay) -> None:
+def test_several_pokes_cause_one_pass(relay: FakeRelay) -> None:
     fill(relay)
-    ask(relay)
+    turn_of(relay)
     for _ in range(5):
-        relay.waiting.poke()
+        relay.queue.poke()
     assert len(relay.loop._soon) == 1
     relay.loop.run()
-    relay.waiting.poke()
+    relay.queue.poke()
     assert len(relay.loop._soon) == 1
 
 
-def test_an_empty_room_is_not_looked_at(relay: FakeRelay) -> None:
-    relay.waiting.poke()
+def test_an_empty_queue_ignores_pokes(relay: FakeRelay) -> None:
+    relay.queue.poke()
     assert relay.loop._soon == []
 
 
-def test_a_client_that_leaves_its_place_in_the_line_lets_the_next_one_look(
+def test_a_client_that_leaves_the_queue_unblocks_the_next(
     relay: FakeRelay,
 ) -> None:
     held = fill(relay)
-    first, second = ask(relay), ask(relay)
-    first.down.leave()  # type: ignore[attr-defined]
+    first, second = turn_of(relay), turn_of(relay)
+    first.client.down.leave()
     assert relay.log.records[-1]["ending"] == "client_left"
-    assert relay.waiting.everybody() == [second]
+    assert relay.queue.waiters() == [second]
     let_go(relay, held[0])
     assert is_sent(second)
 
 
-def test_leaving_twice_counts_the_wait_once(relay: FakeRelay) -> None:
+def test_leaving_twice_adds_queue_time_once(relay: FakeRelay) -> None:
     fill(relay)
-    waits = ask(relay)
+    waits = turn_of(relay)
     relay.reactor.now += 3.0
-    relay.waiting.leave(waits)
-    relay.waiting.leave(waits)
-    assert waits.waited_s == 3.0
+    relay.queue.leave(waits)
+    relay.queue.leave(waits)
+    assert waits.outcome.queued_s == 3.0
 
 
-def test_a_closed_room_wakes_nobody(relay: FakeRelay) -> None:
+def test_a_closed_queue_wakes_no_request(relay: FakeRelay) -> None:
     for target in relay.providers[0].targets:
-        target.limits.rest(relay.reactor.now + 7.0, int(Cooldown.RATE))
-    waits = ask(relay)
-    relay.waiting.close()
+        target.limits.start_cooldown(relay.reactor.now + 7.0, int(Cooldown.RATE))
+    waits = turn_of(relay)
+    relay.queue.close()
     relay.pass_time(30.0)
     assert not is_sent(waits)
 
 
-# ---- company and reloads
+# ---- heartbeats and reloads
 
 
-def test_a_stream_that_waits_gets_its_head_and_pings_and_then_its_answer() -> None:
+def test_a_queued_stream_gets_an_early_head_and_pings() -> None:
     relay = FakeRelay(
         provider("one", keys=keys("a", max_concurrent=1)),
         config=settings(early_head_s=5.0, ping_s=5.0),
@@ -534,35 +532,35 @@ def test_a_stream_that_waits_gets_its_head_and_pings_and_then_its_answer() -> No
     assert (relay.log.records[-1]["status"], relay.log.records[-1]["attempts"]) == (200, 1)
 
 
-def test_a_reload_routes_those_who_wait_anew_and_their_time_goes_on(relay: FakeRelay) -> None:
+def test_a_reload_reroutes_queued_requests_and_keeps_their_deadline(relay: FakeRelay) -> None:
     fill(relay)
     down = FakeDown(relay.reactor)
     relay.request(down)
     relay.pass_time(15.0)
     relay.reload(provider("one", keys=keys("a", "b", max_concurrent=1)))
-    assert len(relay.waiting) == 1
+    assert len(relay.queue) == 1
     relay.pass_time(5.1)
     assert down.heads[0].startswith(b"HTTP/1.1 429 ")
 
 
-def test_a_reload_that_brings_a_key_ends_the_wait(relay: FakeRelay) -> None:
+def test_a_reload_that_adds_a_key_serves_a_queued_request(relay: FakeRelay) -> None:
     fill(relay)
-    waits = ask(relay)
+    waits = turn_of(relay)
     relay.reload(provider("one", keys=keys("a", "b", "c", max_concurrent=1)))
     assert is_sent(waits)
-    assert len(relay.waiting) == 0
+    assert len(relay.queue) == 0
 
 
-def test_after_a_reload_nobody_waits_for_those_who_stood_behind_it(relay: FakeRelay) -> None:
+def test_after_a_reload_requests_keep_their_order(relay: FakeRelay) -> None:
     held = fill(relay)
-    waits = [ask(relay, f"s-{n}") for n in range(3)]
-    held[0].down.leave()  # type: ignore[attr-defined]
+    waits = [turn_of(relay, f"s-{n}") for n in range(3)]
+    held[0].client.down.leave()
     relay.reload(provider("one", keys=keys("a", "b", max_concurrent=1)))
     assert is_sent(waits[0])
-    assert relay.waiting.everybody() == waits[1:]
+    assert relay.queue.waiters() == waits[1:]
 
 
-def test_a_reload_that_takes_the_model_away_is_told_to_those_who_wait(relay: FakeRelay) -> None:
+def test_a_reload_that_removes_the_model_is_a_404_for_queued_requests(relay: FakeRelay) -> None:
     fill(relay)
     down = FakeDown(relay.reactor)
     relay.request(down)

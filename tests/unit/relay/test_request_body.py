@@ -33,7 +33,7 @@ def test_every_fault_of_a_body_has_an_error(fault: BodyFault) -> None:
     assert FAULTS[int(fault)]().status in (400, 413, 529)
 
 
-def test_errors_are_made_anew_each_time() -> None:
+def test_each_error_is_a_new_instance() -> None:
     # An exception that is raised twice carries the traceback, and with it the frames, of both.
     make = FAULTS[int(BodyFault.NOT_JSON)]
     assert make() is not make()
@@ -73,7 +73,7 @@ def test_a_model_that_is_no_name_is_refused(raw: bytes) -> None:
         model_name(raw)
 
 
-def test_the_longest_model_is_taken() -> None:
+def test_the_longest_model_name_is_accepted() -> None:
     assert len(model_name(b'"%b"' % (b"x" * MODEL_NAME_MAX))) == MODEL_NAME_MAX
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from ccrelay._fast.affinity_table import AffinityTable, Binding
+from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Price
 from ccrelay.ledger.pricing import PriceList, price_list
 from ccrelay.routing.routing_request import RoutingRequest
@@ -60,11 +62,15 @@ class Candidate:
         return f"<{self.provider.name}>"
 
 
-@dataclass
-class Binding:
-    slot: int
-    prefix_tokens: int = 0
-    ttl_s: float = 300.0
+_TABLE = AffinityTable(SharedMemory.private(bindings=8))
+
+
+def binding(slot: int, prefix_tokens: int = 0, ttl_s: float = 300.0) -> Binding:
+    """A real one: only a table makes them."""
+    _TABLE.keep(1, slot, NOW, ttl_s=ttl_s, prefix_tokens=prefix_tokens)
+    found = _TABLE.find(1, NOW)
+    assert found is not None
+    return found
 
 
 def candidate(
@@ -99,5 +105,5 @@ def candidate(
 
 
 def ask(**facts: Any) -> RoutingRequest:
-    """An ask at NOW."""
+    """A request at NOW."""
     return RoutingRequest(**{"now": NOW, **facts})

@@ -62,7 +62,7 @@ def outside(explanation: Explanation) -> dict[str, list[str]]:
 # ---- in and out
 
 
-def test_everybody_who_serves_the_model_is_in_with_the_name_that_is_sent() -> None:
+def test_every_provider_of_the_model_is_listed_with_the_name_it_is_sent() -> None:
     found = asked(
         provider("own", models=["claude-*"]),
         provider("maps", model_mapping={"claude-*": "glm-5"}),
@@ -87,7 +87,7 @@ MAPPING = {"*": "any", "claude-*[1m]": "wide", "x": "one", "x[1m]": "two", "clau
         ("own-1", "model_mapping *"),
     ],
 )
-def test_the_entry_that_let_a_provider_in_is_told(model: str, why: str) -> None:
+def test_the_matching_entry_is_shown(model: str, why: str) -> None:
     found = asked(provider("p", model_mapping=MAPPING, models=["own-*"]), model=model)
     assert [one.why for one in found.inside] == [why]
     rest = {name: target for name, target in MAPPING.items() if name != "*"}
@@ -95,12 +95,12 @@ def test_the_entry_that_let_a_provider_in_is_told(model: str, why: str) -> None:
     assert [one.why for one in found.inside] == ["model_mapping claude-*[1m]"]
 
 
-def test_own_models_and_the_default_are_told_like_mappings() -> None:
+def test_own_models_and_the_default_are_shown_like_mappings() -> None:
     found = asked(provider("a", models=["n", Model(id="m")]), provider("b"))
     assert [one.why for one in found.inside] == ["models m", "models *"]
 
 
-def test_everybody_else_is_out_with_all_reasons() -> None:
+def test_other_providers_are_listed_with_all_reasons() -> None:
     off = [Key(key="test-key-1", enabled=False)]
     found = asked(
         provider("in"),
@@ -118,7 +118,7 @@ def test_everybody_else_is_out_with_all_reasons() -> None:
     }
 
 
-def test_only_the_nearest_names_are_told() -> None:
+def test_only_the_nearest_names_are_shown() -> None:
     names = ["glm-5", "qwen", "claude-sonnet-4", "claude-opus-4", "claude-opus-5"]
     found = asked(provider("p", models=names), model="claude-opus-6[1m]")
     assert outside(found)["p"] == [
@@ -131,7 +131,7 @@ def test_a_provider_without_keys_is_in_when_it_needs_none() -> None:
     assert [(one.provider, one.keys) for one in found.inside] == [("claude", [])]
 
 
-def test_keys_are_told_by_fingerprint_with_their_limits() -> None:
+def test_keys_are_shown_by_fingerprint_with_their_limits() -> None:
     key = Key(key="test-key-1", name="main", rpm_limit=60, max_concurrent=4, weight=2, priority=1)
     found = asked(provider("p", keys=[key, Key(key="test-key-2", enabled=False)]))
     assert found.inside[0].keys == [
@@ -189,7 +189,7 @@ def test_the_rule_that_applies_decides_providers_strategy_and_model() -> None:
     assert found.passed_over == []
 
 
-def test_rules_before_it_are_told_with_what_does_not_hold() -> None:
+def test_earlier_rules_are_shown_with_the_conditions_that_fail() -> None:
     found = asked(provider("b"), routing=Routing(rules=RULES), images=True, tokens=10)
     assert found.rule == "rules[1]"
     assert found.passed_over == [
@@ -213,9 +213,7 @@ def test_without_a_rule_that_applies_the_strategy_is_the_configured_one() -> Non
         ({"headers": {"x-claude-code-agent-id": "a1"}, "kind": "web-search"}, "web-search"),
     ],
 )
-def test_the_class_is_what_is_said_or_what_the_headers_tell(
-    question: dict[str, Any], kind: str
-) -> None:
+def test_the_class_is_given_or_read_from_the_headers(question: dict[str, Any], kind: str) -> None:
     assert asked(provider("p"), **question).asked.kind == kind
 
 
@@ -246,7 +244,7 @@ def test_the_class_that_rules_see_is_the_one_that_the_relay_sees(
     assert (found.rule == "agents") == (seen_as == "subagent")
 
 
-def test_every_header_that_is_not_there_is_told_with_what_it_should_be() -> None:
+def test_every_missing_header_is_shown_with_its_expected_value() -> None:
     rule = Rule(when=When(headers={"x-a": "1", "x-b": "2*"}), use=Use(providers=["b"]))
     found = asked(provider("b"), routing=Routing(rules=[rule]), headers={"x-a": "1", "X-B": "3"})
     assert found.passed_over == [PassedOver("rules[0]", ["headers: x-b=2*"])]
@@ -258,7 +256,7 @@ def test_a_secret_that_could_not_be_had_has_no_fingerprint() -> None:
     assert found.inside[0].keys[0].fingerprint == "unknown"
 
 
-def test_what_is_not_said_is_as_usual_for_the_class() -> None:
+def test_unspecified_facts_are_typical_of_the_class() -> None:
     assert set(USUAL) == set(get_args(RequestKind))
     titles = asked(provider("p"), kind="background").asked
     assert (titles.images, titles.thinking, titles.tools) == (False, False, False)
@@ -281,7 +279,7 @@ def test_shares_go_by_weight() -> None:
     assert [one.share for one in busy.inside] == [None, None, None]
 
 
-def test_every_strategy_is_told_in_words() -> None:
+def test_every_strategy_is_described() -> None:
     assert set(HOW) == set(get_args(StrategyName))
     for strategy in get_args(StrategyName):
         found = asked(provider("a"), routing=Routing(strategy=strategy))

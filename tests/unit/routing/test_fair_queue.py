@@ -33,7 +33,7 @@ def test_every_class_of_traffic_has_a_rank() -> None:
     assert RANKS.keys() == set(TrafficClass)
 
 
-def test_an_empty_queue_has_nobody() -> None:
+def test_an_empty_queue_is_empty() -> None:
     empty = queue()
     assert (len(empty), order(empty), "a" in empty) == (0, "", False)
     assert repr(empty) == "<FairQueue [0, 0, 0]>"
@@ -96,14 +96,14 @@ def test_a_claim_holds_against_its_rank_and_those_below() -> None:
     assert claimed(made, 1, 3) == [{3}, {1, 3}, {1, 3}]
 
 
-def test_a_claim_against_nobody_is_none() -> None:
+def test_a_claim_against_no_rank_is_none() -> None:
     made = Claims()
     made.add([1], 3)
     assert claimed(made, 1) == [set()] * 3
     made.remove([1], 3)
 
 
-def test_a_slot_is_free_when_the_last_claim_is_taken_back() -> None:
+def test_a_slot_is_free_when_its_last_claim_is_removed() -> None:
     made = Claims()
     made.add([1, 2], 0)
     made.add([2, 3], 1)

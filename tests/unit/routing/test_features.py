@@ -321,13 +321,13 @@ def test_a_hostile_body_costs_no_more_than_its_length(name: str) -> None:
         (b"a0", b"main", RequestClass.COUNT_TOKENS, TrafficClass.COUNT_TOKENS),
     ],
 )
-def test_a_head_tells_by_path_agent_and_hint(
+def test_path_agent_and_hint_give_the_traffic_class(
     agent: bytes | None, hint: bytes | None, kind: RequestClass, expected: TrafficClass | None
 ) -> None:
     assert traffic_of_head(agent, hint, kind) is expected
 
 
-def test_the_body_tells_what_the_head_leaves_open() -> None:
+def test_the_body_gives_the_traffic_class_where_the_head_does_not() -> None:
     assert traffic_of(None, None) is MAIN
     assert traffic_of(SUBAGENT, None) is SUBAGENT
     assert traffic_of(None, Features(traffic=BACKGROUND)) is BACKGROUND

@@ -1,11 +1,11 @@
-"""What was tried is left alone, whoever asks."""
+"""Targets that were tried, and those that other requests block."""
 
 from ccrelay.routing.retry_state import RetryState
-from tests.unit.relay.fakes import keys, service
+from tests.unit.relay.fakes import keys, provider_state
 
 
-def test_a_key_that_was_tried_is_masked_and_an_excluded_provider_whole():
-    one = service("one", keys=keys("a", "b", "c"))
+def test_tried_keys_and_excluded_providers_are_masked() -> None:
+    one = provider_state("one", keys=keys("a", "b", "c"))
     tries = RetryState()
     assert tries.mask(one) == 0
     tries.add(one.targets[1], "overloaded", endpoint_failed=True)
@@ -15,10 +15,10 @@ def test_a_key_that_was_tried_is_masked_and_an_excluded_provider_whole():
     assert all(tries.mask(one) >> target.index & 1 for target in one.targets)
 
 
-def test_what_others_wait_for_is_left_alone_in_a_copy():
-    one = service("one", keys=keys("a", "b"))
+def test_blocked_targets_are_masked_in_a_copy() -> None:
+    one = provider_state("one", keys=keys("a", "b"))
     tries = RetryState()
-    tries.add(one.targets[0], endpoint_failed=False)
-    held = RetryState.and_held(tries, [one.targets[1]])
-    assert (held.mask(one), tries.mask(one)) == (0b11, 0b01)
-    assert RetryState.and_held(None, [one.targets[1]]).mask(one) == 0b10
+    tries.add(one.targets[0], endpoint_failed=True)
+    copy = tries.with_blocked([one.targets[1]])
+    assert (copy.mask(one), tries.mask(one)) == (0b11, 0b01)
+    assert (copy.failed, tries.targets) == ([one], [one.targets[0]])

@@ -65,7 +65,7 @@ def fleet(*providers: Provider) -> list[ProviderState]:
     ]
 
 
-def test_a_slate_keeps_the_configured_order_and_leaves_out_who_does_not_serve_the_model() -> None:
+def test_a_route_has_the_providers_of_the_model_in_configured_order() -> None:
     services = [
         service("one", models=["glm-*"]),
         service("two", models=["claude-*"]),
@@ -96,7 +96,7 @@ def test_the_window_mark_never_goes_upstream() -> None:
     assert candidate.splice == b'"m"'
 
 
-def test_a_candidate_carries_what_is_asked_per_request() -> None:
+def test_a_candidate_holds_what_each_request_needs() -> None:
     made = service("one", models=["m"], system_role="user", count_tokens="estimate", weight=5)
     (candidate,) = candidates([made]).of(b'"m"', "m").candidates
     assert candidate.rewrites
@@ -123,7 +123,7 @@ def test_a_candidate_knows_the_price_of_the_model_it_sends() -> None:
 # ---- slates
 
 
-def test_a_slate_finds_provider_and_key_by_slot() -> None:
+def test_a_route_finds_provider_and_key_by_slot() -> None:
     keys = [Key(key=f"test-key-{n}") for n in range(2)]
     services = fleet(provider("one", models=["m"], keys=keys), provider("two", models=["m"]))
     slate = candidates(services).of(b'"m"', "m")
@@ -141,7 +141,7 @@ def test_a_single_target_is_known_to_be_one() -> None:
     assert candidates(services).of(b'"unserved"', "unserved").lone is None
 
 
-def test_a_slate_knows_whether_tokens_count_and_whether_a_login_goes_on() -> None:
+def test_a_route_knows_whether_tokens_count_and_whether_credentials_pass() -> None:
     limited = [Key(key="test-key-1", tpm_limit=5)]
     services = fleet(
         provider("plain", models=["m"]),
@@ -186,15 +186,16 @@ def test_a_rule_may_have_a_strategy_of_its_own() -> None:
     assert known.under(second, "m").strategy is other
 
 
-def test_what_a_rule_makes_of_a_model_is_remembered_apart_from_other_rules() -> None:
+def test_routes_under_rules_are_remembered_by_rule_and_bounded() -> None:
     first, second = compiled(Rule(name="a"), Rule(name="b"))
     known = candidates(fleet(provider("one", models=["m"])))
     assert known.under(first, "m") is known.under(first, "m")
     assert known.under(first, "m") is not known.under(second, "m")
     assert known.remembered == {}
-    for number in range(2 * module.REMEMBERED_MODELS_MAX):
+    remembered = known.under(first, "m")
+    for number in range(module.ROUTES_MAX + 1):
         known.under(first, f"made-up-{number}")
-    assert len(known._ruled) <= module.REMEMBERED_MODELS_MAX
+    assert known.under(first, "m") is not remembered, "the oldest ones are forgotten"
 
 
 # ---- what is remembered and told
@@ -208,15 +209,15 @@ def test_a_spelling_is_remembered_and_two_spellings_of_a_model_are_two() -> None
     assert known.of(rb'"\u006d"', "m").model == slate.model
 
 
-def test_names_made_up_by_clients_do_not_fill_the_memory() -> None:
+def test_remembered_routes_are_bounded() -> None:
     known = candidates([service("one", models=["m"])])
-    for number in range(3 * module.REMEMBERED_MODELS_MAX):
+    for number in range(3 * module.ROUTES_MAX):
         name = f"made-up-{number}"
         known.of(name.encode(), name)
-    assert len(known.remembered) <= module.REMEMBERED_MODELS_MAX
+    assert len(known.remembered) <= module.ROUTES_MAX
 
 
-def test_what_is_served_is_told_once_each_in_configured_order() -> None:
+def test_served_models_are_listed_once_in_configured_order() -> None:
     services = [
         service("one", model_mapping={"claude-*": "m"}, models=["m", Model(id="shown")]),
         service("two", models=["m", "other"]),

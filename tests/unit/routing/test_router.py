@@ -16,8 +16,9 @@ from ccrelay.fleet.breaker import State
 from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route, RouteTable
-from ccrelay.routing.router import LOOK_AGAIN_S, Router, Selection, Unavailable
+from ccrelay.routing.router import LOOK_AGAIN_S, Router
 from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.routing.strategies import strategy_for
 from ccrelay.types import RequestClass
 
@@ -29,19 +30,20 @@ class Fleet:
     """Providers in one memory, and a router over them; every request asks for model `m`."""
 
     def __init__(self, providers: list[Provider], **routing: Any) -> None:
-        board = SharedMemory.private(targets=32, endpoints=8, bindings=64)
+        memory = SharedMemory.private(targets=32, endpoints=8, bindings=64)
         self.routing = Routing(**{"strategy": "failover", **routing})
-        self.affinity = AffinityTable(board)
+        self.affinity = AffinityTable(memory)
         self.rng = random.Random(3)
         self.providers: list[ProviderState] = []
         taken = 0
         for number, one in enumerate(providers):
             slots = list(range(taken, taken + max(len(one.keys), 1)))
             taken += len(slots)
-            service = ProviderState(one, HEALTH, memory=board, slots=slots, endpoint_slot=number)
-            self.providers.append(service)
-        chooser = strategy_for(self.routing)
-        self.route: Route = RouteTable(self.providers, lambda _: chooser).of(b'"m"', "m")
+            self.providers.append(
+                ProviderState(one, HEALTH, memory=memory, slots=slots, endpoint_slot=number)
+            )
+        strategy = strategy_for(self.routing)
+        self.route: Route = RouteTable(self.providers, lambda _: strategy).of(b'"m"', "m")
         self.router = Router(self.routing)
 
     def target(self, name: str) -> Target:
@@ -143,7 +145,7 @@ def three(**routing: Any) -> Fleet:
 # ---- a single target
 
 
-def test_the_only_target_is_taken_with_its_limits_and_its_breakers_ticket() -> None:
+def test_a_lone_target_is_selected_with_a_reservation_and_a_ticket() -> None:
     fleet = Fleet([provider("a", key("a", rpm_limit=1))])
     taken = fleet.take()
     assert isinstance(taken.reservation, Reservation)
@@ -157,13 +159,13 @@ def test_the_only_target_is_taken_with_its_limits_and_its_breakers_ticket() -> N
 def test_a_single_target_that_was_tried_is_not_tried_again() -> None:
     fleet = Fleet([provider("a")])
     waits = fleet.wait(retry_state=tried(fleet.target("a")))
-    assert (waits.until, waits.why) == (inf, "nobody is left to try")
+    assert (waits.until, waits.why) == (inf, "no target left")
 
 
 # ---- affinity
 
 
-def test_a_conversation_goes_where_it_lives_whatever_the_strategy_prefers() -> None:
+def test_a_conversation_goes_to_its_sticky_target_whatever_the_strategy_prefers() -> None:
     fleet = three()
     assert fleet.name() == "a"
     ask = asked(conversation=7, binding=fleet.binding(7, "c"))
@@ -171,22 +173,22 @@ def test_a_conversation_goes_where_it_lives_whatever_the_strategy_prefers() -> N
 
 
 @pytest.mark.parametrize("name", ["simple-shuffle", "round-robin", "least-busy", "latency-based"])
-def test_it_stays_at_home_under_every_strategy_that_does_not_weigh_caches(name: str) -> None:
+def test_strategies_that_do_not_weigh_caches_keep_the_sticky_target(name: str) -> None:
     fleet = three(strategy=name)
     place = fleet.binding(7, "b")
     for _ in range(20):
         assert fleet.take(asked(conversation=7, binding=place)).target.name == "b"
 
 
-def test_a_place_that_this_model_or_rule_does_not_offer_binds_nobody() -> None:
+def test_a_binding_outside_the_route_is_ignored() -> None:
     fleet = three()
     fleet.affinity.keep(7, 31, NOW, prefix_tokens=5000)
     assert fleet.name(asked(conversation=7, binding=fleet.affinity.find(7, NOW))) == "a"
 
 
-def test_a_warm_conversation_waits_for_its_own_key_that_is_soon_back() -> None:
+def test_a_warm_conversation_waits_for_its_sticky_target() -> None:
     fleet = three()
-    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + 3.0, int(Cooldown.RATE))
     waits = fleet.wait(asked(conversation=7, binding=fleet.binding(7, "b")))
     assert waits.bound
     assert waits.until == pytest.approx(NOW + 3.0)
@@ -203,30 +205,30 @@ def test_a_warm_conversation_waits_for_its_own_key_that_is_soon_back() -> None:
     ],
     ids=["too long", "not cached", "moves at once", "nobody waits", "nobody waits that long"],
 )
-def test_it_moves_at_once_where_waiting_is_not_worth_it_or_not_allowed(
+def test_a_conversation_moves_at_once_where_waiting_is_not_worth_it(
     open_s: float, prefix_tokens: int, routing: dict[str, Any]
 ) -> None:
     fleet = three(**routing)
-    fleet.target("b").limits.rest(NOW + open_s, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + open_s, int(Cooldown.RATE))
     assert fleet.name(asked(conversation=7, binding=fleet.binding(7, "b", prefix_tokens))) == "a"
 
 
-def test_its_patience_is_counted_from_when_it_began_to_wait() -> None:
+def test_affinity_wait_s_counts_from_waits_since() -> None:
     fleet = three()
-    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + 3.0, int(Cooldown.RATE))
     place = fleet.binding(7, "b")
     assert fleet.name(asked(conversation=7, binding=place, waits_since=NOW - 4.0)) == "a"
 
 
-def test_it_does_not_wait_where_it_was_told_not_to_stay() -> None:
+def test_without_stays_it_does_not_wait_for_the_sticky_target() -> None:
     fleet = three()
-    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + 3.0, int(Cooldown.RATE))
     ask = asked(conversation=7, binding=fleet.binding(7, "b"))
     taken = fleet.choose(ask, stays=False)
     assert taken.target.name == "a"
 
 
-def test_it_leaves_a_home_that_was_tried_or_whose_endpoint_failed() -> None:
+def test_a_sticky_target_that_was_tried_or_failed_is_left() -> None:
     fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
     ask = asked(conversation=7, binding=fleet.binding(7, "a1"))
     assert fleet.name(ask, tried(fleet.target("a1"))) in ("a2", "b")
@@ -243,11 +245,11 @@ def test_a_new_conversation_has_the_same_key_in_every_process() -> None:
     assert set(Counter(at[0])) == {"k0", "k1", "k2", "k3"}
 
 
-def test_a_new_conversation_whose_favourite_key_is_full_gets_another_one() -> None:
+def test_a_new_conversation_whose_preferred_key_is_full_gets_another() -> None:
     fleet = Fleet([provider("a", key("a1"), key("a2"))])
     ask = asked(conversation=hash64(b"c"))
     favourite = fleet.name(ask)
-    fleet.target(favourite).limits.rest(NOW + 60.0, int(Cooldown.RATE))
+    fleet.target(favourite).limits.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.name(ask) in {"a1", "a2"} - {favourite}
 
 
@@ -259,7 +261,7 @@ def priced(name: str, dollars: float, *keys: Key) -> Provider:
     return provider(name, *keys, prices={"m": cached})
 
 
-def test_cost_based_leaves_a_dear_home_when_the_whole_prompt_is_cheaper_elsewhere() -> None:
+def test_cost_based_leaves_a_sticky_target_where_the_whole_prompt_is_cheaper() -> None:
     fleet = Fleet([priced("dear", 10.0), priced("cheap", 2.0)], strategy="cost-based")
     short = asked(conversation=7, binding=fleet.binding(7, "dear", 1000), tokens_in=2000)
     assert fleet.name(short) == "cheap"
@@ -270,7 +272,7 @@ def test_cost_based_leaves_a_dear_home_when_the_whole_prompt_is_cheaper_elsewher
     assert fleet.name(long) == "dear"
 
 
-def test_a_home_that_was_weighed_and_won_is_the_key_where_the_cache_is() -> None:
+def test_cost_based_keeps_the_key_that_holds_the_cache() -> None:
     keys = [key(f"k{n}") for n in range(4)]
     fleet = Fleet([priced("a", 5.0, *keys), priced("b", 5.0)], strategy="cost-based")
     for name in ("k0", "k1", "k2", "k3"):
@@ -281,18 +283,18 @@ def test_a_home_that_was_weighed_and_won_is_the_key_where_the_cache_is() -> None
 def test_cost_based_waits_for_its_own_key_where_that_is_cheaper_and_soon() -> None:
     fleet = Fleet([priced("a", 1.0), priced("b", 5.0)], strategy="cost-based")
     gauge = fleet.target("a").limits
-    gauge.rest(NOW + 1.0, int(Cooldown.RATE))
+    gauge.start_cooldown(NOW + 1.0, int(Cooldown.RATE))
     ask = asked(conversation=7, binding=fleet.binding(7, "a"), tokens_in=6000)
     wait = fleet.choose(ask)
     assert isinstance(wait, Unavailable)
     assert (wait.until, wait.bound) == (NOW + 1.0, True)
-    gauge.rest(NOW + 60.0, int(Cooldown.RATE))
+    gauge.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.name(ask) == "b"
 
 
 def test_cost_based_does_not_wait_for_a_key_that_is_dearer_than_another() -> None:
     fleet = Fleet([priced("a", 5.0), priced("b", 0.1)], strategy="cost-based")
-    fleet.target("a").limits.rest(NOW + 1.0, int(Cooldown.RATE))
+    fleet.target("a").limits.start_cooldown(NOW + 1.0, int(Cooldown.RATE))
     ask = asked(conversation=7, binding=fleet.binding(7, "a", 1000), tokens_in=6000)
     assert fleet.name(ask) == "b"
 
@@ -302,16 +304,16 @@ def test_the_cache_is_at_one_key_and_not_at_its_siblings() -> None:
     fleet = Fleet([priced("a", 4.0, key("k0"), key("k1")), priced("b", 3.0)], strategy="cost-based")
     ask = asked(conversation=7, binding=fleet.binding(7, "k0", 100_000), tokens_in=101_000)
     assert fleet.name(ask) == "k0"
-    fleet.target("k0").limits.rest(NOW + 60.0, int(Cooldown.RATE))
+    fleet.target("k0").limits.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.name(ask) == "b"
 
 
-def test_only_at_home_do_the_new_tokens_alone_count() -> None:
+def test_only_the_sticky_target_counts_new_tokens_alone() -> None:
     fleet = Fleet([provider("a", key("k0", itpm_limit=5000), key("k1", itpm_limit=200_000))])
     ask = asked(conversation=7, binding=fleet.binding(7, "k0"), tokens_in=100_000, tokens_home=900)
     taken = fleet.take(ask)
     assert (taken.target.name, taken.reservation.tokens_in) == ("k0", 900)  # type: ignore[union-attr]
-    fleet.target("k0").limits.rest(NOW + 60.0, int(Cooldown.RATE))
+    fleet.target("k0").limits.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     taken = fleet.take(ask)
     assert (taken.target.name, taken.reservation.tokens_in) == ("k1", 100_000)  # type: ignore[union-attr]
     assert isinstance(fleet.choose(ask), Selection)
@@ -326,14 +328,14 @@ def test_keys_of_a_lower_priority_are_for_when_the_higher_ones_are_full() -> Non
     assert [fleet.take().target.name for _ in range(4)] == ["high", "high", "low", "low"]
 
 
-def test_a_key_that_rests_or_is_out_is_passed_over() -> None:
+def test_a_key_in_cooldown_or_disabled_is_skipped() -> None:
     fleet = Fleet([provider("a", key("rests"), key("out"), key("fine"))])
-    fleet.target("rests").limits.rest(NOW + 5.0, int(Cooldown.RATE))
-    fleet.target("out").limits.rest(inf, int(Cooldown.REFUSED))
+    fleet.target("rests").limits.start_cooldown(NOW + 5.0, int(Cooldown.RATE))
+    fleet.target("out").limits.start_cooldown(inf, int(Cooldown.REFUSED))
     assert {fleet.take().target.name for _ in range(10)} == {"fine"}
 
 
-def test_a_provider_whose_keys_are_all_full_is_passed_over() -> None:
+def test_a_provider_whose_keys_are_all_full_is_skipped() -> None:
     fleet = Fleet([provider("a", key("a", max_concurrent=1)), provider("b")])
     held = [fleet.take() for _ in range(3)]
     assert [taken.target.name for taken in held] == ["a", "b", "b"]
@@ -365,7 +367,7 @@ def test_the_other_keys_of_a_failed_endpoint_are_left_alone_while_its_breaker_is
     assert waits.until == fleet.providers[0].endpoint.breaker.resumes_at
 
 
-def test_a_provider_that_lacks_the_model_is_not_asked_by_any_key() -> None:
+def test_an_excluded_provider_is_not_tried_with_any_key() -> None:
     fleet = Fleet([provider("a", key("a1"), key("a2")), provider("b")])
     retry_state = tried(fleet.target("a1"))
     retry_state.exclude(fleet.providers[0])
@@ -386,7 +388,7 @@ def test_tries_count_attempts_and_remember_them_by_provider() -> None:
 # ---- breakers
 
 
-def test_an_endpoint_whose_breaker_is_open_is_passed_over_until_its_rest_is_over() -> None:
+def test_an_endpoint_with_an_open_breaker_is_skipped_until_its_open_time_ends() -> None:
     fleet = three()
     fleet.open_breaker("a")
     assert fleet.name() == "b"
@@ -397,7 +399,7 @@ def test_an_endpoint_whose_breaker_is_open_is_passed_over_until_its_rest_is_over
     assert fleet.name(asked(now=later)) == "b"  # one trial is enough
 
 
-def test_a_trial_that_finds_no_room_frees_the_endpoint_for_the_next() -> None:
+def test_a_trial_without_capacity_frees_the_endpoint() -> None:
     fleet = Fleet([provider("a", key("a", max_concurrent=1))], panic="refuse")
     held = fleet.take()
     fleet.open_breaker("a")
@@ -416,17 +418,17 @@ def test_in_panic_one_is_tried_although_every_breaker_is_open() -> None:
     assert fleet.wait(retry_state=tried(taken.target)).why == "breaker_open"
 
 
-def test_panic_needs_nobody_who_comes_in_time_and_a_key_with_room() -> None:
+def test_panic_needs_a_key_with_capacity_and_no_target_ready_in_time() -> None:
     fleet = three()
     fleet.open_breaker("a", "b")
     gauge = fleet.target("c").limits
-    gauge.rest(NOW + 10.0, int(Cooldown.RATE))
+    gauge.start_cooldown(NOW + 10.0, int(Cooldown.RATE))
     assert isinstance(fleet.choose(), Unavailable), "c will be there in time"
-    gauge.rest(NOW + 60.0, int(Cooldown.RATE))
+    gauge.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     assert fleet.take().target.name in ("a", "b")
     fleet.open_breaker("c")
     for name in ("a", "b"):
-        fleet.target(name).limits.rest(NOW + 60.0, int(Cooldown.RATE))
+        fleet.target(name).limits.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
     assert isinstance(fleet.choose(), Unavailable)
 
 
@@ -441,7 +443,7 @@ def test_where_panic_is_refused_the_wait_is_for_the_first_breaker() -> None:
 # ---- counting tokens
 
 
-def test_counting_tokens_takes_nothing_of_a_keys_limits() -> None:
+def test_count_tokens_reserves_nothing() -> None:
     fleet = Fleet([provider("a", key("a", rpm_limit=1))])
     for _ in range(3):
         assert fleet.take(asked(kind=RequestClass.COUNT_TOKENS)).reservation is None
@@ -450,7 +452,7 @@ def test_counting_tokens_takes_nothing_of_a_keys_limits() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_counting_tokens_goes_to_a_key_that_is_full_but_not_to_one_that_rests(count: int) -> None:
+def test_count_tokens_goes_to_a_full_key_but_not_to_one_in_cooldown(count: int) -> None:
     names = [f"p{n}" for n in range(count)]
     fleet = Fleet([provider(name, key(name, rpm_limit=1)) for name in names])
     for _ in names:
@@ -458,11 +460,11 @@ def test_counting_tokens_goes_to_a_key_that_is_full_but_not_to_one_that_rests(co
     ask = asked(kind=RequestClass.COUNT_TOKENS, tokens_in=0, tokens_out=0)
     assert fleet.take(ask).target.name in names
     for name in names:
-        fleet.target(name).limits.rest(NOW + 9.0, int(Cooldown.RATE))
-    assert fleet.wait(ask).why == "resting"
+        fleet.target(name).limits.start_cooldown(NOW + 9.0, int(Cooldown.RATE))
+    assert fleet.wait(ask).why == "cooldown"
 
 
-def test_counting_tokens_goes_to_no_key_that_was_tried() -> None:
+def test_count_tokens_goes_to_no_tried_key() -> None:
     fleet = Fleet([provider(name, key(name, rpm_limit=1)) for name in ("a", "b")])
     fleet.take()
     fleet.take()
@@ -494,7 +496,7 @@ def of_client(credential: int, **facts: Any) -> RoutingRequest:
     return ask
 
 
-def test_a_client_whose_own_credential_rests_goes_elsewhere_and_others_do_not() -> None:
+def test_a_client_credential_in_cooldown_is_avoided_for_its_owner_only() -> None:
     fleet = with_login()
     fleet.providers[0].cool_down_client(11, NOW + 30.0)
     assert fleet.name(of_client(11)) == "b"
@@ -502,19 +504,19 @@ def test_a_client_whose_own_credential_rests_goes_elsewhere_and_others_do_not() 
     assert fleet.name(of_client(11, now=NOW + 30.0)) == "client"
 
 
-def test_a_conversation_at_home_with_a_login_that_rests_leaves_it() -> None:
+def test_a_sticky_target_is_left_while_the_client_credential_cools_down() -> None:
     fleet = with_login()
     fleet.providers[0].cool_down_client(11, NOW + 3.0)
     ask = of_client(11, conversation=7, binding=fleet.binding(7, "client"))
     assert fleet.name(ask) == "b"
 
 
-def test_who_waits_for_a_login_is_told_when_it_is_over() -> None:
+def test_the_wait_ends_with_the_cooldown_of_the_client_credential() -> None:
     fleet = with_login()
     fleet.providers[0].cool_down_client(11, NOW + 30.0)
-    fleet.target("b").limits.rest(NOW + 60.0, int(Cooldown.QUOTA))
+    fleet.target("b").limits.start_cooldown(NOW + 60.0, int(Cooldown.QUOTA))
     waits = fleet.wait(of_client(11))
-    assert (waits.until, waits.why) == (NOW + 30.0, "resting")
+    assert (waits.until, waits.why) == (NOW + 30.0, "cooldown")
 
 
 # ---- nobody
@@ -523,12 +525,12 @@ def test_who_waits_for_a_login_is_told_when_it_is_over() -> None:
 @pytest.mark.parametrize(
     ("prepare", "why"),
     [
-        (lambda gauge: gauge.rest(NOW + 7.0, int(Cooldown.RATE)), "resting"),
-        (lambda gauge: gauge.rest(inf, int(Cooldown.REFUSED)), "key_refused"),
+        (lambda gauge: gauge.start_cooldown(NOW + 7.0, int(Cooldown.RATE)), "cooldown"),
+        (lambda gauge: gauge.start_cooldown(inf, int(Cooldown.REFUSED)), "key_refused"),
         (lambda gauge: None, "max_concurrent"),
     ],
 )
-def test_a_wait_says_what_for(prepare: Callable[[Any], None], why: str) -> None:
+def test_unavailable_says_why(prepare: Callable[[Any], None], why: str) -> None:
     fleet = Fleet([provider("a", key("a", max_concurrent=1))])
     held = fleet.take()
     prepare(held.target.limits)
@@ -538,7 +540,7 @@ def test_a_wait_says_what_for(prepare: Callable[[Any], None], why: str) -> None:
 def test_the_wait_is_for_the_soonest_of_all() -> None:
     fleet = three()
     for name, open_s in (("a", 30.0), ("b", 7.0), ("c", 20.0)):
-        fleet.target(name).limits.rest(NOW + open_s, int(Cooldown.RATE))
+        fleet.target(name).limits.start_cooldown(NOW + open_s, int(Cooldown.RATE))
     waits = fleet.wait()
     assert waits.until == pytest.approx(NOW + 7.0)
     assert not waits.bound
@@ -551,10 +553,10 @@ def test_what_is_ready_by_now_is_looked_at_again_shortly() -> None:
     assert fleet.router.soonest(fleet.route, asked()).until == NOW + LOOK_AGAIN_S
 
 
-def test_a_breakers_rest_counts_as_much_as_a_keys() -> None:
+def test_the_wait_is_for_the_later_of_breaker_and_key() -> None:
     fleet = Fleet([provider("a")], panic="refuse")
     fleet.open_breaker("a")
-    fleet.target("a").limits.rest(NOW + 100.0, int(Cooldown.RATE))
+    fleet.target("a").limits.start_cooldown(NOW + 100.0, int(Cooldown.RATE))
     assert fleet.wait().until == pytest.approx(NOW + 100.0)
 
 
@@ -565,7 +567,7 @@ def held(fleet: Fleet, *names: str) -> dict[str, Any]:
     return {"held": {fleet.target(name).slot for name in names}}
 
 
-def test_what_others_wait_for_is_full_for_who_comes_behind_them() -> None:
+def test_blocked_targets_are_full() -> None:
     fleet = Fleet([provider("a"), provider("b", key("b1"), key("b2"))])
     taken = fleet.choose(**held(fleet, "a"))
     assert taken.target.provider.name == "b"
@@ -575,7 +577,7 @@ def test_what_others_wait_for_is_full_for_who_comes_behind_them() -> None:
     give_back(taken)
 
 
-def test_beside_what_others_wait_for_what_was_tried_stays_tried() -> None:
+def test_blocked_and_tried_targets_are_both_skipped() -> None:
     fleet = Fleet([provider(name) for name in "abc"])
     made = tried(fleet.target("a"))
     taken = fleet.choose(retry_state=made, **held(fleet, "b"))
@@ -585,7 +587,7 @@ def test_beside_what_others_wait_for_what_was_tried_stays_tried() -> None:
     assert fleet.name(retry_state=made) == "b"
 
 
-def test_a_conversation_whose_own_key_others_wait_for_is_patient_with_it() -> None:
+def test_a_conversation_waits_for_its_blocked_sticky_target() -> None:
     fleet = Fleet([provider("a"), provider("b")], affinity=Affinity(wait_s=5.0))
     ask = asked(conversation=7, binding=fleet.binding(7, "b"))
     wait = fleet.choose(ask, **held(fleet, "b"))
@@ -597,25 +599,25 @@ def test_a_conversation_whose_own_key_others_wait_for_is_patient_with_it() -> No
     assert fleet.choose(ask, **held(fleet, "b")).target.name == "a"
 
 
-def test_it_is_not_patient_with_a_key_that_has_no_room_so_soon_or_for_a_small_cache() -> None:
+def test_a_blocked_sticky_target_is_left_where_waiting_is_not_worth_it() -> None:
     fleet = Fleet([provider("a"), provider("b")], affinity=Affinity(wait_s=5.0))
     small = asked(conversation=7, binding=fleet.binding(7, "b", prefix_tokens=100))
     taken = fleet.choose(small, **held(fleet, "b"))
     assert taken.target.name == "a"
     give_back(taken)
-    fleet.target("b").limits.rest(NOW + 6.0, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + 6.0, int(Cooldown.RATE))
     ask = asked(conversation=7, binding=fleet.binding(7, "b"))
     assert fleet.choose(ask, **held(fleet, "b")).target.name == "a"
 
 
-def test_a_conversation_that_others_do_not_hold_up_goes_home() -> None:
+def test_other_blocked_targets_do_not_move_a_conversation() -> None:
     fleet = Fleet([provider("a"), provider("b")])
     ask = asked(conversation=7, binding=fleet.binding(7, "b"))
     assert fleet.choose(ask, **held(fleet, "a")).target.name == "b"
 
 
-def test_when_the_others_have_no_room_it_waits_for_the_soonest_of_them() -> None:
+def test_beside_blocked_targets_the_wait_is_for_the_soonest_other() -> None:
     fleet = Fleet([provider("a"), provider("b")])
-    fleet.target("b").limits.rest(NOW + 3.0, int(Cooldown.RATE))
+    fleet.target("b").limits.start_cooldown(NOW + 3.0, int(Cooldown.RATE))
     wait = fleet.choose(**held(fleet, "a"))
-    assert (wait.until, wait.bound, wait.why) == (NOW + 3.0, False, "resting")
+    assert (wait.until, wait.bound, wait.why) == (NOW + 3.0, False, "cooldown")

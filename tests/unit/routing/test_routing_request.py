@@ -6,20 +6,20 @@ from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import OutputClass, RequestClass, TrafficClass
 
 
-def test_a_request_of_which_nothing_is_known_is_a_turn_that_counts_nothing() -> None:
-    ask = RoutingRequest()
-    assert (ask.kind, ask.traffic) == (RequestClass.MESSAGES, TrafficClass.MAIN)
-    assert (ask.tokens_in, ask.tokens_out, ask.body_bytes) == (0, 0, 0)
-    assert (ask.conversation, ask.credential, ask.binding) == (0, 0, None)
-    assert ask.output_class is OutputClass.STREAM
+def test_the_defaults_are_those_of_a_main_loop_turn_without_tokens() -> None:
+    request = RoutingRequest()
+    assert (request.kind, request.traffic) == (RequestClass.MESSAGES, TrafficClass.MAIN)
+    assert (request.tokens_in, request.tokens_out, request.body_bytes) == (0, 0, 0)
+    assert (request.conversation, request.credential, request.binding) == (0, 0, None)
+    assert request.output_class == OutputClass.STREAM
 
 
-def test_it_began_to_wait_when_it_was_first_asked_for_however_late_it_is_asked_again() -> None:
-    ask = RoutingRequest(now=5.0)
-    ask.now = 9.0
-    assert ask.waits_since == 5.0
+def test_waits_since_does_not_follow_now() -> None:
+    request = RoutingRequest(now=5.0)
+    request.now = 9.0
+    assert request.waits_since == 5.0
 
 
-def test_only_facts_can_be_noted() -> None:
+def test_unknown_attributes_are_refused() -> None:
     with pytest.raises(AttributeError):
         RoutingRequest().colour = "blue"  # type: ignore[attr-defined]

@@ -46,11 +46,11 @@ def test_a_rule_without_conditions_holds_for_every_request() -> None:
     assert chosen(Rule(name="all")) == "all"
 
 
-def test_a_rule_without_name_is_known_by_its_place() -> None:
+def test_a_rule_without_a_name_is_named_by_its_number() -> None:
     assert chosen(named("x", model=["never"]), Rule()) == "rules[1]"
 
 
-def test_what_a_rule_changes_is_there_and_the_rest_is_not() -> None:
+def test_a_rule_overrides_only_what_it_sets() -> None:
     (full, bare) = compile_rules(
         Routing(rules=[Rule(use=Use(providers=["b", "a"], strategy="failover", model="m")), Rule()])
     ).rules
@@ -171,9 +171,7 @@ def test_all_conditions_must_hold() -> None:
         ({"tools": True}, True),
     ],
 )
-def test_the_body_is_needed_only_for_what_no_head_tells(
-    conditions: dict[str, Any], needs: bool
-) -> None:
+def test_only_conditions_on_the_body_need_it(conditions: dict[str, Any], needs: bool) -> None:
     rules = compile_rules(Routing(rules=[Rule(), named("r", **conditions)]))
     assert rules.needs_body is needs
     assert repr(rules) == f"<Rules 2 needs_body={needs}>"

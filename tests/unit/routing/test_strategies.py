@@ -21,7 +21,7 @@ from ccrelay.routing.strategies import (
     strategy_for,
 )
 from ccrelay.types import OutputClass
-from tests.unit.routing.strategy_fakes import NOW, Binding, ask, candidate
+from tests.unit.routing.strategy_fakes import NOW, ask, binding, candidate
 
 NAMES: tuple[StrategyName, ...] = StrategyName.__args__  # type: ignore[attr-defined]
 
@@ -48,7 +48,7 @@ def test_only_the_strategy_that_counts_money_weighs_the_cache_itself() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_only_candidate_is_taken_without_a_look(name: StrategyName) -> None:
+def test_a_lone_candidate_is_chosen_without_weighing(name: StrategyName) -> None:
     unreadable: Any = object()
     chooser = strategy_for(Routing(), name)
     if name == "failover":
@@ -61,14 +61,14 @@ def test_an_only_candidate_is_taken_without_a_look(name: StrategyName) -> None:
 # ---- simple-shuffle
 
 
-def test_a_shuffle_goes_by_weight_times_room() -> None:
+def test_shuffle_chooses_by_weight_times_room() -> None:
     available = [candidate("a", 1, room=1.0), candidate("b", 4, room=0.5), candidate("c", 0)]
     chosen = draws(SimpleShuffle(), available, 6000)
     assert chosen["c"] == 0
     assert chosen["b"] / chosen["a"] == pytest.approx(2.0, rel=0.1)
 
 
-def test_a_shuffle_without_room_anywhere_goes_by_the_weights() -> None:
+def test_shuffle_without_room_chooses_by_weight() -> None:
     available = [candidate("a", 1, room=0.0), candidate("b", 3, room=0.0)]
     chosen = draws(SimpleShuffle(), available, 4000)
     assert chosen["b"] / chosen["a"] == pytest.approx(3.0, rel=0.15)
@@ -79,7 +79,7 @@ def test_a_shuffle_of_weights_that_are_all_zero_shares_alike() -> None:
     assert min(chosen[name] for name in "abc") > 850
 
 
-def test_a_conversation_is_placed_alike_whatever_the_chance_the_order_and_the_room() -> None:
+def test_a_conversation_gets_the_same_candidate_whatever_chance_order_and_room() -> None:
     for conversation in range(1, 60):
         available = [candidate("a", 1), candidate("b", 2), candidate("c", 3)]
         first = SimpleShuffle().choose(available, ask(conversation=conversation), random.Random(1))
@@ -155,7 +155,7 @@ def test_a_weight_of_zero_has_no_turn_while_others_weigh_something() -> None:
     assert set(turns([candidate("a", 0), candidate("b", 1), candidate("c", 2)], 30)) == {"b", "c"}
 
 
-def test_who_was_away_claims_no_more_than_a_round_when_it_comes_back() -> None:
+def test_a_candidate_that_returns_gets_at_most_one_extra_round() -> None:
     available = [candidate(name) for name in "abc"]
     turns(available[:2], 1000)
     assert turns(available, 30).count("c") <= 12
@@ -170,7 +170,7 @@ def test_two_choosers_of_one_process_share_the_turns() -> None:
 # ---- least-busy
 
 
-def test_the_fewest_under_way_for_its_weight_is_taken() -> None:
+def test_the_fewest_requests_in_flight_per_weight_win() -> None:
     available = [
         candidate("a", 1, in_flight=3),
         candidate("b", 4, in_flight=8),
@@ -179,7 +179,7 @@ def test_the_fewest_under_way_for_its_weight_is_taken() -> None:
     assert set(draws(LeastBusy(), available, 50)) == {"b"}
 
 
-def test_of_equally_busy_ones_the_one_with_more_room_is_taken() -> None:
+def test_of_equally_busy_candidates_more_room_wins() -> None:
     available = [
         candidate("a", 1, in_flight=2, room=0.4),
         candidate("b", 2, in_flight=4, room=0.6),
@@ -205,7 +205,7 @@ def test_a_weight_of_zero_is_as_busy_as_can_be() -> None:
 # ---- failover
 
 
-def test_the_highest_priority_is_taken_and_of_equals_the_first() -> None:
+def test_the_highest_priority_wins_and_of_equals_the_first() -> None:
     a, b, c, d = (candidate(n, priority=p) for n, p in [("a", 0), ("b", 5), ("c", 5), ("d", 1)])
     rng = random.Random(1)
     assert Failover().choose([a, b, c, d], ask(), rng) is b
@@ -235,41 +235,41 @@ def test_the_cheapest_takes_a_new_conversation() -> None:
 def test_a_warm_prefix_holds_a_conversation_at_a_dearer_provider() -> None:
     available = [candidate("a", dollars=DEAR, slot=7), candidate("b", dollars=CHEAP, slot=8)]
     # 100k read at 0.2 and 1k written at 5, against 101k written at 1.25.
-    place = Binding(slot=7, prefix_tokens=100_000)
+    place = binding(slot=7, prefix_tokens=100_000)
     assert cheapest(available, tokens_in=101_000, tokens_out=500, binding=place) == "a"
 
 
 def test_a_prefix_too_short_to_pay_for_the_difference_does_not_hold_it() -> None:
     available = [candidate("a", dollars=DEAR, slot=7), candidate("b", dollars=CHEAP, slot=8)]
-    place = Binding(slot=7, prefix_tokens=1_000)
+    place = binding(slot=7, prefix_tokens=1_000)
     assert cheapest(available, tokens_in=20_000, tokens_out=500, binding=place) == "b"
 
 
 def test_an_expected_cost_is_that_of_the_cache_where_it_is_and_of_writing_elsewhere() -> None:
     here, there = candidate("a", dollars=DEAR, slot=7), candidate("b", dollars=MIDDLE)
     facts: dict[str, Any] = {"tokens_in": 11_000, "tokens_out": 100}
-    short = ask(binding=Binding(slot=7, prefix_tokens=10_000), **facts)
+    short = ask(binding=binding(slot=7, prefix_tokens=10_000), **facts)
     assert expected_cost(here, short) == 10_000 * 0.2 + 1_000 * 5 + 100 * 20
     assert expected_cost(there, short) == 11_000 * 3.75 + 100 * 15
-    long = ask(binding=Binding(slot=7, prefix_tokens=10_000, ttl_s=3600.0), **facts)
+    long = ask(binding=binding(slot=7, prefix_tokens=10_000, ttl_s=3600.0), **facts)
     assert expected_cost(here, long) == 10_000 * 0.2 + 1_000 * 8 + 100 * 20
     assert expected_cost(there, ask(**facts)) == 11_000 * 3.75 + 100 * 15
 
 
 def test_no_more_is_read_from_a_cache_than_the_prompt_has() -> None:
     here = candidate("a", dollars=DEAR, slot=7)
-    shorter = ask(binding=Binding(slot=7, prefix_tokens=50_000), tokens_in=10_000)
+    shorter = ask(binding=binding(slot=7, prefix_tokens=50_000), tokens_in=10_000)
     assert expected_cost(here, shorter) == 10_000 * 0.2
 
 
-def test_who_has_no_known_price_comes_last_and_in_order() -> None:
+def test_candidates_without_a_price_come_last_in_order() -> None:
     unknown, other = candidate("a"), candidate("b", room=0.1)
     assert cheapest([unknown, candidate("c", dollars=DEAR)], tokens_in=1000) == "c"
     assert cheapest([other, unknown], tokens_in=1000) == "b"
     assert expected_cost(unknown, ask(tokens_in=1000)) is None
 
 
-def test_equal_costs_go_to_the_most_room_and_then_in_order() -> None:
+def test_of_equal_costs_more_room_wins_and_then_order() -> None:
     tight = candidate("a", dollars=CHEAP, room=0.2)
     roomy = candidate("b", dollars=CHEAP, room=0.9)
     same = candidate("c", dollars=CHEAP, room=0.9)
@@ -285,7 +285,7 @@ def test_what_is_free_is_the_cheapest() -> None:
 # ---- latency-based
 
 
-def test_the_quickest_is_taken_when_nothing_is_explored() -> None:
+def test_without_exploration_the_quickest_wins() -> None:
     available = [
         candidate("a", first_event_s=0.9),
         candidate("b", first_event_s=0.3),
@@ -304,25 +304,25 @@ def test_latencies_are_kept_apart_by_the_class_of_output() -> None:
     assert set(draws(chooser, [a, b], 20, output_class=OutputClass.THINKING)) == {"a"}
 
 
-def test_chance_decides_when_nothing_is_known_of_anybody() -> None:
+def test_without_averages_chance_decides() -> None:
     chosen = draws(LatencyBased(0.0), [candidate(name) for name in "abc"], 1500)
     assert min(chosen[name] for name in "abc") > 400
 
 
-def test_other_kinds_of_output_tell_where_nothing_is_known_of_the_asked_one() -> None:
+def test_other_output_classes_stand_in_where_none_was_observed() -> None:
     a, b = candidate("a", first_event_s=0.9), candidate("b", first_event_s=0.3)
     chosen = draws(LatencyBased(0.0), [a, b], 20, output_class=OutputClass.WHOLE)
     assert set(chosen) == {"b"}
 
 
-def test_who_was_never_observed_is_tried_as_often_as_chance_would() -> None:
+def test_an_unobserved_candidate_is_tried_as_often_as_by_chance() -> None:
     available = [candidate("known", first_event_s=0.3), candidate("b"), candidate("c")]
     chosen = draws(LatencyBased(0.05), available, 5000)
     assert chosen["b"] / 5000 == pytest.approx(1 / 3, rel=0.15)
     assert chosen["c"] / 5000 == pytest.approx(1 / 3, rel=0.15)
 
 
-def test_who_has_not_been_observed_for_a_minute_is_what_is_explored() -> None:
+def test_exploration_prefers_candidates_unobserved_for_a_minute() -> None:
     available = [
         candidate("best", first_event_s=0.3),
         candidate("known", first_event_s=0.9, observed_at=NOW - 59.0),
@@ -333,7 +333,7 @@ def test_who_has_not_been_observed_for_a_minute_is_what_is_explored() -> None:
     assert chosen["unsure"] / 5000 == pytest.approx(0.1, rel=0.2)
 
 
-def test_a_machine_that_has_just_started_takes_nobody_for_outdated() -> None:
+def test_just_after_boot_no_average_is_stale() -> None:
     available = [
         candidate("best", first_event_s=0.3, observed_at=5.0),
         candidate("known", first_event_s=0.9, observed_at=5.0),
@@ -429,13 +429,13 @@ def listed(models: dict[str, list[str]], default: list[str], names: str, asked: 
     return name
 
 
-def test_the_first_available_of_the_list_is_taken() -> None:
+def test_the_first_available_of_the_list_wins() -> None:
     models = {"claude-opus": ["b", "a"]}
     assert listed(models, [], "abc", "claude-opus-5-5") == "b"
     assert listed(models, [], "acd", "claude-opus-5-5") == "a"
 
 
-def test_after_the_list_come_the_default_and_then_everybody_in_order() -> None:
+def test_after_the_list_come_the_default_and_all_others_in_order() -> None:
     models = {"claude-opus": ["b"]}
     assert listed(models, ["d", "c"], "acd", "claude-opus-5-5") == "d"
     assert listed(models, ["d", "c"], "ac", "claude-opus-5-5") == "c"
@@ -447,7 +447,7 @@ def test_a_model_without_entry_goes_to_the_default() -> None:
     assert listed({"claude-opus": ["b"]}, [], "cab", "glm-5.3") == "c"
 
 
-def test_the_list_of_a_model_can_be_told() -> None:
+def test_the_list_of_a_model_can_be_read() -> None:
     chooser = ModelBased({"claude-opus": ["b", "a"]}, ["c"])
     assert list(chooser.providers("claude-opus-5-5")) == ["b", "a"]
     assert list(chooser.providers("glm-5.3")) == ["c"]

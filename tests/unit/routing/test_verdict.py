@@ -350,7 +350,7 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
 
 
 @pytest.mark.parametrize(("kind", "status", "headers", "body", "expected"), TABLE)
-def test_an_answer_means_what_the_table_says(
+def test_each_answer_has_the_verdict_of_the_table(
     kind: str, status: int, headers: Headers, body: bytes, expected: tuple[object, ...]
 ) -> None:
     got = judge(kind, status, headers, body)
@@ -395,7 +395,7 @@ def test_a_refusal_of_the_clients_own_credential_is_passed_on(status: int) -> No
     ("status", "headers"),
     [(429, {"retry-after": "7"}), (402, {}), (429, {"x-should-retry": "false"})],
 )
-def test_limits_of_the_clients_own_credential_rest_nothing(status: int, headers: Headers) -> None:
+def test_limits_of_client_credentials_start_no_cooldown(status: int, headers: Headers) -> None:
     got = judge("anthropic", status, headers, err("rate_limit_error"), own_key=False)
     assert got.elsewhere
     assert got.cooldown_reason is Cooldown.NONE
@@ -405,7 +405,7 @@ def test_limits_of_the_clients_own_credential_rest_nothing(status: int, headers:
 # ---- which error the client is shown
 
 
-def test_errors_are_told_in_the_order_of_what_they_are_worth_to_a_client() -> None:
+def test_error_priorities_follow_what_a_client_can_use() -> None:
     worst_first = [
         judge("anthropic", 401, {}, b""),
         judge("anthropic", 404, {}, err("not_found_error", "model: m")),
@@ -417,7 +417,7 @@ def test_errors_are_told_in_the_order_of_what_they_are_worth_to_a_client() -> No
         judge("anthropic", 429, {"retry-after": "9"}, b""),
         judge("anthropic", 400, {}, b""),
     ]
-    ranks = [int(each.telling) for each in worst_first]
+    ranks = [int(each.priority) for each in worst_first]
     assert ranks == sorted(set(ranks))
 
 
@@ -457,7 +457,7 @@ def test_an_error_event_means_what_the_same_answer_would(
     assert verdict.as_http(data, spoken) == (status, data)
 
 
-def test_the_headers_of_the_200_tell_how_long_a_key_rests() -> None:
+def test_headers_of_the_200_set_the_cooldown() -> None:
     got = verdict.of_event(
         err("rate_limit_error"),
         getter({"retry-after": "4"}),

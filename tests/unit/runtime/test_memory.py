@@ -82,7 +82,7 @@ def test_unchanged_keys_and_providers_keep_their_slots(memory):
 def test_restoring_a_configuration_restores_its_state(memory):
     old = config(a=["test-key-1"])
     before = memory.assign_layout(old)
-    TargetLimits(memory.memory, before.targets["a"][0]).rest(1e9, Cooldown.QUOTA)
+    TargetLimits(memory.memory, before.targets["a"][0]).start_cooldown(1e9, Cooldown.QUOTA)
     memory.assign_layout(config(a=["test-key-2"]))
     assert memory.assign_layout(old) == before
     assert TargetLimits(memory.memory, before.targets["a"][0]).cooldown_reason == Cooldown.QUOTA
@@ -105,7 +105,7 @@ def test_a_reused_slot_is_cleared():
     SharedMemory.format(fd, workers=2, targets=1, endpoints=1, bindings=64)
     memory = MemoryAllocator(fd)
     memory.assign_layout(config(a=["test-key-1"]))
-    TargetLimits(memory.memory, 0).rest(1e9, Cooldown.QUOTA)
+    TargetLimits(memory.memory, 0).start_cooldown(1e9, Cooldown.QUOTA)
     AffinityTable(memory.memory).keep(7, 0, 1.0)
     memory.assign_layout(config(b=["test-key-1"]))
     assert TargetLimits(memory.memory, 0).cooldown_reason == Cooldown.NONE
@@ -168,8 +168,8 @@ def test_an_upgrade_needs_free_columns_for_all_workers_and_one_more(memory):
 def test_clear_refused_keeps_other_cooldowns(memory):
     layout = memory.assign_layout(config(a=["test-key-1", "test-key-2", "test-key-3"]))
     first, second, third = (TargetLimits(memory.memory, slot) for slot in layout.targets["a"])
-    first.rest(0.0, Cooldown.REFUSED)
-    second.rest(1e9, Cooldown.QUOTA)
+    first.start_cooldown(0.0, Cooldown.REFUSED)
+    second.start_cooldown(1e9, Cooldown.QUOTA)
     assert memory.clear_refused(layout) == 1
     reasons = [limit.cooldown_reason for limit in (first, second, third)]
     assert reasons == [Cooldown.NONE, Cooldown.QUOTA, Cooldown.NONE]

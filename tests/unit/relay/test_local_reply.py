@@ -1,18 +1,19 @@
-"""Answers that need no provider."""
+"""Answers that need no provider, and how provider errors are rendered."""
 
 import json
 import random
 
 import pytest
-from ccrelay.relay.local import LOCAL_PATHS, local_answer, models_body, not_served, passed_on
 
 from ccrelay import __version__
 from ccrelay._fast.http1 import Head, parse_response
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay.errors import NotFound, RelayError
 from ccrelay.fleet.provider_state import ProviderState
+from ccrelay.relay.local_reply import LOCAL_PATHS, local_answer, models_body, not_served, passed_on
 from ccrelay.wire.models import ModelEntry
-from tests.unit.relay.fakes import service
+from tests.unit.relay.fakes import FakeDown, FakeRelay, provider, provider_state
+from tests.unit.relay.scenario import LIMITED, relay_of, reply, request, sending, with_fields
 
 ENTRIES = [ModelEntry(id=name, body=b'{"id":"%b"}' % name.encode()) for name in ("a", "b c", "d")]
 
@@ -30,12 +31,15 @@ def split(data: bytes) -> tuple[Head, bytes]:
     return parsed[0], data[parsed[1] :]
 
 
+# ---- local paths
+
+
 @pytest.mark.parametrize("path", sorted(LOCAL_PATHS))
 @pytest.mark.parametrize("keep_alive", [True, False])
-def test_every_local_path_answers_in_json_of_the_announced_length(
-    path: bytes, keep_alive: bool
-) -> None:
-    status, data = local_answer(path, [service()], 0.0, keep_alive=keep_alive, body_wanted=True)
+def test_every_local_path_answers_json(path: bytes, keep_alive: bool) -> None:
+    status, data = local_answer(
+        path, [provider_state()], 0.0, keep_alive=keep_alive, body_wanted=True
+    )
     head, body = split(data)
     assert (status, head.status, head.keep_alive) == (200, 200, keep_alive)
     assert head.content_length == len(body)
@@ -43,24 +47,24 @@ def test_every_local_path_answers_in_json_of_the_announced_length(
 
 
 @pytest.mark.parametrize("path", sorted(LOCAL_PATHS))
-def test_a_head_request_gets_the_same_head_and_no_body(path: bytes) -> None:
-    _, whole = local_answer(path, [service()], 0.0, keep_alive=True, body_wanted=True)
-    _, bare = local_answer(path, [service()], 0.0, keep_alive=True, body_wanted=False)
+def test_head_gets_the_head_of_get(path: bytes) -> None:
+    _, whole = local_answer(path, [provider_state()], 0.0, keep_alive=True, body_wanted=True)
+    _, bare = local_answer(path, [provider_state()], 0.0, keep_alive=True, body_wanted=False)
     assert bare == whole[: whole.index(b"\r\n\r\n") + 4]
 
 
-def test_the_root_tells_name_and_version() -> None:
+def test_the_root_shows_name_and_version() -> None:
     _, data = local_answer(b"/", [], 0.0, keep_alive=True, body_wanted=True)
     assert json.loads(split(data)[1]) == {"name": "ccrelay", "version": __version__}
 
 
-def test_ready_names_who_is_usable_and_is_503_when_nobody_is() -> None:
-    services = [service("one"), service("two")]
-    fell(services[0])
-    status, data = local_answer(b"/ready", services, 10.5, keep_alive=True, body_wanted=True)
+def test_ready_lists_usable_providers_and_is_503_without_any() -> None:
+    states = [provider_state("one"), provider_state("two")]
+    fell(states[0])
+    status, data = local_answer(b"/ready", states, 10.5, keep_alive=True, body_wanted=True)
     assert (status, json.loads(split(data)[1])) == (200, {"ready": True, "providers": ["two"]})
-    services[1].targets[0].limits.rest(20.0, int(Cooldown.REFUSED))
-    status, data = local_answer(b"/ready", services, 10.5, keep_alive=True, body_wanted=True)
+    states[1].targets[0].limits.start_cooldown(20.0, int(Cooldown.REFUSED))
+    status, data = local_answer(b"/ready", states, 10.5, keep_alive=True, body_wanted=True)
     assert (status, json.loads(split(data)[1])) == (503, {"ready": False, "providers": []})
 
 
@@ -69,29 +73,35 @@ def test_health_does_not_depend_on_providers() -> None:
     assert (status, split(data)[1]) == (200, b'{"status":"ok"}')
 
 
+# ---- models
+
+
 @pytest.mark.parametrize("path", [b"/v1/models", b"/v1/models/"])
-def test_the_list_of_models_is_paged_by_the_query(path: bytes) -> None:
+def test_the_model_list_is_paged_by_the_query(path: bytes) -> None:
     page = json.loads(models_body(ENTRIES, path, b"limit=2"))
     assert [model["id"] for model in page["data"]] == ["a", "b c"]
     assert page["has_more"] is True
 
 
-def test_a_single_model_is_found_by_its_encoded_name() -> None:
+def test_a_model_is_found_by_its_percent_encoded_name() -> None:
     assert models_body(ENTRIES, b"/v1/models/b%20c", b"") == b'{"id":"b c"}'
 
 
-def test_an_unknown_model_is_a_404_that_tells_what_is_served() -> None:
+def test_an_unknown_model_is_a_404_that_lists_served_models() -> None:
     with pytest.raises(NotFound, match=r"'nope'.*Served: a, b c, d\."):
         models_body(ENTRIES, b"/v1/models/nope", b"")
 
 
-def test_a_404_stays_short_whatever_was_asked_and_served() -> None:
+def test_the_404_is_bounded_in_length() -> None:
     error: RelayError = not_served("x" * 10_000, [f"model-{n}" for n in range(1000)])
     assert len(error.message) < 1000
     assert "Served: nothing." in not_served("m", []).message
 
 
-def test_of_an_errors_head_only_what_still_holds_goes_on() -> None:
+# ---- provider errors
+
+
+def test_a_translated_error_keeps_request_id_and_retry_after() -> None:
     head, _ = split(
         b"HTTP/1.1 429 X\r\nrequest-id: up_1\r\nretry-after: 7\r\ncontent-encoding: br\r\n"
         b"content-length: 9\r\nset-cookie: a\r\n\r\n"
@@ -101,6 +111,33 @@ def test_of_an_errors_head_only_what_still_holds_goes_on() -> None:
 
 
 @pytest.mark.parametrize("word", [b"true", b"false"])
-def test_what_the_provider_says_of_retrying_stands(word: bytes) -> None:
+def test_x_should_retry_of_the_provider_is_kept(word: bytes) -> None:
     head, _ = split(b"HTTP/1.1 429 X\r\nx-should-retry: " + word + b"\r\n\r\n")
     assert passed_on(head, True) == [(b"x-should-retry", word)]
+
+
+def test_a_translated_error_is_sent_with_the_kept_fields() -> None:
+    relay = FakeRelay(provider(kind="zai"))
+    down = FakeDown(relay.reactor)
+    upstream = sending(relay, down)
+    upstream.respond(
+        b"HTTP/1.1 429 X\r\nrequest-id: up_1\r\nretry-after: 7\r\nx-other: no\r\n"
+        b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    upstream.feed(b'{"error":{"code":"1302","message":"too fast"}}')
+    upstream.finish()
+    assert down.heads[0].startswith(b"HTTP/1.1 429 ")
+    assert b"request-id: up_1" in down.heads[0]
+    assert b"retry-after: 7" in down.heads[0]
+    assert b"x-other" not in down.heads[0]
+    assert b'"rate_limit_error"' in down.got
+    assert relay.log.records[0]["ending"] == "complete"
+
+
+def test_a_provider_error_is_sent_with_its_head_and_body() -> None:
+    relay = relay_of("one")
+    down, exchange = request(relay)
+    reply(relay, exchange, with_fields(429, b"retry-after: 7\r\nrequest-id: up-1\r\n"), LIMITED)
+    assert b"retry-after: 7\r\n" in down.got
+    assert b"request-id: up-1\r\n" in down.got
+    assert down.got.endswith(b"\r\n\r\n" + LIMITED)
