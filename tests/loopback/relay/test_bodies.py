@@ -246,7 +246,7 @@ async def test_a_second_model_found_late_stops_the_provider(lab: Lab, answered: 
         assert answer.cut
     else:
         assert answer.status == 400
-        assert '"model" twice' in answer.error["message"]
+        assert 'Duplicate "model"' in answer.error["message"]
     await peer.gone()
 
 

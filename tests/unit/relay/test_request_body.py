@@ -89,7 +89,7 @@ def test_the_span_of_the_model_is_the_top_levels() -> None:
         (b'{"model":"a"', "complete"),
         (b'["model"]', "complete"),
         (b"", "complete"),
-        (b'{"model":"a","model":"b"}', "twice"),
+        (b'{"model":"a","model":"b"}', "Duplicate"),
         (b'{"a":{"model":"x"}}', 'no "model"'),
     ],
 )
