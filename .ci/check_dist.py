@@ -13,6 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FAST = ROOT / "ccrelay" / "_fast"
 COMPILED = sorted(path.stem for path in FAST.glob("*.pyx"))
+# Modules in pure Python mode, which have a `.pxd` beside them: paths below `ccrelay`, no suffix.
+PURE = sorted(
+    path.relative_to(ROOT / "ccrelay").with_suffix("").as_posix()
+    for path in (ROOT / "ccrelay").rglob("*.pxd")
+    if path.with_suffix(".py").exists()
+)
 
 # In a wheel nothing else than the package and its metadata.
 WHEEL_TOPS = ("ccrelay/*", "ccrelay_proxy-*.dist-info/*")
@@ -25,6 +31,7 @@ def wheel_problems(names: list[str]) -> list[str]:
     problems += [f"wheel: {n} is of no kind we ship" for n in names if not _any(n, WHEEL_KINDS)]
     wanted = ["ccrelay/py.typed", "*.dist-info/entry_points.txt", "*.dist-info/licenses/LICENSE"]
     wanted += [f"ccrelay/_fast/{name}.cpython-*.so" for name in COMPILED]
+    wanted += [f"ccrelay/{name}.cpython-*.so" for name in PURE]
     wanted += [f"ccrelay/_fast/{path.name}" for path in FAST.glob("*.pyi")]
     wanted += [str(path.relative_to(ROOT)) for path in (ROOT / "ccrelay").rglob("*.py")]
     return problems + [f"wheel: {w} is missing" for w in wanted if not fnmatch.filter(names, w)]
@@ -34,13 +41,15 @@ def sdist_problems(names: list[str]) -> list[str]:
     """What is wrong with the names of a source distribution's files, its folder taken off."""
     kinds = ("*.pyx", "*.pxd", "*.pyi", "*.h", "scan.c")
     wanted = [f"ccrelay/_fast/{path.name}" for kind in kinds for path in FAST.glob(kind)]
+    wanted += [f"ccrelay/{name}.pxd" for name in PURE]
     wanted += ["ccrelay/py.typed", "setup.py", "pyproject.toml", "README.md", "LICENSE"]
     wanted += ["tests/test_packaging.py", "bench/__main__.py", "conftest.py"]
     wanted += [".ci/run", ".github/workflows/release.yml"]
     problems = [f"sdist: {name} is missing" for name in wanted if name not in names]
     unwanted = ("*.so", "*.pyc", "build/*", ".work/*", ".venv/*")
     problems += [f"sdist: {name} does not belong there" for name in names if _any(name, unwanted)]
-    generated = {f"ccrelay/_fast/{name}.c" for name in COMPILED} & set(names)
+    generated = {f"ccrelay/_fast/{name}.c" for name in COMPILED} | {f"ccrelay/{n}.c" for n in PURE}
+    generated &= set(names)
     return problems + [f"sdist: {name} is written by Cython, at build time" for name in generated]
 
 

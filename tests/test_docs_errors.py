@@ -174,7 +174,7 @@ def record_fields() -> set[str]:
         ):
             name = node.args[0]
             assert isinstance(name, ast.Constant)
-            assert node.func.attr in ("text", "count", "millis", "flag"), node.func.attr
+            assert node.func.attr in ("text", "token", "count", "millis", "flag"), node.func.attr
             names.add(name.value.decode())
     return names
 

@@ -37,16 +37,24 @@ def actions():
     return [line for line in lines if re.match(r"uses: (?!\./)", line)]
 
 
-def modules_of_setup():
+def modules_of_setup(table="MODULES"):
     """What setup.py builds, without running it."""
     for node in ast.parse((ROOT / "setup.py").read_text()).body:
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "MODULES":
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+        if ast.unparse(targets[0]) == table:
             return ast.literal_eval(node.value)
-    raise AssertionError("setup.py has no MODULES")
+    raise AssertionError(f"setup.py has no {table}")
 
 
 def test_every_cython_module_is_built():
     assert sorted(modules_of_setup()) == sorted(path.stem for path in FAST.glob("*.pyx"))
+
+
+def test_every_module_in_pure_python_mode_is_built():
+    package = ROOT / "ccrelay"
+    pure = [path for path in package.rglob("*.pxd") if path.with_suffix(".py").exists()]
+    names = [".".join(path.relative_to(package).with_suffix("").parts) for path in pure]
+    assert sorted(modules_of_setup("COMPILED")) == sorted(names)
 
 
 def test_every_c_source_is_linked_into_a_module():
@@ -65,6 +73,7 @@ def test_the_source_distribution_has_every_file_that_a_build_needs():
     needed = [path.name for path in FAST.iterdir() if path.suffix in SOURCES] + ["scan.c"]
     missing = [n for n in needed if not any(fnmatch.fnmatch(n, p) for p in patterns)]
     assert missing == []
+    assert "recursive-include ccrelay *.pxd" in (ROOT / "MANIFEST.in").read_text().splitlines()
 
 
 def test_wheels_are_built_for_every_python_that_is_promised():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CLASSES = ("main", "subagent", "background", "compaction", "count_tokens", "web-search")
 NO_PROVIDER = 1  # exit code: no provider is eligible
 INVALID_CONFIG = 2  # exit code
-NOTE = "Based on the configuration only: no rate limits, cooldowns, breakers or prompt caches."
+NOTE = "Configuration only: current rate limits, cooldowns, breakers and caches are not considered."
 
 
 @click.group()

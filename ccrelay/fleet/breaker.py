@@ -1,21 +1,22 @@
-"""Circuit breaker: let a failing endpoint rest, then try it once before trusting it again.
+"""Circuit breaker: stop requests to a failing endpoint for a while, then try one.
 
     CLOSED --TRIPPED--> OPEN --COOLED--> HALF_OPEN --PASSED--> CLOSED
                         ^  |                 |
-                        |  +--PASSED--> CLOSED   (a probe, or a request sent in panic)
+                        |  +--PASSED--> CLOSED   (a probe, or a request sent in panic mode)
                         +------FAILED--------+   (a probe that failed: OPEN --FAILED--> OPEN)
 
-One word in shared memory is the whole state, and every change is one compare-and-swap of it: all
-workers see the same breaker, one of them makes each change, and none can die half-way. The word:
+The whole state is one word in shared memory, and every change is one compare-and-swap: all workers
+see the same breaker, one of them makes each change, and a dying worker cannot leave it half-done.
+The word:
 
     generation 20 bits | until 36 bits | openings 5 bits | state 2 bits
     generation 20 bits | failures in a row 41 bits       | state 2 bits   while CLOSED
 
-The generation changes with the state. A ticket carries it, so that the outcome of a request sent
-before the last change proves nothing. It comes round after 2**20 changes: days, with rests of a
-second, and no exchange lasts that long.
+The generation changes with the state. Tickets carry it, so that the outcome of a request sent
+before the last change is ignored. It wraps after 2**20 changes: days, with open times of a second;
+no exchange lasts that long.
 
-Pure: the caller brings `now` (monotonic seconds) and chance. Nothing here sleeps, logs or reads a
+Pure: `now` (monotonic seconds) and randomness are arguments. Nothing here sleeps, logs or reads a
 clock.
 """
 
@@ -27,8 +28,8 @@ from collections.abc import Callable
 from ccrelay._fast.endpoint_stats import EndpointStats
 from ccrelay.config.model import Health
 
-TRIAL_S = 30.0  # a trial without outcome for so long went down with its worker: another may go
-JITTER = 0.2  # of a rest, up and down: nodes that fell together do not come back together
+TRIAL_S = 30.0  # a trial without outcome for so long is lost: another one is let through
+JITTER = 0.2  # of the open time, up and down: nodes do not retry at the same instant
 
 _STATE_BITS = 2
 _OPENINGS_BITS = 5
@@ -39,25 +40,25 @@ _GENERATION_AT = _UNTIL_AT + _UNTIL_BITS
 _STATE = (1 << _STATE_BITS) - 1
 _OPENINGS_MAX = (1 << _OPENINGS_BITS) - 1
 _UNTIL_MAX = (1 << _UNTIL_BITS) - 1
-_TICKS = 256  # a second, for `until`: 36 bits are eight years since the machine started
+_TICKS = 256  # per second, for `until`: 36 bits are eight years of uptime
 _GENERATION = 0xFFFFF << _GENERATION_AT
 _FAILURE = 1 << _STATE_BITS
 
 
 class State(enum.IntEnum):
-    """What is let through."""
+    """State of a breaker."""
 
-    CLOSED = 0  # requests flow
-    OPEN = 1  # requests are refused until the rest is over
-    HALF_OPEN = 2  # one trial request is out, the others are refused
+    CLOSED = 0  # requests pass
+    OPEN = 1  # requests are rejected until the open time is over
+    HALF_OPEN = 2  # one trial request is in flight, others are rejected
 
 
 class Signal(enum.IntEnum):
     """What changes the state."""
 
-    TRIPPED = 0  # too many failures in a row, or too large a share
-    COOLED = 1  # the rest is over and somebody asks
-    PASSED = 2  # the trial, a probe or a request sent in panic succeeded
+    TRIPPED = 0  # too many consecutive failures, or too high a failure rate
+    COOLED = 1  # the open time is over and a request arrives
+    PASSED = 2  # the trial, a probe or a request sent in panic mode succeeded
     FAILED = 3  # the trial or a probe failed
 
 
@@ -72,11 +73,11 @@ TRANSITIONS: dict[State, dict[Signal, State]] = {
 }
 
 OnChange = Callable[[State, State, float], None]
-"""ErrorReply (old, new, now) by the worker that made the change."""
+"""Called with (old, new, now) in the worker that made the change."""
 
 
 class Breaker:
-    """The breaker of one endpoint, as one worker sees it. What it knows is in the pulse alone."""
+    """The breaker of one endpoint, in one worker. Its state is in the endpoint's stats."""
 
     __slots__ = ("_health", "_on_change", "_stats", "_trial_s", "_window_s")
 
@@ -98,12 +99,12 @@ class Breaker:
 
     @property
     def state(self) -> State:
-        """The state, all workers'."""
+        """The state, shared by all workers."""
         return State(self._stats.load() & _STATE)
 
     @property
     def resumes_at(self) -> float:
-        """When the rest, or the time of the trial that is out, is over; 0.0: now."""
+        """When the open time, or the time of the trial in flight, is over; 0.0: closed."""
         word = self._stats.load()
         return _until(word) if word & _STATE else 0.0
 
@@ -113,16 +114,16 @@ class Breaker:
         return not word & _STATE or _until(word) <= now
 
     def due(self, now: float) -> bool:
-        """Whether a trial or a probe should go: it is not closed, and its rest is over."""
+        """Whether a trial or probe is due: not closed, and the open time is over."""
         word = self._stats.load()
         return word & _STATE != 0 and _until(word) <= now
 
     # ---- requests
 
     def admit(self, now: float, rng: random.Random) -> int | None:
-        """A ticket to hand to `settle`, 0 among them, or None while the endpoint rests.
+        """A ticket for `settle` (0 is one), or None while the breaker rejects requests.
 
-        When the rest is over, the request is the one trial.
+        The first request after the open time is the trial.
         """
         while True:
             word = self._stats.load()
@@ -138,21 +139,20 @@ class Breaker:
                 return trial
 
     def force(self, now: float) -> int:
-        """A ticket whatever the state: every endpoint rests and one has to be asked (panic).
+        """A ticket in any state, for panic mode: all breakers are open and one endpoint is tried.
 
-        Its outcome counts like any other; but a failure while the endpoint rests was to be expected
-        and changes nothing.
+        A success closes the breaker. A failure while it is open changes nothing.
         """
         return self._stats.load() & _GENERATION
 
     def settle(self, ticket: int, now: float, rng: random.Random, ok: bool | None) -> None:
-        """Record an outcome, once a ticket; None: the client left and nothing was learnt."""
+        """Record an outcome, once per ticket; None: no evidence, as when the client left."""
         word = self._stats.load()
         sent = ticket
         if ok and word == sent and not word & _STATE:  # closed, and no failure before
             self._stats.count(now, True, self._window_s)
         elif ok is None:
-            # A trial's ticket is the whole word: it frees its own trial and no other.
+            # A trial's ticket is the whole word, so it releases its own trial only.
             if word == sent and word & _STATE == State.HALF_OPEN:
                 self._try_again(word, 0.0)
         elif (word ^ sent) & _GENERATION:
@@ -163,7 +163,7 @@ class Breaker:
             self._settle_open(ticket & _GENERATION, now, rng, ok)
 
     def probed(self, now: float, rng: random.Random, ok: bool) -> None:
-        """Record the outcome of an active probe; it speaks where a trial would be due or is out."""
+        """Record the outcome of a probe. It counts when a trial is due or in flight."""
         word = self._stats.load()
         state = word & _STATE
         if state == State.HALF_OPEN or (state == State.OPEN and _until(word) <= now):
@@ -193,7 +193,7 @@ class Breaker:
             if word & _GENERATION != generation:
                 return
             if not ok and word & _STATE == State.OPEN:
-                return  # sent in panic: it was known to fail, its rest goes on
+                return  # sent in panic mode: the failure was expected
             if self._enter(Signal.PASSED if ok else Signal.FAILED, word, now, rng) is not None:
                 return
 
@@ -206,19 +206,20 @@ class Breaker:
         )
 
     def _try_again(self, word: int, until: float) -> int | None:
-        # The state stays, and so does the generation: should a trial that was given up come back
-        # after all, its outcome is as good as the other's.
+        # State and generation stay: a late outcome of the trial that was given up is as valid as
+        # that of the new one.
         fresh = word & ~(_UNTIL_MAX << _UNTIL_AT) | _ticks(until) << _UNTIL_AT
         return fresh if self._stats.swap(word, fresh) else None
 
     def _enter(self, signal: Signal, word: int, now: float, rng: random.Random) -> int | None:
-        # The only place where the state changes. The fresh word; None: another worker was faster.
+        # The only place where the state changes. Returns the new word; None: another worker was
+        # faster.
         old = State(word & _STATE)
         new = TRANSITIONS[old][signal]
         openings = word >> _STATE_BITS & _OPENINGS_MAX if old is not State.CLOSED else 0
         fresh = (word & _GENERATION) + (1 << _GENERATION_AT) & _GENERATION | new
         if new is State.CLOSED:
-            self._stats.forget_outcomes()  # before the change: a worker may die in between
+            self._stats.forget_outcomes()  # first, because a worker may die in between
         elif new is State.OPEN:
             openings = min(openings + 1, _OPENINGS_MAX)
             until = now + self._rest_s(openings, rng)
@@ -234,7 +235,7 @@ class Breaker:
     def _rest_s(self, openings: int, rng: random.Random) -> float:
         health = self._health
         rest = min(health.open_s * 2.0 ** (openings - 1), health.open_max_s)
-        # Cut before chance decides: cut afterwards, half of the longest rests would end together.
+        # Clamped before randomizing: clamped after, half of the longest open times would be equal.
         longest = min(rest * (1.0 + JITTER), health.open_max_s)
         return rng.uniform(rest * (1.0 - JITTER), longest)
 
@@ -251,5 +252,5 @@ def _until(word: int) -> float:
 
 
 def _ticks(until: float) -> int:
-    # Rounded up: a rest is never shorter than it was meant to be.
+    # Rounded up: an open time is never shorter than configured.
     return min(math.ceil(until * _TICKS), _UNTIL_MAX)

@@ -1,4 +1,4 @@
-"""An endpoint: one base URL, its shared words, its circuit breaker."""
+"""An endpoint: a base URL with its statistics and circuit breaker."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from ccrelay.config.model import Health
 from ccrelay.fleet.breaker import Breaker, State
 
 OnChange = Callable[[str, State, State], None]
-"""ErrorReply (endpoint, old state, new state) by the worker that made the change."""
+"""Called with (endpoint, old state, new state) in the worker that made the change."""
 
 
 class Endpoint:
-    """One base URL and whether it is worth trying now. Its state is that of all workers."""
+    """A base URL with its health. The state is shared by all workers."""
 
     __slots__ = ("breaker", "name", "stats")
 
@@ -27,7 +27,7 @@ class Endpoint:
         )
 
     def available(self, now: float) -> bool:
-        """Whether a request would be let through."""
+        """Whether the breaker would admit a request."""
         return self.breaker.available(now)
 
     def __repr__(self) -> str:

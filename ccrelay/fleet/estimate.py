@@ -1,13 +1,12 @@
-"""How many tokens a request will take, guessed from its size before it is sent.
+"""Estimates of a request's tokens, from its size, before it is sent.
 
-Limits are counted with these guesses until the provider has reported what it really was; each
-report corrects the next guess. Kept per model, since tokenizers differ by half and outputs by far
-more.
+Limits use these estimates until the provider reports usage; each report corrects later estimates.
+Kept per model: tokenizers differ by half, outputs by far more.
 
-A guess errs upwards: too many reserved tokens come back a moment later, too few overrun a limit.
-So the bytes per token fall fast and rise slowly. Images and PDFs in base64 are hundreds of bytes
-per token: who asks leaves them out of the bytes (`wire.media`), and a report with more than
-`BYTES_PER_TOKEN_MAX` says nothing of text and is left out here.
+Estimates are biased upwards: surplus reserved tokens are returned shortly after, too few exceed a
+limit. So bytes per token fall fast and rise slowly. Images and PDFs in base64 have hundreds of
+bytes per token: callers exclude them from the size (`wire.media`), and the input of a report with
+more than `BYTES_PER_TOKEN_MAX` is ignored.
 """
 
 from math import ceil
@@ -15,34 +14,34 @@ from math import ceil
 from ccrelay._fast.usage import Usage
 from ccrelay.types import OutputClass
 
-BYTES_PER_TOKEN = 3.2  # JSON and code of a request, at the low end of what was seen
+BYTES_PER_TOKEN = 3.2  # JSON and code of a request; at the low end of measured values
 BYTES_PER_TOKEN_MIN = 1.0
 BYTES_PER_TOKEN_MAX = 8.0
 OUTPUT_TOKENS = 700  # a turn with a tool call
-OUTPUT_TOKENS_MAX = 128_000  # no model gives more (providers reference, section 4)
+OUTPUT_TOKENS_MAX = 128_000  # the maximum of all models (providers reference, section 4)
 MODELS_MAX = 256
 
-# Weight of the newest report.
+# Weight of the latest report.
 _FALL = 0.5
 _RISE = 0.1
 _OUTPUT = 0.1
-# Shorter bodies are mostly the braces around them.
+# Shorter bodies are mostly JSON syntax.
 _BODY_BYTES_MIN = 512
 
 
 class ModelEstimate:
-    """What is known of one model, learned or assumed."""
+    """Estimates for one model, learned or default."""
 
     __slots__ = ("bytes_per_token", "outputs", "tokens_out")
 
     def __init__(self) -> None:
         self.bytes_per_token = BYTES_PER_TOKEN
         self.outputs = [float(OUTPUT_TOKENS)] * len(OutputClass)
-        # Output tokens by output class: the running average, never the request's `max_tokens`.
+        # Output tokens by output class: a running average, whatever `max_tokens` says.
         self.tokens_out = [OUTPUT_TOKENS] * len(OutputClass)
 
     def tokens_in(self, body_bytes: int) -> int:
-        """Input tokens of so many bytes, at least 1."""
+        """Estimated input tokens of a body, at least 1."""
         return ceil(body_bytes / self.bytes_per_token) or 1
 
 
@@ -50,7 +49,7 @@ _ASSUMED = ModelEstimate()
 
 
 class Estimator:
-    """Tokens by model. It lives in one worker and remembers `MODELS_MAX` models."""
+    """Estimates by model, for one worker; at most `MODELS_MAX` models."""
 
     __slots__ = ("_known",)
 
@@ -58,11 +57,11 @@ class Estimator:
         self._known: dict[str, ModelEstimate] = {}
 
     def of(self, model: str) -> ModelEstimate:
-        """What is known of a model. Not remembered before something is learned."""
+        """Estimates for a model; the defaults until `learn` was called for it."""
         return self._known.get(model) or _ASSUMED
 
     def learn(self, model: str, body_bytes: int, usage: Usage, output_class: int) -> None:
-        """Correct by what was reported. Empty reports teach nothing."""
+        """Correct the estimates by reported usage. Reports without tokens are ignored."""
         total = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
         output = usage.output
         if total <= 0 and output <= 0:

@@ -1,6 +1,6 @@
-"""Which slots of the shared memory belong to whom: one per target, one per endpoint.
+"""Slots in shared memory: one per target, one per endpoint.
 
-The supervisor decides it and every worker reads it, so that all of them write to the same words.
+Assigned by the supervisor and sent to every worker, so that all use the same slots.
 """
 
 import msgspec
@@ -12,8 +12,8 @@ class Layout(msgspec.Struct, frozen=True):
     """Slots by provider name.
 
     Args:
-        targets: one slot for each entry of the provider's `keys`, in their order, disabled ones
-            too; a provider without keys has one.
+        targets: one slot per entry of the provider's `keys`, in order, disabled ones included; a
+            provider without keys has one.
         endpoints: one slot.
     """
 
@@ -22,7 +22,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, config: Config) -> "Layout":
-        """Number them one after the other: for a process that shares its memory with nobody."""
+        """Consecutive slots, for a process that does not share its memory."""
         targets: dict[str, list[int]] = {}
         taken = 0
         for provider in config.providers:

@@ -1,16 +1,16 @@
-"""What response headers say of a key's limits, told to its gauge.
+"""Rate limits learned from response headers.
 
     anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}
     x-ratelimit-{limit,remaining,reset}-{requests,tokens}
     anthropic-ratelimit-unified-{status,reset}, -{5h,7d}-{status,utilization,reset}
-    retry-after, retry-after-ms                                       (only where a 429 is judged)
+    retry-after, retry-after-ms                                       (only of a 429)
 
-Source: providers reference, section 3.4. Headers are a stranger's word: what is no number is
-ignored, an instant is never believed further than a clamp, and a limit is forgotten when it has not
-been seen for a while. Otherwise one stale header rests a key for days (peers reference, section 3).
+Source: providers reference, section 3.4. Headers are not trusted: invalid numbers are ignored,
+times are clamped, and a limit that was not seen for a while is forgotten. Otherwise one stale
+header puts a key into cooldown for days (peers reference, section 3).
 
-Anthropic's limits hold per group of models, a gauge holds per key: the last answer's limit stands.
-`now` is monotonic, `now_wall` seconds since 1970.
+Anthropic's limits hold per group of models, `TargetLimits` per key: the limit of the last response
+counts. `now` is monotonic, `now_wall` seconds since 1970.
 """
 
 import re
@@ -22,21 +22,21 @@ import msgspec
 from ccrelay._fast.rate_limits import Cooldown, Dimension, TargetLimits
 from ccrelay.config.model import Health
 
-# The value of a header, by its name in small letters.
+# Returns the value of a header by its lower-case name.
 Get = Callable[[bytes], bytes | None]
 
-KEEP_S = 600.0  # a learned limit holds so long after it was last seen
+KEEP_S = 600.0  # a learned limit expires so long after it was last seen
 WINDOW_MAX_S = 120.0  # the windows of request and token limits are minutes
-COUNT_MAX = 1 << 40  # requests or tokens; more is garbage
+COUNT_MAX = 1 << 40  # requests or tokens; larger values are invalid
 VALUE_BYTES_MAX = 64
 
-# Unified windows that hold for all models; `7d_sonnet` and its like rest no key.
+# Unified windows of all models; those of one, like `7d_sonnet`, cause no cooldown.
 WINDOWS = (b"5h", b"7d")
-# What `-representative-claim` calls them.
+# Their names in `-representative-claim`.
 WHOLE_CLAIMS = frozenset({b"five_hour", b"seven_day", b"overage"})
 
 _UNIFIED = b"anthropic-ratelimit-unified-"
-# Dimension, and the names of its limit, what remains of it, and when that resets.
+# Dimension, and the header names of its limit, remainder and reset.
 _FAMILIES = (
     *(
         (int(dim), name + b"-limit", name + b"-remaining", name + b"-reset")
@@ -61,7 +61,7 @@ _WINDOW_FIELDS = tuple(
     (name + b"-status", name + b"-utilization", name + b"-reset")
     for name in (_UNIFIED + window for window in WINDOWS)
 )
-# One of these is there wherever a gauge could learn anything.
+# Every response with rate-limit headers has one of these.
 _TELLTALES = (
     b"anthropic-ratelimit-requests-remaining",
     b"anthropic-ratelimit-tokens-remaining",
@@ -79,28 +79,28 @@ _NUMBER = re.compile(rb"[0-9]{1,15}(?:\.[0-9]{0,9})?")
 _DURATION = re.compile(rb"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|d|h|m|s))+")
 _PART = re.compile(rb"([0-9.]+)(ms|d|h|m|s)")
 _UNIT_S = {b"ms": 0.001, b"s": 1.0, b"m": 60.0, b"h": 3600.0, b"d": 86400.0}
-# Above these a number is no span but an instant: 1e9 s is 2001, 1e9 s in ms is 1e12.
+# Larger numbers are not durations but instants: 1e9 s is the year 2001, as is 1e12 ms.
 _EPOCH_S = 1e9
 _EPOCH_MS = 1e12
 _HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
 class RetryAfter(msgspec.Struct, frozen=True, gc=False):
-    """How long a refused key should rest, as the refusal's headers have it."""
+    """Cooldown of a key, from the headers of a 429."""
 
     seconds: float
-    quota: bool  # a subscription's window, not a minute's limit
+    quota: bool  # a subscription's window, not a limit per minute
 
 
 def has_any(get: Get) -> bool:
-    """Whether a response has headers of limits at all; the cheap question to ask first."""
+    """Whether a response has rate-limit headers; a cheap check before `learn`."""
     return any(get(name) is not None for name in _TELLTALES)
 
 
 def learn(get: Get, limits: TargetLimits, now: float, now_wall: float, health: Health) -> float:
-    """Tell a key's gauge what a response of this key says of its limits.
+    """Update the limits of a key from response headers.
 
-    Returns for how many seconds it rests because a subscription's window is spent; 0.0: none is.
+    Returns the cooldown, in seconds, after a spent window of a subscription; 0.0: none.
     """
     if not has_any(get):
         return 0.0
@@ -126,9 +126,9 @@ def learn(get: Get, limits: TargetLimits, now: float, now_wall: float, health: H
 
 
 def pause(get: Get, now_wall: float) -> RetryAfter | None:
-    """When a key that answered 429 may be asked again; None: the headers do not say.
+    """Cooldown of a key after a 429, not clamped; None: the headers do not give one.
 
-    None also when the spent window is that of one model: the key is good for others. Not clamped.
+    None also when the spent window is that of one model: the key still serves others.
     """
     if get(_UNIFIED + b"status") == b"rejected":
         claim = get(_UNIFIED + b"representative-claim")
@@ -141,9 +141,9 @@ def pause(get: Get, now_wall: float) -> RetryAfter | None:
 
 
 def seconds_until(value: bytes | None, now_wall: float) -> float | None:
-    """Seconds until the instant that a header's value names; 0.0: it has passed; None: no instant.
+    """Seconds until the time in a header's value; 0.0: in the past; None: invalid.
 
-    Forms: seconds, `1m30s`, seconds or milliseconds since 1970, RFC 3339, an HTTP date.
+    Formats: seconds, `1m30s`, seconds or milliseconds since 1970, RFC 3339, an HTTP date.
     """
     if value is None or not value or len(value) > VALUE_BYTES_MAX:
         return None
@@ -186,7 +186,7 @@ def _window(value: bytes | None, now_wall: float) -> float:
 
 
 def _retry_after(get: Get, now_wall: float) -> float:
-    """Seconds; 0.0: it does not say, or says at once."""
+    """Seconds; 0.0: absent, or zero."""
     millis = get(b"retry-after-ms")
     if millis is not None and _NUMBER.fullmatch(millis):
         return float(millis) / 1000
@@ -194,21 +194,21 @@ def _retry_after(get: Get, now_wall: float) -> float:
 
 
 def _exhausted(get: Get, now_wall: float) -> float:
-    """Seconds until the last of the limits with nothing left is there again."""
+    """Seconds until all exhausted limits have reset."""
     longest = 0.0
     for _, _, remaining, reset in _FAMILIES:
         if _count(get(remaining)) == 0:
             longest = max(longest, _window(get(reset), now_wall))
-    # OpenRouter's, of a day as well as of a minute.
+    # OpenRouter's, per day or per minute.
     if _count(get(b"x-ratelimit-remaining")) == 0:
         longest = max(longest, seconds_until(get(b"x-ratelimit-reset"), now_wall) or 0.0)
     return longest
 
 
 def _unified(get: Get, now_wall: float) -> float:
-    """Seconds until the spent windows of a subscription are there again; 0.0: none is spent.
+    """Seconds until the spent windows of a subscription have reset; 0.0: none is spent.
 
-    The whole decides where it is told: with overage a window may be spent and requests be allowed.
+    The overall status has precedence: with overage, a window may be spent and requests allowed.
     """
     whole = get(_UNIFIED + b"status")
     if whole is not None and whole != b"rejected":

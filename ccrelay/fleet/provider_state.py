@@ -1,4 +1,4 @@
-"""A provider as it runs: dialect, endpoint, credentials, and how requests to it are written."""
+"""Live state of a provider: dialect, endpoint, credentials, request plans."""
 
 import random
 from math import inf
@@ -25,10 +25,10 @@ _KEY_STRATEGIES: dict[KeyStrategy, int] = {
 
 
 class Target:
-    """One credential of one provider, with the plans by which its requests are written.
+    """One credential of one provider, with its request plans.
 
-    `plan` is the usual one. A pass-through target has two more: a relay token that came in one of
-    the client's two credential headers must not go on.
+    `plan` is the usual one. A pass-through target has two more, which drop the credential header
+    that carried a relay token.
     """
 
     __slots__ = (
@@ -54,10 +54,10 @@ class Target:
         self, provider: "ProviderState", key: Key | None, limits: TargetLimits, index: int
     ) -> None:
         self.provider = provider
-        self.index = index  # in its service's bank
+        self.index = index  # in its provider's key pool
         self.limits = limits
         self.slot = limits.slot
-        self.learn_at = 0.0  # when its response headers are worth reading again
+        self.learn_at = 0.0  # when its response headers are read again
         self.weight = key.weight if key else 1
         self.priority = key.priority if key else 0
         dialect = provider.dialect
@@ -66,7 +66,7 @@ class Target:
         else:
             self.fingerprint = fingerprint(key.key)
         self.name = (key.name if key else None) or self.fingerprint
-        # Neither slot nor order: workers, nodes and reloads must agree where a conversation lives.
+        # Independent of slot and order: all workers and nodes must hash alike, over reloads.
         self.seed = hash64(f"{provider.name}\n{self.fingerprint}".encode())
         self.limited = key is not None and _limit(limits, key)
         secret = key.key if key else None
@@ -79,7 +79,7 @@ class Target:
             self.plan_no_bearer = _plan(dialect, None, drop=(b"authorization",))
 
     def decoded_plan(self, plan: RequestPlan) -> RequestPlan:
-        """`plan`, one of this target's, for a body that came compressed and goes out plain."""
+        """The variant of one of this target's plans for a body that was decompressed."""
         found = self._decoded.get(id(plan))
         if found is None:
             drop = {id(self.plan_no_key): b"x-api-key", id(self.plan_no_bearer): b"authorization"}
@@ -95,7 +95,7 @@ class Target:
 
 
 def _limit(limits: TargetLimits, key: Key) -> bool:
-    """Set the configured limits; whether there is any that counts tokens."""
+    """Set the configured limits; returns whether one of them counts tokens."""
     limits.limit(
         rpm=key.rpm_limit or 0,
         tpm=key.tpm_limit or 0,
@@ -121,12 +121,12 @@ class ProviderState:
     """One enabled provider.
 
     Args:
-        provider: resolved.
-        health: how its failures are taken.
-        board: the shared memory; None: memory of its own (tests, and commands that only look).
-        slots: one target slot per configured key, or the one of a provider without keys.
-        endpoint_slot: where its endpoint's words are.
-        on_change: told of the breaker's changes.
+        provider: its resolved configuration.
+        health: settings of breaker and cooldowns.
+        memory: the shared memory; None: private memory, for tests and read-only commands.
+        slots: one target slot per configured key; one for a provider without keys.
+        endpoint_slot: slot of its endpoint.
+        on_change: called when the breaker's state changes.
     """
 
     __slots__ = (
@@ -191,21 +191,21 @@ class ProviderState:
             [target.seed for target in self.targets],
         )
         self.limited = any(target.limited for target in self.targets)
-        # It refused thinking blocks once: from then on conversations are remembered even where
-        # there is nothing to choose, so that it is not asked in vain each time.
+        # It rejected thinking blocks before: conversations are then bound even when there is only
+        # one target, so that later turns are sent without these blocks.
         self.mends = False
         self.passes_client_credential = self.dialect.passes_client_credential
-        # Clients' own credentials that were refused for their limits, by hash, and until when: a
-        # target rests for everybody, these for their owner.
+        # Cooldowns of clients' own credentials, by hash: end time, monotonic seconds. A cooldown of
+        # the target would affect all clients.
         self.client_cooldowns: dict[int, float] = {}
-        # Whether it refuses thinking blocks whose signature is not Claude's.
+        # Whether it rejects thinking blocks without Claude's signature.
         self.validates = provider.signatures == "claude"
         self.translates_errors = self.dialect.translates_errors
         self.repairs_stream = self.dialect.repairs_stream
         self._key_strategy = _KEY_STRATEGIES[provider.key_strategy]
 
     def pick(self, rng: random.Random) -> int:
-        """A key of those that the last survey found ready, by the key strategy; -1: none is."""
+        """Index of a key, by the key strategy, among those ready in the last survey; -1: none."""
         match self._key_strategy:
             case 0:
                 return self.key_pool.most_room()
@@ -217,7 +217,7 @@ class ProviderState:
                 return self.key_pool.at_random(rng.random())
 
     def usable(self, now: float) -> bool:
-        """Whether it serves: now, or as soon as a key has rested."""
+        """Whether the breaker admits requests and a key is not disabled."""
         if self.endpoint.available(now):
             for target in self.targets:
                 if target.limits.cooldown_until() < inf:
@@ -231,7 +231,7 @@ class ProviderState:
         return self.client_cooldowns.get(credential, 0.0) > now
 
     def cool_down_client(self, credential: int, until: float) -> None:
-        """Leave a client's own credential alone until then; this worker's knowledge only."""
+        """Put a client's own credential into cooldown, in this worker only."""
         if len(self.client_cooldowns) >= CLIENT_COOLDOWNS_MAX:
             del self.client_cooldowns[next(iter(self.client_cooldowns))]
         self.client_cooldowns[credential] = until

@@ -1,7 +1,7 @@
 """How a request would be routed, by the configuration alone: for `ccrelay route explain`.
 
-Rules, model names and prices are asked as the relay asks them. What changes while it runs is left
-out: limits in use, resting keys, open breakers, and where a conversation has its cache.
+Rules, model names and prices are evaluated as the relay does. Runtime state is left out: usage of
+limits, cooldowns, open breakers, bindings of conversations.
 """
 
 from collections.abc import Container, Sequence
@@ -34,7 +34,7 @@ TOKENS = 20_000  # an early turn of Claude Code
 OUTPUT_TOKENS = 1000  # assumed for the price of a turn
 NEAREST_MAX = 3
 
-# What such a request of Claude Code has (client reference, section 5): thinking, tools.
+# Thinking and tools of such a request of Claude Code (client reference, section 5).
 USUAL: dict[RequestKind, tuple[bool, bool]] = {
     "main": (True, True),
     "subagent": (True, True),
@@ -44,13 +44,13 @@ USUAL: dict[RequestKind, tuple[bool, bool]] = {
     "count_tokens": (False, True),
 }
 HOW: dict[StrategyName, str] = {
-    "simple-shuffle": "by chance, weighted by what each has left",
-    "round-robin": "in turn, by weight",
-    "least-busy": "the fewest exchanges under way for its weight",
-    "failover": "the first of these that is available",
-    "cost-based": "the cheapest of these that is available, a warm cache counted in",
-    "latency-based": "the quickest to its first event, now and then another",
-    "model-based": "the first of these that is available",
+    "simple-shuffle": "random, weighted by remaining capacity",
+    "round-robin": "in rotation, by weight",
+    "least-busy": "the fewest exchanges in flight per weight",
+    "failover": "the first available",
+    "cost-based": "the cheapest available, warm caches included",
+    "latency-based": "the lowest time to first event, with occasional exploration",
+    "model-based": "the first available",
 }
 SHARED = frozenset[StrategyName]({"simple-shuffle", "round-robin"})
 
@@ -59,10 +59,10 @@ _LIMITS = ("rpm_limit", "tpm_limit", "itpm_limit", "otpm_limit", "max_concurrent
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, as far as routing looks at it. None: as is usual for its class."""
+    """The properties of a request that routing reads. None: as usual for its class."""
 
     model: str
-    kind: RequestKind | None = None  # None: what the headers tell, else main
+    kind: RequestKind | None = None  # None: from the headers, else main
     tokens: int = TOKENS  # input, estimated
     images: bool = False
     thinking: bool | None = None
@@ -71,7 +71,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """The question with its gaps filled in."""
+    """The question with defaults filled in."""
 
     model: str
     kind: RequestKind
@@ -82,51 +82,50 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class PassedOver(msgspec.Struct, frozen=True):
-    """A rule before the one that applies, and those of its conditions that do not hold."""
+    """A rule before the one that matches, with its unmet conditions."""
 
     rule: str
     unmet: list[str]
 
 
 class KeyNote(msgspec.Struct, frozen=True):
-    """A key of a provider; the secret as fingerprint."""
+    """A key of a provider, by its fingerprint."""
 
-    fingerprint: str  # "unknown" when the secret could not be had
+    fingerprint: str  # "unknown" when the secret could not be resolved
     name: str | None
     enabled: bool
     weight: int
     priority: int
-    limits: dict[str, int]  # setting -> value, only those that are set
+    limits: dict[str, int]  # setting -> value; only configured ones
 
 
 class Inside(msgspec.Struct, frozen=True):
-    """A provider that could get the request."""
+    """An eligible provider."""
 
     provider: str
-    sent: str  # the model named to it
-    why: str  # what of the provider's settings lets it serve the model
+    sent: str  # the model sent to it
+    why: str  # the provider's setting that matches the model
     weight: int
     priority: int
-    share: (
-        float | None
-    )  # 0..1 of the requests, while all have room; None: the strategy has no shares
-    new_micros: float | None  # price of the turn, nothing cached, in millionths of a dollar
+    # 0..1 of the requests while all have capacity; None: the strategy has no shares.
+    share: float | None
+    new_micros: float | None  # price of the turn without a cache, in millionths of a dollar
     cached_micros: float | None  # the same with the whole prompt cached
-    keys: list[KeyNote]  # none: the client's own credential, or none at all
+    keys: list[KeyNote]  # empty: the client's own credential, or none
 
 
 class Outside(msgspec.Struct, frozen=True):
-    """A provider that could not, and why."""
+    """A provider that is not eligible, with reasons."""
 
     provider: str
     reasons: list[str]
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """The whole answer. `inside` is in the order of preference where the strategy has one.
+    """The result. `inside` is in order of preference where the strategy has one.
 
-    `seen_as` is the class that the relay takes the request for. A body is read only where a rule
-    needs it; when none does, the head alone tells.
+    `seen_as` is the class that the relay would assign. A body is read only when a rule needs it;
+    otherwise the class comes from the headers alone.
     """
 
     asked: Asked
@@ -134,7 +133,7 @@ class Explanation(msgspec.Struct, frozen=True):
     reads_body: bool
     passed_over: list[PassedOver]
     rule: str | None
-    model: str  # that is looked for: the one asked for, or the rule's
+    model: str  # the requested one, or that of the rule
     strategy: StrategyName
     how: str
     inside: list[Inside]
@@ -144,7 +143,13 @@ class Explanation(msgspec.Struct, frozen=True):
 def explain(
     config: Config, question: Question, *, not_had: Container[str] = frozenset()
 ) -> Explanation:
-    """Answer for a checked and resolved configuration; `not_had`: keys that are none."""
+    """Explain the route of a request.
+
+    Args:
+        config: checked and resolved.
+        question: the request.
+        not_had: placeholders of secrets that could not be resolved.
+    """
     asked = _asked(question)
     rules = compile_rules(config.routing)
     seen = _seen(question, asked, reads_body=rules.needs_body)
@@ -204,7 +209,7 @@ def _told_by_head(question: Question, kind: RequestClass) -> TrafficClass | None
 
 
 class _Seen(NamedTuple):
-    # The request as the relay sees it: the arguments of `CompiledRule.applies`, in their order.
+    # The request as rules see it: the arguments of `CompiledRule.applies`, in order.
     model: str
     traffic: TrafficClass
     tokens: int
@@ -216,7 +221,7 @@ def _seen(question: Question, asked: Asked, *, reads_body: bool) -> _Seen:
     is_count = asked.kind == "count_tokens"
     told = _told_by_head(question, RequestClass.COUNT_TOKENS if is_count else RequestClass.MESSAGES)
     if told is None and asked.kind == "subagent":
-        told = TrafficClass.SUBAGENT  # its head says so: client reference, section 5
+        told = TrafficClass.SUBAGENT  # from a header: client reference, section 5
     features = None
     if reads_body:
         own = CLASSES[asked.kind]
@@ -238,7 +243,7 @@ def _rule(
 
 
 def _conditions(when: When) -> list[tuple[str, CompiledRule]]:
-    # Each condition as a rule of its own, so that the one that fails is found by asking.
+    # Each condition as a rule of its own, to find those that fail.
     found: dict[str, When] = {}
     for name, value in msgspec.structs.asdict(when).items():
         if value is None or value in ([], {}):
@@ -256,17 +261,17 @@ def _conditions(when: When) -> list[tuple[str, CompiledRule]]:
 
 
 def _in_order(providers: Sequence[Provider], rule: CompiledRule | None) -> list[Provider]:
-    # Those that a rule names first, in its order.
+    # Providers of the rule first, in its order.
     if rule is None or not rule.providers:
         return list(providers)
-    binding = {name: number for number, name in enumerate(rule.providers)}
-    return sorted(providers, key=lambda provider: binding.get(provider.name, len(binding)))
+    ranks = {name: number for number, name in enumerate(rule.providers)}
+    return sorted(providers, key=lambda provider: ranks.get(provider.name, len(ranks)))
 
 
 def _judge(
     provider: Provider, rule: CompiledRule | None, model: str
 ) -> tuple[list[str], str | None]:
-    """Why a provider is out (empty: it is in), and the model that would be sent."""
+    """Why a provider is not eligible (empty: it is), and the model that would be sent."""
     if not provider.enabled:
         return ["disabled (enabled: false)"], None  # its other settings may be unfinished
     reasons = []
@@ -294,9 +299,8 @@ def _not_served(dialect: Dialect, model: str) -> str:
 
 
 def _why(provider: Provider, model: str, sent: str) -> str:
-    # As for conditions, each entry is asked alone. Of those that answer alike the one that
-    # `ModelMatcher` comes to first: exact names, of these the one with `[1m]`, then globs as
-    # they are written.
+    # Each entry is tried alone, in the order of `ModelMatcher`: exact names, those with `[1m]`
+    # first, then globs as written.
     mapping = provider.model_mapping
     for name in sorted(mapping, key=lambda name: 0 if is_glob(name) else -len(name)):
         if ModelMatcher({name: mapping[name]}, ()).resolve(model) == sent:
@@ -352,13 +356,13 @@ def _key_note(key: Key, not_had: Container[str]) -> KeyNote:
     )
 
 
-# --- what the strategy makes of them ----------------------------------------------------------
+# --- order and shares by strategy -------------------------------------------------------------
 
 
 def _preferred(
     inside: list[Inside], strategy: StrategyName, routing: Routing, model: str
 ) -> list[Inside]:
-    # Sorting is stable: of equals the first stays first, as in ccrelay.routing.strategies.
+    # Sorting is stable: ties keep their order, as in ccrelay.routing.strategies.
     match strategy:
         case "failover":
             return sorted(inside, key=lambda one: -one.priority)

@@ -1,14 +1,14 @@
-"""Requests that wait for a target: who is next, and what it is next for.
+"""Fair order of queued requests, and the targets that they claim.
 
-The main loop goes before sub-agents, those before background work; among equals conversations take
-turns, so that one with a hundred sub-agents does not hold up another's first; within a conversation
-it is first come, first served.
+The main loop comes before sub-agents, sub-agents before background requests. Within a rank,
+conversations take turns, so that one with a hundred sub-agents does not delay the first request of
+another; within a conversation the order is first in, first out.
 
-Who waits claims the targets it waits for: to those behind it they are full, whatever room they
-have, so that small requests do not use up what a large one waits for. What nobody ahead has claimed
-is free to take.
+A queued request claims the targets it waits for: requests behind it may not use them, whatever
+their capacity, so that small requests do not use up what a large one waits for. Unclaimed targets
+are free.
 
-Pure: who waits is told when to try, and by whom, elsewhere.
+Pure: `relay.pending_queue` decides when a request tries again.
 """
 
 from collections import OrderedDict, deque
@@ -21,7 +21,7 @@ T = TypeVar("T", bound=Hashable)
 
 RANKS = {
     TrafficClass.MAIN: 0,
-    TrafficClass.COMPACTION: 0,  # the next turn of the main loop waits for it
+    TrafficClass.COMPACTION: 0,  # the next turn of the main loop depends on it
     TrafficClass.COUNT_TOKENS: 0,
     TrafficClass.SUBAGENT: 1,
     TrafficClass.WEB_SEARCH: 1,
@@ -30,7 +30,7 @@ RANKS = {
 
 
 class FairQueue(Generic[T]):
-    """Waiting things in fair order. A thing waits once."""
+    """Waiters in fair order. A waiter is in the queue at most once."""
 
     def __init__(self) -> None:
         self._ranks: list[OrderedDict[int, deque[T]]] = [
@@ -46,7 +46,7 @@ class FairQueue(Generic[T]):
         return thing in self._places
 
     def join(self, thing: T, traffic: TrafficClass, conversation: int) -> None:
-        """Wait behind those of the same rank and conversation. 0: a conversation of its own."""
+        """Append to the waiters of this rank and conversation; 0: a conversation of its own."""
         if not conversation:
             self._strangers -= 1  # hashes are positive
             conversation = self._strangers
@@ -55,11 +55,11 @@ class FairQueue(Generic[T]):
         self._places[thing] = rank, conversation
 
     def leave(self, thing: T, *, served: bool = False) -> bool:
-        """Wait no more. Served: its conversation goes behind the others. False: it was not here."""
-        binding = self._places.pop(thing, None)
-        if binding is None:
+        """Remove a waiter; False: it was not queued. `served` moves its conversation to the end."""
+        position = self._places.pop(thing, None)
+        if position is None:
             return False
-        rank, conversation = binding
+        rank, conversation = position
         turns = self._ranks[rank]
         line = turns[conversation]
         line.remove(thing)
@@ -70,7 +70,7 @@ class FairQueue(Generic[T]):
         return True
 
     def in_order(self) -> Iterator[T]:
-        """Everybody, the next one first: each conversation's first, then each one's second."""
+        """All waiters, next first: the first of each conversation, then the second of each."""
         for turns in self._ranks:
             lines = [list(line) for line in turns.values()]
             depth = 0
@@ -85,20 +85,20 @@ class FairQueue(Generic[T]):
 
 
 class Claims:
-    """The targets that are waited for, by slot, and which ranks have to leave them alone."""
+    """Targets claimed by queued requests, by slot and rank."""
 
     def __init__(self) -> None:
-        # By rank: how many claim a slot against it.
+        # By rank: the number of claims on a slot that block this rank.
         self._counts: list[dict[int, int]] = [{} for _ in range(max(RANKS.values()) + 1)]
 
     def add(self, slots: Iterable[int], rank: int) -> None:
-        """Claim these against that rank and all below it."""
+        """Claim slots: blocks requests of this rank and lower ones."""
         for counts in self._counts[rank:]:
             for slot in slots:
                 counts[slot] = counts.get(slot, 0) + 1
 
     def remove(self, slots: Iterable[int], rank: int) -> None:
-        """Take back what was added."""
+        """Release the claims of `add`."""
         for counts in self._counts[rank:]:
             for slot in slots:
                 left = counts[slot] - 1
@@ -108,5 +108,5 @@ class Claims:
                     del counts[slot]
 
     def of(self, slots: Set[int], rank: int) -> Set[int]:
-        """Those of these that are claimed against one of that rank."""
+        """Those of `slots` that are blocked for a request of this rank."""
         return slots & self._counts[rank].keys()

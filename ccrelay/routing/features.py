@@ -1,10 +1,9 @@
-"""What is known of a request: from its head, which every request is asked, and from its body, which
-is read only where a rule needs to know.
+"""Features and class of a request: from its head always, from its body only when a rule needs it.
 
-Tells are those of the client reference, section 5, "Request kinds", and of the gateway contract,
-section 3.1 (hint headers). A body is looked at in place: a scan of the top level, searches for
-words, and only where a word was found a closer look. Nothing is refused here; what cannot be read
-has no features. Where a member of the top level stands twice, the first counts.
+Sources: client reference, section 5, "Request kinds"; gateway contract, section 3.1 (hint headers).
+A body is read in place: one scan of its top level, then searches for words, and parsing only where
+a word was found. Nothing is rejected here; an invalid body has no features. Of duplicate top-level
+members the first counts.
 """
 
 import re
@@ -25,10 +24,10 @@ from ccrelay.wire.items import (
     word,
 )
 
-# Messages and blocks looked at in search of the last user text. So many, of 50 tokens each, fill a
-# window of a million.
+# Messages and blocks read in search of the last user text: at 50 tokens each, a context window of a
+# million tokens.
 ITEMS_MAX = 20_000
-# The client's attribution block is some 100 bytes.
+# The client's attribution block has some 100 bytes.
 ATTRIBUTION_BYTES_MAX = 1024
 
 ATTRIBUTION = b'"x-anthropic-billing-header:'
@@ -36,7 +35,7 @@ SUBAGENT = b"cc_is_subagent=true"
 COMPACTION = b"CRITICAL: Respond with TEXT ONLY"
 WEB_SEARCH = "web_search_"
 
-# `x-claude-code-request-class`. Other words may come with any release; they tell nothing.
+# Values of `x-claude-code-request-class`. Others, which any release may add, are ignored.
 _HINTS = {
     b"main": TrafficClass.MAIN,
     b"subagent": TrafficClass.SUBAGENT,
@@ -55,10 +54,10 @@ _IMAGE = re.compile(rb'"type"(?<!\\"type")[ \t\r\n]*:[ \t\r\n]*"image"')
 
 
 class Features(msgspec.Struct, frozen=True, gc=False):
-    """What a body tells. `traffic` is its own word only: see `traffic_of`."""
+    """Features of a body. `traffic` is the class by the body alone; see `traffic_of`."""
 
-    images: bool = False  # in messages, tool results included
-    thinking: bool = False  # switched on
+    images: bool = False  # in messages, including tool results
+    thinking: bool = False  # enabled
     tools: bool = False  # at least one
     stream: bool = False
     traffic: TrafficClass = TrafficClass.MAIN
@@ -80,12 +79,12 @@ _OUTPUT_CONFIG = msgspec.json.Decoder(_Output)
 def traffic_of_head(
     agent_id: bytes | None, request_class: bytes | None, kind: RequestClass
 ) -> TrafficClass | None:
-    """What the request is for, as far as its head tells; None: only the body could.
+    """Class of the request by its head; None: only the body can determine it.
 
     Args:
         agent_id: value of `x-claude-code-agent-id`.
         request_class: value of `x-claude-code-request-class`.
-        kind: which endpoint.
+        kind: API endpoint.
     """
     if kind is RequestClass.COUNT_TOKENS:
         return TrafficClass.COUNT_TOKENS
@@ -95,9 +94,9 @@ def traffic_of_head(
 
 
 def traffic_of(head: TrafficClass | None, features: Features | None) -> TrafficClass:
-    """What the request is for, by all that is known; `head` is the answer of `traffic_of_head`.
+    """Class of the request; `head` is the result of `traffic_of_head`.
 
-    A search is one whoever asks for it: not every provider can run it.
+    A web search is classified as such in sub-agents too: not every provider supports it.
     """
     if features is None:
         return TrafficClass.MAIN if head is None else head
@@ -107,7 +106,7 @@ def traffic_of(head: TrafficClass | None, features: Features | None) -> TrafficC
 
 
 def read_features(body: bytes) -> Features:
-    """What a whole body tells. Time is linear in its length, memory does not grow with it."""
+    """Features of a complete body, in linear time and constant memory."""
     top = scan(body, _TOP, 0)
     messages, output = top.span(_MESSAGES), top.span(_OUTPUT)
     tools, thinking, stream = top.span(_TOOLS), top.span(_THINKING), top.span(_STREAM)
@@ -145,11 +144,11 @@ def _thinks(body: bytes, thinking: Span) -> bool:
     try:
         return _TYPED.decode(memoryview(body)[slice(*thinking)]).type != "disabled"
     except UNREADABLE:
-        return True  # something is asked for; the upstream says what it thinks of it
+        return True  # something is enabled; the upstream validates it
 
 
 def _is_search(body: bytes, tools: Span) -> bool:
-    # An array of one: decoding ends where a second tool begins.
+    # Exactly one tool: decoding fails at a second one.
     try:
         (tool,) = _ONE_TOOL.decode(memoryview(body)[slice(*tools)])
     except UNREADABLE:
@@ -179,7 +178,7 @@ def _is_subagent(body: bytes, system: Span | None) -> bool:
 
 
 def _is_compaction(body: bytes, messages: Span) -> bool:
-    # The words may be quoted anywhere; they count at the beginning of the last user text only.
+    # The words may be quoted elsewhere; they count only at the start of the last user text.
     if body.find(COMPACTION, *messages) < 0:
         return False
     turn = MemberScan(_TURN, WORD_BYTES_MAX)
@@ -203,9 +202,9 @@ def _last_text(body: bytes, content: Span) -> Span | None:
 
 
 def _has_image(body: bytes, messages: Span) -> bool:
-    # Any object of type image: in a turn, in a tool result, in the content of a document. In the
-    # text of a string quotes are escaped, so neither word can be mistaken. That letters may be
-    # escaped as well is left out: no client does it, and looking for it costs 10 ms per megabyte.
+    # Any object of type image: in a message, a tool result, or a document. In strings quotes are
+    # escaped, so text cannot match. Escaped letters are not handled: no client sends them, and
+    # searching for them costs 10 ms per megabyte.
     if body.find(b'"image"', *messages) < 0:
         return False
     return _IMAGE.search(body, *messages) is not None

@@ -1,9 +1,9 @@
-"""`routing.rules`, compiled: exceptions from the strategy, in order; the first that matches wins.
+"""Compiled `routing.rules`: exceptions from the strategy; the first matching rule applies.
 
-All conditions of a rule must hold. One about the body does not hold where the body is not known. A
-rule without conditions holds for every request. Names and globs are those of `model_mapping`
-(`ccrelay.wire.matching`): case-sensitive; one with `[1m]` is for requests with `[1m]` only, one
-without is for both.
+All conditions of a rule must match. A condition on the body does not match while the body is
+unknown. A rule without conditions matches every request. Names and globs are those of
+`model_mapping` (`ccrelay.wire.matching`): case-sensitive; a name with `[1m]` matches requests with
+`[1m]` only, one without matches both.
 """
 
 import fnmatch
@@ -27,12 +27,12 @@ CLASSES: dict[RequestKind, TrafficClass] = {
     "web-search": TrafficClass.WEB_SEARCH,
 }
 
-# Classes that the head always tells: every other needs a look at the body.
+# Classes that the head always determines. All others need the body.
 _TOLD_BY_HEAD = frozenset({TrafficClass.SUBAGENT, TrafficClass.COUNT_TOKENS})
 
 
 class CompiledRule:
-    """One rule, ready to be asked. What `use` leaves out is empty or None: it stays as it is."""
+    """One compiled rule. Keys omitted from `use` are empty or None."""
 
     __slots__ = (
         "_classes",
@@ -51,7 +51,7 @@ class CompiledRule:
     )
 
     def __init__(self, number: int, rule: Rule) -> None:
-        """Compile `rule`, which stands at position `number` (from 0)."""
+        """Compile `rule`, the one at index `number`."""
         when, use = rule.when, rule.use
         self.number = number
         self.name: str = rule.name or f"rules[{number}]"
@@ -77,7 +77,7 @@ class CompiledRule:
         features: Features | None,
         header: Header,
     ) -> bool:
-        """Whether all its conditions hold; the arguments are those of `Rules.match`."""
+        """Whether all conditions match; the arguments are those of `Rules.match`."""
         if self._classes and traffic not in self._classes:
             return False
         if not self._over < tokens < self._under:
@@ -104,7 +104,7 @@ class Rules:
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
         self.rules = tuple(rules)
         self.empty = not rules
-        # True: the features of the body have to be known before anything can be matched.
+        # True: matching needs the features of the body.
         self.needs_body = any(rule.needs_body for rule in rules)
         self.needs_tokens = any(rule.needs_tokens for rule in rules)
 
@@ -116,14 +116,14 @@ class Rules:
         features: Features | None,
         header: Header,
     ) -> CompiledRule | None:
-        """The first rule that holds, None when none does.
+        """The first matching rule, or None.
 
         Args:
-            model: as the client asks for it.
-            traffic: what the request is for, as `features.traffic_of` says.
-            tokens: estimated input.
-            features: of the body; None: the body is not known.
-            header: the value of a request header by its name in lower case, None when absent.
+            model: as requested by the client.
+            traffic: class of the request (`features.traffic_of`).
+            tokens: estimated input tokens.
+            features: of the body; None: unknown.
+            header: returns the value of a request header by its lower-case name, or None.
         """
         for rule in self.rules:
             if rule.applies(model, traffic, tokens, features, header):
@@ -140,7 +140,7 @@ def compile_rules(routing: Routing) -> Rules:
 
 
 class _Flags:
-    # Conditions on what the body has; None: no matter.
+    # Conditions on the body; None: any.
 
     __slots__ = ("given", "images", "thinking", "tools")
 
@@ -159,7 +159,7 @@ class _Flags:
 
 
 class _Names:
-    # Models asked for, plain or globs, each for requests with or without `[1m]`.
+    # Requested models: names and globs, each with or without `[1m]`.
 
     __slots__ = ("_any", "_windowed")
 
@@ -176,6 +176,6 @@ class _Names:
 
 
 def _globs(patterns: Iterable[str]) -> re.Pattern[str]:
-    # Brackets are themselves; fnmatch's atomic groups let no pattern run for long. Of none: never.
+    # Brackets are literal; fnmatch's atomic groups prevent backtracking. No patterns: no match.
     translated = [fnmatch.translate(pattern.replace("[", "[[]")) for pattern in patterns]
     return re.compile("|".join(translated) or "(?!)")

@@ -1,13 +1,13 @@
-"""Strategies: one signature, one question. Who failed and why is decided elsewhere.
+"""Strategies: each chooses one of the available candidates.
 
-    choose(available, ask, rng) -> Candidate
+    choose(available, request, rng) -> Candidate
 
-`available` are the candidates that could be sent the request now and were not tried before: never
-empty, in configured order (or in the order of the rule that applies), their banks surveyed for this
-request. Affinity has spoken before, except to a strategy that says `weighs_cache`: that one is
-asked every time and judges by itself what leaving a warm cache costs.
+`available` are the candidates that can take the request now and were not tried before: never
+empty, in configured order (or in that of the matching rule), with key pools surveyed for this
+request. Affinity comes first, except for a strategy with `weighs_cache`: that one is asked every
+time, and weighs the cost of leaving a warm cache itself.
 
-A strategy keeps nothing of its own but what configuration says. What goes on is in the fleet.
+A strategy holds configuration only; live state is in `ccrelay.fleet`.
 """
 
 import fnmatch
@@ -23,16 +23,16 @@ from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import OutputClass
 
-# An average that nothing has confirmed for so long may be out of date: explored first.
+# A latency average without a new sample for so long may be outdated: explored first.
 STALE_S = 60.0
-# Names of models come from clients: the memory of past answers is bounded.
+# Model names come from clients, so the cache of their ranks is bounded.
 REMEMBERED_MODELS_MAX = 1024
 
 _WILDCARD = re.compile(r"[*?]")
 
 
 class Strategy(Protocol):
-    """A strategy, ready to be asked."""
+    """A configured strategy."""
 
     @property
     def name(self) -> StrategyName:
@@ -40,19 +40,19 @@ class Strategy(Protocol):
 
     @property
     def weighs_cache(self) -> bool:
-        """True: to be asked although the conversation has a target, which `ask.place` tells."""
+        """True: also called for a bound conversation; `request.binding` has the binding."""
 
     def choose(
         self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
     ) -> Candidate:
-        """One of `available`, which has at least one."""
+        """Choose one of `available`, which is not empty."""
 
 
 class SimpleShuffle:
-    """By chance, weighted by what a provider has left; a conversation by rendezvous hashing.
+    """Random, weighted by remaining capacity; a conversation by rendezvous hashing.
 
-    Hashing gives every worker and node the same answer, so it goes by the weight alone: room is
-    another number in each of them by the time they look.
+    All workers and nodes must hash alike, so hashing uses the weights alone: capacity differs
+    between them and over time.
     """
 
     name: ClassVar[StrategyName] = "simple-shuffle"
@@ -61,7 +61,7 @@ class SimpleShuffle:
     def choose(
         self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
     ) -> Candidate:
-        """One of them."""
+        """Choose one of `available`."""
         if len(available) == 1:
             return available[0]
         if request.conversation:
@@ -73,7 +73,7 @@ class SimpleShuffle:
             share = provider.weight * provider.key_pool.room
             shares.append(share)
             total += share
-        if total <= 0.0:  # each is full to the last token: the weights alone
+        if total <= 0.0:  # no capacity left anywhere: the weights alone
             shares = [float(one.provider.weight) for one in available]
             total = sum(shares)
         point = rng.random() * total
@@ -85,11 +85,11 @@ class SimpleShuffle:
 
 
 class RoundRobin:
-    """In turn, smoothly: of weights 5, 1, 1 the heavy one is spread over the round.
+    """Smooth weighted round-robin, as in nginx: weights 5, 1, 1 give a a b a c a a.
 
-    Everybody gains its weight, the one ahead is taken and pays the weights of all. What is gained
-    stays with the service, so that whoever is away for a while neither loses its place nor comes
-    back with a claim to more than a round.
+    Each available provider gains its weight; the highest is chosen and pays the sum of weights. The
+    current weight is kept in the provider's state, so that an unavailable provider neither loses
+    its position nor returns with a claim to more than a round.
     """
 
     name: ClassVar[StrategyName] = "round-robin"
@@ -98,7 +98,7 @@ class RoundRobin:
     def choose(
         self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
     ) -> Candidate:
-        """One of them."""
+        """Choose one of `available`."""
         if len(available) == 1:
             return available[0]
         total = 0
@@ -117,7 +117,7 @@ class RoundRobin:
 
 
 class LeastBusy:
-    """The fewest exchanges under way for its weight; equal: more room, then chance."""
+    """The fewest exchanges in flight per weight; ties: more capacity, then random."""
 
     name: ClassVar[StrategyName] = "least-busy"
     weighs_cache: ClassVar[bool] = False
@@ -125,7 +125,7 @@ class LeastBusy:
     def choose(
         self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
     ) -> Candidate:
-        """One of them."""
+        """Choose one of `available`."""
         if len(available) == 1:
             return available[0]
         best: list[Candidate] = []
@@ -134,7 +134,7 @@ class LeastBusy:
             provider = one.provider
             weight = provider.weight
             key_pool = provider.key_pool
-            # A weight of 0 comes after every other.
+            # Weight 0 comes last.
             rank = (not weight, key_pool.in_flight / (weight or 1), -key_pool.room)
             if not best or rank < least:
                 best, least = [one], rank
@@ -144,7 +144,7 @@ class LeastBusy:
 
 
 class Failover:
-    """The highest priority; of equals, the first."""
+    """The highest priority; ties: the first."""
 
     name: ClassVar[StrategyName] = "failover"
     weighs_cache: ClassVar[bool] = False
@@ -152,7 +152,7 @@ class Failover:
     def choose(
         self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
     ) -> Candidate:
-        """One of them."""
+        """Choose one of `available`."""
         best = available[0]
         for one in available:
             if one.provider.priority > best.provider.priority:
@@ -161,9 +161,9 @@ class Failover:
 
 
 class CostBased:
-    """The cheapest for this turn, the prompt read from the cache only where the cache is.
+    """The lowest cost of this turn, with the prompt read from cache at the target that holds it.
 
-    Equal cost: the most room. Who has no known price comes after everybody who has.
+    Ties: more capacity. Candidates without a known price come last.
     """
 
     name: ClassVar[StrategyName] = "cost-based"
@@ -172,7 +172,7 @@ class CostBased:
     def choose(
         self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
     ) -> Candidate:
-        """One of them."""
+        """Choose one of `available`."""
         if len(available) == 1:
             return available[0]
         best = available[0]
@@ -188,16 +188,15 @@ class CostBased:
 
 
 class LatencyBased:
-    """The quickest to its first event for this kind of output, now and then another one.
+    """The lowest time to first event for this output class, with exploration.
 
-    - The lowest average wins, however old: it is what is known, and a provider that comes back from
-      a rest has its share at once. Averages forget by time, so that one answer corrects an old one.
-    - Who was never seen to answer is tried as often as chance would: else the first one that
-      answered would stay the quickest known.
-    - In `explore` of the choices another one is taken: any of those that have not answered for
-      STALE_S, because one answer sets an outdated average right; when there are none, any but the
-      quickest.
-    - When nothing is known of anybody for this kind of output, the other kinds tell.
+    - The lowest average wins, however old, so that a provider whose breaker closes gets traffic at
+      once. Averages decay with time: one response corrects an old one.
+    - A provider without samples is chosen with the probability of a random choice; otherwise the
+      first one that responded would remain the fastest known.
+    - With probability `explore` another one is chosen: one without samples for STALE_S, because one
+      response corrects an outdated average; if there is none, any but the fastest.
+    - Without samples for this output class, the averages of other classes are used.
     """
 
     name: ClassVar[StrategyName] = "latency-based"
@@ -209,7 +208,7 @@ class LatencyBased:
     def choose(
         self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
     ) -> Candidate:
-        """One of them."""
+        """Choose one of `available`."""
         if len(available) == 1:
             return available[0]
         kind = request.output_class
@@ -245,7 +244,7 @@ class LatencyBased:
 def _quickest(
     available: Sequence[Candidate], kind: int
 ) -> tuple[Candidate | None, list[Candidate]]:
-    """The lowest average of a kind of output, and those of whom none is known."""
+    """The candidate with the lowest average for an output class, and those without samples."""
     best = None
     least = 0.0
     unknown = []
@@ -259,9 +258,9 @@ def _quickest(
 
 
 class ModelBased:
-    """By the model asked for: the first available of the providers listed for it.
+    """The first available of the providers listed for the requested model.
 
-    After them come those of `models_default`, then the rest in configured order.
+    Then those of `models_default`, then the rest in configured order.
     """
 
     name: ClassVar[StrategyName] = "model-based"
@@ -275,7 +274,7 @@ class ModelBased:
     def choose(
         self, available: Sequence[Candidate], request: RoutingRequest, rng: random.Random
     ) -> Candidate:
-        """One of them."""
+        """Choose one of `available`."""
         best = available[0]
         if len(available) == 1:
             return best
@@ -291,11 +290,11 @@ class ModelBased:
         return best
 
     def entry(self, asked: str) -> str | None:
-        """The entry that a model falls under; None: `models_default`."""
+        """The entry that matches a model; None: `models_default`."""
         return entry_for(self._models, asked)
 
     def providers(self, asked: str) -> Sequence[str]:
-        """The names listed for a model: its own entry's, or `models_default`."""
+        """The providers listed for a model: those of its entry, or `models_default`."""
         entry = self.entry(asked)
         return self._default if entry is None else self._models[entry]
 
@@ -309,7 +308,7 @@ class ModelBased:
 
 
 def strategy_for(routing: Routing, name: StrategyName | None = None) -> Strategy:
-    """The configured strategy, or the named one with the configured settings."""
+    """The configured strategy, or the strategy `name` with the configured settings."""
     match name or routing.strategy:
         case "simple-shuffle":
             return SimpleShuffle()
@@ -328,10 +327,10 @@ def strategy_for(routing: Routing, name: StrategyName | None = None) -> Strategy
 
 
 def expected_cost(candidate: Candidate, request: RoutingRequest) -> float | None:
-    """What the turn would cost at a candidate, in millionths of a dollar; None: not known.
+    """Expected cost of the turn at a candidate, in millionths of a dollar; None: unknown.
 
-    With the key that holds the conversation's place, as much of the prompt as the last turn had is
-    read from its cache; everywhere else all of it is bought anew.
+    At the sticky target, the prompt of the last turn is read from cache; elsewhere all of it is
+    written.
     """
     price = candidate.price
     if price is None:
@@ -353,10 +352,10 @@ def expected_cost(candidate: Candidate, request: RoutingRequest) -> float | None
 
 
 def entry_for(models: Mapping[str, Sequence[str]], asked: str) -> str | None:
-    """The entry of `routing.models` that a model falls under.
+    """The entry of `routing.models` that matches a model.
 
-    The exact name wins, without its `[1m]` if need be; then the entry with the longest text before
-    its first `*` or `?`, of equals the one written first. An entry without either is a prefix.
+    An exact name wins, with or without `[1m]`; then the entry with the longest text before its
+    first `*` or `?`; ties: the first. An entry without wildcards is a prefix.
     """
     plain = asked[:-4] if asked[-4:].lower() == "[1m]" else asked
     for name in (asked, plain):
@@ -368,7 +367,7 @@ def entry_for(models: Mapping[str, Sequence[str]], asked: str) -> str | None:
         literal = _WILDCARD.split(entry, maxsplit=1)[0]
         if len(literal) <= longest or not asked.startswith(literal):
             continue
-        # Brackets are themselves, as in model_mapping.
+        # Brackets are literal, as in model_mapping.
         glob = entry.replace("[", "[[]")
         if literal == entry or any(fnmatch.fnmatchcase(name, glob) for name in (asked, plain)):
             best, longest = entry, len(literal)
@@ -383,7 +382,7 @@ def _place_of(available: Sequence[Candidate], conversation: int) -> Candidate:
     highest = float("-inf")
     for one in available:
         provider = one.provider
-        # All weights are 0: everybody counts alike.
+        # When all weights are 0, all count alike.
         score = rendezvous(conversation, provider.seed, provider.weight if weighs else 1)
         if score > highest:
             best, highest = one, score

@@ -1,13 +1,13 @@
-"""What a failure means: whose it is, whether another target may do better, what has to rest.
+"""Classification of failures: cause, whether another target may succeed, cooldowns.
 
-    of_status    an HTTP answer of 400 and above
-    of_event     an `error` event inside a 200, before any content
-    of_loss      a connection that broke, or a time limit that passed
-    of_connect   a connection that could not be made
+    of_status    an HTTP response with status 400 and above
+    of_event     an `error` event in a 200 stream, before any content
+    of_loss      a lost connection, or a timeout
+    of_connect   a failed connect
 
-The whole of the policy is here; who acts on it is elsewhere. Sources: gateway contract, section 6;
-providers reference, sections 3, 8, 9 and 10. What a body says is read by the provider's dialect,
-since a code may mean another thing than its status.
+The whole policy is here; `relay.exchange` acts on it. Sources: gateway contract, section 6;
+providers reference, sections 3, 8, 9 and 10. Bodies are read by the provider's dialect, since an
+error code may contradict its status.
 """
 
 import re
@@ -23,61 +23,61 @@ from ccrelay.providers.base import Dialect, Fault
 
 
 class Blame(IntEnum):
-    """Whose failure it is."""
+    """Cause of a failure."""
 
     NOBODY = 0
-    KEY = 1  # this credential's: refused, or its limit, quota or balance
-    ENDPOINT = 2  # the provider's, whatever the key
-    REQUEST = 3  # it would fail anywhere
-    MODEL = 4  # this provider lacks the model
-    SIGNATURE = 5  # thinking blocks that this provider did not sign, or not like this
+    KEY = 1  # the credential: refused, or its limit, quota or balance
+    ENDPOINT = 2  # the provider, with any key
+    REQUEST = 3  # it would fail at any target
+    MODEL = 4  # the provider does not have the model
+    SIGNATURE = 5  # thinking blocks whose signature the provider rejects
 
 
 class ErrorPriority(IntEnum):
-    """Which of several errors the client is shown: the highest, and of equals the last.
+    """Which of several errors the client receives: the highest; ties: the last.
 
-    Those that a later try may mend go before those that it cannot, since Claude Code tries again
-    by itself; what only the operator can mend comes last.
+    Errors that a retry may fix come before others, since Claude Code retries by itself; errors that
+    only the operator can fix come last.
     """
 
-    OURS = 0  # one of our keys was refused
+    OURS = 0  # one of the relay's keys was refused
     MODEL = 10
-    SPENT = 20  # the balance or quota of one of our keys
+    SPENT = 20  # balance or quota of one of the relay's keys
     LOST = 30
     FAILED = 40
-    CROWDED = 50  # a 429 that does not say until when
+    CROWDED = 50  # a 429 without a time
     OVERLOADED = 60
-    LIMITED = 70  # a 429 that does
-    FINAL = 100  # shown at once: it is about the request or the client's own credential
+    LIMITED = 70  # a 429 with a time
+    FINAL = 100  # sent at once: about the request or the client's own credential
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """What follows from a failure."""
+    """Consequences of a failure."""
 
     blame: Blame
-    elsewhere: bool  # go on with another target
+    elsewhere: bool  # try another target
     reason: str  # one word for the log
     priority: ErrorPriority
-    counts: bool | None = None  # for the breaker: True the endpoint is fine, None proves nothing
-    cooldown_s: float = 0.0  # how long the key rests, seconds; 0.0: it does not
+    counts: bool | None = None  # for the breaker: True success, False failure, None no evidence
+    cooldown_s: float = 0.0  # cooldown of the key, seconds; 0.0: none
     cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a reload, whatever `cooldown_s`
 
 
-# How much of a body is searched for wordings; error bodies are a few hundred bytes.
+# How much of a body is searched for texts; error bodies have a few hundred bytes.
 SEARCHED_BYTES_MAX = 65_536
 
-# A 400 of Anthropic's, or one handed on by a gateway, about blocks another backend made or another
-# prefix was sent with (providers reference, section 3.3). Searched in the whole body, as Claude
-# Code does, because gateways wrap the sentence into their own; it must speak of thinking as well.
+# A 400 from Anthropic, or through a gateway, about thinking blocks of another backend or prefix
+# (providers reference, section 3.3). Searched in the whole body, as Claude Code does, because
+# gateways wrap the sentence; the body must also contain "thinking".
 _SIGNATURE = re.compile(
     rb"invalid\W{1,8}(?:signature|data)\W{1,8}in\W{1,8}(?:redacted_)?thinking"
     rb"|bound to a different"
     rb"|thinking\W{1,4}signature\W{1,8}(?:field required|input should be)"
     rb"|blocks in the latest assistant message cannot be modified"
-    # The turn has to begin with thinking, and another vendor's turn did not.
+    # The turn must begin with thinking, and another vendor's turn did not.
     rb"|expected\W{1,4}thinking\W{1,4}or\W{1,4}redacted_thinking"
 )
-# A model that is not there: Anthropic and Ollama, OpenRouter, DeepSeek, Kimi, MiniMax, OpenAI.
+# Unknown model: Anthropic and Ollama, OpenRouter, DeepSeek, Kimi, MiniMax, OpenAI.
 _NO_MODEL = re.compile(
     r"""\bmodel:?\s+['"`]?[^\s'"`]{1,200}['"`]?,?\s+(?:is\s+|was\s+)?(?:not found|does not exist)"""
     r"|not a valid model id|no endpoints found|model not exist|supported api model names"
@@ -93,7 +93,7 @@ FINE = Verdict(Blame.NOBODY, False, "ok", ErrorPriority.FINAL, counts=True)
 _REQUEST = Verdict(Blame.REQUEST, False, "bad_request", ErrorPriority.FINAL, counts=True)
 _FLAGGED_REQUEST = Verdict(Blame.REQUEST, False, "flagged", ErrorPriority.FINAL, counts=True)
 _NO_SUCH_MODEL = Verdict(Blame.MODEL, True, "model_unknown", ErrorPriority.MODEL, counts=True)
-# This key may not use it; another one of the same provider may.
+# This key has no access; another key of the provider may.
 _NO_ACCESS = Verdict(Blame.KEY, True, "model_refused", ErrorPriority.MODEL, counts=True)
 _SIGNED_ELSEWHERE = Verdict(
     Blame.SIGNATURE, False, "signature_refused", ErrorPriority.FINAL, counts=True
@@ -108,8 +108,8 @@ _REFUSED = Verdict(
 )
 _CLIENT_REFUSED = Verdict(Blame.REQUEST, False, "client_refused", ErrorPriority.FINAL, counts=True)
 _CROWDED = Verdict(Blame.REQUEST, True, "too_many_requests", ErrorPriority.CROWDED)
-# A 403 that is no error of the provider's API: a firewall in front of it, which dislikes what the
-# body says or where we come from. A key that works should not be taken out for that.
+# A 403 that is not from the provider's API but from a firewall before it, about the content or the
+# client address. A working key must not be disabled for that.
 _BLOCKED = Verdict(Blame.ENDPOINT, True, "blocked", ErrorPriority.FAILED)
 _FAILED = Verdict(Blame.ENDPOINT, True, "server_error", ErrorPriority.FAILED, counts=False)
 _BY_STATUS = {
@@ -127,8 +127,8 @@ _LOSSES = {
         (Loss.GARBAGE, True, False),
         (Loss.NO_FIRST_BYTE, True, False),
         (Loss.IDLE, True, False),
-        (Loss.TOTAL, False, None),  # the whole time is spent, by whom is not known
-        (Loss.TOO_BIG, True, None),  # an error of which nothing is known
+        (Loss.TOTAL, False, None),  # the cause of the delay is unknown
+        (Loss.TOO_BIG, True, None),  # an unread error: no evidence
     )
 }
 
@@ -143,17 +143,17 @@ def of_status(
     *,
     own_key: bool,
 ) -> Verdict:
-    """What an HTTP answer means.
+    """Classify an HTTP response.
 
     Args:
-        status: as it came.
-        get: the answer's headers.
-        body: the answer's body; empty is allowed, and tells less.
-        dialect: of the provider that answered.
-        health: bounds of how long a key rests.
+        status: of the response.
+        get: returns a header of the response.
+        body: of the response; may be empty.
+        dialect: of the provider.
+        health: bounds of cooldowns.
         now_wall: seconds since 1970.
-        own_key: False where the client's own credential was sent. Nothing rests then: the next
-            request may bring another one.
+        own_key: False: the client's own credential was sent. There is no cooldown then: the next
+            request may carry another one.
     """
     if status < 400:
         return FINE
@@ -163,25 +163,25 @@ def of_status(
 def of_event(
     data: bytes, get: Get, dialect: Dialect, health: Health, now_wall: float, *, own_key: bool
 ) -> Verdict:
-    """What an `error` event means that came before any content. `get`: headers of the 200."""
+    """Classify an `error` event before any content. `get` returns a header of the 200."""
     return _judge(dialect.read_error(200, data), get, data, health, now_wall, own_key=own_key)
 
 
 def as_http(data: bytes, dialect: Dialect) -> tuple[int, bytes]:
-    """An `error` event as the HTTP answer it would have been: its status, and its data unchanged.
+    """An `error` event as an HTTP error: status, and its data unchanged.
 
-    Where the dialect translates errors, the pair goes through `translate_error` like any answer.
+    If the dialect translates errors, the caller passes the pair through `translate_error`.
     """
     return dialect.read_error(200, data).status, data
 
 
 def of_loss(loss: int) -> Verdict:
-    """What it means that an upstream was lost before its answer began. `loss`: a `Loss`."""
+    """Classify the loss of an upstream before its response began. `loss`: a `Loss`."""
     return _LOSSES[loss]
 
 
 def of_connect() -> Verdict:
-    """What it means that an upstream could not be connected to."""
+    """Classify a failed connect."""
     return _UNREACHABLE
 
 
@@ -212,8 +212,8 @@ def _is_about_signatures(body: bytes) -> bool:
 
 
 def _is_spent(fault: Fault, get: Get) -> bool:
-    # `x-should-retry: false` on a 429: a spend limit, as gateways and Anthropic send it
-    # (gateway contract, section 9).
+    # `x-should-retry: false` on a 429 is a spend limit, of gateways and of Anthropic (gateway
+    # contract, section 9).
     return fault.spent or (fault.status == 429 and get(b"x-should-retry") == b"false")
 
 
@@ -266,7 +266,7 @@ def _lacks_model(fault: Fault) -> bool:
 
 
 def _may_not_use(fault: Fault) -> bool:
-    """Whether a 403 is about the model, not the API. Moderation speaks of the model, too."""
+    """Whether a 403 is about the model, not the API. Moderation errors also name the model."""
     return _MODEL.search(fault.message) is not None and not _FLAGGED.search(fault.message)
 
 

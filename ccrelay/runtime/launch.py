@@ -16,6 +16,7 @@ from ccrelay.runtime.open_files import raise_open_file_limit
 from ccrelay.runtime.processes import (
     HANDOVER_VARIABLE,
     PREFLIGHT_VARIABLE,
+    PREFLIGHT_VARIABLE_0_2,
     WORKER_COMMAND,
     PreforkedWorkers,
 )
@@ -45,6 +46,11 @@ def launch(
     inherited = [int(fd) for fd in os.environ.pop(HANDOVER_VARIABLE, "").split(",") if fd]
     for fd in inherited:
         os.set_inheritable(fd, False)
+    if os.environ.pop(PREFLIGHT_VARIABLE_0_2, None) is not None:
+        from ccrelay.config.problems import ConfigError, Problem
+
+        # Printed to standard error: 0.2 logs it as `upgrade_failed` and continues.
+        raise ConfigError([Problem(message="cannot upgrade ccrelay 0.2 in place: restart it")])
     raise_open_file_limit()
     if preflight_fd is not None:
         from ccrelay.runtime.upgrade import run_preflight

@@ -17,7 +17,8 @@ CONTROL_FD = 3  # the worker's end of the control channel
 BLOCKED_UNTIL_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 # Descriptors that one image of the supervisor passes to the next (`ccrelay.runtime.upgrade`).
 HANDOVER_VARIABLE = "CCRELAY_HANDOVER"
-PREFLIGHT_VARIABLE = "CCRELAY_REHEARSAL"
+PREFLIGHT_VARIABLE = "CCRELAY_PREFLIGHT"
+PREFLIGHT_VARIABLE_0_2 = "CCRELAY_REHEARSAL"  # set by ccrelay 0.2, whose handover cannot be read
 
 # Environment of a worker. Provider keys may be in variables of any name, so this is an allow list.
 PASSED_NAMES = frozenset(

@@ -55,7 +55,9 @@ class House:
         self.first = lab.relay.providers[0].targets[0]
         now = lab.relay.reactor.clock()
         for ago_s in (60.6, 60.1):
-            self.first.limits.force(now - ago_s, LIMIT // 2, 0).settle(now - ago_s, LIMIT // 2, 0)
+            self.first.limits.reserve_unchecked(now - ago_s, LIMIT // 2, 0).commit(
+                now - ago_s, LIMIT // 2, 0
+            )
 
     async def serve(self, peer: Peer) -> None:
         while True:

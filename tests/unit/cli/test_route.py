@@ -58,7 +58,7 @@ def test_explain_prints_rule_strategy_and_all_providers(run):
         "rule      titles does not match (request_class: background)",
         "rule      rules[1] does not match (images: true; headers: x-team=a*)",
         "rule      none",
-        "strategy  simple-shuffle: by chance, weighted by what each has left",
+        "strategy  simple-shuffle: random, weighted by remaining capacity",
         "",
         "eligible",
         "  1  anthropic  claude-x  by models claude-*         weight 3  priority 0  share 75%"
@@ -83,7 +83,7 @@ def test_explain_prints_the_matching_rule_and_its_model(run):
         "request   claude-x: background, 20000 tokens, no images, no thinking, no tools",
         "rule      titles matches",
         "model     glm-4.7 (from the rule)",
-        "strategy  failover: the first of these that is available",
+        "strategy  failover: the first available",
     ]
     assert "share" not in "".join(lines)
 

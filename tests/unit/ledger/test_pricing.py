@@ -284,4 +284,4 @@ def test_the_docs_match_the_switch_costs_of_this_table() -> None:
         lost = switch_micros(price, 100_000, 300.0)
         assert figures == [f"{micros / MILLION:.3f}" for micros in (read, read + lost, lost)]
     hour = switch_micros(OPUS, 100_000, 3600.0) / MILLION
-    assert f"With the cache of an hour Opus loses ${hour:.2f}." in PAGE.read_text()
+    assert f"With the one-hour cache Opus loses ${hour:.2f}." in PAGE.read_text()

@@ -10,8 +10,12 @@ from ccrelay.config.problems import ConfigError
 from ccrelay.runtime import launch as module, worker
 from ccrelay.runtime.launch import launch
 from ccrelay.runtime.memory import anonymous_file
-from ccrelay.runtime.processes import HANDOVER_VARIABLE, PREFLIGHT_VARIABLE
-from ccrelay.runtime.source import Options
+from ccrelay.runtime.processes import (
+    HANDOVER_VARIABLE,
+    PREFLIGHT_VARIABLE,
+    PREFLIGHT_VARIABLE_0_2,
+)
+from ccrelay.runtime.source import Options, Source
 from ccrelay.runtime.upgrade import PreflightResult
 
 
@@ -53,6 +57,14 @@ def test_a_preflight_with_an_unusable_log_file_raises(preflight):
     text = "{logging: {file: /nowhere/log}, providers: [{name: o, type: ollama}]}"
     with pytest.raises(OSError, match="/nowhere/log"):
         preflight(text)
+
+
+def test_a_preflight_for_version_0_2_fails_before_anything_is_loaded(monkeypatch):
+    monkeypatch.setenv(PREFLIGHT_VARIABLE_0_2, "9")
+    monkeypatch.setattr(Source, "find", lambda options: pytest.fail("loaded"))
+    with pytest.raises(ConfigError, match=r"cannot upgrade ccrelay 0\.2 in place: restart it"):
+        launch(Options(), str.lower, str.lower)
+    assert PREFLIGHT_VARIABLE_0_2 not in os.environ
 
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR2)

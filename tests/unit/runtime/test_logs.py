@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ccrelay.config.model import Logging
-from ccrelay.runtime import logs
 from ccrelay.runtime.logs import JsonLines, LogWriter, TextLines
 
 AT = 1_795_371_601.25  # 2026-11-22T18:20:01.250Z
@@ -33,32 +32,18 @@ class Entry:
                 line.text(name.encode(), value)
 
 
-class FakeWriter:
-    """Replaces LineWriter; keeps the lines."""
-
-    def __init__(self, fd, report):
-        self.lines = []
-        self.flushes = 0
-
-    def put(self, line):
-        self.lines.append(line)
-
-    def flush_soon(self):
-        self.flushes += 1
-
-    def close(self):
-        return True
-
-
 @pytest.fixture
-def writer(monkeypatch):
-    monkeypatch.setattr(logs, "LineWriter", FakeWriter)
+def written(tmp_path):
+    """Write to a log with these settings; returns the lines of its file."""
 
-    def writer(**settings):
-        log = LogWriter(Logging(**settings), now=lambda: AT)
-        return log, log._writer
+    def written(write, **settings):
+        file = tmp_path / "log"
+        log = LogWriter(Logging(file=str(file), **settings), now=lambda: AT)
+        write(log)
+        log.close()
+        return file.read_bytes().splitlines()
 
-    return writer
+    return written
 
 
 def test_event_in_json():
@@ -166,23 +151,25 @@ def test_a_very_long_text_is_written_whole():
     assert len(line) > len(text)
 
 
-def test_events_below_the_level_are_not_written(writer):
-    log, out = writer(level="warning")
-    log.event("debug", "a")
-    log.event("info", "b")
-    log.event("warning", "c")
-    log.event("error", "d")
-    assert [line.split()[-1] for line in out.lines] == [b"c", b"d"]
-    assert out.flushes == 2
+def test_events_below_the_level_are_not_written(written):
+    def write(log):
+        log.event("debug", "a")
+        log.event("info", "b")
+        log.event("warning", "c")
+        log.event("error", "d")
+
+    lines = written(write, level="warning")
+    assert [line.split()[-1] for line in lines] == [b"c", b"d"]
 
 
-def test_exchanges_can_be_disabled(writer):
-    log, out = writer(exchanges=False)
-    log.exchange(Entry(status=200))
-    assert out.lines == []
+def test_exchanges_can_be_disabled(written):
+    def write(log):
+        log.exchange(Entry(status=200))
+        log.event("info", "stopped")
+
+    assert [line.split()[-1] for line in written(write, exchanges=False)] == [b"stopped"]
 
 
-def test_exchanges_do_not_depend_on_the_level(writer):
-    log, out = writer(level="error", format="json")
-    log.exchange(Entry(status=200))
-    assert len(out.lines) == 1
+def test_exchanges_do_not_depend_on_the_level(written):
+    [line] = written(lambda log: log.exchange(Entry(status=200)), level="error", format="json")
+    assert json.loads(line)["status"] == 200
