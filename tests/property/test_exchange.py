@@ -306,7 +306,7 @@ class Lives(RuleBasedStateMachine):
         affinity=st.sampled_from(
             [Affinity(), Affinity(), Affinity(wait_s=0.0), Affinity(enabled=False)]
         ),
-        budget=st.sampled_from([RetryBudget()] * 4 + [RetryBudget(ratio=0.0, minimum=1)]),
+        budget=st.sampled_from([RetryBudget()] * 2 + [RetryBudget(ratio=0.0, minimum=1)]),
         debug=st.booleans(),
     )
     def begin(self, chosen: list[int], limits: list[int], idle: int, **routing: Any) -> None:
