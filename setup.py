@@ -33,6 +33,7 @@ MODULES: dict[str, list[str]] = {
     "conn": [],
     "body": [],
     "downstream": [],
+    "handlers": [],
     "listener": [],
     "outgoing": [],
     "taps": [],

@@ -2,9 +2,10 @@
 
 from libc.stdint cimport int64_t
 
-from ccrelay._fast.body cimport BodyLimits, RequestBody
+from ccrelay._fast.body cimport RequestBody
 from ccrelay._fast.buffer cimport Buffer
 from ccrelay._fast.conn cimport Conn, Reactor
+from ccrelay._fast.handlers cimport DownstreamLimits, RequestHandler
 from ccrelay._fast.http1 cimport Head
 
 
@@ -16,24 +17,6 @@ cpdef enum Phase:
 
 
 cdef class Downstream
-
-
-cdef class DownstreamLimits:
-    # What one worker asks of its clients; times in seconds.
-    cdef public Py_ssize_t head_bytes_max
-    cdef public int fields_max
-    cdef public double head_s, body_idle_s, keepalive_s, write_stall_s, wait_s
-    cdef BodyLimits body
-
-
-cdef class RequestHandler:
-    # Answers one request: base class of exchanges. Called by its client connection.
-    cpdef object on_model(self)        # `model` is known, or the body is complete
-    cpdef object on_body(self)         # the body that was awaited is complete
-    cpdef object on_bad_body(self, int fault)      # a BodyFault
-    cpdef object on_slow_body(self)    # the client stopped sending its body
-    cpdef object on_wait(self)         # the time of `wake_in` has passed
-    cpdef object on_client_left(self)
 
 
 cdef class ConnectionHandler:

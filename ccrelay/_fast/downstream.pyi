@@ -1,8 +1,8 @@
 from enum import IntEnum
 from typing import Any, TypeAlias
 
-from ccrelay._fast.body import BodyLimits
 from ccrelay._fast.conn import Conn
+from ccrelay._fast.handlers import RequestHandler
 from ccrelay._fast.http1 import Head
 
 # Is None between messages; whoever asks in between knows that.
@@ -13,35 +13,6 @@ class Phase(IntEnum):
     BODY = 1
     WAITING = 2
     LINGERING = 3
-
-class DownstreamLimits:
-    head_bytes_max: int
-    fields_max: int
-    head_s: float
-    body_idle_s: float
-    keepalive_s: float
-    write_stall_s: float
-    wait_s: float
-    def __init__(
-        self,
-        *,
-        head_bytes_max: int,
-        fields_max: int,
-        body: BodyLimits,
-        head_s: float,
-        body_idle_s: float,
-        keepalive_s: float,
-        write_stall_s: float,
-        wait_s: float,
-    ) -> None: ...
-
-class RequestHandler:
-    def on_model(self) -> object: ...
-    def on_body(self) -> object: ...
-    def on_bad_body(self, fault: int) -> object: ...
-    def on_slow_body(self) -> object: ...
-    def on_wait(self) -> object: ...
-    def on_client_left(self) -> object: ...
 
 class ConnectionHandler:
     def on_request(self, down: Downstream) -> object: ...

@@ -10,14 +10,13 @@ complete (with `model` if it came in the same read), `exchange.on_model` or `exc
 asked to wait for them. What becomes of the body's bytes is `body.pyx`.
 """
 
-cimport cython
 from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.body cimport (
-    NO_ROOM, SLOT_MODEL, SLOT_STREAM, WINDOW_BYTES, BodyLimits, RequestBody,
+    NO_ROOM, SLOT_MODEL, SLOT_STREAM, WINDOW_BYTES, RequestBody,
 )
 from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_free, buffer_take
 from ccrelay._fast.conn cimport Conn, Reactor
@@ -39,45 +38,6 @@ cdef enum:
 cdef double LINGER_S = 30.0
 cdef double LINGER_IDLE_S = 5.0
 cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-cdef class DownstreamLimits:
-    """Bounds and time limits of client connections. Sizes in bytes, times in seconds."""
-
-    def __init__(
-        self, *, head_bytes_max, fields_max, BodyLimits body,
-        head_s, body_idle_s, keepalive_s, write_stall_s, wait_s,
-    ):
-        self.head_bytes_max = head_bytes_max
-        self.fields_max = fields_max
-        self.body = body
-        self.head_s = head_s
-        self.body_idle_s = body_idle_s
-        self.keepalive_s = keepalive_s
-        self.write_stall_s = write_stall_s
-        self.wait_s = wait_s
-
-
-cdef class RequestHandler:
-    """Answers one request; see downstream.pxd. Each method is a no-op here."""
-
-    cpdef object on_model(self):
-        pass
-
-    cpdef object on_body(self):
-        pass
-
-    cpdef object on_bad_body(self, int fault):
-        pass
-
-    cpdef object on_slow_body(self):
-        pass
-
-    cpdef object on_wait(self):
-        pass
-
-    cpdef object on_client_left(self):
-        pass
 
 
 cdef class ConnectionHandler:

@@ -1,7 +1,8 @@
 from typing import Protocol
 
 from ccrelay._fast.conn import Reactor
-from ccrelay._fast.downstream import Downstream, DownstreamLimits
+from ccrelay._fast.downstream import Downstream
+from ccrelay._fast.handlers import DownstreamLimits
 
 class Handler(Protocol):
     connections: set[Downstream]

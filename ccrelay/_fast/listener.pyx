@@ -5,7 +5,8 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.conn cimport Reactor
-from ccrelay._fast.downstream cimport Downstream, DownstreamLimits
+from ccrelay._fast.downstream cimport Downstream
+from ccrelay._fast.handlers cimport DownstreamLimits
 
 cdef extern from "sock.h" nogil:
     int cc_accept(int listener)

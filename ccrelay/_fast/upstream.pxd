@@ -4,7 +4,8 @@ from libc.stdint cimport int64_t
 
 from ccrelay._fast.buffer cimport Buffer
 from ccrelay._fast.conn cimport Conn
-from ccrelay._fast.downstream cimport Downstream, RequestHandler
+from ccrelay._fast.downstream cimport Downstream
+from ccrelay._fast.handlers cimport ConnectionPool, RequestHandler, UpstreamLimits
 from ccrelay._fast.http1 cimport Head, Piece, RequestPlan, Walker
 from ccrelay._fast.outgoing cimport Outgoing
 from ccrelay._fast.taps cimport Taps
@@ -29,11 +30,6 @@ cpdef enum Loss:
     TOO_BIG = 7              # a collected body over its bound
 
 
-cdef class UpstreamLimits:
-    cdef public double first_byte_s, idle_s, total_s, pool_idle_s
-    cdef public int event_bytes_max
-
-
 cdef class Upstream
 
 
@@ -46,12 +42,6 @@ cdef class ExchangeHandler(RequestHandler):
     cpdef object on_collected(self, Upstream upstream, bytes body)
     cpdef object on_done(self, Upstream upstream)
     cpdef object on_lost(self, Upstream upstream, int reason)      # a Loss
-
-
-cdef class ConnectionPool:
-    # Keeps idle connections: base class of pools.
-    cpdef object give(self, Upstream upstream)             # it may serve another exchange
-    cpdef object on_idle_closed(self, Upstream upstream)
 
 
 cdef class Upstream(Conn):

@@ -2,7 +2,8 @@ from enum import IntEnum
 from typing import Any, TypeAlias
 
 from ccrelay._fast.conn import Conn, Reactor
-from ccrelay._fast.downstream import Downstream, RequestHandler
+from ccrelay._fast.downstream import Downstream
+from ccrelay._fast.handlers import ConnectionPool, RequestHandler, UpstreamLimits
 from ccrelay._fast.http1 import Head, RequestPlan
 from ccrelay._fast.taps import Taps
 
@@ -24,22 +25,6 @@ class Loss(IntEnum):
     TOTAL = 6
     TOO_BIG = 7
 
-class UpstreamLimits:
-    first_byte_s: float
-    idle_s: float
-    total_s: float
-    pool_idle_s: float
-    event_bytes_max: int
-    def __init__(
-        self,
-        *,
-        first_byte_s: float,
-        idle_s: float,
-        total_s: float,
-        pool_idle_s: float,
-        event_bytes_max: int,
-    ) -> None: ...
-
 class ExchangeHandler(RequestHandler):
     def on_head(self, upstream: Upstream) -> object: ...
     def on_held_error(self, upstream: Upstream) -> object: ...
@@ -48,10 +33,6 @@ class ExchangeHandler(RequestHandler):
     def on_collected(self, upstream: Upstream, body: bytes) -> object: ...
     def on_done(self, upstream: Upstream) -> object: ...
     def on_lost(self, upstream: Upstream, reason: int) -> object: ...
-
-class ConnectionPool:
-    def give(self, upstream: Upstream) -> object: ...
-    def on_idle_closed(self, upstream: Upstream) -> object: ...
 
 class Upstream(Conn):
     exchange: ExchangeHandler | None

@@ -9,14 +9,14 @@ between, bytes go from the shared read buffer straight to the client's socket; c
 tunnelled and only walked, to find the end and to let the taps see the payload.
 """
 
-cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
 
 from ccrelay._fast.body cimport SLOT_MODEL
 from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_chunk, buffer_free, buffer_take
 from ccrelay._fast.conn cimport Conn, Reactor
-from ccrelay._fast.downstream cimport Downstream, RequestHandler
+from ccrelay._fast.downstream cimport Downstream
+from ccrelay._fast.handlers cimport ConnectionPool, RequestHandler, UpstreamLimits
 from ccrelay._fast.http1 cimport (
     CHUNKED, CLOSE, KEEP, Head, Piece, RequestPlan, Walker, head_end, read_response, walk,
     write_response,
@@ -36,17 +36,6 @@ cdef enum:
     HOLD_MAX = 262144              # message_start with a long container list still fits
 
 cdef bytes LAST_CHUNK = b"0\r\n\r\n"
-
-
-cdef class UpstreamLimits:
-    """Time limits of one provider's connections, seconds; `event_bytes_max` in bytes."""
-
-    def __init__(self, *, first_byte_s, idle_s, total_s, pool_idle_s, event_bytes_max):
-        self.first_byte_s = first_byte_s
-        self.idle_s = idle_s
-        self.total_s = total_s
-        self.pool_idle_s = pool_idle_s
-        self.event_bytes_max = event_bytes_max
 
 
 cdef class ExchangeHandler(RequestHandler):
@@ -71,16 +60,6 @@ cdef class ExchangeHandler(RequestHandler):
         pass
 
     cpdef object on_lost(self, Upstream upstream, int reason):
-        pass
-
-
-cdef class ConnectionPool:
-    """Base class of pools; see upstream.pxd."""
-
-    cpdef object give(self, Upstream upstream):
-        pass
-
-    cpdef object on_idle_closed(self, Upstream upstream):
         pass
 
 
@@ -110,16 +89,8 @@ cdef class Upstream(Conn):
         self, ExchangeHandler exchange, Downstream down, RequestPlan plan, bytes model=None,
         bytes body=None, bytes path=None,
     ):
-        """Start an attempt: the client's head rewritten by `plan`, its body with `model` spliced.
-
-        Args:
-            exchange: whose attempt this is.
-            down: where head and body come from.
-            plan: how the head is written.
-            model: raw JSON to put in the place of the top-level `model`; None: as it is.
-            body: a rewritten body to send instead of the client's.
-            path: instead of the client's path and query.
-        """
+        """Start an attempt: the client's head rewritten by `plan`, its body with `model`, raw JSON,
+        in place of its own. `body` replaces the body, `path` the path and query."""
         cdef int64_t length, start, end
         cdef Outgoing out = self.request
         cdef double now = self.reactor.now

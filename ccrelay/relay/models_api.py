@@ -5,7 +5,8 @@ from collections.abc import Callable, MutableSet
 from typing import Any
 from urllib.parse import unquote
 
-from ccrelay._fast.downstream import Downstream, RequestHandler
+from ccrelay._fast.downstream import Downstream
+from ccrelay._fast.handlers import RequestHandler
 from ccrelay.errors import NoTarget, RelayError, SlowClient
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.local_reply import models_body

@@ -11,9 +11,8 @@ from msgspec.structs import replace
 
 from ccrelay._fast.body import BodyLimits
 from ccrelay._fast.conn import Reactor
-from ccrelay._fast.downstream import DownstreamLimits
+from ccrelay._fast.handlers import DownstreamLimits, UpstreamLimits
 from ccrelay._fast.shared_memory import SharedMemory
-from ccrelay._fast.upstream import UpstreamLimits
 from ccrelay.config.model import Config, Provider
 from ccrelay.fleet.endpoint import OnChange
 from ccrelay.fleet.layout import Layout

@@ -1,7 +1,8 @@
 from libc.stdint cimport int64_t
 
-from ccrelay._fast.conn cimport Reactor
-from ccrelay._fast.upstream cimport ConnectionPool, Upstream, UpstreamLimits
+from ccrelay._fast.conn cimport Conn, Reactor
+from ccrelay._fast.handlers cimport ConnectionPool, UpstreamLimits
+from ccrelay._fast.upstream cimport Upstream
 
 
 cdef class Pool(ConnectionPool):
@@ -15,6 +16,6 @@ cdef class Pool(ConnectionPool):
     cdef readonly bint open
 
     cpdef Upstream take(self)
-    cpdef object give(self, Upstream upstream)
-    cpdef object on_idle_closed(self, Upstream upstream)
+    cpdef object give(self, Conn upstream)
+    cpdef object on_idle_closed(self, Conn upstream)
     cdef object _forget(self, Upstream upstream)

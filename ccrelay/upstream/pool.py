@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from ccrelay._fast.conn import Reactor
-from ccrelay._fast.upstream import ConnectionPool, Upstream, UpstreamLimits
+from ccrelay._fast.handlers import ConnectionPool, UpstreamLimits
+from ccrelay._fast.upstream import Upstream
 from ccrelay.errors import RelayError
 from ccrelay.upstream.dial import Dialed, Dialer
 from ccrelay.upstream.tasks import TaskSet

@@ -19,7 +19,8 @@ import pytest
 
 from ccrelay._fast import json, libssl
 from ccrelay._fast.conn import Reactor
-from ccrelay._fast.upstream import Upstream, UpstreamLimits
+from ccrelay._fast.handlers import UpstreamLimits
+from ccrelay._fast.upstream import Upstream
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 
 from ccrelay._fast.body import BodyLimits
 from ccrelay._fast.conn import Reactor
-from ccrelay._fast.downstream import DownstreamLimits
+from ccrelay._fast.handlers import DownstreamLimits
 from ccrelay._fast.listener import Listener
 
 # No descriptor: to accept on it fails, and nothing is waiting.

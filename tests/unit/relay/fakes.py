@@ -17,12 +17,13 @@ from ccrelay._fast.affinity_table import AffinityTable
 from ccrelay._fast.conn import Reactor
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.endpoint_stats import RetryBudget
+from ccrelay._fast.handlers import ConnectionPool
 from ccrelay._fast.http1 import Framing, Head, RequestPlan, parse_request, parse_response
 from ccrelay._fast.json import MemberKeys, scan
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap, Verdict
 from ccrelay._fast.taps import Taps
-from ccrelay._fast.upstream import ConnectionPool, Loss, Mode, Upstream
+from ccrelay._fast.upstream import Loss, Mode, Upstream
 from ccrelay._fast.usage import Usage, usage_of_json, usage_of_stream
 from ccrelay.config.model import Config, Health, Key, Provider, Routing
 from ccrelay.errors import RelayError

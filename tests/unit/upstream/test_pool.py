@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from ccrelay._fast.conn import Reactor
-from ccrelay._fast.upstream import Upstream, UpstreamLimits
+from ccrelay._fast.handlers import UpstreamLimits
+from ccrelay._fast.upstream import Upstream
 from ccrelay.errors import RelayError, UpstreamFailed
 from ccrelay.upstream.dial import Dialed
 from ccrelay.upstream.pool import Pool
