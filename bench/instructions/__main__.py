@@ -41,6 +41,7 @@ def main() -> int:
         figures[name] = found.per_request
         print(ceiling.sentence(name, found.per_request), flush=True)
         _print_top(found, options.top)
+        _print_calls(found, options.calls)
     here = ceiling.conditions(options.python)
     if options.save:
         _save(figures, here, machine.commit(options.checkout))
@@ -57,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--python", default=sys.executable, help="with what ccrelay needs")
     parser.add_argument("--checkout", type=Path, default=peer.ROOT, help="default: this one")
     parser.add_argument("--top", type=int, default=0, metavar="N", help="the N costliest functions")
+    parser.add_argument("--calls", type=int, default=0, metavar="N", help="ours most called")
     parser.add_argument("--check", action="store_true", help="fail above the committed ceiling")
     parser.add_argument("--save", action="store_true", help=f"write {RESULT.name} and the page")
     options = parser.parse_args()
@@ -74,6 +76,13 @@ def _options() -> argparse.Namespace:
 def _print_top(found: Measured, top: int) -> None:
     for name, n in sorted(found.functions.items(), key=lambda item: -item[1])[:top]:
         print(f"  {n:>10,.0f}  {n / found.per_request:>5.1%}  {name}")
+
+
+def _print_calls(found: Measured, top: int) -> None:
+    # Functions of ccrelay have its name in theirs: Cython names C functions after their modules.
+    ours = [item for item in found.calls.items() if "7ccrelay" in item[0]]
+    for name, n in sorted(ours, key=lambda item: -item[1])[:top]:
+        print(f"  {n:>6.1f} calls  {name}")
 
 
 def _save(figures: ceiling.Figures, here: dict[str, str], commit: str) -> None:

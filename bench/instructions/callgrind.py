@@ -49,6 +49,31 @@ def by_function(file: Path) -> Counter[str]:
     return found
 
 
+def calls(file: Path) -> Counter[str]:
+    """How often each function was called: `function [object]`. Inlined calls do not exist."""
+    found: Counter[str] = Counter()
+    functions: dict[str, str] = {}
+    objects: dict[str, str] = {}
+    called = object_name = called_object = ""
+    with file.open() as lines:
+        for line in lines:
+            key, is_there, name = line.rstrip("\n").partition("=")
+            if not is_there:
+                continue
+            if key == "fn":
+                _named(name, functions)
+            elif key == "cfn":
+                called = _RECURSION.sub("", _named(name, functions))
+            elif key == "ob":
+                object_name = _named(name, objects).rpartition("/")[2]
+            elif key == "cob":
+                called_object = _named(name, objects).rpartition("/")[2]
+            elif key == "calls":
+                found[f"{called} [{called_object or object_name}]"] += int(name.split()[0])
+                called_object = ""  # named again where the next callee is elsewhere
+    return found
+
+
 def _named(text: str, names: dict[str, str]) -> str:
     """A name, which is written once, as `(number) name`, and later as `(number)`."""
     number, _, name = text.partition(" ")

@@ -13,11 +13,12 @@ import http.client
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.instructions.callgrind import by_function, counted
+from bench.instructions.callgrind import by_function, calls, counted
 from bench.loopback import machine, processes, run, spec
 from bench.loopback.peer import Peer
 
@@ -39,10 +40,11 @@ exec valgrind -q --tool=callgrind --trace-children=yes --instr-atstart=no \\
 
 @dataclass(frozen=True)
 class Measured:
-    """Instructions per request: in all, and of each function itself."""
+    """Per request: instructions in all and of each function itself, and calls of each function."""
 
     per_request: float
     functions: dict[str, float]
+    calls: dict[str, float]
 
 
 def measure(name: str, checkout: Path, python: str) -> Measured:
@@ -75,11 +77,16 @@ def measure(name: str, checkout: Path, python: str) -> Measured:
 def per_request(files: list[Path], requests: int) -> Measured:
     """What callgrind dumped, divided by the requests."""
     total = sum(map(counted, files))
-    functions: dict[str, float] = {}
-    for file in files:
-        for name, n in by_function(file).items():
-            functions[name] = functions.get(name, 0) + n / requests
-    return Measured(total / requests, functions)
+    return Measured(
+        total / requests, _shares(by_function, files, requests), _shares(calls, files, requests)
+    )
+
+
+def _shares(
+    read: Callable[[Path], Counter[str]], files: list[Path], requests: int
+) -> dict[str, float]:
+    found: Counter[str] = sum(map(read, files), Counter())
+    return {name: n / requests for name, n in found.items()}
 
 
 def _load(session: run.Session, peer: Peer, args: str) -> None:

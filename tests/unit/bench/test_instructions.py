@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.instructions import __main__ as command, ceiling
-from bench.instructions.callgrind import by_function, counted
+from bench.instructions.callgrind import by_function, calls, counted
 from bench.instructions.measure import per_request
 
 # f calls g twice and itself once; the lines after `calls=` are the cost of what was called.
@@ -70,6 +70,10 @@ def test_a_function_costs_what_it_does_itself_and_recursion_is_added_up(tmp_path
     found = by_function(dump(tmp_path))
     assert found == {"f [libx.so]": 179, "g [liby.so]": 700}
     assert sum(found.values()) == counted(dump(tmp_path))
+
+
+def test_calls_are_counted_for_the_callee_in_its_object(tmp_path: Path) -> None:
+    assert calls(dump(tmp_path)) == {"g [liby.so]": 2, "f [libx.so]": 1}
 
 
 def test_what_was_dumped_is_divided_by_the_requests(tmp_path: Path) -> None:
@@ -171,7 +175,7 @@ def test_the_exit_status_tells_whether_the_ceiling_holds(
     monkeypatch.setattr(command.shutil, "which", lambda name: name)
     monkeypatch.setattr(command.programs, "build", lambda: True)
     for figure, status in ((104_000.0, 0), (106_000.0, 1)):
-        found = command.Measured(figure, {"f [x]": 60_000.0, "g [x]": 70_000.0})
+        found = command.Measured(figure, {"f [x]": 60_000.0, "g [x]": 70_000.0}, {})
         monkeypatch.setattr(command, "measure", lambda *_, found=found: found)
         monkeypatch.setattr(
             sys, "argv", ["instructions", "--peers", "ccrelay", "--check", "--top", "1"]
