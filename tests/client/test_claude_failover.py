@@ -98,7 +98,7 @@ def test_all_keys_rejected_stops_after_one_retry(claude, open_rig):
     run = claude.ask(rig.url, "hi")
     assert run.exit_code != 0
     assert run.retries == [401]  # by default it retries for three minutes
-    assert "they were refused and need replacing" in run.text
+    assert "were refused: replace them" in run.text
     first, last = rig.front.seen()
     assert first.payload in [seen.payload for seen in rig.back.seen()]  # as the provider sent it
     assert (last.status, last.response_field(b"x-should-retry")) == (502, b"false")
