@@ -182,7 +182,11 @@ cdef class JsonLine(LineBuffer):
         self.add(PyBytes_AS_STRING(quoted), PyBytes_GET_SIZE(quoted))
 
     cpdef object token(self, bytes name, str value):
-        cdef Py_ssize_t n = PyUnicode_GET_LENGTH(value)
+        cdef Py_ssize_t n
+        if value is None or not PyUnicode_IS_COMPACT_ASCII(value):
+            self.text(name, value)     # not what was promised: read no further than it reaches
+            return
+        n = PyUnicode_GET_LENGTH(value)
         self.member(name)
         self.room(n + 2)
         self.data[self.size] = b'"'
@@ -234,6 +238,9 @@ cdef class TextLine(LineBuffer):
         self.add(PyBytes_AS_STRING(quoted), PyBytes_GET_SIZE(quoted))
 
     cpdef object token(self, bytes name, str value):
+        if value is None or not PyUnicode_IS_COMPACT_ASCII(value):
+            self.text(name, value)
+            return
         self.member(name)
         self.add(PyUnicode_1BYTE_DATA(value), PyUnicode_GET_LENGTH(value))
 

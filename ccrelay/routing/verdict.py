@@ -25,7 +25,7 @@ from ccrelay.providers.base import Dialect, Fault
 class Blame(IntEnum):
     """Cause of a failure."""
 
-    NOBODY = 0
+    NONE = 0
     KEY = 1  # the credential: refused, or its limit, quota or balance
     ENDPOINT = 2  # the provider, with any key
     REQUEST = 3  # it would fail at any target
@@ -89,7 +89,7 @@ _FLAGGED = re.compile(r"flagged|moderation", re.IGNORECASE)
 _MODEL_STATUSES = frozenset({400, 403, 404})
 _NOT_FOUND_TYPES = frozenset({"not_found_error", "resource_not_found_error"})
 
-FINE = Verdict(Blame.NOBODY, False, "ok", ErrorPriority.FINAL, counts=True)
+FINE = Verdict(Blame.NONE, False, "ok", ErrorPriority.FINAL, counts=True)
 _REQUEST = Verdict(Blame.REQUEST, False, "bad_request", ErrorPriority.FINAL, counts=True)
 _FLAGGED_REQUEST = Verdict(Blame.REQUEST, False, "flagged", ErrorPriority.FINAL, counts=True)
 _NO_SUCH_MODEL = Verdict(Blame.MODEL, True, "model_unknown", ErrorPriority.MODEL, counts=True)

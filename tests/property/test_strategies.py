@@ -201,21 +201,21 @@ def test_a_round_is_exact_and_smooth(weights: list[int]) -> None:
 def test_round_robin_with_absentees_starves_no_candidate(
     weights: list[int], subsets: list[int]
 ) -> None:
-    everybody = [candidate(f"p{n}", weight) for n, weight in enumerate(weights)]
+    every_one = [candidate(f"p{n}", weight) for n, weight in enumerate(weights)]
     chooser, rng = RoundRobin(), random.Random(1)
     claims = max(sum(weights), len(weights))
     for subset in subsets:
-        available = [one for n, one in enumerate(everybody) if subset >> n & 1]
+        available = [one for n, one in enumerate(every_one) if subset >> n & 1]
         if not available:
             continue
         chosen = chooser.choose(available, ask(), rng)
         weighs = any(one.provider.weight for one in available)
         assert chosen.provider.weight > 0 or not weighs
-        assert sum(one.provider.turn for one in everybody) == 0
-        assert all(abs(one.provider.turn) <= claims for one in everybody)
-    # From whatever that left behind, two rounds of all reach everybody who weighs something.
-    taken = {chooser.choose(everybody, ask(), rng).provider.name for _ in range(2 * claims)}
-    weighty = [one for one in everybody if one.provider.weight] or everybody
+        assert sum(one.provider.turn for one in every_one) == 0
+        assert all(abs(one.provider.turn) <= claims for one in every_one)
+    # From whatever that left behind, two rounds of all reach every_one who weighs something.
+    taken = {chooser.choose(every_one, ask(), rng).provider.name for _ in range(2 * claims)}
+    weighty = [one for one in every_one if one.provider.weight] or every_one
     assert taken == {one.provider.name for one in weighty}
 
 

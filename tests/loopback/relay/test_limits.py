@@ -263,7 +263,7 @@ async def test_when_every_key_rests_a_request_waits_for_the_first(lab: Lab) -> N
         provider(lab.upstream(second), "two"),
         routing=routing(affinity=ANYWHERE),
     )
-    refused = await lab.ask(post())  # it has tried everybody
+    refused = await lab.ask(post())  # it has tried every_one
     assert (refused.status, refused.get(b"retry-after")) == (429, b"1")
     began_at = time.monotonic()
     assert (await lab.ask(post())).status == 200

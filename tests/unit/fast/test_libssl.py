@@ -284,7 +284,7 @@ class Handed:
                 # Outside of a call of ours, libssl finds nothing to write to.
                 assert self.outgoing.pending == before
                 return True
-        raise AssertionError("a handshake with nobody")
+        raise AssertionError("a handshake without a peer")
 
 
 @tried

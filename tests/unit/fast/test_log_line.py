@@ -204,3 +204,14 @@ def test_the_base_line_takes_members_and_keeps_nothing() -> None:
     line = LogLine()
     write(line, [("text", "a"), ("count", 1), ("millis", 0.5), ("flag", None)])
     assert not hasattr(line, "members")
+
+
+@pytest.mark.parametrize("value", [None, "é", "\udc80"])
+def test_a_token_that_is_not_ascii_is_written_as_text(value: str | None) -> None:
+    for line in (JsonLine(), TextLine()):
+        line.begin(b"{" if isinstance(line, JsonLine) else b"")
+        line.token(b"id", value)  # type: ignore[arg-type]
+        by_token = line.finish()
+        line.begin(b"{" if isinstance(line, JsonLine) else b"")
+        line.text(b"id", value)
+        assert by_token == line.finish()

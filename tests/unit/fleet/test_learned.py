@@ -171,7 +171,7 @@ def test_a_spent_window_cools_the_key_down_until_its_reset(
 ) -> None:
     gauge = told({UNIFIED + name: value for name, value in headers.items()})
     assert gauge.rests == ([] if open_s is None else [(NOW + open_s, int(Cooldown.QUOTA))])
-    assert gauge.rested_s == (open_s or 0.0)  # for whoever logs it
+    assert gauge.rested_s == (open_s or 0.0)  # returned for the log
 
 
 # ---- a 429

@@ -342,7 +342,7 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
     ("zai", 404, {}, zai(1222), REQUEST),
     ("zai", 400, {}, zai(1261), REQUEST),
     ("zai", 400, {}, zai(1301), REQUEST),
-    ("zai", 200, {}, zai(1302), (Blame.NOBODY, False, True, Cooldown.NONE, 0)),
+    ("zai", 200, {}, zai(1302), (Blame.NONE, False, True, Cooldown.NONE, 0)),
     ("zai", 500, {}, zai(1234), ENDPOINT),
     ("zai", 500, {}, b"", ENDPOINT),
     ("zai", 435, {}, b"", REQUEST),
