@@ -38,6 +38,19 @@ class Surroundings:
     precautions: machine.Precautions
 
 
+def _environment() -> dict[str, str]:
+    """What peers inherit. A proxy is for the outside, not for loopback.
+
+    Without PYTHONDONTWRITEBYTECODE, which CI sets: an installed package has its byte code, and a
+    start would compile every module of a checkout again.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONDONTWRITEBYTECODE" and not name.lower().endswith("_proxy")
+    }
+
+
 class Peer:
     """One relay. `direct` is the mock upstream itself: nothing to start."""
 
@@ -101,9 +114,7 @@ class Peer:
             conf = Path(self.words["conf"])
             conf.touch(mode=0o600)  # it may hold keys, if only made-up ones
             conf.write_text(self._fill(template))
-        # A proxy set in the environment is for the outside, not for loopback.
-        env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-        env |= {k: self._fill(v) for k, v in self.spec.env.items()}
+        env = _environment() | {k: self._fill(v) for k, v in self.spec.env.items()}
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [self._fill(part) for part in self.spec.cmd],

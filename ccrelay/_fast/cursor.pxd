@@ -1,6 +1,7 @@
 """Bounds-checked reads over borrowed bytes."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
 
 
 ctypedef struct Cursor:
@@ -27,9 +28,19 @@ cdef inline uint8_t lower(uint8_t byte) noexcept:
 
 
 cdef inline bint same(const uint8_t* p, const uint8_t* q, Py_ssize_t n) noexcept:
-    """ASCII case-insensitive equality of two spans of `n` bytes."""
-    cdef Py_ssize_t i
-    for i in range(n):
+    """ASCII case-insensitive equality of two spans of `n` bytes; fastest where case agrees too."""
+    cdef Py_ssize_t i = 0
+    cdef uint64_t a, b
+    while i < n:
+        if i + 8 <= n:
+            memcpy(&a, p + i, 8)
+            memcpy(&b, q + i, 8)
+            if a == b:
+                i += 8
+                continue
+            if (a ^ b) & <uint64_t>0xDFDFDFDFDFDFDFDF:  # more than the bit of case
+                return False
         if lower(p[i]) != lower(q[i]):
             return False
+        i += 1
     return True

@@ -393,7 +393,15 @@ cdef int after_number_byte(int step, char c) noexcept:
 
 cdef Py_ssize_t read_key(MemberScan m, const char* p, Py_ssize_t i, Py_ssize_t n) noexcept:
     cdef unsigned char c
+    cdef Py_ssize_t run
     while i < n:
+        run = i
+        if not m.escaped:
+            while i < n and <unsigned char>p[i] >= 0x20 and p[i] != c'"' and p[i] != c"\\":
+                i += 1
+            add_to_key(m, p + run, i - run)
+            if i == n:
+                return i
         c = p[i]
         if c < 0x20:
             return refuse(m, i)
@@ -401,16 +409,21 @@ cdef Py_ssize_t read_key(MemberScan m, const char* p, Py_ssize_t i, Py_ssize_t n
             m.escaped = False
         elif c == c'"':
             return end_key(m, i)
-        elif c == c"\\":
+        else:
             m.escaped = True
             m.key_escaped = True
-        if m.key_size < KEY_MAX:
-            m.key[m.key_size] = c
-            m.key_size += 1
-        else:
-            m.key_size = KEY_MAX + 1
+        add_to_key(m, p + i, 1)
         i += 1
     return i
+
+
+cdef inline void add_to_key(MemberScan m, const char* p, Py_ssize_t n) noexcept:
+    # A key longer than every wanted one is only known to be that.
+    if m.key_size + n > KEY_MAX:
+        m.key_size = KEY_MAX + 1
+        return
+    memcpy(m.key + m.key_size, p, n)
+    m.key_size += <int>n
 
 
 cdef Py_ssize_t end_key(MemberScan m, Py_ssize_t i) noexcept:

@@ -21,6 +21,7 @@ static inline int64_t ring_total(const int64_t *ring, uint32_t first, uint32_t s
     ring_pair total = {0, 0};
     int k;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
+#pragma GCC unroll 8
     for (k = 0; k < RING_WORDS; k += 2) {
         ring_pair words = *(const ring_words *)(ring + k);
         /* Shift the bucket number onto the count's lane, so that the comparison masks the count. */

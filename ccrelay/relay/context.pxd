@@ -15,6 +15,7 @@ cdef class WorkerContext:
     cdef readonly AffinityTable affinity
     cdef readonly RetryBudget budget
     cdef readonly object queue
+    cdef readonly dict queued
     cdef public object inflate
     cdef readonly str id_prefix
     cdef readonly Estimator estimator

@@ -42,6 +42,7 @@ class WorkerContext:
         "inflate",
         "log",
         "queue",
+        "queued",
         "reactor",
         "rng",
         "served",
@@ -68,6 +69,7 @@ class WorkerContext:
         self.affinity = affinity
         self.budget = budget
         self.queue = queue
+        self.queued: dict[Any, Any] = queue.entries  # every request asks whether it is empty
         self.inflate = inflate
         self.id_prefix = id_prefix
         self.estimator = Estimator()

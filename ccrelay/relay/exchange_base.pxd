@@ -13,8 +13,8 @@ from ccrelay.routing.retry_state cimport RetryState
 from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 
-cdef int _MESSAGES, _ROUTING, _DONE
-cdef list _ALLOWED
+cdef int _MESSAGES, _ROUTING, _DONE, _STATES
+cdef bytes _ALLOWED
 
 
 cdef class ExchangeBase(ExchangeHandler):

@@ -12,7 +12,7 @@ from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.context import WorkerContext
-from ccrelay.relay.exchange_state import ExchangeState, allowed_masks
+from ccrelay.relay.exchange_state import STATES, ExchangeState, allowed
 from ccrelay.relay.heartbeat import Beat, next_beat
 from ccrelay.relay.local_reply import ErrorReply
 from ccrelay.relay.outcome import Outcome
@@ -28,7 +28,8 @@ from ccrelay.wire.errors import PING, error_response, sse_error, sse_error_from_
 _MESSAGES = int(RequestClass.MESSAGES)
 _ROUTING = int(ExchangeState.ROUTING)
 _DONE = int(ExchangeState.DONE)
-_ALLOWED = allowed_masks()
+_STATES = int(STATES)
+_ALLOWED = allowed()
 
 
 class ExchangeBase(ExchangeHandler):
@@ -86,7 +87,7 @@ class ExchangeBase(ExchangeHandler):
 
     def _enter(self, state: int) -> None:
         """Change the state. Raises AssertionError on a transition that the table does not have."""
-        assert _ALLOWED[self.state] >> state & 1, (
+        assert _ALLOWED[self.state * _STATES + state], (
             f"no transition {ExchangeState(self.state).name} -> {ExchangeState(state).name}"
         )
         self.state = state
@@ -108,7 +109,7 @@ class ExchangeBase(ExchangeHandler):
         now = context.reactor.now
         outcome.ending = ending
         outcome.own_bytes = own_bytes
-        if context.queue.entries:
+        if context.queued:
             context.queue.leave(self)  # type: ignore[arg-type]  # the next layer queues
         exchange_id = context.id_of(self.serial)
         if attempt is not None:
@@ -134,7 +135,7 @@ class ExchangeBase(ExchangeHandler):
         )
 
     def _poke_queue(self) -> None:
-        if self.context.queue.entries:
+        if self.context.queued:
             self.context.queue.poke()
 
     def _answer(self, data: bytes, ending: int, keep_alive: bool) -> None:

@@ -143,10 +143,9 @@ class RoutedExchange(ExchangeBase):
         assert request is not None
         assert route is not None
         request.now = self.context.reactor.now
-        queue = self.context.queue
         choice: Selection | Unavailable
-        if queue.entries:
-            choice = queue.select(self, stays=stays)
+        if self.context.queued:
+            choice = self.context.queue.select(self, stays=stays)
         else:
             choice = self.config.router.choose(
                 route, request, self.retry_state, self.context.rng, stays

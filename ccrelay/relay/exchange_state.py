@@ -75,6 +75,9 @@ TRANSITIONS: dict[ExchangeState, frozenset[ExchangeState]] = {
 }
 
 
-def allowed_masks() -> list[int]:
-    """The table as one bit mask per state: bit `new` is set where the transition exists."""
-    return [sum(1 << new for new in TRANSITIONS[state]) for state in ExchangeState]
+STATES = len(ExchangeState)
+
+
+def allowed() -> bytes:
+    """The table as a matrix of bytes: 1 at `old * STATES + new` where the transition exists."""
+    return bytes(new in TRANSITIONS[old] for old in ExchangeState for new in ExchangeState)

@@ -111,7 +111,6 @@ class PendingQueue:
         self._loop = loop
         self._reactor = reactor
         self._queue: FairQueue[Waiter] = FairQueue()
-        # Every request asks whether any is queued: empty, it is false.
         self.entries: dict[Waiter, _Entry] = {}
         self._claims = Claims()
         self._timer: asyncio.TimerHandle | None = None

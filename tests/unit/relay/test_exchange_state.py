@@ -7,7 +7,7 @@ import pytest
 
 from ccrelay._fast.upstream import Loss
 from ccrelay.relay.exchange import Exchange
-from ccrelay.relay.exchange_state import TRANSITIONS, ExchangeState, Resume, allowed_masks
+from ccrelay.relay.exchange_state import STATES, TRANSITIONS, ExchangeState, Resume, allowed
 from tests.unit.relay.fakes import (
     BODY,
     CONTENT,
@@ -64,11 +64,11 @@ def test_no_attempt_is_possible_once_streaming() -> None:
     assert TRANSITIONS[STREAMING] == {DONE}
 
 
-def test_the_masks_are_the_table() -> None:
-    masks = allowed_masks()
+def test_the_matrix_is_the_table() -> None:
+    matrix = allowed()
     for old in ExchangeState:
         for new in ExchangeState:
-            assert bool(masks[old] >> new & 1) == (new in TRANSITIONS[old])
+            assert bool(matrix[old * STATES + new]) == (new in TRANSITIONS[old])
 
 
 def test_nothing_to_resume_is_false() -> None:
