@@ -18,8 +18,11 @@ cdef class LineBuffer(LogLine):
 
     cpdef object begin(self, bytes prefix)
     cpdef bytes finish(self)
+    cdef int member(self, bytes name) except -1
     cdef int room(self, Py_ssize_t n) except -1
     cdef int add(self, const char* p, Py_ssize_t n) except -1
+    cdef int add_bytes(self, bytes data) except -1
+    cdef int add_quoted(self, const char* p, Py_ssize_t n) except -1
     cdef int add_integer(self, int64_t value) except -1
     cdef int add_millis(self, double seconds) except -1
 
@@ -27,11 +30,9 @@ cdef class LineBuffer(LogLine):
 cdef class JsonLine(LineBuffer):
     cdef bint is_first
 
-    cdef int member(self, bytes name) except -1
-
 
 cdef class TextLine(LineBuffer):
-    cdef int member(self, bytes name) except -1
+    pass
 
 
 cdef class DictLine(LogLine):

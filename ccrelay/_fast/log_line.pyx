@@ -49,12 +49,28 @@ cdef class LineBuffer(LogLine):
     cpdef object begin(self, bytes prefix):
         """Start a line with what stands before its members."""
         self.size = 0
-        self.add(PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix))
+        self.add_bytes(prefix)
 
     cpdef bytes finish(self):
         """The line, with its line end."""
         self.add(b"\n", 1)
         return PyBytes_FromStringAndSize(self.data, self.size)
+
+    cpdef object count(self, bytes name, int64_t value):
+        self.member(name)
+        self.add_integer(value)
+
+    cpdef object millis(self, bytes name, double seconds):
+        self.member(name)
+        self.add_millis(seconds)
+
+    cpdef object flag(self, bytes name):
+        self.member(name)
+        self.add(b"true", 4)
+
+    cdef int member(self, bytes name) except -1:
+        """What stands before a value."""
+        return 0
 
     cdef int room(self, Py_ssize_t n) except -1:
         cdef Py_ssize_t cap = self.cap or FIRST_BYTES
@@ -74,6 +90,17 @@ cdef class LineBuffer(LogLine):
         self.room(n)
         memcpy(self.data + self.size, p, n)
         self.size += n
+        return 0
+
+    cdef int add_bytes(self, bytes data) except -1:
+        return self.add(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+    cdef int add_quoted(self, const char* p, Py_ssize_t n) except -1:
+        self.room(n + 2)
+        self.data[self.size] = b'"'
+        memcpy(self.data + self.size + 1, p, n)
+        self.data[self.size + n + 1] = b'"'
+        self.size += n + 2
         return 0
 
     cdef int add_integer(self, int64_t value) except -1:
@@ -162,7 +189,6 @@ cdef class JsonLine(LineBuffer):
     cpdef object text(self, bytes name, object value):
         cdef const char* p
         cdef Py_ssize_t n
-        cdef bytes quoted
         self.member(name)
         if value is None:
             self.add(b"null", 4)
@@ -172,39 +198,16 @@ cdef class JsonLine(LineBuffer):
             p = PyUnicode_1BYTE_DATA(value)
             n = PyUnicode_GET_LENGTH(value)
             if is_plain(p, n, True):
-                self.room(n + 2)
-                self.data[self.size] = b'"'
-                memcpy(self.data + self.size + 1, p, n)
-                self.data[self.size + n + 1] = b'"'
-                self.size += n + 2
+                self.add_quoted(p, n)
                 return
-        quoted = as_json(value)
-        self.add(PyBytes_AS_STRING(quoted), PyBytes_GET_SIZE(quoted))
+        self.add_bytes(as_json(value))
 
     cpdef object token(self, bytes name, str value):
-        cdef Py_ssize_t n
         if value is None or not PyUnicode_IS_COMPACT_ASCII(value):
             self.text(name, value)     # not what was promised: read no further than it reaches
             return
-        n = PyUnicode_GET_LENGTH(value)
         self.member(name)
-        self.room(n + 2)
-        self.data[self.size] = b'"'
-        memcpy(self.data + self.size + 1, PyUnicode_1BYTE_DATA(value), n)
-        self.data[self.size + n + 1] = b'"'
-        self.size += n + 2
-
-    cpdef object count(self, bytes name, int64_t value):
-        self.member(name)
-        self.add_integer(value)
-
-    cpdef object millis(self, bytes name, double seconds):
-        self.member(name)
-        self.add_millis(seconds)
-
-    cpdef object flag(self, bytes name):
-        self.member(name)
-        self.add(b"true", 4)
+        self.add_quoted(PyUnicode_1BYTE_DATA(value), PyUnicode_GET_LENGTH(value))
 
 
 @cython.final
@@ -223,7 +226,6 @@ cdef class TextLine(LineBuffer):
     cpdef object text(self, bytes name, object value):
         cdef const char* p
         cdef Py_ssize_t n
-        cdef bytes quoted
         if not value:
             return
         check_text(value)
@@ -234,8 +236,7 @@ cdef class TextLine(LineBuffer):
             if is_plain(p, n, False):
                 self.add(p, n)
                 return
-        quoted = as_json(value)
-        self.add(PyBytes_AS_STRING(quoted), PyBytes_GET_SIZE(quoted))
+        self.add_bytes(as_json(value))
 
     cpdef object token(self, bytes name, str value):
         if value is None or not PyUnicode_IS_COMPACT_ASCII(value):
@@ -243,18 +244,6 @@ cdef class TextLine(LineBuffer):
             return
         self.member(name)
         self.add(PyUnicode_1BYTE_DATA(value), PyUnicode_GET_LENGTH(value))
-
-    cpdef object count(self, bytes name, int64_t value):
-        self.member(name)
-        self.add_integer(value)
-
-    cpdef object millis(self, bytes name, double seconds):
-        self.member(name)
-        self.add_millis(seconds)
-
-    cpdef object flag(self, bytes name):
-        self.member(name)
-        self.add(b"true", 4)
 
 
 @cython.final
