@@ -25,7 +25,7 @@ STDERR_FD = 2
 
 # Text values with other characters are quoted: a client could put newlines, quotes or escape
 # sequences into a model name to forge a log line or control the terminal.
-_PLAIN = re.compile(r"[!#-<>-~]+")
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # as log_line.pyx has it
 
 
 class LogWriter:

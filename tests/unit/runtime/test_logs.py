@@ -2,7 +2,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from ccrelay.config.model import Logging
 from ccrelay.runtime.logs import JsonLines, LogWriter, TextLines
@@ -125,6 +125,7 @@ def test_client_text_cannot_forge_a_line_or_control_the_terminal(text):
         assert json.loads(line.partition(b"model=")[2]) == text
 
 
+@example("\\")
 @given(st.text(st.characters(exclude_categories=()), min_size=1))
 def test_text_values_end_where_the_next_member_begins(text):
     lines, members = TextLines(None, lambda: AT), {"model": text, "status": 200}
