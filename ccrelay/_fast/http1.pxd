@@ -148,4 +148,6 @@ cpdef enum Framing:
 # The head sent downstream for an upstream head: without hop-by-hop fields, everything else byte for
 # byte and in order; framing and `extra` (encoded lines or b"") come last. `keep_alive` False adds
 # `Connection: close`.
-cdef bytes write_response(Head head, int framing, int64_t length, bint keep_alive, bytes extra)
+cdef bytes write_response(
+    Head head, int framing, int64_t length, bint keep_alive, bytes extra, bint plain
+)

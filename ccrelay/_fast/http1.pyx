@@ -28,6 +28,7 @@ cdef enum:
 
 
 cdef uint8_t[64] RESPONSE_DROP   # by FieldId: hop-by-hop fields and framing
+cdef uint8_t[64] DECODED_DROP    # the same, and the coding that was undone
 cdef uint8_t[64] REQUEST_DROP    # the same, plus the fields a request plan writes
 
 
@@ -37,7 +38,9 @@ cdef void _fill_tables() noexcept:
         F_CONNECTION, F_KEEP_ALIVE, F_PROXY_CONNECTION, F_PROXY_AUTHORIZATION, F_PROXY_AUTHENTICATE,
         F_TE, F_TRAILER, F_UPGRADE, F_TRANSFER_ENCODING, F_CONTENT_LENGTH,
     ):
-        RESPONSE_DROP[field_id] = REQUEST_DROP[field_id] = 1
+        RESPONSE_DROP[field_id] = DECODED_DROP[field_id] = REQUEST_DROP[field_id] = 1
+    field_id = F_CONTENT_ENCODING
+    DECODED_DROP[field_id] = 1
     for field_id in (F_HOST, F_ACCEPT_ENCODING, F_EXPECT):
         REQUEST_DROP[field_id] = 1
 
@@ -406,14 +409,16 @@ cdef class RequestPlan:
         return f"<RequestPlan {self.host.decode()}{self.prefix.decode()}>"
 
 
-cdef bytes write_response(Head head, int framing, int64_t length, bint keep_alive, bytes extra):
+cdef bytes write_response(
+    Head head, int framing, int64_t length, bint keep_alive, bytes extra, bint plain
+):
     cdef bytes out = PyBytes_FromStringAndSize(NULL, head.size + len(extra) + FRAMING_BYTES_MAX)
     cdef char* start = PyBytes_AS_STRING(out)
     cdef char* at = start
     cdef bint chunked = framing == CHUNKED or (framing == KEEP and head.chunked)
     at = _put(at, head.buf, head.fields[0].name if head.count else head.size - 2)
     start[7] = c"1"  # also for an HTTP/1.0 upstream: the version is per hop
-    at = _put_fields(at, head, RESPONSE_DROP, None, None)
+    at = _put_fields(at, head, &DECODED_DROP[0] if plain else &RESPONSE_DROP[0], None, None)
     if framing == KEEP:
         length = head.content_length
     elif framing == CLOSE:
@@ -534,9 +539,9 @@ def parse_response(bytes data not None):
 
 def render_response(
     Head head not None, int framing, int64_t length=-1, bint keep_alive=True,
-    bytes extra not None=b"",
+    bytes extra not None=b"", bint plain=False,
 ):
     """The head sent downstream for an upstream head; see `write_response` in http1.pxd."""
     if head.status == 0:
         raise ValueError("not a response head")
-    return write_response(head, framing, length, keep_alive, extra)
+    return write_response(head, framing, length, keep_alive, extra, plain)

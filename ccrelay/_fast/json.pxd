@@ -25,6 +25,7 @@ ctypedef struct Capture:
 cdef class MemberKeys:
     # The wanted member names, compiled once; a name's slot is its position in the list.
     cdef int count
+    cdef int captured                  # values are kept of the first so many names
     cdef tuple names                   # str
     # private
     cdef tuple encoded                 # the names in UTF-8; `text` points into them

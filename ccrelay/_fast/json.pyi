@@ -8,7 +8,7 @@ class ScanState(IntEnum):
     INVALID = -1
 
 class MemberKeys:
-    def __init__(self, names: Sequence[str]) -> None: ...
+    def __init__(self, names: Sequence[str], captured: int = -1) -> None: ...
 
 class MemberScan:
     state: Final[int]

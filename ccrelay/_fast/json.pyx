@@ -63,11 +63,14 @@ cdef enum Step:
 cdef class MemberKeys:
     """The wanted member names, at most 8; a name's slot is its position in `names`.
 
+    Values are kept of the first `captured` names only (of all, if it is negative); of the others
+    one learns that they are there, and where.
+
     Made once and shared by any number of scans. ValueError when there are too many names, when two
     are equal, or when one is not valid Unicode.
     """
 
-    def __cinit__(self, names):
+    def __cinit__(self, names, int captured=-1):
         cdef int slot
         cdef bytes name
         self.names = tuple(names)
@@ -76,6 +79,7 @@ cdef class MemberKeys:
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"a member is named twice: {self.names!r}")
         self.count = len(self.names)
+        self.captured = self.count if captured < 0 else captured
         self.encoded = tuple([text.encode() for text in self.names])
         for slot in range(self.count):
             name = self.encoded[slot]
@@ -157,10 +161,11 @@ cdef class MemberScan:
             self.slots[slot].overflow = False
 
     cpdef bytes value(self, int slot):
-        """Raw JSON bytes of the first occurrence; None: absent, incomplete or over capture_max."""
+        """Raw JSON bytes of the first occurrence; None: absent, incomplete, not kept or over
+        capture_max."""
         check_slot(self, slot)
         cdef Capture* c = &self.slots[slot]
-        if c.end < 0 or c.overflow:
+        if c.end < 0 or c.overflow or slot >= self.keys.captured:
             return None
         return c.data[:c.size]
 
@@ -213,7 +218,7 @@ cdef inline Py_ssize_t refuse(MemberScan m, Py_ssize_t i) noexcept:
 cdef void begin_value(MemberScan m, Py_ssize_t i) noexcept:
     if m.slot >= 0 and m.slots[m.slot].seen == 1:
         m.slots[m.slot].start = m.offset + i
-        m.keeping = True
+        m.keeping = m.slot < m.keys.captured
 
 
 cdef void end_value(MemberScan m, const char* p, Py_ssize_t i) noexcept:

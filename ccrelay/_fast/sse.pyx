@@ -45,6 +45,7 @@ cdef enum Kind:
     MESSAGE_DELTA
     MESSAGE_STOP
     ERROR
+    NOISE                      # no event of the protocol: `[DONE]`, say
     OTHER                      # content
 
 
@@ -189,7 +190,7 @@ cdef void end_line(SseTap t) noexcept:
         elif head_is(t, b"event", 5):
             named(t, UNKNOWN)
     elif t.line == NAME or t.line == BEFORE_NAME:
-        named(t, kind_of(t.head, t.head_size))
+        named(t, kind_named(t.head, t.head_size))
     t.line = FIELD
     t.head_size = 0
 
@@ -210,6 +211,15 @@ cdef int kind_of(const char* name, Py_ssize_t n) noexcept:
     if n == 13 and memcmp(name, b"message_delta", 13) == 0:
         return MESSAGE_DELTA
     return OTHER
+
+
+cdef int kind_named(const char* name, Py_ssize_t n) noexcept:
+    # The kind told by an `event` line. A name outside of the protocol tells nothing: `message` is
+    # the default of the standard, others stand before errors of proxies. Its data may tell more.
+    cdef int kind = kind_of(name, n)
+    if kind == OTHER and not (n > 8 and memcmp(name, b"content_", 8) == 0):
+        return UNKNOWN
+    return kind
 
 
 cdef void named(SseTap t, int kind) noexcept:
@@ -338,11 +348,13 @@ cdef bytes take(SseTap t):
 # --- events without a name ----------------------------------------------------------------------
 
 cdef int sniff_kind(const char* s, int n) noexcept:
-    # The kind told by the start of a JSON object: its member "type", if that is complete, or an
-    # "error" object (endpoints that speak half of the protocol send errors without a type).
-    cdef int i = 0
+    # The kind told by the start of a JSON object: its member "type", if that is complete, or what
+    # only an error, or another API's event, has before it. Data that is no object is noise.
+    cdef int i = skip_space(s, 0, n)
     cdef int depth = 0
     cdef int begin, end, after
+    if i == n or s[i] != c"{":
+        return NOISE
     while i < n:
         if s[i] == c'"':
             begin = i + 1
@@ -354,8 +366,7 @@ cdef int sniff_kind(const char* s, int n) noexcept:
                     begin = after + 1
                     end = string_end(s, begin, n)
                     return kind_of(s + begin, end - begin) if begin < end < n else OTHER
-                if after < n and s[after] == c"{" and end - begin == 5 \
-                        and memcmp(s + begin, b"error", 5) == 0:
+                if after < n and is_foreign(s + begin, end - begin, s[after]):
                     return ERROR
             i = end
         elif s[i] == c"{" or s[i] == c"[":
@@ -364,6 +375,26 @@ cdef int sniff_kind(const char* s, int n) noexcept:
             depth -= 1
         i += 1
     return OTHER
+
+
+cdef bint is_foreign(const char* key, int n, char value) noexcept:
+    # Members that no event of the protocol has: of errors in any shape, and of OpenAI's chunks.
+    # `value`: the first byte of the member's value.
+    if n == 3:
+        return value == c'"' and memcmp(key, b"msg", 3) == 0
+    if n == 4:
+        return memcmp(key, b"code", 4) == 0
+    if n == 5:
+        return (value == c"{" or value == c'"') and memcmp(key, b"error", 5) == 0
+    if n == 6:
+        return memcmp(key, b"object", 6) == 0 or memcmp(key, b"detail", 6) == 0
+    if n == 7:
+        return (
+            memcmp(key, b"choices", 7) == 0
+            or (value == c"f" and memcmp(key, b"success", 7) == 0)
+            or (value == c'"' and memcmp(key, b"message", 7) == 0)
+        )
+    return False
 
 
 cdef int string_end(const char* s, int i, int n) noexcept:

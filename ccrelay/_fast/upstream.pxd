@@ -2,11 +2,13 @@
 
 from libc.stdint cimport int64_t
 
+from ccrelay._fast.body_framing cimport BodyFraming
 from ccrelay._fast.buffer cimport Buffer
 from ccrelay._fast.conn cimport Conn
 from ccrelay._fast.downstream cimport Downstream
+from ccrelay._fast.early_head cimport EarlyHead
 from ccrelay._fast.handlers cimport ConnectionPool, RequestHandler, UpstreamLimits
-from ccrelay._fast.http1 cimport Head, Piece, RequestPlan, Walker
+from ccrelay._fast.http1 cimport Head, Piece, RequestPlan
 from ccrelay._fast.outgoing cimport Outgoing
 from ccrelay._fast.taps cimport Taps
 
@@ -15,7 +17,7 @@ cpdef enum Mode:
     # What becomes of the response's bytes.
     UNDECIDED = 0
     FORWARD = 1              # downstream as they come
-    HOLD = 2                 # kept until the first content event proves that the upstream means it
+    HOLD = 2                 # kept until its content proves that the upstream means it
     COLLECT = 3              # kept whole and handed to the exchange
 
 
@@ -36,9 +38,9 @@ cdef class Upstream
 cdef class ExchangeHandler(RequestHandler):
     # Base class of exchanges. Called by the upstream connection of the attempt under way.
     cpdef object on_head(self, Upstream upstream)
-    cpdef object on_held_error(self, Upstream upstream)    # an error event before any content
+    cpdef object on_held_error(self, Upstream upstream)    # before any content: no answer, an error
     cpdef object on_commit(self, Upstream upstream)        # held bytes are let go
-    cpdef object on_unfinished(self, Upstream upstream)    # a repaired stream without message_stop
+    cpdef object on_unfinished(self, Upstream upstream)    # a stream ended without message_stop
     cpdef object on_collected(self, Upstream upstream, bytes body)
     cpdef object on_done(self, Upstream upstream)
     cpdef object on_lost(self, Upstream upstream, int reason)      # a Loss
@@ -59,16 +61,14 @@ cdef class Upstream(Conn):
 
     # the response
     cdef public Head head
-    cdef Buffer early                  # a head that arrived in pieces
-    cdef Py_ssize_t early_scanned
+    cdef EarlyHead early               # a head that arrived in pieces
     cdef public int mode
-    cdef int kind                      # how its body ends
     cdef int framing                   # how it goes downstream
-    cdef int64_t left
-    cdef Walker walker
+    cdef BodyFraming body
     cdef public Taps taps
-    cdef Buffer held                   # in its final framing (HOLD), or payload (COLLECT)
-    cdef Py_ssize_t collect_max
+    cdef Buffer held                   # in its final framing
+    cdef double stopped_at             # message_stop came; 0: not yet
+    cdef bint wants_whole              # a JSON answer is collected
     cdef public bint repairs
     cdef public bint committed         # content went downstream: no other attempt
     cdef public bint any_byte          # something of the response has come
@@ -80,6 +80,8 @@ cdef class Upstream(Conn):
         self, ExchangeHandler exchange, Downstream down, RequestPlan plan, bytes model=*,
         bytes body=*, bytes path=*
     )
+    cpdef object expect(self, int expected, Py_ssize_t whole_max=*)
+    cpdef object decode(self, object decoder, bint for_client)
     cpdef object forward(
         self, int mode, int framing, bint with_head, bytes extra=*, bint repairs=*
     )
@@ -93,14 +95,16 @@ cdef class Upstream(Conn):
     cpdef bint keeps_framing(self)
 
     cdef int _pump(self) except -2
-    cdef Py_ssize_t _response_head(self, char* p, Py_ssize_t n) except -2
     cdef void _body(self, char* p, Py_ssize_t n) except *
+    cdef void _pass_on(self, const char* p, Py_ssize_t n, const Piece* pieces, int count) except *
     cdef void _emit(self, const char* p, Py_ssize_t n) except *
+    cdef void _emit_decoded(self) except *
     cdef void _emit_chunked(self, const char* p, const Piece* pieces, int count) except *
     cdef void _arm(self, double limit) except *
     cdef void _commit(self, const char* p, Py_ssize_t n) except *
-    cdef void _hold(self, const char* p, Py_ssize_t n) except *
     cdef void _response_done(self, bint clean) except *
     cdef void _lost(self, int reason) except *
+    cdef bint _ends_in_the_middle(self) noexcept
+    cdef bint _may_end(self) noexcept
     cdef void _clear(self) noexcept
     cdef void _release(self) noexcept

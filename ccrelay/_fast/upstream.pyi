@@ -5,7 +5,7 @@ from ccrelay._fast.conn import Conn, Reactor
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.handlers import ConnectionPool, RequestHandler, UpstreamLimits
 from ccrelay._fast.http1 import Head, RequestPlan
-from ccrelay._fast.taps import Taps
+from ccrelay._fast.taps import Taps, _Decoder
 
 # Is None between messages; whoever asks in between knows that.
 MaybeNone: TypeAlias = Any
@@ -64,6 +64,8 @@ class Upstream(Conn):
         body: bytes | None = None,
         path: bytes | None = None,
     ) -> None: ...
+    def expect(self, expected: int, whole_max: int = 0) -> None: ...
+    def decode(self, decoder: _Decoder | None, for_client: bool) -> None: ...
     def forward(
         self,
         mode: int,

@@ -13,27 +13,24 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
 
 from ccrelay._fast.body cimport SLOT_MODEL
+from ccrelay._fast.body_framing cimport (
+    B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, PIECES_MAX, begin_body, body_is_over, take_payload,
+)
 from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_chunk, buffer_free, buffer_take
 from ccrelay._fast.conn cimport Conn, Reactor
 from ccrelay._fast.downstream cimport Downstream
+from ccrelay._fast.early_head cimport take_head
 from ccrelay._fast.handlers cimport ConnectionPool, RequestHandler, UpstreamLimits
-from ccrelay._fast.http1 cimport (
-    CHUNKED, CLOSE, KEEP, Head, Piece, RequestPlan, Walker, head_end, read_response, walk,
-    write_response,
-)
+from ccrelay._fast.http1 cimport CHUNKED, CLOSE, KEEP, Head, Piece, RequestPlan, write_response
+from ccrelay._fast.json cimport SCANNING
 from ccrelay._fast.outgoing cimport Outgoing
-from ccrelay._fast.sse cimport CONTENT, FAILED
+from ccrelay._fast.sse cimport CONTENT, FAILED, SseTap
 from ccrelay._fast.taps cimport Taps
 
 cdef enum:
-    B_NONE = 0
-    B_LENGTH = 1
-    B_CHUNKED = 2
-    B_CLOSE = 3
-    PIECES_MAX = 64
-    RESPONSE_HEAD_MAX = 262144     # nginx stops at 64 KB, Node at 16 KB; providers send 1-3 KB
     COLLECT_S = 10                 # between two pieces of an error's body
     HOLD_MAX = 262144              # message_start with a long container list still fits
+    STOPPED_S = 2                  # between message_stop and the end of the response
 
 cdef bytes LAST_CHUNK = b"0\r\n\r\n"
 
@@ -118,33 +115,52 @@ cdef class Upstream(Conn):
         if self._pump() < 0:
             self._lost(RESET)
 
+    cpdef object expect(self, int expected, Py_ssize_t whole_max=0):
+        """Believe the body by what it carries; call it before `forward`, in HOLD.
+
+        Args:
+            expected: a `taps.Expected`.
+            whole_max: collect a JSON answer whole, up to so many bytes; 0: forward it.
+        """
+        self.wants_whole = whole_max > 0
+        self.taps.expect(expected, whole_max)
+
+    cpdef object decode(self, object decoder, bint for_client):
+        """Undo the body's content coding for the taps, and for a client that does not accept it.
+
+        Call it behind `expect`. `decoder`: see `Taps.decode_with`.
+        """
+        self.taps.decode_with(decoder, for_client)
+
     cpdef object forward(
         self, int mode, int framing, bint with_head, bytes extra=b"", bint repairs=False,
     ):
         """Let the response through.
 
         Args:
-            mode: FORWARD, or HOLD until the first content event.
-            framing: http1.Framing of what goes downstream.
+            mode: FORWARD, or HOLD until the body has proved itself.
+            framing: http1.Framing of what goes downstream; not KEEP where it is decoded.
             with_head: False when a head was sent early.
             extra: ready header lines to add.
-            repairs: a stream that ends without message_stop is reported before its end goes on.
+            repairs: a stream that ends without message_stop gets an error event.
         """
         cdef Downstream down = self.down
+        cdef bint plain = self.taps.decodes_for_client
         self.mode = mode
         self.framing = framing
         self.repairs = repairs
         if with_head:
             if framing == CLOSE or not down.body.complete:
                 down.keep_alive = False
-            down.pending_head = write_response(self.head, framing, 0, down.keep_alive, extra)
+            down.pending_head = write_response(self.head, framing, 0, down.keep_alive, extra, plain)
         if mode == FORWARD:
             self.committed = True
 
     cpdef object collect(self, Py_ssize_t limit):
         """Keep the whole body, at most `limit` bytes, for `exchange.on_collected`."""
         self.mode = COLLECT
-        self.collect_max = limit
+        self.taps.keep(limit)
+        buffer_free(&self.held)
         if self.limits.idle_s > COLLECT_S:
             self._arm(self.head_seen_at + COLLECT_S)
 
@@ -174,14 +190,17 @@ cdef class Upstream(Conn):
 
     cpdef bint may_insert(self):
         """Whether a foreign event could go downstream now without breaking an event or a chunk."""
-        if self.taps.sse is None or self.kind == B_LENGTH:
+        cdef Taps taps = self.taps
+        if self.body.kind == B_LENGTH or (taps.encoded and not taps.decodes_for_client):
             return False
-        if self.mode == HOLD:
-            return True                     # nothing of the body has gone yet
+        if self.mode == HOLD:               # nothing of the body has gone yet
+            return taps.sse is not None or taps.declared
+        if taps.sse is None or taps.sse.stopped:
+            return False
         if not self.taps.sse.at_boundary:
             return False
-        if self.framing == KEEP and self.kind == B_CHUNKED:
-            return self.walker.between
+        if self.framing == KEEP and self.body.kind == B_CHUNKED:
+            return self.body.walker.between
         return True
 
     # ---- the request
@@ -236,131 +255,104 @@ cdef class Upstream(Conn):
 
     cdef void on_bytes(self, char* p, Py_ssize_t n) except *:
         cdef Py_ssize_t used
+        cdef bint is_garbage = False
+        cdef Head head
         if self.exchange is None:
             self._idle_ended()              # nobody asked: the next response could not be trusted
             return
         self.bytes_in += n
         self.any_byte = True
         while self.head is None:
-            used = self._response_head(p, n)
-            if used <= 0:
+            head = take_head(&self.early, p, n, &used, &is_garbage)
+            if is_garbage:
+                self._lost(GARBAGE)
+            if head is None:
                 return
             p += used
             n -= used
-            if self.head is not None:
-                break
-            if n == 0:
+            if head.status >= 200:
+                self._take_head(head)
+                if self.fd < 0 or self.head is None:
+                    return
+            elif n == 0:                    # 100, 103: hop by hop to us
                 return
         self._body(p, n)
-
-    cdef Py_ssize_t _response_head(self, char* p, Py_ssize_t n) except -2:
-        """Bytes of p that belong to a head; 0: more are needed, or the upstream was lost."""
-        cdef char* data = p
-        cdef Py_ssize_t size = n, end, before = self.early.size
-        cdef int fault = 0, take
-        cdef Head head
-        if before:
-            buffer_add(&self.early, p, n)
-            data = self.early.data
-            size = self.early.size
-        take = 5 if size > 5 else <int>size
-        if memcmp(data, b"HTTP/", take) != 0:
-            self._lost(GARBAGE)
-            return 0
-        end = head_end(data, size, self.early_scanned)
-        if end > RESPONSE_HEAD_MAX or (end == 0 and size > RESPONSE_HEAD_MAX):
-            self._lost(GARBAGE)
-            return 0
-        if end == 0:
-            if before == 0:
-                buffer_add(&self.early, p, n)
-            self.early_scanned = size
-            return 0
-        head = read_response(data, end, &fault)
-        buffer_free(&self.early)
-        self.early_scanned = 0
-        if head is None or head.status == 101:
-            self._lost(GARBAGE)
-            return 0
-        end -= before
-        if head.status < 200:
-            return end                      # 100, 103: hop by hop to us
-        self._take_head(head)
-        return end if self.fd >= 0 and self.head is not None else 0
 
     def _take_head(self, Head head):
         self.head = head
         self.head_seen_at = self.reactor.now
-        if self.is_head or head.status == 204 or head.status == 304:
-            self.kind = B_NONE
-        elif head.chunked:
-            self.kind = B_CHUNKED
-        elif head.content_length >= 0:
-            self.kind = B_LENGTH
-            self.left = head.content_length
-        else:
-            self.kind = B_CLOSE
+        begin_body(&self.body, head, self.is_head)
         self.taps.begin(head, self.limits.event_bytes_max, self.head_seen_at)
         self._arm(self.head_seen_at + self.limits.idle_s)
         self.exchange.on_head(self)
 
     cpdef bint keeps_framing(self):
         """Whether the body can go downstream in the framing it came in."""
-        return self.kind != B_CLOSE
+        return self.body.kind != B_CLOSE
 
     cdef void _body(self, char* p, Py_ssize_t n) except *:
         cdef Piece pieces[PIECES_MAX]
         cdef Py_ssize_t used
         cdef int count, k
-        if self.kind == B_NONE or (self.kind == B_LENGTH and self.left == 0):
+        if body_is_over(&self.body):
             self._response_done(n == 0)
             return
         while n > 0 and self.fd >= 0:
-            if self.kind == B_CHUNKED:
-                count = 0
-                used = walk(&self.walker, p, n, pieces, PIECES_MAX, &count)
-                for k in range(count):
-                    self.taps.feed(p + pieces[k].at, pieces[k].size, self.reactor.now)
-                if self.walker.fault:
-                    self._lost(GARBAGE)
-                    return
-                if self.framing == KEEP and self.mode != COLLECT:
-                    self._emit(p, used)
-                elif self.mode == COLLECT:
-                    for k in range(count):
-                        self._hold(p + pieces[k].at, pieces[k].size)
-                elif self.framing == CHUNKED:
-                    self._emit_chunked(p, pieces, count)
-                else:
-                    for k in range(count):
-                        self._emit(p + pieces[k].at, pieces[k].size)
-                if self.fd < 0:
-                    return
-                if self.walker.done:
-                    self._response_done(used == n)
-                    return
-            else:
-                used = n
-                if self.kind == B_LENGTH:
-                    if used > self.left:
-                        used = <Py_ssize_t>self.left
-                    self.left -= used
-                self.taps.feed(p, used, self.reactor.now)
-                if self.mode == COLLECT:
-                    self._hold(p, used)
-                elif self.framing == CHUNKED:
-                    pieces[0].at = 0
-                    pieces[0].size = used
-                    self._emit_chunked(p, pieces, 1)
-                else:
-                    self._emit(p, used)
-                if self.fd < 0:
-                    return
-                if self.kind == B_LENGTH and self.left == 0:
-                    self._response_done(used == n)
-                    return
+            used = take_payload(&self.body, p, n, pieces, &count)
+            for k in range(count):
+                self.taps.feed(p + pieces[k].at, pieces[k].size, self.reactor.now)
+            if self.body.walker.fault:
+                self._lost(GARBAGE)
+                return
+            self._pass_on(p, used, pieces, count)
+            if self.fd < 0 or self.exchange is None:
+                return
+            if body_is_over(&self.body):
+                self._response_done(used == n)
+                return
             p += used
             n -= used
+
+    cdef void _pass_on(self, const char* p, Py_ssize_t n, const Piece* pieces, int count) except *:
+        """What `taps` have seen goes downstream in its framing, is held, or is kept."""
+        cdef Taps taps = self.taps
+        cdef int k
+        if self.mode == COLLECT:
+            if taps.overflow:
+                self._lost(TOO_BIG)
+            return
+        if taps.decodes_for_client:
+            self._emit_decoded()
+        elif self.framing == KEEP:
+            self._emit(p, n)
+        elif self.framing == CHUNKED:
+            self._emit_chunked(p, pieces, count)
+        else:
+            for k in range(count):
+                self._emit(p + pieces[k].at, pieces[k].size)
+        if self.exchange is None or self.fd < 0:
+            return
+        if self.mode == HOLD:
+            if taps.verdict() == FAILED:
+                self.exchange.on_held_error(self)
+        elif taps.decodes_for_client and taps.broken:
+            self._lost(GARBAGE)
+        elif taps.sse is not None and taps.sse.stopped and self.stopped_at == 0:
+            self.stopped_at = self.reactor.now
+            self._arm(self.stopped_at + STOPPED_S)
+
+    cdef void _emit_decoded(self) except *:
+        cdef Piece whole
+        cdef bytes data
+        cdef list decoded = self.taps.decoded
+        self.taps.decoded = []
+        whole.at = 0
+        for data in decoded:
+            whole.size = PyBytes_GET_SIZE(data)
+            if self.framing == CHUNKED:
+                self._emit_chunked(PyBytes_AS_STRING(data), &whole, 1)
+            else:
+                self._emit(PyBytes_AS_STRING(data), whole.size)
 
     cdef void _emit_chunked(self, const char* p, const Piece* pieces, int count) except *:
         """Wrap payload pieces into one chunk."""
@@ -375,18 +367,17 @@ cdef class Upstream(Conn):
     cdef void _emit(self, const char* p, Py_ssize_t n) except *:
         """Bytes in their final framing: downstream now, or held."""
         cdef Downstream down = self.down
-        cdef int verdict
         if self.mode == FORWARD:
             if n and down.forward(p, n) > 0:
                 self.stop_reading()         # until the client has taken what it has
         elif self.mode == HOLD:
-            verdict = self.taps.verdict()
-            if verdict == CONTENT or self.held.size + n > HOLD_MAX:
-                self._commit(p, n)
+            if self.taps.verdict() != CONTENT and self.held.size + n <= HOLD_MAX:
+                buffer_add(&self.held, p, n)
+            elif self.wants_whole and self.taps.sse is None:
+                buffer_free(&self.held)     # the taps have it
+                self.mode = COLLECT
             else:
-                self._hold(p, n)
-                if verdict == FAILED and self.exchange is not None:
-                    self.exchange.on_held_error(self)
+                self._commit(p, n)
 
     cpdef object release(self):
         """Let go what is held: the response is this one."""
@@ -410,31 +401,27 @@ cdef class Upstream(Conn):
         finally:
             buffer_free(&held)
 
-    cdef void _hold(self, const char* p, Py_ssize_t n) except *:
-        if self.mode == COLLECT and self.held.size + n > self.collect_max:
-            self._lost(TOO_BIG)
-        else:
-            buffer_add(&self.held, p, n)
-
     cdef void _response_done(self, bint clean) except *:
         """The last byte is here. `clean`: nothing came behind it."""
         cdef ExchangeHandler exchange = self.exchange
         cdef Downstream down = self.down
-        cdef bytes body
+        cdef SseTap sse
         cdef bint reusable
         if exchange is None or down is None:
             return
-        if self.mode == HOLD and self.taps.sse is not None and not self.taps.sse.stopped:
+        self.taps.end()
+        sse = self.taps.sse
+        if self.mode == HOLD and self.taps.verdict() != CONTENT:
             exchange.on_held_error(self)    # it ended without content
         if self.exchange is exchange and self.mode == HOLD:
             self._commit(NULL, 0)           # what there was is the answer
         if self.exchange is not exchange:
             return
+        if self.mode == FORWARD and sse is not None and not sse.stopped and not self.taps.broken:
+            exchange.on_unfinished(self)
+            if self.exchange is None:
+                return
         if self.framing == CHUNKED and self.mode == FORWARD:
-            if self.repairs and self.taps.sse is not None and not self.taps.sse.stopped:
-                exchange.on_unfinished(self)
-                if self.exchange is None:
-                    return
             down.forward(PyBytes_AS_STRING(LAST_CHUNK), 5)
             if self.exchange is None:
                 return
@@ -443,14 +430,12 @@ cdef class Upstream(Conn):
             if self.exchange is None:
                 return
         reusable = (
-            clean and not self.spoiled and self.head.keep_alive and self.kind != B_CLOSE
+            clean and not self.spoiled and self.head.keep_alive and self.body.kind != B_CLOSE
             and self.request.done and self.fd >= 0 and self.backlog() == 0
         )
         if self.mode == COLLECT:
-            body = self.held.data[:self.held.size] if self.held.size else b""
-            buffer_free(&self.held)
             down.source = None
-            exchange.on_collected(self, body)
+            exchange.on_collected(self, self.taps.take_kept())
         else:
             exchange.on_done(self)
             if self.mode == FORWARD and down.fd >= 0 and down.source is self:
@@ -474,13 +459,32 @@ cdef class Upstream(Conn):
         if self.exchange is None:
             self._idle_ended()
             return
-        if error == 0 and self.head is not None and self.kind == B_CLOSE:
-            if self.mode != UNDECIDED:
+        if error == 0 and self.head is not None and self.body.kind == B_CLOSE:
+            if self.mode != UNDECIDED and not self._ends_in_the_middle():
                 if self.framing == CLOSE and self.mode != COLLECT:
                     self.down.keep_alive = False
                 self._response_done(False)
                 return
         self._lost(<int>RESET if error else <int>CLOSED)
+
+    cdef bint _ends_in_the_middle(self) noexcept:
+        """Whether a body that ends with its connection was cut, by what it carries."""
+        cdef Taps taps = self.taps
+        if self.mode != FORWARD or not taps.expected or taps.broken:
+            return False
+        if taps.sse is not None:
+            return not taps.sse.stopped and not taps.sse.at_boundary
+        return taps.json is not None and taps.json.state == SCANNING
+
+    cdef bint _may_end(self) noexcept:
+        """Whether the response can be ended without the provider: its last event has come."""
+        if self.stopped_at == 0 or self.mode != FORWARD:
+            return False
+        if self.framing == KEEP:
+            if self.body.kind != B_CHUNKED or not self.body.walker.between:
+                return False
+            self.framing = CHUNKED
+        return True
 
     def _idle_ended(self):
         if self.fd >= 0:
@@ -490,6 +494,9 @@ cdef class Upstream(Conn):
     cdef void _lost(self, int reason) except *:
         cdef ExchangeHandler exchange = self.exchange
         if exchange is None:
+            return
+        if self._may_end():
+            self._response_done(False)
             return
         if self.down is not None and self.down.source is self:
             self.down.source = None
@@ -510,6 +517,8 @@ cdef class Upstream(Conn):
             self._idle_ended()
         elif now >= self.started_at + self.limits.total_s:
             self._lost(TOTAL)
+        elif self.stopped_at and now >= self.stopped_at + STOPPED_S:
+            self._lost(IDLE)
         elif not self.request.done or self.head is None:
             # The client is still sending, the provider has stopped reading, or it thinks.
             if not self.request.done and self.request.waits_for_client():
@@ -537,14 +546,14 @@ cdef class Upstream(Conn):
         self.head = None
         self.mode = UNDECIDED
         self.framing = KEEP
-        self.kind = B_NONE
-        self.left = 0
-        memset(&self.walker, 0, sizeof(Walker))
+        self.body.kind = B_NONE
+        self.wants_whole = False
+        self.stopped_at = 0
         self.taps.clear()
         self.bytes_in = 0
         self.head_seen_at = 0
 
     cdef void _release(self) noexcept:
-        buffer_free(&self.early)
+        buffer_free(&self.early.buffer)
         buffer_free(&self.held)
-        self.early_scanned = 0
+        self.early.scanned = 0

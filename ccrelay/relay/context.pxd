@@ -10,6 +10,7 @@ from ccrelay.relay.runtime_config cimport RuntimeConfig
 cdef class WorkerContext:
     cdef readonly Reactor reactor
     cdef public object log
+    cdef readonly set noted
     cdef public object rng
     cdef public object wall
     cdef readonly AffinityTable affinity

@@ -41,6 +41,7 @@ class WorkerContext:
         "id_prefix",
         "inflate",
         "log",
+        "noted",
         "queue",
         "queued",
         "reactor",
@@ -64,6 +65,7 @@ class WorkerContext:
     ) -> None:
         self.reactor = reactor
         self.log = log
+        self.noted: set[tuple[str, ...]] = set()  # events that are logged once per worker
         self.rng = rng
         self.wall = wall
         self.affinity = affinity

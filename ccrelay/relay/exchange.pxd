@@ -10,7 +10,7 @@ from ccrelay.routing.retry_state cimport RetryState
 from ccrelay.routing.routing_request cimport RoutingRequest
 from ccrelay.routing.selection cimport Selection
 
-cdef int _COUNT_TOKENS, _CONNECTING
+cdef int _COUNT_TOKENS, _CONNECTING, _COMPLETE, _ANSWER, _ENCODED
 
 
 cdef class Exchange(SendingExchange):
@@ -18,6 +18,9 @@ cdef class Exchange(SendingExchange):
     cpdef object on_collected(self, Upstream upstream, bytes body)
     @cython.locals(attempt=Attempt, target=Target)
     cdef object _on_error_response(self, Upstream upstream, bytes body)
+    @cython.locals(attempt=Attempt, context=WorkerContext, target=Target)
+    cdef object _on_no_answer(self, Upstream upstream, bytes body)
+    cdef object _deliver_whole(self, bytes events)
     cpdef object on_held_error(self, Upstream upstream)
     @cython.locals(attempt=Attempt, target=Target)
     cdef object _on_error_event(self, Upstream upstream)

@@ -12,11 +12,12 @@ other file of this folder takes facts and returns a decision. The connections ca
 """
 
 from ccrelay._fast.rate_limits import Cooldown
+from ccrelay._fast.taps import ContentKind
 from ccrelay._fast.upstream import Loss, Upstream
 from ccrelay.errors import RelayError, UpstreamFailed
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.provider_state import Target
-from ccrelay.relay import accounting, request_body, retry
+from ccrelay.relay import accounting, request_body, response_content, retry
 from ccrelay.relay.attempt import attempt_on
 from ccrelay.relay.exchange_sending import SendingExchange
 from ccrelay.relay.exchange_state import ExchangeState
@@ -24,10 +25,15 @@ from ccrelay.relay.local_reply import ErrorReply
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.routing.verdict import Blame, ErrorPriority, Verdict, of_connect, of_loss
-from ccrelay.types import RequestClass
+from ccrelay.types import Ending, RequestClass
+from ccrelay.wire.chunks import LAST_CHUNK, chunk
+from ccrelay.wire.whole_message import events_of_message
 
 _COUNT_TOKENS = int(RequestClass.COUNT_TOKENS)
 _CONNECTING = int(ExchangeState.CONNECTING)
+_COMPLETE = int(Ending.COMPLETE)
+_ANSWER = int(ContentKind.ANSWER)
+_ENCODED = int(ContentKind.ENCODED)
 
 
 class Exchange(SendingExchange):
@@ -62,18 +68,17 @@ class Exchange(SendingExchange):
         attempt = self.attempt
         assert attempt is not None
         target = attempt.target
+        if upstream.head.status < 400:
+            self._on_no_answer(upstream, body)
+            return
+        if upstream.taps.kind == _ENCODED and target.provider.translates_errors:
+            body = b""  # nothing of it can be read
         reply = retry.read_response(upstream, target, body)
+        reply.plain = upstream.taps.kind != _ENCODED
         self.outcome.status = reply.status
         if attempt.candidate is None:
             self._reply(reply)
             return
-        if upstream.head.status < 400:
-            # The client has an early 200 and waits for events.
-            self.outcome.error = "not_a_stream"
-            raise UpstreamFailed(
-                f"Provider {target.provider.name} answered with a whole message where a stream "
-                "was asked for."
-            )
         verdict = retry.classify_response(
             self.context, self.config, self.client, target, upstream, body
         )
@@ -82,10 +87,51 @@ class Exchange(SendingExchange):
         if not (verdict.blame is Blame.SIGNATURE and self._retry_without_thinking()):
             self._failed(verdict, reply)
 
+    def _on_no_answer(self, upstream: Upstream, body: bytes) -> None:
+        """A response below 400 is here whole: no answer, or one that has to become events."""
+        attempt, context = self.attempt, self.context
+        assert attempt is not None
+        target = attempt.target
+        if self.early_head_sent and upstream.taps.kind == _ANSWER:
+            try:
+                self._deliver_whole(events_of_message(body))
+                return
+            except ValueError:
+                pass  # it claims to be a message, no more
+        if attempt.candidate is None:
+            raise UpstreamFailed(response_content.describe(target, upstream, body))
+        context.log.event(
+            "warning",
+            "no_answer",
+            id=self.id,
+            provider=target.provider.name,
+            key=target.fingerprint,
+            status=upstream.head.status,
+            reason=response_content.describe(target, upstream, body),
+            text=response_content.shown(body),
+        )
+        verdict = response_content.classify(
+            context, self.config, self.client.kind, target, upstream, body
+        )
+        self._failed(verdict, response_content.reply(target, verdict, upstream, body))
+
+    def _deliver_whole(self, events: bytes) -> None:
+        """The client waits for events, and a whole message came."""
+        attempt, down = self.attempt, self.client.down
+        assert attempt is not None
+        attempt.breaker_result = True
+        self.outcome.stream = True
+        down.write(chunk(events) + LAST_CHUNK)
+        self.finish(_COMPLETE)
+        down.finish()
+
     def on_held_error(self, upstream: Upstream) -> None:
-        """A 200 stream began with an `error` event, or ended without content."""
+        """A response proves to be no answer, begins with an `error` event, or has no content."""
         try:
-            self._on_error_event(upstream)
+            if upstream.is_event_stream():
+                self._on_error_event(upstream)
+            else:
+                self._collect(upstream)
         except RelayError as error:
             self.fail(error)
 

@@ -14,6 +14,7 @@ from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 from ccrelay.routing.selection cimport Selection
 
+cdef int _CONTENT_ENCODING, _A_MESSAGE, _A_COUNT
 cdef int _KEEP, _CHUNKED, _CLOSE, _FORWARD, _HOLD, _MESSAGES, _COUNT_TOKENS, _COMPLETE
 cdef int _ROUTING, _CONNECTING, _AWAITING_HEAD, _HOLDING, _STREAMING, _COLLECTING_ERROR, _DONE
 
@@ -39,11 +40,15 @@ cdef class SendingExchange(RoutedExchange):
     cdef object _answer_estimate(self)
     @cython.locals(
         attempt=Attempt, client=ClientRequest, outcome=Outcome, target=Target,
-        provider=ProviderState, head=Head, status=int, stream=bint, is_held=bint, repairs=bint,
-        framing=int, extra=bytes,
+        provider=ProviderState, head=Head, status=int, stream=bint, is_routed=bint,
+        must_prove=bint, unpacked=bint, repairs=bint, framing=int, mode=int, extra=bytes,
     )
     cpdef object on_head(self, Upstream upstream)
-    @cython.locals(attempt=Attempt, head=Head, framing=int, repairs=bint)
+    cdef int _expected(self) except -1
+    cdef object _collect(self, Upstream upstream)
+    @cython.locals(head=Head, needed=bint)
+    cdef bint _decode(self, Upstream upstream, bint for_client) except -1
+    @cython.locals(attempt=Attempt, head=Head, framing=int, repairs=bint, unpacked=bint)
     cdef object _follow_early_head(self, Upstream upstream)
     cpdef object on_commit(self, Upstream upstream)
     cpdef object on_unfinished(self, Upstream upstream)

@@ -3,11 +3,12 @@
 The third of four layers, by phase: `exchange` decides what follows a failure.
 """
 
-from ccrelay._fast.http1 import Framing
+from ccrelay._fast.http1 import FieldId, Framing
+from ccrelay._fast.taps import Expected
 from ccrelay._fast.upstream import Mode, Upstream
 from ccrelay.errors import RelayError
 from ccrelay.fleet.provider_state import Target
-from ccrelay.relay import accounting, affinity, request_body, retry
+from ccrelay.relay import accounting, affinity, request_body, response_content, retry
 from ccrelay.relay.attempt import Attempt, attempt_on
 from ccrelay.relay.exchange_routing import RoutedExchange
 from ccrelay.relay.exchange_state import ExchangeState, Resume
@@ -17,9 +18,16 @@ from ccrelay.wire.chunks import chunk
 from ccrelay.wire.errors import json_response, sse_error
 from ccrelay.wire.tokens import ESTIMATE_HEADER, answer, estimate
 
+# A whole message where a stream was asked for; it is held before it is sent.
+ANSWER_MAX = 33_554_432
+# Events that are logged once: what providers send as a coding has no end.
+NOTED_MAX = 256
 # An error body is text for a person; providers send a few hundred bytes.
 ERROR_BODY_MAX = 1_048_576
 
+_CONTENT_ENCODING = int(FieldId.F_CONTENT_ENCODING)
+_A_MESSAGE = int(Expected.A_MESSAGE)
+_A_COUNT = int(Expected.A_COUNT)
 _KEEP = int(Framing.KEEP)
 _CHUNKED = int(Framing.CHUNKED)
 _CLOSE = int(Framing.CLOSE)
@@ -194,17 +202,29 @@ class SendingExchange(RoutedExchange):
             self._follow_early_head(upstream)
             return
         outcome.status = status
-        if status >= 400 and (attempt.candidate is not None or provider.translates_errors):
-            if head.content_length <= ERROR_BODY_MAX or provider.translates_errors:
-                self._enter(_COLLECTING_ERROR)
-                upstream.collect(ERROR_BODY_MAX)
-                return
+        is_routed = attempt.candidate is not None
+        if status >= 300 and (
+            response_content.is_redirect(status)
+            or (
+                (status >= 400 and (is_routed or provider.translates_errors))
+                and (head.content_length <= ERROR_BODY_MAX or provider.translates_errors)
+            )
+        ):
+            self._collect(upstream)
+            return
+        if status >= 400 and is_routed:
             attempt.breaker_result = status < 500
-        stream = upstream.is_event_stream()
-        outcome.stream = stream
-        is_held = stream and status == 200
-        repairs = is_held and provider.repairs_stream
-        framing = _KEEP if upstream.keeps_framing() and not repairs else _CHUNKED
+        stream = upstream.taps.declared
+        must_prove = is_routed and status < 300
+        repairs = must_prove and provider.repairs_stream and (stream or client.asks_for_stream())
+        unpacked = False
+        if must_prove:
+            # An answer that turns out to be JSON behind a flushed head is sent as events.
+            upstream.expect(self._expected(), ANSWER_MAX if stream else 0)
+            unpacked = self._decode(upstream, repairs)
+        else:
+            outcome.stream = upstream.is_event_stream()
+        framing = _KEEP if upstream.keeps_framing() and not repairs and not unpacked else _CHUNKED
         if client.down.head.minor == 0 and (framing == _CHUNKED or head.chunked):
             framing = _CLOSE
         extra = b""
@@ -212,37 +232,77 @@ class SendingExchange(RoutedExchange):
             extra = b"".join([b"%b: %b\r\n" % field for field in self._debug_fields()])
         # Its head waits for the first byte of the body: until then another attempt is possible.
         self._enter(_HOLDING)
-        upstream.forward(_HOLD if is_held else _FORWARD, framing, True, extra, repairs)
+        mode = _HOLD if must_prove or (upstream.is_event_stream() and status == 200) else _FORWARD
+        upstream.forward(mode, framing, True, extra, repairs)
+
+    def _expected(self) -> int:
+        return _A_MESSAGE if self.client.kind == _MESSAGES else _A_COUNT
+
+    def _collect(self, upstream: Upstream) -> None:
+        """Read a response whole: it is no answer."""
+        if self.state != _HOLDING:
+            self._decode(upstream, False)
+        self._enter(_COLLECTING_ERROR)
+        upstream.collect(ERROR_BODY_MAX)
+
+    def _decode(self, upstream: Upstream, for_client: bool) -> bool:
+        """Undo a content coding that was not asked for. True: for the client too."""
+        head = upstream.head
+        if head.value(_CONTENT_ENCODING) is None:
+            return False
+        coding, decoder, needed = response_content.decoding(self.client.down.head, head)
+        for_client = for_client or needed
+        if not coding:
+            upstream.decode(None, False)  # identity, in so many words
+            return False
+        assert self.attempt is not None
+        name = self.attempt.target.provider.name
+        if decoder is None:
+            noted = ("coding", name, coding.decode("latin-1"))
+            if noted not in self.context.noted and len(self.context.noted) < NOTED_MAX:
+                self.context.noted.add(noted)
+                hint = "Its responses are passed on unread: install ccrelay-proxy[compression]."
+                self.context.log.event(
+                    "warning", "coding_unknown", provider=name, coding=noted[2], hint=hint
+                )
+            return False
+        upstream.decode(decoder, for_client)
+        return for_client
 
     def _follow_early_head(self, upstream: Upstream) -> None:
-        """The client has its 200 and pings: only an event stream can follow as it is."""
+        """The client has its 200 and pings: events follow, or another attempt."""
         attempt = self.attempt
         assert attempt is not None
         head = upstream.head
-        if head.status == 200 and upstream.is_event_stream():
-            self.outcome.status = 200  # an attempt before it may have left another
-            repairs = attempt.target.provider.repairs_stream
-            framing = _KEEP if head.chunked and not repairs else _CHUNKED
-            self._enter(_HOLDING)
-            upstream.forward(_HOLD, framing, False, b"", repairs)
-        else:
-            self.outcome.status = head.status
-            self._enter(_COLLECTING_ERROR)
-            upstream.collect(ERROR_BODY_MAX)
+        self.outcome.status = head.status  # an attempt before it may have left another
+        if head.status >= 300:
+            self._collect(upstream)
+            return
+        upstream.expect(_A_MESSAGE, ANSWER_MAX)
+        unpacked = self._decode(upstream, True)
+        repairs = attempt.target.provider.repairs_stream
+        framing = _KEEP if head.chunked and not repairs and not unpacked else _CHUNKED
+        self._enter(_HOLDING)
+        upstream.forward(_HOLD, framing, False, b"", repairs)
 
     def on_commit(self, upstream: Upstream) -> None:
         """What was held goes to the client."""
         self._enter(_STREAMING)
         attempt = self.attempt
-        if attempt is not None and self.client.kind == _MESSAGES:
+        self.outcome.stream = upstream.is_event_stream()
+        if attempt is not None and self.outcome.stream and self.client.kind == _MESSAGES:
             accounting.on_content(self.context, self.config, attempt, upstream)
 
     def on_unfinished(self, upstream: Upstream) -> None:
-        """A stream that a dialect repairs ended without message_stop."""
-        attempt = self.attempt
+        """A stream ended without message_stop: a failure, whatever was sent of it."""
+        attempt, sse = self.attempt, upstream.taps.sse
         assert attempt is not None
+        if attempt.candidate is None or sse is None or sse.error() is not None:
+            return
         self.outcome.error = "unfinished"
-        if upstream.taps.sse is None or not upstream.taps.sse.at_boundary:
+        if not upstream.repairs:
+            return  # it ends as it came
+        if not sse.at_boundary:
             # Half an event was sent: another one behind it would be read as its other half.
             self._drop_upstream()
             self.finish(Ending.UPSTREAM_CUT)

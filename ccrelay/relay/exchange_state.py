@@ -5,10 +5,10 @@ AWAITING_BODY      routing or sending waits for the request body
 QUEUED             in the pending queue: no target has capacity
 CONNECTING         a connection to the target is being dialled
 AWAITING_HEAD      the request is being sent, or the provider thinks
-HOLDING            a 200 stream is held back until its first content; of any other response the
-                   head, until the first byte of its body (which is not reported: it ends here)
-STREAMING          stream events go to the client: no other attempt is made
-COLLECTING_ERROR   an error response is read whole before it is judged
+HOLDING            a response is held back until it proves to be an answer; one that need not prove
+                   itself until the first byte of its body (which is not reported: it ends here)
+STREAMING          an answer goes to the client: no other attempt is made
+COLLECTING_ERROR   a response is read whole before it is judged: an error, or no answer
 DONE               everything was given back and one log entry written
 """
 
@@ -67,7 +67,12 @@ TRANSITIONS: dict[ExchangeState, frozenset[ExchangeState]] = {
         }
     ),
     ExchangeState.HOLDING: frozenset(
-        {ExchangeState.ROUTING, ExchangeState.STREAMING, ExchangeState.DONE}
+        {
+            ExchangeState.ROUTING,
+            ExchangeState.STREAMING,
+            ExchangeState.COLLECTING_ERROR,  # what is held is no answer
+            ExchangeState.DONE,
+        }
     ),
     ExchangeState.STREAMING: frozenset({ExchangeState.DONE}),
     ExchangeState.COLLECTING_ERROR: frozenset({ExchangeState.ROUTING, ExchangeState.DONE}),

@@ -89,9 +89,11 @@ class ErrorReply:
         head: the provider's response head; None when the body was translated or has no head.
         fields: header fields to send instead of `head`.
         error: the relay's own error, instead of all of the above.
+
+    `plain`: the body has been decoded, so the coding that `head` names does not hold.
     """
 
-    __slots__ = ("body", "error", "fields", "head", "priority", "status")
+    __slots__ = ("body", "error", "fields", "head", "plain", "priority", "status")
 
     def __init__(
         self,
@@ -109,6 +111,7 @@ class ErrorReply:
         self.head = head
         self.fields = fields
         self.error = error
+        self.plain = False
 
 
 def render_error(
@@ -124,12 +127,13 @@ def render_error(
             fields.append((b"retry-after", b"%d" % retry_after_s))
         return json_response(reply.status, reply.body, [*fields, *extra], keep_alive)
     lines = b"".join(b"%b: %b\r\n" % field for field in extra)
-    length = len(reply.body)
+    length, length_framing = len(reply.body), int(Framing.LENGTH)
     if retry_after_s is None:
         return (
-            render_response(reply.head, int(Framing.LENGTH), length, keep_alive, lines) + reply.body
+            render_response(reply.head, length_framing, length, keep_alive, lines, reply.plain)
+            + reply.body
         )
     lines += b"retry-after: %d\r\n" % retry_after_s
-    data = render_response(reply.head, int(Framing.LENGTH), length, keep_alive, b"")
+    data = render_response(reply.head, length_framing, length, keep_alive, b"", reply.plain)
     top, _, rest = _RETRY_AFTER.sub(b"", data).partition(b"\r\n")
     return top + b"\r\n" + lines + rest + reply.body

@@ -118,6 +118,8 @@ _BY_STATUS = {
     504: Verdict(Blame.ENDPOINT, True, "timed_out", ErrorPriority.FAILED, counts=False),
     529: Verdict(Blame.ENDPOINT, True, "overloaded", ErrorPriority.OVERLOADED, counts=False),
 }
+# A status below 400 without an answer: a page, text, an error in disguise, a redirect.
+NO_ANSWER = Verdict(Blame.ENDPOINT, True, "no_answer", ErrorPriority.FAILED, counts=False)
 _UNREACHABLE = Verdict(Blame.ENDPOINT, True, "unreachable", ErrorPriority.LOST, counts=False)
 _LOSSES = {
     int(loss): Verdict(Blame.ENDPOINT, elsewhere, loss.name.lower(), ErrorPriority.LOST, counts)

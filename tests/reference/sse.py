@@ -7,6 +7,21 @@ WAITING, STARTED, CONTENT, FAILED = 0, 1, 2, 3
 
 SNIFF_MAX = 64  # bytes of data searched for the type of an unnamed event
 
+NOISE = b"\xff"
+# Other names tell nothing: the data is looked at.
+NAMES = frozenset({b"ping", b"error", b"message_start", b"message_delta", b"message_stop"})
+# Top-level members that tell an error, or another API's event, by the first byte of their value.
+FOREIGN = {
+    b"msg": b'"',
+    b"code": None,
+    b"error": b'{"',
+    b"object": None,
+    b"detail": None,
+    b"choices": None,
+    b"success": b"f",
+    b"message": b'"',
+}
+
 LINE_END = re.compile(rb"\r\n|\r|\n")
 TOKEN = re.compile(
     rb'"(?P<text>(?:[^"\\]|\\.)*)"(?=(?P<then>[ \t\r\n]*:[ \t\r\n]*(?P<value>.))?)'
@@ -65,7 +80,7 @@ def _line(tap: Tap, event: _Event, line: bytes, *, complete: bool) -> None:
         return  # the field's name may go on
     value = value.removeprefix(b" ")
     if name == b"event" and complete and not (event.data and event.kind):
-        event.kind = value
+        event.kind = value if value in NAMES or value.startswith(b"content_") else b""
         _judge(tap, event)
     elif name == b"data":
         event.data.append(value)
@@ -75,7 +90,7 @@ def _line(tap: Tap, event: _Event, line: bytes, *, complete: bool) -> None:
 
 
 def _judge(tap: Tap, event: _Event) -> None:
-    nothing_yet = event.kind in (b"", b"ping", b"message_start", b"error")
+    nothing_yet = event.kind in (b"", b"ping", b"message_start", b"error", NOISE)
     if not nothing_yet and tap.verdict in (WAITING, STARTED):
         tap.verdict = CONTENT
 
@@ -106,6 +121,8 @@ def _dispatch(tap: Tap, event: _Event, event_max: int) -> None:
 def sniff(text: bytes) -> bytes:
     """The top-level `type`, if the first bytes contain it."""
     text = text[:SNIFF_MAX]
+    if not text.lstrip(b" \t\r\n").startswith(b"{"):
+        return NOISE
     depth = 0
     for token in TOKEN.finditer(text):
         if token["open"]:
@@ -120,6 +137,8 @@ def sniff(text: bytes) -> bytes:
                     text, token.end("value")
                 )
                 return name[0] if name else b"something else"
-            if token["text"] == b"error" and token["value"] == b"{":
-                return b"error"
+            if token["text"] in FOREIGN:
+                first = FOREIGN[token["text"]]
+                if first is None or token["value"] in first:
+                    return b"error"
     return b"something else"

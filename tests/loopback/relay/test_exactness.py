@@ -146,9 +146,11 @@ ANSWER_FIELDS = [
 ]
 
 
-@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 413, 422, 429, 500, 503, 529])
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 413, 422, 429, 500, 503, 529])
 async def test_answers_and_errors_of_the_provider_pass_unmodified(lab: Lab, status: int) -> None:
     body = b'{"type":"error","error":{"type":"x","message":"prompt is too long: 9 tokens > 8"}, }'
+    if status == 200:
+        body = MESSAGE.replace(b'"type":', b' "type" : ')
     wire = response(status, body, ANSWER_FIELDS, reason=b"Its Own Words")
     lab.start(lab.upstream(always(wire)), routing=routing(queue_timeout_s=0))
     client = await lab.client()
@@ -234,7 +236,8 @@ async def test_compressed_answers_pass_untouched(lab: Lab) -> None:
         fields = [(b"Content-Type", kind), (b"Content-Encoding", b"gzip")]
         upstream = lab.upstream(always(response(200, body, fields)))
         relay = lab.start(upstream)
-        answer = await lab.ask(post(STREAM_BODY))
+        accepting = [(b"Accept-Encoding", b"br;q=0, gzip, deflate")]
+        answer = await lab.ask(post(STREAM_BODY, headers=accepting))
         assert answer.body == body
         assert answer.get(b"content-encoding") == b"gzip"
         await lab.stop(relay)

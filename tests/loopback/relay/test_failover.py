@@ -519,11 +519,11 @@ async def test_a_cut_after_content_is_passed_on_and_not_retried(lab: Lab, ends: 
 
 
 async def test_half_a_whole_response_is_a_cut_and_not_retried(lab: Lab) -> None:
-    first = Turns(then(response(200, b'{"half":', length=100), break_off))
+    first = Turns(then(response(200, b'{"type":"message","half":', length=100), break_off))
     second = Turns(JSON)
     start(lab, first, second)
     answer = await lab.ask(post())
-    assert (answer.cut, answer.body) == (True, b'{"half":')
+    assert (answer.cut, answer.body) == (True, b'{"type":"message","half":')
     assert [len(first.got), len(second.got)] == [1, 0]
 
 

@@ -106,18 +106,6 @@ async def test_the_total_limit_counts_while_the_others_are_kept(lab: Lab) -> Non
     assert "total_s" in answer.error["message"]
 
 
-async def test_a_provider_that_sends_a_page_or_nothing_is_passed_on_as_it_is(lab: Lab) -> None:
-    html = response(200, b"<html>hi</html>", [(b"Content-Type", b"text/html")])
-    empty = response(200, b"", [(b"Content-Type", b"text/event-stream")])
-    for wire, body in ((html, b"<html>hi</html>"), (empty, b""), (CHUNKED_HEAD + chunks(), b"")):
-        relay = lab.start(lab.upstream(always(wire)))
-        client = await lab.client()
-        for _ in range(2):
-            answer = await client.ask(post(STREAM_BODY))
-            assert (answer.status, answer.body, answer.cut) == (200, body, False)
-        await lab.stop(relay)
-
-
 async def test_interim_answers_are_for_the_relay_alone(lab: Lab) -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
     wire = early + STREAM

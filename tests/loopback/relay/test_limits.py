@@ -137,7 +137,7 @@ async def test_beyond_max_concurrent_who_may_not_wait_is_told_so(lab: Lab) -> No
 
 
 async def test_counting_tokens_takes_nothing_of_the_limits(lab: Lab) -> None:
-    turns = Turns(response(200, b'{"input_tokens":7}'))
+    turns = Turns(JSON)
     lab.start(provider(lab.upstream(turns), keys=keys(rpm_limit=1)), routing=routing(**NOW))
     for _ in range(5):
         assert (await lab.ask(post(path=b"/v1/messages/count_tokens"))).status == 200

@@ -105,7 +105,7 @@ async def test_streams_are_identical_over_tls_whatever_the_records_hold(
 @pytest.mark.parametrize("size", [1000, 16_384, 100_000, 5_000_000])
 async def test_large_bodies_pass_both_ways_over_tls(lab: Lab, pem: Path, size: int) -> None:
     digests = []
-    big = b'{"x":"' + b"z" * size + b'"}'
+    big = b'{"type":"message","x":"' + b"z" * size + b'"}'
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:

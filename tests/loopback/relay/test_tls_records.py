@@ -104,7 +104,7 @@ async def test_records_may_come_byte_by_byte(lab: Lab, pem: Path, version: ssl.T
 
 
 async def test_a_record_may_be_cut_at_every_byte(lab: Lab, pem: Path) -> None:
-    body = b'{"x":"' + b"y" * 40 + b'"}'
+    body = b'{"type":"message","x":"' + b"y" * 40 + b'"}'
     cuts = 0
 
     async def script(peer: SealedPeer) -> None:

@@ -51,7 +51,7 @@ def test_message_start_leaves_the_verdict_open() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [b"content_block_start", b"message_delta", b"message_stop", b"new"]
+    "name", [b"content_block_start", b"message_delta", b"message_stop", b"content_new"]
 )
 def test_content_is_recognised_at_the_end_of_its_event_line(name: bytes) -> None:
     tap = tapped(START, b"event: " + name)
@@ -99,8 +99,18 @@ def test_every_line_ending_and_split_gives_the_same_result(line_end: bytes) -> N
         (b'{"error":null}', (1, 0, Verdict.CONTENT)),
         (b'{"delta":{"type":"error"}}', (1, 0, Verdict.CONTENT)),
         (b'{"a":"{\\"type\\":\\"error\\"","type":"ping"}', (0, 1, Verdict.WAITING)),
-        (b"[DONE]", (1, 0, Verdict.CONTENT)),
-        (b"", (1, 0, Verdict.CONTENT)),
+        (b'{"type":"new","x":1}', (1, 0, Verdict.CONTENT)),
+        (b"[DONE]", (1, 0, Verdict.WAITING)),
+        (b"some text", (1, 0, Verdict.WAITING)),
+        (b"", (1, 0, Verdict.WAITING)),
+        (b'{"code":1302,"msg":"busy","success":false}', (1, 0, Verdict.FAILED)),
+        (b'{"success":false,"data":1}', (1, 0, Verdict.FAILED)),
+        (b'{"success":true,"type":"new"}', (1, 0, Verdict.CONTENT)),
+        (b'{"error":"overloaded"}', (1, 0, Verdict.FAILED)),
+        (b'{"message":"Too many requests"}', (1, 0, Verdict.FAILED)),
+        (b'{"message":{"id":"m"},"type":"message_start"}', (1, 0, Verdict.STARTED)),
+        (b'{"detail":"Not Found"}', (1, 0, Verdict.FAILED)),
+        (b'{"id":"c","object":"chat.completion.chunk"}', (1, 0, Verdict.FAILED)),
     ],
 )
 def test_an_unnamed_event_is_identified_by_its_data_type(
@@ -139,8 +149,15 @@ def test_a_block_without_data_is_not_an_event() -> None:
 def test_other_fields_and_similar_names_are_ignored() -> None:
     tap = tapped(b"events: error\ndatum: x\nEvent: error\n event: error\n\n")
     assert (tap.events, tap.verdict) == (0, Verdict.WAITING)
-    tap = tapped(b"event:  error\ndata: x\n\n")
+    tap = tapped(b'event:  error\ndata: {"type":"new"}\n\n')
     assert (tap.events, tap.verdict, tap.error()) == (1, Verdict.CONTENT, None)
+
+
+def test_an_event_name_outside_of_the_protocol_leaves_the_kind_to_the_data() -> None:
+    tap = tapped(b"event: message\n")
+    assert tap.verdict == Verdict.WAITING
+    tap.feed_bytes(b'data: {"error":{"message":"rate"}}\n\n')
+    assert (tap.verdict, tap.error()) == (Verdict.FAILED, b'{"error":{"message":"rate"}}')
 
 
 def test_the_last_event_line_before_data_wins() -> None:

@@ -1,0 +1,95 @@
+"""What a response carries: what is expected, in which coding, and what came instead. Pure."""
+
+import re
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from ccrelay._fast.http1 import Head
+from ccrelay._fast.rate_limits import Cooldown
+from ccrelay._fast.taps import ContentKind
+from ccrelay._fast.upstream import Upstream
+from ccrelay.errors import UpstreamFailed
+from ccrelay.fleet.provider_state import Target
+from ccrelay.relay import retry
+from ccrelay.relay.context import WorkerContext
+from ccrelay.relay.local_reply import ErrorReply
+from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.routing.verdict import NO_ANSWER, Blame, Verdict
+from ccrelay.types import RequestClass
+from ccrelay.wire.decoders import Decoder, accepts, coding_of, decoder_for
+
+SHOWN_MAX = 120  # characters of a strange body in the log
+_NOT_PRINTABLE = re.compile(r"[^ -~]+")
+# What looks like a credential: long runs without a space that mix letters and digits.
+_SECRET = re.compile(r"(?=[^\s\"'<>]*[0-9])(?=[^\s\"'<>]*[A-Za-z])[A-Za-z0-9_.~+/=-]{20,}")
+_WHAT = {
+    ContentKind.EVENT_STREAM: "an event stream without content",
+    ContentKind.FOREIGN_JSON: "JSON that is no message",
+    ContentKind.PAGE: "a web page",
+    ContentKind.TEXT: "text",
+    ContentKind.NOTHING: "nothing",
+    ContentKind.ENCODED: "a body that cannot be decoded",
+}
+
+
+def is_redirect(status: int) -> bool:
+    """Whether a status sends the client elsewhere: with the prompt, and with its credential."""
+    return 300 <= status < 400 and status != 304
+
+
+def decoding(client_head: Head, head: Head) -> tuple[bytes, Decoder | None, bool]:
+    """The coding of a response (b"": none), its decoder, whether the client needs it decoded."""
+    coding = coding_of(head.get(b"content-encoding") or b"")
+    if not coding:
+        return b"", None, False
+    decoder = decoder_for(coding)
+    return coding, decoder, not accepts(client_head.get(b"accept-encoding"), coding)
+
+
+def describe(target: Target, upstream: Upstream, body: bytes) -> str:
+    """What came instead of an answer, for the client: no text of the provider's is in it."""
+    head, name = upstream.head, target.provider.name
+    if is_redirect(head.status):
+        place = urlsplit((head.get(b"location") or b"").decode("latin-1"))
+        where = f" to {place.scheme}://{place.netloc}" if place.netloc else ""
+        return f"Provider {name} answered with a redirect ({head.status}{where}): fix its base_url."
+    what = _WHAT.get(ContentKind(upstream.taps.kind), "something else")
+    size = f" ({len(body):,} bytes)" if body else ""
+    return f"Provider {name} answered {head.status} with {what}{size} instead of a message."
+
+
+def shown(body: bytes) -> str:
+    """The beginning of a body for the log: printable, without what looks like a secret."""
+    text = _NOT_PRINTABLE.sub(" ", body[: 8 * SHOWN_MAX].decode("utf-8", "replace"))
+    return _SECRET.sub("***", text).strip()[:SHOWN_MAX]
+
+
+def classify(
+    context: WorkerContext,
+    config: RuntimeConfig,
+    kind: int,
+    target: Target,
+    upstream: Upstream,
+    body: bytes,
+) -> Verdict:
+    """What a response below 400 that is no answer means. `kind`: a `RequestClass`.
+
+    It is the provider's failure, unless its text tells of the key or of the model.
+    """
+    verdict = NO_ANSWER
+    if upstream.taps.kind == ContentKind.FOREIGN_JSON:
+        told = retry.classify_event(context, config, target, upstream, body)
+        if told.elsewhere and told.blame in (Blame.KEY, Blame.MODEL):
+            verdict = told
+    if kind != RequestClass.MESSAGES:
+        return replace(verdict, cooldown_reason=Cooldown.NONE, cooldown_s=0.0, counts=None)
+    return verdict
+
+
+def reply(target: Target, verdict: Verdict, upstream: Upstream, body: bytes) -> ErrorReply:
+    """What the client is told when no other target is left."""
+    if upstream.taps.kind == ContentKind.FOREIGN_JSON and target.provider.dialect.translates_errors:
+        return retry.reply_of_event(target, verdict, body)
+    error = UpstreamFailed(describe(target, upstream, body))
+    return ErrorReply(verdict.priority, error.status, error=error)
