@@ -35,10 +35,10 @@ cpdef enum ContentKind:
 cdef class Taps:
     cdef public SseTap sse             # None: not an event stream
     cdef MemberScan json               # None: not a JSON answer
-    cdef readonly int kind             # ContentKind
+    cdef public int kind               # ContentKind
     cdef readonly double life_at       # last event but pings; last byte of other bodies
     cdef public double first_event_at  # first content event; 0: none yet
-    cdef readonly bint declared        # Content-Type says event stream
+    cdef public bint declared          # Content-Type says event stream
     cdef readonly int64_t size         # decoded bytes so far
     cdef int64_t events_seen
     cdef int expected                  # Expected

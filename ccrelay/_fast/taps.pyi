@@ -25,10 +25,8 @@ class _Decoder(Protocol):
 
 class Taps:
     sse: SseTap | None
-    @property
-    def kind(self) -> int: ...
-    @property
-    def declared(self) -> bool: ...
+    kind: int
+    declared: bool
     @property
     def size(self) -> int: ...
     @property

@@ -24,7 +24,7 @@ cdef class Exchange(SendingExchange):
     cpdef object on_held_error(self, Upstream upstream)
     @cython.locals(attempt=Attempt, target=Target)
     cdef object _on_error_event(self, Upstream upstream)
-    cdef object _forward_held(self, str reason, Upstream upstream)
+    cdef object _forward_held(self, Upstream upstream)
     cpdef object on_lost(self, Upstream upstream, int reason)
     @cython.locals(attempt=Attempt, client=ClientRequest)
     cdef object _on_lost(self, Upstream upstream, int reason)

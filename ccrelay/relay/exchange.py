@@ -13,7 +13,7 @@ other file of this folder takes facts and returns a decision. The connections ca
 
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.taps import ContentKind
-from ccrelay._fast.upstream import Loss, Upstream
+from ccrelay._fast.upstream import Upstream
 from ccrelay.errors import RelayError, UpstreamFailed
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.provider_state import Target
@@ -27,6 +27,7 @@ from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.routing.verdict import Blame, ErrorPriority, Verdict, of_connect, of_loss
 from ccrelay.types import Ending, RequestClass
 from ccrelay.wire.chunks import LAST_CHUNK, chunk
+from ccrelay.wire.errors import is_error
 from ccrelay.wire.whole_message import events_of_message
 
 _COUNT_TOKENS = int(RequestClass.COUNT_TOKENS)
@@ -140,36 +141,34 @@ class Exchange(SendingExchange):
         assert attempt is not None
         data = sse.error() if sse is not None else None
         if attempt.candidate is None:
-            self._forward_held("error_event", upstream)
+            self._forward_held(upstream)
             return
-        if data is None:
-            verdict, reason, reply = of_loss(int(Loss.CLOSED)), "empty_stream", None
-        else:
-            target = attempt.target
-            verdict = retry.classify_event(self.context, self.config, target, upstream, data)
-            reason, reply = "error_event", retry.reply_of_event(target, verdict, data)
-            self._cool_down_client(verdict, upstream)
-            if verdict.blame is Blame.SIGNATURE and self._retry_without_thinking():
-                return
-        self._finish_attempt(verdict, reason)
+        target = attempt.target
+        if data is None or not (target.provider.translates_errors or is_error(data)):
+            self._drop_upstream()
+            self._on_no_answer(upstream, data or b"")
+            return
+        verdict = retry.classify_event(self.context, self.config, target, upstream, data)
+        reply = retry.reply_of_event(target, verdict, data)
+        self._cool_down_client(verdict, upstream)
+        if verdict.blame is Blame.SIGNATURE and self._retry_without_thinking():
+            return
+        self._finish_attempt(verdict, "error_event")
         choice = self._next_target(verdict)
         if choice is not None:
-            if reply is not None:
-                self.best_error = retry.better_of(self.best_error, reply)
+            self.best_error = retry.better_of(self.best_error, reply)
             self._drop_upstream()
             self._go_on_with(choice)
-        elif self.best_error is not None and (
-            reply is None or self.best_error.priority > reply.priority
-        ):
+        elif self.best_error is not None and self.best_error.priority > reply.priority:
             self._drop_upstream()
             self._reply(self.best_error)
         else:
-            self._forward_held(reason, upstream)
+            self._forward_held(upstream)
 
-    def _forward_held(self, reason: str, upstream: Upstream) -> None:
+    def _forward_held(self, upstream: Upstream) -> None:
         """Send the error to the client as it came."""
         assert self.attempt is not None
-        self.outcome.error = reason
+        self.outcome.error = "error_event"
         self.attempt.breaker_result = False
         upstream.release()
 

@@ -33,6 +33,9 @@ _WHAT = {
 }
 
 
+_JSON_KINDS = frozenset({ContentKind.FOREIGN_JSON, ContentKind.EVENT_STREAM})  # or its first event
+
+
 def is_redirect(status: int) -> bool:
     """Whether a status sends the client elsewhere: with the prompt, and with its credential."""
     return 300 <= status < 400 and status != 304
@@ -78,7 +81,7 @@ def classify(
     It is the provider's failure, unless its text tells of the key or of the model.
     """
     verdict = NO_ANSWER
-    if upstream.taps.kind == ContentKind.FOREIGN_JSON:
+    if body and upstream.taps.kind in _JSON_KINDS:
         told = retry.classify_event(context, config, target, upstream, body)
         if told.elsewhere and told.blame in (Blame.KEY, Blame.MODEL):
             verdict = told

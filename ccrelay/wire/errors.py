@@ -106,6 +106,14 @@ def sse_error(kind: str, message: str) -> bytes:
     return _event(_ENCODER.encode({"type": "error", "error": detail}))
 
 
+def is_error(data: bytes) -> bool:
+    """Whether JSON is an error in Anthropic's shape, which a client can read as it is."""
+    try:
+        return _SHAPE.decode(data).type == "error"
+    except UNREADABLE:
+        return False
+
+
 def sse_error_from_body(status: int, body: bytes) -> bytes:
     """An upstream's error response as an `error` event, for a stream that has sent its 200.
 

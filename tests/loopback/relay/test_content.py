@@ -172,6 +172,14 @@ async def test_a_stream_without_content_leads_to_the_next_candidate(lab: Lab, na
     assert (await lab.records())[0]["attempts"] == 2
 
 
+@pytest.mark.parametrize("name", EMPTY_STREAMS)
+async def test_the_last_candidates_empty_stream_is_an_error(lab: Lab, name: str) -> None:
+    start(lab, Turns(EMPTY_STREAMS[name]))
+    answer = await lab.ask(post(STREAM_BODY))
+    assert (answer.status, answer.error["type"]) == (502, "api_error")
+    assert "an event stream without content" in answer.error["message"]
+
+
 async def test_what_is_no_answer_opens_the_breaker(lab: Lab) -> None:
     first, second = Turns(response(200, PAGE, HTML)), Turns(JSON)
     lab.start(

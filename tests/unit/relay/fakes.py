@@ -8,6 +8,7 @@ queue, routing, fleet, shared memory, dialects and parsers are the real ones.
 """
 
 import heapq
+import json
 import random
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -22,7 +23,7 @@ from ccrelay._fast.http1 import Framing, Head, RequestPlan, parse_request, parse
 from ccrelay._fast.json import MemberKeys, scan
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap, Verdict
-from ccrelay._fast.taps import Taps
+from ccrelay._fast.taps import ContentKind, Expected, Taps
 from ccrelay._fast.upstream import Loss, Mode, Upstream
 from ccrelay._fast.usage import Usage, usage_of_json, usage_of_stream
 from ccrelay.config.model import Config, Health, Key, Provider, Routing
@@ -376,6 +377,28 @@ class FakeDown(Downstream):
             exchange.on_client_left()
 
 
+def kind_of(body: bytes, expected: int, *, over: bool) -> ContentKind:
+    """What a body is, by what there is of it."""
+    text = body.lstrip(b" \t\r\n")
+    if not text:
+        return ContentKind.NOTHING if over else ContentKind.UNDECIDED_KIND
+    if text.startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
+        return ContentKind.EVENT_STREAM
+    if not text.startswith(b"{"):
+        return ContentKind.PAGE if text.startswith(b"<") else ContentKind.TEXT
+    try:
+        found = json.loads(text)
+    except ValueError:
+        if b'"type":"message"' in text:
+            return ContentKind.ANSWER
+        return ContentKind.FOREIGN_JSON if over else ContentKind.JSON
+    if found.get("type") == "message" or (
+        found.get("error") is None and ("content" in found or expected == Expected.A_COUNT)
+    ):
+        return ContentKind.ANSWER
+    return ContentKind.FOREIGN_JSON
+
+
 class FakeTaps(Taps):
     """Taps whose JSON answer is given by the test."""
 
@@ -410,6 +433,10 @@ class FakeUpstream(Upstream):
         self.framing = int(Framing.KEEP)
         self.committed = self.any_byte = self.repairs = False
         self.taps = FakeTaps()
+        self.expected = int(Expected.ANYTHING)
+        self.whole_max = 0
+        self.body = b""
+        self.decoding: tuple[Any, bool] | None = None
         self.started_at = self.head_seen_at = 0.0
         self.extra = b""
         self.held = b""
@@ -449,6 +476,16 @@ class FakeUpstream(Upstream):
         down.pending_head = None
         down.is_spent = True
 
+    def expect(self, expected: int, whole_max: int = 0) -> None:
+        assert self.mode == Mode.UNDECIDED
+        self.expected, self.whole_max = expected, whole_max
+        self.taps.sse = None
+        self.taps.kind = int(ContentKind.UNDECIDED_KIND)
+
+    def decode(self, decoder: Any, for_client: bool) -> None:
+        assert self.mode == Mode.UNDECIDED
+        self.decoding = decoder, for_client
+
     def forward(
         self, mode: int, framing: int, with_head: bool, extra: bytes = b"", repairs: bool = False
     ) -> None:
@@ -465,8 +502,9 @@ class FakeUpstream(Upstream):
         self.committed = mode == Mode.FORWARD
 
     def collect(self, limit: int) -> None:
-        assert self.mode == Mode.UNDECIDED
+        assert self.mode in (Mode.UNDECIDED, Mode.HOLD)
         assert limit > 0
+        self.held = self.body
         self.down.reactor.trail.expect(self.exchange, ExchangeState.COLLECTING_ERROR)
         self.limit = limit
         self.mode = int(Mode.COLLECT)
@@ -493,11 +531,13 @@ class FakeUpstream(Upstream):
         return chunked
 
     def may_insert(self) -> bool:
-        if self.taps.sse is None or self.head.content_length >= 0:
+        packed = self.head.get(b"content-encoding") is not None
+        decoded = self.decoding is not None and self.decoding[1]
+        if self.head.content_length >= 0 or (packed and not decoded):
             return False
         if self.mode == Mode.HOLD:
-            return True
-        if not self.taps.sse.at_boundary:
+            return self.taps.sse is not None or self.taps.declared
+        if self.taps.sse is None or self.taps.sse.stopped or not self.taps.sse.at_boundary:
             return False
         if self.framing == Framing.KEEP and self.head.chunked:
             return self.between and self.walked
@@ -513,19 +553,37 @@ class FakeUpstream(Upstream):
         self.head = parsed[0]
         self.head_seen_at = self.down.reactor.now
         kind, coding = self.head.get(b"content-type"), self.head.get(b"content-encoding")
-        if coding is None and (kind or b"").startswith(b"text/event-stream"):
+        self.taps.declared = (kind or b"").startswith(b"text/event-stream")
+        if coding is None and self.taps.declared:
             self.taps.sse = SseTap()
         self.exchange.on_head(self)
 
+    def _verdict(self, *, over: bool = False) -> int:
+        """What the taps would say of the body so far."""
+        taps = self.taps
+        if self.expected and taps.sse is None:
+            taps.kind = int(kind_of(self.body, self.expected, over=over))
+            if taps.kind == ContentKind.EVENT_STREAM:
+                taps.sse = SseTap()
+                taps.sse.feed_bytes(self.body)
+        if taps.sse is not None:
+            return taps.sse.verdict
+        if not self.expected or taps.kind == ContentKind.ANSWER:
+            return int(Verdict.CONTENT)
+        if taps.kind in (ContentKind.UNDECIDED_KIND, ContentKind.JSON):
+            return int(Verdict.WAITING)
+        return int(Verdict.FAILED)
+
     def feed(self, data: bytes) -> None:
         """Some of the body comes."""
-        verdict = int(Verdict.CONTENT)
         self.walked = True
+        self.body += data
         if self.taps.sse is not None:
             self.taps.sse.feed_bytes(data)
-            verdict = self.taps.sse.verdict
-            if verdict >= Verdict.CONTENT and not self.taps.first_event_at:
-                self.taps.first_event_at = self.down.reactor.now
+        verdict = self._verdict()
+        is_content = self.taps.sse is not None and verdict >= Verdict.CONTENT
+        if is_content and not self.taps.first_event_at:
+            self.taps.first_event_at = self.down.reactor.now
         if self.mode == Mode.FORWARD:
             self.down.forward(data)
         elif self.mode == Mode.COLLECT:
@@ -533,7 +591,11 @@ class FakeUpstream(Upstream):
             if len(self.held) > self.limit:
                 self.lose(Loss.TOO_BIG)
         elif verdict == Verdict.CONTENT or len(self.held) + len(data) > HOLD_MAX:
-            self._commit(data)
+            if self.whole_max and self.taps.sse is None:
+                self.mode, self.held = int(Mode.COLLECT), self.body
+                self.limit = self.whole_max
+            else:
+                self._commit(data)
         else:
             self.held += data
             if verdict == Verdict.FAILED:
@@ -554,18 +616,18 @@ class FakeUpstream(Upstream):
     def finish(self, *, reusable: bool = True) -> None:
         """The response is whole."""
         exchange, down = self.exchange, self.down
-        if self.mode == Mode.HOLD and self.taps.sse is not None and not self.taps.sse.stopped:
+        if self.mode == Mode.HOLD and self._verdict(over=True) != Verdict.CONTENT:
             exchange.on_held_error(self)
         if self.exchange is exchange and self.mode == Mode.HOLD:
             self._commit(b"")
         if self.exchange is not exchange:
             return
+        sse = self.taps.sse
+        if self.mode == Mode.FORWARD and sse is not None and not sse.stopped:
+            exchange.on_unfinished(self)
         chunks = self.framing == Framing.CHUNKED and self.mode == Mode.FORWARD
         if chunks and self.exchange is not None:
-            if self.repairs and self.taps.sse is not None and not self.taps.sse.stopped:
-                exchange.on_unfinished(self)
-            if self.exchange is not None:
-                down.forward(b"0\r\n\r\n")
+            down.forward(b"0\r\n\r\n")
         if self.exchange is not None and self.mode == Mode.FORWARD and down.pending_head:
             down.forward(b"")
         if self.exchange is None:

@@ -145,9 +145,9 @@ def test_an_http_1_0_client_gets_an_unchunked_body(relay: FakeRelay) -> None:
     down = FakeDown(relay.reactor, minor=0)
     upstream = sending(relay, down)
     upstream.respond(json_head(200))
-    upstream.feed(b"{}")
+    upstream.feed(b'{"type":"message"}')
     upstream.finish()
-    assert down.got == b"{}"
+    assert down.got == b'{"type":"message"}'
 
 
 def test_first_content_of_a_trial_closes_the_breaker(relay: FakeRelay) -> None:

@@ -169,8 +169,12 @@ SCENARIOS: dict[str, tuple[Callable[[], Seen], list[ExchangeState]]] = {
         [ROUTING, AWAITING_HEAD, HOLDING, STREAMING, DONE],
     ),
     "a whole answer": (
+        lambda: sends(FakeRelay(), lambda up, _: answer(up, 200, b'{"type":"message"}')),
+        [ROUTING, AWAITING_HEAD, HOLDING, STREAMING, DONE],
+    ),
+    "a whole response that is no answer": (
         lambda: sends(FakeRelay(), lambda up, _: answer(up, 200, b"{}")),
-        [ROUTING, AWAITING_HEAD, HOLDING, DONE],
+        [ROUTING, AWAITING_HEAD, HOLDING, COLLECTING_ERROR, DONE],
     ),
     "a whole answer is lost before its body": (
         lambda: sends(two(), lambda up, _: (up.respond(json_head(200)), up.lose(Loss.RESET))[0]),
