@@ -36,7 +36,7 @@ def config() -> None:
 @config.command()
 @_file_option
 def check(file: Path | None) -> None:
-    """Check the configuration and print all problems. Exit code 0: valid, 1: invalid."""
+    """Check the configuration and print all problems. Exit code 0: valid, 2: invalid."""
     from ccrelay.config.load import ConfigError, load
 
     try:
@@ -45,7 +45,7 @@ def check(file: Path | None) -> None:
         click.echo(str(error))
         count = sum(problem.severity == "error" for problem in error.problems)
         click.echo(f"{count} {'error' if count == 1 else 'errors'}")
-        sys.exit(1)
+        sys.exit(INVALID_CONFIG)
     for warning in loaded.warnings:
         click.echo(str(warning))
     providers = ", ".join(p.name for p in loaded.config.providers if p.enabled)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ccrelay.config.expand import SecretError, Sources
-from ccrelay.config.problems import quoted
+from ccrelay.config.problems import quoted, quoted_path
 
 SECRET_BYTES_MAX = 65_536  # larger files and outputs are errors
 COMMAND_TIMEOUT_S = 10.0
@@ -57,7 +57,7 @@ def _path(text: str, env: Mapping[str, str], directory: Path) -> Path:
 
 
 def _read_file(path: Path, owner: int) -> str:
-    name = quoted(path.name)
+    name = quoted_path(os.path.abspath(path))
     try:
         # Non-blocking: opening a FIFO must not wait; it is rejected below.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
