@@ -37,10 +37,11 @@ def config() -> None:
 @_file_option
 def check(file: Path | None) -> None:
     """Check the configuration and print all problems. Exit code 0: valid, 2: invalid."""
-    from ccrelay.config.load import ConfigError, load
+    from ccrelay.config.problems import ConfigError
+    from ccrelay.runtime.source import Options, Source
 
     try:
-        loaded = load(file)
+        loaded = Source.find(Options(config=file)).load()  # as `serve` does
     except ConfigError as error:
         click.echo(str(error))
         count = sum(problem.severity == "error" for problem in error.problems)

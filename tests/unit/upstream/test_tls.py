@@ -303,6 +303,27 @@ def test_reading_a_tls_stream_does_not_wait_for_a_blocked_sender(
     sender.close()
 
 
+def test_trusted_certificates_that_are_missing_are_named_in_the_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = ssl.SSLCertVerificationError()
+    error.verify_code, error.verify_message = 20, "unable to get local issuer certificate"
+
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere/certs")
+
+    assert explain(error) == (
+        "verification failed: unable to get local issuer certificate; "
+        'SSL_CERT_FILE cannot be read: "/nowhere/ca.pem" (No such file or directory); '
+        'SSL_CERT_DIR cannot be read: "/nowhere/certs" (No such file or directory); '
+        "correct it and restart ccrelay"
+    )
+
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.delenv("SSL_CERT_DIR")
+    assert explain(error).endswith("set SSL_CERT_FILE to a file with its certificate")
+
+
 def test_socket_errors_use_the_systems_message() -> None:
     assert explain(ConnectionResetError(104, "Connection reset by peer")) == (
         "handshake failed: Connection reset by peer"
