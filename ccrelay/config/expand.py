@@ -24,13 +24,13 @@ from ccrelay.config.suggest import variable_hint
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _BRACE = re.compile(r"[{}]")
-# A variable as shells and other programs write it. In capitals, as variables of keys are: a token
-# may begin with a dollar sign.
+# A variable as shells and other programs write it.
 _OTHER_FORM = re.compile(
     r"(?:\$(?:env:)?|env:|os\.environ/|process\.env\.|%|\{\{ *(?:env\.)?|\{|\$\()"
-    r"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)"
+    r"([A-Za-z_][A-Za-z0-9_]*)"
     r"(?:%| *\}\}|\}|\))?\Z"
 )
+_CAPITALS = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\Z")  # as variables of keys are written
 _SHELL_FORM = re.compile(r"(?<![$\w])\$([A-Za-z_][A-Za-z0-9_]*)")
 _NESTING_MAX = 8  # defaults inside defaults
 
@@ -93,10 +93,13 @@ class _Expander:
     def _literal(self, text: str, path: Path) -> str:
         """Return a value without `${`; "" when it is a reference in another form."""
         form = _OTHER_FORM.match(text)
-        if form is not None:
+        if form is not None and (_CAPITALS.match(form[1]) or form[1] in self._sources.env):
             self._misreferenced(path, form[1], form[0], "error")
             self.paths.add(path)
             return ""
+        if form is not None and text.startswith("$"):  # or a password, which is not quoted
+            message = "begins with $ and is taken as it is; a variable is written ${NAME}"
+            self.problems.append(Problem(message=message, path=path, severity="warning"))
         for name in _SHELL_FORM.findall(text):
             if name in self._sources.env:  # else it may be a part of anything, of a password say
                 self._misreferenced(path, name, f"${name}", "warning")

@@ -17,7 +17,7 @@ _RENAMED_MAX = 100  # each costs a walk over the marks of the document
 def respell(data: Any, marks: Marks) -> list[Problem]:
     """Rename misspelt sections and lists in `data` and in its `marks`; one problem for each.
 
-    Only where the name that is meant is not used itself, and the value has its shape.
+    Only where the name that is meant is not used itself, and both are a mapping or a list.
     """
     walker = _Walker(marks)
     walker.walk(inspect.type_info(Config), data, ())
@@ -51,13 +51,13 @@ class _Walker:
     def _struct(self, kind: inspect.StructType, value: dict[str, Any], path: Path) -> None:
         known = {field.encode_name: field for field in kind.fields}
         for key in [key for key in value if key not in known]:
-            free = [
-                name
-                for name, field in known.items()
-                if name not in value and _has_shape(field.type, value[key])
-            ]
-            meant = misspelt(key, free)
-            if meant is not None and misspelt(key, known) == meant:
+            meant = misspelt(key, known)
+            if (
+                meant is not None
+                and meant not in value
+                and isinstance(value[key], dict | list)
+                and any(_has_shape(known[meant].type, shape) for shape in ({}, []))
+            ):
                 self._rename(value, key, meant, path)
         for name, field in known.items():
             if name in value:

@@ -8,13 +8,13 @@ values, so that the semantic checks can run on the rest.
 import datetime
 import re
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from msgspec import inspect
 
 from ccrelay.config.examples import example
-from ccrelay.config.model import Config
+from ccrelay.config.model import Config, Preset, ProviderType
 from ccrelay.config.problems import Path, Problem, quoted
 from ccrelay.config.suggest import alias, closest, hint, misspelt, names_protocol, same_name
 from ccrelay.config.wording import is_secret, shown
@@ -109,7 +109,8 @@ class _Validator:
             if given is _BAD:
                 result: Any = _BAD
                 if field.required and not any(closest(key, [name]) for key in unknown):
-                    self._add("is missing", (*path, name))
+                    written = self._written("keys") if name == "key" else ""
+                    self._add(f"is missing{written}", (*path, name))
             else:
                 result = self.value(field.type, given, (*path, name))
             if result is not _BAD:
@@ -121,9 +122,21 @@ class _Validator:
 
     def _list(self, kind: inspect.ListType, value: Any, path: Path) -> Any:
         if not isinstance(value, list):
-            return self._shape_error("a list", value, path)
+            self._shape_error("a list", value, path)
+            if isinstance(kind.item_type, inspect.StructType) and isinstance(value, dict):
+                self._entries(kind.item_type, value, path)
+            return _BAD
         items = [self.value(kind.item_type, item, (*path, i)) for i, item in enumerate(value)]
         return [_placeholder(kind.item_type) if item is _BAD else item for item in items]
+
+    def _entries(self, kind: inspect.StructType, value: dict[str, Any], path: Path) -> None:
+        """Report the problems inside a mapping that should be a list of mappings."""
+        known = [field.encode_name for field in kind.fields]
+        if any(same_name(key, known) for key in value):  # a single entry
+            self._struct(kind, value, path)
+        elif "name" in known and all(isinstance(entry, dict) for entry in value.values()):
+            for name, entry in value.items():
+                self._struct(kind, {"name": name, **entry}, (*path, name))
 
     def _dict(self, kind: inspect.DictType, value: Any, path: Path) -> Any:
         if not isinstance(value, dict):
@@ -152,7 +165,7 @@ class _Validator:
             return value if fits else self._type_error(expected, value, path, ["true", "false"])
         if isinstance(kind, inspect.StrType):
             if type(value) in (bool, int, float):
-                got = _describe(value) if isinstance(value, bool) else "a number"
+                got = self._described(value, path)
                 self._add(f"expected {expected}, got {got}; put it in quotes", path)
                 return _BAD
             fits = isinstance(value, str) and _string_fits(kind, value)
@@ -166,22 +179,28 @@ class _Validator:
     def _type_error(
         self, expected: str, value: Any, path: Path, options: Collection[str] = ()
     ) -> Any:
-        suggestion = hint(value, options) if isinstance(value, str) else ""
-        if options and not suggestion and isinstance(value, str) and names_protocol(value):
-            suggestion = _PROTOCOL_NOTE if path[-1:] == ("type",) else ""
+        suggestion = ""
+        if isinstance(value, str):
+            suggestion = _kind_note(path, value) or hint(value, options)
         self._add(f"expected {expected}, got {self._described(value, path)}{suggestion}", path)
         return _BAD
 
     def _shape_error(self, expected: str, value: Any, path: Path) -> Any:
         """Report a value that is no list or mapping, with an example of the setting."""
         setting = next((part for part in reversed(path) if isinstance(part, str)), "")
-        written = example(setting, is_toml=self._is_toml)
-        remedy = f"; write {written}" if written else ""
-        self._add(f"expected {expected}, got {self._described(value, path)}{remedy}", path)
+        got = self._described(value, path)
+        self._add(f"expected {expected}, got {got}{self._written(setting)}", path)
         return _BAD
+
+    def _written(self, setting: str) -> str:
+        """Return how a setting is written, to append to a message; "" when there is no example."""
+        text = example(setting, is_toml=self._is_toml)
+        return f"; write {text}" if text else ""
 
     def _described(self, value: Any, path: Path) -> str:
         if isinstance(value, str):
+            if path in self._failed:
+                return "text"
             return shown(path, value, is_expanded=path in self._expanded)
         if type(value) in (int, float) and is_secret(path):
             return "a number"
@@ -207,7 +226,7 @@ class _Validator:
         """Return how API keys are written, next to another name for them."""
         if closest(key, known) not in ("key", "keys") or "providers" not in path:
             return ""
-        return f"; write {example('keys', is_toml=self._is_toml)}"
+        return self._written("keys")
 
     def _add(self, message: str, path: Path, *, on_key: bool = False) -> None:
         self.problems.append(Problem(message=message, path=path, on_key=on_key))
@@ -222,6 +241,16 @@ def _sections(kind: inspect.Type) -> list[tuple[inspect.StructType, str]]:
     if isinstance(kind, inspect.UnionType):
         return [found for option in kind.types for found in _sections(option)]
     return [(kind, "")] if isinstance(kind, inspect.StructType) else []
+
+
+def _kind_note(path: Path, value: str) -> str:
+    """Return what is meant by a preset as type, by a type as preset, by another protocol."""
+    if path[:1] != ("providers",) or path[-1] not in ("type", "preset"):
+        return ""
+    for other, names in (("type", get_args(ProviderType)), ("preset", get_args(Preset))):
+        if other != path[-1] and value in names:
+            return f' (did you mean "{other}: {value}"?)'
+    return _PROTOCOL_NOTE if names_protocol(value) else ""
 
 
 def _is_section(kind: inspect.Type) -> bool:

@@ -6,6 +6,7 @@ from ccrelay.config.problems import Path, looks_secret, quoted
 
 _VALUE_CHARACTERS_MAX = 120  # a base URL fits
 
+_SECRET_MEMBERS = frozenset({"keys", "headers"})
 _USER_INFO = re.compile(r"(?<=//).*@|\A(?!.*//).*@", re.DOTALL)
 _QUERY = re.compile(r"[?#].*\Z", re.DOTALL)
 # `test-key-1`, `my-token-7`; a setting's own words have no digits.
@@ -17,11 +18,9 @@ _WORD = re.compile(r"[A-Za-z0-9_.~-]+")
 
 def is_secret(path: Path) -> bool:
     """Whether the value at `path`, or one below it, is meant to be a secret."""
-    match path:
-        case ("server", "auth", *_) | ("providers", _, "keys" | "headers", *_):
-            return True
-        case _:
-            return False
+    # Wherever they stand in a provider, which may be of a wrong shape itself.
+    in_provider = path[:1] == ("providers",) and not _SECRET_MEMBERS.isdisjoint(path)
+    return in_provider or path[:2] == ("server", "auth")
 
 
 def shown(path: Path, text: str, *, is_expanded: bool = False) -> str:

@@ -100,7 +100,17 @@ def test_a_set_variable_inside_a_text_is_a_warning(text):
     assert problem.message == '"$KEY" is not expanded; probably meant: ${KEY}'
 
 
-@pytest.mark.parametrize("text", ["$ecretPassw0rd", "pa$UNSET", "5$", "$5", "$$KEY", "US$", "$"])
+def test_a_lower_case_variable_is_one_when_it_is_set():
+    data = {"a": "$key", "b": "$other"}
+    expanded = expand(data, Sources({"key": "x"}, str, str))
+    assert [(problem.severity, problem.message) for problem in expanded.problems] == [
+        ("error", '"$key" is not expanded; probably meant: ${key}'),
+        ("warning", "begins with $ and is taken as it is; a variable is written ${NAME}"),
+    ]
+    assert expanded.data == {"a": "", "b": "$other"}
+
+
+@pytest.mark.parametrize("text", ["$ecretPa$$w0rd", "pa$UNSET", "5$", "$5", "$$KEY", "US$", "$"])
 def test_a_dollar_sign_of_a_password_is_no_reference(text):
     expanded = run({"a": text})
     assert (expanded.data, expanded.problems) == ({"a": text}, [])

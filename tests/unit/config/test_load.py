@@ -237,7 +237,7 @@ def test_problems_in_rules_prices_and_tables_have_positions(problems_of):
         '7:25: providers[0].prices["glm-4*"].input: expected a number from 0 up to 100,000, got -1',
         '7:29: providers[0].prices["glm-4*"].cache_reed: unknown key (did you mean "cache_read"?)',
         '12:15: routing.models.claude-[0]: unknown provider "zia" (did you mean "zai"?)',
-        "12:20: routing.models.claude-[1]: expected text, got a number; put it in quotes",
+        "12:20: routing.models.claude-[1]: expected text, got 7; put it in quotes",
         "14:22: routing.rules[0].when.model[0]: empty model name",
         "14:45: routing.rules[0].when.headers.x-team: must not be empty or contain control or "
         "non-ASCII characters ('*': any value)",

@@ -66,6 +66,19 @@ def test_type_openai_says_which_protocol_is_spoken():
 
 
 @pytest.mark.parametrize(
+    ("member", "value", "note"),
+    [
+        ("type", "kimi", ' (did you mean "preset: kimi"?)'),
+        ("preset", "zai", ' (did you mean "type: zai"?)'),
+        ("preset", "deepsek", ' (did you mean "deepseek"?)'),
+    ],
+)
+def test_a_preset_in_place_of_a_type_is_told(member, value, note):
+    (problem,) = validate({"providers": [{"name": "p", member: value}]}).problems
+    assert problem.message.endswith(f'got "{value}"{note}')
+
+
+@pytest.mark.parametrize(
     ("name", "set_", "meant"),
     [
         ("KEYY", ["KEY"], "KEY"),

@@ -101,7 +101,7 @@ def test_no_data_is_the_default_configuration():
         (
             changed("providers", 0, "name", value=12),
             "providers[0].name: expected 1 to 64 letters, digits, '.', '_' or '-', not starting "
-            "with '._-', got a number; put it in quotes",
+            "with '._-', got 12; put it in quotes",
         ),
         (
             changed("providers", 0, "keys", 0, "key", value=123456789),
@@ -171,6 +171,7 @@ ENTRY = '; write keys: [{key: "${VAR}"}]'
         ("keys", ["x"], f"keys[0]: expected a mapping, got text{ENTRY}"),
         ("keys", [7], f"keys[0]: expected a mapping, got a number{ENTRY}"),
         ("keys", {"key": "x"}, f"keys: expected a list, got a mapping{ENTRY}"),
+        ("keys", [{"name": "x"}], f"keys[0].key: is missing{ENTRY}"),
         ("api_key", "x", f'api_key: unknown key (did you mean "keys"?){ENTRY}'),
         ("apikey", "x", f'apikey: unknown key (did you mean "keys"?){ENTRY}'),
         ("keys", [{"key": "x", "api_key": "x"}], f'keys[0].api_key: unknown key ("key"?){ENTRY}'),
@@ -187,7 +188,25 @@ def test_it_is_shown_for_an_expression_in_its_place(failed):
     path = ("providers", 0, "keys")
     data = {"providers": [{"name": "p", "keys": "canary"}]}
     (problem,) = validate(data, frozenset({path}), frozenset({path} if failed else ())).problems
-    assert problem.message == f"expected a list, got text from ${{...}}{ENTRY}"
+    got = "text" if failed else "text from ${...}"
+    assert problem.message == f"expected a list, got {got}{ENTRY}"
+
+
+@pytest.mark.parametrize(
+    ("providers", "place"),
+    [
+        ({"name": "a", "type": "zia", "keys": "canary"}, "providers"),
+        ({"a": {"type": "zia", "keys": "canary"}}, "providers.a"),
+    ],
+)
+def test_the_content_of_a_mapping_in_place_of_a_list_is_checked(providers, place):
+    found = findings({"providers": providers})
+    assert [line.partition(":")[0] for line in found] == [
+        "providers",
+        f"{place}.type",
+        f"{place}.keys",
+    ]
+    assert "canary" not in "".join(found)
 
 
 def test_the_example_has_the_format_of_the_file():

@@ -164,7 +164,10 @@ def test_an_untrusted_certificate_is_rejected_with_a_hint(
 
     said = explain(caught.value)
     assert said.startswith("verification failed: self")
-    assert "SSL_CERT_FILE" in said
+    assert f'SSL_CERT_FILE cannot be read: "{tmp_path / "none"}" (No such file' in said
+    assert (
+        f'SSL_CERT_DIR names a directory without a certificate under its hash: "{tmp_path}"' in said
+    )
 
 
 class Bytes:
