@@ -12,6 +12,7 @@ from ccrelay.upstream.origin import Origin
 from ccrelay.upstream.proxy import Proxy, proxy_variable
 from ccrelay.upstream.trust import trust_problems
 
+SOCKS_LIBRARY_MAJOR = 3  # as in the extra; others have other arguments
 SOCKS_EXTRA = "pip install 'ccrelay-proxy[socks]'"
 
 
@@ -68,10 +69,11 @@ def _usable(url: str) -> tuple[Proxy | None, str]:
 
 def _has_socks() -> bool:
     try:
-        import python_socks  # noqa: F401
-    except ImportError:
+        import python_socks
+
+        return int(python_socks.__version__.partition(".")[0]) == SOCKS_LIBRARY_MAJOR
+    except (ImportError, AttributeError, ValueError):
         return False
-    return True
 
 
 def _source(variable: str) -> str:

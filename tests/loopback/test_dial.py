@@ -875,7 +875,6 @@ def test_a_refused_connect_fails_the_dial(
 def test_a_socks_proxy_carries_tls_to_the_origin(
     run: Run[None], serve: Serve, server_context: ssl.SSLContext
 ) -> None:
-    pytest.importorskip("python_socks")
     server = serve(tls_echo(server_context))
 
     def socks(sock: socket.socket) -> None:

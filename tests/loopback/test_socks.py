@@ -15,8 +15,6 @@ from ccrelay.upstream.origin import Origin
 from ccrelay.upstream.proxy import Proxy
 from ccrelay.upstream.tls import SocketStream
 
-pytest.importorskip("python_socks")
-
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
 SECRET = "test-key-1"

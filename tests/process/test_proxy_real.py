@@ -9,7 +9,6 @@ import pytest
 from ccrelay.demo.server import start_demo
 from tests.process.serving import Serve, is_complete, message, run
 
-pytest.importorskip("python_socks")
 pytestmark = pytest.mark.process
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -38,7 +39,6 @@ def _no_socks(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_usable_proxies_have_no_problems(url: str) -> None:
-    pytest.importorskip("python_socks")
     assert problems(ZAI, CLAUDE, ALL_PROXY=url) == []
 
 
@@ -53,6 +53,18 @@ def test_socks_without_the_extra_is_refused_once_with_the_next_step(
         f"environment variable {variable}: a SOCKS proxy needs the extra `socks`: pip install "
         "'ccrelay-proxy[socks]'. Used for: zai, claude; NO_PROXY exempts hosts"
     ]
+
+
+@pytest.mark.parametrize("version", ["2.8.2", "4.0.0", "x", None])
+def test_another_version_of_the_library_is_no_extra(
+    monkeypatch: pytest.MonkeyPatch, version: str | None
+) -> None:
+    module = types.ModuleType("python_socks")
+    if version is not None:
+        module.__dict__["__version__"] = version
+    monkeypatch.setitem(sys.modules, "python_socks", module)
+    (problem,) = problems(ZAI, ALL_PROXY="socks5h://p.example")
+    assert "pip install 'ccrelay-proxy[socks]'" in problem
 
 
 @pytest.mark.parametrize(
