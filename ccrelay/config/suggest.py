@@ -75,10 +75,12 @@ def alias(word: str, options: Collection[str]) -> str | None:
 def misspelt(word: str, options: Collection[str]) -> str | None:
     """Return the option that `word` misspells, or None."""
     same = same_name(word, options)
-    if same is not None or names_protocol(word):
+    if same is not None:
         return same
     import difflib  # imported only for an error message
 
+    if names := protocols(word):
+        options = [option for option in options if protocols(option) == names]
     matches = difflib.get_close_matches(word, options, n=1, cutoff=_SIMILARITY_MIN)
     return matches[0] if matches else None
 
@@ -114,9 +116,9 @@ def variable_hint(name: str, variables: Collection[str]) -> str:
     return hint(name, [other for other in variables if is_similar(other)])
 
 
-def names_protocol(word: str) -> bool:
-    """Whether a word of `word` names a protocol."""
-    return not _PROTOCOLS.isdisjoint(_folded(word).split("_"))
+def protocols(name: str) -> frozenset[str]:
+    """Return the words of a name that name a protocol."""
+    return _PROTOCOLS.intersection(_folded(name).split("_"))
 
 
 def _folded(name: str) -> str:

@@ -16,7 +16,7 @@ from msgspec import inspect
 from ccrelay.config.examples import example
 from ccrelay.config.model import Config, Preset, ProviderType
 from ccrelay.config.problems import Path, Problem, quoted
-from ccrelay.config.suggest import alias, closest, hint, misspelt, names_protocol, same_name
+from ccrelay.config.suggest import alias, closest, hint, misspelt, protocols, same_name
 from ccrelay.config.wording import is_secret, shown
 
 _BAD: Final = object()
@@ -250,7 +250,7 @@ def _kind_note(path: Path, value: str) -> str:
     for other, names in (("type", get_args(ProviderType)), ("preset", get_args(Preset))):
         if other != path[-1] and value in names:
             return f' (did you mean "{other}: {value}"?)'
-    return _PROTOCOL_NOTE if names_protocol(value) else ""
+    return _PROTOCOL_NOTE if protocols(value) else ""
 
 
 def _is_section(kind: inspect.Type) -> bool:

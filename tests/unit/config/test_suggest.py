@@ -19,6 +19,8 @@ from ccrelay.config.validate import validate
         ("class", ["model", "request_class"], "request_class"),
         ("round_robin", ["round-robin", "random"], "round-robin"),
         ("cheapest", ["failover", "cost-based"], "cost-based"),
+        ("openai-wset", ["openai-west", "west"], "openai-west"),
+        ("htpp-proxy", ["http-proxy"], "http-proxy"),
     ],
 )
 def test_the_most_similar_name_is_suggested(word, options, meant):
