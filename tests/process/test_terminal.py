@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class InTerminal:
         ignores_sighup: bool = False,
         shell: str | None = None,
         base_url: str = "http://127.0.0.1:9",
+        wait_s: float | None = None,
     ) -> None:
         self.folder = folder
         self.log = folder / "log"
@@ -72,8 +74,10 @@ class InTerminal:
             env=ENVIRONMENT,
             start_new_session=True,
         )
-        # Else the hangup would come before it has the terminal.
-        eventually_sync(lambda: bool(self.events("worker_ready")), self.process)
+        if wait_s is None:
+            eventually_sync(lambda: bool(self.events("worker_ready")), self.process)
+        else:
+            time.sleep(wait_s)
         os.close(slave)
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -126,6 +130,16 @@ def test_it_drains_and_exits_0_when_its_terminal_is_closed(start: Any, ttys: str
         *(1, 1, 1)
     ]
     assert not serve.events("forced_shutdown")
+
+
+@pytest.mark.parametrize("wait_s", [0.05, 0.1, 0.2, 0.3, 0.4])
+def test_it_ends_whenever_the_terminal_is_closed_during_the_start(
+    start: Any, wait_s: float
+) -> None:
+    serve = start(wait_s=wait_s)
+    serve.hang_up()
+    # By the signal itself, before it is handled; 1: its launcher had lost the terminal already.
+    assert serve.exit_code() in (0, 1, -signal.SIGHUP)
 
 
 def test_the_job_of_a_shell_ends_with_the_terminal(start: Any) -> None:
