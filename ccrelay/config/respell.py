@@ -56,7 +56,7 @@ class _Walker:
                 meant is not None
                 and meant not in value
                 and isinstance(value[key], dict | list)
-                and any(_has_shape(known[meant].type, shape) for shape in ({}, []))
+                and _takes_container(known[meant].type)
             ):
                 self._rename(value, key, meant, path)
         for name, field in known.items():
@@ -72,6 +72,10 @@ class _Walker:
         self.problems.append(Problem(message=message, path=old, on_key=True, mark=mark))
         value[meant] = value.pop(key)
         self._marks.rename(old, new)
+
+
+def _takes_container(kind: inspect.Type) -> bool:
+    return _has_shape(kind, {}) or _has_shape(kind, [])
 
 
 def _has_shape(kind: inspect.Type, value: Any) -> bool:
