@@ -301,7 +301,7 @@ def test_the_check_rejects_a_setting_by_its_old_name(tmp_path: Path, old: str, n
     provider = "providers: [{name: a, type: anthropic}]"
     file.write_text(f"{group}: {{{key}: 1}}\n{provider}\n")
     result = CliRunner().invoke(cli, ["config", "check", "--config", str(file)])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"{old}: unknown key" in result.output
     file.write_text(f"{group}: {{{new.removeprefix(group + '.')}: 1}}\n{provider}\n")
     result = CliRunner().invoke(cli, ["config", "check", "--config", str(file)])

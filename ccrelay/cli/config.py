@@ -36,16 +36,17 @@ def config() -> None:
 @config.command()
 @_file_option
 def check(file: Path | None) -> None:
-    """Check the configuration and print all problems. Exit code 0: valid, 1: invalid."""
-    from ccrelay.config.load import ConfigError, load
+    """Check the configuration and print all problems. Exit code 0: valid, 2: invalid."""
+    from ccrelay.config.problems import ConfigError
+    from ccrelay.runtime.source import Options, Source
 
     try:
-        loaded = load(file)
+        loaded = Source.find(Options(config=file)).load()  # as `serve` does
     except ConfigError as error:
         click.echo(str(error))
         count = sum(problem.severity == "error" for problem in error.problems)
         click.echo(f"{count} {'error' if count == 1 else 'errors'}")
-        sys.exit(1)
+        sys.exit(INVALID_CONFIG)
     for warning in loaded.warnings:
         click.echo(str(warning))
     providers = ", ".join(p.name for p in loaded.config.providers if p.enabled)

@@ -3,7 +3,9 @@
 import ipaddress
 import re
 
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?\Z")
+# RFC 1123 labels, plus `_`, which container networks use.
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?\Z")
 _PORT = re.compile(r"[0-9]{1,5}\Z")
 _PRIVATE_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa")
 

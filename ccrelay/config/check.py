@@ -33,7 +33,7 @@ def check(
         expanded: paths whose text came from `${...}`; None when there is no file: then there is
             no warning about secrets in plain text.
     """
-    findings = Findings(invalid, unknown)
+    findings = Findings(invalid, unknown, expanded or frozenset())
     _check_server(config.server, findings)
     _check_providers(config, findings)
     check_routing(config, findings)
@@ -50,7 +50,7 @@ def _check_server(server: Server, findings: Findings) -> None:
     try:
         host, _port = split_listen(server.listen)
     except ValueError as error:
-        findings.error(path, f"invalid listen address: {error}")
+        findings.wrong(path, f"invalid listen address {{}}: {error}", server.listen)
     else:
         if not is_loopback(host) and not server.auth.tokens:
             findings.missing(
@@ -69,15 +69,15 @@ def _check_server(server: Server, findings: Findings) -> None:
 
 def _check_allowed(path: Path, entry: str, findings: Findings) -> None:
     if not entry or not entry.isprintable() or " " in entry:
-        findings.error(path, "must not be empty or contain whitespace or control characters")
+        findings.wrong(path, "must not be empty or contain whitespace or control characters", entry)
     elif path[1] == "allowed_origins":
         scheme, separator, host = entry.partition("://")
         if entry != "*" and not (scheme and separator and host and "/" not in host):
-            findings.error(
-                path, "invalid origin: use SCHEME://HOST or SCHEME://HOST:PORT, without a path"
-            )
+            message = "invalid origin: use SCHEME://HOST or SCHEME://HOST:PORT, without a path"
+            findings.wrong(path, message, entry)
     elif "/" in entry:
-        findings.error(path, "invalid host: use a name or an address, without scheme and path")
+        message = "invalid host: use a name or an address, without scheme and path"
+        findings.wrong(path, message, entry)
 
 
 def _check_providers(config: Config, findings: Findings) -> None:
@@ -85,8 +85,9 @@ def _check_providers(config: Config, findings: Findings) -> None:
     for index, provider in enumerate(config.providers):
         path: Path = ("providers", index)
         if provider.name and provider.name in first:
-            message = f"duplicate provider name, also used by providers[{first[provider.name]}]"
-            findings.error((*path, "name"), message)
+            other = f"providers[{first[provider.name]}]"
+            message = f"duplicate provider name {{}}, also used by {other}"
+            findings.wrong((*path, "name"), message, provider.name)
         first.setdefault(provider.name, index)
         check_provider(provider, path, findings)
     if not config.providers:

@@ -24,7 +24,7 @@ def check_pattern(path: Path, pattern: str, findings: Findings) -> None:
     if not pattern:
         findings.error(path, "empty model name")
     elif not pattern.isprintable() or " " in pattern:
-        findings.error(path, "model name contains whitespace or control characters")
+        findings.wrong(path, "model name contains whitespace or control characters", pattern)
     elif "[" in _WINDOW.sub("", pattern):
         findings.warning(path, "only * and ? are wildcards; [ and ] match literally")
 
@@ -61,9 +61,9 @@ def covers_model(name: str, later: str) -> bool:
 def check_model(path: Path, model: str, what: str, findings: Findings) -> None:
     """Check the name of a single model; `what` starts the message."""
     if not model or model != model.strip() or not model.isprintable():
-        findings.error(path, f"{what} is empty, or has leading or trailing whitespace")
+        findings.wrong(path, f"{what} is empty, or has leading or trailing whitespace", model)
     elif is_glob(model):
-        findings.error(path, f"{what} must not contain the wildcards * or ?")
+        findings.wrong(path, f"{what} must not contain the wildcards * or ?", model)
 
 
 class ProviderNames:
@@ -95,4 +95,4 @@ class ProviderNames:
 
     def _unknown(self, path: Path, name: str) -> None:
         if self._is_complete:
-            self._findings.error(path, f"unknown provider{hint(name, self._enabled)}")
+            self._findings.wrong(path, f"unknown provider {{}}{hint(name, self._enabled)}", name)

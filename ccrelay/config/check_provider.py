@@ -34,7 +34,7 @@ _RESERVED_HEADERS = frozenset(
 def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
     """Check `provider` at `path`."""
     if not provider.name.isprintable():
-        findings.error((*path, "name"), "the name contains control characters")
+        findings.wrong((*path, "name"), "the name contains control characters", provider.name)
     if provider.preset is not None and provider.type != "compatible":
         message = f"a preset requires type compatible, not {provider.type}"
         findings.error((*path, "preset"), message)
@@ -53,26 +53,28 @@ def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
     _check_headers(provider.headers, (*path, "headers"), findings)
     for index, beta in enumerate(provider.drop_betas or ()):
         if not TOKEN.match(beta):
-            findings.error((*path, "drop_betas", index), "invalid beta name")
+            findings.wrong((*path, "drop_betas", index), "invalid beta name", beta)
 
 
 def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
     text = provider.base_url or ""
     path = (*path, "base_url")
     url = _split(text)
-    if url is None or not text.isascii() or not text.isprintable() or " " in text:
-        findings.error(path, "invalid URL")
+    if url is None or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        findings.wrong(path, "invalid URL", text)
         return
     host = url.hostname or ""
     authority = url.netloc.rpartition("@")[2]
     is_complete = _AUTHORITY.match(authority) is not None and is_host(host)
     if url.scheme not in ("http", "https") or not is_complete:
-        findings.error(path, "must be http://HOST or https://HOST, optionally with a path")
+        findings.wrong(path, "must be http://HOST or https://HOST, optionally with a path", text)
         return
+    if url.port == 0:
+        findings.wrong(path, "must not have port 0", text)
     if "@" in url.netloc:
-        findings.error(path, "must not contain a user name or password; use keys")
+        findings.wrong(path, "must not contain a user name or password; use keys", text)
     if "?" in text or "#" in text:
-        findings.error(path, "must not contain a query or a fragment")
+        findings.wrong(path, "must not contain a query or a fragment", text)
     tail = re.search(r"/v1(/messages)?/*\Z", url.path)
     if tail:
         findings.error(path, f"must be the URL before /v1/messages: remove {quoted(tail[0])}")
@@ -173,7 +175,7 @@ def _check_models(provider: Provider, path: Path, findings: Findings) -> None:
         place = (*path, "models", index)
         if isinstance(entry, Model):
             if is_glob(entry.id) or entry.id != entry.id.strip():
-                findings.error((*place, "id"), "must not contain *, ? or whitespace")
+                findings.wrong((*place, "id"), "must not contain *, ? or whitespace", entry.id)
         else:
             check_pattern(place, entry, findings)
 

@@ -19,11 +19,19 @@ from typing import Any
 
 import msgspec
 
-from ccrelay.config.problems import Path, Problem, quoted
-from ccrelay.config.suggest import hint
+from ccrelay.config.problems import Path, Problem, Severity, quoted
+from ccrelay.config.suggest import variable_hint
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _BRACE = re.compile(r"[{}]")
+# A variable as shells and other programs write it.
+_OTHER_FORM = re.compile(
+    r"(?:\$(?:env:)?|env:|os\.environ/|process\.env\.|%|\{\{ *(?:env\.)?|\{|\$\()"
+    r"([A-Za-z_][A-Za-z0-9_]*)"
+    r"(?:%| *\}\}|\}|\))?\Z"
+)
+_CAPITALS = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\Z")  # as variables of keys are written
+_SHELL_FORM = re.compile(r"(?<![$\w])\$([A-Za-z_][A-Za-z0-9_]*)")
 _NESTING_MAX = 8  # defaults inside defaults
 
 
@@ -78,9 +86,28 @@ class _Expander:
             return {key: self.walk(value, (*path, key)) for key, value in node.items()}
         if isinstance(node, list):
             return [self.walk(value, (*path, index)) for index, value in enumerate(node)]
-        if isinstance(node, str) and "${" in node:
-            return self._string(node, path)
+        if isinstance(node, str):
+            return self._string(node, path) if "${" in node else self._literal(node, path)
         return node
+
+    def _literal(self, text: str, path: Path) -> str:
+        """Return a value without `${`; "" when it is a reference in another form."""
+        form = _OTHER_FORM.match(text)
+        if form is not None and (_CAPITALS.match(form[1]) or form[1] in self._sources.env):
+            self._misreferenced(path, form[1], form[0], "error")
+            self.paths.add(path)
+            return ""
+        if form is not None and text.startswith("$"):  # or a password, which is not quoted
+            message = "begins with $ and is taken as it is; a variable is written ${NAME}"
+            self.problems.append(Problem(message=message, path=path, severity="warning"))
+        for name in _SHELL_FORM.findall(text):
+            if name in self._sources.env:  # else it may be a part of anything, of a password say
+                self._misreferenced(path, name, f"${name}", "warning")
+        return text
+
+    def _misreferenced(self, path: Path, name: str, written: str, severity: Severity) -> None:
+        message = f"{quoted(written)} is not expanded; probably meant: ${{{name}}}"
+        self.problems.append(Problem(message=message, path=path, severity=severity))
 
     def _string(self, text: str, path: Path) -> str:
         try:
@@ -125,7 +152,7 @@ class _Expander:
                 raise SecretError(f"defaults nested deeper than {_NESTING_MAX} levels")
             return value or self._text(default, nesting + 1)[0]
         if value is None:
-            alike = hint(name, self._sources.env.keys())
+            alike = variable_hint(name, self._sources.env.keys())
             raise SecretUnavailable(f"environment variable {quoted(name)} is not set{alike}")
         return value
 

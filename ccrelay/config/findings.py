@@ -4,21 +4,42 @@ import re
 
 from ccrelay.config.problems import Path, Problem, Severity
 from ccrelay.config.suggest import closest
+from ccrelay.config.wording import shown
 
 _VISIBLE = re.compile(r"[\x21-\x7e]*\Z")
 
 
 class Findings:
-    """Collects problems; a problem of a path that already has one is dropped."""
+    """Collects problems; a problem of a path that already has one is dropped.
 
-    def __init__(self, invalid: frozenset[Path], unknown: frozenset[Path]) -> None:
+    `expanded`: paths whose text came from `${...}`; it is not quoted.
+    """
+
+    def __init__(
+        self,
+        invalid: frozenset[Path],
+        unknown: frozenset[Path],
+        expanded: frozenset[Path] = frozenset(),
+    ) -> None:
         self.problems: list[Problem] = []
         self._bad = invalid
         self._unknown = unknown
+        self._expanded = expanded
 
     def error(self, path: Path, message: str) -> None:
         """Add an error about the value at `path`."""
         self._add(path, message, "error")
+
+    def wrong(self, path: Path, message: str, text: str) -> None:
+        """Add an error about the text at `path`, quoted unless it may be a secret.
+
+        It stands where the message has ` {}`, else at its end.
+        """
+        got = shown(path, text, is_expanded=path in self._expanded)
+        if " {}" in message:
+            self.error(path, message.replace(" {}", f" {got}" if got[0] == '"' else "", 1))
+        else:
+            self.error(path, f"{message}, got {got}")
 
     def missing(
         self,

@@ -23,6 +23,7 @@ from ccrelay.config.problems import (
     sorted_by_position,
 )
 from ccrelay.config.resolve import resolve
+from ccrelay.config.respell import respell
 from ccrelay.config.sources import system_sources
 from ccrelay.config.validate import validate
 
@@ -149,10 +150,11 @@ def _from_file(path: Path, env: Mapping[str, str], require_secrets: bool) -> Loa
     config = Config()
     missing: dict[str, Problem] = {}
     if document.data is not None:
+        problems += respell(document.data, document.marks)
         expanded = expand(document.data, system_sources(env, path.parent))
         if not require_secrets:
             expanded, missing = _with_placeholders(expanded)
-        config = _build(expanded, mode, problems)
+        config = _build(expanded, mode, problems, is_toml=_is_toml(path))
     located = [problem.located(str(path), document.marks) for problem in problems]
     if any(problem.severity == "error" for problem in located):
         raise ConfigError(located)
@@ -190,10 +192,10 @@ def _is_secret(path: Place) -> bool:
             return False
 
 
-def _build(expanded: Expanded, mode: int, problems: list[Problem]) -> Config:
+def _build(expanded: Expanded, mode: int, problems: list[Problem], *, is_toml: bool) -> Config:
     """Return the configuration; or a draft, after adding errors to `problems`."""
-    failed = frozenset(problem.path for problem in expanded.problems)
-    validated = validate(expanded.data, expanded.paths, failed)
+    failed = frozenset(p.path for p in expanded.problems if p.severity == "error")
+    validated = validate(expanded.data, expanded.paths, failed, is_toml=is_toml)
     findings = check(
         validated.draft,
         invalid=validated.invalid,
@@ -239,10 +241,14 @@ def _read(path: Path) -> tuple[str, int]:
 
 def _decode(path: Path, text: str) -> Document:
     """Parse `*.toml` as TOML, all others as YAML, which includes JSON."""
-    if path.suffix.lower() == ".toml":
+    if _is_toml(path):
         from ccrelay.config.toml_marks import parse_toml
 
         return parse_toml(text)
     from ccrelay.config.yaml_marks import parse_yaml  # PyYAML takes 40 ms to import
 
     return parse_yaml(text)
+
+
+def _is_toml(path: Path) -> bool:
+    return path.suffix.lower() == ".toml"

@@ -128,8 +128,10 @@ class Server(Section, frozen=True):
     listen: Annotated[
         str,
         Meta(
-            description="HOST:PORT or [IPV6]:PORT; port 0 binds a free one. Addresses other than "
-            "loopback require auth.tokens."
+            extra={"expects": 'HOST:PORT, such as "127.0.0.1:8787"'},
+            description="HOST:PORT or [IPV6]:PORT; port 0 binds a free one. `[::]` is every "
+            "address of both families, `0.0.0.0` every IPv4 address. Addresses other than loopback "
+            "require auth.tokens.",
         ),
     ] = "127.0.0.1:8787"
     workers: Annotated[int, Meta(ge=1, le=256, description="Worker processes.")] = 1

@@ -1,7 +1,7 @@
 """Problems of a configuration and their positions: paths, marks, and ConfigError.
 
-A problem never contains a string value of the configuration, because it may be a secret; it has the
-path and position instead.
+A problem never contains a secret: wrong values are quoted through `ccrelay.config.wording`, others
+are named by path and position.
 """
 
 import re
@@ -15,6 +15,13 @@ Severity = Literal["error", "warning"]
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _NAME_CHARACTERS_MAX = 48  # longer names are cut: they may be misplaced secrets
+
+# What API keys of the known services and of others begin with.
+_KEY_PREFIX = re.compile(
+    r"(?:(?:sk|pk|rk|gsk|hf|xai|nvapi|gh[opsu]|github_pat|glpat|xox[a-z])[-_]|AKIA|ASIA|AIza|eyJ)"
+)
+_DATE = re.compile(r"(?<![0-9])20[0-9]{6}(?![0-9])")  # at the end of model names
+_RANDOM_CHARACTERS_MIN = 16  # shorter runs of letters and digits are names
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +47,12 @@ class Marks:
             if mark is not None:
                 return mark
         return None
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Move the marks of `old`, and of everything in it, to `new`."""
+        for marks in (self.values, self.keys):
+            for path in [path for path in marks if path[: len(old)] == old]:
+                marks[new + path[len(old) :]] = marks.pop(path)
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +107,8 @@ def path_text(path: Path) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
+        elif looks_secret(part):
+            text += '["..."]'
         elif _PLAIN_NAME.match(part) and len(part) <= _NAME_CHARACTERS_MAX:
             text += f".{part}" if text else part
         else:
@@ -101,11 +116,35 @@ def path_text(path: Path) -> str:
     return text
 
 
-def quoted(name: str) -> str:
+def quoted(name: str, characters_max: int = _NAME_CHARACTERS_MAX) -> str:
     """Return a name in double quotes, truncated, without control characters."""
-    if len(name) > _NAME_CHARACTERS_MAX:
+    if len(name) > characters_max:
         name = name[: _NAME_CHARACTERS_MAX // 4] + "..."
     return '"' + "".join(c if c.isprintable() else "?" for c in name) + '"'
+
+
+def quoted_path(path: object) -> str:
+    """Return a file's path in double quotes, whole, without control characters."""
+    return quoted(str(path), characters_max=1 << 16)
+
+
+def looks_secret(word: str) -> bool:
+    """Whether a word may be a key or a token that stands in the wrong place."""
+    if _KEY_PREFIX.match(word) and len(word) > 6:
+        return True
+    plain = _DATE.sub("", word)
+    digits = sum(c.isdigit() for c in plain)
+    letters = sum(c.isalpha() for c in plain)
+    if not digits or not letters:
+        return False
+    if any(_is_random(part) for part in re.split(r"[^A-Za-z0-9]", plain)):
+        return True
+    return digits + letters >= 2 * _RANDOM_CHARACTERS_MIN and digits * 4 >= letters
+
+
+def _is_random(part: str) -> bool:
+    has_digit = any(c.isdigit() for c in part)
+    return len(part) >= _RANDOM_CHARACTERS_MIN and has_digit and not part.isdigit()
 
 
 def _order(problem: Problem) -> tuple[int, int]:

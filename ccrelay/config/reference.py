@@ -175,7 +175,7 @@ from environment variables and a local Ollama.
 | command | effect |
 |---|---|
 | `ccrelay config init` | writes a starter file (mode 0600) without keys |
-| `ccrelay config check` | prints all problems with `file:line:column`; exit code 0 or 1 |
+| `ccrelay config check` | prints all problems with `file:line:column`; exit code 0 or 2 |
 | `ccrelay config show` | prints the effective configuration, secrets as fingerprints |
 | `ccrelay config path` | prints the path of the file in use; `--all`: all locations |
 | `ccrelay config schema` | prints the JSON Schema, for editors |
@@ -226,9 +226,12 @@ Preset `deepseek` also sets `tool_type_custom: drop`.
 
 ## Errors and warnings
 
-All problems are reported at once. Errors are unknown and duplicate keys, wrong types, values out of
-range, and:
+All problems are reported at once, with the wrong value unless it may be a secret; what stands in a
+misspelt section is checked, too. `serve` and `config check` find the same errors and exit with 2.
+Errors are unknown and duplicate keys, wrong types, values out of range, and:
 
+- A reference to a variable in another form than `${VAR}`: `$VAR`, `%VAR%`, `env:VAR`,
+  `os.environ/VAR`. Inside other text, `$VAR` of a variable that is set is a warning.
 - `server.listen` other than loopback without `server.auth.tokens`.
 - Tokens shorter than 8 characters; tokens and keys with whitespace, control or non-ASCII
   characters.

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ccrelay.config.expand import SecretError, Sources
-from ccrelay.config.problems import quoted
+from ccrelay.config.problems import quoted_path
 
 SECRET_BYTES_MAX = 65_536  # larger files and outputs are errors
 COMMAND_TIMEOUT_S = 10.0
@@ -57,7 +57,7 @@ def _path(text: str, env: Mapping[str, str], directory: Path) -> Path:
 
 
 def _read_file(path: Path, owner: int) -> str:
-    name = quoted(path.name)
+    name = quoted_path(os.path.abspath(path))
     try:
         # Non-blocking: opening a FIFO must not wait; it is rejected below.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -93,7 +93,7 @@ def _run_command(text: str, env: Mapping[str, str], directory: Path, timeout_s: 
         raise SecretError(f"invalid quoting in the command: {error}") from None
     if not arguments:
         raise SecretError("${cmd:...} has no program")
-    name = f"the command {quoted(os.path.basename(arguments[0]))}"
+    name = f"the command {quoted_path(arguments[0])}"  # its arguments may be secret
     try:
         process = subprocess.Popen(
             arguments,

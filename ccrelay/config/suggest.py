@@ -34,7 +34,6 @@ _ALIASES = {
     "max_wait_s": ("queue_timeout_s",),
     "waiting_max": ("queue_max",),
     "moonshot": ("kimi",),
-    "openai": ("compatible",),
     "custom": ("compatible",),
     "glm": ("zai",),
     "shuffle": ("simple-shuffle",),
@@ -50,22 +49,77 @@ _ALIASES = {
 }
 
 
-def closest(word: str, options: Collection[str]) -> str | None:
-    """Return the option that `word` probably means, or None."""
-    folded = word.lower().replace("-", "_")
-    for option in options:
-        if option.lower().replace("-", "_") == folded:
-            return option
-    for option in _ALIASES.get(folded, ()):
-        if option in options:
-            return option
+# Names of protocols: similar to one of ours, and never what is meant by it.
+_PROTOCOLS = frozenset(
+    {
+        *("openai", "chat", "completions", "responses", "azure", "gemini", "google", "vertex"),
+        *("vertexai", "bedrock", "aws", "cohere", "mistral", "http", "https", "ws", "wss"),
+        *("socks", "socks4", "socks4a", "socks5", "socks5h", "grpc", "basic", "digest", "oauth"),
+    }
+)
+_SIMILARITY_MIN = 0.65  # "workers" and "providers" have 0.63
+_WORD_SIMILARITY_MIN = 0.75
+
+
+def same_name(word: str, options: Collection[str]) -> str | None:
+    """Return the option that differs from `word` in case and dashes only, or None."""
+    folded = _folded(word)
+    return next((option for option in options if _folded(option) == folded), None)
+
+
+def alias(word: str, options: Collection[str]) -> str | None:
+    """Return the option that has the name `word` elsewhere, or None."""
+    return next((name for name in _ALIASES.get(_folded(word), ()) if name in options), None)
+
+
+def misspelt(word: str, options: Collection[str]) -> str | None:
+    """Return the option that `word` misspells, or None."""
+    same = same_name(word, options)
+    if same is not None:
+        return same
     import difflib  # imported only for an error message
 
-    matches = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    if names := protocols(word):
+        options = [option for option in options if protocols(option) == names]
+    matches = difflib.get_close_matches(word, options, n=1, cutoff=_SIMILARITY_MIN)
     return matches[0] if matches else None
+
+
+def closest(word: str, options: Collection[str]) -> str | None:
+    """Return the option that `word` probably means, or None."""
+    return same_name(word, options) or alias(word, options) or misspelt(word, options)
 
 
 def hint(word: str, options: Collection[str]) -> str:
     """Return ` (did you mean "x"?)` to append to a message, or ""."""
     option = closest(word, options)
     return f' (did you mean "{option}"?)' if option else ""
+
+
+def variable_hint(name: str, variables: Collection[str]) -> str:
+    """Return `hint` for an environment variable: similar word by word.
+
+    `OPENAI_API_KEY` and `ZAI_API_KEY` are similar as a whole, and keys of different services.
+    """
+    import difflib
+
+    def is_similar(other: str) -> bool:
+        words, others = name.split("_"), other.split("_")
+        if len(words) != len(others):
+            shorter, longer = sorted((words, others), key=len)
+            return words[0] == others[0] and set(shorter) <= set(longer)
+        return all(
+            difflib.SequenceMatcher(None, one, two).ratio() >= _WORD_SIMILARITY_MIN
+            for one, two in zip(words, others, strict=True)
+        )
+
+    return hint(name, [other for other in variables if is_similar(other)])
+
+
+def protocols(name: str) -> frozenset[str]:
+    """Return the words of a name that name a protocol."""
+    return _PROTOCOLS.intersection(_folded(name).split("_"))
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")

@@ -8,16 +8,22 @@ values, so that the semantic checks can run on the rest.
 import datetime
 import re
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from msgspec import inspect
 
-from ccrelay.config.model import Config
+from ccrelay.config.examples import example
+from ccrelay.config.model import Config, Preset, ProviderType
 from ccrelay.config.problems import Path, Problem, quoted
-from ccrelay.config.suggest import closest, hint
+from ccrelay.config.suggest import alias, closest, hint, misspelt, protocols, same_name
+from ccrelay.config.wording import is_secret, shown
 
 _BAD: Final = object()
+_PROTOCOL_NOTE = (
+    "; ccrelay speaks Anthropic's Messages API only: for another protocol, use the service's "
+    "Anthropic-compatible URL"
+)
 _TEXT: Final = (inspect.StrType, inspect.LiteralType)
 
 
@@ -34,7 +40,11 @@ class Validated(msgspec.Struct, frozen=True):
 
 
 def validate(
-    data: Any, expanded: frozenset[Path] = frozenset(), failed: frozenset[Path] = frozenset()
+    data: Any,
+    expanded: frozenset[Path] = frozenset(),
+    failed: frozenset[Path] = frozenset(),
+    *,
+    is_toml: bool = False,
 ) -> Validated:
     """Validate plain data.
 
@@ -42,8 +52,9 @@ def validate(
         data: content of the file, expanded.
         expanded: paths whose strings came from `${...}`.
         failed: those of them that could not be expanded, and already have a problem.
+        is_toml: the format of the file, for examples in messages.
     """
-    validator = _Validator(expanded, failed)
+    validator = _Validator(expanded, failed, is_toml)
     draft = validator.value(inspect.type_info(Config), {} if data is None else data, ())
     if draft is _BAD:
         draft = Config()
@@ -55,11 +66,12 @@ def validate(
 
 
 class _Validator:
-    def __init__(self, expanded: frozenset[Path], failed: frozenset[Path]) -> None:
+    def __init__(self, expanded: frozenset[Path], failed: frozenset[Path], is_toml: bool) -> None:
         self.problems: list[Problem] = []
         self.placeholders: set[Path] = set()  # placeholders without a problem of their own
         self._expanded = expanded
         self._failed = failed
+        self._is_toml = is_toml
 
     def value(self, kind: inspect.Type, value: Any, path: Path, expects: str = "") -> Any:
         """Return the value converted to its type, or `_BAD` after adding a problem."""
@@ -68,26 +80,27 @@ class _Validator:
             return self.value(kind.type, value, path, expects)
         if isinstance(kind, inspect.UnionType):
             return self._union(kind, value, path)
-        if path in self._failed:
-            return _BAD
-        if path in self._expanded and not isinstance(kind, _TEXT):
-            self._add("${...} works in text values only", path)
-            return _BAD
         if isinstance(kind, inspect.StructType):
             return self._struct(kind, value, path)
         if isinstance(kind, inspect.ListType):
             return self._list(kind, value, path)
         if isinstance(kind, inspect.DictType):
             return self._dict(kind, value, path)
+        if path in self._failed:
+            return _BAD
+        if path in self._expanded and not isinstance(kind, _TEXT):
+            self._add("${...} works in text values only", path)
+            return _BAD
         return self._scalar(kind, value, path, expects)
 
     def _struct(self, kind: inspect.StructType, value: Any, path: Path) -> Any:
         if not isinstance(value, dict):
-            return self._type_error("a mapping", value, path)
+            return self._shape_error("a mapping", value, path)
         known = {field.encode_name: field for field in kind.fields}
         unknown = [key for key in value if key not in known]
         for key in unknown:
-            self._add(f"unknown key{self._suggestion(key, known, path)}", (*path, key), on_key=True)
+            suggestion = self._suggestion(key, known) + self._example_for(key, known, path)
+            self._add(f"unknown key{suggestion}", (*path, key), on_key=True)
         members: dict[str, Any] = {}
         for name, field in known.items():
             given = value.get(name, _BAD)
@@ -96,7 +109,8 @@ class _Validator:
             if given is _BAD:
                 result: Any = _BAD
                 if field.required and not any(closest(key, [name]) for key in unknown):
-                    self._add("is missing", (*path, name))
+                    written = self._written("keys") if name == "key" else ""
+                    self._add(f"is missing{written}", (*path, name))
             else:
                 result = self.value(field.type, given, (*path, name))
             if result is not _BAD:
@@ -108,13 +122,25 @@ class _Validator:
 
     def _list(self, kind: inspect.ListType, value: Any, path: Path) -> Any:
         if not isinstance(value, list):
-            return self._type_error("a list", value, path)
+            self._shape_error("a list", value, path)
+            if isinstance(kind.item_type, inspect.StructType) and isinstance(value, dict):
+                self._entries(kind.item_type, value, path)
+            return _BAD
         items = [self.value(kind.item_type, item, (*path, i)) for i, item in enumerate(value)]
         return [_placeholder(kind.item_type) if item is _BAD else item for item in items]
 
+    def _entries(self, kind: inspect.StructType, value: dict[str, Any], path: Path) -> None:
+        """Report the problems inside a mapping that should be a list of mappings."""
+        known = [field.encode_name for field in kind.fields]
+        if any(same_name(key, known) for key in value):  # a single entry
+            self._struct(kind, value, path)
+        elif "name" in known and all(isinstance(entry, dict) for entry in value.values()):
+            for name, entry in value.items():
+                self._struct(kind, {"name": name, **entry}, (*path, name))
+
     def _dict(self, kind: inspect.DictType, value: Any, path: Path) -> Any:
         if not isinstance(value, dict):
-            return self._type_error("a mapping", value, path)
+            return self._shape_error("a mapping", value, path)
         members = {k: self.value(kind.value_type, v, (*path, k)) for k, v in value.items()}
         return {k: _placeholder(kind.value_type) if v is _BAD else v for k, v in members.items()}
 
@@ -139,7 +165,7 @@ class _Validator:
             return value if fits else self._type_error(expected, value, path, ["true", "false"])
         if isinstance(kind, inspect.StrType):
             if type(value) in (bool, int, float):
-                got = _describe(value) if isinstance(value, bool) else "a number"
+                got = self._described(value, path)
                 self._add(f"expected {expected}, got {got}; put it in quotes", path)
                 return _BAD
             fits = isinstance(value, str) and _string_fits(kind, value)
@@ -153,24 +179,78 @@ class _Validator:
     def _type_error(
         self, expected: str, value: Any, path: Path, options: Collection[str] = ()
     ) -> Any:
-        suggestion = hint(value, options) if isinstance(value, str) else ""
-        self._add(f"expected {expected}, got {_describe(value)}{suggestion}", path)
+        suggestion = ""
+        if isinstance(value, str):
+            suggestion = _kind_note(path, value) or hint(value, options)
+        self._add(f"expected {expected}, got {self._described(value, path)}{suggestion}", path)
         return _BAD
 
-    def _suggestion(self, key: str, known: dict[str, inspect.Field], path: Path) -> str:
-        options = hint(key, known)
-        if options or path:
-            return options
-        for field in known.values():  # a key written one level too high
-            if isinstance(field.type, inspect.Metadata) and _is_section(field.type):
-                section = field.type.type
-                assert isinstance(section, inspect.StructType)
-                if any(key == inner.encode_name for inner in section.fields):
-                    return f' (did you mean "{field.encode_name}.{key}"?)'
-        return ""
+    def _shape_error(self, expected: str, value: Any, path: Path) -> Any:
+        """Report a value that is no list or mapping, with an example of the setting."""
+        setting = next((part for part in reversed(path) if isinstance(part, str)), "")
+        got = self._described(value, path)
+        self._add(f"expected {expected}, got {got}{self._written(setting)}", path)
+        return _BAD
+
+    def _written(self, setting: str) -> str:
+        """Return how a setting is written, to append to a message; "" when there is no example."""
+        text = example(setting, is_toml=self._is_toml)
+        return f"; write {text}" if text else ""
+
+    def _described(self, value: Any, path: Path) -> str:
+        if isinstance(value, str):
+            if path in self._failed:
+                return "text"
+            return shown(path, value, is_expanded=path in self._expanded)
+        if type(value) in (int, float) and is_secret(path):
+            return "a number"
+        return _describe(value)
+
+    def _suggestion(self, key: str, known: dict[str, inspect.Field]) -> str:
+        """Return a hint: the key under its name here, or in a section below, or spelt right."""
+        meant = same_name(key, known) or alias(key, known)
+        if meant is None:
+            meant = next(
+                (
+                    f"{name}{dots}.{key}"
+                    for name, field in known.items()
+                    for section, dots in _sections(field.type)
+                    if any(key == inner.encode_name for inner in section.fields)
+                ),
+                None,
+            )
+        meant = meant or misspelt(key, known)
+        return f' (did you mean "{meant}"?)' if meant else ""
+
+    def _example_for(self, key: str, known: dict[str, inspect.Field], path: Path) -> str:
+        """Return how API keys are written, next to another name for them."""
+        if closest(key, known) not in ("key", "keys") or "providers" not in path:
+            return ""
+        return self._written("keys")
 
     def _add(self, message: str, path: Path, *, on_key: bool = False) -> None:
         self.problems.append(Problem(message=message, path=path, on_key=on_key))
+
+
+def _sections(kind: inspect.Type) -> list[tuple[inspect.StructType, str]]:
+    """Return the section of a member, and "[]" when there is a list of them."""
+    if isinstance(kind, inspect.Metadata):
+        return _sections(kind.type)
+    if isinstance(kind, inspect.ListType):
+        return [(section, "[]") for section, _ in _sections(kind.item_type)]
+    if isinstance(kind, inspect.UnionType):
+        return [found for option in kind.types for found in _sections(option)]
+    return [(kind, "")] if isinstance(kind, inspect.StructType) else []
+
+
+def _kind_note(path: Path, value: str) -> str:
+    """Return what is meant by a preset as type, by a type as preset, by another protocol."""
+    if path[:1] != ("providers",) or path[-1] not in ("type", "preset"):
+        return ""
+    for other, names in (("type", get_args(ProviderType)), ("preset", get_args(Preset))):
+        if other != path[-1] and value in names:
+            return f' (did you mean "{other}: {value}"?)'
+    return _PROTOCOL_NOTE if protocols(value) else ""
 
 
 def _is_section(kind: inspect.Type) -> bool:
@@ -224,7 +304,7 @@ def _range(kind: inspect.IntType | inspect.FloatType) -> str:
 
 
 def _describe(value: Any) -> str:
-    """Describe a value without showing text, which may be a secret."""
+    """Describe a value that is no text."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -235,12 +315,11 @@ def _describe(value: Any) -> str:
         return str(value) if abs(value) < 1 << 64 else "a larger number"
     for kinds, name in _NAMES:
         if isinstance(value, kinds):
-            return "empty text" if value == "" else name
+            return name
     return "something else"
 
 
 _NAMES: tuple[tuple[Any, str], ...] = (
-    (str, "text"),
     (dict, "a mapping"),
     (list, "a list"),
     ((datetime.date, datetime.time), "a date or time"),

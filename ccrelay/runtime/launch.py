@@ -21,6 +21,7 @@ from ccrelay.runtime.processes import (
     PreforkedWorkers,
 )
 from ccrelay.runtime.source import Options, Source, apply_options
+from ccrelay.runtime.terminal import Terminal, open_standard_descriptors
 
 if TYPE_CHECKING:
     from ccrelay.config.model import Config
@@ -41,6 +42,7 @@ def launch(
 
     Raises ConfigError, ListenError, WorkersFailed, and OSError when the log file cannot be opened.
     """
+    open_standard_descriptors()
     # Removed from the environment, so that no child process inherits them.
     preflight_fd = os.environ.pop(PREFLIGHT_VARIABLE, None)
     inherited = [int(fd) for fd in os.environ.pop(HANDOVER_VARIABLE, "").split(",") if fd]
@@ -57,7 +59,11 @@ def launch(
 
         run_preflight(Source.find(options), int(preflight_fd))
         return 0
+    terminal = Terminal()
     if not inherited:
+        # nohup(1) ignores SIGHUP: then the terminal may be closed.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            terminal = Terminal.of_process()
         # Their default action ends a process without handlers. A new image must not ignore them:
         # ignoring discards the signals that were blocked for it.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -70,33 +76,41 @@ def launch(
 
         if inherited:
             return asyncio.run(_resume(options, inherited[0], preforked))
-        return asyncio.run(_run(options, print_out, print_err, preforked))
+        return asyncio.run(_run(options, print_out, print_err, preforked, terminal))
     finally:
         preforked.close()
 
 
 async def _run(
-    options: Options, print_out: Print, print_err: Print, preforked: PreforkedWorkers
+    options: Options,
+    print_out: Print,
+    print_err: Print,
+    preforked: PreforkedWorkers,
+    terminal: Terminal,
 ) -> int:
     if not options.demo:
         source = Source.find(options)
         loaded = source.load()
         for warning in loaded.warnings:
             print_err(str(warning))
-        return await _start(loaded.config, source, print_out, preforked)
+        return await _start(loaded.config, source, print_out, preforked, terminal)
     from ccrelay.config.load import demo_config
     from ccrelay.demo.server import start_demo
 
     demo = await start_demo()
     try:
         config = apply_options(demo_config(f"http://127.0.0.1:{demo.port}"), options)
-        return await _start(config, None, print_out, preforked)
+        return await _start(config, None, print_out, preforked, terminal)
     finally:
         await demo.close()
 
 
 async def _start(
-    config: "Config", source: Source | None, print_out: Print, preforked: PreforkedWorkers
+    config: "Config",
+    source: Source | None,
+    print_out: Print,
+    preforked: PreforkedWorkers,
+    terminal: Terminal,
 ) -> int:
     from ccrelay.runtime import listeners
     from ccrelay.runtime.banner import banner
@@ -121,6 +135,7 @@ async def _start(
                 slots,
                 config.server.listen,
                 memory,
+                terminal=terminal,
             ),
             log,
             notifier=Notifier(os.environ),

@@ -15,6 +15,7 @@ from typing import Any
 from ccrelay.config.address import split_listen
 
 BACKLOG = 4096  # accept queue of each socket; the kernel caps it at somaxconn
+FREE_PORT_ATTEMPTS = 16  # port 0 with several addresses: to find one that is free on each
 HAS_BALANCING_REUSEPORT = sys.platform == "linux"
 
 Slots = list[list[socket.socket]]
@@ -28,8 +29,8 @@ def bind(listen: str, slots: int, *, existing: Slots | None = None) -> Slots:
     """Bind `listen` ("HOST:PORT", "[V6]:PORT", port 0: any free one) for `slots` workers.
 
     Returns one list of non-blocking listening sockets per slot (several when a host name has
-    several addresses). `existing`: own sockets that may have the same port on another address.
-    Raises ListenError.
+    several addresses; `[::]` stands for all of both families). `existing`: own sockets that may
+    have the same port on another address. Raises ListenError.
     """
     try:
         host, port = split_listen(listen)
@@ -37,6 +38,19 @@ def bind(listen: str, slots: int, *, existing: Slots | None = None) -> Slots:
         raise ListenError(f"Cannot listen on {listen}: {error}.") from error
     addresses = _resolve(host, port, listen)
     own = _enable_reuse_port(existing or [], port)
+    attempts_left = 1 if port else FREE_PORT_ATTEMPTS
+    while True:
+        attempts_left -= 1
+        try:
+            return _bind(addresses, slots, own=own)
+        except OSError as error:
+            # A port that is free on the first address may be in use on the next.
+            if error.errno != errno.EADDRINUSE or not attempts_left:
+                raise ListenError(_explain(error, listen, host, port)) from error
+
+
+def _bind(addresses: "list[_Address]", slots: int, *, own: bool) -> Slots:
+    """Bind all of the addresses that this machine has; raise OSError when that fails."""
     reuse_port = (slots > 1 or own) and HAS_BALANCING_REUSEPORT
     bound: Slots = [[] for _ in range(slots)]
     failure: OSError | None = None
@@ -55,10 +69,10 @@ def bind(listen: str, slots: int, *, existing: Slots | None = None) -> Slots:
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 continue
             close(bound)
-            raise ListenError(_explain(error, listen, host, port)) from error
+            raise
     if not bound[0]:
         assert failure is not None
-        raise ListenError(_explain(failure, listen, host, port)) from failure
+        raise failure
     return bound
 
 
@@ -132,6 +146,10 @@ def _resolve(host: str, port: int, listen: str) -> list[_Address]:
             f"Cannot listen on {listen}: cannot resolve the host {host!r} "
             f"({error.strerror}). Use an IP address, for instance 127.0.0.1:{port}."
         ) from error
+    if host == "::":
+        # Separate sockets instead of one for both: addresses of IPv4 clients stay IPv4 addresses,
+        # and one family may be missing.
+        found += socket.getaddrinfo("0.0.0.0", port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 

@@ -23,9 +23,9 @@ from ccrelay.types import LogEntry
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 STDERR_FD = 2
 
-# Text values with other characters are quoted: a client could put newlines, quotes or escape
-# sequences into a model name to forge a log line or control the terminal.
-_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # as log_line.pyx has it
+# Text values with other characters are quoted, as by the C of exchanges: with newlines, quotes or
+# escape sequences in a model name a client could forge a log line or control the terminal.
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
 
 
 class LogWriter:

@@ -27,6 +27,7 @@ PASSED_NAMES = frozenset(
         *("SSL_CERT_FILE", "SSL_CERT_DIR"),
         *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"),
         *("ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"),
+        "REQUEST_METHOD",  # its presence voids HTTP_PROXY
     }
 )
 # LD_/DYLD_/ASAN_: without the loader's settings the interpreter itself may not start.

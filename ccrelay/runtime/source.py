@@ -3,6 +3,7 @@
 Top-level imports are few, as in `ccrelay.runtime.launch`.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,14 +48,23 @@ class Source:
         return cls(options, find(options.config))
 
     def load(self) -> "Loaded":
-        """Load and check it, with the options applied. Raises ConfigError. May block."""
+        """Load and check it, with the options applied, and the environment that it depends on.
+
+        Raises ConfigError. May block.
+        """
         from msgspec.structs import replace
 
         from ccrelay.config.load import load
+        from ccrelay.config.problems import ConfigError
+        from ccrelay.upstream.environment import environment_problems
 
         self.last_digest = self.digest()  # before loading: a change in between must not be missed
         loaded = load(self.path)
-        return replace(loaded, config=apply_options(loaded.config, self._options))
+        config = apply_options(loaded.config, self._options)
+        found = environment_problems(config, os.environ)
+        if any(problem.severity == "error" for problem in found):
+            raise ConfigError([*loaded.warnings, *found])
+        return replace(loaded, config=config, warnings=[*loaded.warnings, *found])
 
     def digest(self) -> bytes | None:
         """SHA-256 of the file's content; None when there is no file, or it cannot be read."""

@@ -6,6 +6,8 @@
         |                         |  +-- SIGUSR2: exec a new image, which is STARTING
         +-- 5 failed starts: exit +-- a worker dies: respawned
 
+SIGHUP after the terminal has been closed is a SIGTERM (`ccrelay.runtime.terminal`).
+
 One task per slot keeps it filled; one more per worker monitors it until it has been reaped. The
 supervisor never reads client bytes.
 """
@@ -37,6 +39,7 @@ from ccrelay.runtime.worker_pool import Worker, WorkerPool
 
 DRAIN_GRACE_S = 5.0  # beyond the drain limit, which workers enforce: SIGKILL for a stuck one
 STOP_GRACE_S = 1.0  # from Stop to SIGKILL
+HANGUP_CHECK_S = 1.0  # from a SIGHUP for a reload to another look at the terminal
 EXIT_WAIT_S = 10.0  # several times worker_pool.EXIT_TIMEOUT_S: workers may exit one after another
 
 _Job: TypeAlias = Literal["reload", "check_file", "upgrade"]
@@ -82,6 +85,7 @@ class Supervisor:
         self._is_upgrade = bool(state.previous)
         self._is_reload_due = state.is_reload_due
         self._is_upgrade_due = state.is_upgrade_due
+        self._terminal = state.terminal
         self._is_ready = False
         self._failure: str | None = None
         self._exit_code = 0
@@ -107,7 +111,7 @@ class Supervisor:
         handlers: dict[int, Callable[[], object]] = {
             signal.SIGTERM: self.stop,
             signal.SIGINT: self.stop,
-            signal.SIGHUP: self._on_hangup,
+            signal.SIGHUP: self._on_sighup,
             signal.SIGUSR2: self._on_upgrade,
             signal.SIGCHLD: self._pool.reap,
         }
@@ -122,9 +126,10 @@ class Supervisor:
                 for slot in range(len(self._slots)):
                     tasks.create_task(self._run_slot(slot), name=f"slot-{slot}")
                 if self._is_reload_due:
-                    self._on_hangup()
+                    self._reload_by_signal()
                 if self._is_upgrade_due:
                     self._on_upgrade()
+                self._check_terminal()  # SIGHUP was ignored until now
         finally:
             for number in handlers:
                 self._loop.remove_signal_handler(number)
@@ -212,7 +217,25 @@ class Supervisor:
 
     # ---- reload and upgrade
 
-    def _on_hangup(self) -> None:
+    def _on_sighup(self) -> None:
+        if self._terminal.has_hung_up():
+            self._on_terminal_closed()
+            return
+        self._reload_by_signal()
+        # A shell that exits sends SIGHUP to its jobs, and the terminal is closed after that.
+        self._loop.call_later(HANGUP_CHECK_S, self._check_terminal)
+
+    def _check_terminal(self) -> None:
+        if self._terminal.has_hung_up():
+            self._on_terminal_closed()
+
+    def _on_terminal_closed(self) -> None:
+        # Shell and kernel both send the signal: the second one must not force the shutdown.
+        if self._pool.shutdown is None:
+            self._log.event("info", "terminal_closed")
+            self.stop()
+
+    def _reload_by_signal(self) -> None:
         if self._reloader is None:
             self._log.event("info", "reload_unavailable", reason="there is no configuration file")
         else:
@@ -295,6 +318,7 @@ class Supervisor:
                 # A pending check_file is not handed over: the new image checks the file anyway.
                 is_reload_due=self._pending["reload"] > 0,
                 is_upgrade_due=self._pending["upgrade"] > 0,
+                terminal=self._terminal,
                 log=self._log,
             )
         except (UpgradeFailed, OSError) as error:

@@ -33,6 +33,7 @@ from ccrelay.runtime.logs import LogWriter
 from ccrelay.runtime.memory import Allocations, MemoryAllocator, anonymous_file
 from ccrelay.runtime.processes import HANDOVER_VARIABLE, PREFLIGHT_VARIABLE, WorkerProcess
 from ccrelay.runtime.source import Source
+from ccrelay.runtime.terminal import Terminal
 from ccrelay.runtime.worker_pool import ConfigSnapshot, Worker, WorkerPool
 from ccrelay.types import LogSink
 
@@ -78,7 +79,7 @@ class Handover(msgspec.Struct, frozen=True):
     `is_reload_due`, `is_upgrade_due`: requested, but not started yet.
 
     `listen` is the address that the sockets of `slots` are bound to; the configuration may say
-    another one by now.
+    another one by now. `terminal`: the descriptors of `Terminal`.
 
     Read by newer versions than the one that wrote it: members are added, with a default, and never
     renamed or given another meaning.
@@ -92,6 +93,7 @@ class Handover(msgspec.Struct, frozen=True):
     preflight: msgspec.Raw
     is_reload_due: bool = False
     is_upgrade_due: bool = False
+    terminal: list[int] = []
 
     def preflight_result(self) -> PreflightResult:
         """The result of the preflight.
@@ -123,6 +125,7 @@ class HandoverState(NamedTuple):
     surplus: Sequence[socket.socket] = ()
     is_reload_due: bool = False
     is_upgrade_due: bool = False
+    terminal: Terminal = Terminal()
 
     @property
     def running_config(self) -> Config:
@@ -214,6 +217,7 @@ def replace_image(
     listen: str,
     is_reload_due: bool,
     is_upgrade_due: bool,
+    terminal: Terminal,
     log: LogWriter,
 ) -> NoReturn:
     """Exec the new code. Raises OSError when the exec fails; nothing has changed then.
@@ -231,6 +235,7 @@ def replace_image(
         preflight=msgspec.Raw(preflight_result),
         is_reload_due=is_reload_due,
         is_upgrade_due=is_upgrade_due,
+        terminal=list(terminal.fds),
     )
     fd = anonymous_file()
     try:
@@ -304,6 +309,7 @@ def restore(handover: Handover, config: Config, log: LogSink) -> HandoverState:
         surplus,
         is_reload_due=handover.is_reload_due,
         is_upgrade_due=handover.is_upgrade_due,
+        terminal=Terminal(handover.terminal),
     )
 
 

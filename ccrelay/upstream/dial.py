@@ -1,6 +1,7 @@
 """Opens one connection to an upstream: addresses, TCP, proxy, TLS.
 
-    resolve -> connect (happy eyeballs) -> [TLS to the proxy] -> [CONNECT] -> [TLS to the origin]
+    resolve -> connect (happy eyeballs) -> [TLS to the proxy] -> [CONNECT, SOCKS]
+            -> [TLS to the origin]
 
 The result is a plain socket and, for https, three OpenSSL objects, which the compiled connection
 takes over; no asyncio transport is created. Every failure is an `UpstreamFailed` that names the
@@ -88,8 +89,13 @@ class Dialer:
         self._proxy = proxy
         self._tasks = TaskSet(loop, self._report)
         hop = proxy or origin
+        resolver = resolver or self._resolve
         self._addresses = _Addresses(
-            hop.host, hop.port, loop=loop, tasks=self._tasks, resolver=resolver or self._resolve
+            hop.host, hop.port, loop=loop, tasks=self._tasks, resolver=resolver
+        )
+        # SOCKS without remote name resolution: the proxy is given an address.
+        self._behind_proxy = _Addresses(
+            origin.host, origin.port, loop=loop, tasks=self._tasks, resolver=resolver
         )
         # By server name: the proxy's and the origin's differ.
         self._sessions: dict[str, ssl.SSLSession] = {}
@@ -145,8 +151,11 @@ class Dialer:
             if proxy.scheme == "https":
                 session = await self._handshake(stream, proxy, progress)
                 stream = TlsStream(stream, session)
-            progress.phase = f"waiting for CONNECT through proxy {proxy.name}"
-            await self._ask(stream, proxy)
+            if proxy.is_socks:
+                await self._ask_socks(progress.sock, proxy, progress)
+            else:
+                progress.phase = f"waiting for CONNECT through proxy {proxy.name}"
+                await self._ask(stream, proxy)
         if origin.scheme == "https":
             if isinstance(stream, TlsStream):
                 stream = self._bridge(stream, progress)
@@ -175,6 +184,37 @@ class Dialer:
         except OSError as error:
             reason = error.strerror or error
             raise self._failure(f"proxy {proxy.name} failed during CONNECT ({reason})") from error
+
+    async def _ask_socks(self, sock: socket.socket, proxy: Proxy, progress: "_Progress") -> None:
+        host = self._origin.host
+        if not proxy.resolves_names:
+            progress.phase = f"resolving {host}"
+            host = await self._address_for(proxy)
+        progress.phase = f"waiting for SOCKS through proxy {proxy.name}"
+        from ccrelay.upstream import socks  # needs the extra
+
+        try:
+            await socks.connect(self._loop, sock, proxy, host.rstrip("."), self._origin.port)
+        except OSError as error:
+            reason = error.strerror or error
+            raise self._failure(f"proxy {proxy.name} failed during SOCKS ({reason})") from error
+        except ValueError as error:
+            raise self._failure(f"proxy {proxy.name} refused SOCKS ({error})") from error
+
+    async def _address_for(self, proxy: Proxy) -> str:
+        """The origin's address: IPv4 if it has one, which every SOCKS proxy reaches."""
+        found = await self._behind_proxy.get()
+        if isinstance(found, str):
+            raise self._failure(f"cannot resolve {self._origin.host} ({found})")
+        by_family = {family: str(address[0]) for family, address in reversed(found)}
+        address = by_family.get(socket.AF_INET)
+        if address is None and proxy.scheme != "socks4":
+            address = by_family.get(socket.AF_INET6)
+        if address is not None:
+            return address
+        raise self._failure(
+            f"proxy {proxy.name} reaches IPv4 addresses only: use socks5:// in its URL"
+        )
 
     async def _handshake(
         self, stream: Stream, hop: Origin | Proxy, progress: "_Progress"

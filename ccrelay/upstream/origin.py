@@ -5,6 +5,7 @@ Errors never quote the URL: it may contain a user name, a password or a key.
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 Scheme = Literal["http", "https"]
 
-DEFAULT_PORTS: dict[str, int] = {"http": 80, "https": 443}
+DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 
 # RFC 1123 labels, plus `_`, which container networks use.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -72,8 +73,12 @@ class Origin(Struct, frozen=True, gc=False):
         return bool((mapped or address).is_loopback)
 
 
-def split_url(url: str) -> tuple[SplitResult, str, int]:
-    """Split an absolute http or https URL into its parts, its host and its port.
+def split_url(url: str, ports: Mapping[str, int] = DEFAULT_PORTS) -> tuple[SplitResult, str, int]:
+    """Split an absolute URL into its parts, its host and its port.
+
+    Args:
+        url: an http or https URL, or one with another scheme of `ports`.
+        ports: default port by scheme.
 
     Raises:
         ValueError: anything else; the message never quotes the URL.
@@ -86,12 +91,13 @@ def split_url(url: str) -> tuple[SplitResult, str, int]:
     except ValueError:
         # urlsplit's messages quote parts of the URL, perhaps the password.
         raise ValueError("is not a URL with a valid host and port") from None
-    if parts.scheme not in DEFAULT_PORTS:
-        raise ValueError("must begin with http:// or https://")
+    if parts.scheme not in ports:
+        *others, last = [f"{scheme}://" for scheme in ports]
+        raise ValueError(f"must begin with {', '.join(others)} or {last}")
     if not host:
         raise ValueError("has no host")
     if port is None:
-        port = DEFAULT_PORTS[parts.scheme]
+        port = ports[parts.scheme]
     if port == 0:
         raise ValueError("has port 0")
     return parts, _normal_host(host), port

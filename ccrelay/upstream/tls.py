@@ -10,6 +10,7 @@ created by the first handshake.
 
 import asyncio
 import functools
+import os
 import socket
 import ssl
 from typing import Protocol
@@ -17,6 +18,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from ccrelay._fast.libssl import Native, capture
+from ccrelay.upstream.trust import trust_problems
 
 READ_BYTES = 16_640  # one TLS record at its largest: 16 KB, header, padding and tag
 
@@ -176,6 +178,9 @@ def explain(error: OSError) -> str:
         reason = error.verify_message.rstrip(".")
         if error.verify_code in _WRONG_NAME:
             return f"verification failed: {reason}; check the host in the URL"
+        if found := trust_problems(os.environ):  # the likely cause; read once, at the start
+            named = "; ".join(f"{variable} {problem}" for variable, problem in found)
+            return f"verification failed: {reason}; {named}; correct it and restart ccrelay"
         return (
             f"verification failed: {reason}; to trust a private CA, "
             "set SSL_CERT_FILE to a file with its certificate"

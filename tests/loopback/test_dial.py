@@ -871,6 +871,39 @@ def test_a_refused_connect_fails_the_dial(
     run(main())
 
 
+@pytest.mark.usefixtures("trusted")
+def test_a_socks_proxy_carries_tls_to_the_origin(
+    run: Run[None], serve: Serve, server_context: ssl.SSLContext
+) -> None:
+    server = serve(tls_echo(server_context))
+
+    def socks(sock: socket.socket) -> None:
+        with socket.create_connection((server.host, server.port)) as onward:
+            assert sock.recv(3) == b"\x05\x01\x00"
+            sock.sendall(b"\x05\x00")
+            assert sock.recv(64) == b"\x05\x01\x00\x03\x0d" + NAME.encode() + b"\x20\xfb"
+            sock.sendall(b"\x05\x00\x00\x01" + bytes(6))
+            splice(sock, onward)
+
+    hop = serve(socks)
+
+    async def main() -> None:
+        before = open_files()
+        made = dialer(
+            f"https://{NAME}:8443",
+            resolver=knows(("127.0.0.1", hop.port)),
+            proxy=Proxy.parse("socks5h://proxy.test:1080"),
+        )
+        dialed = await made.dial()
+        assert dialed.tls is not None
+        assert await say(dialed, b"x" * 50_000) == b"x" * 50_000
+        dialed.sock.close()
+        assert await settled(before) == set()
+        await made.close()
+
+    run(main())
+
+
 def test_an_unreachable_proxy_is_named(run: Run[None]) -> None:
     async def main() -> None:
         proxy = Proxy.parse(f"http://user:{SECRET}@127.0.0.1:{refusing_port()}")

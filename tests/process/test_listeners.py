@@ -1,6 +1,7 @@
 """Binding real sockets: ports, address families, balancing, error messages."""
 
 import contextlib
+import errno
 import socket
 import sys
 
@@ -37,6 +38,58 @@ def test_port_0_binds_one_free_port_for_all_slots(bind, host, count):
     (port,) = ports(slots)
     assert port > 0
     assert listeners.addresses(slots)[0].endswith(f":{port}")
+
+
+FAMILIES = {"[::]": {"::", "0.0.0.0"}, "0.0.0.0": {"0.0.0.0"}, "[::1]": {"::1"}}
+
+
+@pytest.mark.parametrize(("host", "bound_to"), FAMILIES.items(), ids=FAMILIES)
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_ipv6_wildcard_serves_both_families(bind, host, bound_to, count):
+    slots = bind(f"{host}:0", count)
+    (port,) = ports(slots)
+    for sockets in slots:
+        assert {sock.getsockname()[0] for sock in sockets} == bound_to
+    reached = ["127.0.0.1"] if "0.0.0.0" in bound_to else []
+    reached += ["::1"] if host != "0.0.0.0" else []
+    for address in reached:
+        with socket.create_connection((address, port), timeout=5):
+            pass
+    assert len(listeners.addresses(slots)) == len(bound_to)
+
+
+def test_the_ipv6_wildcard_without_ipv6_serves_the_other_family(bind, monkeypatch):
+    real = socket.socket
+
+    def without_ipv6(family, kind):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "no IPv6")
+        return real(family, kind)
+
+    monkeypatch.setattr(listeners.socket, "socket", without_ipv6)
+    ((sock,),) = bind("[::]:0", 1)
+    monkeypatch.undo()
+    assert sock.getsockname()[0] == "0.0.0.0"
+
+
+def test_a_port_in_use_on_one_family_only_is_an_error(bind):
+    (port,) = ports(bind("0.0.0.0:0", 1))
+    with pytest.raises(ListenError, match=rf"Cannot listen on \[::\]:{port}: address already in"):
+        listeners.bind(f"[::]:{port}", 1)
+
+
+def test_port_0_is_tried_again_when_the_next_address_has_it_in_use(bind, monkeypatch):
+    real, refused = listeners._bound, []
+
+    def bound(family, address, *, reuse_port):
+        if family == socket.AF_INET and len(refused) < 2:
+            refused.append(address)
+            raise OSError(errno.EADDRINUSE, "in use")
+        return real(family, address, reuse_port=reuse_port)
+
+    monkeypatch.setattr(listeners, "_bound", bound)
+    assert len(ports(bind("[::]:0", 1))) == 1
+    assert len(refused) == 2
 
 
 def test_sockets_are_non_blocking_and_accept_connections(bind):

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -26,10 +27,11 @@ def serve(tmp_path):
     config = tmp_path / "ccrelay.yaml"
     config.write_text(CONFIG)
 
-    def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def serve(*arguments: str, command: str = "serve", **env: str):
+        path = os.pathsep.join([env.pop("before", str(ROOT)), str(ROOT)])
         return subprocess.run(
-            [sys.executable, "-m", "ccrelay", "serve", *arguments],
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "CANARY": "test-key-canary"},
+            [sys.executable, "-m", "ccrelay", *command.split(), *arguments],
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": path, "CANARY": "test-key-canary", **env},
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -57,6 +59,71 @@ def test_a_non_loopback_listen_option_without_tokens_exits_2(serve):
     ended = serve("--listen", "0.0.0.0:0")
     assert ended.returncode == 2
     assert "requires server.auth.tokens" in ended.stderr
+
+
+SOUND = "providers: [{name: a, type: ollama}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "env"),
+    [
+        ("providers: [{name: a, type: openai}]", {}),
+        ("provders: [{name: a, type: ollama}]", {}),
+        ("workers: 2", {}),
+        ("", {}),
+        ("{", {}),
+        ("\xff", {}),
+        ('providers: [{name: a, type: zai, keys: [{key: "${UNSET}"}]}]', {}),
+        ('providers: [{name: a, type: zai, keys: [{key: "$CANARY"}]}]', {}),
+        ("providers: [{name: a, base_url: 'http://h.example:0', auth: none}]", {}),
+        ("providers: [{name: a, base_url: 'http://a..example', auth: none}]", {}),
+        (CONFIG, {"ALL_PROXY": "socks://127.0.0.1:9"}),
+        (CONFIG, {"HTTPS_PROXY": "http://me:test#key-2@"}),
+        (SOUND + "\nserver: {listen: '0.0.0.0:0'}", {}),
+    ],
+)
+def test_serve_refuses_what_the_check_refuses_with_the_same_words(serve, tmp_path, text, env):
+    (tmp_path / "ccrelay.yaml").write_text(text, "latin-1")
+    checked = serve(command="config check", **env)
+    served = serve(**env)
+    assert (checked.returncode, served.returncode) == (2, 2)
+    *problems, count = checked.stdout.splitlines()
+    assert count.endswith(("error", "errors"))
+    assert served.stderr.splitlines() == problems
+    assert served.stdout == ""
+    assert "key-2" not in served.stderr
+    assert "key-canary" not in served.stderr
+
+
+def test_a_socks_proxy_without_the_extra_is_refused_before_the_port_is_open(serve, tmp_path):
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "python_socks.py").write_text("raise ImportError('not installed')")
+    env = {"before": str(tmp_path / "without"), "ALL_PROXY": "socks5h://me:test-key-2@h.example"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # it would fail first
+        served = serve("--listen", f"127.0.0.1:{taken.getsockname()[1]}", **env)
+    checked = serve(command="config check", **env)
+    assert (served.returncode, checked.returncode) == (2, 2)
+    assert (
+        served.stderr.splitlines()
+        == checked.stdout.splitlines()[:-1]
+        == [
+            "environment variable ALL_PROXY: a SOCKS proxy needs the extra `socks`: pip install "
+            "'ccrelay-proxy[socks]'. Used for: zai; NO_PROXY exempts hosts"
+        ]
+    )
+
+
+def test_missing_certificates_are_said_at_the_start(serve, tmp_path):
+    (tmp_path / "ccrelay.yaml").write_text(CONFIG + "logging: {file: /nowhere/log}\n")
+    env = {"SSL_CERT_FILE": "/nowhere/ca.pem"}
+    warning = (
+        'environment variable SSL_CERT_FILE: warning: cannot be read: "/nowhere/ca.pem" '
+        "(No such file or directory)"
+    )
+    assert serve(**env).stderr.splitlines()[0] == warning
+    checked = serve(command="config check", **env)
+    assert checked.returncode == 0
+    assert checked.stdout.splitlines()[0] == warning
 
 
 def test_a_log_file_that_cannot_be_opened_exits_1(serve, tmp_path):

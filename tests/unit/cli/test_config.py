@@ -42,10 +42,10 @@ def test_check_of_a_valid_file_prints_ok_and_warnings(run):
     assert "ok (providers: p)" in result.output
 
 
-def test_check_prints_all_problems_and_exits_1(run):
+def test_check_prints_all_problems_and_exits_2(run):
     Path("bad.yaml").write_text("servr: {}\nproviders: [{nme: p}]\n")
     result = run("check", "--config", "bad.yaml")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.output.splitlines() == [
         'bad.yaml:1:1: servr: unknown key (did you mean "server"?)',
         "bad.yaml:2:13: providers[0].base_url: type compatible requires a base_url or a preset",
@@ -58,7 +58,7 @@ def test_check_prints_all_problems_and_exits_1(run):
 def test_check_suggests_the_new_name_of_a_renamed_setting(run):
     Path("old.yaml").write_text(GOOD + "health: {rest_s: 1}\nrouting: {max_wait_s: 5}\n")
     result = run("check", "--config", "old.yaml")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.output.splitlines()[-3:] == [
         'old.yaml:2:10: health.rest_s: unknown key (did you mean "open_s"?)',
         'old.yaml:3:11: routing.max_wait_s: unknown key (did you mean "queue_timeout_s"?)',

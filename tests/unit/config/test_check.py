@@ -33,7 +33,7 @@ def test_non_loopback_listen_requires_tokens(listen):
 
 def test_an_invalid_listen_address_is_an_error():
     (finding,) = of_server(listen="8787")
-    assert finding.startswith("server.listen: invalid listen address: ")
+    assert finding.startswith('server.listen: invalid listen address "8787": ')
 
 
 def test_invalid_tokens_are_errors_with_their_path():
@@ -66,7 +66,7 @@ def test_at_least_one_provider_must_be_enabled():
 
 def test_provider_names_are_unique():
     assert findings(Config(providers=[PROVIDER, PROVIDER])) == [
-        "providers[1].name: duplicate provider name, also used by providers[0]"
+        'providers[1].name: duplicate provider name "p", also used by providers[0]'
     ]
 
 

@@ -41,11 +41,11 @@ def test_names_of_enabled_providers_have_no_findings():
 
 def test_an_unknown_provider_is_an_error_with_a_suggestion():
     assert named("zai", "hose") == [
-        'use[1]: unknown provider (did you mean "house"?)',
+        'use[1]: unknown provider "hose" (did you mean "house"?)',
     ]
 
 
-def test_the_unknown_name_is_not_shown():
+def test_an_unknown_name_that_looks_like_a_secret_is_not_shown():
     assert named("canary-secret") == ["use[0]: unknown provider"]
 
 

@@ -114,7 +114,7 @@ def test_valid_rules_have_no_findings(rule):
     [
         (
             Rule(use=Use(providers=["A"])),
-            ".use.providers[0]: unknown provider (did you me",
+            '.use.providers[0]: unknown provider "A" (did you me',
         ),
         (Rule(use=Use(model="m-*")), ".use.model: the model must not contain the wildcards"),
         (Rule(use=Use(model="")), ".use.model: the model is empty"),

@@ -48,7 +48,7 @@ def message(text: str) -> str:
         ("$${KEY}", "${KEY}"),
         ("$$${KEY}", "$${KEY}"),
         ("$${${KEY}", "${test-key-1"),
-        ("$KEY $ $$ {KEY}", "$KEY $ $$ {KEY}"),
+        ("$Key $ $$ {KEY} $OTHER", "$Key $ $$ {KEY} $OTHER"),
         ("${file:/run/key}", "file /run/key"),
         ("${cmd:awk '{print $1}' f}", "output of awk '{print $1}' f"),
     ],
@@ -67,6 +67,53 @@ def test_only_string_values_are_expanded_not_keys():
 def test_paths_of_expanded_values_exclude_escapes():
     expanded = run({"a": "${KEY}", "b": ["x", "${UNSET:-y}"], "c": "$${KEY}"})
     assert expanded.paths == {("a",), ("b", 1)}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("$KEY", "KEY"),
+        ("$UNSET_KEY_2", "UNSET_KEY_2"),
+        ("$X", "X"),
+        ("$(KEY)", "KEY"),
+        ("%KEY%", "KEY"),
+        ("{KEY}", "KEY"),
+        ("{{KEY}}", "KEY"),
+        ("{{ env.KEY }}", "KEY"),
+        ("env:KEY", "KEY"),
+        ("$env:KEY", "KEY"),
+        ("os.environ/KEY", "KEY"),
+        ("process.env.KEY", "KEY"),
+    ],
+)
+def test_a_reference_in_another_form_is_an_error_that_names_the_right_one(text, name):
+    assert message(text) == f'"{text}" is not expanded; probably meant: ${{{name}}}'
+    assert run({"a": text}).problems[0].severity == "error"
+
+
+@pytest.mark.parametrize("text", ["Bearer $KEY", "https://$KEY/x", "$KEY-1"])
+def test_a_set_variable_inside_a_text_is_a_warning(text):
+    expanded = run({"a": text})
+    assert expanded.data == {"a": text}
+    (problem,) = expanded.problems
+    assert problem.severity == "warning"
+    assert problem.message == '"$KEY" is not expanded; probably meant: ${KEY}'
+
+
+def test_a_lower_case_variable_is_one_when_it_is_set():
+    data = {"a": "$key", "b": "$other"}
+    expanded = expand(data, Sources({"key": "x"}, str, str))
+    assert [(problem.severity, problem.message) for problem in expanded.problems] == [
+        ("error", '"$key" is not expanded; probably meant: ${key}'),
+        ("warning", "begins with $ and is taken as it is; a variable is written ${NAME}"),
+    ]
+    assert expanded.data == {"a": "", "b": "$other"}
+
+
+@pytest.mark.parametrize("text", ["$ecretPa$$w0rd", "pa$UNSET", "5$", "$5", "$$KEY", "US$", "$"])
+def test_a_dollar_sign_of_a_password_is_no_reference(text):
+    expanded = run({"a": text})
+    assert (expanded.data, expanded.problems) == ({"a": text}, [])
 
 
 def test_an_unset_variable_is_an_error_with_a_suggestion():

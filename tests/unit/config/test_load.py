@@ -103,16 +103,16 @@ logging: {level: loud}
         "anyone who can connect can use your API keys",
         '1:32: server.worker: unknown key (did you mean "workers"?)',
         '4:11: providers[0].type: expected one of "anthropic", "compatible", "ollama", "zai", '
-        'got text (did you mean "anthropic"?)',
+        'got "antropic" (did you mean "anthropic"?)',
         '6:14: providers[0].keys[0].key: environment variable "ZAI_API_KY" is not set '
         '(did you mean "ZAI_API_KEY"?)',
         "7:20: providers[0].keys[0].rpm_limit: expected an integer from 1 up to "
         "1,000,000,000,000, got text",
         "8:5: providers[1].keys: auth bearer requires at least one key",
-        "8:11: providers[1].name: duplicate provider name, also used by providers[0]",
+        '8:11: providers[1].name: duplicate provider name "a", also used by providers[0]',
         "10:5: providers[1].name: duplicate key (first on line 8)",
         "11:21: providers[1].headers.host: reserved header, set by the relay",
-        '12:18: logging.level: expected one of "debug", "error", "info", "warning", got text',
+        '12:18: logging.level: expected one of "debug", "error", "info", "warning", got "loud"',
     ]
 
 
@@ -144,7 +144,10 @@ def test_the_report_contains_the_file_name(tmp_path):
     path.write_text("providers: 5\n")
     with pytest.raises(ConfigError) as caught:
         load(path, env={})
-    assert str(caught.value) == f"{path}:1:12: providers: expected a list, got 5"
+    assert str(caught.value) == (
+        f"{path}:1:12: providers: expected a list, got 5; write "
+        'providers: [{name: "anthropic", type: "anthropic"}]'
+    )
 
 
 def test_an_empty_file_is_an_error_with_a_hint(problems_of):
@@ -233,21 +236,22 @@ def test_problems_in_rules_prices_and_tables_have_positions(problems_of):
         '7:17: providers[0].prices["glm-4*"].output: is missing',
         '7:25: providers[0].prices["glm-4*"].input: expected a number from 0 up to 100,000, got -1',
         '7:29: providers[0].prices["glm-4*"].cache_reed: unknown key (did you mean "cache_read"?)',
-        '12:15: routing.models.claude-[0]: unknown provider (did you mean "zai"?)',
-        "12:20: routing.models.claude-[1]: expected text, got a number; put it in quotes",
+        '12:15: routing.models.claude-[0]: unknown provider "zia" (did you mean "zai"?)',
+        "12:20: routing.models.claude-[1]: expected text, got 7; put it in quotes",
         "14:22: routing.rules[0].when.model[0]: empty model name",
         "14:45: routing.rules[0].when.headers.x-team: must not be empty or contain control or "
         "non-ASCII characters ('*': any value)",
-        '15:25: routing.rules[0].use.providers[0]: unknown provider (did you mean "zai"?)',
-        f"15:41: routing.rules[0].use.strategy: {strategies}, got text "
-        '(did you mean "cost-based"?)',
+        '15:25: routing.rules[0].use.providers[0]: unknown provider "zay" (did you mean "zai"?)',
+        f"15:41: routing.rules[0].use.strategy: {strategies}, got "
+        '"cheapest" (did you mean "cost-based"?)',
         "16:45: routing.rules[1].when.tokens_under: never matches together with tokens_over 10",
         '16:48: routing.rules[1].when.class: unknown key (did you mean "request_class"?)',
         "17:11: routing.rules[1].use: no effect: set providers, strategy or model (to exempt "
         "requests from later rules, set the strategy that they have without it)",
-        f"18:30: routing.rules[2].when.request_class[0]: expected one of {classes}, got text "
-        '(did you mean "main"?)',
-        "19:20: routing.rules[2].use.model: the model must not contain the wildcards * or ?",
+        f"18:30: routing.rules[2].when.request_class[0]: expected one of {classes}, got "
+        '"mian" (did you mean "main"?)',
+        "19:20: routing.rules[2].use.model: the model must not contain the wildcards * or ?, "
+        'got "glm-*"',
     ]
 
 
@@ -273,8 +277,8 @@ use = {modle = "x"}
 
 def test_problems_in_nested_toml_sections_have_positions(problems_of):
     assert problems_of(BROKEN_TOML, "c.toml") == [
-        '6:10: providers[0].prices["m*"].output: expected a number from 0 up to 100,000, got text',
-        '8:15: routing.models["m-*"][1]: unknown provider (did you mean "p"?)',
+        '6:10: providers[0].prices["m*"].output: expected a number from 0 up to 100,000, got "two"',
+        '8:15: routing.models["m-*"][1]: unknown provider "P" (did you mean "p"?)',
         "12:15: routing.rules[0].when.tokens_over: expected an integer from 0 up to "
         "1,000,000,000,000, got -1",
         "13:1: routing.rules[1].use: no effect: set providers, strategy or model (to exempt "

@@ -50,6 +50,14 @@ def test_a_file_accessible_to_others_is_rejected(sources, tmp_path, mode):
     assert "test-key-1" not in text
 
 
+@pytest.mark.parametrize("name", ["missing", "sub/" + "long-name-" * 8 + ".key", "../up.key"])
+def test_a_missing_file_is_named_with_its_whole_path(sources, tmp_path, name):
+    path = os.path.normpath(tmp_path / name)
+    assert refusal(sources.read_file, name) == (
+        f'cannot read the secret file "{path}": No such file or directory'
+    )
+
+
 def test_a_symlink_is_checked_by_its_target(sources, tmp_path):
     secret(tmp_path / "open", mode=0o644)
     (tmp_path / "link").symlink_to("open")

@@ -67,7 +67,7 @@ def test_no_data_is_the_default_configuration():
         ({"banana": 1}, "banana: unknown key"),
         (
             changed("server", "workers", value="four"),
-            "server.workers: expected an integer from 1 up to 256, got text",
+            'server.workers: expected an integer from 1 up to 256, got "four"',
         ),
         (
             changed("server", "workers", value=0),
@@ -91,17 +91,17 @@ def test_no_data_is_the_default_configuration():
         ),
         (
             changed("logging", "level", value="debugg"),
-            'logging.level: expected one of "debug", "error", "info", "warning", got text '
+            'logging.level: expected one of "debug", "error", "info", "warning", got "debugg" '
             '(did you mean "debug"?)',
         ),
         (
             changed("logging", "exchanges", value="no"),
-            'logging.exchanges: expected true or false, got text (did you mean "false"?)',
+            'logging.exchanges: expected true or false, got "no" (did you mean "false"?)',
         ),
         (
             changed("providers", 0, "name", value=12),
             "providers[0].name: expected 1 to 64 letters, digits, '.', '_' or '-', not starting "
-            "with '._-', got a number; put it in quotes",
+            "with '._-', got 12; put it in quotes",
         ),
         (
             changed("providers", 0, "keys", 0, "key", value=123456789),
@@ -113,11 +113,11 @@ def test_no_data_is_the_default_configuration():
         ),
         (
             changed("providers", 0, "keys", value="x"),
-            "providers[0].keys: expected a list, got text",
+            'providers[0].keys: expected a list, got text; write keys: [{key: "${VAR}"}]',
         ),
         (
             changed("providers", 0, "keys", value=None),
-            "providers[0].keys: expected a list, got null",
+            'providers[0].keys: expected a list, got null; write keys: [{key: "${VAR}"}]',
         ),
         (
             changed("providers", 0, "model_mapping", "a-*", value=["b"]),
@@ -137,18 +137,18 @@ def test_no_data_is_the_default_configuration():
         ),
         (
             changed("routing", "models", "a-", value="one"),
-            "routing.models.a-: expected a list, got text",
+            'routing.models.a-: expected a list, got "one"',
         ),
         (
             changed("routing", "rules", 0, "when", "request_class", 0, value="mian"),
             'routing.rules[0].when.request_class[0]: expected one of "background", "compaction", '
-            '"count_tokens", "main", "subagent", "web-search", got text (did you mean "main"?)',
+            '"count_tokens", "main", "subagent", "web-search", got "mian" (did you mean "main"?)',
         ),
         (
             changed("routing", "rules", 0, "use", "strategy", value="latency"),
             'routing.rules[0].use.strategy: expected one of "cost-based", "failover", '
             '"latency-based", "least-busy", "model-based", "round-robin", "simple-shuffle", '
-            'got text (did you mean "latency-based"?)',
+            'got "latency" (did you mean "latency-based"?)',
         ),
         (changed("providers", 0, value={}), "providers[0].name: is missing"),
         (
@@ -159,6 +159,60 @@ def test_no_data_is_the_default_configuration():
 )
 def test_each_error_is_one_finding(data, finding):
     assert findings(data) == [finding]
+
+
+ENTRY = '; write keys: [{key: "${VAR}"}]'
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "finding"),
+    [
+        ("keys", "x", f"keys: expected a list, got text{ENTRY}"),
+        ("keys", ["x"], f"keys[0]: expected a mapping, got text{ENTRY}"),
+        ("keys", [7], f"keys[0]: expected a mapping, got a number{ENTRY}"),
+        ("keys", {"key": "x"}, f"keys: expected a list, got a mapping{ENTRY}"),
+        ("keys", [{"name": "x"}], f"keys[0].key: is missing{ENTRY}"),
+        ("api_key", "x", f'api_key: unknown key (did you mean "keys"?){ENTRY}'),
+        ("apikey", "x", f'apikey: unknown key (did you mean "keys"?){ENTRY}'),
+        ("keys", [{"key": "x", "api_key": "x"}], f'keys[0].api_key: unknown key ("key"?){ENTRY}'),
+    ],
+)
+def test_what_an_entry_of_keys_looks_like_is_shown(member, value, finding):
+    data = {"providers": [{"name": "p", member: value}]}
+    expected = finding.replace('("key"?)', '(did you mean "key"?)')
+    assert findings(data) == [f"providers[0].{expected}"]
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_it_is_shown_for_an_expression_in_its_place(failed):
+    path = ("providers", 0, "keys")
+    data = {"providers": [{"name": "p", "keys": "canary"}]}
+    (problem,) = validate(data, frozenset({path}), frozenset({path} if failed else ())).problems
+    got = "text" if failed else "text from ${...}"
+    assert problem.message == f"expected a list, got {got}{ENTRY}"
+
+
+@pytest.mark.parametrize(
+    ("providers", "place"),
+    [
+        ({"name": "a", "type": "zia", "keys": "canary"}, "providers"),
+        ({"a": {"type": "zia", "keys": "canary"}}, "providers.a"),
+    ],
+)
+def test_the_content_of_a_mapping_in_place_of_a_list_is_checked(providers, place):
+    found = findings({"providers": providers})
+    assert [line.partition(":")[0] for line in found] == [
+        "providers",
+        f"{place}.type",
+        f"{place}.keys",
+    ]
+    assert "canary" not in "".join(found)
+
+
+def test_the_example_has_the_format_of_the_file():
+    data = {"providers": [{"name": "p", "keys": "x"}]}
+    (problem,) = validate(data, is_toml=True).problems
+    assert problem.message.endswith('; write keys = [{key = "${VAR}"}]')
 
 
 def test_all_errors_are_found_and_the_rest_is_kept():

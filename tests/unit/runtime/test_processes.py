@@ -13,6 +13,7 @@ PASSED = {
     "SSL_CERT_FILE": "/ca.pem",
     "HTTPS_PROXY": "http://proxy:3128",
     "no_proxy": "localhost",
+    "REQUEST_METHOD": "GET",
     "PYTHONDEVMODE": "1",
     "LD_LIBRARY_PATH": "/opt/lib",
     "CCRELAY_DEBUG": "1",

@@ -84,3 +84,26 @@ def test_without_a_file_path_and_digest_are_none(tmp_path, monkeypatch):
     source = Source.find(Options())
     assert (source.path, source.digest()) == (None, None)
     assert source.load().path is None
+
+
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "https_proxy"])
+def test_a_proxy_that_cannot_be_used_is_a_configuration_error(file, monkeypatch, variable):
+    for name in ("ALL_PROXY", "HTTPS_PROXY", "https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    source = Source.find(Options(config=file))
+    assert source.load().config.providers[0].name == "zai"
+    monkeypatch.setenv(variable, "ftp://me:test-key-2@proxy.example")
+    with pytest.raises(
+        ConfigError, match=f"environment variable {variable}: the proxy URL"
+    ) as error:
+        source.load()
+    assert "test-key-2" not in str(error.value)
+    monkeypatch.setenv("NO_PROXY", "api.z.ai")
+    assert source.load().config.providers[0].name == "zai"
+
+
+def test_certificates_that_are_missing_are_a_warning(file, monkeypatch, tmp_path):
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    warnings = [str(problem) for problem in Source.find(Options(config=file)).load().warnings]
+    assert any(str(tmp_path / "none") in warning for warning in warnings)

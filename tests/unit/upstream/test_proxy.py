@@ -152,6 +152,10 @@ def test_lower_case_no_proxy_precedes_upper_case() -> None:
         ("https://proxy.test", "https", "proxy.test:443"),
         ("user:test-key-1@proxy.test:1", "http", "proxy.test:1"),
         ("http://[2001:db8::1]:3128", "http", "[2001:db8::1]:3128"),
+        ("socks5://proxy.test", "socks5", "proxy.test:1080"),
+        ("SOCKS5H://proxy.test:9050/", "socks5h", "proxy.test:9050"),
+        ("socks4://[2001:db8::1]", "socks4", "[2001:db8::1]:1080"),
+        ("socks4a://user@proxy.test:1", "socks4a", "proxy.test:1"),
     ],
 )
 def test_a_proxy_url_is_parsed(url: str, scheme: str, name: str) -> None:
@@ -168,12 +172,32 @@ def test_a_proxy_url_is_parsed(url: str, scheme: str, name: str) -> None:
         ("us%40er:p%3Aq%2F", b"us@er:p:q/"),
         ("ü:ß", "ü:ß".encode()),
         (":only", b":only"),
+        ("user:a#b", b"user:a#b"),
+        ("user:a/b?c#d@e:f", b"user:a/b?c#d@e:f"),
+        ("us er:\\pass", b"us er:\\pass"),
+        ("user:a://b", b"user:a://b"),
     ],
 )
 def test_user_and_password_become_basic_authorization(userinfo: str, pair: bytes) -> None:
     proxy = Proxy.parse(f"http://{userinfo}@proxy.test")
 
     assert proxy.authorization == b"Basic " + base64.b64encode(pair)
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "login"),
+    [
+        ("user:a/b?c#d@e:f", ("user", "a/b?c#d@e:f")),
+        ("us%40er:p%3Aq%2F", ("us@er", "p:q/")),
+    ],
+)
+def test_socks_keeps_user_and_password(userinfo: str, login: tuple[str, str]) -> None:
+    proxy = Proxy.parse(f"socks5://{userinfo}@proxy.test")
+
+    assert (proxy.user, proxy.password) == login
+    assert proxy.authorization == b""
+    for shown in (repr(proxy), str(proxy), str(proxy.__rich_repr__())):
+        assert login[1] not in shown
 
 
 def test_a_proxy_without_user_sends_no_authorization() -> None:
@@ -193,12 +217,12 @@ def test_the_repr_hides_the_password() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "socks5://user:test-key-1@proxy.test",
+        "ftp://user:test-key-1@proxy.test",
+        "socks://user:test-key-1@proxy.test",
         "http://user:test-key-1@",
         "http://user:test-key-1",
-        "http://user:12#test-key-1@proxy.test",
-        "http://user:12/test-key-1@proxy.test",
-        "http://user:12?test-key-1@proxy.test",
+        "http://user:test-key-1@proxy.test#12",
+        "http://user:test-key-1@proxy.test?12",
         "http://proxy.test/test-key-1",
     ],
 )

@@ -164,7 +164,10 @@ def test_an_untrusted_certificate_is_rejected_with_a_hint(
 
     said = explain(caught.value)
     assert said.startswith("verification failed: self")
-    assert "SSL_CERT_FILE" in said
+    assert f'SSL_CERT_FILE cannot be read: "{tmp_path / "none"}" (No such file' in said
+    assert (
+        f'SSL_CERT_DIR names a directory without a certificate under its hash: "{tmp_path}"' in said
+    )
 
 
 class Bytes:
@@ -301,6 +304,27 @@ def test_reading_a_tls_stream_does_not_wait_for_a_blocked_sender(
     server.obj.write(b"world")
     assert finish(stream.receive()) == b"world"
     sender.close()
+
+
+def test_trusted_certificates_that_are_missing_are_named_in_the_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = ssl.SSLCertVerificationError()
+    error.verify_code, error.verify_message = 20, "unable to get local issuer certificate"
+
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere/certs")
+
+    assert explain(error) == (
+        "verification failed: unable to get local issuer certificate; "
+        'SSL_CERT_FILE cannot be read: "/nowhere/ca.pem" (No such file or directory); '
+        'SSL_CERT_DIR cannot be read: "/nowhere/certs" (No such file or directory); '
+        "correct it and restart ccrelay"
+    )
+
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.delenv("SSL_CERT_DIR")
+    assert explain(error).endswith("set SSL_CERT_FILE to a file with its certificate")
 
 
 def test_socket_errors_use_the_systems_message() -> None:

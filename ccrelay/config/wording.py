@@ -1,0 +1,44 @@
+"""How a wrong value is shown in a message: quoted, unless it is, or may be, a secret."""
+
+import re
+
+from ccrelay.config.problems import Path, looks_secret, quoted
+
+_VALUE_CHARACTERS_MAX = 120  # a base URL fits
+
+_SECRET_MEMBERS = frozenset({"keys", "headers"})
+_USER_INFO = re.compile(r"(?<=//).*@|\A(?!.*//).*@", re.DOTALL)
+_QUERY = re.compile(r"[?#].*\Z", re.DOTALL)
+# `test-key-1`, `my-token-7`; a setting's own words have no digits.
+_NAMED_SECRET = re.compile(
+    r".*(?:secret|passw)|(?=.*[0-9]).*(?:key|token)", re.IGNORECASE | re.DOTALL
+)
+_WORD = re.compile(r"[A-Za-z0-9_.~-]+")
+
+
+def is_secret(path: Path) -> bool:
+    """Whether the value at `path`, or one below it, is meant to be a secret."""
+    # Wherever they stand in a provider, which may be of a wrong shape itself.
+    in_provider = path[:1] == ("providers",) and not _SECRET_MEMBERS.isdisjoint(path)
+    return in_provider or path[:2] == ("server", "auth")
+
+
+def shown(path: Path, text: str, *, is_expanded: bool = False) -> str:
+    """Return how `text`, a wrong value at `path`, is named in a message.
+
+    Never shown: values of secret settings, values that came from `${...}`, and words that look like
+    a key in the wrong place; of a URL neither user and password nor the query.
+    """
+    if is_expanded:
+        return "text from ${...}"
+    if text == "":
+        return "empty text"
+    if is_secret(path) or (_WORD.fullmatch(text) and _is_suspect(text)):
+        return "text"
+    safe = _QUERY.sub(lambda found: found[0][0] + "...", _USER_INFO.sub("...@", text))
+    safe = _WORD.sub(lambda word: "..." if _is_suspect(word[0]) else word[0], safe)
+    return quoted(safe, _VALUE_CHARACTERS_MAX)
+
+
+def _is_suspect(text: str) -> bool:
+    return looks_secret(text) or _NAMED_SECRET.match(text) is not None
