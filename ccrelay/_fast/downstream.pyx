@@ -371,6 +371,7 @@ cdef class Downstream(Conn):
                 buffer_add(&self.ahead, p, n)
                 if self.ahead.size > PIPELINE_BYTES_MAX:
                     self.stop_reading()
+                    self.reactor.look_after(self)
             if used <= 0:
                 return
             p += used
@@ -449,9 +450,6 @@ cdef class Downstream(Conn):
             return False
         return self.body.direct_room(p, n)
 
-    cdef bint expects_more(self) noexcept:
-        return self.phase == BODY or (self.phase == IDLE and self.ahead.size > 0)  # part of a head
-
     cdef void on_direct(self, Py_ssize_t n) except *:
         self.heard_at = self.reactor.now
         self.body.direct_taken(n)
@@ -476,6 +474,7 @@ cdef class Downstream(Conn):
                 return
             self.read_stopped = True
             self.stop_reading()
+            self.reactor.look_after(self)
         if self.wants_model:
             if body.complete or body.model_ready():
                 self.wants_model = False
