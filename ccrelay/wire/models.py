@@ -54,8 +54,14 @@ class _Listing(msgspec.Struct, gc=False):
     data: list[Raw]
 
 
+class _Cursor(msgspec.Struct, gc=False):
+    has_more: bool = False
+    last_id: str | None = None
+
+
 _LISTED = msgspec.json.Decoder(_Listed)
 _LISTING = msgspec.json.Decoder(_Listing)
+_CURSOR = msgspec.json.Decoder(_Cursor)
 
 
 def configured_entries(provider: Provider) -> list[ModelEntry]:
@@ -78,6 +84,15 @@ def discovered_entries(listing: bytes, matcher: ModelMatcher) -> list[ModelEntry
         return []
     entries = (_discovered(row) for row in rows)
     return [entry for entry in entries if entry and matcher.resolve(entry.id) is not None]
+
+
+def next_page(listing: bytes) -> str | None:
+    """The id behind which a provider's next page begins; None: this page is the last."""
+    try:
+        cursor = _CURSOR.decode(listing)
+    except UNREADABLE:
+        return None
+    return cursor.last_id or None if cursor.has_more else None
 
 
 def merge(groups: Iterable[Iterable[ModelEntry]]) -> list[ModelEntry]:
