@@ -12,7 +12,7 @@ import pytest
 
 from ccrelay.config.model import Key
 from tests.loopback.relay.harness import Client, Lab, eventually, provider, routing, server
-from tests.loopback.relay.scripts import JSON, Turns, always, blind, stall, then
+from tests.loopback.relay.scripts import JSON, always, blind, stall, then
 from tests.loopback.relay.wires import (
     BLOCK,
     BODY,
