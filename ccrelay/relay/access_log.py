@@ -6,13 +6,14 @@ from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.outcome import Outcome
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.rules import CLASSES
 from ccrelay.types import Ending, RequestClass, TrafficClass
 from ccrelay.wire.targets import shown_target
 
 _OTHER_V1 = int(RequestClass.OTHER_V1)
 _ENDINGS = [ending.name.lower() for ending in Ending]
-_CLASSES = [traffic.name.lower() for traffic in TrafficClass]
-_CLASSES[TrafficClass.WEB_SEARCH] = "web-search"  # as in rules
+_CLASS_NAMES = {traffic: name for name, traffic in CLASSES.items()}  # as rules spell them
+_CLASSES = [_CLASS_NAMES[traffic] for traffic in TrafficClass]
 _KINDS = [kind.name.lower() for kind in RequestClass]
 
 
