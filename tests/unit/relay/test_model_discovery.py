@@ -240,6 +240,21 @@ def test_the_pages_of_a_list_are_followed(loop: TimelessLoop) -> None:
     }
 
 
+def test_a_page_without_a_cursor_is_followed_by_its_last_id(loop: TimelessLoop) -> None:
+    rig = Rig(loop, provider("a"))
+    rig.providers.answers["a"] = (0.0, b'{"data":[{"id":"m-1"}],"has_more":true,"last_id":null}')
+    rig.providers.pages[b"&after_id=m-1"] = page("m-2", more=False)
+    assert rig.request()[0] == ["m-1", "m-2"]
+
+
+def test_an_empty_page_is_the_last(loop: TimelessLoop) -> None:
+    rig = Rig(loop, provider("a"))
+    rig.providers.answers["a"] = (0.0, page("m-1"))
+    rig.providers.pages[b"&after_id=m-1"] = b'{"data":[],"has_more":true,"last_id":"m-9"}'
+    assert rig.request()[0] == ["m-1"]
+    assert (len(rig.providers.asked), rig.sink.events) == (2, [])
+
+
 def test_a_clients_own_list_has_all_pages_too(loop: TimelessLoop) -> None:
     rig = Rig(loop, passing("own"))
     rig.providers.answers["own"] = (0.0, page("m-1"))
@@ -251,7 +266,8 @@ def test_a_clients_own_list_has_all_pages_too(loop: TimelessLoop) -> None:
     "first",
     [
         pytest.param(page("m-1"), id="the same page again"),
-        pytest.param(b'{"data":[{"id":"m-1"}],"has_more":true}', id="no cursor"),
+        pytest.param(b'{"data":[{"id":"m-1"}],"has_more":true}', id="the same page, no cursor"),
+        pytest.param(b'{"data":[{"id":"m-1"},{}],"has_more":true}', id="no cursor"),
         pytest.param(b'{"data":[{"id":"m-1"}],"has_more":true,"last_id":7}', id="no text"),
         pytest.param(b'{"data":[{"id":"m-1"}],"has_more":"yes","last_id":"m-1"}', id="no flag"),
     ],
