@@ -80,33 +80,32 @@ def silent(lab: Lab) -> None:
     lab.start(provider(upstream, type="anthropic", discover_models=True), routing=PATIENT)
 
 
-@pytest.mark.parametrize("together", [True, False], ids=["together", "later"])
-@pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
-async def test_a_reset_ends_the_connection(lab: Lab, sent: bytes, together: bool) -> None:
-    silent(lab)
+async def sent_by_a_client(lab: Lab, sent: bytes, when: str) -> Client:
+    """A connection on which this was sent; `later`: the relay has read it."""
     client = await lab.client()
-    if together:
+    if when != "before accept":
         await settled()
-        client.sock.send(sent)  # the relay runs no earlier than at the next await
-    else:
-        await client.send(sent)
+    client.sock.send(sent)  # the relay runs no earlier than at the next await
+    if when == "later":
         await settled()
+    return client
+
+
+@pytest.mark.parametrize("when", ["before accept", "together", "later"])
+@pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
+async def test_a_reset_ends_the_connection(lab: Lab, sent: bytes, when: str) -> None:
+    silent(lab)
+    client = await sent_by_a_client(lab, sent, when)
     client.reset()
     await settled()
     await gone(lab)
 
 
-@pytest.mark.parametrize("together", [True, False], ids=["together", "later"])
+@pytest.mark.parametrize("when", ["before accept", "together", "later"])
 @pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
-async def test_a_half_close_ends_the_connection(lab: Lab, sent: bytes, together: bool) -> None:
+async def test_a_half_close_ends_the_connection(lab: Lab, sent: bytes, when: str) -> None:
     silent(lab)
-    client = await lab.client()
-    if together:
-        await settled()
-        client.sock.send(sent)
-    else:
-        await client.send(sent)
-        await settled()
+    client = await sent_by_a_client(lab, sent, when)
     client.sock.shutdown(socket.SHUT_WR)
     await settled()
     await gone(lab)
