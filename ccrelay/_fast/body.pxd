@@ -14,6 +14,7 @@ cpdef enum BodyFault:
     TOO_LONG = 3             # chunked body over the limit
     BAD_FRAMING = 4          # chunked framing malformed
     NO_ROOM = 5              # the worker's memory for request bodies is spent
+    TOO_DEEP = 6             # nested deeper than the scan follows
 
 
 cdef enum:
@@ -42,7 +43,7 @@ cdef class RequestBody:
     cdef Walker walker
     cdef MemberScan scan               # None: not a body that is routed by its model
 
-    cdef void begin(self, Head head, bint scanned) except *
+    cdef void begin(self, Head head) except *
     cdef Py_ssize_t take(self, const char* p, Py_ssize_t n) except -2
     cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept
     cdef void direct_taken(self, Py_ssize_t n) noexcept

@@ -7,6 +7,7 @@ class BodyFault(enum.IntEnum):
     TOO_LONG = 3
     BAD_FRAMING = 4
     NO_ROOM = 5
+    TOO_DEEP = 6
 
 class BodyLimits:
     body_bytes_max: int

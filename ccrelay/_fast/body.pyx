@@ -9,10 +9,10 @@ members that matter are looked for.
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 from ccrelay._fast.conn cimport READ_BYTES, Arena
-from ccrelay._fast.http1 cimport Head, Piece, Walker, walk
+from ccrelay._fast.http1 cimport F_CONTENT_ENCODING, Head, Piece, Walker, walk
 from ccrelay._fast.json cimport COMPLETE, INVALID
 
 from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
@@ -32,6 +32,21 @@ cdef class BodyLimits:
         self.keys = _MemberKeys(["model", "stream"])
 
 
+cdef bint names_a_model(Head head) noexcept:
+    """Whether a body, which is not compressed, has a model to route by."""
+    return (
+        head.method_len == 4
+        and head.path_len >= 12
+        and memcmp(head.buf, b"POST", 4) == 0
+        and memcmp(head.buf + head.target, b"/v1/messages", 12) == 0
+        and (head.path_len == 12 or (
+            head.path_len == 25
+            and memcmp(head.buf + head.target + 12, b"/count_tokens", 13) == 0
+        ))
+        and head.find(F_CONTENT_ENCODING) < 0
+    )
+
+
 @cython.final
 @cython.no_gc            # nothing it holds refers back; __dealloc__ needs its members alive
 cdef class RequestBody:
@@ -45,8 +60,8 @@ cdef class RequestBody:
         if self.data != NULL:
             self.arena.give(self.data, self.cap)
 
-    cdef void begin(self, Head head, bint scanned) except *:
-        """A new body, as its head announces it. `scanned`: look for members in it."""
+    cdef void begin(self, Head head) except *:
+        """A new body, as its head announces it."""
         self.chunked = head.chunked
         self.left = head.content_length if head.content_length > 0 else 0
         self.total = -1 if head.chunked else self.left
@@ -58,7 +73,7 @@ cdef class RequestBody:
         self.windowed = (
             self.left > WINDOW_BYTES and self.arena.out + self.left > self.limits.replay_bytes_max
         )
-        if not scanned:
+        if not names_a_model(head):
             self.scan = None
         elif self.scan is None:
             self.scan = _MemberScan(self.limits.keys, CAPTURE_MAX)
@@ -129,7 +144,7 @@ cdef class RequestBody:
             if n:
                 self.scan.feed(p, n)
             if self.scan.state == INVALID:
-                self.fault = NOT_JSON
+                self.fault = TOO_DEEP if self.scan.is_too_deep() else NOT_JSON
             elif self.scan.slots[SLOT_MODEL].seen > 1:
                 self.fault = SECOND_MODEL
             elif last and self.scan.state != COMPLETE:

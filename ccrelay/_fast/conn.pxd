@@ -34,11 +34,14 @@ cdef class Reactor:
     cdef Conn timers                   # intrusive list of connections with a deadline
     cdef double sweep_at
     cdef object sweep_handle, sweep_cb
+    cdef set unread                    # connections that are not read and have to be looked after
+    cdef object look_handle
 
     cpdef double clock(self)
     cdef double tick(self) noexcept
     cdef void watch(self, Conn conn, double deadline) except *
     cdef void unwatch(self, Conn conn) noexcept
+    cdef void look_after(self, Conn conn) except *
 
 
 cdef class Conn:
@@ -69,7 +72,7 @@ cdef class Conn:
     cdef void on_deadline(self) except *
     # where a large body wants its bytes
     cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept
-    cdef bint expects_more(self) noexcept  # somebody waits for bytes of this connection
+    cdef bint expects_more(self) noexcept  # False: what the next write tells is soon enough
     cdef void on_direct(self, Py_ssize_t n) except *
     cdef void on_peer_more(self) except *           # the other side has more of the body for us
     cdef void on_peer_drained(self) except *        # the other side can take bytes again

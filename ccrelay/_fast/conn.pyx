@@ -22,6 +22,7 @@ cdef extern from "sock.h" nogil:
     double cc_now()
     int cc_would_block(int e)
     int cc_failed(int fd)
+    int cc_left(int fd)
     ssize_t c_recv "recv"(int fd, void* p, size_t n, int flags)
     ssize_t c_send "send"(int fd, const void* p, size_t n, int flags)
     int c_close "close"(int fd)
@@ -33,6 +34,8 @@ cdef enum:
     ARENA_SMALLEST = 65536
     TURNS_MAX = 4              # full reads of one connection before the others get their turn
     TLS_RECORD = 16384
+
+cdef double LOOK_S = 0.25      # between two looks at a connection that is not read
 
 
 @cython.final
@@ -112,6 +115,7 @@ cdef class Reactor:
             raise MemoryError
         self.now = cc_now()
         self.sweep_cb = self._sweep
+        self.unread = set()
 
     def __dealloc__(self):
         free(self.rbuf)
@@ -185,10 +189,36 @@ cdef class Reactor:
                     except BaseException as exc:
                         conn._crashed(exc)
 
+    cdef void look_after(self, Conn conn) except *:
+        """Have `on_end` called when the peer leaves, as long as the connection is not read.
+
+        The loop does not poll its descriptor meanwhile, and there is nothing to send.
+        """
+        self.unread.add(conn)
+        if self.look_handle is None:
+            self.look_handle = self.loop.call_later(LOOK_S, self._look)
+
+    def _look(self):
+        cdef Conn conn
+        self.look_handle = None
+        self.tick()
+        for conn in list(self.unread):
+            if conn.reading or conn.fd < 0:
+                self.unread.discard(conn)
+            elif cc_left(conn.fd):
+                try:
+                    conn.on_end(0)
+                except BaseException as exc:
+                    conn._crashed(exc)
+        if self.unread:
+            self.look_handle = self.loop.call_later(LOOK_S, self._look)
+
     def stop(self) -> None:
-        if self.sweep_handle is not None:
-            self.sweep_handle.cancel()
-            self.sweep_handle = None
+        for handle in (self.sweep_handle, self.look_handle):
+            if handle is not None:
+                handle.cancel()
+        self.sweep_handle = self.look_handle = None
+        self.unread.clear()
 
 
 cdef class Conn:
@@ -266,8 +296,8 @@ cdef class Conn:
                 turn += 1
                 if not self.reading or self.fd < 0:
                     return
-                # uvloop tells of a reset once, even if data came with it: who waits for more reads
-                # on until recv tells. Everybody else learns it with the next write.
+                # libuv tells of a reset once, even if data came with it, and then polls no more:
+                # read on until recv tells.
                 if n < room or turn >= TURNS_MAX:
                     if not (self.expects_more() and cc_failed(self.fd)):
                         return
@@ -283,7 +313,7 @@ cdef class Conn:
         return False
 
     cdef bint expects_more(self) noexcept:
-        return False
+        return True
 
     cdef void on_direct(self, Py_ssize_t n) except *:
         pass

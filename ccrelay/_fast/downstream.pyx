@@ -13,13 +13,14 @@ asked to wait for them. What becomes of the body's bytes is `body.pyx`.
 from libc.string cimport memcmp, memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from ccrelay._fast.body cimport (
     NO_ROOM, SLOT_MODEL, SLOT_STREAM, WINDOW_BYTES, RequestBody,
 )
 from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_free, buffer_take
 from ccrelay._fast.conn cimport Conn, Reactor
+from ccrelay._fast.heads cimport without_identity
 from ccrelay._fast.http1 cimport (
     F_AUTHORIZATION, F_CONTENT_ENCODING, F_HOST, F_ORIGIN, F_X_API_KEY, HEAD_TOO_LARGE, Head,
     head_end, read_request,
@@ -371,6 +372,7 @@ cdef class Downstream(Conn):
                 buffer_add(&self.ahead, p, n)
                 if self.ahead.size > PIPELINE_BYTES_MAX:
                     self.stop_reading()
+                    self.reactor.look_after(self)
             if used <= 0:
                 return
             p += used
@@ -431,26 +433,19 @@ cdef class Downstream(Conn):
         self.bytes_out = 0
         self.heard_at = self.last_out_at = self.reactor.now
         self.keep_alive = head.keep_alive
-        # Compressed bodies are unpacked first, other paths name no model.
-        self.body.begin(head, (
-            head.method_len == 4
-            and head.path_len >= 12
-            and memcmp(head.buf, b"POST", 4) == 0
-            and memcmp(head.buf + head.target, b"/v1/messages", 12) == 0
-            and (head.path_len == 12 or (
-                head.path_len == 25
-                and memcmp(head.buf + head.target + 12, b"/count_tokens", 13) == 0
-            ))
-            and head.find(F_CONTENT_ENCODING) < 0
-        ))
+        if head.path_len > 7 and memcmp(head.buf + head.target, b"/v1/v1/", 7) == 0:
+            # of a client whose base URL ends in /v1
+            head.target += 3
+            head.target_len -= 3
+            head.path_len -= 3
+        if head.find(F_CONTENT_ENCODING) >= 0:
+            head.count = without_identity(<uint8_t*>head.buf, head.fields, head.count)
+        self.body.begin(head)
 
     cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept:
         if self.phase != BODY or self.exchange is None:
             return False
         return self.body.direct_room(p, n)
-
-    cdef bint expects_more(self) noexcept:
-        return self.phase == BODY or (self.phase == IDLE and self.ahead.size > 0)  # part of a head
 
     cdef void on_direct(self, Py_ssize_t n) except *:
         self.heard_at = self.reactor.now
@@ -476,6 +471,7 @@ cdef class Downstream(Conn):
                 return
             self.read_stopped = True
             self.stop_reading()
+            self.reactor.look_after(self)
         if self.wants_model:
             if body.complete or body.model_ready():
                 self.wants_model = False

@@ -275,6 +275,25 @@ cdef inline int first_field(const Field* fields, int count, int field_id) noexce
     return -1
 
 
+cdef inline int without_identity(const uint8_t* data, Field* fields, int count) noexcept:
+    """Drop each `content-encoding` that lists nothing but `identity`; the number of fields left."""
+    cdef int i, kept = 0
+    cdef bint is_identity
+    cdef Cursor c
+    cdef const uint8_t* item
+    cdef Py_ssize_t size
+    for i in range(count):
+        is_identity = fields[i].id == F_CONTENT_ENCODING
+        if is_identity:
+            c = Cursor(data + fields[i].value, 0, fields[i].value_len)
+            while next_item(&c, &item, &size):
+                is_identity &= is_word(item, size, b"identity")
+        if not is_identity:
+            fields[kept] = fields[i]
+            kept += 1
+    return kept
+
+
 cdef inline int take_meaning(Parts* head, const uint8_t* data, const Field* fields) noexcept:
     # Apply the newest field, fields[head.count], if it affects framing or routing.
     cdef const Field* field = &fields[head.count]

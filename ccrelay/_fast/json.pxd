@@ -63,3 +63,4 @@ cdef class MemberScan:
     cpdef tuple span(self, int slot)   # (start, end) or None
     cpdef int seen(self, int slot) except -1
     cdef bint ready(self, int slot) noexcept   # value complete
+    cpdef bint is_too_deep(self) noexcept

@@ -29,6 +29,7 @@ cdef extern from "scan.h" nogil:
     Py_ssize_t scan_nested(ScanNested* s, const char* p, Py_ssize_t n) noexcept
     bint scan_use_simd(bint wanted) noexcept
     bint scan_has_simd() noexcept
+    int SCAN_DEPTH_MAX
 
 
 cdef enum:
@@ -183,6 +184,10 @@ cdef class MemberScan:
 
     cdef bint ready(self, int slot) noexcept:
         return self.slots[slot].end >= 0
+
+    cpdef bint is_too_deep(self) noexcept:
+        """Whether the document is INVALID because of its depth."""
+        return self.state == INVALID and self.step == NESTED and self.depth == SCAN_DEPTH_MAX
 
 
 def scan(bytes data not None, MemberKeys keys not None, int capture_max=1024):

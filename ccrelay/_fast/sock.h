@@ -42,10 +42,21 @@ static inline void cc_reset(int fd) {
     close(fd);
 }
 
-/* Whether the socket has failed, e.g. by a reset. Leaves the error for the next recv. */
+/* Whether the socket is done for, e.g. by a reset. Leaves the error for the next recv. POLLHUP: a
+   send has met the error already and taken it. */
 static inline int cc_failed(int fd) {
     struct pollfd p = {fd, 0, 0};
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLNVAL));
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP | POLLNVAL));
+}
+
+/* The same, or the peer will send no more than what waits to be read (Linux only). */
+static inline int cc_left(int fd) {
+#if defined(POLLRDHUP)
+    struct pollfd p = {fd, POLLRDHUP, 0};
+    return poll(&p, 1, 0) > 0;
+#else
+    return cc_failed(fd);
+#endif
 }
 
 static inline double cc_now(void) {

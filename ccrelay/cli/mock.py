@@ -13,6 +13,7 @@ from typing import IO, TypeVar
 import click
 import msgspec
 
+from ccrelay.config.address import join_address, listen_problem
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.demo.faults import FAULTS
 from ccrelay.demo.limits import Quotas
@@ -239,14 +240,18 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    server = await start_demo(
-        *listen,
-        script=script,
-        gap_ms=gap_ms,
-        record=file is not None,
-        on_finished=on_finished,
-        quotas=quotas,
-    )
+    try:
+        server = await start_demo(
+            *listen,
+            script=script,
+            gap_ms=gap_ms,
+            record=file is not None,
+            on_finished=on_finished,
+            quotas=quotas,
+        )
+    except OSError as error:
+        problem = listen_problem(error, join_address(*listen), *listen, command="ccrelay mock")
+        raise click.ClickException(problem) from error
     click.echo(_startup_text(server.url))
     try:
         await stop.wait()

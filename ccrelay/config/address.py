@@ -1,7 +1,9 @@
-"""Parsing of listen addresses; classification of hosts: loopback, private."""
+"""Listen addresses, and what is wrong with them; classification of hosts: loopback, private."""
 
+import errno
 import ipaddress
 import re
+import sys
 
 # RFC 1123 labels, plus `_`, which container networks use.
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -32,6 +34,45 @@ def split_listen(text: str) -> tuple[str, int]:
     if not is_host(host):
         raise ValueError("invalid host: use an IP address or a host name")
     return host, int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """The inverse of `split_listen`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def listen_problem(
+    error: OSError, listen: str, host: str, port: int, *, command: str = "ccrelay serve"
+) -> str:
+    """Say why a command cannot listen, and what to do.
+
+    Args:
+        error: from binding the address.
+        listen: the address as configured.
+        host: its host.
+        port: its port.
+        command: what was run, without options.
+    """
+    if error.errno == errno.EADDRINUSE:
+        finder = (
+            f"ss -ltnp 'sport = :{port}'" if sys.platform == "linux" else f"lsof -nPi tcp:{port}"
+        )
+        return (
+            f"Cannot listen on {listen}: address already in use, perhaps by another ccrelay. "
+            f"Find the process with `{finder}`, or use another port: "
+            f"{command} --listen {join_address(host, port + 1 if port < 65_535 else 0)}"
+        )
+    if error.errno == errno.EACCES:
+        return (
+            f"Cannot listen on {listen}: permission denied; ports below 1024 are privileged. "
+            f"Use another port: {command} --listen {join_address(host, 8787)}"
+        )
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return (
+            f"Cannot listen on {listen}: {host!r} is not an address of this machine. "
+            f"Use one of its addresses, for instance 127.0.0.1:{port}."
+        )
+    return f"Cannot listen on {listen}: {error.strerror}."
 
 
 def is_host(text: str) -> bool:

@@ -18,7 +18,17 @@ GAP_MS_MAX = 60_000  # demo:gap_ms
 TOOLS_MAX = 64  # demo:tools
 TOKENS_MAX = 100_000_000  # demo:input, demo:cache_read
 
-_REMINDER = re.compile(r"<system-reminder>.*?(?:</system-reminder>|\Z)", re.DOTALL)
+# Claude Code's own tags have names of several words (system-reminder, command-name, bash-stdout,
+# ide_selection, task-notification); those that a person writes about, HTML's, have one.
+_OWN_TAG = re.compile(r"<([a-z]+(?:[-_][a-z0-9]+)+)(?:\s[^<>]*)?>")
+# Inside these stands what the person typed: a slash command's arguments, a `!` command, a `#` note.
+_TYPED_INSIDE = ("command-args", "bash-input", "user-memory-input")
+_TYPED_TAG = re.compile(rf"</?(?:{'|'.join(_TYPED_INSIDE)})>")
+_REMINDER = "system-reminder"
+# Lines that Claude Code writes in the person's name, and its billing line.
+_OWN_LINE = re.compile(
+    r"^(?:x-anthropic-billing-header:|\[Request interrupted by user)[^\n]*\n?", re.MULTILINE
+)
 _TEXT_DIRECTIVE = re.compile(r"\bdemo:text=([^\n]*)")
 _DIRECTIVE = re.compile(r"\bdemo:(deltas|gap_ms|fault|tool|tools|input|cache_read)=(\S+)")
 
@@ -113,7 +123,7 @@ class MessagesRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     stream: bool
     max_tokens: int
-    prompt: str  # the last user text, without <system-reminder> blocks
+    prompt: str  # the last text that the person typed, without Claude Code's own tags
     tool_results: int  # number of tool results in the last message
     thinking: bool  # thinking is enabled or adaptive
     thinking_omitted: bool  # display: omitted; the thinking text stays empty
@@ -217,15 +227,35 @@ def _blocks(message: _Message) -> list[_Block]:
 
 
 def _last_prompt(messages: list[_Message]) -> str:
-    # Claude Code adds <system-reminder> blocks to the user's text, role:system messages after it,
-    # and user messages that hold only tool results in between (measured with 2.1.330).
+    # Claude Code adds tags of its own to the user's text, role:system messages after it, and user
+    # messages that hold only tool results or tags in between (measured with 2.1.330).
     for message in reversed(messages):
         if message.role != "user":
             continue
-        texts = [_REMINDER.sub("", b.text).strip() for b in _blocks(message) if b.type == "text"]
+        texts = [_typed(block.text) for block in _blocks(message) if block.type == "text"]
         if any(texts):
             return "\n".join(text for text in texts if text)
     return ""
+
+
+def _typed(text: str) -> str:
+    """What of a user's text the person typed."""
+    kept: list[str] = []
+    at = 0
+    unclosed: set[str] = set()  # searched for once each
+    for opening in _OWN_TAG.finditer(text):
+        name = opening[1]
+        if opening.start() < at or name in _TYPED_INSIDE or name in unclosed:
+            continue
+        closing = text.find(f"</{name}>", opening.end())
+        if closing < 0:
+            unclosed.add(name)
+            if name != _REMINDER:
+                continue
+        kept.append(text[at : opening.start()])
+        at = closing + len(f"</{name}>") if closing >= 0 else len(text)
+    kept.append(text[at:])
+    return _OWN_LINE.sub("", _TYPED_TAG.sub("", "".join(kept))).strip()
 
 
 def _tool_results(messages: list[_Message]) -> int:

@@ -12,6 +12,7 @@ from ccrelay.routing.candidate cimport Candidate
 from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 
+cdef int _OTHER_V1
 cdef list _ENDINGS, _CLASSES, _KINDS
 
 

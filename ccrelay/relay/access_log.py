@@ -6,10 +6,14 @@ from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.outcome import Outcome
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.rules import CLASSES
 from ccrelay.types import Ending, RequestClass, TrafficClass
+from ccrelay.wire.targets import shown_target
 
+_OTHER_V1 = int(RequestClass.OTHER_V1)
 _ENDINGS = [ending.name.lower() for ending in Ending]
-_CLASSES = [traffic.name.lower() for traffic in TrafficClass]
+_CLASS_NAMES = {traffic: name for name, traffic in CLASSES.items()}  # as rules spell them
+_CLASSES = [_CLASS_NAMES[traffic] for traffic in TrafficClass]
 _KINDS = [kind.name.lower() for kind in RequestClass]
 
 
@@ -89,6 +93,9 @@ class AccessLogEntry:
             line.flag(b"moved")
         if route is not None and route.rule is not None:
             line.text(b"rule", route.rule.name)
+        if client.kind == _OTHER_V1:
+            line.text(b"method", down.head.method.decode("ascii", "backslashreplace"))
+            line.text(b"path", shown_target(down.head.path, down.head.query))
         if outcome.error is not None:
             line.text(b"error", outcome.error)
 

@@ -19,7 +19,7 @@ cdef class Dispatcher(ConnectionHandler):
     cpdef object on_refused(self, Downstream down, int fault)
     cpdef object on_slow(self, Downstream down)
     cpdef object on_gone(self, Downstream down)
-    @cython.locals(head=Head, kind=int, exchange=Exchange, encoding=bytes)
+    @cython.locals(head=Head, kind=int, exchange=Exchange)
     cdef object _admit(self, Downstream down)
     cdef object _authenticate(self, Downstream down)
     @cython.locals(

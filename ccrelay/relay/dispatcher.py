@@ -11,9 +11,10 @@ from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.local_reply import LOCAL_PATHS, local_answer
 from ccrelay.relay.models_api import asks_for_models
-from ccrelay.relay.request_body import FAULTS, head_error
+from ccrelay.relay.request_body import FAULTS, head_error, is_gzip
 from ccrelay.types import RequestClass
 from ccrelay.wire.errors import error_response
+from ccrelay.wire.targets import shown_target
 
 _CONTENT_ENCODING = int(FieldId.F_CONTENT_ENCODING)
 _OTHER_V1 = int(RequestClass.OTHER_V1)
@@ -70,8 +71,17 @@ class Dispatcher(ConnectionHandler):
         keep_alive = head is not None and down.keep_alive and down.body_complete()
         body_wanted = head is None or head.method != b"HEAD"
         request_id = context.id_of(context.next_serial())
+        asked: dict[str, object] = {}
+        if head is not None:
+            asked["method"] = head.method.decode("ascii", "backslashreplace")
+            asked["path"] = shown_target(head.path, head.query)
         context.log.event(
-            "info", "request_rejected", id=request_id, status=error.status, reason=error.message
+            "info",
+            "request_rejected",
+            id=request_id,
+            **asked,
+            status=error.status,
+            reason=error.message,
         )
         data = error_response(error, request_id, keep_alive=keep_alive, body_wanted=body_wanted)
         down.answer(data, keep_alive)
@@ -89,10 +99,9 @@ class Dispatcher(ConnectionHandler):
             self._admit_other(down, head.path)
             return
         exchange = self._open(down, kind, self._authenticate(down))
-        encoding = head.value(_CONTENT_ENCODING)
-        if encoding is None:
+        if head.value(_CONTENT_ENCODING) is None:
             exchange.start()
-        elif encoding.lower() == b"gzip":
+        elif is_gzip(head):
             exchange.start(True)
         else:
             raise BadRequest("Unsupported content-encoding: send gzip or no compression.")

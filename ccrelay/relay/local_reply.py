@@ -22,7 +22,9 @@ Fields = Sequence[tuple[bytes, bytes]]
 _REPLACED = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
 _RETRY_AFTER = re.compile(rb"(?im)^retry-after(?:-ms)?:[^\r\n]*\r\n")
 
-LOCAL_PATHS = frozenset({b"/", b"/health", b"/ready", b"/api/hello"})
+# Claude Code asks for /api/hello below its base URL, which may end in /v1, before its first request
+# and in `doctor`, without a credential: so none is asked for (client reference, sections 2 and 10).
+LOCAL_PATHS = frozenset({b"/", b"/health", b"/ready", b"/api/hello", b"/v1/api/hello"})
 
 
 def local_answer(

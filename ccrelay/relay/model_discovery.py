@@ -7,6 +7,8 @@ A client waits at most HOLD_S; a later response is cached for the next one.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import quote
 
 from ccrelay import __version__
 from ccrelay._fast.http1 import Head
@@ -17,7 +19,13 @@ from ccrelay.types import LogSink
 from ccrelay.upstream.dial import Dialer
 from ccrelay.upstream.fetch import Fields, fetch
 from ccrelay.upstream.tasks import TaskSet
-from ccrelay.wire.models import ModelEntry, configured_entries, discovered_entries, merge
+from ccrelay.wire.models import (
+    ModelEntry,
+    configured_entries,
+    discovered_entries,
+    merge,
+    next_page,
+)
 
 Fetch = Callable[[ProviderState, bytes, Fields], Awaitable[bytes]]
 """GETs a path with query from a provider, with these header fields. Raises UpstreamFailed."""
@@ -27,13 +35,21 @@ HOLD_S = 2.5
 FETCH_S = 15.0  # longer than HOLD_S: a slow response serves the next client
 KEPT_S = 300.0  # new models come a few times a year
 FAILURE_KEPT_S = 30.0
-LIST_BYTES_MAX = 4 << 20  # the largest known list, OpenRouter's, has 400 models in 0.5 MB
+LIST_BYTES_MAX = 4 << 20  # of all pages; the largest list, OpenRouter's, is 400 models in 0.5 MB
+PAGES_MAX = 20  # of a provider that ignores `limit`, too
 
-# One page only: 1000 is Anthropic's maximum; others ignore the parameter.
+# 1000 is Anthropic's maximum; others ignore the parameter.
 QUERY = b"/v1/models?limit=1000"
 _VERSION = (b"anthropic-version", b"2023-06-01")
 # The client's credential fields; an OAuth bearer is accepted only together with its beta header.
 _CLIENT_FIELDS = (b"authorization", b"x-api-key", b"anthropic-beta")
+
+
+class _Found(NamedTuple):
+    """What a provider's pages held."""
+
+    entries: list[ModelEntry]
+    is_whole: bool  # False: a further page could not be fetched
 
 
 class _List:
@@ -121,7 +137,7 @@ class ModelDiscovery:
             )
             for provider in (self._passing if client else ())
         }
-        asked: list[asyncio.Task[None] | asyncio.Task[list[ModelEntry] | None]] = [*shared]
+        asked: list[asyncio.Task[None] | asyncio.Task[_Found | None]] = [*shared]
         asked += own.values()
         try:
             if asked:
@@ -143,25 +159,42 @@ class ModelDiscovery:
         try:
             found = await self._ask(provider, provider.dialect.credential_lines(key))
             now = self._loop.time()
-            known.fresh_until = now + (FAILURE_KEPT_S if found is None else KEPT_S)
-            if found is not None:
-                known.entries = found
+            is_whole = found is not None and found.is_whole
+            known.fresh_until = now + (KEPT_S if is_whole else FAILURE_KEPT_S)
+            if found is not None and (is_whole or len(found.entries) > len(known.entries)):
+                known.entries = found.entries
         finally:
             known.task = None
 
-    async def _ask(self, provider: ProviderState, credential: Fields) -> list[ModelEntry] | None:
-        """The provider's list, or None when the fetch failed."""
-        try:
-            path = provider.dialect.prefix() + QUERY
-            listing = await self._fetch(provider, path, _fields(provider, credential))
-        except UpstreamFailed as error:
-            self._failed(provider, error.message)
-            return None
-        found = discovered_entries(listing, provider.dialect.matcher)
-        if not found and b'"data"' not in listing:
-            self._failed(provider, "the response is not a list of models")
-            return None
-        return found
+    async def _ask(self, provider: ProviderState, credential: Fields) -> _Found | None:
+        """The provider's list, or None when not even its first page could be fetched."""
+        path = first = provider.dialect.prefix() + QUERY
+        fields = _fields(provider, credential)
+        entries: list[ModelEntry] = []
+        cursors: set[str] = set()
+        left = LIST_BYTES_MAX
+        until = self._loop.time() + FETCH_S
+        while True:
+            try:
+                listing = await self._fetch(provider, path, fields)
+            except UpstreamFailed as error:
+                self._failed(provider, error.message)
+                return _Found(entries, False) if entries else None
+            found = discovered_entries(listing, provider.dialect.matcher)
+            if not found and b'"data"' not in listing:
+                self._failed(provider, "the response is not a list of models")
+                return _Found(entries, False) if entries else None
+            entries += found
+            left -= len(listing)
+            cursor = next_page(listing)
+            # A provider that ignores `after_id` sends its first page for ever.
+            if cursor is None or cursor in cursors:
+                return _Found(entries, True)
+            cursors.add(cursor)
+            if len(cursors) >= PAGES_MAX or left <= 0 or self._loop.time() >= until:
+                self._failed(provider, f"the list goes on after {len(cursors)} pages")
+                return _Found(entries, False)
+            path = first + b"&after_id=" + quote(cursor, safe="").encode()
 
     def _failed(self, provider: ProviderState, reason: str) -> None:
         # A failure of a client's own credential is not the operator's concern.
@@ -209,7 +242,8 @@ def _fields(provider: ProviderState, credential: Fields) -> Fields:
     return [*given, *dialect.static_headers]
 
 
-def _result(task: "asyncio.Task[list[ModelEntry] | None]") -> list[ModelEntry]:
+def _result(task: "asyncio.Task[_Found | None]") -> list[ModelEntry]:
     if not task.done() or task.cancelled() or task.exception() is not None:
         return []
-    return task.result() or []
+    found = task.result()
+    return found.entries if found is not None else []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from ccrelay._fast.body import BodyFault
-from ccrelay._fast.http1 import HeadFault, RequestPlan
+from ccrelay._fast.http1 import Head, HeadFault, RequestPlan
 from ccrelay._fast.json import MemberKeys, MemberScan
 from ccrelay.errors import BadRequest, NoTarget, RelayError, TooLarge, Unauthorized
 from ccrelay.fleet.provider_state import Target
@@ -14,7 +14,7 @@ from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.client_request import ClientRequest
 from ccrelay.types import RequestClass
-from ccrelay.wire.bodies import json_string, splice_member
+from ccrelay.wire.bodies import json_string, splice_member, too_deep
 from ccrelay.wire.thinking import strip_foreign
 
 # Longer than any model name; ARNs of inference profiles have up to 250.
@@ -46,6 +46,7 @@ FAULTS: dict[int, Callable[[], RelayError]] = {
         "The chunked encoding of the request body is invalid."
     ),
     int(BodyFault.NO_ROOM): no_memory,
+    int(BodyFault.TOO_DEEP): too_deep,
 }
 
 _HEAD_FAULTS: dict[int, str] = {
@@ -98,6 +99,8 @@ def span_of_model(body: bytes) -> tuple[int, int]:
     """
     scan = MemberScan(_MODEL_KEYS, MODEL_NAME_MAX * 6)
     if scan.feed_bytes(body) != 1:
+        if scan.is_too_deep():
+            raise too_deep()
         raise FAULTS[int(BodyFault.NOT_JSON)]()
     if scan.seen(0) > 1:
         raise FAULTS[int(BodyFault.SECOND_MODEL)]()
@@ -110,6 +113,21 @@ def span_of_model(body: bytes) -> tuple[int, int]:
 def missing_model() -> RelayError:
     """The 400 for a body without `model`."""
     return BadRequest('The body has no "model". Send a JSON object with a "model" string.')
+
+
+def is_gzip(head: Head) -> bool:
+    """Whether the body is compressed by gzip once, and by nothing else.
+
+    `x-gzip` is the same, and `identity` says nothing (RFC 9110 sections 8.4.1.3 and 12.5.3).
+    """
+    codings = [
+        coding
+        for name, value in head.items()
+        if name.lower() == b"content-encoding"
+        for part in value.split(b",")
+        if (coding := part.strip().lower()) not in (b"", b"identity")
+    ]
+    return codings in ([b"gzip"], [b"x-gzip"])
 
 
 def gunzip(data: bytes, limit: int) -> bytes:

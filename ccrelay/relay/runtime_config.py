@@ -159,6 +159,8 @@ class RuntimeConfigBuilder:
             self._loop,
             connect_s=timeouts.connect_s,
             proxy=proxy_for(origin, os.environ),
+            provider=provider.name,
+            start_hint=_START_HINTS.get(provider.type or "", ""),
         )
         limits = UpstreamLimits(
             first_byte_s=timeouts.first_byte_s,
@@ -169,6 +171,9 @@ class RuntimeConfigBuilder:
         )
         return Pool(self._reactor, dialer, limits, self._tasks, routing.pool_idle_max)
 
+
+# What runs on the user's own machine, and how it is started.
+_START_HINTS = {"ollama": "Ollama is not running: start it with `ollama serve`."}
 
 MakeModelsApi = Callable[[RuntimeConfig], ModelsApi]
 

@@ -7,12 +7,11 @@ SO_REUSEPORT does not balance, so all slots share one socket.
 """
 
 import errno
-import os
 import socket
 import sys
 from typing import Any
 
-from ccrelay.config.address import split_listen
+from ccrelay.config.address import join_address, listen_problem, split_listen
 
 BACKLOG = 4096  # accept queue of each socket; the kernel caps it at somaxconn
 FREE_PORT_ATTEMPTS = 16  # port 0 with several addresses: to find one that is free on each
@@ -46,7 +45,7 @@ def bind(listen: str, slots: int, *, existing: Slots | None = None) -> Slots:
         except OSError as error:
             # A port that is free on the first address may be in use on the next.
             if error.errno != errno.EADDRINUSE or not attempts_left:
-                raise ListenError(_explain(error, listen, host, port)) from error
+                raise ListenError(listen_problem(error, listen, host, port)) from error
 
 
 def _bind(addresses: "list[_Address]", slots: int, *, own: bool) -> Slots:
@@ -92,7 +91,8 @@ def redistribute(slots: Slots, count: int) -> Slots:
             more = [_add_socket(sockets[0], address) for _ in range(count - len(sockets))]
         except OSError as error:
             close([added])
-            raise ListenError(_explain(error, join_address(*address[:2]), *address[:2])) from error
+            listen = join_address(*address[:2])
+            raise ListenError(listen_problem(error, listen, *address[:2])) from error
         added += more
         for number, sock in enumerate([*sockets, *more]):
             regrouped[number % count].append(sock)
@@ -128,11 +128,6 @@ def close(slots: Slots) -> None:
 def addresses(slots: Slots) -> list[str]:
     """The addresses of the first slot, "HOST:PORT", with the port that was really bound."""
     return [join_address(*sock.getsockname()[:2]) for sock in slots[0]]
-
-
-def join_address(host: str, port: int) -> str:
-    """The inverse of `ccrelay.config.address.split_listen`."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 _Address = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -183,26 +178,3 @@ def _bound(
         sock.close()
         raise
     return sock
-
-
-def _explain(error: OSError, listen: str, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        command = (
-            f"ss -ltnp 'sport = :{port}'" if sys.platform == "linux" else f"lsof -nPi tcp:{port}"
-        )
-        return (
-            f"Cannot listen on {listen}: address already in use, perhaps by another ccrelay. "
-            f"Find the process with `{command}`, or use another port: "
-            f"ccrelay serve --listen {join_address(host, port + 1 if port < 65_535 else 0)}"
-        )
-    if error.errno == errno.EACCES:
-        return (
-            f"Cannot listen on {listen}: permission denied; ports below 1024 are privileged. "
-            f"Use another port: ccrelay serve --listen {join_address(host, 8787)}"
-        )
-    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        return (
-            f"Cannot listen on {listen}: {host!r} is not an address of this machine. "
-            f"Use one of its addresses, for instance 127.0.0.1:{port}."
-        )
-    return f"Cannot listen on {listen}: {os.strerror(error.errno or 0)}."

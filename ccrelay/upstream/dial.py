@@ -72,6 +72,9 @@ class Dialer:
         connect_s: time limit of a whole dial, from lookup to last handshake, seconds.
         resolver: resolves names; None: the system's resolver.
         proxy: the forward proxy to use, or None.
+        provider: the name of the provider that is reached at `origin`, for error texts.
+        start_hint: a sentence on how to start a provider that refuses connections. It is said once
+            until a connection has succeeded.
     """
 
     def __init__(
@@ -82,8 +85,13 @@ class Dialer:
         connect_s: float,
         resolver: Resolver | None = None,
         proxy: Proxy | None = None,
+        provider: str = "",
+        start_hint: str = "",
     ) -> None:
         self._origin = origin
+        self._name = f"{origin.name} (provider {provider})" if provider else origin.name
+        self._start_hint = start_hint
+        self._hint_given = False
         self._loop = loop
         self._connect_s = connect_s
         self._proxy = proxy
@@ -115,7 +123,7 @@ class Dialer:
             progress.close()
             if isinstance(error, TimeoutError):
                 raise UpstreamFailed(
-                    f"Cannot reach {self._origin.name}: "
+                    f"Cannot reach {self._name}: "
                     f"timed out after {self._connect_s:g} s while {progress.phase}.",
                     status=504,
                 ) from None
@@ -174,7 +182,11 @@ class Dialer:
         progress.sock = await race.run()
         if progress.sock is None:
             self._addresses.forget()
-            raise self._failure(f"cannot connect to {via}{hop.name} ({', '.join(race.failures)})")
+            raise self._failure(
+                f"cannot connect to {via}{hop.name} ({', '.join(race.failures)})",
+                hint=self._hint_after(race),
+            )
+        self._hint_given = False
         self._addresses.prefer(race.won_by)
         return host_port(*race.won_by[1][:2])
 
@@ -256,8 +268,15 @@ class Dialer:
         )
         return [(family, address) for family, _, _, _, address in found]
 
-    def _failure(self, what: str) -> UpstreamFailed:
-        return UpstreamFailed(f"Cannot reach {self._origin.name}: {what}.")
+    def _hint_after(self, race: "_Race") -> str:
+        """The hint where nothing listens, the first time."""
+        if self._hint_given or self._proxy is not None or not race.was_refused:
+            return ""
+        self._hint_given = True
+        return self._start_hint
+
+    def _failure(self, what: str, *, hint: str = "") -> UpstreamFailed:
+        return UpstreamFailed(f"Cannot reach {self._name}: {what}.{hint and ' '}{hint}")
 
     def _report(self, task: str, error: BaseException) -> None:
         self._loop.call_exception_handler({"message": f"{task} failed", "exception": error})
@@ -351,6 +370,7 @@ class _Race:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, addresses: Iterable[Address]) -> None:
         self.failures: list[str] = []
+        self.was_refused = False  # by one address at least
         self.won_by: Address = (0, ())
         self._loop = loop
         self._waiting = deque(addresses)
@@ -422,6 +442,7 @@ class _Race:
         self._failed(address, code)
 
     def _failed(self, address: Address, code: int) -> None:
+        self.was_refused |= code == errno.ECONNREFUSED
         self.failures.append(f"{host_port(*address[1][:2])}: {os.strerror(code)}")
 
 

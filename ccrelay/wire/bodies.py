@@ -72,12 +72,21 @@ def read_body(body: bytes) -> Members:
     """
     try:
         return _MEMBERS.decode(body)
+    except RecursionError as fault:
+        raise too_deep() from fault
     except UNREADABLE:
         pass
     try:
         return _MEMBERS.decode(_SURROGATES.sub(_replace_lone, body, SURROGATES_MAX))
+    except RecursionError as fault:
+        raise too_deep() from fault
     except UNREADABLE as fault:
         raise BadRequest("The request body is not a JSON object: send one.") from fault
+
+
+def too_deep() -> BadRequest:
+    """The 400 for a body with more levels than can be followed."""
+    return BadRequest("The JSON of the request body is nested too deeply: send fewer levels.")
 
 
 def first_byte(value: bytes) -> int:

@@ -54,8 +54,15 @@ class _Listing(msgspec.Struct, gc=False):
     data: list[Raw]
 
 
+class _Page(msgspec.Struct, gc=False):
+    has_more: bool = False
+    last_id: str | None = None
+    data: list[Raw] = []
+
+
 _LISTED = msgspec.json.Decoder(_Listed)
 _LISTING = msgspec.json.Decoder(_Listing)
+_PAGE = msgspec.json.Decoder(_Page)
 
 
 def configured_entries(provider: Provider) -> list[ModelEntry]:
@@ -78,6 +85,20 @@ def discovered_entries(listing: bytes, matcher: ModelMatcher) -> list[ModelEntry
         return []
     entries = (_discovered(row) for row in rows)
     return [entry for entry in entries if entry and matcher.resolve(entry.id) is not None]
+
+
+def next_page(listing: bytes) -> str | None:
+    """The id behind which a provider's next page begins; None: this page is the last.
+
+    It is `last_id`, and where that is missing the id of the last model.
+    """
+    try:
+        page = _PAGE.decode(listing)
+        if not page.has_more or not page.data:
+            return None
+        return page.last_id or _LISTED.decode(page.data[-1]).id or None
+    except UNREADABLE:
+        return None
 
 
 def merge(groups: Iterable[Iterable[ModelEntry]]) -> list[ModelEntry]:

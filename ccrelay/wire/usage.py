@@ -18,7 +18,10 @@ from ccrelay.wire.bodies import UNREADABLE
 # Far above any real count, and within a database integer: larger values are invalid.
 TOKENS_MAX = 1 << 48
 
-Tokens = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_MAX)] | None
+_Count = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_MAX)]
+# Services in JavaScript or Lua write `12.0` or `1.2e3`.
+_Float = Annotated[float, msgspec.Meta(ge=0, le=TOKENS_MAX)]
+Tokens = _Count | _Float | None
 
 
 class _Split(msgspec.Struct, gc=False):
@@ -136,12 +139,12 @@ def _usage(report: _Report) -> Usage:
     details = report.output_tokens_details
     write_5m, write_1h = _writes(report)
     usage = Usage(
-        report.input_tokens or 0,
-        report.output_tokens or 0,
-        report.cache_read_input_tokens or 0,
+        _count(report.input_tokens),
+        _count(report.output_tokens),
+        _count(report.cache_read_input_tokens),
         write_5m,
         write_1h,
-        (details.thinking_tokens or 0) if details is not None else 0,
+        _count(details.thinking_tokens) if details is not None else 0,
     )
     return usage if report.iterations is None else _with_compaction(usage, report.iterations)
 
@@ -149,14 +152,20 @@ def _usage(report: _Report) -> Usage:
 def _writes(report: _Report | _Iteration) -> tuple[int, int]:
     # The total wins, since it may be newer than the split. Tokens not listed as 1 h count as 5 m,
     # the default.
-    total, split = report.cache_creation_input_tokens, report.cache_creation
+    split = report.cache_creation
+    total = _count(report.cache_creation_input_tokens)
     if split is None:
-        return total or 0, 0
-    hour = split.ephemeral_1h_input_tokens or 0
-    if total is None:
-        return split.ephemeral_5m_input_tokens or 0, hour
+        return total, 0
+    hour = _count(split.ephemeral_1h_input_tokens)
+    if report.cache_creation_input_tokens is None:
+        return _count(split.ephemeral_5m_input_tokens), hour
     hour = min(hour, total)
     return total - hour, hour
+
+
+def _count(tokens: Tokens) -> int:
+    # A fraction of a token is nobody's; what is closest is meant.
+    return 0 if tokens is None else round(tokens)
 
 
 def _with_compaction(usage: Usage, iterations: list[_Iteration]) -> Usage:
@@ -165,9 +174,9 @@ def _with_compaction(usage: Usage, iterations: list[_Iteration]) -> Usage:
             continue
         write_5m, write_1h = _writes(extra)
         usage = Usage(
-            usage.input + (extra.input_tokens or 0),
-            usage.output + (extra.output_tokens or 0),
-            usage.cache_read + (extra.cache_read_input_tokens or 0),
+            usage.input + _count(extra.input_tokens),
+            usage.output + _count(extra.output_tokens),
+            usage.cache_read + _count(extra.cache_read_input_tokens),
             usage.cache_write_5m + write_5m,
             usage.cache_write_1h + write_1h,
             usage.thinking,

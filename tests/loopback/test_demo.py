@@ -5,13 +5,16 @@ import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
 import uvloop
+from click.testing import CliRunner
 
+from ccrelay.cli.mock import mock
 from ccrelay.demo.limits import Quotas
 from ccrelay.demo.script import Script
 from ccrelay.demo.server import DemoServer, start_demo
@@ -72,6 +75,16 @@ async def outcome(server: DemoServer, count=1):
             return server.requests[-1]
         await asyncio.sleep(0.005)
     raise TimeoutError(server.requests)
+
+
+def test_a_port_in_use_is_said_as_serve_says_it():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(mock, ["--listen", f"127.0.0.1:{port}"])
+    assert result.exit_code == 1
+    assert f"Cannot listen on 127.0.0.1:{port}: address already in use" in result.output
+    assert f"ccrelay mock --listen 127.0.0.1:{port + 1}" in result.output
+    assert "Errno" not in result.output
 
 
 def test_pipelined_requests_are_answered_in_order_on_one_connection(run):

@@ -424,6 +424,37 @@ def test_a_refused_connection_lists_every_address_with_its_reason(run: Run[None]
     run(main())
 
 
+def test_a_provider_that_is_not_running_is_named_and_its_start_is_told_once(
+    run: Run[None], serve: Serve
+) -> None:
+    server, closed = serve(echo), refusing_port("127.0.0.1")
+    ports = [closed, closed, server.port, closed]
+
+    async def resolve(host: str, port: int) -> Sequence[Address]:
+        return [(socket.AF_INET, ("127.0.0.1", ports.pop(0)))]
+
+    async def main() -> None:
+        made = Dialer(
+            Origin.parse("http://provider.test:81"),
+            asyncio.get_running_loop(),
+            connect_s=5.0,
+            resolver=resolve,
+            provider="local",
+            start_hint="Start it with `start-it`.",
+        )
+        said = (
+            "Cannot reach provider.test:81 (provider local): cannot connect to provider.test:81 "
+            f"(127.0.0.1:{closed}: Connection refused)."
+        )
+        assert (await failure(made)).message == f"{said} Start it with `start-it`."
+        assert (await failure(made)).message == said
+        (await made.dial()).sock.close()
+        made._addresses._expires_at = 0.0  # as after half a minute
+        assert (await failure(made)).message == f"{said} Start it with `start-it`."
+
+    run(main())
+
+
 # --- names ----------------------------------------------------------------------------------
 
 

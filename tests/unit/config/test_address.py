@@ -1,6 +1,15 @@
+import errno
+
 import pytest
 
-from ccrelay.config.address import is_host, is_loopback, is_private, split_listen
+from ccrelay.config.address import (
+    is_host,
+    is_loopback,
+    is_private,
+    join_address,
+    listen_problem,
+    split_listen,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +96,23 @@ def test_private_hosts(host, private):
 @pytest.mark.parametrize("text", ["", "a/b", "a\\b", "a@b", "exa mple", "1.2.3", "é.example"])
 def test_invalid_hosts_are_rejected(text):
     assert not is_host(text)
+
+
+@pytest.mark.parametrize(
+    ("number", "host", "port", "words"),
+    [
+        (errno.EADDRINUSE, "127.0.0.1", 8788, "in use, perhaps by another ccrelay"),
+        (errno.EADDRINUSE, "127.0.0.1", 8788, "ccrelay mock --listen 127.0.0.1:8789"),
+        (errno.EADDRINUSE, "::1", 65_535, "ccrelay mock --listen [::1]:0"),
+        (errno.EACCES, "127.0.0.1", 80, "ccrelay mock --listen 127.0.0.1:8787"),
+        (errno.EADDRNOTAVAIL, "192.0.2.1", 80, "'192.0.2.1' is not an address of this machine"),
+        (errno.ENOBUFS, "127.0.0.1", 80, "Cannot listen on 127.0.0.1:80: no room."),
+    ],
+)
+def test_why_an_address_cannot_be_listened_on(
+    number: int, host: str, port: int, words: str
+) -> None:
+    error = OSError(number, "no room")
+    listen = join_address(host, port)
+    assert split_listen(listen) == (host, port)
+    assert words in listen_problem(error, listen, host, port, command="ccrelay mock")

@@ -23,6 +23,45 @@ def test_the_prompt_is_the_last_user_text_without_reminders(payload):
     assert read.prompt == "say hello"
 
 
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("<system-reminder>\ntools\n</system-reminder>\n say hello", "say hello"),
+        ("say hello\n<system-reminder>never closed", "say hello"),
+        ("<command-name>/compact</command-name>\n<command-message>c</command-message>", "before"),
+        (
+            "<command-message>fix</command-message>\n<command-name>/fix</command-name>\n"
+            "<command-args>the build</command-args>",
+            "the build",
+        ),
+        ("<local-command-stdout>Set model to opus</local-command-stdout>", "before"),
+        ("<local-command-caveat>Caveat: ...</local-command-caveat>say hello", "say hello"),
+        ("<bash-input>ls</bash-input>", "ls"),
+        ("<bash-stdout>a\nb</bash-stdout><bash-stderr></bash-stderr>", "before"),
+        ('<ide_opened_file>The user opened a.py</ide_opened_file>\nsay "a"', 'say "a"'),
+        ("<ide_selection>\nx\n</ide_selection>say hello", "say hello"),
+        ("<user-prompt-submit-hook>ran</user-prompt-submit-hook>say hello", "say hello"),
+        ("<task-notification>\n<id>1</id>\n</task-notification>", "before"),
+        ("x-anthropic-billing-header: cc_version=2.1.332.d01; cc_entrypoint=cli;", "before"),
+        (
+            "x-anthropic-billing-header: cc_version=2.1.332.d01;\nsay hello",
+            "say hello",
+        ),
+        ("[Request interrupted by user for tool use]", "before"),
+        ('<system-reminder kind="todo">x</system-reminder>say hello', "say hello"),
+        ("<background-task-output>\nok\n</background-task-output>", "before"),
+        ("<user-memory-input>use tabs</user-memory-input>", "use tabs"),
+        ("<a-b><system-reminder>x</system-reminder>say hello", "<a-b>say hello"),
+        ("<system-reminder><a-b>x</a-b></system-reminder>say hello", "say hello"),
+        ("why does <div>a</div> break List<int>?", "why does <div>a</div> break List<int>?"),
+        ("what is a <system> or a <my-tag> for?", "what is a <system> or a <my-tag> for?"),
+    ],
+)
+def test_the_prompt_is_what_the_person_typed(payload, text, typed):
+    assert parse_request(body(payload, user("before"), user(text))).prompt == typed
+    assert parse_request(body(payload, user("before"), user(text, ""))).prompt == typed
+
+
 def test_tool_results_are_counted_and_are_not_the_prompt(payload):
     call = {"role": "assistant", "content": [{"type": "tool_use", "id": "a"}]}
     results = {"role": "user", "content": [{"type": "tool_result", "content": "x"}] * 2}

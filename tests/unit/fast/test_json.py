@@ -215,7 +215,10 @@ def test_a_truncated_body_is_never_complete(cut: int) -> None:
 def test_nesting_is_limited() -> None:
     deepest = b'{"a":' + b"[" * 9_999 + b"]" * 9_999 + b"}"
     assert state_of(deepest) == ScanState.COMPLETE
+    assert not scan(deepest, KEYS).is_too_deep()
+    assert not scan(b'{"a":' + b"[" * 9_999 + b"}", KEYS).is_too_deep()
     found = scan(deepest.replace(b"[]", b"[[]]"), KEYS)
+    assert found.is_too_deep()
     assert (found.state, found.offset) == (ScanState.INVALID, 5 + 9_999)
 
 

@@ -7,7 +7,9 @@ from ccrelay.config.model import Config, Routing, Rule, Use
 from ccrelay.relay import accounting
 from ccrelay.relay.access_log import AccessLogEntry
 from ccrelay.relay.exchange import Exchange
-from ccrelay.types import Ending, RequestClass
+from ccrelay.routing.rules import CLASSES
+from ccrelay.types import Ending, RequestClass, TrafficClass
+from tests.pages import text_of
 from tests.unit.relay.fakes import CONTENT, STREAM_HEAD, FakeDown, FakeRelay, provider
 from tests.unit.relay.scenario import begin, upstream_of
 
@@ -100,6 +102,17 @@ def test_an_entry_has_traffic_class_and_conversation_where_routing_read_them() -
     assert line["class"] == "subagent"
     assert line["conversation"] == f"{hash64(b'c-1'):016x}"
     assert not {"moved", "queued_ms", "rule"} & line.keys()
+
+
+@pytest.mark.parametrize(("name", "traffic"), CLASSES.items())
+def test_the_class_is_spelt_as_in_rules(name: str, traffic: TrafficClass) -> None:
+    relay = FakeRelay(provider("one"), provider("two"))
+    exchange = relay.request(FakeDown(relay.reactor, session="c-1"))
+    assert exchange.request is not None
+    exchange.request.traffic = int(traffic)
+    assert line_of(exchange, Ending.COMPLETE, relay.reactor.now)["class"] == name
+    row = next(line for line in text_of("operations.md").splitlines() if "| `class` |" in line)
+    assert f"`{name}`" in row
 
 
 def test_an_entry_has_rule_queue_time_and_move() -> None:

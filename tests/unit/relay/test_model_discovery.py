@@ -13,7 +13,13 @@ from ccrelay.config.resolve import resolve
 from ccrelay.errors import UpstreamFailed
 from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.relay.client_auth import ClientAuth
-from ccrelay.relay.model_discovery import FAILURE_KEPT_S, HOLD_S, KEPT_S, ModelDiscovery
+from ccrelay.relay.model_discovery import (
+    FAILURE_KEPT_S,
+    HOLD_S,
+    KEPT_S,
+    PAGES_MAX,
+    ModelDiscovery,
+)
 from ccrelay.upstream.fetch import Fields
 from ccrelay.upstream.tasks import TaskSet
 
@@ -62,6 +68,7 @@ class Providers:
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[float, bytes | UpstreamFailed]] = {}
+        self.pages: dict[bytes, bytes | UpstreamFailed] = {}  # by what follows the first query
         self.asked: list[tuple[str, bytes, dict[bytes, bytes]]] = []
         self.given_up = 0
 
@@ -76,6 +83,7 @@ class Providers:
         assert len(dict(fields)) == len(fields), "a field is there twice"
         self.asked.append((service.name, path, dict(fields)))
         seconds, answer = self.answers[service.name]
+        answer = self.pages.get(path.partition(b"limit=1000")[2], answer)
         try:
             await asyncio.sleep(seconds)
         except asyncio.CancelledError:
@@ -208,6 +216,91 @@ def test_an_empty_list_is_a_list_and_something_else_is_not(loop: TimelessLoop) -
     rig.providers.answers["b"] = (0.0, b"<html>")
     assert rig.request()[0] == []
     assert [fields["provider"] for _, _, fields in rig.sink.events] == ["b"]
+
+
+# ---- pages
+
+
+def page(*models: str, more: bool = True, last: str | None = None) -> bytes:
+    rows = [{"id": model} for model in models]
+    listing = {"data": rows, "has_more": more, "last_id": last or (models or ("",))[-1]}
+    return json.dumps(listing).encode()
+
+
+def test_the_pages_of_a_list_are_followed(loop: TimelessLoop) -> None:
+    rig = Rig(loop, provider("a"))
+    rig.providers.answers["a"] = (0.0, page("m-1", "org/m 2"))
+    rig.providers.pages[b"&after_id=org%2Fm%202"] = page("m-3")
+    rig.providers.pages[b"&after_id=m-3"] = page("m-4", more=False)
+    assert rig.request()[0] == ["m-1", "org/m 2", "m-3", "m-4"]
+    assert rig.request() == (["m-1", "org/m 2", "m-3", "m-4"], 0.0)
+    assert len(rig.providers.asked) == 3
+    assert {fields[b"authorization"] for _, _, fields in rig.providers.asked} == {
+        b"Bearer test-key-1"
+    }
+
+
+def test_a_page_without_a_cursor_is_followed_by_its_last_id(loop: TimelessLoop) -> None:
+    rig = Rig(loop, provider("a"))
+    rig.providers.answers["a"] = (0.0, b'{"data":[{"id":"m-1"}],"has_more":true,"last_id":null}')
+    rig.providers.pages[b"&after_id=m-1"] = page("m-2", more=False)
+    assert rig.request()[0] == ["m-1", "m-2"]
+
+
+def test_an_empty_page_is_the_last(loop: TimelessLoop) -> None:
+    rig = Rig(loop, provider("a"))
+    rig.providers.answers["a"] = (0.0, page("m-1"))
+    rig.providers.pages[b"&after_id=m-1"] = b'{"data":[],"has_more":true,"last_id":"m-9"}'
+    assert rig.request()[0] == ["m-1"]
+    assert (len(rig.providers.asked), rig.sink.events) == (2, [])
+
+
+def test_a_clients_own_list_has_all_pages_too(loop: TimelessLoop) -> None:
+    rig = Rig(loop, passing("own"))
+    rig.providers.answers["own"] = (0.0, page("m-1"))
+    rig.providers.pages[b"&after_id=m-1"] = page("m-2", more=False)
+    assert rig.request(OWN)[0] == ["m-1", "m-2"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(page("m-1"), id="the same page again"),
+        pytest.param(b'{"data":[{"id":"m-1"}],"has_more":true}', id="the same page, no cursor"),
+        pytest.param(b'{"data":[{"id":"m-1"},{}],"has_more":true}', id="no cursor"),
+        pytest.param(b'{"data":[{"id":"m-1"}],"has_more":true,"last_id":7}', id="no text"),
+        pytest.param(b'{"data":[{"id":"m-1"}],"has_more":"yes","last_id":"m-1"}', id="no flag"),
+    ],
+)
+def test_a_list_whose_pages_lead_nowhere_ends(loop: TimelessLoop, first: bytes) -> None:
+    rig = Rig(loop, provider("a"))
+    rig.providers.answers["a"] = (0.0, first)
+    assert rig.request()[0] == ["m-1"]
+    assert len(rig.providers.asked) <= 2
+    assert rig.sink.events == []
+
+
+def test_an_endless_list_is_cut_and_logged(loop: TimelessLoop) -> None:
+    rig = Rig(loop, provider("a"))
+    rig.providers.answers["a"] = (0.0, page("m-0"))
+    for n in range(2 * PAGES_MAX):
+        rig.providers.pages[b"&after_id=m-%d" % n] = page(f"m-{n + 1}")
+    assert rig.request()[0] == [f"m-{n}" for n in range(PAGES_MAX)]
+    assert [name for _, name, _ in rig.sink.events] == ["models_unknown"]
+
+
+def test_the_pages_before_a_failure_are_shown_and_soon_asked_for_again(loop: TimelessLoop) -> None:
+    rig = Rig(loop, provider("a"))
+    rig.providers.answers["a"] = (0.0, page("m-1"))
+    rig.providers.pages[b"&after_id=m-1"] = UpstreamFailed("the answer has status 500")
+    assert rig.request()[0] == ["m-1"]
+    assert [fields["reason"] for _, _, fields in rig.sink.events] == ["the answer has status 500"]
+    rig.pass_time(FAILURE_KEPT_S + 1)
+    rig.providers.pages[b"&after_id=m-1"] = page("m-2", more=False)
+    assert rig.request()[0] == ["m-1", "m-2"]
+    rig.pass_time(KEPT_S + 1)
+    rig.providers.pages[b"&after_id=m-1"] = UpstreamFailed("the answer has status 500")
+    assert rig.request()[0] == ["m-1", "m-2"], "a whole list is not replaced by a part of it"
 
 
 # ---- waiting

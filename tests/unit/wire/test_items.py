@@ -29,18 +29,22 @@ def walk(body: bytes, most: int = 1000) -> list[tuple[str | None, bytes | None]]
     return found
 
 
+# Of all characters hypothesis first makes a table, for seconds, unless an earlier run has kept it:
+# the health check took that for slow tests. So these few are drawn from a list.
+LETTERS = st.sampled_from('abz09 "\\/{}[]:,\x00\n\x7f\u00e9\u2028\uffff\U0001f600')
+TEXT = st.lists(LETTERS, max_size=5).map("".join)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner),
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=5,
 )
 OBJECTS = st.fixed_dictionaries(
     {},
-    optional={"type": st.text(max_size=4), "text": VALUES, "more": VALUES, "data": st.just(LONG)},
+    optional={"type": TEXT, "text": VALUES, "more": VALUES, "data": st.just(LONG)},
 )
 
 
-@given(st.lists(OBJECTS, max_size=6), st.sampled_from([None, 0, 3]), st.booleans())
+@given(st.lists(OBJECTS, max_size=4), st.sampled_from([None, 0, 3]), st.booleans())
 def test_objects_are_found_with_any_whitespace(
     written: list[dict[str, object]], indent: int | None, escaped: bool
 ) -> None:

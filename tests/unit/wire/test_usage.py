@@ -110,6 +110,43 @@ def test_invalid_usage_counts_as_zero(garbage: bytes) -> None:
     assert stop_reason(garbage) is None
 
 
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [
+        ("12.0", 12),
+        ("1.2e3", 1200),
+        ("12E0", 12),
+        ("0.0", 0),
+        ("-0.0", 0),
+        ("11.7", 12),
+        ("1e12", 10**12),
+        ("-1.0", 0),
+        ("1e300", 0),
+        ('"12"', 0),
+        ("true", 0),
+    ],
+)
+def test_counts_may_be_written_as_floats(written: str, count: int) -> None:
+    tokens = written.encode()
+    one = b'{"input_tokens":%b}' % tokens
+    assert usage_from_json(one) == Usage(count)
+    delta = b'{"usage":{"output_tokens":%b}}' % tokens
+    usage = usage_from_stream(b'{"message":{"usage":%b}}' % one, delta)
+    assert usage == Usage(count, count)
+    assert type(usage.input) is int
+
+
+def test_every_count_may_be_a_float() -> None:
+    written = (
+        b'{"input_tokens":1.0,"output_tokens":2.0,"cache_read_input_tokens":3.0,'
+        b'"cache_creation_input_tokens":9.0,"cache_creation":{"ephemeral_5m_input_tokens":4.0,'
+        b'"ephemeral_1h_input_tokens":5.0},"output_tokens_details":{"thinking_tokens":1.0},'
+        b'"iterations":[{"type":"compaction","input_tokens":10.0,"output_tokens":1e1,'
+        b'"cache_read_input_tokens":10.0,"cache_creation_input_tokens":10.0}]}'
+    )
+    assert usage_from_json(written) == Usage(11, 12, 13, 14, 5, 1)
+
+
 def test_missing_usage_is_zero() -> None:
     assert usage_from_stream(None, None) == usage_from_json(None) == Usage()
 
