@@ -109,15 +109,12 @@ OLLAMA_WIRES = {
 
 
 @pytest.mark.parametrize("wire", OLLAMA_WIRES)
-@pytest.mark.parametrize("sent", [BEGUN, START, b""])
-async def test_an_ollama_stream_that_just_ends_gets_an_error_event(
-    lab: Lab, wire: str, sent: bytes
-) -> None:
-    upstream = lab.upstream(once(OLLAMA_WIRES[wire](sent)))
+async def test_an_ollama_stream_that_just_ends_gets_an_error_event(lab: Lab, wire: str) -> None:
+    upstream = lab.upstream(once(OLLAMA_WIRES[wire](BEGUN)))
     lab.start(provider(upstream, type="ollama", auth="none", keys=()))
     answer = await lab.ask(post(STREAM_BODY))
-    assert answer.body.startswith(sent)
-    assert names_in(answer.body)[len(names_in(sent)) :] == ["error"]
+    assert answer.body.startswith(BEGUN)
+    assert names_in(answer.body)[len(names_in(BEGUN)) :] == ["error"]
     assert not answer.cut
     assert (await lab.records())[0]["error"] == "unfinished"
 
