@@ -257,6 +257,14 @@ cdef class Taps:
             return CONTENT
         return WAITING if self.kind == UNDECIDED_KIND or self.kind == JSON else <int>FAILED
 
+    cdef bint is_cut(self) noexcept:
+        """Whether a body that ends here ends in the middle of something."""
+        if not self.expected or self.broken:
+            return False
+        if self.sse is not None:
+            return not self.sse.stopped and not self.sse.at_boundary
+        return self.json is not None and self.json.state == SCANNING
+
     cpdef Usage usage(self):
         cdef SseTap sse = self.sse
         if sse is not None:

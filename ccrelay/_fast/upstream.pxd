@@ -104,7 +104,6 @@ cdef class Upstream(Conn):
     cdef void _commit(self, const char* p, Py_ssize_t n) except *
     cdef void _response_done(self, bint clean) except *
     cdef void _lost(self, int reason) except *
-    cdef bint _ends_in_the_middle(self) noexcept
     cdef bint _may_end(self) noexcept
     cdef void _clear(self) noexcept
     cdef void _release(self) noexcept

@@ -22,7 +22,6 @@ from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.early_head cimport take_head
 from ccrelay._fast.handlers cimport ConnectionPool, RequestHandler, UpstreamLimits
 from ccrelay._fast.http1 cimport CHUNKED, CLOSE, KEEP, Head, Piece, RequestPlan, write_response
-from ccrelay._fast.json cimport SCANNING
 from ccrelay._fast.outgoing cimport Outgoing
 from ccrelay._fast.sse cimport CONTENT, FAILED, SseTap
 from ccrelay._fast.taps cimport Taps
@@ -460,21 +459,12 @@ cdef class Upstream(Conn):
             self._idle_ended()
             return
         if error == 0 and self.head is not None and self.body.kind == B_CLOSE:
-            if self.mode != UNDECIDED and not self._ends_in_the_middle():
+            if self.mode != UNDECIDED and not (self.mode == FORWARD and self.taps.is_cut()):
                 if self.framing == CLOSE and self.mode != COLLECT:
                     self.down.keep_alive = False
                 self._response_done(False)
                 return
         self._lost(<int>RESET if error else <int>CLOSED)
-
-    cdef bint _ends_in_the_middle(self) noexcept:
-        """Whether a body that ends with its connection was cut, by what it carries."""
-        cdef Taps taps = self.taps
-        if self.mode != FORWARD or not taps.expected or taps.broken:
-            return False
-        if taps.sse is not None:
-            return not taps.sse.stopped and not taps.sse.at_boundary
-        return taps.json is not None and taps.json.state == SCANNING
 
     cdef bint _may_end(self) noexcept:
         """Whether the response can be ended without the provider: its last event has come."""

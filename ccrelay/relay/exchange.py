@@ -14,7 +14,7 @@ other file of this folder takes facts and returns a decision. The connections ca
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.taps import ContentKind
 from ccrelay._fast.upstream import Upstream
-from ccrelay.errors import RelayError, UpstreamFailed
+from ccrelay.errors import RelayError
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.provider_state import Target
 from ccrelay.relay import accounting, request_body, response_content, retry
@@ -99,8 +99,9 @@ class Exchange(SendingExchange):
                 return
             except ValueError:
                 pass  # it claims to be a message, no more
+        error = response_content.error_of(target, upstream, body)
         if attempt.candidate is None:
-            raise UpstreamFailed(response_content.describe(target, upstream, body))
+            raise error
         context.log.event(
             "warning",
             "no_answer",
@@ -108,13 +109,13 @@ class Exchange(SendingExchange):
             provider=target.provider.name,
             key=target.fingerprint,
             status=upstream.head.status,
-            reason=response_content.describe(target, upstream, body),
+            reason=error.message,
             text=response_content.shown(body),
         )
         verdict = response_content.classify(
             context, self.config, self.client.kind, target, upstream, body
         )
-        self._failed(verdict, response_content.reply(target, verdict, upstream, body))
+        self._failed(verdict, response_content.reply(target, verdict, upstream, body, error))
 
     def _deliver_whole(self, events: bytes) -> None:
         """The client waits for events, and a whole message came."""

@@ -17,7 +17,7 @@ from ccrelay.relay.local_reply import ErrorReply
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.routing.verdict import NO_ANSWER, Blame, Verdict
 from ccrelay.types import RequestClass
-from ccrelay.wire.decoders import Decoder, accepts, coding_of, decoder_for
+from ccrelay.wire.decoders import ContentDecoder, accepts, coding_of, decoder_for
 
 SHOWN_MAX = 120  # characters of a strange body in the log
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
@@ -41,7 +41,7 @@ def is_redirect(status: int) -> bool:
     return 300 <= status < 400 and status != 304
 
 
-def decoding(client_head: Head, head: Head) -> tuple[bytes, Decoder | None, bool]:
+def decoding(client_head: Head, head: Head) -> tuple[bytes, ContentDecoder | None, bool]:
     """The coding of a response (b"": none), its decoder, whether the client needs it decoded."""
     coding = coding_of(head.get(b"content-encoding") or b"")
     if not coding:
@@ -50,16 +50,30 @@ def decoding(client_head: Head, head: Head) -> tuple[bytes, Decoder | None, bool
     return coding, decoder, not accepts(client_head.get(b"accept-encoding"), coding)
 
 
-def describe(target: Target, upstream: Upstream, body: bytes) -> str:
+def error_of(target: Target, upstream: Upstream, body: bytes) -> UpstreamFailed:
     """What came instead of an answer, for the client: no text of the provider's is in it."""
     head, name = upstream.head, target.provider.name
-    if is_redirect(head.status):
-        place = urlsplit((head.get(b"location") or b"").decode("latin-1"))
-        where = f" to {place.scheme}://{place.netloc}" if place.netloc else ""
-        return f"Provider {name} answered with a redirect ({head.status}{where}): fix its base_url."
+    status = head.status
+    if is_redirect(status):
+        place = _place(head)
+        return UpstreamFailed(
+            f"Provider {name} answered {status} with a redirect{place}: fix its base_url."
+        )
     what = _WHAT.get(ContentKind(upstream.taps.kind), "something else")
     size = f" ({len(body):,} bytes)" if body else ""
-    return f"Provider {name} answered {head.status} with {what}{size} instead of a message."
+    return UpstreamFailed(
+        f"Provider {name} answered {status} with {what}{size} instead of a message."
+    )
+
+
+def _place(head: Head) -> str:
+    """Scheme and host of a redirect: the rest of it may be a secret."""
+    try:
+        place = urlsplit((head.get(b"location") or b"").decode("ascii"))
+    except ValueError:
+        return ""
+    host = place.netloc.rpartition("@")[2]
+    return f" to {place.scheme}://{host}"[:100] if host else ""
 
 
 def shown(body: bytes) -> str:
@@ -90,9 +104,10 @@ def classify(
     return verdict
 
 
-def reply(target: Target, verdict: Verdict, upstream: Upstream, body: bytes) -> ErrorReply:
+def reply(
+    target: Target, verdict: Verdict, upstream: Upstream, body: bytes, error: UpstreamFailed
+) -> ErrorReply:
     """What the client is told when no other target is left."""
     if upstream.taps.kind == ContentKind.FOREIGN_JSON and target.provider.dialect.translates_errors:
         return retry.reply_of_event(target, verdict, body)
-    error = UpstreamFailed(describe(target, upstream, body))
     return ErrorReply(verdict.priority, error.status, error=error)

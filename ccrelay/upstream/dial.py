@@ -9,14 +9,9 @@ phase.
 """
 
 import asyncio
-import errno
-import os
 import socket
 import ssl
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import chain, zip_longest
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
@@ -24,6 +19,7 @@ from ccrelay.errors import UpstreamFailed
 from ccrelay.upstream import proxy as proxies
 from ccrelay.upstream.origin import Origin, host_port, literal_address
 from ccrelay.upstream.proxy import Proxy
+from ccrelay.upstream.race import Address, ConnectionRace, interleaved
 from ccrelay.upstream.tasks import TaskSet
 from ccrelay.upstream.tls import (
     Bridge,
@@ -36,23 +32,11 @@ from ccrelay.upstream.tls import (
     resumable,
 )
 
-Address = tuple[int, tuple[Any, ...]]
-"""Family and socket address, as `socket.getaddrinfo` gives them."""
-
 Resolver = Callable[[str, int], Awaitable[Sequence[Address]]]
 """Resolves host and port. Raises OSError when there is no address."""
 
 ADDRESSES_KEPT_S = 30.0  # getaddrinfo does not expose TTLs; providers' are 60 s or more
-ATTEMPT_DELAY_S = 0.25  # RFC 8305 section 5, "Connection Attempt Delay"
 ADDRESSES_MAX = 16  # tried in one dial; a longer answer is truncated
-
-# A stream may be silent for minutes and NAT entries expire after five: probe every minute.
-_KEEPALIVE = [
-    ("TCP_KEEPIDLE", 60),
-    ("TCP_KEEPALIVE", 60),
-    ("TCP_KEEPINTVL", 60),
-    ("TCP_KEEPCNT", 5),
-]
 
 
 class Dialed(Struct, eq=False):
@@ -178,7 +162,7 @@ class Dialer:
         if isinstance(addresses, str):
             raise self._failure(f"cannot resolve {via}{hop.host} ({addresses})")
         progress.phase = f"connecting to {via}{hop.name}"
-        race = _Race(self._loop, addresses)
+        race = ConnectionRace(self._loop, addresses)
         progress.sock = await race.run()
         if progress.sock is None:
             self._addresses.forget()
@@ -268,7 +252,7 @@ class Dialer:
         )
         return [(family, address) for family, _, _, _, address in found]
 
-    def _hint_after(self, race: "_Race") -> str:
+    def _hint_after(self, race: ConnectionRace) -> str:
         """The hint where nothing listens, the first time."""
         if self._hint_given or self._proxy is not None or not race.was_refused:
             return ""
@@ -357,113 +341,3 @@ class _Addresses:
         self._kept = interleaved(found)[:ADDRESSES_MAX]
         self._expires_at = self._loop.time() + ADDRESSES_KEPT_S
         return self._kept
-
-
-class _Race:
-    """Happy eyeballs (RFC 8305 section 5): staggered attempts, the first to connect wins.
-
-    Callbacks instead of tasks: however `run` ends, all sockets but the winner's are closed by then.
-    aiohappyeyeballs 2.7 does not serve: it awaits the losers inside `suppress(CancelledError)`, so
-    that a cancellation at that time is swallowed, and with it our time limit; and the reason per
-    address is lost in one text.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, addresses: Iterable[Address]) -> None:
-        self.failures: list[str] = []
-        self.was_refused = False  # by one address at least
-        self.won_by: Address = (0, ())
-        self._loop = loop
-        self._waiting = deque(addresses)
-        self._running: dict[socket.socket, Address] = {}
-        self._outcome: asyncio.Future[socket.socket | None] = loop.create_future()
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def run(self) -> socket.socket | None:
-        """Return the first connected socket; None: all failed, see `failures`."""
-        winner = None
-        try:
-            self._start_next()
-            winner = await self._outcome
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            for sock in self._running:
-                self._loop.remove_writer(sock.fileno())
-                if sock is not winner:
-                    sock.close()
-        return winner
-
-    def _start_next(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        while self._waiting and not self._outcome.done():
-            if self._start(self._waiting.popleft()):
-                if self._waiting:
-                    self._timer = self._loop.call_later(ATTEMPT_DELAY_S, self._start_next)
-                return
-        if not self._running and not self._outcome.done():
-            self._outcome.set_result(None)
-
-    def _start(self, address: Address) -> bool:
-        # True: in progress or connected. False: failed immediately.
-        try:
-            sock = _new_socket(address[0])
-        except OSError as error:
-            self._failed(address, error.errno or 0)
-            return False
-        self._running[sock] = address
-        code = sock.connect_ex(address[1])
-        if code == 0:
-            self._won(sock)
-        elif code in (errno.EINPROGRESS, errno.EINTR):
-            self._loop.add_writer(sock.fileno(), self._ready, sock)
-        else:
-            self._drop(sock, code)
-            return False
-        return True
-
-    def _ready(self, sock: socket.socket) -> None:
-        self._loop.remove_writer(sock.fileno())
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code == 0:
-            self._won(sock)
-        else:
-            self._drop(sock, code)
-            self._start_next()
-
-    def _won(self, sock: socket.socket) -> None:
-        if not self._outcome.done():
-            self.won_by = self._running[sock]
-            self._outcome.set_result(sock)
-
-    def _drop(self, sock: socket.socket, code: int) -> None:
-        address = self._running.pop(sock)
-        sock.close()
-        self._failed(address, code)
-
-    def _failed(self, address: Address, code: int) -> None:
-        self.was_refused |= code == errno.ECONNREFUSED
-        self.failures.append(f"{host_port(*address[1][:2])}: {os.strerror(code)}")
-
-
-def interleaved(addresses: Iterable[Address]) -> list[Address]:
-    """Alternate address families, starting with the resolver's first (RFC 8305 section 4)."""
-    families: dict[int, list[Address]] = {}
-    for address in dict.fromkeys(addresses):
-        families.setdefault(address[0], []).append(address)
-    return [a for a in chain.from_iterable(zip_longest(*families.values())) if a is not None]
-
-
-def _new_socket(family: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE:
-            if hasattr(socket, name):  # the first one's name differs between Linux and macOS
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    except OSError:
-        sock.close()
-        raise
-    return sock

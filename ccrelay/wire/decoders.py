@@ -12,11 +12,14 @@ from typing import Protocol
 
 # What one piece of br or zstd may become: they are not asked to stop in the middle of one.
 _PIECE_MAX = 64 * 1024 * 1024
-_ITEM = re.compile(rb"\s*([^\s;,]+)\s*(?:;\s*q\s*=\s*([0-9.]+))?[^,]*", re.IGNORECASE)
+_ITEM = re.compile(rb"\s*([^\s;,]+)\s*(?:;\s*q\s*=\s*([^\s;,]*))?[^,]*", re.IGNORECASE)
 _SAME = {b"x-gzip": b"gzip"}
 
 
-class Decoder(Protocol):
+_MEMBER = b"\x1f"  # begins a member of gzip
+
+
+class ContentDecoder(Protocol):
     """Undoes one coding."""
 
     def decode(self, data: bytes, most: int, /) -> tuple[bytes, bytes]:
@@ -34,9 +37,12 @@ class _Zlib:
         self._wbits = wbits
         self._begun = b""
         self._decoder = None if wbits == zlib.MAX_WBITS else zlib.decompressobj(wbits)
+        self._is_over = False
 
     def decode(self, data: bytes, most: int, /) -> tuple[bytes, bytes]:
-        """See `Decoder`."""
+        """See `ContentDecoder`."""
+        if self._is_over:  # what follows says nothing
+            return b"", b""
         if self._decoder is None:
             data = self._begun + data
             if len(data) < 2:
@@ -52,12 +58,14 @@ class _Zlib:
                 piece += decoder.decompress(b"")  # a match that was cut by `most`
         except zlib.error as error:
             raise ValueError(str(error)) from error
-        if decoder.eof:
-            rest = decoder.unused_data.lstrip(b"\0")  # padding
-            if rest:
-                self._decoder = zlib.decompressobj(self._wbits)
+        if not decoder.eof:
+            return piece, decoder.unconsumed_tail
+        rest = decoder.unused_data
+        if rest[:1] == _MEMBER:
+            self._decoder = zlib.decompressobj(self._wbits)
             return piece, rest
-        return piece, decoder.unconsumed_tail
+        self._is_over = len(rest) > 0
+        return piece, b""
 
 
 class _Brotli:
@@ -67,14 +75,15 @@ class _Brotli:
         self._error = brotli.error
 
     def decode(self, data: bytes, most: int, /) -> tuple[bytes, bytes]:
-        """See `Decoder`; here `most` holds for each step, all steps are taken."""
+        """See `ContentDecoder`; here `most` holds for each step, all steps are taken."""
         pieces = []
         try:
-            pieces.append(self._decoder.process(data, output_buffer_limit=most))
-            while not self._decoder.can_accept_more_data():
-                pieces.append(self._decoder.process(b"", output_buffer_limit=most))
+            piece = self._decoder.process(data, output_buffer_limit=most)
+            while piece:
+                pieces.append(piece)
                 if sum(map(len, pieces)) > _PIECE_MAX:
                     raise ValueError("too much for one piece")
+                piece = self._decoder.process(b"", output_buffer_limit=most)
         except self._error as error:
             raise ValueError(str(error)) from error
         return b"".join(pieces), b""
@@ -89,7 +98,7 @@ class _Zstd:
         self._decoder = self._library.ZstdDecompressor()
 
     def decode(self, data: bytes, most: int, /) -> tuple[bytes, bytes]:
-        """See `Decoder`."""
+        """See `ContentDecoder`."""
         if self._decoder.eof:
             self._decoder = self._library.ZstdDecompressor()
         decoder = self._decoder
@@ -104,7 +113,7 @@ class _Zstd:
         return b"".join(pieces), decoder.unused_data if decoder.eof else b""
 
 
-_DECODERS: dict[bytes, Callable[[], Decoder]] = {
+_DECODERS: dict[bytes, Callable[[], ContentDecoder]] = {
     b"gzip": lambda: _Zlib(zlib.MAX_WBITS | 16),
     b"deflate": lambda: _Zlib(zlib.MAX_WBITS),
     b"br": _Brotli,
@@ -122,7 +131,7 @@ def coding_of(value: bytes) -> bytes:
     return b", ".join(codings)
 
 
-def decoder_for(coding: bytes) -> Decoder | None:
+def decoder_for(coding: bytes) -> ContentDecoder | None:
     """A decoder for one response; None: there is none, or its library is not installed."""
     make = _DECODERS.get(coding)
     try:
@@ -142,7 +151,7 @@ def accepts(accept_encoding: bytes | None, coding: bytes) -> bool:
     taken: dict[bytes, bool] = {}
     for name, quality in _ITEM.findall(accept_encoding.lower()):
         try:
-            taken[_SAME.get(name, name)] = not quality or float(quality) > 0
+            taken[_SAME.get(name, name)] = float(quality or 1) > 0
         except ValueError:
             taken[name] = False
     return all(taken.get(name, taken.get(b"*", False)) for name in wanted)

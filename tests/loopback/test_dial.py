@@ -17,10 +17,11 @@ import pytest
 import uvloop
 
 from ccrelay.errors import UpstreamFailed
-from ccrelay.upstream import dial, tls
-from ccrelay.upstream.dial import ATTEMPT_DELAY_S, Address, Dialed, Dialer, interleaved
+from ccrelay.upstream import race, tls
+from ccrelay.upstream.dial import Dialed, Dialer
 from ccrelay.upstream.origin import Origin
 from ccrelay.upstream.proxy import Proxy
+from ccrelay.upstream.race import ATTEMPT_DELAY_S, Address
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -519,16 +520,6 @@ def test_addresses_are_resolved_again_after_all_failed(run: Run[None], serve: Se
         assert answers == []
 
     run(main())
-
-
-def test_families_alternate_beginning_with_the_resolvers_first() -> None:
-    six: list[Address] = [(socket.AF_INET6, (f"2001:db8::{n}", 443)) for n in range(3)]
-    four: list[Address] = [(socket.AF_INET, (f"192.0.2.{n}", 443)) for n in range(2)]
-
-    assert interleaved(six + four) == [six[0], four[0], six[1], four[1], six[2]]
-    assert interleaved(four + six) == [four[0], six[0], four[1], six[1], six[2]]
-    assert interleaved([*four, four[0]]) == four
-    assert interleaved([]) == []
 
 
 # --- happy eyeballs -------------------------------------------------------------------------
@@ -1085,7 +1076,7 @@ def test_a_cancelled_race_is_always_cancelled(
     run: Run[None], serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve(silent)
-    monkeypatch.setattr(dial, "ATTEMPT_DELAY_S", 0.001)
+    monkeypatch.setattr(race, "ATTEMPT_DELAY_S", 0.001)
 
     async def main() -> None:
         before = open_files()

@@ -113,8 +113,11 @@ NO_ANSWERS: dict[str, tuple[bytes, str]] = {
     ),
     "a packed page": (response(200, gzip.compress(PAGE), [*HTML, GZIP]), "a web page"),
     "packed nothing": (response(200, gzip.compress(b""), [*HTML, GZIP]), "nothing"),
-    "302": (response(302, b"", [(b"Location", b"https://login.test/in?a=b")]), "a redirect (302"),
-    "307": (response(307, PAGE, [*HTML, (b"Location", b"/elsewhere")]), "a redirect (307"),
+    "302": (
+        response(302, b"", [(b"Location", b"https://login.test/in?a=b")]),
+        "302 with a redirect to https://login.test:",
+    ),
+    "307": (response(307, PAGE, [*HTML, (b"Location", b"/elsewhere")]), "307 with a redirect:"),
 }
 EMPTY_STREAMS = {
     "[DONE] only": CHUNKED_HEAD + chunks(b"data: [DONE]\n\n"),
