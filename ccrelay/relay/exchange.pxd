@@ -10,7 +10,7 @@ from ccrelay.routing.retry_state cimport RetryState
 from ccrelay.routing.routing_request cimport RoutingRequest
 from ccrelay.routing.selection cimport Selection
 
-cdef int _COUNT_TOKENS, _CONNECTING
+cdef int _MESSAGES, _COUNT_TOKENS, _CONNECTING
 
 
 cdef class Exchange(SendingExchange):

@@ -16,7 +16,7 @@ from ccrelay._fast.upstream import Loss, Upstream
 from ccrelay.errors import RelayError, UpstreamFailed
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.provider_state import Target
-from ccrelay.relay import accounting, request_body, retry
+from ccrelay.relay import accounting, refusals, request_body, retry
 from ccrelay.relay.attempt import attempt_on
 from ccrelay.relay.exchange_sending import SendingExchange
 from ccrelay.relay.exchange_state import ExchangeState
@@ -26,6 +26,7 @@ from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.routing.verdict import Blame, ErrorPriority, Verdict, of_connect, of_loss
 from ccrelay.types import RequestClass
 
+_MESSAGES = int(RequestClass.MESSAGES)
 _COUNT_TOKENS = int(RequestClass.COUNT_TOKENS)
 _CONNECTING = int(ExchangeState.CONNECTING)
 
@@ -78,6 +79,8 @@ class Exchange(SendingExchange):
             self.context, self.config, self.client, target, upstream, body
         )
         self._cool_down_client(verdict, upstream)
+        if verdict.reason == refusals.REASON:
+            reply = refusals.reply(target, upstream.head.status)
         reply.priority = verdict.priority
         if not (verdict.blame is Blame.SIGNATURE and self._retry_without_thinking()):
             self._failed(verdict, reply)
@@ -102,23 +105,23 @@ class Exchange(SendingExchange):
             target = attempt.target
             verdict = retry.classify_event(self.context, self.config, target, upstream, data)
             reason, reply = "error_event", retry.reply_of_event(target, verdict, data)
+            if verdict.reason == refusals.REASON:
+                reply = refusals.reply(target, reply.status)
             self._cool_down_client(verdict, upstream)
             if verdict.blame is Blame.SIGNATURE and self._retry_without_thinking():
                 return
         self._finish_attempt(verdict, reason)
+        if reply is not None:
+            self.best_error = retry.better_of(self.best_error, reply)
         choice = self._next_target(verdict)
         if choice is not None:
-            if reply is not None:
-                self.best_error = retry.better_of(self.best_error, reply)
             self._drop_upstream()
             self._go_on_with(choice)
-        elif self.best_error is not None and (
-            reply is None or self.best_error.priority > reply.priority
-        ):
+        elif self.best_error is None or (self.best_error is reply and reply.error is None):
+            self._forward_held(reason, upstream)
+        else:
             self._drop_upstream()
             self._reply(self.best_error)
-        else:
-            self._forward_held(reason, upstream)
 
     def _forward_held(self, reason: str, upstream: Upstream) -> None:
         """Send the error to the client as it came."""
@@ -196,7 +199,11 @@ class Exchange(SendingExchange):
             request.waits_since = now - self.outcome.queued_s  # an attempt is no queue time
         attempt.finish(now, context.rng, tokens_in, 0)
         self._poke_queue()
-        if verdict.cooldown_reason is not Cooldown.NONE:
+        if target.refusals.count() and self.client.kind == _MESSAGES:
+            refusals.judged(context, target, verdict)
+        if verdict.cooldown_reason is Cooldown.REFUSED:
+            refusals.refused(context, target)
+        elif verdict.cooldown_reason is not Cooldown.NONE:
             accounting.start_cooldown(
                 context, target, verdict.cooldown_s, verdict.cooldown_reason, reason
             )

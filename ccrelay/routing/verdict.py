@@ -60,7 +60,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     priority: ErrorPriority
     counts: bool | None = None  # for the breaker: True success, False failure, None no evidence
     cooldown_s: float = 0.0  # cooldown of the key, seconds; 0.0: none
-    cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a reload, whatever `cooldown_s`
+    cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a trial, whatever `cooldown_s`
 
 
 # How much of a body is searched for texts; error bodies have a few hundred bytes.
