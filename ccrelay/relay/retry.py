@@ -191,6 +191,8 @@ def retry_after_s(
     """
     if reply.status not in _LATER or route is None:
         return None
+    if reply.priority == ErrorPriority.LONG_CONTEXT:
+        return None  # no time helps
     if route.lone is not None:
         limits = route.lone[1].limits
         if reply.head is not None or limits.cooldown_until() <= context.reactor.now:
