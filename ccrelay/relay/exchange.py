@@ -209,6 +209,11 @@ class Exchange(SendingExchange):
             )
         if self.retry_state is None:
             self.retry_state = RetryState()
+        if self.retry_state.was_told_when and self.retry_state.last is target:
+            self.best_error = None  # that time is over
+        if retry.is_waited_for(self.config, self.retry_state, verdict):
+            self.retry_state.add_wait(target, verdict.reason)
+            return
         failed = verdict.blame is Blame.ENDPOINT
         self.retry_state.add(target, verdict.reason, endpoint_failed=failed)
         if verdict.blame is Blame.MODEL:
@@ -297,20 +302,24 @@ class Exchange(SendingExchange):
         return True
 
     def _log_failover(self, target: Target) -> None:
-        """Log that another target is tried, unless that was logged."""
+        """Log that another target is tried, or the same one again, unless that was logged."""
         retry_state = self.retry_state
         assert retry_state is not None
-        if not retry_state.why:
+        before = retry_state.last
+        if not retry_state.why or before is None:
             return
-        before = retry_state.targets[len(retry_state.targets) - 1]
-        self.context.log.event(
+        known = {"provider": before.provider.name, "key": before.fingerprint}
+        why, log = retry_state.why, self.context.log
+        retry_state.why = ""
+        if before is target:
+            log.event("info", "retry", id=self.id, **known, why=why)
+            return
+        log.event(
             "info",
             "failover",
             id=self.id,
-            provider=before.provider.name,
-            key=before.fingerprint,
-            why=retry_state.why,
+            **known,
+            why=why,
             to_provider=target.provider.name,
             to_key=target.fingerprint,
         )
-        retry_state.why = ""

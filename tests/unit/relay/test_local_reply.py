@@ -121,14 +121,14 @@ def test_a_translated_error_is_sent_with_the_kept_fields() -> None:
     down = FakeDown(relay.reactor)
     upstream = sending(relay, down)
     upstream.respond(
-        b"HTTP/1.1 429 X\r\nrequest-id: up_1\r\nretry-after: 7\r\nx-other: no\r\n"
+        b"HTTP/1.1 429 X\r\nrequest-id: up_1\r\nretry-after: 70\r\nx-other: no\r\n"
         b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
     )
     upstream.feed(b'{"error":{"code":"1302","message":"too fast"}}')
     upstream.finish()
     assert down.heads[0].startswith(b"HTTP/1.1 429 ")
     assert b"request-id: up_1" in down.heads[0]
-    assert b"retry-after: 7" in down.heads[0]
+    assert b"retry-after: 70" in down.heads[0]
     assert b"x-other" not in down.heads[0]
     assert b'"rate_limit_error"' in down.got
     assert relay.log.records[0]["ending"] == "complete"
