@@ -248,9 +248,9 @@ class RoutedExchange(ExchangeBase):
             timeout_s = self.config.config.routing.queue_timeout_s
             self.context.queue.join(self, found, request.waits_since + timeout_s)
             # Its stream may be due a head sooner than at the last look.
-            down = self.client.down
-            ping_s = self.config.config.routing.ping_s
-            down.wake_in(max(down.received_at + ping_s - self.context.reactor.now, LOOK_S))
+            down, routing = self.client.down, self.config.config.routing
+            due_at = down.received_at + min(routing.ping_s, routing.early_head_s)
+            down.wake_in(max(due_at - self.context.reactor.now, LOOK_S))
 
     def _settle_for(self, unavailable: Unavailable) -> Selection | Unavailable | None:
         """The wait if there is time and room for it; None: there is not."""
