@@ -110,6 +110,20 @@ def test_a_translated_error_keeps_request_id_and_retry_after() -> None:
     assert passed_on(head, True)[2:] == [(b"x-should-retry", b"false")]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"anthropic-ratelimit-unified-overage-group",
+        b"Anthropic-RateLimit-Unified-7d_fable-Status",
+        b"x-ratelimit-remaining-requests",
+        b"X-RateLimit-Some-New-One",
+    ],
+)
+def test_limits_of_any_name_stay_with_a_translated_error(name: bytes) -> None:
+    head, _ = split(b"HTTP/1.1 429 X\r\nx-other: no\r\n" + name + b": on\r\n\r\n")
+    assert passed_on(head, False) == [(name.lower(), b"on")]
+
+
 @pytest.mark.parametrize("word", [b"true", b"false"])
 def test_x_should_retry_of_the_provider_is_kept(word: bytes) -> None:
     head, _ = split(b"HTTP/1.1 429 X\r\nx-should-retry: " + word + b"\r\n\r\n")
