@@ -28,7 +28,6 @@ from ccrelay.wire.errors import RETRY_AFTER_MAX_S
 ROUNDING_S = 0.001
 # Attempts of one request that may end with a time to wait, besides its time in the queue.
 WAITS_MAX = 10
-_TIMED = frozenset({Cooldown.RATE, Cooldown.QUOTA})
 # Statuses that say "later" carry the time after which a target can really take the request.
 _LATER = frozenset({429, 503, 529})
 _STALE = frozenset({int(Loss.CLOSED), int(Loss.RESET)})
@@ -78,7 +77,9 @@ def classify_response(
     )
     if client.kind != RequestClass.MESSAGES:
         # Counting has limits and permissions of its own: it proves nothing of messages.
-        return replace(verdict, cooldown_reason=Cooldown.NONE, cooldown_s=0.0, counts=None)
+        return replace(
+            verdict, cooldown_reason=Cooldown.NONE, cooldown_s=0.0, counts=None, timed=False
+        )
     if status == 408 and not client.is_complete():
         return replace(verdict, counts=None)
     return verdict
@@ -134,8 +135,8 @@ def prompt_was_read(verdict: Verdict) -> bool:
 def is_waited_for(config: RuntimeConfig, retry_state: RetryState, verdict: Verdict) -> bool:
     """Whether a key's cooldown is short enough to be waited for: no failure of the key then."""
     return (
-        0.0 < verdict.cooldown_s <= config.config.routing.queue_timeout_s
-        and verdict.cooldown_reason in _TIMED
+        verdict.timed
+        and 0.0 < verdict.cooldown_s <= config.config.routing.queue_timeout_s
         and retry_state.waits < WAITS_MAX
     )
 

@@ -63,6 +63,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     counts: bool | None = None  # for the breaker: True success, False failure, None no evidence
     cooldown_s: float = 0.0  # cooldown of the key, seconds; 0.0: none
     cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a trial, whatever `cooldown_s`
+    timed: bool = False  # a 429 that named `cooldown_s`: no failure of the key, if waited for
 
 
 # A long context that the account does not include. Claude Code shows the first sentence as it is.
@@ -271,6 +272,8 @@ def _spent(
     if cooldown_s <= 0:
         told = pause(get, now_wall)
         cooldown_s = told.seconds if told is not None else 0.0
+    # A balance is not filled up by waiting, whatever time comes with it.
+    timed = fault.status == 429 and 0.0 < cooldown_s <= health.key_cooldown_max_s
     cooldown_s = (
         min(cooldown_s, health.key_cooldown_max_s) if cooldown_s > 0 else health.quota_cooldown_s
     )
@@ -282,6 +285,7 @@ def _spent(
         counts=True,
         cooldown_s=cooldown_s,
         cooldown_reason=Cooldown.QUOTA,
+        timed=timed,
     )
 
 
@@ -304,6 +308,7 @@ def _limited(
         cooldown_reason=(Cooldown.QUOTA if told.quota else Cooldown.RATE)
         if own_key
         else Cooldown.NONE,
+        timed=own_key and told.seconds <= health.key_cooldown_max_s,
     )
 
 

@@ -640,3 +640,27 @@ def test_a_body_that_makes_no_sense_is_judged_by_its_status(
     got = judge(kind, status, {}, body)
     assert got.elsewhere is (status in (403, 429, 500))
     assert got.cooldown_s == 0
+
+
+# ---- a time that is waited for
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "timed"),
+    [
+        (429, {"retry-after": "7"}, err("rate_limit_error"), True),
+        (429, {}, plain("try again in 5 s"), True),
+        (429, {}, plain("usage limit reached, resets in 5 s"), True),
+        (429, {}, err("rate_limit_error"), False),
+        (429, {"retry-after": "86400"}, err("rate_limit_error"), False),  # cut to an hour
+        (429, {"x-should-retry": "false"}, err("rate_limit_error"), False),
+        (402, {"retry-after": "1"}, err("billing_error"), False),
+        (403, {}, plain("usage limit reached, resets in 5 s"), False),
+        (529, {"retry-after": "1"}, err("overloaded_error"), False),
+    ],
+)
+def test_only_a_429_that_names_its_time_is_waited_for(
+    status: int, headers: Headers, body: bytes, timed: bool
+) -> None:
+    assert judge("compatible", status, headers, body).timed is timed
+    assert not judge("compatible", status, headers, body, own_key=False).timed
