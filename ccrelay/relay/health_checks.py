@@ -30,6 +30,8 @@ from ccrelay.wire.bodies import json_string
 LOOK_EVERY_S = 0.25
 # Added to the probe's time limit: the lease of a worker that died expires.
 LEASE_SLACK_S = 1.0
+# When a probe of a key has proved nothing.
+KEY_AGAIN_S = 30.0
 # By these statuses the provider has taken the key and judged the rest.
 _ACCEPTED = frozenset({400, 402, 413, 422, 429})
 _REFUSED = frozenset({401, 403})
@@ -106,13 +108,14 @@ class HealthChecks:
         if (
             limits.cooldown_until() < inf
             or target.refusals.due_at > now
+            or not target.provider.endpoint.breaker.available(now)
             or not self._others_serve(target)
         ):
             return
         kinds = _key_kinds(target.provider, health)
         if not kinds:
             limits.clear_cooldown()
-        elif target.refusals.claim(now, now + health.probe_timeout_s + LEASE_SLACK_S):
+        elif target.refusals.claim(now, now + max(KEY_AGAIN_S, health.probe_timeout_s)):
             name = target.provider.name
             dialer = self._context.config.pools[name].dialer
             self._tasks.spawn(self._probe_key(target, kinds, dialer), f"probe of a key of {name}")

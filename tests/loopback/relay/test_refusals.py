@@ -85,3 +85,24 @@ async def test_where_others_serve_a_refused_key_is_probed_and_comes_back(
     assert lab.sink.records[-1]["provider"] == "bad"
     assert len(lab.sink.named("key_restored")) == 1
     assert target.refusals.count() == 0
+
+
+@pytest.mark.parametrize("reply", [fault(500), fault(404), fault(503, "overloaded_error")])
+async def test_a_probe_that_proves_nothing_of_the_key_is_repeated_later(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, reply: bytes
+) -> None:
+    monkeypatch.setattr(refusals, "FIRST_S", 0.2)
+    bad, good = Turns(fault(401, "authentication_error"), reply), Turns(JSON)
+    lab.start(
+        provider(lab.upstream(bad), "bad", models=["m"], count_tokens="forward"),
+        provider(lab.upstream(good), "good"),
+        routing=routing(**NOW, strategy="failover"),
+    )
+    assert (await lab.ask(post(b'{"model":"m"}'))).status == 200
+    target = lab.relay.providers[0].targets[0]
+    await eventually(lambda: bool(lab.sink.named("probe")))
+    (told,) = lab.sink.named("probe")
+    assert (told["good"], told["key"]) == (False, target.fingerprint)
+    assert target.refusals.count() == 1, "no verdict on the key"
+    assert target.limits.state(lab.relay.reactor.now, 1, 1) == Capacity.DISABLED
+    assert target.refusals.due_at > lab.relay.reactor.now + 20
