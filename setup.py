@@ -26,6 +26,7 @@ MODULES: dict[str, list[str]] = {
     "sse": [],
     "shared_memory": [],
     "rate_limits": [],
+    "refusals": [],
     "endpoint_stats": [],
     "affinity_table": [],
     "libssl": [],

@@ -80,7 +80,13 @@ MAY_GO_OUT = {
     "config.sources": {"os", "pathlib", "selectors", "signal", "subprocess", "time"},
 }
 # `random.Random` as the type of an argument; who calls brings the chance.
-MAY_NAME_RANDOM = {"fleet.breaker", "fleet.provider_state", "routing.router", "routing.strategies"}
+MAY_NAME_RANDOM = {
+    "fleet.breaker",
+    "fleet.provider_state",
+    "routing.router",
+    "routing.trials",
+    "routing.strategies",
+}
 # Brings `time.time` for what providers say in instants of the wall clock.
 MAY_BRING_THE_WALL_CLOCK = {"relay.server"}
 NEVER = frozenset({"grpc", "sqlite3", "boto3", "google"})  # not yet anywhere, never in a worker

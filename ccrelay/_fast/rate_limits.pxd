@@ -10,7 +10,7 @@ cpdef enum Capacity:
     FULL = 1                       # request or token limit, configured or learned
     BUSY = 2                       # max_concurrent
     COOLING_DOWN = 3
-    DISABLED = 4                        # refused: until `clear_cooldown`
+    DISABLED = 4                        # refused: until a trial (refusals.pyx)
 
 cpdef enum Cooldown:
     NONE = 0

@@ -10,7 +10,7 @@ class Capacity(IntEnum):
     FULL = 1  # request or token limit, configured or learned
     BUSY = 2  # max_concurrent
     COOLING_DOWN = 3  # in a timed cooldown
-    DISABLED = 4  # key refused by the provider: unused until a reload
+    DISABLED = 4  # key refused by the provider (refusals.pyi)
 
 class Cooldown(IntEnum):
     """Why a target is in cooldown."""
@@ -61,7 +61,7 @@ class TargetLimits:
         ValueError: no such reason."""
 
     def clear_cooldown(self) -> None:
-        """End a REFUSED cooldown, on a reload; timed cooldowns stay."""
+        """End a REFUSED cooldown; timed cooldowns stay."""
 
     def cooldown_until(self) -> float:
         """End of the last cooldown, perhaps past. 0.0: there was none; inf: DISABLED."""

@@ -23,6 +23,8 @@ cdef enum:
     T_GENERATION = 0               # clear_target increments it: older reservations are inert
     T_COOLDOWN = 1                 # end in microseconds << 2 | Cooldown: the later one is larger
     T_LEARNED_UNTIL = 2            # no learned word is valid longer
+    T_REFUSALS = 6                 # in a row, by the provider (401, 403)
+    T_TRIAL = 7                    # DISABLED: next trial in microseconds << 1 | one is under way
     T_LEARNED = 8
     T_RINGS = 64
 

@@ -229,7 +229,8 @@ class Health(Section, frozen=True):
         ),
     ] = "connect"
     probe_model: Annotated[
-        str | None, Meta(description="Model of count_tokens and message probes.")
+        str | None,
+        Meta(description="Model of count_tokens and message probes, also of refused keys."),
     ] = None
     probe_timeout_s: Annotated[Seconds, Meta(description="Timeout of a probe.")] = 5.0
     quota_cooldown_s: Annotated[

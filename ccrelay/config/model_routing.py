@@ -183,7 +183,7 @@ class Routing(Section, frozen=True):
         Seconds,
         Meta(
             description="A streaming request without upstream response headers after this time "
-            "gets 200 and pings, so that the client does not time out."
+            "gets 200 and pings, so that the client does not time out; in the queue after ping_s."
         ),
     ] = 45.0
     timeouts: Annotated[UpstreamTimeouts, Meta(description="Timeouts of upstream connections.")] = (

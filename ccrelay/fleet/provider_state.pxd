@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t
 
 from ccrelay._fast.http1 cimport RequestPlan
 from ccrelay._fast.rate_limits cimport KeyPool, TargetLimits
+from ccrelay._fast.refusals cimport Refusals
 from ccrelay.fleet.endpoint cimport Endpoint
 
 
@@ -12,6 +13,7 @@ cdef class Target:
     cdef readonly ProviderState provider
     cdef readonly int index
     cdef public TargetLimits limits
+    cdef readonly Refusals refusals
     cdef readonly int slot
     cdef public double learn_at
     cdef readonly object weight

@@ -7,6 +7,7 @@ from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.endpoint_stats import EndpointStats
 from ccrelay._fast.http1 import RequestPlan
 from ccrelay._fast.rate_limits import KeyPool, TargetLimits
+from ccrelay._fast.refusals import Refusals
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.config.model import Health, Key, KeyStrategy, Provider
@@ -45,6 +46,7 @@ class Target:
         "plan_no_key",
         "priority",
         "provider",
+        "refusals",
         "seed",
         "slot",
         "weight",
@@ -56,6 +58,7 @@ class Target:
         self.provider = provider
         self.index = index  # in its provider's key pool
         self.limits = limits
+        self.refusals = Refusals(limits)
         self.slot = limits.slot
         self.learn_at = 0.0  # when its response headers are read again
         self.weight = key.weight if key else 1

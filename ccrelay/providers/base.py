@@ -4,8 +4,6 @@ A dialect is built once per provider and configuration, and is stateless. The ba
 the plain Anthropic format; subclasses override what differs.
 """
 
-import re
-from datetime import UTC, datetime
 from typing import ClassVar, Literal
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -13,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from ccrelay.config.model import Provider
+from ccrelay.providers.quota import is_spent
 from ccrelay.types import RequestClass
 from ccrelay.wire.bodies import (
     UNREADABLE,
@@ -48,27 +47,6 @@ STATUS_BY_TYPE: dict[str, int] = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-# Types and codes for an exhausted balance or quota: Anthropic, Kimi, MiniMax, OpenAI's format.
-SPENT = frozenset(
-    {
-        "billing_error",
-        "enforced_spend_limit_reached",
-        "contract_spend_limit_reached",
-        "exceeded_current_quota_error",
-        "insufficient_balance_error",
-        "insufficient_quota",
-    }
-)
-# The same in messages whose type differs: Anthropic's 400s for an empty balance and for a
-# user-defined spend limit, DeepSeek, MiniMax (a 500), Kimi, Ollama's cloud.
-_SPENT_WORDS = re.compile(
-    r"credit balance is too low|insufficient balance|exceeded (your )?current quota"
-    r"|reached your (specified |workspace |organization )*api usage limits"
-    r"|reached your \w+ usage limit",
-    re.IGNORECASE,
-)
-# "You will regain access on 2026-08-01 at 00:00 UTC."
-_REGAIN = re.compile(r"regain access on (\d{4}-\d\d-\d\d) at (\d\d:\d\d) UTC")
 # Characters of a message that are examined.
 MESSAGE_MAX = 4096
 
@@ -83,7 +61,9 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     code: str = ""  # machine-readable: `details.error_code`, or the provider's own code
     message: str = ""
     spent: bool = False  # balance or quota exhausted: a retry within minutes cannot succeed
-    resets_at: float = 0.0  # when it is available again, seconds since 1970; 0.0: unknown
+    # When it is available again, seconds since 1970, where the dialect knows how to read it better
+    # than `quota.seconds_to_reset`; 0.0: it does not.
+    resets_at: float = 0.0
 
 
 class Dialect:
@@ -185,26 +165,46 @@ class Dialect:
 def read_fault(status: int, body: bytes) -> Fault:
     """Parse an error body of any shape observed from Messages endpoints.
 
-    Reads `error.{type,message,code,details.error_code}`, `error` as text, and `message`.
+    Reads `error.{type,status,message,code,details.error_code}`, also one level deeper, `error` as
+    text, the same members without `error`, `msg`, `detail`, `base_resp.{status_code,status_msg}`.
     """
     try:
         found = _ANY.decode(body)
     except UNREADABLE:
-        return Fault(status if status >= 400 else 500, spent=status == 402)
-    outer = found if isinstance(found, dict) else {}
-    inner = outer.get("error", outer)
-    if not isinstance(inner, dict):
-        inner = {"message": inner}
-    kind, code = _text(inner.get("type")), _code(inner)
-    message = _text(inner.get("message"))[:MESSAGE_MAX]
+        text = "" if body.lstrip()[:1] == b"<" else body[:MESSAGE_MAX].decode("utf-8", "replace")
+        status = status if status >= 400 else 500
+        return Fault(status, message=text, spent=is_spent(status, "", "", text))
+    inner = _inner(found)
+    kind = _text(inner.get("type")) or _text(inner.get("status")) or _text(inner.get("__type"))
+    code, message = _code(inner), _message(inner)
     if status < 400:
         status = STATUS_BY_TYPE.get(kind) or _http_status(code)
     if not (kind or code or message):
         return Fault(status, spent=status == 402)
-    spent = (
-        status == 402 or not SPENT.isdisjoint((kind, code)) or bool(_SPENT_WORDS.search(message))
-    )
-    return Fault(status, kind or "error", code, message, spent, _regain(message))
+    return Fault(status, kind or "error", code, message, is_spent(status, kind, code, message))
+
+
+def _inner(found: object) -> dict[str, object]:
+    """The object with the error's members."""
+    for _ in range(2):
+        if not isinstance(found, dict) or not found.get("error"):
+            break
+        found = found["error"]
+    if isinstance(found, str):
+        return {"message": found}
+    if not isinstance(found, dict):
+        return {}
+    base = found.get("base_resp")
+    if isinstance(base, dict):
+        return {"code": base.get("status_code"), "message": base.get("status_msg"), **found}
+    return found
+
+
+def _message(inner: dict[str, object]) -> str:
+    for name in ("message", "Message", "msg", "detail", "error_description"):
+        if text := _text(inner.get(name)):
+            return text[:MESSAGE_MAX]
+    return ""
 
 
 def _code(inner: dict[str, object]) -> str:
@@ -223,16 +223,6 @@ def _text(value: object) -> str:
 def _http_status(code: str) -> int:
     # OpenRouter sends the HTTP status as code; an unknown event counts as a 500.
     return int(code) if len(code) == 3 and code.isdecimal() and 400 <= int(code) <= 599 else 500
-
-
-def _regain(message: str) -> float:
-    found = _REGAIN.search(message)
-    if found is None:
-        return 0.0
-    try:
-        return datetime.fromisoformat(f"{found[1]}T{found[2]}").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return 0.0
 
 
 def _host(url: SplitResult) -> bytes:

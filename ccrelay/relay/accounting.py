@@ -1,13 +1,11 @@
 """What an exchange used and taught: usage against limits, learned limits, cooldowns, averages."""
 
-from math import inf
-
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Upstream
 from ccrelay._fast.usage import stop_reason_of, usage_of_stream
 from ccrelay.fleet.learned import has_any, learn as read_limits
 from ccrelay.fleet.provider_state import Target
-from ccrelay.relay import affinity
+from ccrelay.relay import affinity, refusals
 from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.outcome import Outcome
@@ -65,6 +63,8 @@ def on_content(
         attempt.settle_breaker(now, context.rng, True)
     reservation = attempt.reservation
     target = attempt.target
+    if target.refusals.count():
+        refusals.accepted(context, target)
     sse = upstream.taps.sse
     if (
         reservation is not None
@@ -102,7 +102,7 @@ def learn_limits(
     known_until = target.limits.cooldown_until() + SAME_COOLDOWN_S
     cooldown_s = read_limits(head.get, target.limits, now, context.wall(), config.config.health)
     if now + cooldown_s > known_until and cooldown_s > 0.0:
-        log_cooldown(context, target, now + cooldown_s, Cooldown.QUOTA, "window_spent")
+        log_cooldown(context, target, now + cooldown_s, "window_spent")
 
 
 # ---- cooldowns
@@ -111,28 +111,21 @@ def learn_limits(
 def start_cooldown(
     context: WorkerContext, target: Target, cooldown_s: float, reason: Cooldown, why: str
 ) -> None:
-    """Leave a key alone for so many seconds, or disable it (REFUSED), and log it once."""
-    until = inf if reason is Cooldown.REFUSED else context.reactor.now + cooldown_s
+    """Leave a key alone for so many seconds, and log it once."""
+    until = context.reactor.now + cooldown_s
     is_news = until > target.limits.cooldown_until() + SAME_COOLDOWN_S
     target.limits.start_cooldown(until, int(reason))
     if is_news:
-        log_cooldown(context, target, until, reason, why)
+        log_cooldown(context, target, until, why)
 
 
-def log_cooldown(
-    context: WorkerContext, target: Target, until: float, reason: Cooldown, why: str
-) -> None:
-    """Log that a key cools down, or that it is disabled."""
-    log = context.log
+def log_cooldown(context: WorkerContext, target: Target, until: float, why: str) -> None:
+    """Log that a key cools down."""
     known = {"provider": target.provider.name, "key": target.fingerprint}
     if target.name != target.fingerprint:
         known["key_name"] = target.name
-    if reason is Cooldown.REFUSED:
-        hint = "The provider refuses it. It is not used until a reload (SIGHUP): replace it."
-        log.event("error", "key_disabled", **known, why=why, hint=hint)
-    else:
-        seconds = round(until - context.reactor.now, 1)
-        log.event("warning", "key_cooldown", **known, why=why, seconds=seconds)
+    seconds = round(until - context.reactor.now, 1)
+    context.log.event("warning", "key_cooldown", **known, why=why, seconds=seconds)
 
 
 # ---- after
@@ -161,6 +154,8 @@ def settle(
     ):
         return
     target = attempt.target
+    if target.refusals.count():
+        refusals.accepted(context, target)
     if upstream.head_seen_at >= target.learn_at:
         learn_limits(context, config, target, upstream)
     output_class = request.output_class if outcome.stream else _WHOLE

@@ -10,7 +10,7 @@ from ccrelay.routing.retry_state cimport RetryState
 from ccrelay.routing.routing_request cimport RoutingRequest
 from ccrelay.routing.selection cimport Selection
 
-cdef int _COUNT_TOKENS, _CONNECTING, _COMPLETE, _ANSWER, _ENCODED
+cdef int _MESSAGES, _COUNT_TOKENS, _CONNECTING, _COMPLETE, _ANSWER, _ENCODED
 
 
 cdef class Exchange(SendingExchange):

@@ -17,7 +17,7 @@ from ccrelay._fast.upstream import Upstream
 from ccrelay.errors import RelayError
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.provider_state import Target
-from ccrelay.relay import accounting, request_body, response_content, retry
+from ccrelay.relay import accounting, refusals, request_body, response_content, retry
 from ccrelay.relay.attempt import attempt_on
 from ccrelay.relay.exchange_sending import SendingExchange
 from ccrelay.relay.exchange_state import ExchangeState
@@ -30,6 +30,7 @@ from ccrelay.wire.chunks import LAST_CHUNK, chunk
 from ccrelay.wire.errors import is_error
 from ccrelay.wire.whole_message import events_of_message
 
+_MESSAGES = int(RequestClass.MESSAGES)
 _COUNT_TOKENS = int(RequestClass.COUNT_TOKENS)
 _CONNECTING = int(ExchangeState.CONNECTING)
 _COMPLETE = int(Ending.COMPLETE)
@@ -84,6 +85,8 @@ class Exchange(SendingExchange):
             self.context, self.config, self.client, target, upstream, body
         )
         self._cool_down_client(verdict, upstream)
+        if verdict.reason == refusals.REASON:
+            reply = refusals.reply(target, upstream.head.status)
         reply.priority = verdict.priority
         if not (verdict.blame is Blame.SIGNATURE and self._retry_without_thinking()):
             self._failed(verdict, reply)
@@ -115,7 +118,11 @@ class Exchange(SendingExchange):
         verdict = response_content.classify(
             context, self.config, self.client.kind, target, upstream, body
         )
-        self._failed(verdict, response_content.reply(target, verdict, upstream, body, error))
+        if verdict.reason == refusals.REASON:
+            reply = refusals.reply(target, upstream.head.status)
+        else:
+            reply = response_content.reply(target, verdict, upstream, body, error)
+        self._failed(verdict, reply)
 
     def _deliver_whole(self, events: bytes) -> None:
         """The client waits for events, and a whole message came."""
@@ -151,20 +158,22 @@ class Exchange(SendingExchange):
             return
         verdict = retry.classify_event(self.context, self.config, target, upstream, data)
         reply = retry.reply_of_event(target, verdict, data)
+        if verdict.reason == refusals.REASON:
+            reply = refusals.reply(target, reply.status)
         self._cool_down_client(verdict, upstream)
         if verdict.blame is Blame.SIGNATURE and self._retry_without_thinking():
             return
         self._finish_attempt(verdict, "error_event")
+        self.best_error = retry.better_of(self.best_error, reply)
         choice = self._next_target(verdict)
         if choice is not None:
-            self.best_error = retry.better_of(self.best_error, reply)
             self._drop_upstream()
             self._go_on_with(choice)
-        elif self.best_error is not None and self.best_error.priority > reply.priority:
+        elif self.best_error is reply and reply.error is None:
+            self._forward_held(upstream)
+        else:
             self._drop_upstream()
             self._reply(self.best_error)
-        else:
-            self._forward_held(upstream)
 
     def _forward_held(self, upstream: Upstream) -> None:
         """Send the error to the client as it came."""
@@ -242,12 +251,21 @@ class Exchange(SendingExchange):
             request.waits_since = now - self.outcome.queued_s  # an attempt is no queue time
         attempt.finish(now, context.rng, tokens_in, 0)
         self._poke_queue()
-        if verdict.cooldown_reason is not Cooldown.NONE:
+        if target.refusals.count() and self.client.kind == _MESSAGES:
+            refusals.judged(context, target, verdict)
+        if verdict.cooldown_reason is Cooldown.REFUSED:
+            refusals.refused(context, target)
+        elif verdict.cooldown_reason is not Cooldown.NONE:
             accounting.start_cooldown(
                 context, target, verdict.cooldown_s, verdict.cooldown_reason, reason
             )
         if self.retry_state is None:
             self.retry_state = RetryState()
+        if self.retry_state.was_told_when and self.retry_state.last is target:
+            self.best_error = None  # that time is over
+        if retry.is_waited_for(self.config, self.retry_state, verdict):
+            self.retry_state.add_wait(target, verdict.reason)
+            return
         failed = verdict.blame is Blame.ENDPOINT
         self.retry_state.add(target, verdict.reason, endpoint_failed=failed)
         if verdict.blame is Blame.MODEL:
@@ -336,20 +354,24 @@ class Exchange(SendingExchange):
         return True
 
     def _log_failover(self, target: Target) -> None:
-        """Log that another target is tried, unless that was logged."""
+        """Log that another target is tried, or the same one again, unless that was logged."""
         retry_state = self.retry_state
         assert retry_state is not None
-        if not retry_state.why:
+        before = retry_state.last
+        if not retry_state.why or before is None:
             return
-        before = retry_state.targets[len(retry_state.targets) - 1]
-        self.context.log.event(
+        known = {"provider": before.provider.name, "key": before.fingerprint}
+        why, log = retry_state.why, self.context.log
+        retry_state.why = ""
+        if before is target:
+            log.event("info", "retry", id=self.id, **known, why=why)
+            return
+        log.event(
             "info",
             "failover",
             id=self.id,
-            provider=before.provider.name,
-            key=before.fingerprint,
-            why=retry_state.why,
+            **known,
+            why=why,
             to_provider=target.provider.name,
             to_key=target.fingerprint,
         )
-        retry_state.why = ""

@@ -13,7 +13,7 @@ from ccrelay.routing.retry_state cimport RetryState
 from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 
-cdef int _MESSAGES, _ROUTING, _DONE, _STATES
+cdef int _MESSAGES, _ROUTING, _QUEUED, _DONE, _STATES
 cdef bytes _ALLOWED
 
 

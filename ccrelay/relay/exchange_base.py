@@ -27,6 +27,7 @@ from ccrelay.wire.errors import PING, error_response, sse_error, sse_error_from_
 
 _MESSAGES = int(RequestClass.MESSAGES)
 _ROUTING = int(ExchangeState.ROUTING)
+_QUEUED = int(ExchangeState.QUEUED)
 _DONE = int(ExchangeState.DONE)
 _STATES = int(STATES)
 _ALLOWED = allowed()
@@ -262,7 +263,14 @@ class ExchangeBase(ExchangeHandler):
         down = self.client.down
         upstream = self.attempt.upstream if self.attempt is not None else None
         now = self.context.reactor.now
-        due = next_beat(down, upstream, now, self.config.config.routing, self.early_head_sent)
+        due = next_beat(
+            down,
+            upstream,
+            now,
+            self.config.config.routing,
+            self.early_head_sent,
+            self.state == _QUEUED,
+        )
         if due.beat is Beat.PING:
             down.write(chunk(PING))
         elif due.beat is Beat.FLUSH_HEAD:

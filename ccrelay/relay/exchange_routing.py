@@ -16,6 +16,8 @@ _ROUTING = int(ExchangeState.ROUTING)
 _AWAITING_BODY = int(ExchangeState.AWAITING_BODY)
 _QUEUED = int(ExchangeState.QUEUED)
 _DONE = int(ExchangeState.DONE)
+# A look at a waiting client that is due at once.
+LOOK_S = 0.05
 
 
 class RoutedExchange(ExchangeBase):
@@ -245,6 +247,10 @@ class RoutedExchange(ExchangeBase):
             self._enter(_QUEUED)
             timeout_s = self.config.config.routing.queue_timeout_s
             self.context.queue.join(self, found, request.waits_since + timeout_s)
+            # Its stream may be due a head sooner than at the last look.
+            down, routing = self.client.down, self.config.config.routing
+            due_at = down.received_at + min(routing.ping_s, routing.early_head_s)
+            down.wake_in(max(due_at - self.context.reactor.now, LOOK_S))
 
     def _settle_for(self, unavailable: Unavailable) -> Selection | Unavailable | None:
         """The wait if there is time and room for it; None: there is not."""

@@ -1,7 +1,12 @@
-"""Active health checks of endpoints whose circuit breaker is open and that have no traffic.
+"""Active health checks of endpoints whose circuit breaker is open and that have no traffic, and of
+keys that the provider refused.
 
 Without a probe, the first client request after the open time is the trial. One worker probes an
 endpoint at a time (a lease in shared memory).
+
+A refused key is probed when its trial is due and other targets serve the clients; where none does,
+a request is the trial (`routing.trials`). The probe is the cheapest that shows the key to the
+provider: `count_tokens`, else `message`. Where there is none, the key is given to requests again.
 
     connect       TCP and TLS; the default
     count_tokens  POST /v1/messages/count_tokens with a few bytes; free of charge
@@ -9,11 +14,13 @@ endpoint at a time (a lease in shared memory).
 """
 
 import asyncio
+from math import inf
 
 from ccrelay import __version__
 from ccrelay.config.model import Health, Probe
 from ccrelay.errors import RelayError
-from ccrelay.fleet.provider_state import ProviderState
+from ccrelay.fleet.provider_state import ProviderState, Target
+from ccrelay.relay import refusals
 from ccrelay.relay.context import WorkerContext
 from ccrelay.upstream.dial import Dialer
 from ccrelay.upstream.fetch import FetchFailed, Fields, post_status
@@ -23,6 +30,11 @@ from ccrelay.wire.bodies import json_string
 LOOK_EVERY_S = 0.25
 # Added to the probe's time limit: the lease of a worker that died expires.
 LEASE_SLACK_S = 1.0
+# When a probe of a key has proved nothing.
+KEY_AGAIN_S = 30.0
+# By these statuses the provider has taken the key and judged the rest.
+_ACCEPTED = frozenset({400, 402, 413, 422, 429})
+_REFUSED = frozenset({401, 403})
 
 _BODIES = {
     "count_tokens": b'{"model":%b,"messages":[{"role":"user","content":"ping"}]}',
@@ -63,8 +75,12 @@ class HealthChecks:
     def _look(self) -> None:
         context = self._context
         health = context.config.config.health
+        now = context.reactor.clock()
+        for provider in context.config.providers:
+            for target in provider.targets:
+                if target.refusals.count():
+                    self._maybe_key(target, now)
         if health.probe != "off":
-            now = context.reactor.clock()
             for provider in context.config.providers:
                 breaker = provider.endpoint.breaker
                 if breaker.due(now):
@@ -83,6 +99,68 @@ class HealthChecks:
         self._running.add(provider.name)
         dialer = self._context.config.pools[provider.name].dialer
         self._tasks.spawn(self._probe(provider, kind, dialer), f"probe of {provider.name}")
+
+    # ---- refused keys
+
+    def _maybe_key(self, target: Target, now: float) -> None:
+        """Try a refused key, if that is due and no request will."""
+        limits, health = target.limits, self._context.config.config.health
+        if (
+            limits.cooldown_until() < inf
+            or target.refusals.due_at > now
+            or not target.provider.endpoint.breaker.available(now)
+            or not self._others_serve(target)
+        ):
+            return
+        kinds = _key_kinds(target.provider, health)
+        if not kinds:
+            limits.clear_cooldown()
+        elif target.refusals.claim(now, now + max(KEY_AGAIN_S, health.probe_timeout_s)):
+            name = target.provider.name
+            dialer = self._context.config.pools[name].dialer
+            self._tasks.spawn(self._probe_key(target, kinds, dialer), f"probe of a key of {name}")
+
+    def _others_serve(self, target: Target) -> bool:
+        for provider in self._context.config.providers:
+            for other in provider.targets:
+                if other is not target and other.limits.cooldown_until() < inf:
+                    return True
+        return False
+
+    async def _probe_key(self, target: Target, kinds: list[Probe], dialer: Dialer) -> None:
+        context = self._context
+        health = context.config.config.health
+        began_at = context.reactor.clock()
+        status, reason, kind = 0, None, kinds[0]
+        try:
+            async with asyncio.timeout(health.probe_timeout_s):
+                for kind in kinds:
+                    status = await self._post(target.provider, kind, dialer, target)
+                    if status < 300 or status in _ACCEPTED or status in _REFUSED:
+                        break  # else the path may be unknown: it proves nothing of the key
+        except TimeoutError:
+            status, reason = 0, f"no answer within {health.probe_timeout_s:g} s"
+        except RelayError as error:
+            status, reason = 0, error.message
+        is_good = 200 <= status < 300 or status in _ACCEPTED
+        context.reactor.clock()
+        context.log.event(
+            "info" if is_good else "warning",
+            "probe",
+            provider=target.provider.name,
+            key=target.fingerprint,
+            kind=kind,
+            good=is_good,
+            reason=reason if is_good or reason else f"status {status}",
+            ms=round((context.reactor.now - began_at) * 1000, 1),
+        )
+        if is_good:
+            refusals.accepted(context, target)
+        elif status in _REFUSED:
+            refusals.refused(context, target)
+        # Else nothing is known of the key: the next trial follows when the claim has expired.
+
+    # ---- endpoints
 
     async def _probe(self, provider: ProviderState, kind: Probe, dialer: Dialer) -> None:
         context = self._context
@@ -117,16 +195,26 @@ class HealthChecks:
             dialed = await dialer.dial()
             dialed.sock.close()
             return None
-        model = _model_of(provider, self._context.config.config.health)
-        if model is None:
-            return "no known model to probe with: set health.probe_model"
-        body = _BODIES[kind] % bytes(json_string(model))
-        path = provider.dialect.prefix() + _PATHS[kind]
         try:
-            status = await post_status(dialer, self._loop, path, _fields(provider, body), body)
+            status = await self._post(provider, kind, dialer, None)
         except FetchFailed as error:
             return error.message
         return f"status {status}" if status >= 500 or status == 408 else None
+
+    async def _post(
+        self, provider: ProviderState, kind: Probe, dialer: Dialer, target: Target | None
+    ) -> int:
+        """Status of the response to a probe with a target's key, None: with the first one.
+
+        Raises:
+            FetchFailed: no response, or no model to name.
+        """
+        model = _model_of(provider, self._context.config.config.health)
+        if model is None:
+            raise FetchFailed("no known model to probe with: set health.probe_model")
+        body = _BODIES[kind] % bytes(json_string(model))
+        path = provider.dialect.prefix() + _PATHS[kind]
+        return await post_status(dialer, self._loop, path, _fields(provider, body, target), body)
 
 
 def _kind(provider: ProviderState, health: Health) -> Probe:
@@ -136,6 +224,15 @@ def _kind(provider: ProviderState, health: Health) -> Probe:
     if health.probe == "count_tokens" and provider.dialect.counts_tokens == "estimate":
         return "connect"
     return health.probe
+
+
+def _key_kinds(provider: ProviderState, health: Health) -> list[Probe]:
+    """The probes that show a key to the provider, the cheapest first."""
+    if health.probe == "off" or _model_of(provider, health) is None:
+        return []
+    if provider.dialect.counts_tokens == "estimate":
+        return ["message"]
+    return ["count_tokens", "message"]
 
 
 def _model_of(provider: ProviderState, health: Health) -> str | None:
@@ -148,9 +245,10 @@ def _model_of(provider: ProviderState, health: Health) -> str | None:
     return next((name for name in names if "*" not in name and "?" not in name), None)
 
 
-def _fields(provider: ProviderState, body: bytes) -> Fields:
+def _fields(provider: ProviderState, body: bytes, target: Target | None) -> Fields:
     dialect = provider.dialect
-    key = next((key.key for key in provider.config.keys if key.enabled), None)
+    enabled = [key.key for key in provider.config.keys if key.enabled]
+    key = enabled[target.index if target is not None else 0] if enabled else None
     own = [
         (b"host", dialect.host()),
         (b"accept", b"application/json"),

@@ -28,9 +28,17 @@ class Due(NamedTuple):
 
 
 def next_beat(
-    down: Downstream, upstream: Upstream | None, now: float, routing: Routing, early_head_sent: bool
+    down: Downstream,
+    upstream: Upstream | None,
+    now: float,
+    routing: Routing,
+    early_head_sent: bool,
+    is_queued: bool,
 ) -> Due:
     """What a client that asked for a stream is due.
+
+    A client shows a stall after 20 s without a byte. While a provider has the request, its status
+    may still come, and is worth more than a ping; while the request is queued, nothing will.
 
     Args:
         down: the client's connection.
@@ -38,6 +46,7 @@ def next_beat(
         now: monotonic seconds.
         routing: `ping_s` and `early_head_s`.
         early_head_sent: whether a 200 went out before the provider's.
+        is_queued: whether the request is in the pending queue.
     """
     if down.started:
         return _ping(down, upstream, now, routing.ping_s, early_head_sent)
@@ -45,7 +54,8 @@ def next_beat(
         # A held 200: its own head can go, what was held stays back.
         beat = Beat.FLUSH_HEAD if upstream.may_insert() else Beat.NOTHING
         return Due(beat, routing.ping_s)
-    left_s = down.received_at + routing.early_head_s - now
+    after_s = min(routing.ping_s, routing.early_head_s) if is_queued else routing.early_head_s
+    left_s = down.received_at + after_s - now
     if left_s > SLACK_S / 2:
         return Due(Beat.NOTHING, min(left_s, routing.ping_s))
     return Due(Beat.EARLY_HEAD, routing.ping_s)

@@ -71,11 +71,16 @@ def not_served(model: str, served: list[str]) -> RelayError:
 
 # Header fields that stay valid when the body of an error is translated.
 _PASSED_ON = (b"request-id", b"retry-after", b"x-should-retry")
+# Limits of the provider, an open set.
+_LIMITS = (b"anthropic-ratelimit-", b"x-ratelimit-")
 
 
 def passed_on(head: Head, forbids_retry: bool) -> list[tuple[bytes, bytes]]:
     """Header fields of a provider's error that are sent with its translated body."""
     fields = [(name, value) for name in _PASSED_ON if (value := head.get(name)) is not None]
+    fields += [
+        (name.lower(), value) for name, value in head.items() if name.lower().startswith(_LIMITS)
+    ]
     if forbids_retry and head.get(b"x-should-retry") is None:
         fields.append((b"x-should-retry", b"false"))
     return fields

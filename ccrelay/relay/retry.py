@@ -26,6 +26,8 @@ from ccrelay.wire.errors import RETRY_AFTER_MAX_S
 # Instants in shared memory are whole microseconds: without this margin ceil() reports a cooldown of
 # 1 s as 2 s.
 ROUNDING_S = 0.001
+# Attempts of one request that may end with a time to wait, besides its time in the queue.
+WAITS_MAX = 10
 # Statuses that say "later" carry the time after which a target can really take the request.
 _LATER = frozenset({429, 503, 529})
 _STALE = frozenset({int(Loss.CLOSED), int(Loss.RESET)})
@@ -75,7 +77,9 @@ def classify_response(
     )
     if client.kind != RequestClass.MESSAGES:
         # Counting has limits and permissions of its own: it proves nothing of messages.
-        return replace(verdict, cooldown_reason=Cooldown.NONE, cooldown_s=0.0, counts=None)
+        return replace(
+            verdict, cooldown_reason=Cooldown.NONE, cooldown_s=0.0, counts=None, timed=False
+        )
     if status == 408 and not client.is_complete():
         return replace(verdict, counts=None)
     return verdict
@@ -128,11 +132,22 @@ def prompt_was_read(verdict: Verdict) -> bool:
 # ---- decide
 
 
+def is_waited_for(config: RuntimeConfig, retry_state: RetryState, verdict: Verdict) -> bool:
+    """Whether a key's cooldown is short enough to be waited for: no failure of the key then."""
+    return (
+        verdict.timed
+        and 0.0 < verdict.cooldown_s <= config.config.routing.queue_timeout_s
+        and retry_state.waits < WAITS_MAX
+    )
+
+
 def may_retry(
     config: RuntimeConfig, route: Route | None, retry_state: RetryState, verdict: Verdict
 ) -> bool:
-    """Whether the policy allows another target."""
-    if not verdict.elsewhere or route is None or route.lone is not None:
+    """Whether the policy allows another attempt, at another target or at the same one later."""
+    if not verdict.elsewhere or route is None:
+        return False
+    if route.lone is not None and not retry_state.was_told_when:
         return False
     return retry_state.count < config.config.routing.attempts_max
 
@@ -191,6 +206,8 @@ def retry_after_s(
     """
     if reply.status not in _LATER or route is None:
         return None
+    if reply.priority == ErrorPriority.LONG_CONTEXT:
+        return None  # no time helps
     if route.lone is not None:
         limits = route.lone[1].limits
         if reply.head is not None or limits.cooldown_until() <= context.reactor.now:

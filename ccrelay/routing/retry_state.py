@@ -1,4 +1,4 @@
-"""What an exchange has tried, so that no target is tried twice."""
+"""What an exchange has tried, so that no target fails it twice."""
 
 from collections.abc import Iterable
 
@@ -6,12 +6,18 @@ from ccrelay.fleet.provider_state import ProviderState, Target
 
 
 class RetryState:
-    """Targets that an exchange has tried, and endpoints that failed it."""
+    """Targets that an exchange has tried, and endpoints that failed it.
 
-    __slots__ = ("_masks", "count", "failed", "targets", "why")
+    A target that named a time, and is waited for, has not failed: it may be tried again then.
+    """
+
+    __slots__ = ("_masks", "count", "failed", "last", "targets", "waits", "was_told_when", "why")
 
     def __init__(self) -> None:
         self.count = 0
+        self.waits = 0  # attempts that ended with a time
+        self.was_told_when = False  # whether the last one did
+        self.last: Target | None = None
         self.targets: list[Target] = []
         self.failed: list[ProviderState] = []  # whose endpoint failed, whatever the key
         self.why = ""  # why the last attempt failed; empty once that is logged
@@ -21,11 +27,20 @@ class RetryState:
         """Note an attempt that failed."""
         self.count += 1
         self.why = why
+        self.last = target
+        self.was_told_when = False
         self.targets.append(target)
         name = target.provider.name
         self._masks[name] = self._masks.get(name, 0) | 1 << target.index
         if endpoint_failed and target.provider not in self.failed:
             self.failed.append(target.provider)
+
+    def add_wait(self, target: Target, why: str) -> None:
+        """Note an attempt whose target said when it can be tried again."""
+        self.waits += 1
+        self.why = why
+        self.last = target
+        self.was_told_when = True
 
     def exclude(self, provider: ProviderState) -> None:
         """Try no other key of this provider: it lacks the model."""

@@ -25,6 +25,7 @@ from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.routing.selection import WHY, Selection, Unavailable
+from ccrelay.routing.trials import try_refused
 from ccrelay.types import RequestClass, TrafficClass
 
 # A shorter prefix is not cached by any current model (providers reference, section 4).
@@ -199,11 +200,9 @@ class Router:
     ) -> Selection | None:
         available = self._available(route, request, retry_state)
         while available:
-            candidate = (
-                route.strategy.choose(available, request, rng)
-                if len(available) > 1
-                else available[0]
-            )
+            candidate = available[0]
+            if len(available) > 1:
+                candidate = route.strategy.choose(available, request, rng)
             selection = self._select_key(candidate, request, retry_state, rng)
             if selection is not None:
                 return selection
@@ -324,6 +323,9 @@ class Router:
                     selection = self._another_key(candidate, request, retry_state, rng)
                     if selection is not None:
                         return selection
+        trial = try_refused(route, request, retry_state, rng)
+        if trial is not None:
+            return trial
         if self._panics and retry_state is None and not self._any_closed(route, request):
             selection = self._panic(route, request, rng)
             if selection is not None:
@@ -388,7 +390,6 @@ class Router:
                 and self._has_key(candidate, request, None)
             ):
                 ready.append(candidate)
-                # Even in panic mode, prefer the sticky target.
                 if sticky is None and binding is not None and candidate.holds(binding.slot):
                     sticky = candidate
         if not ready:
@@ -435,9 +436,8 @@ class Router:
             at = max(at, candidate.provider.client_cooldowns.get(request.credential, 0.0))
         if breaker.available(request.now):
             return at
-        # A trial is out: it may pass at any moment.
         if breaker.state is State.HALF_OPEN:
-            return max(at, request.now + LOOK_AGAIN_S)
+            return max(at, request.now + LOOK_AGAIN_S)  # the trial may pass at any moment
         return max(at, breaker.resumes_at)
 
     def state_of(self, target: Target, request: RoutingRequest) -> str:

@@ -18,8 +18,9 @@ import msgspec
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Loss
 from ccrelay.config.model import Health
-from ccrelay.fleet.learned import Get, pause
+from ccrelay.fleet.learned import Get, RetryAfter, pause
 from ccrelay.providers.base import Dialect, Fault
+from ccrelay.providers.quota import seconds_to_reset
 
 
 class Blame(IntEnum):
@@ -46,6 +47,7 @@ class ErrorPriority(IntEnum):
     LOST = 30
     FAILED = 40
     CROWDED = 50  # a 429 without a time
+    LONG_CONTEXT = 55  # a 429 about this request's length: goes to the client as it came
     OVERLOADED = 60
     LIMITED = 70  # a 429 with a time
     FINAL = 100  # sent at once: about the request or the client's own credential
@@ -60,11 +62,39 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     priority: ErrorPriority
     counts: bool | None = None  # for the breaker: True success, False failure, None no evidence
     cooldown_s: float = 0.0  # cooldown of the key, seconds; 0.0: none
-    cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a reload, whatever `cooldown_s`
+    cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a trial, whatever `cooldown_s`
+    timed: bool = False  # a 429 that named `cooldown_s`: no failure of the key, if waited for
 
+
+# A long context that the account does not include. Claude Code shows the first sentence as it is.
+_LONG_CONTEXT = re.compile(
+    r"extra usage is required|\blong[ -]context\b|\b1m[ -](?:token[ -])?context\b|context-1m",
+    re.IGNORECASE,
+)
+_OUT_OF_EXTRA_USAGE = re.compile(r"out of extra usage", re.IGNORECASE)
+_LONG_CONTEXT_STATUSES = frozenset({400, 403, 429})
+# A refusal by where the request comes from: country, region, address, kind of client.
+_ELSEWHERE = re.compile(
+    r"unsupported[_ ]countr|\b(?:country|countries|region|territor\w+|location|geograph\w+)\b"
+    r"|\bip\b|\brequest not allowed\b|\bonly available for\b|\bwhite-?list"
+    r"|\bclient\b.{0,30}\bnot (?:allowed|supported|permitted)\b"
+    r"|\u5730\u533a|\u56fd\u5bb6|\u533a\u57df",  # area, country, region
+    re.IGNORECASE,
+)
+# A refusal because the provider could not check the key. "Try again" alone is said of wrong keys.
+_UNCHECKED = re.compile(
+    r"\bunavailable\b|\btimed?[ -]?out\b|\btry again (?:later|in)\b|\bagain later\b"
+    r"|\btemporar(?:y|ily) (?!suspended|disabled|blocked|locked|banned)|\bretry the request\b"
+    r"|\binternal (?:server )?error\b|\boverload|\bdatabase\b|\bservice error\b"
+    r"|\bconnection (?:refused|reset|error|failed)\b|\bupstream\b",
+    re.IGNORECASE,
+)
 
 # How much of a body is searched for texts; error bodies have a few hundred bytes.
 SEARCHED_BYTES_MAX = 65_536
+
+# Where a subscription's headers say what is spent, the body names no time of its own.
+UNIFIED_STATUS = b"anthropic-ratelimit-unified-status"
 
 # A 400 from Anthropic, or through a gateway, about thinking blocks of another backend or prefix
 # (providers reference, section 3.3). Searched in the whole body, as Claude Code does, because
@@ -111,6 +141,9 @@ _CROWDED = Verdict(Blame.REQUEST, True, "too_many_requests", ErrorPriority.CROWD
 # A 403 that is not from the provider's API but from a firewall before it, about the content or the
 # client address. A working key must not be disabled for that.
 _BLOCKED = Verdict(Blame.ENDPOINT, True, "blocked", ErrorPriority.FAILED)
+_FOREIGN_PLACE = Verdict(Blame.ENDPOINT, True, "place_refused", ErrorPriority.FAILED)
+_NOT_CHECKED = Verdict(Blame.ENDPOINT, True, "auth_unavailable", ErrorPriority.FAILED, counts=False)
+_TOO_LONG = Verdict(Blame.REQUEST, True, "long_context", ErrorPriority.LONG_CONTEXT, counts=True)
 _FAILED = Verdict(Blame.ENDPOINT, True, "server_error", ErrorPriority.FAILED, counts=False)
 _BY_STATUS = {
     408: Verdict(Blame.ENDPOINT, True, "timed_out", ErrorPriority.FAILED, counts=False),
@@ -193,16 +226,18 @@ def _judge(
     status = fault.status
     if status == 400 and _is_about_signatures(body):
         return _SIGNED_ELSEWHERE
+    if _is_about_long_context(fault, get, now_wall):
+        return _TOO_LONG
     if _is_spent(fault, get):
-        return _spent(fault, get, health, now_wall, own_key=own_key)
+        return _spent(fault, get, body, health, now_wall, own_key=own_key)
     if status == 429:
-        return _limited(get, health, now_wall, own_key=own_key)
+        return _limited(fault, get, body, health, now_wall, own_key=own_key)
     if status in _MODEL_STATUSES and _lacks_model(fault):
         return _NO_SUCH_MODEL
     if status == 403 and _may_not_use(fault):
         return _NO_ACCESS
     if status in (401, 403):
-        return _refused(fault, own_key=own_key)
+        return _refused(fault, body, own_key=own_key)
     if status >= 500:
         return _BY_STATUS.get(status, _FAILED)
     return _BY_STATUS.get(status, _REQUEST)
@@ -213,19 +248,34 @@ def _is_about_signatures(body: bytes) -> bool:
     return b"thinking" in text and _SIGNATURE.search(text) is not None
 
 
+def _is_about_long_context(fault: Fault, get: Get, now_wall: float) -> bool:
+    if fault.status not in _LONG_CONTEXT_STATUSES:
+        return False
+    if _LONG_CONTEXT.search(fault.message):
+        return True
+    # Said of long contexts, and of a subscription's spent window, whose headers say so.
+    return _OUT_OF_EXTRA_USAGE.search(fault.message) is not None and pause(get, now_wall) is None
+
+
 def _is_spent(fault: Fault, get: Get) -> bool:
     # `x-should-retry: false` on a 429 is a spend limit, of gateways and of Anthropic (gateway
     # contract, section 9).
     return fault.spent or (fault.status == 429 and get(b"x-should-retry") == b"false")
 
 
-def _spent(fault: Fault, get: Get, health: Health, now_wall: float, *, own_key: bool) -> Verdict:
+def _spent(
+    fault: Fault, get: Get, body: bytes, health: Health, now_wall: float, *, own_key: bool
+) -> Verdict:
     if not own_key:
         return Verdict(Blame.KEY, True, "quota_spent", ErrorPriority.SPENT, counts=True)
     cooldown_s = fault.resets_at - now_wall
+    if not fault.resets_at:
+        cooldown_s = seconds_to_reset(body[:SEARCHED_BYTES_MAX], fault.message, now_wall)
     if cooldown_s <= 0:
         told = pause(get, now_wall)
         cooldown_s = told.seconds if told is not None else 0.0
+    # A balance is not filled up by waiting, whatever time comes with it.
+    timed = fault.status == 429 and 0.0 < cooldown_s <= health.key_cooldown_max_s
     cooldown_s = (
         min(cooldown_s, health.key_cooldown_max_s) if cooldown_s > 0 else health.quota_cooldown_s
     )
@@ -237,11 +287,17 @@ def _spent(fault: Fault, get: Get, health: Health, now_wall: float, *, own_key: 
         counts=True,
         cooldown_s=cooldown_s,
         cooldown_reason=Cooldown.QUOTA,
+        timed=timed,
     )
 
 
-def _limited(get: Get, health: Health, now_wall: float, *, own_key: bool) -> Verdict:
+def _limited(
+    fault: Fault, get: Get, body: bytes, health: Health, now_wall: float, *, own_key: bool
+) -> Verdict:
     told = pause(get, now_wall)
+    if told is None and get(UNIFIED_STATUS) is None:
+        seconds = seconds_to_reset(body[:SEARCHED_BYTES_MAX], fault.message, now_wall)
+        told = RetryAfter(seconds, quota=False) if seconds > 0 else None
     if told is None:
         return _CROWDED
     return Verdict(
@@ -254,6 +310,7 @@ def _limited(get: Get, health: Health, now_wall: float, *, own_key: bool) -> Ver
         cooldown_reason=(Cooldown.QUOTA if told.quota else Cooldown.RATE)
         if own_key
         else Cooldown.NONE,
+        timed=own_key and told.seconds <= health.key_cooldown_max_s,
     )
 
 
@@ -272,11 +329,17 @@ def _may_not_use(fault: Fault) -> bool:
     return _MODEL.search(fault.message) is not None and not _FLAGGED.search(fault.message)
 
 
-def _refused(fault: Fault, *, own_key: bool) -> Verdict:
+def _refused(fault: Fault, body: bytes, *, own_key: bool) -> Verdict:
     if not own_key:
         return _CLIENT_REFUSED
-    if fault.status == 403 and not fault.type:
+    is_page = not fault.type and (fault.status == 403 or body.lstrip()[:1] == b"<")
+    if is_page and _UNCHECKED.search(fault.message) is None:
         return _BLOCKED
     if fault.status == 403 and _FLAGGED.search(fault.message):
         return _FLAGGED_REQUEST
+    told = f"{fault.code} {fault.message}"
+    if _ELSEWHERE.search(told):
+        return _FOREIGN_PLACE
+    if _UNCHECKED.search(told):
+        return _NOT_CHECKED
     return _REFUSED

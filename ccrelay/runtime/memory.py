@@ -150,12 +150,13 @@ class MemoryAllocator:
     def clear_refused(self, layout: Layout) -> int:
         """Clear the cooldown of keys that a provider refused (401, 403); returns their number."""
         from ccrelay._fast.rate_limits import Cooldown, TargetLimits  # at reloads only
+        from ccrelay._fast.refusals import Refusals
 
         slots = {slot for slots in layout.targets.values() for slot in slots}
         limits = [TargetLimits(self.memory, slot) for slot in sorted(slots)]
         refused = [limit for limit in limits if limit.cooldown_reason == Cooldown.REFUSED]
         for limit in refused:
-            limit.clear_cooldown()
+            Refusals(limit).clear()
         return len(refused)
 
     def close(self) -> None:

@@ -97,11 +97,11 @@ def test_all_keys_rejected_stops_after_one_retry(claude, open_rig):
     rig = open_rig(pooled, script="401")
     run = claude.ask(rig.url, "hi")
     assert run.exit_code != 0
-    assert run.retries == [401]  # by default it retries for three minutes
-    assert "were refused: replace them" in run.text
-    first, last = rig.front.seen()
-    assert first.payload in [seen.payload for seen in rig.back.seen()]  # as the provider sent it
-    assert (last.status, last.response_field(b"x-should-retry")) == (502, b"false")
+    assert run.retries == []  # by default it retries for three minutes
+    assert "refused the relay's key" in run.text
+    assert "x-api-key" not in run.text  # in the provider's words it would read as the client's own
+    [only] = rig.front.seen()
+    assert (only.status, only.response_field(b"x-should-retry")) == (502, b"false")
     assert sorted(keys_of(rig.demo)) == sorted(set(keys_of(rig.demo)))
     assert len(rig.events("key_disabled")) == 3
 
@@ -109,15 +109,12 @@ def test_all_keys_rejected_stops_after_one_retry(claude, open_rig):
 def test_a_request_during_a_cooldown_of_all_keys_is_queued_and_answered(claude, open_rig):
     limited = "429,retry_after=8"
     rig = open_rig(pooled, script=f"{limited},{limited},{limited},ok", limit_headers=False)
-    refused = claude.ask(rig.url, "hi", CLAUDE_CODE_MAX_RETRIES="0")
-    assert refused.exit_code != 0
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.retries == []
     assert GREETING in run.text
-    first, second = rig.exchanges(2)
-    assert (first["status"], first["attempts"]) == (429, 3)
-    assert (second["status"], second["attempts"]) == (200, 1)
-    assert 0 < second["queued_ms"] < 9000
+    [only] = rig.exchanges(1)
+    assert (only["status"], only["attempts"]) == (200, 4)
+    assert 6000 < only["queued_ms"] < 9000
 
 
 def test_a_session_and_its_sub_agents_use_one_key(claude, open_rig):

@@ -44,7 +44,8 @@ class Kind(NamedTuple):
         """The options of `ccrelay mock` for this fault; "": do not start it."""
         if not self.fault:
             return ""
-        return f"--fault {self.fault}" + " --limit-headers off" * self.no_limit_headers
+        fault = f'"{self.fault}"' if " " in self.fault else self.fault
+        return f"--fault {fault}" + " --limit-headers off" * self.no_limit_headers
 
 
 _STREAMED = (Form.STREAM,)
@@ -58,13 +59,22 @@ KINDS = (
     Kind("no head in time", "stall_head"),
     Kind("bytes that are not HTTP", "garbage"),
     Kind("401, key refused", "401"),
+    Kind("401, a page", "401,body=html"),
+    Kind("401, the check is down", "401,message=Authentication is temporarily unavailable"),
     Kind("402, no balance", "402"),
     Kind("403, key not allowed", "403"),
+    Kind("403, quota spent", "403,message=You have reached your weekly usage limit"),
+    Kind("403, by country", "403,message=Your country is not supported"),
     Kind("404, model unknown", "404"),
     Kind("408", "408"),
     Kind("409", "409"),
     Kind("429 with `retry-after`", "429,retry_after=30"),
     Kind("429 without `retry-after`", "429", no_limit_headers=True),
+    Kind(
+        "429, long context",
+        "429,message=Extra usage is required for long context requests",
+        no_limit_headers=True,
+    ),
     Kind("500", "500"),
     Kind("502, an HTML page", "502"),
     Kind("529", "529"),

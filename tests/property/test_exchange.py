@@ -30,6 +30,7 @@ from ccrelay.config.model import Affinity, Config, Health, Key, Provider, RetryB
 from ccrelay.errors import UpstreamFailed
 from ccrelay.fleet.breaker import Breaker
 from ccrelay.fleet.provider_state import ProviderState, Target
+from ccrelay.relay import retry
 from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.exchange_state import TRANSITIONS, ExchangeState
@@ -192,7 +193,7 @@ class WatchedRouter(Router):
         else:
             assert selection.reservation is not None
             assert selection.reservation.open
-            assert before[target] == Capacity.READY
+            assert before[target] == Capacity.READY or target.refusals.in_trial
         if not admits[target.provider]:
             assert self.routing.panic == "try"
             ends_at = request.waits_since + self.routing.queue_timeout_s
@@ -618,15 +619,21 @@ class Lives(RuleBasedStateMachine):
         return sum(gauge.in_flight for gauge in gauges.values())
 
     @invariant()
-    def no_target_is_selected_twice_and_attempts_are_bounded(self) -> None:
-        most = self.config.routing.attempts_max
+    def no_target_fails_twice_and_attempts_are_bounded(self) -> None:
+        waits = {
+            id(life.exchange.request): life.exchange.retry_state.waits
+            for life in self.lives
+            if life.exchange.retry_state is not None
+        }
         for router in self.relay.routers:
             by_request: dict[int, list[Target]] = {}
             for request, selection in router.log:
                 by_request.setdefault(id(request), []).append(selection.target)
-            for targets in by_request.values():
-                assert len(targets) <= most
-                assert len({target.slot for target in targets}) == len(targets)
+            for request, targets in by_request.items():
+                # A target that named a time is no failure, and may be selected again then.
+                failed = len(targets) - waits.get(request, 0)
+                assert failed <= self.config.routing.attempts_max
+                assert len({target.slot for target in targets}) >= failed
 
     @invariant()
     def a_target_gets_a_request_again_only_after_a_stale_connection_or_a_signature_refusal(
@@ -646,7 +653,8 @@ class Lives(RuleBasedStateMachine):
                 counted[id(exchange)] -= 1
         reloads = len(self.relay.routers)
         for times in sends.values():
-            assert times <= reloads * 2 * 3  # sent, without foreign blocks, without any; once stale
+            # sent, without foreign blocks, without any; once stale; and after each time
+            assert times <= reloads * (2 * 3 + retry.WAITS_MAX)
         for life in self.lives:
             assert life.exchange.outcome.attempts == counted.get(id(life.exchange), 0)
 
@@ -738,7 +746,7 @@ class Lives(RuleBasedStateMachine):
             self.a_finished_attempt_gives_nothing_back_again,
             self.every_transition_is_one_of_the_table_and_done_is_the_last,
             self.the_state_says_what_the_exchange_waits_for,
-            self.no_target_is_selected_twice_and_attempts_are_bounded,
+            self.no_target_fails_twice_and_attempts_are_bounded,
             self.the_client_gets_one_head_and_its_end_when_the_exchange_is_done,
             self.every_connection_is_in_use_idle_or_closed,
         ):

@@ -353,7 +353,6 @@ async def test_those_who_wait_are_routed_anew(lab: Lab, stream: bool) -> None:
     upstream = lab.upstream(turns)
     given = {"routing": routing(queue_timeout_s=60, early_head_s=0.1, ping_s=0.1)}
     shop.start(upstream, **given)
-    assert (await lab.ask(post())).status == 429
     client = await lab.client()
     await client.send(post(STREAM_BODY if stream else BODY))
     await eventually(lambda: len(lab.relay.context.queue) == 1)
@@ -424,7 +423,6 @@ async def test_who_waits_for_a_model_that_is_gone_is_told(lab: Lab) -> None:
     shop, turns = Shop(lab), Turns(LIMITED)
     upstream = lab.upstream(turns)
     shop.start(upstream, routing=routing(queue_timeout_s=60))
-    assert (await lab.ask(post())).status == 429
     client = await lab.client()
     await client.send(post())
     await eventually(lambda: len(lab.relay.context.queue) == 1)

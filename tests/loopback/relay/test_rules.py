@@ -379,6 +379,5 @@ async def test_debug_headers_tell_what_was_done(lab: Lab) -> None:
 async def test_debug_headers_tell_the_wait(lab: Lab) -> None:
     limited = fault(429, "rate_limit_error", headers=[(b"retry-after", b"1")])
     lab.start(provider(lab.upstream(Turns(limited, JSON))), routing=routing(debug=True))
-    assert (await lab.ask(post(BODY))).status == 429
     answer = await lab.ask(post(BODY))
     assert 800 < int(answer.get(b"x-ccrelay-queued-ms") or 0) < 1500

@@ -1,7 +1,5 @@
 """Usage against limits, learned limits, cooldowns and averages."""
 
-from math import inf
-
 import pytest
 
 from ccrelay._fast.rate_limits import Capacity, Cooldown, Dimension
@@ -276,15 +274,6 @@ def test_a_cooldown_is_logged_once_for_requests_refused_together():
     assert target.limits.cooldown_until() == relay.reactor.now + 30.5
     start_cooldown(relay.context, target, 90.0, Cooldown.QUOTA, "quota_spent")
     assert len(relay.log.members("key_cooldown")) == 2, "much longer is news"
-
-
-def test_a_refused_key_is_disabled_and_logged_as_an_error():
-    relay = FakeRelay(provider("one"))
-    target = relay.providers[0].targets[0]
-    start_cooldown(relay.context, target, 0.0, Cooldown.REFUSED, "key_refused")
-    assert target.limits.cooldown_until() == inf
-    level, name, _ = relay.log.entries[-1]
-    assert (level, name) == ("error", "key_disabled")
 
 
 @pytest.mark.parametrize(

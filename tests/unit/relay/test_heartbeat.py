@@ -107,25 +107,43 @@ def waiting(reactor: FakeReactor, started: bool = False) -> FakeDown:
 def test_before_early_head_s_the_next_look_is_the_nearer_of_both_times() -> None:
     reactor, routing = FakeReactor(), Routing(ping_s=10.0, early_head_s=25.0)
     down = waiting(reactor)
-    assert next_beat(down, None, reactor.now + 3.0, routing, False) == Due(Beat.NOTHING, 10.0)
-    assert next_beat(down, None, reactor.now + 22.0, routing, False) == Due(Beat.NOTHING, 3.0)
-    assert next_beat(down, None, reactor.now + 25.0, routing, False) == Due(Beat.EARLY_HEAD, 10.0)
+    assert next_beat(down, None, reactor.now + 3.0, routing, False, False) == Due(
+        Beat.NOTHING, 10.0
+    )
+    assert next_beat(down, None, reactor.now + 22.0, routing, False, False) == Due(
+        Beat.NOTHING, 3.0
+    )
+    assert next_beat(down, None, reactor.now + 25.0, routing, False, False) == Due(
+        Beat.EARLY_HEAD, 10.0
+    )
+
+
+@pytest.mark.parametrize(("early_head_s", "due_s"), [(45.0, 10.0), (4.0, 4.0)])
+def test_in_the_queue_the_head_is_due_after_ping_s(early_head_s: float, due_s: float) -> None:
+    reactor, routing = FakeReactor(), Routing(ping_s=10.0, early_head_s=early_head_s)
+    down = waiting(reactor)
+    now = reactor.now
+    assert next_beat(down, None, now + due_s - 1.0, routing, False, True) == Due(Beat.NOTHING, 1.0)
+    assert next_beat(down, None, now + due_s, routing, False, True) == Due(Beat.EARLY_HEAD, 10.0)
+    assert next_beat(down, None, now + 30.0, routing, False, True).beat is Beat.EARLY_HEAD
 
 
 def test_a_ping_is_due_ping_s_after_the_last_byte() -> None:
     reactor, routing = FakeReactor(), Routing(ping_s=10.0)
     down = waiting(reactor, started=True)
-    assert next_beat(down, None, reactor.now + 4.0, routing, True) == Due(Beat.NOTHING, 6.0)
-    assert next_beat(down, None, reactor.now + 10.0, routing, True) == Due(Beat.PING, 10.0)
-    assert next_beat(down, None, reactor.now + 9.95, routing, True).beat is Beat.PING, "a bit early"
+    assert next_beat(down, None, reactor.now + 4.0, routing, True, False) == Due(Beat.NOTHING, 6.0)
+    assert next_beat(down, None, reactor.now + 10.0, routing, True, False) == Due(Beat.PING, 10.0)
+    assert next_beat(down, None, reactor.now + 9.95, routing, True, False).beat is Beat.PING, (
+        "a bit early"
+    )
 
 
 def test_without_an_upstream_only_an_early_head_can_be_followed_by_a_ping() -> None:
     reactor, routing = FakeReactor(), Routing(ping_s=10.0)
     down = waiting(reactor, started=True)
-    assert next_beat(down, None, reactor.now + 10.0, routing, False).beat is Beat.NOTHING
+    assert next_beat(down, None, reactor.now + 10.0, routing, False, False).beat is Beat.NOTHING
     down.queued = 1
-    assert next_beat(down, None, reactor.now + 10.0, routing, True).beat is Beat.NOTHING
+    assert next_beat(down, None, reactor.now + 10.0, routing, True, False).beat is Beat.NOTHING
 
 
 def test_a_held_head_is_due_at_every_look(relay: FakeRelay) -> None:
@@ -133,5 +151,5 @@ def test_a_held_head_is_due_at_every_look(relay: FakeRelay) -> None:
     upstream = sending(relay, down)
     upstream.respond(STREAM_HEAD)
     routing = relay.config.routing
-    due = next_beat(down, upstream, relay.reactor.now + 1.0, routing, False)
+    due = next_beat(down, upstream, relay.reactor.now + 1.0, routing, False, False)
     assert due == Due(Beat.FLUSH_HEAD, routing.ping_s)

@@ -110,6 +110,20 @@ def test_a_translated_error_keeps_request_id_and_retry_after() -> None:
     assert passed_on(head, True)[2:] == [(b"x-should-retry", b"false")]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"anthropic-ratelimit-unified-overage-group",
+        b"Anthropic-RateLimit-Unified-7d_fable-Status",
+        b"x-ratelimit-remaining-requests",
+        b"X-RateLimit-Some-New-One",
+    ],
+)
+def test_limits_of_any_name_stay_with_a_translated_error(name: bytes) -> None:
+    head, _ = split(b"HTTP/1.1 429 X\r\nx-other: no\r\n" + name + b": on\r\n\r\n")
+    assert passed_on(head, False) == [(name.lower(), b"on")]
+
+
 @pytest.mark.parametrize("word", [b"true", b"false"])
 def test_x_should_retry_of_the_provider_is_kept(word: bytes) -> None:
     head, _ = split(b"HTTP/1.1 429 X\r\nx-should-retry: " + word + b"\r\n\r\n")
@@ -121,14 +135,14 @@ def test_a_translated_error_is_sent_with_the_kept_fields() -> None:
     down = FakeDown(relay.reactor)
     upstream = sending(relay, down)
     upstream.respond(
-        b"HTTP/1.1 429 X\r\nrequest-id: up_1\r\nretry-after: 7\r\nx-other: no\r\n"
+        b"HTTP/1.1 429 X\r\nrequest-id: up_1\r\nretry-after: 70\r\nx-other: no\r\n"
         b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
     )
     upstream.feed(b'{"error":{"code":"1302","message":"too fast"}}')
     upstream.finish()
     assert down.heads[0].startswith(b"HTTP/1.1 429 ")
     assert b"request-id: up_1" in down.heads[0]
-    assert b"retry-after: 7" in down.heads[0]
+    assert b"retry-after: 70" in down.heads[0]
     assert b"x-other" not in down.heads[0]
     assert b'"rate_limit_error"' in down.got
     assert relay.log.records[0]["ending"] == "complete"

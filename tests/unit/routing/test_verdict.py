@@ -77,6 +77,10 @@ NO_ACCESS = (Blame.KEY, True, True, Cooldown.NONE, 0)
 CROWDED = (Blame.REQUEST, True, None, Cooldown.NONE, 0)
 
 
+LONG_CONTEXT = "Extra usage is required for long context requests."
+TIER = (Blame.REQUEST, True, True, Cooldown.NONE, 0)
+
+
 def rate(seconds: float) -> tuple[object, ...]:
     return (Blame.KEY, True, None, Cooldown.RATE, seconds)
 
@@ -221,9 +225,136 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
         spent(),
     ),
     ("ollama", 429, {}, plain("you have reached your session usage limit"), spent()),
+    # ---- quota and balance, whatever the status
+    (
+        "compatible",
+        403,
+        {},
+        err("permission_error", "You've reached your usage limit for this billing cycle."),
+        spent(),
+    ),
+    ("compatible", 403, {}, plain("Key limit exceeded (daily limit).", code=403), spent()),
+    (
+        "compatible",
+        401,
+        {},
+        plain("user quota is not enough", code="insufficient_user_quota"),
+        spent(),
+    ),
+    (
+        "compatible",
+        403,
+        {},
+        json.dumps({"code": 30001, "message": "x", "data": None}).encode(),
+        spent(),
+    ),
+    ("compatible", 403, {}, b"insufficient credits", spent()),
+    (
+        "compatible",
+        429,
+        {},
+        err(
+            "rate_limit_error",
+            "usage limit exceeded, 5-hour usage limit reached for Token Plan, "
+            "resets at 2027-01-15T08:20:00Z (2056)",
+        ),
+        spent(1200),
+    ),
+    (
+        "compatible",
+        429,
+        {},
+        plain(
+            "You have exceeded the 5-hour usage quota. It will reset at "
+            "2027-01-15 16:30:00 +0800 CST",
+            code="AccountQuotaExceeded",
+        ),
+        spent(1800),
+    ),
+    (
+        "compatible",
+        429,
+        {"retry-after": "60"},
+        plain("limit", type="usage_limit_reached", resets_at=1_800_000_700),
+        spent(700),
+    ),
+    ("compatible", 429, {"retry-after": "60"}, plain("m", type="usage_limit_reached"), spent(60)),
+    ("compatible", 500, {}, plain("quota exhausted, resets in 45 minutes"), spent(2700)),
+    (
+        "compatible",
+        402,
+        {},
+        plain("Free quota used (30 requests / 5h). Resets at 8:10 UTC."),
+        spent(600),
+    ),
+    # ---- a 429 that names its time in the body only
+    ("compatible", 429, {}, plain("max RPM: 3, please try again after 1 seconds"), rate(1)),
+    ("compatible", 429, {}, plain("slow", retry_after_ms=1500), rate(1.5)),
+    ("compatible", 429, {}, plain("TPM limit reached, try again in 1m2.5s"), rate(62.5)),
+    # ---- a long context that the account does not include
+    ("anthropic", 429, {}, err("rate_limit_error", LONG_CONTEXT), TIER),
+    ("anthropic", 429, {"retry-after": "300"}, err("rate_limit_error", LONG_CONTEXT), TIER),
+    ("anthropic", 429, {"x-should-retry": "false"}, err("rate_limit_error", LONG_CONTEXT), TIER),
+    (
+        "anthropic",
+        400,
+        {},
+        err(
+            "invalid_request_error",
+            "The long context beta is not yet available for this subscription.",
+        ),
+        TIER,
+    ),
+    ("anthropic", 429, {}, err("rate_limit_error", "You're out of extra usage."), TIER),
+    (
+        "anthropic",
+        429,
+        {UNIFIED + "status": "rejected", UNIFIED + "reset": "1800000900"},
+        err("rate_limit_error", "You're out of extra usage."),
+        window(900),
+    ),
     # ---- the key
     ("anthropic", 401, {}, err("authentication_error", "invalid x-api-key"), REFUSED),
-    ("anthropic", 401, {}, b"<html>", REFUSED),
+    ("anthropic", 401, {}, b"", REFUSED),
+    ("anthropic", 401, {}, b"Unauthorized", REFUSED),
+    ("anthropic", 401, {}, b"<html>Sign in to the network</html>", UNSURE),
+    ("compatible", 401, {}, plain("Could not validate credentials"), REFUSED),
+    ("compatible", 401, {}, plain("Invalid API key. Check it and try again."), REFUSED),
+    ("compatible", 403, {}, plain("Your account is temporarily suspended", type="x"), REFUSED),
+    # ---- no verdict on the key: where the request comes from
+    ("anthropic", 403, {}, plain("Request not allowed", type="forbidden"), UNSURE),
+    (
+        "compatible",
+        403,
+        {},
+        plain("Country, region, or territory not supported", code="unsupported_country_region"),
+        UNSURE,
+    ),
+    (
+        "compatible",
+        403,
+        {},
+        plain("key(abc) allowed only from approved IP ranges", type="x"),
+        UNSURE,
+    ),
+    (
+        "compatible",
+        403,
+        {},
+        plain("currently only available for Coding Agents", type="access_terminated_error"),
+        UNSURE,
+    ),
+    # ---- no verdict on the key: it could not be checked
+    (
+        "anthropic",
+        401,
+        {},
+        err("authentication_error", "Authentication service is temporarily unavailable."),
+        ENDPOINT,
+    ),
+    ("anthropic", 403, {}, err("permission_error", "Internal error. Try again later."), ENDPOINT),
+    ("compatible", 401, {}, plain("token check: database connection refused", type="x"), ENDPOINT),
+    ("compatible", 401, {}, plain("auth request timed out", type="x"), ENDPOINT),
     ("anthropic", 403, {}, err("permission_error", "not allowed"), REFUSED),
     ("anthropic", 403, {}, b"<html>blocked</html>", UNSURE),
     ("anthropic", 403, {}, err("permission_error", "No access to this model."), NO_ACCESS),
@@ -413,6 +544,7 @@ def test_error_priorities_follow_what_a_client_can_use() -> None:
         verdict.of_connect(),
         judge("anthropic", 500, {}, b""),
         judge("anthropic", 429, {}, b""),
+        judge("anthropic", 429, {}, err("rate_limit_error", LONG_CONTEXT)),
         judge("anthropic", 529, {}, b""),
         judge("anthropic", 429, {"retry-after": "9"}, b""),
         judge("anthropic", 400, {}, b""),
@@ -508,3 +640,27 @@ def test_a_body_that_makes_no_sense_is_judged_by_its_status(
     got = judge(kind, status, {}, body)
     assert got.elsewhere is (status in (403, 429, 500))
     assert got.cooldown_s == 0
+
+
+# ---- a time that is waited for
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "timed"),
+    [
+        (429, {"retry-after": "7"}, err("rate_limit_error"), True),
+        (429, {}, plain("try again in 5 s"), True),
+        (429, {}, plain("usage limit reached, resets in 5 s"), True),
+        (429, {}, err("rate_limit_error"), False),
+        (429, {"retry-after": "86400"}, err("rate_limit_error"), False),  # cut to an hour
+        (429, {"x-should-retry": "false"}, err("rate_limit_error"), False),
+        (402, {"retry-after": "1"}, err("billing_error"), False),
+        (403, {}, plain("usage limit reached, resets in 5 s"), False),
+        (529, {"retry-after": "1"}, err("overloaded_error"), False),
+    ],
+)
+def test_only_a_429_that_names_its_time_is_waited_for(
+    status: int, headers: Headers, body: bytes, timed: bool
+) -> None:
+    assert judge("compatible", status, headers, body).timed is timed
+    assert not judge("compatible", status, headers, body, own_key=False).timed
