@@ -117,6 +117,12 @@ _NO_MODEL = re.compile(
 _MODEL = re.compile(r"\bmodel\b", re.IGNORECASE)
 _FLAGGED = re.compile(r"flagged|moderation", re.IGNORECASE)
 _MODEL_STATUSES = frozenset({400, 403, 404})
+_NO_ROUTE_STATUSES = frozenset({404, 405})
+_UNKNOWN_PATH = re.compile(
+    r"unknown (?:request )?(?:url|path|route|endpoint)|(?:url|path|route|page) not found"
+    r"|cannot (?:post|get) /|no (?:such |matching )?route|method not allowed",
+    re.IGNORECASE,
+)
 _NOT_FOUND_TYPES = frozenset({"not_found_error", "resource_not_found_error"})
 
 FINE = Verdict(Blame.NONE, False, "ok", ErrorPriority.FINAL, counts=True)
@@ -144,6 +150,8 @@ _BLOCKED = Verdict(Blame.ENDPOINT, True, "blocked", ErrorPriority.FAILED)
 _FOREIGN_PLACE = Verdict(Blame.ENDPOINT, True, "place_refused", ErrorPriority.FAILED)
 _NOT_CHECKED = Verdict(Blame.ENDPOINT, True, "auth_unavailable", ErrorPriority.FAILED, counts=False)
 _TOO_LONG = Verdict(Blame.REQUEST, True, "long_context", ErrorPriority.LONG_CONTEXT, counts=True)
+# The path is not served: the base URL is wrong, or something else answers at it.
+_NO_ROUTE = Verdict(Blame.ENDPOINT, True, "no_route", ErrorPriority.FAILED, counts=False)
 _FAILED = Verdict(Blame.ENDPOINT, True, "server_error", ErrorPriority.FAILED, counts=False)
 _BY_STATUS = {
     408: Verdict(Blame.ENDPOINT, True, "timed_out", ErrorPriority.FAILED, counts=False),
@@ -240,7 +248,19 @@ def _judge(
         return _refused(fault, body, own_key=own_key)
     if status >= 500:
         return _BY_STATUS.get(status, _FAILED)
+    if status not in _BY_STATUS and not _is_api_error(fault):
+        return _NO_ROUTE if status in _NO_ROUTE_STATUSES else _BLOCKED
     return _BY_STATUS.get(status, _REQUEST)
+
+
+def _is_api_error(fault: Fault) -> bool:
+    """Whether a 4xx comes from the provider's API, not from a server or framework before it."""
+    if not fault.type:
+        return False  # a page, text, nothing, `{"detail":...}`
+    if fault.status not in _NO_ROUTE_STATUSES:
+        return True
+    # A 404 of the API names its type, as no framework does; a few name one for unknown paths.
+    return fault.type != "error" and _UNKNOWN_PATH.search(fault.message) is None
 
 
 def _is_about_signatures(body: bytes) -> bool:

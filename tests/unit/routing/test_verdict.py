@@ -664,3 +664,70 @@ def test_only_a_429_that_names_its_time_is_waited_for(
 ) -> None:
     assert judge("compatible", status, headers, body).timed is timed
     assert not judge("compatible", status, headers, body, own_key=False).timed
+
+
+# ---- 4xx that no API has sent
+
+
+PAGE = b"<html><head><title>404 Not Found</title></head><body>nginx</body></html>"
+
+
+@pytest.mark.parametrize("kind", DIALECTS)
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (404, PAGE, "no_route"),
+        (404, b"404 page not found\n", "no_route"),
+        (404, b"", "no_route"),
+        (404, b'{"detail":"Not Found"}', "no_route"),
+        (404, b'{"message":"Not Found"}', "no_route"),
+        (
+            404,
+            b'{"statusCode":404,"message":"Cannot POST /v1/messages","error":"Not Found"}',
+            "no_route",
+        ),
+        (
+            404,
+            b'{"timestamp":1,"status":404,"error":"Not Found","path":"/v1/messages"}',
+            "no_route",
+        ),
+        (
+            404,
+            b'{"error":{"message":"Unknown request URL: POST /v1/messages","type":"invalid_request_error"}}',
+            "no_route",
+        ),
+        (405, PAGE, "no_route"),
+        (405, b'{"detail":"Method Not Allowed"}', "no_route"),
+        (
+            400,
+            b"<html><h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port</html>",
+            "blocked",
+        ),
+        (400, b"Client sent an HTTP request to an HTTPS server.\n", "blocked"),
+        (413, b"<html><h1>413 Request Entity Too Large</h1></html>", "blocked"),
+        (413, b"", "blocked"),
+        (415, PAGE, "blocked"),
+        (422, b'{"detail":[{"loc":["body","x"],"msg":"extra"}]}', "blocked"),
+        (451, PAGE, "blocked"),
+    ],
+)
+def test_a_4xx_without_an_api_error_is_about_the_provider(
+    kind: str, status: int, body: bytes, reason: str
+) -> None:
+    found = judge(kind, status, {}, body)
+    assert (found.blame, found.elsewhere, found.reason) == (Blame.ENDPOINT, True, reason)
+    assert found.cooldown_reason == Cooldown.NONE
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, err("invalid_request_error")),
+        (404, err("not_found_error", "Container not found: c_1")),
+        (413, err("request_too_large")),
+        (422, b'{"error":{"message":"bad","type":"invalid_request_error"}}'),
+    ],
+)
+def test_a_4xx_with_an_api_error_is_about_the_request(status: int, body: bytes) -> None:
+    found = judge("anthropic", status, {}, body)
+    assert (found.blame, found.elsewhere) == (Blame.REQUEST, False)
