@@ -9,6 +9,7 @@ in public issues of these services and their clients.
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice
 
 import msgspec
 
@@ -66,7 +67,8 @@ _SEPARATORS = str.maketrans("", "", "_-. ")
 _PURSE = (
     r"(?:balance|credits?|funds|quotas?|allowance"
     r"|(?:usage|spend(?:ing)?|key|daily|weekly|monthly|weekly/monthly|session|hour(?:ly)?|day|plan"
-    r"|billing|cost|api usage)\)?\W{1,3}(?:usage\W{1,3}|spend(?:ing)?\W{1,3})?(?:limits?|caps?))"
+    r"|billing|cost|api usage)\)?\W{1,3}(?:(?:usage|spend(?:ing)?|requests?|tokens?)\W{1,3})?"
+    r"(?:limits?|caps?))"
 )
 _GONE = (
     r"(?:insufficient|not enough|exhausted|depleted|used(?: up)?|exceeded|exceeds?|too low"
@@ -83,7 +85,7 @@ _WORDS = re.compile(
     r"|\bpayment (?:is )?required\b"
     r"|\b(?:account|bill(?:ing)?|payment)\b.{0,30}\b(?:overdue|arrears)"
     r"|\barrearage\b|\bgood standing\b|\brecharge your account\b"
-    r"|\b(?:subscription|plan|package|trial)\b.{0,30}\bhas expired\b"
+    r"|\b(?:subscription|membership|plan|package|trial)\b.{0,30}\bhas expired\b"
     r"|\b(?:requests?|tokens?|models?)[ -]per[ -]day\b|\b[TR]PD\b"
     r"|you've hit your limit",
     re.IGNORECASE,
@@ -138,6 +140,8 @@ def is_spent(status: int, kind: str, code: str, message: str) -> bool:
 # Names of members, in lower case without separators.
 _INSTANTS = frozenset(
     {
+        "reset",
+        "resets",
         "resetat",
         "resetsat",
         "resettime",
@@ -187,6 +191,7 @@ _BEFORE = re.compile(
     re.IGNORECASE,
 )
 _AFTER_CHARS = 80
+_TRIES_MAX = 8
 _STAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:T|\s+at\s+|\s+)(\d\d:\d\d(?::\d\d)?)(?:\.\d+)?"
     r"\s*(Z\b|UTC|GMT|[+-]\d\d:?\d\d)?"
@@ -196,19 +201,24 @@ _EPOCH = re.compile(r"(?<![\d.])(1\d{9}(?:\d{3})?)(?![\d.])")
 _CLOCK = re.compile(
     r"\b(\d{1,2})(?::(\d\d))?(?::\d\d)?\s*([ap]m)?\s*\(?(?:UTC|GMT)\b", re.IGNORECASE
 )
+# "1h16m0.6s", "2h 13m", "3 hours, 17 minutes and 52 seconds"
 _SPAN = (
-    r"\d{1,9}(?:\.\d{1,9})?\s*"
-    r"(?:ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)\b"
+    r"\d{1,9}(?:\.\d{1,9})?\s?(?:ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h"
+    r"|days?|d|weeks?|w)(?![a-z])"
 )
-_RUN = r"\d{1,9}(?:\.\d{1,9})?(?:ms|s|m|h|d|w)"  # "1h16m0.6s"
+_SPANS = rf"{_SPAN}(?:(?:\s?,?\s?and\s|\s?,\s?|\s)?{_SPAN}){{0,6}}"
 _IN = re.compile(
-    rf"\b(?:in|after|for|within|about|wait|delay)\W{{1,3}}(?:about |another )?"
-    rf"((?:{_RUN})+\b|{_SPAN}(?:(?:\s*,\s*|\s+and\s+|\s*,\s*and\s+|\s+){_SPAN})*)",
+    rf"\b(?:in|after|for|within|about|wait|delay)\W{{1,3}}(?:about |another )?({_SPANS})",
+    re.IGNORECASE,
+)
+# "Retry after: 30", without a unit.
+_BARE = re.compile(
+    r"\b(?:retry|try again)[-_ ]?(?:after|in)\W{1,3}(\d{1,6})\b(?!\s*[a-z:-])(?!\.\d)",
     re.IGNORECASE,
 )
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|mil|w|d|h|m|s)", re.IGNORECASE)
 _UNIT_S = {"ms": 0.001, "mil": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_WHOLE_RUN = re.compile(rf"(?:{_RUN})+|{_SPAN}", re.IGNORECASE)
+_WHOLE_SPAN = re.compile(_SPANS, re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,16}(?:\.\d{0,9})?")
 # "3 hours later": seconds, minutes, hours, days.
 _IN_CHINESE = re.compile(
@@ -279,7 +289,7 @@ def _seconds(value: object, now_wall: float) -> float:
         if number >= _EPOCH_MS:
             return number / 1000 - now_wall
         return number - now_wall if number >= _EPOCH_S else number
-    if _WHOLE_RUN.fullmatch(text):
+    if _WHOLE_SPAN.fullmatch(text):
         return _span_s(text)
     return _instant_s(text, UTC, now_wall) or _span_in(text)
 
@@ -288,11 +298,13 @@ def _of_text(message: str, now_wall: float) -> float:
     zone = _BEIJING if _CHINESE.search(message) else UTC
     if found := _PIPED.search(message):
         return max(float(found[1]) - now_wall, 0.0)
-    for before in _BEFORE.finditer(message):
+    for before in islice(_BEFORE.finditer(message), _TRIES_MAX):
         after = message[before.start() : before.end() + _AFTER_CHARS]
         seconds = _instant_s(after, zone, now_wall) or _span_in(after)
         if seconds > 0.0:
             return seconds
+    if found := _BARE.search(message):
+        return float(found[1])
     if found := _IN_CHINESE.search(message):
         return float(found[1]) * _UNIT_CHINESE_S[found[2]]
     return 0.0

@@ -86,7 +86,7 @@ _UNCHECKED = re.compile(
     r"\bunavailable\b|\btimed?[ -]?out\b|\btry again (?:later|in)\b|\bagain later\b"
     r"|\btemporar(?:y|ily) (?!suspended|disabled|blocked|locked|banned)|\bretry the request\b"
     r"|\binternal (?:server )?error\b|\boverload|\bdatabase\b|\bservice error\b"
-    r"|\bconnection (?:refused|reset|error|failed)\b|\bupstream\b",
+    r"|\bat this time\b|\bconnection (?:refused|reset|error|failed)\b|\bupstream\b",
     re.IGNORECASE,
 )
 

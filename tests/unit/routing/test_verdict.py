@@ -355,6 +355,13 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
     ("anthropic", 403, {}, err("permission_error", "Internal error. Try again later."), ENDPOINT),
     ("compatible", 401, {}, plain("token check: database connection refused", type="x"), ENDPOINT),
     ("compatible", 401, {}, plain("auth request timed out", type="x"), ENDPOINT),
+    (
+        "compatible",
+        403,
+        {},
+        err("permission_error", "We're unable to verify your membership benefits at this time."),
+        ENDPOINT,
+    ),
     ("anthropic", 403, {}, err("permission_error", "not allowed"), REFUSED),
     ("anthropic", 403, {}, b"<html>blocked</html>", UNSURE),
     ("anthropic", 403, {}, err("permission_error", "No access to this model."), NO_ACCESS),
