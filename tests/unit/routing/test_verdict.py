@@ -368,12 +368,11 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
     ("compatible", 403, {}, plain("The model's moderation flagged it", code=403), REQUEST),
     # ---- the request
     ("anthropic", 400, {}, err("invalid_request_error", "prompt is too long: 9 > 8"), REQUEST),
-    ("anthropic", 400, {}, b"", REQUEST),
-    ("anthropic", 413, {}, b"", REQUEST),
+    ("anthropic", 400, {}, b"", UNSURE),
+    ("anthropic", 413, {}, b"", UNSURE),
     ("anthropic", 422, {}, plain("m"), REQUEST),
     ("anthropic", 404, {}, err("not_found_error", "Not Found"), REQUEST),
-    ("anthropic", 404, {}, b"404 page not found", REQUEST),
-    ("anthropic", 405, {}, b"", REQUEST),
+    ("anthropic", 404, {}, b"404 page not found", ENDPOINT),
     ("anthropic", 400, {}, err("invalid_request_error", "model: Field required"), REQUEST),
     # ---- the model
     ("anthropic", 404, {}, err("not_found_error", "model: claude-x-9"), MODEL),
@@ -483,7 +482,7 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
     ("zai", 200, {}, zai(1302), (Blame.NONE, False, True, Cooldown.NONE, 0)),
     ("zai", 500, {}, zai(1234), ENDPOINT),
     ("zai", 500, {}, b"", ENDPOINT),
-    ("zai", 435, {}, b"", REQUEST),
+    ("zai", 435, {}, b"", UNSURE),
 ]
 
 
@@ -554,7 +553,7 @@ def test_error_priorities_follow_what_a_client_can_use() -> None:
         judge("anthropic", 429, {}, err("rate_limit_error", LONG_CONTEXT)),
         judge("anthropic", 529, {}, b""),
         judge("anthropic", 429, {"retry-after": "9"}, b""),
-        judge("anthropic", 400, {}, b""),
+        judge("anthropic", 400, {}, err("invalid_request_error")),
     ]
     ranks = [int(each.priority) for each in worst_first]
     assert ranks == sorted(set(ranks))
@@ -645,7 +644,9 @@ def test_a_body_that_makes_no_sense_is_judged_by_its_status(
     kind: str, status: int, body: bytes
 ) -> None:
     got = judge(kind, status, {}, body)
-    assert got.elsewhere is (status in (403, 429, 500))
+    # What has a code, a type or a message is an API's error; anything else a server's before it.
+    is_api = status == 400 and (b'"details"' in body or b"model model" in body)
+    assert got.elsewhere is not is_api
     assert got.cooldown_s == 0
 
 
