@@ -691,7 +691,7 @@ PAGE = b"<html><head><title>404 Not Found</title></head><body>nginx</body></html
         (404, b'{"message":"Not Found"}', "no_route"),
         (
             404,
-            b'{"statusCode":404,"message":"Cannot POST /v1/messages","error":"Not Found"}',
+            b'{"statusCode":404,"message":"Cannot POST /v1/messages"}',
             "no_route",
         ),
         (
@@ -701,14 +701,15 @@ PAGE = b"<html><head><title>404 Not Found</title></head><body>nginx</body></html
         ),
         (
             404,
-            b'{"error":{"message":"Unknown request URL: POST /v1/messages","type":"invalid_request_error"}}',
+            b'{"error":{"message":"Unknown request URL: POST /v1/messages",'
+            b'"type":"invalid_request_error"}}',
             "no_route",
         ),
         (405, PAGE, "no_route"),
         (405, b'{"detail":"Method Not Allowed"}', "no_route"),
         (
             400,
-            b"<html><h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port</html>",
+            b"<html>The plain HTTP request was sent to HTTPS port</html>",
             "blocked",
         ),
         (400, b"Client sent an HTTP request to an HTTPS server.\n", "blocked"),
