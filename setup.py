@@ -62,6 +62,7 @@ COMPILED = [
     "relay.outcome",
     "relay.request_profile",
     "relay.runtime_config",
+    "routing.availability",
     "routing.candidate",
     "routing.retry_state",
     "routing.route_table",

@@ -109,6 +109,7 @@ TESTED_BY = {
     "relay.dispatcher": "tests/loopback/relay/test_safety.py",
     "relay.models_api": "tests/loopback/relay/test_models.py",
     "relay.server": "tests/loopback/relay/test_safety.py",
+    "routing.availability": "tests/unit/routing/test_router.py",
     "routing.candidate": "tests/unit/routing/test_route_table.py",
     "routing.selection": "tests/unit/routing/test_router.py",
     "runtime.no_ssl": "tests/process/test_imports.py",

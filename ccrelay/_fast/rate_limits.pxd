@@ -7,10 +7,11 @@ from ccrelay._fast.shared_memory cimport SharedMemory
 
 cpdef enum Capacity:
     READY = 0
-    FULL = 1                       # request or token limit, configured or learned
+    FULL = 1                       # a configured request or token limit
     BUSY = 2                       # max_concurrent
     COOLING_DOWN = 3
     DISABLED = 4                        # refused: until `clear_cooldown`
+    TIGHT = 5                      # READY but for what headers taught
 
 cpdef enum Cooldown:
     NONE = 0
@@ -45,7 +46,8 @@ cdef struct Check:
     int64_t need[DIMS]
     bint counted                   # the rings already include the request
     int64_t sums[RINGS]            # -1: not read yet
-    bint learned                   # whether any learned word may still be valid
+    bint learned                   # whether any learned word may still be valid, and counts
+    bint anyway                    # what was learned does not count
 
 
 cdef class TargetLimits:
@@ -55,8 +57,12 @@ cdef class TargetLimits:
 
     cpdef int state(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef double room(self, double now, int64_t tokens_in, int64_t tokens_out)
-    cpdef double ready_at(self, double now, int64_t tokens_in, int64_t tokens_out)
-    cpdef Reservation reserve(self, double now, int64_t tokens_in, int64_t tokens_out)
+    cpdef double ready_at(
+        self, double now, int64_t tokens_in, int64_t tokens_out, bint anyway=*
+    )
+    cpdef Reservation reserve(
+        self, double now, int64_t tokens_in, int64_t tokens_out, bint anyway=*
+    )
     cpdef Reservation reserve_unchecked(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef double cooldown_until(self)
     cdef int check_writer(self) except -1
@@ -109,7 +115,9 @@ cdef class KeyPool:
     # of this process
     cdef int next                  # where tie-breaking starts
 
-    cpdef int refresh(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=*)
+    cpdef int refresh(
+        self, double now, int64_t tokens_in, int64_t tokens_out, object skip=*, bint anyway=*
+    )
     cpdef bint is_ready(self, int index)
     cpdef int preferred_key(self, object conversation)
     cpdef int most_room(self)

@@ -7,10 +7,11 @@ class Capacity(IntEnum):
     """Whether a target can take a request now."""
 
     READY = 0
-    FULL = 1  # request or token limit, configured or learned
+    FULL = 1  # a configured request or token limit
     BUSY = 2  # max_concurrent
     COOLING_DOWN = 3  # in a timed cooldown
     DISABLED = 4  # key refused by the provider: unused until a reload
+    TIGHT = 5  # READY but for learned limits, which may be wrong or another model's
 
 class Cooldown(IntEnum):
     """Why a target is in cooldown."""
@@ -38,20 +39,23 @@ class TargetLimits:
         """Set the configured limits, for any 60 seconds; 0: none. Local to this process."""
 
     def state(self, now: float, tokens_in: int, tokens_out: int) -> int:
-        """A Capacity. A request larger than a whole limit is READY when the window is empty. Token
-        counts are clamped to 0..2**27."""
+        """A Capacity. A request larger than a whole configured limit is READY when the window is
+        empty; one larger than a whole learned limit is TIGHT. Token counts are clamped to
+        0..2**27."""
 
     def room(self, now: float, tokens_in: int, tokens_out: int) -> float:
-        """Share of the tightest limit that would be left: 1.0 without limits, 0.0 when not READY,
-        0.001 at least when READY."""
+        """Share of the tightest limit that would be left: 1.0 without limits, 0.001 at least when
+        READY, less when TIGHT (the less, the more it lacks), else 0.0."""
 
-    def ready_at(self, now: float, tokens_in: int, tokens_out: int) -> float:
+    def ready_at(self, now: float, tokens_in: int, tokens_out: int, anyway: bool = False) -> float:
         """When it is READY if nothing else is counted: now if it is, inf for DISABLED, at least
-        now + 0.05 for BUSY."""
+        now + 0.05 for BUSY. `anyway`: when it is READY or TIGHT."""
 
-    def reserve(self, now: float, tokens_in: int, tokens_out: int) -> Reservation | None:
+    def reserve(
+        self, now: float, tokens_in: int, tokens_out: int, anyway: bool = False
+    ) -> Reservation | None:
         """Count one request and its tokens, and one exchange in flight; None: not READY.
-        ValueError: the memory is read-only."""
+        `anyway`: also when TIGHT. ValueError: the memory is read-only."""
 
     def reserve_unchecked(self, now: float, tokens_in: int, tokens_out: int) -> Reservation:
         """`reserve` without checking limits, for a request sent to its target again."""
@@ -133,10 +137,13 @@ class KeyPool:
         lengths, or a negative weight."""
 
     def __len__(self) -> int: ...
-    def refresh(self, now: float, tokens_in: int, tokens_out: int, skip: int = 0) -> int:
+    def refresh(
+        self, now: float, tokens_in: int, tokens_out: int, skip: int = 0, anyway: bool = False
+    ) -> int:
         """Check every key except those whose bit is set in `skip`; return how many are READY in
         the highest priority that has any. The methods below use this result. Unweighted keys
-        come after all priorities of weighted ones."""
+        come after all priorities of weighted ones. `anyway`: TIGHT keys are taken for READY ones,
+        and READY ones are skipped."""
 
     @property
     def ready(self) -> int: ...

@@ -5,7 +5,9 @@ Every worker counts in atomic words (window.pxd) and none waits for another. A k
 valid words: its counts leave the window by themselves, and its in-flight count is a column of its
 own, which `SharedMemory.clear_worker` zeroes.
 
-Configured limits hold for any 60 seconds. Limits learned from a provider's headers apply on top:
+Configured limits hold for any 60 seconds, and nothing exceeds them. What was learned from a
+provider's headers counts on top, and only steers: a target that is full by that alone is TIGHT, and
+takes a request that asks for it (`anyway`), because headers may be late, another model's, or wrong.
 
     room = min(configured - used, learned - used - used by others)
 
@@ -120,9 +122,13 @@ cdef class TargetLimits:
         check_capacity(&self.target, &check, &room)
         return room
 
-    cpdef double ready_at(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef double ready_at(
+        self, double now, int64_t tokens_in, int64_t tokens_out, bint anyway=False
+    ):
         cdef Check check = check_for(now, tokens_in, tokens_out)
-        cdef int64_t ready = ready_us(&self.target, &check)
+        cdef int64_t ready
+        check.anyway = anyway
+        ready = ready_us(&self.target, &check)
         return now if ready <= check.now_us else _seconds(ready)
 
     def used(self, int dim, double now):
@@ -137,10 +143,13 @@ cdef class TargetLimits:
 
     # ---- reserving
 
-    cpdef Reservation reserve(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef Reservation reserve(
+        self, double now, int64_t tokens_in, int64_t tokens_out, bint anyway=False
+    ):
         cdef Check check = check_for(now, tokens_in, tokens_out)
         cdef double room
         cdef int64_t generation
+        check.anyway = anyway
         self.check_writer()
         for _ in range(TRIES):
             if check_capacity(&self.target, &check, &room) != READY:
@@ -396,7 +405,9 @@ cdef class KeyPool:
     def __len__(self):
         return self.count
 
-    cpdef int refresh(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=0):
+    cpdef int refresh(
+        self, double now, int64_t tokens_in, int64_t tokens_out, object skip=0, bint anyway=False
+    ):
         cdef Check check = check_for(now, tokens_in, tokens_out)
         cdef bint skips = bool(skip)
         cdef Key* key
@@ -409,6 +420,8 @@ cdef class KeyPool:
                 key.room = 0.0
                 continue
             key.state = check_capacity(key.target, &check, &key.room)
+            if anyway:
+                key.state = READY if key.state == TIGHT else -1
             if key.state != READY:
                 continue
             if self.ready == 0 or key.tier > self.tier:

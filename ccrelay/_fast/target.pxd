@@ -9,7 +9,7 @@ meaning. Nothing here waits or allocates; other workers may write concurrently.
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.rate_limits cimport (
-    BUSY, DIMS, FULL, INPUT, DISABLED, OUTPUT, READY, REQUESTS, COOLING_DOWN, RINGS, TOKENS,
+    BUSY, DIMS, FULL, INPUT, DISABLED, OUTPUT, READY, REQUESTS, COOLING_DOWN, RINGS, TIGHT, TOKENS,
     Check, Target,
 )
 from ccrelay._fast.shared_memory cimport word_get
@@ -73,13 +73,16 @@ cdef inline Check check_for(double now, int64_t tokens_in, int64_t tokens_out) n
     check.counted = False
     check.sums[REQUESTS] = check.sums[INPUT] = check.sums[OUTPUT] = -1
     check.learned = True
+    check.anyway = False
     return check
 
 
 cdef inline void reset_check(Check* check, const Target* target) noexcept nogil:
     """Discard cached sums before reading another target."""
     check.sums[REQUESTS] = check.sums[INPUT] = check.sums[OUTPUT] = -1
-    check.learned = word_get(target.words + T_LEARNED_UNTIL) > check.now_us
+    check.learned = (
+        not check.anyway and word_get(target.words + T_LEARNED_UNTIL) > check.now_us
+    )
 
 
 cdef inline int64_t in_flight_of(const Target* target) noexcept nogil:
@@ -154,7 +157,7 @@ cdef inline int64_t own_of(const Check* check, int dim) noexcept nogil:
 
 
 cdef inline double share_left(int64_t limit, int64_t used, int64_t need) noexcept nogil:
-    """Share of a limit left after a request; negative: it does not fit.
+    """Share of a configured limit left after a request; negative: it does not fit.
 
     A request larger than the whole limit fits into an empty window.
     """
@@ -180,11 +183,15 @@ cdef inline int64_t learned_used(
     return min(used, max(limit - amount + since - own_of(check, dim), 0))
 
 
-cdef inline double dim_share(const Target* target, Check* check, int dim) noexcept nogil:
-    """Share left of one Dimension's limits after the request; negative: it does not fit."""
+cdef inline double dim_share(
+    const Target* target, Check* check, int dim, double* learned
+) noexcept nogil:
+    """Share left of one Dimension's configured limit after the request; negative: it does not fit.
+
+    `learned` is lowered to the share that what was learned leaves, negative when it does not fit.
+    """
     cdef int64_t need = check.need[dim]
     cdef int64_t limit = 0, reported = 0, amount, used
-    cdef double share = 1.0
     if check.learned:
         limit = kept_limit(target, dim, check.now_us)
         reported = reported_of(target, dim, check.now_us)
@@ -192,26 +199,27 @@ cdef inline double dim_share(const Target* target, Check* check, int dim) noexce
             amount = reported >> KIND_BITS
             used = used_since(target, check, dim, word_get(learned_of(target, dim) + L_SINCE))
             used -= own_of(check, dim)
-            if used + need > amount:
-                return -1.0
-            share = <double>(amount - used - need) / <double>max(amount, 1)
+            learned[0] = min(learned[0], <double>(amount - used - need) / <double>max(amount, 1))
     if limit == 0 and target.limits[dim] == 0:
-        return share
+        return 1.0
     used = used_of(target, check, dim) - own_of(check, dim)
     if limit:
-        share = min(
-            share, share_left(limit, learned_used(target, check, dim, limit, reported, used), need)
-        )
+        amount = limit - learned_used(target, check, dim, limit, reported, used) - need
+        learned[0] = min(learned[0], <double>amount / <double>limit)
         reported = 0
-    if target.limits[dim]:
-        share = min(share, share_left(target.limits[dim], used + others_of(reported), need))
-    return share
+    if target.limits[dim] == 0:
+        return 1.0
+    if others_of(reported):
+        learned[0] = min(
+            learned[0], share_left(target.limits[dim], used + others_of(reported), need)
+        )
+    return share_left(target.limits[dim], used, need)
 
 
 cdef inline int check_capacity(const Target* target, Check* check, double* room) noexcept nogil:
     """Return a Capacity; `room` gets the tightest limit's share left after the request."""
     cdef int64_t cooldown = word_get(target.words + T_COOLDOWN)
-    cdef double share = 1.0
+    cdef double share = 1.0, learned = 1.0
     cdef int dim
     room[0] = 0.0
     if cooldown >> 2 > check.now_us:
@@ -223,10 +231,13 @@ cdef inline int check_capacity(const Target* target, Check* check, double* room)
     reset_check(check, target)
     for dim in range(DIMS):
         if target.limits[dim] or check.learned:
-            share = min(share, dim_share(target, check, dim))
+            share = min(share, dim_share(target, check, dim, &learned))
             if share < 0.0:
                 return FULL
-    room[0] = max(share, ROOM_MIN)
+    if learned < 0.0:
+        room[0] = ROOM_MIN / (1.0 - learned)
+        return TIGHT
+    room[0] = max(min(share, learned), ROOM_MIN)
     return READY
 
 
@@ -245,10 +256,10 @@ cdef inline int64_t falls_us(
 
 
 cdef inline int64_t limit_ready_us(
-    const Target* target, const Check* check, int dim, int64_t limit, int64_t others, int64_t resets
+    const Target* target, const Check* check, int dim, int64_t allowed, int64_t others,
+    int64_t resets
 ) noexcept nogil:
-    """When the request fits into a limit, given what others use of it until its reset."""
-    cdef int64_t allowed = limit - min(check.need[dim], limit)
+    """When no more than `allowed` is used of a limit, given what others use until its reset."""
     cdef int64_t first = check.bucket - WINDOW
     cdef int64_t with_others = falls_us(target, check, dim, first, allowed - others)
     if others == 0:
@@ -263,27 +274,31 @@ cdef inline int64_t dim_ready_us(const Target* target, Check* check, int dim) no
     valid.
     """
     cdef int64_t* learned = learned_of(target, dim)
-    cdef int64_t limit = kept_limit(target, dim, check.now_us)
-    cdef int64_t reported = reported_of(target, dim, check.now_us)
-    cdef int64_t others = others_of(reported)
-    cdef int64_t resets = word_get(learned + L_RESETS)
-    cdef int64_t ready = 0, used
+    cdef int64_t need = check.need[dim]
+    cdef int64_t limit = 0, reported = 0, resets = 0
+    cdef int64_t ready = 0, used, others
+    if check.learned:
+        limit = kept_limit(target, dim, check.now_us)
+        reported = reported_of(target, dim, check.now_us)
+        resets = word_get(learned + L_RESETS)
+    others = others_of(reported)
     if reported & KIND_MASK == LEFT:
         ready = min(resets, falls_us(
             target, check, dim, first_since(check, word_get(learned + L_SINCE)),
-            (reported >> KIND_BITS) - check.need[dim],
+            (reported >> KIND_BITS) - need,
         ))
     if limit:
         used = learned_used(target, check, dim, limit, reported, used_of(target, check, dim))
-        if share_left(limit, used, check.need[dim]) < 0.0:
+        if used + need > limit:
             ready = max(ready, min(
-                limit_ready_us(target, check, dim, limit, others, resets),
+                limit_ready_us(target, check, dim, limit - need, others, resets),
                 word_get(learned + L_KEEP),
             ))
         others = 0
     if target.limits[dim]:
+        limit = target.limits[dim]
         ready = max(
-            ready, limit_ready_us(target, check, dim, target.limits[dim], others, resets)
+            ready, limit_ready_us(target, check, dim, limit - min(need, limit), others, resets)
         )
     return ready
 
@@ -291,11 +306,15 @@ cdef inline int64_t dim_ready_us(const Target* target, Check* check, int dim) no
 cdef inline int64_t ready_once_us(const Target* target, Check* check) noexcept nogil:
     """When all current obstacles are gone; NEVER_US: never."""
     cdef int64_t ready = max(check.now_us, word_get(target.words + T_COOLDOWN) >> 2)
+    cdef double learned = 1.0
     cdef int dim
     reset_check(check, target)
     for dim in range(DIMS):
-        if (target.limits[dim] or check.learned) and dim_share(target, check, dim) < 0.0:
+        if (target.limits[dim] or check.learned) and (
+            dim_share(target, check, dim, &learned) < 0.0 or learned < 0.0
+        ):
             ready = max(ready, dim_ready_us(target, check, dim))
+            learned = 1.0
     return ready
 
 

@@ -13,6 +13,7 @@ from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.routing.availability import state_of
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
@@ -147,7 +148,7 @@ def _move_reason(
     target = known[1]
     if retry_state is not None and target in retry_state.targets:
         return "failed", target
-    why = config.router.state_of(target, request)
+    why = state_of(target, request)
     return "cheaper" if why == "ready" else why, target
 
 

@@ -253,9 +253,7 @@ class RoutedExchange(ExchangeBase):
         is_rough = request.rough and self.client.down.can_replay()
         if is_rough or retry.may_queue(self.context, self.config, request, unavailable):
             return unavailable
-        if not unavailable.bound:
-            return None
-        # The sticky target is not worth an error.
+        # Neither the sticky target nor what was learned of limits is worth an error.
         other = self._choose(False)
         if isinstance(other, Selection) or retry.may_queue(
             self.context, self.config, request, other

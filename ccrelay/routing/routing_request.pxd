@@ -17,6 +17,7 @@ cdef class RoutingRequest:
     cdef public Binding binding
     cdef public double now
     cdef public double waits_since
+    cdef public bint anyway
     cdef public bint rough
     cdef public bint home_open
     cdef public bint mended

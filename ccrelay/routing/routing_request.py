@@ -21,6 +21,7 @@ class RoutingRequest:
     """
 
     __slots__ = (
+        "anyway",
         "binding",
         "body_bytes",
         "conversation",
@@ -67,6 +68,7 @@ class RoutingRequest:
         self.binding = binding
         self.marks = 0  # FOREIGN, UNSIGNED: what is known of its thinking blocks
         self.home_open = True  # the sticky target can take it, or will soon (for strategies)
+        self.anyway = False  # only TIGHT targets are asked: what headers taught may be wrong
         self.mended = False  # its thinking blocks were refused once, and it was sent without
         self.strip: bool | None = None  # which thinking blocks no provider that validates may see
         self.now = now

@@ -45,6 +45,21 @@ class Learned:
 
 
 @dataclass
+class Bound:
+    """A limit, and what is used of it."""
+
+    limit: int
+    used: int
+    is_learned: bool = False
+    alone: bool = False  # derived from a configured limit: a larger request fits when it is unused
+
+    def fits(self, need: int) -> bool:
+        if self.alone or not self.is_learned:
+            need = min(need, self.limit)
+        return self.used + need <= self.limit
+
+
+@dataclass
 class Target:
     limits: dict[int, int] = field(default_factory=dict)  # by dim
     max_concurrent: int = 0
@@ -90,8 +105,8 @@ class Target:
         else:
             learned.others = max((kept or self.limits[dim]) - remaining - used, 0)
 
-    def bounds(self, dim: int, now: float, span: float) -> list[tuple[int, int]]:
-        """(limit, what is used of it) of everything that holds for this dim."""
+    def bounds(self, dim: int, now: float, span: float) -> list[Bound]:
+        """Everything that holds for this dim."""
         learned = self.learned.get(dim, Learned())
         used = self.used(dim, now, span)
         holds = learned.resets_at > now
@@ -102,20 +117,24 @@ class Target:
             if holds and learned.more is not None:
                 left = learned.more - self.since(dim, learned.since)
                 theirs = min(theirs, max(learned.limit - left, 0))
-            bounds.append((learned.limit, theirs))
+            bounds.append(Bound(learned.limit, theirs, is_learned=True))
             others = 0
         if dim in self.limits:
-            bounds.append((self.limits[dim], used + others))
+            bounds.append(Bound(self.limits[dim], used))
+            if others:
+                bounds.append(Bound(self.limits[dim], used + others, is_learned=True, alone=True))
         return bounds
 
-    def lacks(self, now: float, need: tuple[int, int], span: float) -> bool:
-        """Whether a limit rules out a request of that input and output."""
+    def lacks(self, now: float, need: tuple[int, int], span: float, anyway: bool) -> bool:
+        """Whether a limit rules out a request of that input and output. `anyway`: a configured
+        limit does."""
         tokens_in, tokens_out = need
         needs = (1, tokens_in, tokens_out, tokens_in + tokens_out)
         return any(
-            used + min(needs[dim], limit) > limit
+            not bound.fits(needs[dim])
             for dim in range(4)
-            for limit, used in self.bounds(dim, now, span)
+            for bound in self.bounds(dim, now, span)
+            if not (anyway and bound.is_learned)
         )
 
     def busy(self) -> bool:

@@ -379,7 +379,7 @@ def test_a_learned_limit_expires() -> None:
     target.learn(Dimension.REQUESTS, 2, -1, 0.0, NOW + 30.0, NOW)
     fill(target, 2)
     assert target.learned(Dimension.REQUESTS, NOW) == (2, 0)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
     assert target.ready_at(NOW, 0, 0) == NOW + 30.0
     assert target.state(NOW + 30.0, 0, 0) == Capacity.READY
     assert target.learned(Dimension.REQUESTS, NOW + 30.0) is None
@@ -389,7 +389,7 @@ def test_headers_only_tighten_configured_limits() -> None:
     target = new_target(rpm=10)
     fill(target, 4)
     target.learn(Dimension.REQUESTS, 4, -1, 0.0, NOW + 60.0, NOW)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
     target.learn(Dimension.REQUESTS, 1000, -1, 0.0, NOW + 60.0, NOW)
     assert room(target, NOW, 0, 0) == pytest.approx(0.5)
     fill(target, 6)
@@ -402,7 +402,7 @@ def test_use_by_others_counts_until_the_reset() -> None:
     target.learn(Dimension.REQUESTS, 10, 2, NOW + 20.0, NOW + 300.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (10, 5)
     fill(target, 2)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
     assert target.ready_at(NOW, 0, 0) == NOW + 20.0
     fill(target, 5, NOW + 20.0)
     assert target.ready_at(NOW + 20.0, 0, 0) == NOW + 61.0
@@ -435,7 +435,7 @@ def test_a_higher_remaining_than_our_count_is_trusted() -> None:
     assert room(target, NOW, 0, 0) == pytest.approx(29 / 50)
     fill(target, 20, NOW)  # the same half second
     fill(target, 10, NOW + 5.0)
-    assert target.state(NOW + 5.0, 0, 0) == Capacity.FULL
+    assert target.state(NOW + 5.0, 0, 0) == Capacity.TIGHT
     assert target.used(Dimension.REQUESTS, NOW + 5.0) == 75
 
 
@@ -444,7 +444,7 @@ def test_a_higher_remaining_is_trusted_until_the_reset() -> None:
     fill(target, 50)
     target.learn(Dimension.REQUESTS, 50, 30, NOW + 20.0, NOW + 600.0, NOW)
     assert target.state(NOW + 19.9, 0, 0) == Capacity.READY
-    assert target.state(NOW + 20.0, 0, 0) == Capacity.FULL
+    assert target.state(NOW + 20.0, 0, 0) == Capacity.TIGHT
     assert target.learned(Dimension.REQUESTS, NOW + 20.0) == (50, 0)
     assert target.ready_at(NOW + 20.0, 0, 0) == NOW + 61.0
 
@@ -485,7 +485,7 @@ def test_ready_at_accounts_for_the_end_of_a_higher_remaining() -> None:
     # ... and here afterwards, when the window of our own requests decides.
     target.learn(Dimension.REQUESTS, 5, 2, NOW + 10.0, NOW + 600.0, NOW)
     assert target.ready_at(NOW, 0, 1) == NOW + 61.0
-    assert target.state(NOW + 11.0, 0, 1) == Capacity.FULL
+    assert target.state(NOW + 11.0, 0, 1) == Capacity.TIGHT
 
 
 def test_a_lower_remaining_replaces_a_higher_one() -> None:
@@ -495,7 +495,7 @@ def test_a_lower_remaining_replaces_a_higher_one() -> None:
     assert room(target, NOW, 0, 0) == pytest.approx(0.8)
     target.learn(Dimension.REQUESTS, 10, 0, NOW + 20.0, NOW + 600.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (10, 2)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
 
 
 def test_remaining_is_capped_by_the_limit_and_ends_with_it() -> None:
@@ -504,11 +504,11 @@ def test_remaining_is_capped_by_the_limit_and_ends_with_it() -> None:
     target.learn(Dimension.REQUESTS, 10, 2**62, NOW + 50.0, NOW + 30.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (10, -9)
     fill(target, 10, NOW + 1.0)
-    assert target.state(NOW + 1.0, 0, 0) == Capacity.FULL
+    assert target.state(NOW + 1.0, 0, 0) == Capacity.TIGHT
     assert target.ready_at(NOW + 1.0, 0, 0) == NOW + 30.0
     target.learn(Dimension.REQUESTS, 3, -1, 0.0, NOW + 60.0, NOW + 2.0)  # a limit of another group
     assert target.learned(Dimension.REQUESTS, NOW + 2.0) == (3, -16)  # all three
-    assert target.state(NOW + 2.0, 0, 0) == Capacity.FULL
+    assert target.state(NOW + 2.0, 0, 0) == Capacity.TIGHT
 
 
 def test_a_higher_remaining_works_for_tokens() -> None:
@@ -518,7 +518,7 @@ def test_a_higher_remaining_works_for_tokens() -> None:
     made = target.reserve(NOW, 100, 50)
     assert made is not None
     assert target.state(NOW, 100, 0) == Capacity.READY
-    assert target.state(NOW, 100, 1) == Capacity.FULL
+    assert target.state(NOW, 100, 1) == Capacity.TIGHT
     made.commit(NOW + 1.0, 50, 50)  # what was too much is there again
     assert target.state(NOW + 1.0, 100, 50) == Capacity.READY
 
@@ -528,7 +528,7 @@ def test_use_by_others_falls_back_on_the_configured_limit() -> None:
     target.learn(Dimension.TOKENS, 0, 30, NOW + 20.0, 0.0, NOW)
     assert target.learned(Dimension.TOKENS, NOW) == (0, 70)
     assert target.state(NOW, 30, 0) == Capacity.READY
-    assert target.state(NOW, 31, 0) == Capacity.FULL
+    assert target.state(NOW, 31, 0) == Capacity.TIGHT
     assert target.ready_at(NOW, 31, 0) == NOW + 20.0
 
 
@@ -538,7 +538,7 @@ def test_use_by_others_counts_against_its_own_limit() -> None:
     fill(target, 9)
     assert target.state(NOW, 0, 0) == Capacity.READY  # 9 of our 10, 34 of their 50
     target.learn(Dimension.REQUESTS, 50, 0, NOW + 20.0, NOW + 60.0, NOW)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
 
 
 def test_remaining_without_a_limit_is_reserved_once() -> None:
@@ -547,7 +547,7 @@ def test_remaining_without_a_limit_is_reserved_once() -> None:
     target.learn(Dimension.REQUESTS, 0, 2, NOW + 20.0, 0.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (0, 0)
     fill(target, 2, NOW + 5.0)
-    assert target.state(NOW + 5.0, 0, 0) == Capacity.FULL
+    assert target.state(NOW + 5.0, 0, 0) == Capacity.TIGHT
     assert target.ready_at(NOW + 5.0, 0, 0) == NOW + 20.0
     assert target.state(NOW + 20.0, 0, 0) == Capacity.READY
 
@@ -557,7 +557,7 @@ def test_remaining_tokens_without_a_limit_cover_input_and_output() -> None:
     target.learn(Dimension.TOKENS, 0, 100, NOW + 20.0, 0.0, NOW)
     target.reserve_unchecked(NOW, 40, 30)
     assert target.state(NOW, 20, 10) == Capacity.READY
-    assert target.state(NOW, 20, 11) == Capacity.FULL
+    assert target.state(NOW, 20, 11) == Capacity.TIGHT
     assert room(target, NOW, 10, 10) == pytest.approx(0.1)
 
 
@@ -573,7 +573,7 @@ def test_past_times_are_ignored() -> None:
 def test_a_later_answer_replaces_use_by_others() -> None:
     target = new_target()
     target.learn(Dimension.REQUESTS, 10, 0, NOW + 50.0, NOW + 60.0, NOW)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
     target.learn(Dimension.REQUESTS, 10, 10, NOW + 50.0, NOW + 60.0, NOW)
     assert room(target, NOW, 0, 0) == pytest.approx(0.9)
 
