@@ -22,7 +22,7 @@ cdef extern from "<errno.h>" nogil:
     int errno
 
 cdef enum:
-    MAGIC = 0x63637233             # "ccr3": change it with the layout
+    MAGIC = 0x63637234             # "ccr4": change it with the layout
     H_MAGIC = 0
     H_WORKERS = 1
     H_TARGETS = 2

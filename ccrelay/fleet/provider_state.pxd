@@ -41,7 +41,6 @@ cdef class ProviderState:
     cdef readonly list targets
     cdef readonly KeyPool key_pool
     cdef public bint limited
-    cdef public bint mends
     cdef readonly bint passes_client_credential
     cdef readonly bint translates_errors
     cdef readonly bint repairs_stream

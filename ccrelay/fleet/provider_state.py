@@ -137,7 +137,6 @@ class ProviderState:
         "endpoint",
         "key_pool",
         "limited",
-        "mends",
         "name",
         "passes_client_credential",
         "priority",
@@ -191,9 +190,6 @@ class ProviderState:
             [target.seed for target in self.targets],
         )
         self.limited = any(target.limited for target in self.targets)
-        # It rejected thinking blocks before: conversations are then bound even when there is only
-        # one target, so that later turns are sent without these blocks.
-        self.mends = False
         self.passes_client_credential = self.dialect.passes_client_credential
         # Cooldowns of clients' own credentials, by hash: end time, monotonic seconds. A cooldown of
         # the target would affect all clients.

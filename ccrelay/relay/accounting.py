@@ -171,8 +171,10 @@ def settle(
     if usage is not None and usage.output:
         if route.limited or config.rules is not None:
             context.estimator.learn(route.model, request.body_bytes, usage, output_class)
-        if request.conversation:
-            outcome.moved = affinity.update(context, request, attempt, usage, now, exchange_id)
+        if request.conversation or request.thread:
+            outcome.moved = affinity.update(
+                context, route, request, attempt, usage, now, exchange_id
+            )
 
 
 def _finish(

@@ -264,7 +264,6 @@ class Exchange(SendingExchange):
         target, now = attempt.target, context.reactor.now
         request.mended = True
         request.strip = everything
-        target.provider.mends = True
         attempt.breaker_result = True
         attempt.finish(now, context.rng, 0, 0)
         self._poke_queue()

@@ -274,7 +274,7 @@ class RoutedExchange(ExchangeBase):
         """Traffic class and conversation, for the pending queue."""
         assert self.route is not None
         assert self.request is not None
-        return request_profile.queue_position(self.client, self.route, self.request)
+        return request_profile.queue_position(self.client, self.request)
 
     def route_to(self, *, stays: bool, held: Set[int]) -> Selection | Unavailable:
         """Ask the router for a target outside of `held`, for the pending queue."""

@@ -30,9 +30,7 @@ def is_ready(candidate: Candidate, target: Target, request: RoutingRequest) -> b
     return state == (_TIGHT if request.anyway else _READY)
 
 
-def ready_at(
-    candidate: Candidate, target: Target, request: RoutingRequest, anyway: bool
-) -> float:
+def ready_at(candidate: Candidate, target: Target, request: RoutingRequest, anyway: bool) -> float:
     """When a target can take the request, monotonic seconds; inf: never."""
     breaker = candidate.provider.endpoint.breaker
     need = request.need(target.slot)

@@ -162,13 +162,13 @@ class Router:
         """Ask a strategy that knows what leaving a warm cache costs."""
         sticky = self._sticky(route, request, retry_state)
         waits = None
-        is_ready = False
+        ready_now = False
         if sticky is not None:
             is_held = sticky[1].slot in held
-            is_ready = not is_held and is_ready(sticky[0], sticky[1], request)
-            if not is_ready and stays:
+            ready_now = not is_held and is_ready(sticky[0], sticky[1], request)
+            if not ready_now and stays:
                 waits = self._worth_waiting(sticky[0], sticky[1], request, is_held)
-        request.home_open = is_ready or waits is not None
+        request.home_open = ready_now or waits is not None
         if held:
             base = retry_state if retry_state is not None else RetryState()
             retry_state = base.with_blocked([route.by_slot[slot][1] for slot in held])
@@ -329,9 +329,10 @@ class Router:
                     selection = self._another_key(candidate, request, retry_state, rng)
                     if selection is not None:
                         return selection
-        if self._panics and retry_state is None and not any_closed(route, request, self._ends_at(request)):
-            return self._panic(route, request, rng)
-        return None
+        if not self._panics or retry_state is not None:
+            return None
+        is_any_closed = any_closed(route, request, self._ends_at(request))
+        return None if is_any_closed else self._panic(route, request, rng)
 
     def _wait_or_ask(
         self,
