@@ -25,6 +25,7 @@ MODULES: dict[str, list[str]] = {
     "json": ["scan.c"],
     "sse": [],
     "shared_memory": [],
+    "key_pool": [],
     "rate_limits": [],
     "endpoint_stats": [],
     "affinity_table": [],

@@ -95,6 +95,7 @@ TESTED_BY = {
     "_fast.conn": "tests/loopback/relay/test_exactness.py",
     "_fast.downstream": "tests/loopback/relay/test_safety.py",
     "_fast.handlers": "tests/loopback/relay/test_exactness.py",
+    "_fast.key_pool": "tests/unit/fast/test_rate_limits.py",
     "_fast.log_line": "tests/unit/runtime/test_logs.py",
     "_fast.outgoing": "tests/loopback/relay/test_exactness.py",
     "_fast.taps": "tests/loopback/relay/test_records.py",

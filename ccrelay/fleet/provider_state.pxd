@@ -1,7 +1,8 @@
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.http1 cimport RequestPlan
-from ccrelay._fast.rate_limits cimport KeyPool, TargetLimits
+from ccrelay._fast.key_pool cimport KeyPool
+from ccrelay._fast.rate_limits cimport TargetLimits
 from ccrelay.fleet.endpoint cimport Endpoint
 
 

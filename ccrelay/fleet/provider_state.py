@@ -6,7 +6,8 @@ from math import inf
 from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.endpoint_stats import EndpointStats
 from ccrelay._fast.http1 import RequestPlan
-from ccrelay._fast.rate_limits import KeyPool, TargetLimits
+from ccrelay._fast.key_pool import KeyPool
+from ccrelay._fast.rate_limits import TargetLimits
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.config.model import Health, Key, KeyStrategy, Provider

@@ -198,10 +198,10 @@ def _move_reason(
     known = route.by_slot.get(binding.slot)
     if known is None:
         return "not_offered", None  # gone, or it does not serve this model, or a rule excludes it
-    target = known[1]
+    candidate, target = known
     if retry_state is not None and target in retry_state.targets:
         return "failed", target
-    why = state_of(target, request)
+    why = state_of(candidate, target, request)
     return "cheaper" if why == "ready" else why, target
 
 

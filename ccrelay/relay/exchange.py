@@ -200,10 +200,17 @@ class Exchange(SendingExchange):
             accounting.start_cooldown(
                 context, target, verdict.cooldown_s, verdict.cooldown_reason, reason
             )
+        is_crowded = verdict.priority is ErrorPriority.CROWDED
+        if is_crowded and attempt.candidate is not None:
+            accounting.rest_group(context, target, attempt.candidate)
         if self.retry_state is None:
             self.retry_state = RetryState()
-        failed = verdict.blame is Blame.ENDPOINT
-        self.retry_state.add(target, verdict.reason, endpoint_failed=failed)
+        self.retry_state.add(
+            target,
+            verdict.reason,
+            endpoint_failed=verdict.blame is Blame.ENDPOINT,
+            could_serve=verdict.blame is not Blame.KEY and not is_crowded,
+        )
         if verdict.blame is Blame.MODEL:
             self.retry_state.exclude(target.provider)
 

@@ -24,5 +24,5 @@ cpdef bint any_closed(Route route, RoutingRequest request, double ends_at) excep
 cpdef Unavailable soonest(
     Route route, RoutingRequest request, RetryState retry_state, bint anyway
 )
-@cython.locals(need=int64_t)
-cpdef str state_of(Target target, RoutingRequest request)
+@cython.locals(need=int64_t, state=int)
+cpdef str state_of(Candidate candidate, Target target, RoutingRequest request)

@@ -26,7 +26,7 @@ def is_ready(candidate: Candidate, target: Target, request: RoutingRequest) -> b
     if not candidate.provider.endpoint.breaker.available(request.now):
         return False
     need = request.need(target.slot)
-    state = target.limits.state(request.now, need, request.tokens_out)
+    state = target.limits.state(request.now, need, request.tokens_out, candidate.group)
     return state == (_TIGHT if request.anyway else _READY)
 
 
@@ -34,7 +34,7 @@ def ready_at(candidate: Candidate, target: Target, request: RoutingRequest, anyw
     """When a target can take the request, monotonic seconds; inf: never."""
     breaker = candidate.provider.endpoint.breaker
     need = request.need(target.slot)
-    at = target.limits.ready_at(request.now, need, request.tokens_out, anyway)
+    at = target.limits.ready_at(request.now, need, request.tokens_out, anyway, candidate.group)
     if candidate.provider.client_cooldowns:
         at = max(at, candidate.provider.client_cooldowns.get(request.credential, 0.0))
     if breaker.available(request.now):
@@ -67,17 +67,18 @@ def soonest(
             at = ready_at(candidate, target, request, anyway)
             if at < until or not why:
                 until = at
-                why = state_of(target, request)
+                why = state_of(candidate, target, request)
     if until <= request.now:  # another worker took it, or it is a breaker's trial
         until = request.now + LOOK_AGAIN_S
     return Unavailable(until, False, why or "no target left")
 
 
-def state_of(target: Target, request: RoutingRequest) -> str:
+def state_of(candidate: Candidate, target: Target, request: RoutingRequest) -> str:
     """Why a target does not take a request: a word for the log."""
     if not target.provider.endpoint.breaker.available(request.now):
         return "breaker_open"
     if target.provider.cools_down(request.credential, request.now):
         return "cooldown"
     need = request.need(target.slot)
-    return WHY[target.limits.state(request.now, need, request.tokens_out)]
+    state = target.limits.state(request.now, need, request.tokens_out, candidate.group)
+    return WHY[state]

@@ -11,15 +11,24 @@ class RetryState:
     __slots__ = ("_masks", "count", "failed", "targets", "why")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = 0  # attempts at targets that could have served
         self.targets: list[Target] = []
         self.failed: list[ProviderState] = []  # whose endpoint failed, whatever the key
         self.why = ""  # why the last attempt failed; empty once that is logged
         self._masks: dict[str, int] = {}
 
-    def add(self, target: Target, why: str = "", *, endpoint_failed: bool) -> None:
-        """Note an attempt that failed."""
-        self.count += 1
+    def add(
+        self, target: Target, why: str = "", *, endpoint_failed: bool, could_serve: bool = True
+    ) -> None:
+        """Note an attempt that failed.
+
+        Args:
+            target: where.
+            why: for the log.
+            endpoint_failed: with any key.
+            could_serve: False: the key was refused, spent or limited. That costs no attempt.
+        """
+        self.count += could_serve
         self.why = why
         self.targets.append(target)
         name = target.provider.name

@@ -2,7 +2,8 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.affinity_table cimport Binding
-from ccrelay._fast.rate_limits cimport KeyPool, Reservation, TargetLimits
+from ccrelay._fast.key_pool cimport KeyPool
+from ccrelay._fast.rate_limits cimport Reservation, TargetLimits
 from ccrelay.fleet.breaker cimport Breaker
 from ccrelay.fleet.provider_state cimport ProviderState, Target
 from ccrelay.routing.availability cimport any_closed, is_ready, ready_at, soonest

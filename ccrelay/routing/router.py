@@ -232,9 +232,9 @@ class Router:
         """Whether a key that was not tried has capacity. The key pool remembers what it saw."""
         provider = candidate.provider
         skip = retry_state.mask(provider) if retry_state is not None else 0
-        if provider.key_pool.refresh(
-            request.now, request.tokens_in, request.tokens_out, skip, request.anyway
-        ):
+        now, tokens_in, tokens_out = request.now, request.tokens_in, request.tokens_out
+        group = candidate.group
+        if provider.key_pool.refresh(now, tokens_in, tokens_out, skip, request.anyway, group):
             return True
         # The sticky key, where most of the prompt is cached.
         index = self._sticky_key(candidate, request, retry_state)
@@ -302,7 +302,7 @@ class Router:
         else:
             need = request.need(target.slot)
             reservation = target.limits.reserve(
-                request.now, need, request.tokens_out, request.anyway
+                request.now, need, request.tokens_out, request.anyway, candidate.group
             )
             if reservation is not None:
                 return Selection(candidate, target, reservation, ticket)
@@ -442,7 +442,7 @@ class Router:
         if request.kind != _COUNT_TOKENS:
             need = request.need(target.slot)
             reservation = target.limits.reserve(
-                request.now, need, request.tokens_out, request.anyway
+                request.now, need, request.tokens_out, request.anyway, candidate.group
             )
             if reservation is None:
                 return None

@@ -13,11 +13,11 @@ from typing import Any
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from ccrelay._fast.key_pool import KeyPool
 from ccrelay._fast.rate_limits import (
     Capacity,
     Cooldown,
     Dimension,
-    KeyPool,
     Reservation,
     TargetLimits,
 )
@@ -70,6 +70,7 @@ class RateLimitMachine(RuleBasedStateMachine):
         assert not resting
         assert not self.twin.busy()
         assert not self.twin.lacks(self.now, need, SHORTEST, anyway)
+        self.twin.try_key(self.now)
         self.out.append((made, self.twin.reserve(self.now, *need)))
 
     @rule(tokens_in=tokens, tokens_out=tokens)
@@ -109,7 +110,12 @@ class RateLimitMachine(RuleBasedStateMachine):
     def rest(self, ticks: int) -> None:
         until = self.now + ticks * TICK
         self.limits.start_cooldown(until, Cooldown.RATE)
-        self.twin.cooldown_until = max(self.twin.cooldown_until, until)
+        self.twin.cool_down(until)
+
+    @rule()
+    def prove(self) -> None:
+        assert self.limits.prove(0) == self.twin.on_trial
+        self.twin.prove()
 
     @rule(
         dim=st.sampled_from(Dimension), limit=limits, remaining=st.integers(-1, 300),
@@ -166,6 +172,10 @@ class RateLimitMachine(RuleBasedStateMachine):
         fine = {Capacity.READY, Capacity.TIGHT} if anyway else {Capacity.READY}
         ready = self.limits.state(self.now, tokens_in, tokens_out) in fine
         assert ready == (at == self.now)
+        if not ready and (self.out or self.twin.on_trial):
+            # What is reserved may come back, and a trial may pass, at any moment.
+            assert at >= self.now + 0.05 - 1e-6
+            return
         assert self.limits.state(at, tokens_in, tokens_out) in fine
         while not ready and at - TICK > self.now:
             at -= max(TICK, (at - self.now) / 8)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 REQUESTS, INPUT, OUTPUT, TOKENS = range(4)
 SHORTEST, LONGEST = 60.5, 61.0
+TRIAL_S = 2.0
 
 
 @dataclass
@@ -67,6 +68,7 @@ class Target:
     learned: dict[int, Learned] = field(default_factory=dict)
     in_flight: int = 0
     cooldown_until: float = 0.0
+    on_trial: bool = False  # `cooldown_until` is the end of a trial's turn
 
     def used(self, dim: int, now: float, span: float) -> int:
         return sum(entry.amount(dim) for entry in self.log if entry.at > now - span)
@@ -145,6 +147,19 @@ class Target:
         self.log += [ticket.first, ticket.late]
         self.in_flight += 1
         return ticket
+
+    def try_key(self, now: float) -> None:
+        """After a cooldown one request goes first."""
+        if self.cooldown_until:
+            self.cooldown_until, self.on_trial = now + TRIAL_S, True
+
+    def cool_down(self, until: float) -> None:
+        if self.on_trial or until > self.cooldown_until:
+            self.cooldown_until, self.on_trial = until, False
+
+    def prove(self) -> None:
+        if self.on_trial:
+            self.cooldown_until, self.on_trial = 0.0, False
 
     def adjust(self, ticket: Ticket, now: float, tokens_in: int) -> None:
         more = tokens_in - ticket.tokens_in

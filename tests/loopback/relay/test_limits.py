@@ -288,11 +288,68 @@ async def test_a_key_rests_as_long_as_its_429_says_and_comes_back(lab: Lab, valu
     assert tired in turns.keys[5:]
 
 
-async def test_a_429_that_says_nothing_makes_no_key_rest(lab: Lab) -> None:
+async def test_a_429_that_says_nothing_keeps_no_request_from_a_lone_key(lab: Lab) -> None:
     turns = Turns(fault(429, "rate_limit_error"), JSON)
     lab.start(provider(lab.upstream(turns)), routing=routing(**NOW))
     assert [(await lab.ask(post())).status for _ in range(2)] == [429, 200]
     assert lab.sink.named("key_cooldown") == []
+
+
+def of_sonnet(seconds: int) -> list[tuple[bytes, bytes]]:
+    """Headers of a 429: the week of one family is spent."""
+    name = b"anthropic-ratelimit-unified-"
+    at = b"%d" % (time.time() + seconds)
+    return [
+        (name + b"status", b"rejected"),
+        (name + b"representative-claim", b"seven_day_sonnet"),
+        (name + b"7d_sonnet-status", b"rejected"),
+        (name + b"7d_sonnet-reset", at),
+        (name + b"reset", at),
+    ]
+
+
+REFUSALS = {
+    "one family's window": of_sonnet(3600),
+    "no time": [],
+    "the key's window": [(b"retry-after", b"3600")],
+}
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+@pytest.mark.parametrize("affinity", [True, False])
+async def test_spent_keys_cost_no_attempts(lab: Lab, why: str, affinity: bool) -> None:
+    spent_keys = [f"test-key-{n}" for n in range(5)]
+    got: Counter[str] = Counter()
+
+    async def script(peer: Peer) -> None:
+        while True:
+            request = await peer.request()
+            key = (request.get(b"x-api-key") or b"").decode()
+            got[key] += 1
+            if key in spent_keys and b"sonnet" in request.body:
+                await peer.send(fault(429, "rate_limit_error", headers=REFUSALS[why]))
+            else:
+                await peer.send(JSON)
+
+    lab.start(
+        provider(lab.upstream(script), keys=[*spent_keys, "test-key-9"], models=["claude-*"]),
+        routing=routing(attempts_max=3, affinity=Affinity(enabled=affinity)),
+    )
+    sonnet = BODY.replace(b"claude-test-1", b"claude-sonnet-4-5")
+    for n in range(20):
+        answer = await lab.ask(post(sonnet, headers=[(SESSION, b"s-%d" % n)]))
+        assert answer.status == 200
+    # One refusal each shows it; a rest after a 429 without a time is a second at first.
+    assert all(got[key] <= (6 if why == "no time" else 1) for key in spent_keys)
+    if why != "the key's window":
+        opus = BODY.replace(b"claude-test-1", b"claude-opus-4-5")
+        before = got["test-key-9"]
+        for n in range(20, 40):
+            assert (await lab.ask(post(opus, headers=[(SESSION, b"s-%d" % n)]))).status == 200
+        assert got["test-key-9"] - before < 20, "the others serve Opus"
+    if why == "one family's window":
+        told = lab.sink.named("key_cooldown")
+        assert [(one["why"], one["model"]) for one in told] == [("window_spent", "sonnet")] * 5
 
 
 async def test_when_every_key_rests_a_request_waits_for_the_first(lab: Lab) -> None:

@@ -5,11 +5,12 @@ from collections import Counter
 
 import pytest
 
+from ccrelay._fast.key_pool import KeyPool
 from ccrelay._fast.rate_limits import (
+    GROUPS,
     Capacity,
     Cooldown,
     Dimension,
-    KeyPool,
     Reservation,
     TargetLimits,
 )
@@ -369,6 +370,143 @@ def test_clear_cooldown_keeps_timed_cooldowns() -> None:
 def test_a_cooldown_needs_a_valid_reason(reason: int) -> None:
     with pytest.raises(ValueError, match="no such cooldown reason"):
         new_target().start_cooldown(NOW + 1.0, reason)
+
+
+def test_one_reservation_goes_first_when_a_cooldown_ends() -> None:
+    memory = SharedMemory.private(workers=2)
+    target, other = new_target(memory), new_target(memory.as_worker(1))
+    target.start_cooldown(NOW + 5.0, Cooldown.RATE)
+    at = NOW + 5.0
+    assert target.state(at, 0, 0) == Capacity.READY
+    assert target.reserve(at, 0, 0) is not None
+    for one in (target, other):
+        assert one.reserve(at + 0.1, 0, 0) is None
+        assert one.state(at + 0.1, 0, 0) == Capacity.COOLING_DOWN
+        assert one.ready_at(at + 0.1, 0, 0) == pytest.approx(at + 0.15)  # it may pass any time
+        assert one.cooldown_until() == 0.0
+    assert other.reserve(at + 2.0, 0, 0) is not None  # no answer for two seconds
+    assert target.reserve(at + 2.0, 0, 0) is None
+    assert target.prove(0)
+    assert not target.prove(0)
+    assert [one.reserve(at + 2.1, 0, 0) is not None for one in (target, other)] == [True, True]
+
+
+def test_a_cooldown_of_a_trial_replaces_it_however_short() -> None:
+    target = new_target()
+    target.start_cooldown(NOW, Cooldown.RATE)
+    assert target.reserve(NOW, 0, 0) is not None
+    target.start_cooldown(NOW + 0.5, Cooldown.RATE)
+    assert target.cooldown_until() == NOW + 0.5
+    assert target.reserve(NOW + 0.5, 0, 0) is not None
+
+
+def test_a_served_request_from_before_ends_no_cooldown() -> None:
+    target = new_target()
+    target.start_cooldown(NOW + 5.0, Cooldown.RATE)
+    assert not target.prove(0)
+    assert target.state(NOW, 0, 0) == Capacity.COOLING_DOWN
+
+
+# ---- groups of models
+
+
+def test_a_group_cools_down_by_itself() -> None:
+    target = new_target()
+    target.start_group_cooldown(2, NOW + 30.0)
+    assert [target.state(NOW, 0, 0, group) for group in (0, 1, 2, 3)] == [
+        Capacity.READY,
+        Capacity.READY,
+        Capacity.COOLING_DOWN,
+        Capacity.READY,
+    ]
+    assert target.ready_at(NOW, 0, 0, True, 2) == NOW + 30.0
+    assert target.reserve(NOW, 0, 0, True, 2) is None
+    target.start_group_cooldown(2, NOW + 10.0)  # the later one counts
+    assert target.reserve(NOW + 29.0, 0, 0, False, 2) is None
+    assert target.reserve(NOW + 30.0, 0, 0, False, 2) is not None
+    assert target.reserve(NOW + 30.1, 0, 0, False, 2) is None  # one goes first
+    assert target.prove(2)
+    assert target.reserve(NOW + 30.1, 0, 0, False, 2) is not None
+
+
+def test_rests_of_a_group_double_and_only_steer() -> None:
+    target = new_target()
+    now, lasted = NOW, []
+    for _ in range(8):
+        lasted.append(target.rest_group(1, now))
+        assert target.rest_group(1, now) == 0.0  # was under way with it
+        assert target.state(now, 0, 0, 1) == Capacity.TIGHT
+        assert target.state(now, 0, 0, 2) == Capacity.READY
+        assert target.ready_at(now, 0, 0, False, 1) == pytest.approx(now + lasted[-1])
+        assert target.ready_at(now, 0, 0, True, 1) == now
+        assert target.reserve(now, 0, 0, True, 1) is not None
+        now += lasted[-1]
+        assert target.reserve(now, 0, 0, False, 1) is not None  # the trial fails
+    assert lasted == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 32.0, 32.0]
+    target.prove(1)
+    assert target.rest_group(1, now) == 1.0
+    assert target.rest_group(1, now + 100.0) == 1.0  # long after it
+
+
+@pytest.mark.parametrize("group", [-1, 0, GROUPS + 1])
+def test_an_unknown_group_has_no_cooldown(group: int) -> None:
+    target = new_target()
+    target.start_group_cooldown(group, NOW + 30.0)
+    assert target.rest_group(group, NOW) == 0.0
+    assert target.state(NOW, 0, 0, group) == Capacity.READY
+
+
+def test_a_group_word_is_no_other_state() -> None:
+    target = new_target(rpm=5)
+    for group in range(1, GROUPS + 1):
+        target.start_group_cooldown(group, NOW + 30.0)
+    fill(target, 3)
+    assert [target.used(dim, NOW) for dim in Dimension] == [3, 0, 0, 0]
+    assert all(target.learned(dim, NOW) is None for dim in Dimension)
+    assert target.state(NOW, 0, 0) == Capacity.READY
+
+
+# ---- what is reserved
+
+
+@pytest.mark.parametrize("end", ["commit", "cancel", "abandon", "adjust"])
+def test_what_is_reserved_may_come_back_until_it_is_settled(end: str) -> None:
+    target = new_target(itpm=100)
+    made = target.reserve(NOW, 90, 0)
+    assert made is not None
+    assert target.ready_at(NOW, 50, 0) == pytest.approx(NOW + 0.05)
+    match end:
+        case "commit":
+            made.commit(NOW, 90, 0)
+        case "cancel":
+            made.cancel(NOW)
+        case "adjust":
+            made.adjust(NOW, 90)  # now it is known
+        case _:
+            del made
+    at = target.ready_at(NOW, 50, 0)
+    assert at == NOW if end == "cancel" else NOW + 60.0 < at < NOW + 62.0
+
+
+def test_what_is_reserved_does_not_help_a_request_that_needs_more() -> None:
+    target = new_target(itpm=100)
+    fill_tokens = target.reserve_unchecked(NOW, 60, 0)
+    fill_tokens.commit(NOW, 60, 0)
+    made = target.reserve(NOW, 30, 0)
+    assert made is not None
+    assert target.ready_at(NOW, 40, 0) == pytest.approx(NOW + 0.05)
+    assert target.ready_at(NOW, 50, 0) > NOW + 60.0
+
+
+def test_what_a_dead_worker_had_reserved_is_forgotten() -> None:
+    memory = SharedMemory.private(workers=2)
+    other = memory.as_worker(1)
+    target, dead = new_target(memory, itpm=100), new_target(other, itpm=100)
+    made = dead.reserve(NOW, 90, 0)
+    assert target.ready_at(NOW, 50, 0) == pytest.approx(NOW + 0.05)
+    assert memory.clear_worker(1) == 1
+    assert target.ready_at(NOW, 50, 0) > NOW + 60.0
+    del made
 
 
 # ---- learned limits
