@@ -48,9 +48,13 @@ class TargetLimits:
         """Share of the tightest limit that would be left: 1.0 without limits, 0.001 at least when
         READY, less when TIGHT (the less, the more it lacks), else 0.0."""
 
-    def ready_at(self, now: float, tokens_in: int, tokens_out: int, anyway: bool = False) -> float:
+    def ready_at(
+        self, now: float, tokens_in: int, tokens_out: int, anyway: bool = False, group: int = 0
+    ) -> float:
         """When it is READY if nothing else is counted: now if it is, inf for DISABLED, at least
-        now + 0.05 for BUSY. `anyway`: when it is READY or TIGHT."""
+        now + 0.05 for BUSY. `anyway`: when it is READY or TIGHT. Where what exchanges in flight
+        have reserved would be enough if it came back, or a trial is out, that may be at any
+        moment: in 0.05 s at the earliest."""
 
     def reserve(
         self, now: float, tokens_in: int, tokens_out: int, anyway: bool = False, group: int = 0

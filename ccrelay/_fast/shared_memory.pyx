@@ -116,7 +116,7 @@ cdef class SharedMemory:
         self.bindings = bindings
         self.worker = worker
         self.bytes = 8 * (
-            HEADER_WORDS + SHARED_WORDS + <size_t>targets * (TARGET_WORDS + COLUMN_WORDS * <size_t>workers)
+            HEADER_WORDS + SHARED_WORDS + <size_t>targets * self.target_words()
             + <size_t>endpoints * ENDPOINT_WORDS + <size_t>bindings * BINDING_WORDS
         )
 

@@ -22,8 +22,8 @@ from ccrelay._fast.window cimport (
 # Words of a target.
 cdef enum:
     T_GENERATION = 0               # clear_target increments it: older reservations are inert
-    T_COOLDOWN = 1                 # end in microseconds << 2 | Cooldown: the later one is larger
-                                   # NONE with an end: a trial is out
+    # End in microseconds << 2 | Cooldown: the later one is larger. NONE, with an end: on trial.
+    T_COOLDOWN = 1
     T_LEARNED_UNTIL = 2            # no learned word is valid longer
     T_LEARNED = 8
     T_GROUPS = 40                  # GROUPS words: end << GROUP_BITS | kind
@@ -131,8 +131,6 @@ cdef inline void reset_check(Check* check, const Target* target) noexcept nogil:
         check.held[INPUT] = held_of(target, 0)
         check.held[OUTPUT] = held_of(target, 1)
         check.held[TOKENS] = check.held[INPUT] + check.held[OUTPUT]
-
-
 
 
 cdef inline int64_t* ring_of(const Target* target, int dim) noexcept nogil:

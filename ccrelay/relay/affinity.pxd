@@ -37,8 +37,8 @@ cpdef object bind(
     tag=int, seen_at=double, ttl_s=double, moved=bint, is_aside=bint,
 )
 cpdef bint update(
-    WorkerContext context, Route route, RoutingRequest request, Attempt attempt, Usage usage, double now,
-    str exchange_id
+    WorkerContext context, Route route, RoutingRequest request, Attempt attempt, Usage usage,
+    double now, str exchange_id
 )
 
 

@@ -151,16 +151,15 @@ class WatchedRouter(Router):
         stays: bool = True,
         held: Any = frozenset(),
     ) -> Any:
-        targets = [target for slot, (_, target) in route.by_slot.items() if slot not in held]
+        targets = {t: c.group for slot, (c, t) in route.by_slot.items() if slot not in held}
+        now, out = request.now, request.tokens_out
         before = {
-            target: target.limits.state(request.now, request.need(target.slot), request.tokens_out)
-            for target in targets
+            target: target.limits.state(now, request.need(target.slot), out, group)
+            for target, group in targets.items()
         }
         self.ready_at = {
-            target: target.limits.ready_at(
-                request.now, request.need(target.slot), request.tokens_out
-            )
-            for target in targets
+            target: target.limits.ready_at(now, request.need(target.slot), out, True, group)
+            for target, group in targets.items()
         }
         admits = {
             one.provider: one.provider.endpoint.breaker.available(request.now)
@@ -188,11 +187,16 @@ class WatchedRouter(Router):
             assert target not in retry_state.targets
         if request.kind == RequestClass.COUNT_TOKENS:
             assert selection.reservation is None
-            assert before[target] not in (Capacity.COOLING_DOWN, Capacity.DISABLED)
+            assert before[target] != Capacity.DISABLED
+            assert target.limits.cooldown_until() <= request.now
         else:
             assert selection.reservation is not None
             assert selection.reservation.open
-            assert before[target] == Capacity.READY
+            assert before[target] in (Capacity.READY, Capacity.TIGHT)
+        if before[target] == Capacity.TIGHT and admits[target.provider]:
+            for other, state in before.items():
+                spare = state == Capacity.READY and admits[other.provider]
+                assert not spare or (retry_state is not None and other in retry_state.targets)
         if not admits[target.provider]:
             assert self.routing.panic == "try"
             ends_at = request.waits_since + self.routing.queue_timeout_s
@@ -620,12 +624,14 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def no_target_is_selected_twice_and_attempts_are_bounded(self) -> None:
         most = self.config.routing.attempts_max
+        for life in self.lives:  # a key that could not have served costs no attempt
+            retry_state = life.exchange.retry_state
+            assert retry_state is None or retry_state.count <= most
         for router in self.relay.routers:
             by_request: dict[int, list[Target]] = {}
             for request, selection in router.log:
                 by_request.setdefault(id(request), []).append(selection.target)
             for targets in by_request.values():
-                assert len(targets) <= most
                 assert len({target.slot for target in targets}) == len(targets)
 
     @invariant()
