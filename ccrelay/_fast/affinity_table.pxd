@@ -21,8 +21,9 @@ cdef enum:
     E_TTL = 3
     E_PREFIX = 4
     E_BODY = 5
-    E_SUM = 6
-    E_WORDS = 7
+    E_CACHED = 6
+    E_SUM = 7
+    E_WORDS = 8
 
     FLAG_BITS = 16
 
@@ -30,12 +31,14 @@ cpdef enum:
     MOVED = 1                      # bound to another target than rendezvous hashing prefers
     FOREIGN = 2                    # a target without Claude signatures has served a turn
     UNSIGNED = 4                   # a provider has rejected its signatures
+    MODEL_BITS = 0xFFF0            # a hash of the model whose cache it is; 0: none yet
 
 
 cdef class Binding:
     cdef readonly int slot
     cdef readonly int flags
     cdef readonly int64_t prefix_tokens
+    cdef readonly int64_t cached_tokens
     cdef readonly int64_t body_bytes
     cdef readonly double seen_at
     cdef readonly double ttl_s

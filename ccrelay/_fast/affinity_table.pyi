@@ -14,6 +14,10 @@ class Binding:
         """Input tokens of the last turn, cached or not."""
 
     @property
+    def cached_tokens(self) -> int:
+        """Of these, what the answer reported as read from or written to the prompt cache."""
+
+    @property
     def body_bytes(self) -> int:
         """Request body bytes of the last turn."""
 
@@ -40,6 +44,7 @@ class AffinityTable:
         *,
         ttl_s: float = 300.0,
         prefix_tokens: int = 0,
+        cached_tokens: int = 0,
         body_bytes: int = 0,
         flags: int = 0,
     ) -> None:
@@ -53,6 +58,7 @@ class AffinityTable:
 MOVED: int  # bound to another target than rendezvous hashing prefers
 FOREIGN: int  # a target without Claude signatures has served a turn
 UNSIGNED: int  # a provider has rejected its signatures
+MODEL_BITS: int  # a hash of the model whose cache it is; 0: none yet
 
 def hash64(data: bytes) -> int:
     """64-bit hash, never 0, equal in every process and on every node."""

@@ -14,7 +14,7 @@ cdef enum:
 # Odd multipliers: one per word of an entry, one for the hash.
 cdef uint64_t[E_SUM] SUM_FACTORS = [
     0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93,
-    0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3,
+    0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3, 0x589965CC75374CC3,
 ]
 cdef uint64_t HASH_FACTOR = 0xFF51AFD7ED558CCD
 
@@ -86,6 +86,7 @@ cdef class Binding:
     def __repr__(self):
         return (
             f"<Binding slot={self.slot} flags={self.flags} prefix_tokens={self.prefix_tokens} "
+            f"cached_tokens={self.cached_tokens} "
             f"seen_at={self.seen_at:.1f} ttl_s={self.ttl_s:.0f}>"
         )
 
@@ -126,12 +127,13 @@ cdef class AffinityTable:
                 binding.ttl_s = <double>copy[E_TTL] / 1e6
                 binding.prefix_tokens = copy[E_PREFIX]
                 binding.body_bytes = copy[E_BODY]
+                binding.cached_tokens = copy[E_CACHED]
                 return binding
         return None
 
     def keep(
         self, uint64_t conversation, int slot, double now, *, double ttl_s=300.0,
-        int64_t prefix_tokens=0, int64_t body_bytes=0, int flags=0,
+        int64_t prefix_tokens=0, int64_t cached_tokens=0, int64_t body_bytes=0, int flags=0,
     ):
         """Write the entry; a full set evicts another one."""
         cdef int64_t* first = self._set_of(conversation)
@@ -160,6 +162,7 @@ cdef class AffinityTable:
         fresh[E_TTL] = micros(ttl_s)
         fresh[E_PREFIX] = prefix_tokens
         fresh[E_BODY] = body_bytes
+        fresh[E_CACHED] = cached_tokens
         fresh[E_SUM] = sum_of(fresh)
         for k in range(E_WORDS):
             word_set(found + k, fresh[k])

@@ -1,16 +1,21 @@
 """Rate limits of targets: the contract. The shared words are in target.pxd."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
 from ccrelay._fast.shared_memory cimport SharedMemory
 
 
 cpdef enum Capacity:
     READY = 0
-    FULL = 1                       # request or token limit, configured or learned
+    FULL = 1                       # a configured request or token limit
     BUSY = 2                       # max_concurrent
     COOLING_DOWN = 3
     DISABLED = 4                        # refused: until a trial (refusals.pyx)
+    TIGHT = 5                      # READY but for what headers taught
+
+# Of models: a provider may limit each of them for itself. 1..GROUPS; more share.
+cpdef enum:
+    GROUPS = 24
 
 cpdef enum Cooldown:
     NONE = 0
@@ -31,7 +36,7 @@ cdef enum:
 
 cdef struct Target:
     int64_t* words
-    int64_t* columns               # exchanges in flight, by worker
+    int64_t* columns               # what is in flight, by worker
     int workers
     # configured; 0: none
     int64_t limits[DIMS]
@@ -45,7 +50,11 @@ cdef struct Check:
     int64_t need[DIMS]
     bint counted                   # the rings already include the request
     int64_t sums[RINGS]            # -1: not read yet
-    bint learned                   # whether any learned word may still be valid
+    bint learned                   # whether any learned word may still be valid, and counts
+    bint anyway                    # what was learned does not count
+    int group                      # of the model; 0: none
+    bint settled                   # as if all that is reserved came back, and every trial passed
+    int64_t held[DIMS]             # reserved by exchanges in flight; read when `settled`
 
 
 cdef class TargetLimits:
@@ -53,12 +62,19 @@ cdef class TargetLimits:
     cdef Target target
     cdef readonly int slot
 
-    cpdef int state(self, double now, int64_t tokens_in, int64_t tokens_out)
-    cpdef double room(self, double now, int64_t tokens_in, int64_t tokens_out)
-    cpdef double ready_at(self, double now, int64_t tokens_in, int64_t tokens_out)
-    cpdef Reservation reserve(self, double now, int64_t tokens_in, int64_t tokens_out)
+    cpdef int state(self, double now, int64_t tokens_in, int64_t tokens_out, int group=*)
+    cpdef double room(self, double now, int64_t tokens_in, int64_t tokens_out, int group=*)
+    cpdef double ready_at(
+        self, double now, int64_t tokens_in, int64_t tokens_out, bint anyway=*, int group=*
+    )
+    cpdef Reservation reserve(
+        self, double now, int64_t tokens_in, int64_t tokens_out, bint anyway=*, int group=*
+    )
     cpdef Reservation reserve_unchecked(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef double cooldown_until(self)
+    cpdef bint prove(self, int group)
+    cdef int64_t* column(self) noexcept
+    cdef bint begins(self, Check* check) noexcept
     cdef int check_writer(self) except -1
     cdef Reservation issue(self, Check* check, int64_t generation)
     cdef int64_t count(self, Check* check) noexcept
@@ -73,6 +89,8 @@ cdef class Reservation:
     cdef int64_t first_in          # input in `bucket`
     cdef int64_t late_in           # input in `late_bucket`, added by `adjust`
     cdef int64_t late_bucket
+    cdef int64_t held_in           # counted as held in this worker's column
+    cdef int64_t held_out
     cdef readonly int64_t tokens_in
     cdef readonly int64_t tokens_out
     cdef readonly bint open
@@ -81,41 +99,5 @@ cdef class Reservation:
     cpdef bint commit(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef bint cancel(self, double now)
     cdef bint is_current(self) noexcept
+    cdef void release(self, int64_t tokens_in, int64_t tokens_out) noexcept
     cdef void set_input(self, int64_t now_us, int64_t tokens) noexcept
-
-
-cdef struct Key:
-    # One key of a pool.
-    Target* target                 # borrowed from target_limits
-    int64_t weight                 # configured; 1 if it has none
-    int64_t tier                   # higher first: weighted before unweighted, then priority
-    uint64_t seed
-    # of the last refresh
-    int state                      # -1: skipped
-    double room
-    # smooth round-robin
-    int64_t turn
-
-
-cdef class KeyPool:
-    cdef tuple target_limits
-    cdef Key* keys
-    cdef int count
-    cdef int64_t total_weight
-    cdef int64_t best_tier         # of the best key, READY or not
-    # of the last refresh
-    cdef readonly int ready
-    cdef int64_t tier              # candidates: READY keys of this tier
-    # of this process
-    cdef int next                  # where tie-breaking starts
-
-    cpdef int refresh(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=*)
-    cpdef bint is_ready(self, int index)
-    cpdef int preferred_key(self, object conversation)
-    cpdef int most_room(self)
-    cpdef int least_loaded(self)
-    cpdef int in_turn(self)
-    cpdef int at_random(self, double point)
-    cdef bint eligible(self, int index) noexcept
-    cdef Key* key(self, int index) except NULL
-    cdef int turn_after(self, int index) noexcept

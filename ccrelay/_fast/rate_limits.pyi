@@ -1,16 +1,18 @@
-from collections.abc import Sequence
 from enum import IntEnum
 
 from ccrelay._fast.shared_memory import SharedMemory
+
+GROUPS: int  # of models; they are numbered from 1
 
 class Capacity(IntEnum):
     """Whether a target can take a request now."""
 
     READY = 0
-    FULL = 1  # request or token limit, configured or learned
+    FULL = 1  # a configured request or token limit
     BUSY = 2  # max_concurrent
     COOLING_DOWN = 3  # in a timed cooldown
     DISABLED = 4  # key refused by the provider (refusals.pyi)
+    TIGHT = 5  # READY but for learned limits, which may be wrong or another model's
 
 class Cooldown(IntEnum):
     """Why a target is in cooldown."""
@@ -37,21 +39,31 @@ class TargetLimits:
     ) -> None:
         """Set the configured limits, for any 60 seconds; 0: none. Local to this process."""
 
-    def state(self, now: float, tokens_in: int, tokens_out: int) -> int:
-        """A Capacity. A request larger than a whole limit is READY when the window is empty. Token
-        counts are clamped to 0..2**27."""
+    def state(self, now: float, tokens_in: int, tokens_out: int, group: int = 0) -> int:
+        """A Capacity, for a model of a group (0: any). A request larger than a whole configured
+        limit is READY when the window is empty; one larger than a whole learned limit is TIGHT.
+        Token counts are clamped to 0..2**27."""
 
-    def room(self, now: float, tokens_in: int, tokens_out: int) -> float:
-        """Share of the tightest limit that would be left: 1.0 without limits, 0.0 when not READY,
-        0.001 at least when READY."""
+    def room(self, now: float, tokens_in: int, tokens_out: int, group: int = 0) -> float:
+        """Share of the tightest limit that would be left: 1.0 without limits, 0.001 at least when
+        READY, less when TIGHT (the less, the more it lacks), else 0.0."""
 
-    def ready_at(self, now: float, tokens_in: int, tokens_out: int) -> float:
+    def ready_at(
+        self, now: float, tokens_in: int, tokens_out: int, anyway: bool = False, group: int = 0
+    ) -> float:
         """When it is READY if nothing else is counted: now if it is, inf for DISABLED, at least
-        now + 0.05 for BUSY."""
+        now + 0.05 for BUSY. `anyway`: when it is READY or TIGHT. Where what exchanges in flight
+        have reserved would be enough if it came back, or a trial is out, that may be at any
+        moment: in 0.05 s at the earliest."""
 
-    def reserve(self, now: float, tokens_in: int, tokens_out: int) -> Reservation | None:
+    def reserve(
+        self, now: float, tokens_in: int, tokens_out: int, anyway: bool = False, group: int = 0
+    ) -> Reservation | None:
         """Count one request and its tokens, and one exchange in flight; None: not READY.
-        ValueError: the memory is read-only."""
+        `anyway`: also when TIGHT. ValueError: the memory is read-only.
+
+        After a cooldown the first one is a trial: for two seconds, or until `prove`, no other
+        request is READY."""
 
     def reserve_unchecked(self, now: float, tokens_in: int, tokens_out: int) -> Reservation:
         """`reserve` without checking limits, for a request sent to its target again."""
@@ -60,11 +72,21 @@ class TargetLimits:
         """Do not use the target until then; a later end set earlier stays. REFUSED: no end.
         ValueError: no such reason."""
 
+    def start_group_cooldown(self, group: int, until: float) -> None:
+        """A provider names the reset of a group of models: COOLING_DOWN for these until then."""
+
+    def rest_group(self, group: int, now: float) -> float:
+        """A 429 without a time: TIGHT for these models for a second, and twice as long after each
+        further one, up to 32 s. Returns how long; 0.0: nothing new."""
+
+    def prove(self, group: int) -> bool:
+        """A request was served: a trial has passed, a rest of its group ends. True: one of both."""
+
     def clear_cooldown(self) -> None:
         """End a REFUSED cooldown; timed cooldowns stay."""
 
     def cooldown_until(self) -> float:
-        """End of the last cooldown, perhaps past. 0.0: there was none; inf: DISABLED."""
+        """End of the last cooldown, perhaps past. 0.0: none, or it is on trial; inf: DISABLED."""
 
     @property
     def cooldown_reason(self) -> int: ...
@@ -117,54 +139,3 @@ class Reservation:
 
     def cancel(self, now: float) -> bool:
         """End it when nothing was sent: the request is given back, too."""
-
-class KeyPool:
-    """One provider's keys and the choice among them."""
-
-    def __init__(
-        self,
-        target_limits: Sequence[TargetLimits],
-        weights: Sequence[int],
-        priorities: Sequence[int],
-        seeds: Sequence[int],
-    ) -> None:
-        """Seeds: a 64-bit hash per key, independent of its slot. Weight 0: used only when no
-        weighted key is READY; equal shares when no key has a weight. ValueError: unequal
-        lengths, or a negative weight."""
-
-    def __len__(self) -> int: ...
-    def refresh(self, now: float, tokens_in: int, tokens_out: int, skip: int = 0) -> int:
-        """Check every key except those whose bit is set in `skip`; return how many are READY in
-        the highest priority that has any. The methods below use this result. Unweighted keys
-        come after all priorities of weighted ones."""
-
-    @property
-    def ready(self) -> int: ...
-    @property
-    def room(self) -> float:
-        """Weighted room of the READY keys of that priority, as a share of the provider's total
-        weight: 0..1, at least 0.001 when there is such a key."""
-
-    @property
-    def in_flight(self) -> int:
-        """All keys, all workers; read directly, needs no refresh."""
-
-    def is_ready(self, index: int) -> bool:
-        """Whether the key was READY at the last refresh. IndexError: no such key."""
-
-    def preferred_key(self, conversation: int) -> int:
-        """The conversation's key by rendezvous hashing, among weighted keys of the highest priority
-        (unweighted ones if there are no others), READY or not. -1: no keys."""
-
-    def most_room(self) -> int:
-        """Index of the READY key with the most room x weight; ties: fewest in flight, then
-        round-robin. -1: none is READY."""
-
-    def least_loaded(self) -> int:
-        """Fewest in flight / weight; ties: round-robin. -1: none is READY."""
-
-    def in_turn(self) -> int:
-        """Smooth weighted round-robin, with state local to this process. -1: none is READY."""
-
-    def at_random(self, point: float) -> int:
-        """Random by weight; `point` in [0, 1). -1: none is READY."""

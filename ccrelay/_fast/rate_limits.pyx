@@ -5,7 +5,9 @@ Every worker counts in atomic words (window.pxd) and none waits for another. A k
 valid words: its counts leave the window by themselves, and its in-flight count is a column of its
 own, which `SharedMemory.clear_worker` zeroes.
 
-Configured limits hold for any 60 seconds. Limits learned from a provider's headers apply on top:
+Configured limits hold for any 60 seconds, and nothing exceeds them. What was learned from a
+provider's headers counts on top, and only steers: a target that is full by that alone is TIGHT, and
+takes a request that asks for it (`anyway`), because headers may be late, another model's, or wrong.
 
     room = min(configured - used, learned - used - used by others)
 
@@ -29,15 +31,16 @@ from enum import IntEnum
 
 cimport cython
 from libc.math cimport INFINITY
-from libc.stdlib cimport calloc, free
 
-from ccrelay._fast.shared_memory cimport TARGET_WORDS, word_add, word_get, word_set, word_swap
-from ccrelay._fast.mix cimport rendezvous_score
+from ccrelay._fast.shared_memory cimport (
+    COLUMN_WORDS, TARGET_WORDS, word_add, word_get, word_set, word_swap,
+)
 from ccrelay._fast.target cimport (
-    DISABLED_WORD, KIND_BITS, LEFT, L_AMOUNT, L_KEEP, L_LIMIT, L_RESETS, L_SINCE, MORE, OTHERS,
-    ROOM_MIN, T_COOLDOWN, T_GENERATION, T_LEARNED_UNTIL, bounded_tokens, check_capacity, check_for,
+    C_HELD, DISABLED_WORD, GROUP_BITS, KIND_BITS, KIND_OF_GROUP, LEFT, L_AMOUNT, L_KEEP, L_LIMIT,
+    L_RESETS, L_SINCE, MORE, OTHERS, RESTED_US, REST_MAX, REST_US, SPENT, TRIAL, T_COOLDOWN,
+    T_GENERATION, T_LEARNED_UNTIL, bounded_tokens, check_capacity, check_for, group_of,
     in_flight_of, kept_limit, learned_of, learned_used, others_of, ready_us, reported_of,
-    reset_check, ring_of, used_of, used_since,
+    reset_check, ring_of, takes_trial, used_of, used_since,
 )
 from ccrelay._fast.window cimport (
     NEVER_US, bucket_at, instant_us, left_behind_us, ring_add, ring_barrier, ring_take,
@@ -57,11 +60,15 @@ cdef inline double _seconds(int64_t us) noexcept:
     return INFINITY if us >= NEVER_US else <double>us / 1e6
 
 
-cdef void _raise(int64_t* word, int64_t value) noexcept:
-    """Atomic maximum."""
+cdef void _raise(int64_t* word, int64_t value, int mask=0, int trial=-1) noexcept:
+    """Atomic maximum; any value replaces that of a trial."""
     cdef int64_t old = word_get(word)
-    while old < value and not word_swap(word, old, value):
+    while (old < value or old & mask == trial) and not word_swap(word, old, value):
         old = word_get(word)
+
+
+cdef int _checked_group(int group) noexcept:
+    return group if 0 < group <= GROUPS else 0
 
 
 cdef int64_t _unseen_use(const Target* target, Check* check, int64_t used) noexcept:
@@ -109,20 +116,27 @@ cdef class TargetLimits:
 
     # ---- reading
 
-    cpdef int state(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef int state(self, double now, int64_t tokens_in, int64_t tokens_out, int group=0):
         cdef Check check = check_for(now, tokens_in, tokens_out)
         cdef double room
+        check.group = _checked_group(group)
         return check_capacity(&self.target, &check, &room)
 
-    cpdef double room(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef double room(self, double now, int64_t tokens_in, int64_t tokens_out, int group=0):
         cdef Check check = check_for(now, tokens_in, tokens_out)
         cdef double room
+        check.group = _checked_group(group)
         check_capacity(&self.target, &check, &room)
         return room
 
-    cpdef double ready_at(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef double ready_at(
+        self, double now, int64_t tokens_in, int64_t tokens_out, bint anyway=False, int group=0
+    ):
         cdef Check check = check_for(now, tokens_in, tokens_out)
-        cdef int64_t ready = ready_us(&self.target, &check)
+        cdef int64_t ready
+        check.anyway = anyway
+        check.group = _checked_group(group)
+        ready = ready_us(&self.target, &check)
         return now if ready <= check.now_us else _seconds(ready)
 
     def used(self, int dim, double now):
@@ -137,29 +151,47 @@ cdef class TargetLimits:
 
     # ---- reserving
 
-    cpdef Reservation reserve(self, double now, int64_t tokens_in, int64_t tokens_out):
+    cpdef Reservation reserve(
+        self, double now, int64_t tokens_in, int64_t tokens_out, bint anyway=False, int group=0
+    ):
         cdef Check check = check_for(now, tokens_in, tokens_out)
         cdef double room
         cdef int64_t generation
+        check.anyway = anyway
+        check.group = _checked_group(group)
         self.check_writer()
         for _ in range(TRIES):
             if check_capacity(&self.target, &check, &room) != READY:
                 return None
             generation = self.count(&check)
-            if self.target.workers == 1:       # no other worker to compete with
-                return self.issue(&check, generation)
-            ring_barrier()
-            check.counted = True
-            if check_capacity(&self.target, &check, &room) == READY:
+            if self.target.workers > 1:        # another worker may compete
+                ring_barrier()
+                check.counted = True
+                if check_capacity(&self.target, &check, &room) != READY:
+                    self.uncount(&check)
+                    check.counted = False
+                    continue
+            if self.begins(&check):
                 return self.issue(&check, generation)
             self.uncount(&check)
-            check.counted = False
+            return None
         return None
 
     cpdef Reservation reserve_unchecked(self, double now, int64_t tokens_in, int64_t tokens_out):
         cdef Check check = check_for(now, tokens_in, tokens_out)
         self.check_writer()
         return self.issue(&check, self.count(&check))
+
+    cdef bint begins(self, Check* check) noexcept:
+        """Whether the request may go, of those that wait for the end of a cooldown."""
+        if not takes_trial(self.target.words + T_COOLDOWN, 2, 3, NONE, check.now_us):
+            return False
+        return check.group == 0 or takes_trial(
+            group_of(&self.target, check.group), GROUP_BITS, TRIAL, TRIAL, check.now_us
+        )
+
+    cdef int64_t* column(self) noexcept:
+        return self.target.columns + self.memory.worker * COLUMN_WORDS
 
     cdef int check_writer(self) except -1:
         if self.memory.worker < 0:
@@ -173,6 +205,8 @@ cdef class TargetLimits:
         made.bucket = check.bucket
         made.first_in = made.tokens_in = check.need[INPUT]
         made.tokens_out = check.need[OUTPUT]
+        made.held_in = check.need[INPUT]
+        made.held_out = check.need[OUTPUT]
         made.open = True
         return made
 
@@ -181,7 +215,10 @@ cdef class TargetLimits:
         between, the reservation is inert and takes nothing from the new owner."""
         cdef int64_t generation = word_get(self.target.words + T_GENERATION)
         cdef int dim
-        word_add(self.target.columns + self.memory.worker, 1)
+        cdef int64_t* column = self.column()
+        word_add(column, 1)
+        word_add(column + C_HELD, check.need[INPUT])
+        word_add(column + C_HELD + 1, check.need[OUTPUT])
         for dim in range(RINGS):
             if check.need[dim]:
                 ring_add(ring_of(&self.target, dim), check.bucket, check.need[dim])
@@ -189,7 +226,10 @@ cdef class TargetLimits:
 
     cdef void uncount(self, Check* check) noexcept:
         cdef int dim
-        word_add(self.target.columns + self.memory.worker, -1)
+        cdef int64_t* column = self.column()
+        word_add(column, -1)
+        word_add(column + C_HELD, -check.need[INPUT])
+        word_add(column + C_HELD + 1, -check.need[OUTPUT])
         for dim in range(RINGS):
             if check.need[dim]:
                 ring_take(ring_of(&self.target, dim), check.bucket, check.need[dim])
@@ -204,13 +244,54 @@ cdef class TargetLimits:
             self.target.words + T_COOLDOWN,
             DISABLED_WORD if reason == REFUSED
             else min(instant_us(until), NEVER_US - 1) << 2 | reason,
+            3,
+            NONE,
         )
+
+    def start_group_cooldown(self, int group, double until):
+        if _checked_group(group):
+            _raise(
+                group_of(&self.target, group),
+                min(instant_us(until), NEVER_US >> 2) << GROUP_BITS | SPENT,
+                TRIAL,
+                TRIAL,
+            )
+
+    def rest_group(self, int group, double now):
+        cdef int64_t* at
+        cdef int64_t word, end, now_us = instant_us(now)
+        cdef int kind
+        if not _checked_group(group):
+            return 0.0
+        at = group_of(&self.target, group)
+        word = word_get(at)
+        end = word >> GROUP_BITS
+        if end > now_us and not word & TRIAL:
+            return 0.0                         # requests that were under way together
+        kind = word & KIND_OF_GROUP
+        kind = min(kind + 1, REST_MAX) if kind != SPENT and end + RESTED_US > now_us else 1
+        end = REST_US << (kind - 1)
+        return <double>end / 1e6 if word_swap(
+            at, word, (now_us + end) << GROUP_BITS | kind
+        ) else 0.0
+
+    cpdef bint prove(self, int group):
+        cdef int64_t* words = self.target.words
+        cdef int64_t word = word_get(words + T_COOLDOWN)
+        cdef bint found = word != 0 and word & 3 == NONE and word_swap(words + T_COOLDOWN, word, 0)
+        if _checked_group(group):
+            word = word_get(group_of(&self.target, group))
+            if word & TRIAL or 0 < word & KIND_OF_GROUP <= REST_MAX:
+                found |= word_swap(group_of(&self.target, group), word, 0)
+        return found
 
     def clear_cooldown(self):
         word_swap(self.target.words + T_COOLDOWN, DISABLED_WORD, 0)
 
     cpdef double cooldown_until(self):
         cdef int64_t cooldown = word_get(self.target.words + T_COOLDOWN)
+        if cooldown & 3 == NONE:
+            return 0.0                         # a trial is out: it has ended
         return INFINITY if cooldown == DISABLED_WORD else <double>(cooldown >> 2) / 1e6
 
     @property
@@ -295,7 +376,16 @@ cdef class Reservation:
     def __dealloc__(self):
         # Abandoned: the counted tokens may have been used, but nothing is in flight any more.
         if self.open and self.is_current():
-            word_add(self.limits.target.columns + self.limits.memory.worker, -1)
+            word_add(self.limits.column(), -1)
+            self.release(self.held_in, self.held_out)
+
+    cdef void release(self, int64_t tokens_in, int64_t tokens_out) noexcept:
+        """So much of what was reserved cannot come back any more."""
+        cdef int64_t* column = self.limits.column()
+        word_add(column + C_HELD, -tokens_in)
+        word_add(column + C_HELD + 1, -tokens_out)
+        self.held_in -= tokens_in
+        self.held_out -= tokens_out
 
     cdef bint is_current(self) noexcept:
         """Whether the slot still belongs to the credential it was reserved from."""
@@ -322,6 +412,7 @@ cdef class Reservation:
 
     cpdef object adjust(self, double now, int64_t tokens_in):
         if self.open and self.is_current():
+            self.release(self.held_in, 0)
             self.set_input(instant_us(now), bounded_tokens(tokens_in))
 
     cpdef bint commit(self, double now, int64_t tokens_in, int64_t tokens_out):
@@ -332,7 +423,8 @@ cdef class Reservation:
         self.open = False
         tokens_out = bounded_tokens(tokens_out)
         if self.is_current():
-            word_add(self.limits.target.columns + self.limits.memory.worker, -1)
+            word_add(self.limits.column(), -1)
+            self.release(self.held_in, self.held_out)
             self.set_input(now_us, bounded_tokens(tokens_in))
             ring = ring_of(&self.limits.target, OUTPUT)
             if tokens_out > self.tokens_out:
@@ -353,180 +445,3 @@ cdef class Reservation:
             f"<Reservation of {self.limits.slot} tokens={self.tokens_in}+{self.tokens_out} "
             f"{'open' if self.open else 'ended'}>"
         ) if self.limits is not None else "<Reservation of nothing>"
-
-
-@cython.final
-@cython.no_gc            # it refers to TargetLimits, which refer to no pool
-cdef class KeyPool:
-    """One provider's keys and the choice among them; see rate_limits.pyi.
-
-    Keys fall into tiers: weighted before unweighted, then by priority. A key is chosen from the
-    highest tier that has a READY key, by weight; equally when no key has a weight.
-
-    ValueError: unequal lengths, or a negative weight.
-    """
-
-    def __cinit__(self, target_limits, weights, priorities, seeds):
-        cdef int k
-        cdef TargetLimits limits
-        self.target_limits = tuple(target_limits)
-        self.count = len(self.target_limits)
-        if not self.count == len(weights) == len(priorities) == len(seeds):
-            raise ValueError("one weight, priority and seed per key")
-        self.keys = <Key*>calloc(self.count + 1, sizeof(Key))
-        if self.keys == NULL:
-            raise MemoryError
-        for k in range(self.count):
-            limits = self.target_limits[k]
-            if limits is None or weights[k] < 0:
-                raise ValueError(f"key {k} has no limits, or a negative weight")
-            self.keys[k].target = &limits.target
-            self.keys[k].weight = max(<int64_t>weights[k], 1)
-            self.keys[k].tier = (<int64_t>(weights[k] > 0) << 32) + <int>priorities[k]
-            self.keys[k].seed = <uint64_t>(seeds[k] & 0xFFFFFFFFFFFFFFFF)
-            self.keys[k].state = -1
-            self.total_weight += <int64_t>weights[k]
-            if k == 0 or self.keys[k].tier > self.best_tier:
-                self.best_tier = self.keys[k].tier
-        self.total_weight = self.total_weight or self.count
-
-    def __dealloc__(self):
-        free(self.keys)
-
-    def __len__(self):
-        return self.count
-
-    cpdef int refresh(self, double now, int64_t tokens_in, int64_t tokens_out, object skip=0):
-        cdef Check check = check_for(now, tokens_in, tokens_out)
-        cdef bint skips = bool(skip)
-        cdef Key* key
-        cdef int k
-        self.ready = 0
-        for k in range(self.count):
-            key = self.keys + k
-            if skips and skip >> k & 1:
-                key.state = -1
-                key.room = 0.0
-                continue
-            key.state = check_capacity(key.target, &check, &key.room)
-            if key.state != READY:
-                continue
-            if self.ready == 0 or key.tier > self.tier:
-                self.tier = key.tier
-                self.ready = 1
-            elif key.tier == self.tier:
-                self.ready += 1
-        return self.ready
-
-    @property
-    def room(self):
-        cdef double sum = 0.0
-        cdef int k
-        if self.ready == 0:
-            return 0.0
-        for k in range(self.count):
-            if self.eligible(k):
-                sum += self.keys[k].room * <double>self.keys[k].weight
-        return max(min(sum / <double>self.total_weight, 1.0), ROOM_MIN)
-
-    @property
-    def in_flight(self):
-        cdef int64_t sum = 0
-        cdef int k
-        for k in range(self.count):
-            sum += in_flight_of(self.keys[k].target)
-        return sum
-
-    cpdef bint is_ready(self, int index):
-        return self.key(index).state == READY
-
-    cdef Key* key(self, int index) except NULL:
-        if not 0 <= index < self.count:
-            raise IndexError(f"key {index} of {self.count}")
-        return self.keys + index
-
-    cdef bint eligible(self, int index) noexcept:
-        return self.keys[index].state == READY and self.keys[index].tier == self.tier
-
-    cdef int turn_after(self, int index) noexcept:
-        """Start the next tie-break after this key."""
-        if index >= 0:
-            self.next = (index + 1) % self.count
-        return index
-
-    # ---- choosing
-
-    cpdef int preferred_key(self, object conversation):
-        cdef uint64_t word = <uint64_t>(conversation & 0xFFFFFFFFFFFFFFFF)
-        cdef double score, best_score = -INFINITY
-        cdef int k, best = -1
-        for k in range(self.count):
-            if self.keys[k].tier == self.best_tier:
-                score = rendezvous_score(word, self.keys[k].seed, <double>self.keys[k].weight)
-                if score > best_score:
-                    best, best_score = k, score
-        return best
-
-    cpdef int most_room(self):
-        cdef double room, best_room = -1.0
-        cdef int64_t in_flight
-        cdef int64_t best_in_flight = -1         # -1: not read yet, ties are rare
-        cdef int i, k, best = -1
-        for i in range(self.count):
-            k = (self.next + i) % self.count
-            if not self.eligible(k):
-                continue
-            room = self.keys[k].room * <double>self.keys[k].weight
-            if room > best_room:
-                best, best_room, best_in_flight = k, room, -1
-            elif room == best_room:
-                if best_in_flight < 0:
-                    best_in_flight = in_flight_of(self.keys[best].target)
-                in_flight = in_flight_of(self.keys[k].target)
-                if in_flight < best_in_flight:
-                    best, best_in_flight = k, in_flight
-        return self.turn_after(best)
-
-    cpdef int least_loaded(self):
-        cdef double load, best_load = INFINITY
-        cdef int i, k, best = -1
-        for i in range(self.count):
-            k = (self.next + i) % self.count
-            if self.eligible(k):
-                load = (
-                    <double>in_flight_of(self.keys[k].target) / <double>self.keys[k].weight
-                )
-                if load < best_load:
-                    best, best_load = k, load
-        return self.turn_after(best)
-
-    cpdef int in_turn(self):
-        cdef int64_t total = 0
-        cdef int k, best = -1
-        for k in range(self.count):
-            if self.eligible(k):
-                total += self.keys[k].weight
-                self.keys[k].turn += self.keys[k].weight
-                if best < 0 or self.keys[k].turn > self.keys[best].turn:
-                    best = k
-        if best >= 0:
-            self.keys[best].turn -= total
-        return best
-
-    cpdef int at_random(self, double point):
-        cdef double left = 0.0
-        cdef int k, last = -1
-        for k in range(self.count):
-            if self.eligible(k):
-                left += <double>self.keys[k].weight
-        left *= point
-        for k in range(self.count):
-            if self.eligible(k):
-                last = k
-                left -= <double>self.keys[k].weight
-                if left < 0.0:
-                    return k
-        return last
-
-    def __repr__(self):
-        return f"<KeyPool of {self.count} ready={self.ready} in_flight={self.in_flight}>"

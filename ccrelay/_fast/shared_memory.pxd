@@ -1,6 +1,6 @@
 """The shared memory of all workers: a header, then four regions of 64-bit words.
 
-    header | shared | targets: TARGET_WORDS + one column a worker | endpoints | bindings
+    header | shared | targets: TARGET_WORDS + a column a worker | endpoints | bindings
 
 A worker writes only its own column; all other words change by compare-and-swap or atomic addition.
 So a process killed at any instant leaves every word valid.
@@ -19,7 +19,8 @@ cdef extern from "shared.h" nogil:
 cdef enum:
     HEADER_WORDS = 64
     SHARED_WORDS = 64               # shared by all targets: the retry budget
-    TARGET_WORDS = 448             # target.pxd: generation, cooldown, learned limits, three rings
+    TARGET_WORDS = 448             # target.pxd: generation, cooldowns, learned limits, three rings
+    COLUMN_WORDS = 3               # target.pxd: what is in flight
     ENDPOINT_WORDS = 112           # endpoint_stats.pyx: breaker words, outcome ring, averages
     BINDING_WORDS = 8              # affinity_table.pyx: one conversation
 
@@ -31,6 +32,7 @@ cdef class SharedMemory:
     cdef readonly int worker       # whose column this process writes; -1: read-only
 
     cdef int64_t* shared(self) noexcept                    # SHARED_WORDS
+    cdef size_t target_words(self) noexcept                # with the columns
     cdef int64_t* target(self, int slot) noexcept          # TARGET_WORDS, then the columns
     cdef int64_t* endpoint(self, int slot) noexcept        # ENDPOINT_WORDS
     cdef int64_t* binding(self, int index) noexcept        # BINDING_WORDS

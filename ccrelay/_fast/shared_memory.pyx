@@ -22,7 +22,7 @@ cdef extern from "<errno.h>" nogil:
     int errno
 
 cdef enum:
-    MAGIC = 0x63637233             # "ccr3": change it with the layout
+    MAGIC = 0x63637234             # "ccr4": change it with the layout
     H_MAGIC = 0
     H_WORKERS = 1
     H_TARGETS = 2
@@ -116,7 +116,7 @@ cdef class SharedMemory:
         self.bindings = bindings
         self.worker = worker
         self.bytes = 8 * (
-            HEADER_WORDS + SHARED_WORDS + <size_t>targets * (TARGET_WORDS + workers)
+            HEADER_WORDS + SHARED_WORDS + <size_t>targets * self.target_words()
             + <size_t>endpoints * ENDPOINT_WORDS + <size_t>bindings * BINDING_WORDS
         )
 
@@ -141,7 +141,7 @@ cdef class SharedMemory:
         if number > 0:
             at += SHARED_WORDS
         if number > 1:
-            at += <size_t>self.targets * (TARGET_WORDS + self.workers)
+            at += <size_t>self.targets * self.target_words()
         if number > 2:
             at += <size_t>self.endpoints * ENDPOINT_WORDS
         return at
@@ -149,8 +149,11 @@ cdef class SharedMemory:
     cdef int64_t* shared(self) noexcept:
         return self._region(0)
 
+    cdef size_t target_words(self) noexcept:
+        return TARGET_WORDS + COLUMN_WORDS * <size_t>self.workers
+
     cdef int64_t* target(self, int slot) noexcept:
-        return self._region(1) + <size_t>slot * (TARGET_WORDS + self.workers)
+        return self._region(1) + <size_t>slot * self.target_words()
 
     cdef int64_t* endpoint(self, int slot) noexcept:
         return self._region(2) + <size_t>slot * ENDPOINT_WORDS
@@ -163,12 +166,15 @@ cdef class SharedMemory:
     def clear_worker(self, int worker):
         """Zero a dead worker's in-flight counts; return how many exchanges they held."""
         cdef int64_t found = 0
-        cdef int slot
+        cdef int64_t* column
+        cdef int slot, word
         if not 0 <= worker < self.workers:
             raise ValueError(f"worker {worker} of {self.workers}")
         for slot in range(self.targets):
-            found += max(word_get(self.target(slot) + TARGET_WORDS + worker), 0)
-            word_set(self.target(slot) + TARGET_WORDS + worker, 0)
+            column = self.target(slot) + TARGET_WORDS + COLUMN_WORDS * worker
+            found += max(word_get(column), 0)
+            for word in range(COLUMN_WORDS):
+                word_set(column + word, 0)
         return found
 
     def clear_target(self, int slot):
@@ -177,7 +183,7 @@ cdef class SharedMemory:
             raise ValueError(f"target {slot} of {self.targets}")
         # The first word is the slot's generation: older reservations become inert.
         word_add(self.target(slot), 1)
-        memset(self.target(slot) + 1, 0, (TARGET_WORDS + self.workers - 1) * 8)
+        memset(self.target(slot) + 1, 0, (self.target_words() - 1) * 8)
 
     def clear_endpoint(self, int slot):
         """Reset a slot before it is assigned to another endpoint."""

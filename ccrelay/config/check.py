@@ -90,6 +90,7 @@ def _check_providers(config: Config, findings: Findings) -> None:
             findings.wrong((*path, "name"), message, provider.name)
         first.setdefault(provider.name, index)
         check_provider(provider, path, findings)
+    _check_shared_keys(config, findings)
     if not config.providers:
         findings.missing(
             ("providers",),
@@ -98,6 +99,25 @@ def _check_providers(config: Config, findings: Findings) -> None:
         )
     elif not any(provider.enabled for provider in config.providers):
         findings.error(("providers",), "every provider is disabled; at least one must be enabled")
+
+
+def _check_shared_keys(config: Config, findings: Findings) -> None:
+    """One key at one base URL has one limit, which two providers would count by halves."""
+    first: dict[tuple[str, str], int] = {}
+    for index, provider in enumerate(config.providers):
+        if not provider.enabled:
+            continue
+        url = (provider.base_url or f"{provider.type} {provider.preset}").rstrip("/").lower()
+        for number, key in enumerate(provider.keys):
+            if not (key.enabled and key.key):
+                continue
+            other = first.setdefault((url, key.key), index)
+            if other != index:
+                message = (
+                    f"also a key of providers[{other}], at the same base_url: each would count "
+                    "half of its use; name it once"
+                )
+                findings.error(("providers", index, "keys", number, "key"), message)
 
 
 def _check_plain_text_secrets(

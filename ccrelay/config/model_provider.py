@@ -141,7 +141,10 @@ class Provider(Section, frozen=True):
     ] = None
     model_mapping: Annotated[
         dict[str, str],
-        Meta(description="Requested model (name or glob) -> upstream model; the first match wins."),
+        Meta(
+            description="Requested model (name or glob) -> upstream model; an exact name wins, "
+            "then the first glob that matches."
+        ),
     ] = field(default_factory=dict)
     models: Annotated[
         list[str | Model] | None,

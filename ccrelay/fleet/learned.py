@@ -2,7 +2,7 @@
 
     anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}
     x-ratelimit-{limit,remaining,reset}-{requests,tokens}
-    anthropic-ratelimit-unified-{status,reset}, -{5h,7d}-{status,utilization,reset}
+    anthropic-ratelimit-unified-{status,reset}, -{5h,7d,7d_sonnet}-{status,utilization,reset}
     retry-after, retry-after-ms                                       (only of a 429)
 
 Source: providers reference, section 3.4. Headers are not trusted: invalid numbers are ignored,
@@ -10,7 +10,10 @@ times are clamped, and a limit that was not seen for a while is forgotten. Other
 header puts a key into cooldown for days (peers reference, section 3).
 
 Anthropic's limits hold per group of models, `TargetLimits` per key: the limit of the last response
-counts. `now` is monotonic, `now_wall` seconds since 1970.
+counts. Spent windows of one family cool down the key for that family alone.
+
+`now` is monotonic, `now_wall` seconds since 1970. Instants are read by the response's own `date`,
+so that a wrong clock of either side does no harm.
 """
 
 import re
@@ -19,8 +22,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ccrelay._fast.rate_limits import Cooldown, Dimension, TargetLimits
+from ccrelay._fast.rate_limits import Capacity, Cooldown, Dimension, TargetLimits
 from ccrelay.config.model import Health
+from ccrelay.fleet.model_group import FAMILIES, group_of
 
 # Returns the value of a header by its lower-case name.
 Get = Callable[[bytes], bytes | None]
@@ -30,10 +34,8 @@ WINDOW_MAX_S = 120.0  # the windows of request and token limits are minutes
 COUNT_MAX = 1 << 40  # requests or tokens; larger values are invalid
 VALUE_BYTES_MAX = 64
 
-# Unified windows of all models; those of one, like `7d_sonnet`, cause no cooldown.
+# Unified windows of all models; those of a family, like `7d_sonnet`, are its own.
 WINDOWS = (b"5h", b"7d")
-# Their names in `-representative-claim`.
-WHOLE_CLAIMS = frozenset({b"five_hour", b"seven_day", b"overage"})
 
 _UNIFIED = b"anthropic-ratelimit-unified-"
 # Dimension, and the header names of its limit, remainder and reset.
@@ -85,6 +87,16 @@ _EPOCH_MS = 1e12
 _HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
+class Spent(msgspec.Struct, frozen=True):
+    """Windows of a subscription that response headers show as spent."""
+
+    seconds: float  # until the key is back; 0.0: none of all models
+    families: dict[str, float]  # of one family of models: seconds, by name, where that is news
+
+
+NOTHING_SPENT = Spent(0.0, {})
+
+
 class RetryAfter(msgspec.Struct, frozen=True, gc=False):
     """Cooldown of a key, from the headers of a 429."""
 
@@ -97,32 +109,50 @@ def has_any(get: Get) -> bool:
     return any(get(name) is not None for name in _TELLTALES)
 
 
-def learn(get: Get, limits: TargetLimits, now: float, now_wall: float, health: Health) -> float:
-    """Update the limits of a key from response headers.
+def learn(get: Get, limits: TargetLimits, now: float, now_wall: float, health: Health) -> Spent:
+    """Update the limits of a key from response headers; returns the cooldowns that began.
 
-    Returns the cooldown, in seconds, after a spent window of a subscription; 0.0: none.
+    Args:
+        get: a header of the response.
+        limits: of the key.
+        now: monotonic seconds.
+        now_wall: seconds since 1970, for a response without a date of its own.
+        health: bounds of cooldowns.
     """
     if not has_any(get):
-        return 0.0
+        return NOTHING_SPENT
+    clock = _clock(get, now_wall)
     for dim, limit_name, remaining_name, reset_name in _FAMILIES:
-        limit = _count(get(limit_name)) or 0
-        left_s = _window(get(reset_name), now_wall)
+        limit = _count(get(limit_name))
+        left_s = _window(get(reset_name), clock)
         remaining = _count(get(remaining_name)) if left_s else None
+        if limit == 0 and not remaining:
+            continue  # a field that was not filled in
         if remaining is not None and limit:
             remaining = min(remaining, limit)
         if limit or remaining is not None:
             limits.learn(
                 dim,
-                limit,
+                limit or 0,
                 -1 if remaining is None else remaining,
                 now + left_s,
                 now + KEEP_S,
                 now,
             )
-    spent_s = min(_unified(get, now_wall), health.key_cooldown_max_s)
+    most = health.key_cooldown_max_s
+    spent_s = _unified(get, clock)
     if spent_s > 0.0:
+        spent_s = min(_retry_after(get, clock) or spent_s, most)
         limits.start_cooldown(now + spent_s, int(Cooldown.QUOTA))
-    return spent_s
+    families = {}
+    for family in FAMILIES:
+        seconds = min(_of_family(get, family.encode(), clock), most)
+        if seconds > 0.0:
+            group = group_of(family)
+            if limits.state(now, 0, 0, group) != Capacity.COOLING_DOWN:
+                families[family] = seconds
+            limits.start_group_cooldown(group, now + seconds)
+    return Spent(spent_s, families) if spent_s or families else NOTHING_SPENT
 
 
 def pause(get: Get, now_wall: float) -> RetryAfter | None:
@@ -130,13 +160,14 @@ def pause(get: Get, now_wall: float) -> RetryAfter | None:
 
     None also when the spent window is that of one model: the key still serves others.
     """
+    clock = _clock(get, now_wall)
+    told = _retry_after(get, clock)  # no reset overrules it
     if get(_UNIFIED + b"status") == b"rejected":
-        claim = get(_UNIFIED + b"representative-claim")
-        if claim is not None and claim not in WHOLE_CLAIMS:
+        if _claimed_family(get) is not None:
             return None
-        seconds = _unified(get, now_wall) or _retry_after(get, now_wall)
+        seconds = told or _unified(get, clock)
         return RetryAfter(seconds, quota=True) if seconds else None
-    seconds = _retry_after(get, now_wall) or _exhausted(get, now_wall)
+    seconds = told or _exhausted(get, clock)
     return RetryAfter(seconds, quota=False) if seconds else None
 
 
@@ -205,7 +236,7 @@ def _exhausted(get: Get, now_wall: float) -> float:
     return longest
 
 
-def _unified(get: Get, now_wall: float) -> float:
+def _unified(get: Get, clock: float) -> float:
     """Seconds until the spent windows of a subscription have reset; 0.0: none is spent.
 
     The overall status has precedence: with overage, a window may be spent and requests allowed.
@@ -216,13 +247,51 @@ def _unified(get: Get, now_wall: float) -> float:
     longest = 0.0
     for status, utilization, reset in _WINDOW_FIELDS:
         if get(status) == b"rejected" or _full(get(utilization)):
-            longest = max(longest, seconds_until(get(reset), now_wall) or 0.0)
-    if whole is None or longest:
+            longest = max(longest, seconds_until(get(reset), clock) or 0.0)
+    if whole is None or longest or _claimed_family(get) is not None:
         return longest
-    claim = get(_UNIFIED + b"representative-claim")
-    if claim is not None and claim not in WHOLE_CLAIMS:
+    # A window without fields of its own, also one that no release has named yet.
+    return seconds_until(get(_UNIFIED + b"reset"), clock) or 0.0
+
+
+def _of_family(get: Get, family: bytes, clock: float) -> float:
+    """Seconds until the spent window of a family of models has reset; 0.0: it is not spent."""
+    is_claimed = get(_UNIFIED + b"status") == b"rejected" and _claimed_family(get) == family
+    name = _UNIFIED + b"7d_" + family
+    is_spent = get(name + b"-status") == b"rejected" or _full(get(name + b"-utilization"))
+    if not is_claimed and (not is_spent or _has_overage(get)):
         return 0.0
-    return seconds_until(get(_UNIFIED + b"reset"), now_wall) or 0.0
+    resets_s = seconds_until(get(name + b"-reset"), clock) or 0.0
+    if is_claimed:
+        resets_s = (
+            _retry_after(get, clock)
+            or resets_s
+            or seconds_until(get(_UNIFIED + b"reset"), clock)
+            or 0.0
+        )
+    return resets_s
+
+
+def _has_overage(get: Get) -> bool:
+    """Whether requests beyond a spent window are served, and billed."""
+    status = get(_UNIFIED + b"overage-status")
+    return status is not None and status.startswith(b"allowed")
+
+
+def _claimed_family(get: Get) -> bytes | None:
+    """The family whose window the answer speaks of; None: one of all models, known or not."""
+    claim = get(_UNIFIED + b"representative-claim")
+    family = claim.rpartition(b"_")[2] if claim is not None else b""
+    return family if family.decode("latin-1") in FAMILIES else None
+
+
+def _clock(get: Get, now_wall: float) -> float:
+    """Now by the clock of who names instants: the response's own date, or ours."""
+    value = get(b"date")
+    if value is None or len(value) > VALUE_BYTES_MAX or not value.endswith(b" GMT"):
+        return now_wall
+    instant = _instant(value)
+    return now_wall if instant is None else instant
 
 
 def _full(value: bytes | None) -> bool:

@@ -1,7 +1,8 @@
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.http1 cimport RequestPlan
-from ccrelay._fast.rate_limits cimport KeyPool, TargetLimits
+from ccrelay._fast.key_pool cimport KeyPool
+from ccrelay._fast.rate_limits cimport TargetLimits
 from ccrelay._fast.refusals cimport Refusals
 from ccrelay.fleet.endpoint cimport Endpoint
 
@@ -43,7 +44,6 @@ cdef class ProviderState:
     cdef readonly list targets
     cdef readonly KeyPool key_pool
     cdef public bint limited
-    cdef public bint mends
     cdef readonly bint passes_client_credential
     cdef readonly bint translates_errors
     cdef readonly bint repairs_stream

@@ -6,7 +6,8 @@ from math import inf
 from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.endpoint_stats import EndpointStats
 from ccrelay._fast.http1 import RequestPlan
-from ccrelay._fast.rate_limits import KeyPool, TargetLimits
+from ccrelay._fast.key_pool import KeyPool
+from ccrelay._fast.rate_limits import TargetLimits
 from ccrelay._fast.refusals import Refusals
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.fingerprint import fingerprint
@@ -140,7 +141,6 @@ class ProviderState:
         "endpoint",
         "key_pool",
         "limited",
-        "mends",
         "name",
         "passes_client_credential",
         "priority",
@@ -194,9 +194,6 @@ class ProviderState:
             [target.seed for target in self.targets],
         )
         self.limited = any(target.limited for target in self.targets)
-        # It rejected thinking blocks before: conversations are then bound even when there is only
-        # one target, so that later turns are sent without these blocks.
-        self.mends = False
         self.passes_client_credential = self.dialect.passes_client_credential
         # Cooldowns of clients' own credentials, by hash: end time, monotonic seconds. A cooldown of
         # the target would affect all clients.

@@ -22,7 +22,19 @@ PICOS_PER_MICRO = 1_000_000
 TTL_SHORT_S = 300.0
 
 _WINDOW = re.compile(r"\[1m\]\Z", re.IGNORECASE)
-_DATE = re.compile(r"-20[0-9]{6}\Z")
+# Of Bedrock: the region of an inference profile, and the vendor.
+_VENDOR = re.compile(r"(?:[a-z]{2,6}(?:-[a-z]{2,4})?\.)?[a-z]+\.(?=[a-z])", re.IGNORECASE)
+# What may follow a model's name without changing its price, the last part first: Bedrock's version,
+# Vertex AI's, OpenRouter's variants, the date. (`:free` and `-fast` change it.)
+_SUFFIX = re.compile(
+    r"(?:-v[0-9](?::[0-9]+(?::[0-9]+k)?)?"
+    r"|@[0-9a-z.]+"
+    r"|:(?:beta|thinking|extended|nitro|floor|online|exacto)"
+    r"|-latest|-thinking"
+    r"|-20[0-9]{6})\Z",
+    re.IGNORECASE,
+)
+_SUFFIXES_MAX = 4
 
 
 class PriceList(msgspec.Struct, frozen=True, gc=False):
@@ -71,8 +83,10 @@ def price_for(
 ) -> PriceList | None:
     """The prices of a model at a provider; None: unknown.
 
-    A name may include `[1m]`, a date and a vendor (`anthropic/claude-sonnet-4.5`); the full name
-    takes precedence over names without them.
+    A name may include `[1m]`, a date (`-20250929`, `@20250929`, `-latest`), a vendor
+    (`anthropic/claude-sonnet-4.5`), a variant that costs the same (`:beta`, `:thinking`), and
+    Bedrock's region, vendor and version (`us.anthropic.claude-sonnet-4-5-20250929-v1:0`). The
+    longest form that is known counts.
 
     Args:
         provider_type: type of the provider; the table has no prices for Ollama.
@@ -141,9 +155,23 @@ def switch_micros(price_here: PriceList, prefix_tokens: int, ttl_s: float) -> in
 
 def _spellings(model: str) -> list[str]:
     """The full name, then shorter and shorter forms of it."""
+    names = [model]
     plain = _WINDOW.sub("", model)
-    bare = plain.rpartition("/")[2]
-    return list(dict.fromkeys([model, plain, _DATE.sub("", plain), bare, _DATE.sub("", bare)]))
+    for name in (plain, plain.rpartition("/")[2]):
+        names += _shortened(name)
+    names += _shortened(_VENDOR.sub("", names[-1], count=1))
+    return list(dict.fromkeys(names))
+
+
+def _shortened(name: str) -> list[str]:
+    """A name, and what is left of it without one suffix after another."""
+    names = [name]
+    for _ in range(_SUFFIXES_MAX):
+        name = _SUFFIX.sub("", name)
+        if name == names[-1]:
+            break
+        names.append(name)
+    return names
 
 
 def _fold(name: str) -> str:

@@ -11,6 +11,7 @@ from ccrelay.relay.attempt cimport Attempt
 from ccrelay.relay.context cimport WorkerContext
 from ccrelay.relay.outcome cimport Outcome
 from ccrelay.relay.runtime_config cimport RuntimeConfig
+from ccrelay.routing.candidate cimport Candidate
 from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 
@@ -24,7 +25,10 @@ cpdef object read_usage(Upstream upstream, Outcome outcome)
 cpdef bint is_trial(object ticket)
 
 
-@cython.locals(reservation=Reservation, target=Target, now=double, sse=SseTap, usage=Usage)
+@cython.locals(
+    reservation=Reservation, target=Target, now=double, sse=SseTap, usage=Usage,
+    candidate=Candidate,
+)
 cpdef object on_content(
     WorkerContext context, RuntimeConfig config, Attempt attempt, Upstream upstream
 )

@@ -10,6 +10,7 @@ from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.outcome import Outcome
 from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.types import Ending, OutputClass, RequestClass
@@ -23,6 +24,8 @@ _WHOLE = int(OutputClass.WHOLE)
 LEARN_EVERY_S = 0.25
 # Requests that were under way together are refused together: one log line is enough.
 SAME_COOLDOWN_S = 1.0
+# Shorter rests of a model group are no news.
+LOGGED_REST_S = 4.0
 _TRIAL_BITS = 3  # of a breaker's ticket: only a trial's has any
 
 
@@ -77,6 +80,10 @@ def on_content(
             reported = usage.input + usage.cache_write_5m + usage.cache_write_1h
             if reported:  # some providers report it at the end only
                 reservation.adjust(now, reported)
+    candidate = attempt.candidate
+    is_served = upstream.head.status < 400
+    if is_served and candidate is not None and target.limits.prove(candidate.group):
+        context.queue.poke()  # a trial has passed
     learn_limits(context, config, target, upstream)
 
 
@@ -100,9 +107,11 @@ def learn_limits(
         config.routes.note_limited(target.provider)
     now = context.reactor.now
     known_until = target.limits.cooldown_until() + SAME_COOLDOWN_S
-    cooldown_s = read_limits(head.get, target.limits, now, context.wall(), config.config.health)
-    if now + cooldown_s > known_until and cooldown_s > 0.0:
-        log_cooldown(context, target, now + cooldown_s, "window_spent")
+    spent = read_limits(head.get, target.limits, now, context.wall(), config.config.health)
+    if now + spent.seconds > known_until and spent.seconds > 0.0:
+        log_cooldown(context, target, now + spent.seconds, "window_spent")
+    for family, seconds in spent.families.items():
+        log_cooldown(context, target, now + seconds, "window_spent", family)
 
 
 # ---- cooldowns
@@ -119,9 +128,27 @@ def start_cooldown(
         log_cooldown(context, target, until, why)
 
 
-def log_cooldown(context: WorkerContext, target: Target, until: float, why: str) -> None:
-    """Log that a key cools down."""
+def rest_group(context: WorkerContext, target: Target, candidate: Candidate) -> None:
+    """A 429 without a time: prefer other keys for this model for a moment."""
+    if target.provider.passes_client_credential:
+        return  # it is the client's own credential that was refused
+    seconds = target.limits.rest_group(candidate.group, context.reactor.now)
+    if seconds > LOGGED_REST_S:
+        until = context.reactor.now + seconds
+        log_cooldown(context, target, until, "too_many_requests", candidate.sent)
+
+
+def log_cooldown(
+    context: WorkerContext,
+    target: Target,
+    until: float,
+    why: str,
+    model: str | None = None,
+) -> None:
+    """Log that a key cools down, for all models or one group."""
     known = {"provider": target.provider.name, "key": target.fingerprint}
+    if model is not None:
+        known["model"] = model
     if target.name != target.fingerprint:
         known["key_name"] = target.name
     seconds = round(until - context.reactor.now, 1)
@@ -166,8 +193,10 @@ def settle(
     if usage is not None and usage.output:
         if route.limited or config.rules is not None:
             context.estimator.learn(route.model, request.body_bytes, usage, output_class)
-        if request.conversation:
-            outcome.moved = affinity.update(context, request, attempt, usage, now, exchange_id)
+        if request.conversation or request.thread:
+            outcome.moved = affinity.update(
+                context, route, request, attempt, usage, now, exchange_id
+            )
 
 
 def _finish(

@@ -12,7 +12,7 @@ from ccrelay.routing.retry_state cimport RetryState
 from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 
-cdef int _MESSAGES, _MAIN, _COMPACTION, _FOREIGN, _UNSIGNED, _MARKS
+cdef int _MESSAGES, _MAIN, _COMPACTION, _FOREIGN, _UNSIGNED, _MARKS, _MODEL_BITS
 
 
 @cython.locals(session=bytes, binding=Binding)
@@ -33,14 +33,35 @@ cpdef object bind(
 
 
 @cython.locals(
-    target=Target, binding=Binding, flags=int, prefix=int64_t, size=int64_t, seen_at=double,
-    ttl_s=double,
+    target=Target, binding=Binding, flags=int, prefix=int64_t, size=int64_t, cached=int64_t,
+    tag=int, seen_at=double, ttl_s=double, moved=bint, is_aside=bint,
 )
 cpdef bint update(
-    WorkerContext context, RoutingRequest request, Attempt attempt, Usage usage, double now,
-    str exchange_id
+    WorkerContext context, Route route, RoutingRequest request, Attempt attempt, Usage usage,
+    double now, str exchange_id
 )
 
 
 @cython.locals(flags=int)
 cdef int _flags_of(RoutingRequest request, Attempt attempt, Binding binding) except? -1
+
+
+@cython.locals(prefix=int64_t, cached=int64_t, size=int64_t, tag=int)
+cdef tuple _turn_of(
+    Route route, RoutingRequest request, Usage usage, Binding binding, bint is_aside
+)
+
+
+cdef object _keep_cache(
+    WorkerContext context, Route route, RoutingRequest request, Attempt attempt, Usage usage,
+    double now
+)
+
+
+cdef int64_t _prompt_of(Usage usage) except? -1
+
+
+cdef int64_t _cached_of(Usage usage) except? -1
+
+
+cdef double _ttl_of(Usage usage, Binding binding) except? -1

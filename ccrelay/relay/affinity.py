@@ -4,7 +4,7 @@ A binding names the target that holds the conversation's prompt cache. The first
 a request is sent; another target takes the conversation over when it has served a turn.
 """
 
-from ccrelay._fast.affinity_table import FOREIGN, MOVED, UNSIGNED, Binding, hash64
+from ccrelay._fast.affinity_table import FOREIGN, MODEL_BITS, MOVED, UNSIGNED, Binding, hash64
 from ccrelay._fast.http1 import FieldId
 from ccrelay._fast.usage import Usage
 from ccrelay.fleet.provider_state import Target
@@ -13,6 +13,7 @@ from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.routing.availability import state_of
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
@@ -20,17 +21,26 @@ from ccrelay.types import RequestClass, TrafficClass
 from ccrelay.wire.session import conversation_key
 
 _SESSION = int(FieldId.F_SESSION_ID)
+_AGENT = int(FieldId.F_AGENT_ID)
 _MESSAGES = int(RequestClass.MESSAGES)
 _MAIN = int(TrafficClass.MAIN)
 _COMPACTION = int(TrafficClass.COMPACTION)
 _FOREIGN = int(FOREIGN)
 _UNSIGNED = int(UNSIGNED)
 _MARKS = int(FOREIGN | UNSIGNED)
+_MODEL_BITS = int(MODEL_BITS)
+AGENT_BYTES_MAX = 128
 HOUR_S = 3600.0
 FIVE_MINUTES_S = 300.0
 
 
 # ---- find
+
+
+def session_of(client: ClientRequest) -> bytes | None:
+    """The session's id, from the head; None: it has none, or one that distinguishes nothing."""
+    value = client.down.head.value(_SESSION)
+    return None if value is None else conversation_key(value, None)
 
 
 def find(
@@ -40,27 +50,51 @@ def find(
     route: Route,
     request: RoutingRequest,
 ) -> bool:
-    """Find the conversation and its binding; False: only the whole body tells."""
-    session = client.down.head.value(_SESSION)
+    """Find the conversation, its binding, and its prompt cache; False: only the whole body tells.
+
+    Without affinity, what is found is used to count tokens, and not to route.
+    """
+    session = session_of(client)
     if session is None:
-        if client.is_complete():
-            session = conversation_key(None, client.whole())
-        elif client.down.can_replay():
-            return False
-    if session is None:
-        return True
+        if not client.is_complete():
+            # At a lone target without limits it is not worth waiting for.
+            return not client.down.can_replay() or not (route.lone is None or route.limited)
+        session = conversation_key(None, client.whole())
+        if session is None:
+            return True
     if route.entry:
         session += b"\n" + route.entry
     if route.aside and request.traffic != _MAIN and request.traffic != _COMPACTION:
         session += b"\n" + route.aside
-    request.conversation = hash64(session)
-    binding = context.affinity.find(request.conversation, request.now)
-    request.binding = binding
-    if binding is not None:
-        request.marks = binding.flags & _MARKS
-        if binding.slot not in route.by_slot:
+    conversation = hash64(session)
+    binding = context.affinity.find(conversation, request.now)
+    request.thread = conversation
+    request.cache = binding
+    if config.affinity:
+        request.conversation = conversation
+        request.binding = binding
+        if binding is not None and binding.slot in route.by_slot:
+            request.marks = binding.flags & _MARKS
+        elif binding is not None:
             _find_for_model(context, config, route, request, session, binding)
+    if request.traffic != _MAIN:
+        _find_thread(context, client, route, request, session)
     return True
+
+
+def _find_thread(
+    context: WorkerContext,
+    client: ClientRequest,
+    route: Route,
+    request: RoutingRequest,
+    session: bytes,
+) -> None:
+    """A sub-agent's prompt has a cache of its own. What else runs aside has no next turn."""
+    request.thread, request.cache = 0, None
+    agent = client.down.head.value(_AGENT)
+    if agent and route.limited:
+        request.thread = hash64(session + b"\0" + agent[:AGENT_BYTES_MAX])
+        request.cache = context.affinity.find(request.thread, request.now)
 
 
 def _find_for_model(
@@ -72,13 +106,16 @@ def _find_for_model(
     binding: Binding,
 ) -> None:
     """A model of the same session that other providers serve has a binding of its own."""
+    request.marks = binding.flags & _MARKS
     known = config.by_slot.get(binding.slot)
     if known is None:
         return  # its target is gone: the conversation moves
     if not known.provider.validates:
         request.marks |= _FOREIGN  # what is known of its thinking holds for all models
-    request.conversation = hash64(session + b"\n" + route.model.encode())
-    request.binding = found = context.affinity.find(request.conversation, request.now)
+    request.conversation = request.thread = hash64(session + b"\n" + route.model.encode())
+    request.binding = request.cache = found = context.affinity.find(
+        request.conversation, request.now
+    )
     if found is not None:
         request.marks |= found.flags & _MARKS
 
@@ -126,11 +163,28 @@ def bind(
             request.conversation, target.slot, request.now, body_bytes=0, flags=flags
         )
     elif (
-        binding.slot != target.slot and binding.prefix_tokens and not is_side_call(request, binding)
+        binding.slot != target.slot
+        and binding.prefix_tokens
+        and (not is_side_call(request, binding) or _is_left(config, request, binding))
     ):
         attempt.move_reason, attempt.moved_from = _move_reason(
             config, route, request, binding, retry_state
         )
+
+
+def _is_left(config: RuntimeConfig, request: RoutingRequest, binding: Binding) -> bool:
+    """Whether the conversation's own key will not be back for its next turn either.
+
+    Then a compaction, or a turn that looks like a side call because it follows one, takes the
+    conversation along. Otherwise each such turn could buy its prompt at another key.
+    """
+    if request.traffic != _MAIN and request.traffic != _COMPACTION:
+        return False
+    target = config.by_slot.get(binding.slot)
+    if target is None:
+        return True
+    back_at = target.limits.cooldown_until()
+    return back_at > request.now + config.config.routing.affinity.wait_s
 
 
 def _move_reason(
@@ -144,10 +198,10 @@ def _move_reason(
     known = route.by_slot.get(binding.slot)
     if known is None:
         return "not_offered", None  # gone, or it does not serve this model, or a rule excludes it
-    target = known[1]
+    candidate, target = known
     if retry_state is not None and target in retry_state.targets:
         return "failed", target
-    why = config.router.state_of(target, request)
+    why = state_of(candidate, target, request)
     return "cheaper" if why == "ready" else why, target
 
 
@@ -156,6 +210,7 @@ def _move_reason(
 
 def update(
     context: WorkerContext,
+    route: Route,
     request: RoutingRequest,
     attempt: Attempt,
     usage: Usage,
@@ -163,49 +218,109 @@ def update(
     exchange_id: str,
 ) -> bool:
     """A turn was served: write where the conversation is now. True: it has moved."""
+    if request.thread and request.thread != request.conversation:
+        _keep_cache(context, route, request, attempt, usage, now)
+        if not request.conversation:  # without affinity
+            return False
     target = attempt.target
     # As it is now: another turn may have moved the conversation since this one began.
     binding = context.affinity.find(request.conversation, now)
     flags = _flags_of(request, attempt, binding)
-    prefix = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
-    size, seen_at = request.body_bytes, now
-    ttl_s = FIVE_MINUTES_S if binding is None or usage.cache_write_5m else binding.ttl_s
-    if usage.cache_write_1h:
-        ttl_s = HOUR_S
-    if request.traffic != _MAIN:  # its short turn is not the main loop's prefix
-        prefix = size = 0
-        if binding is not None:
-            prefix, size = binding.prefix_tokens, binding.body_bytes
-    elif binding is not None and binding.slot == target.slot:
-        # A title call looks like the main loop by its head: short turns count gradually.
-        prefix = max(prefix, binding.prefix_tokens // 2)
-        size = max(size, binding.body_bytes // 2)
+    seen_at = now
+    ttl_s = _ttl_of(usage, binding)
     moved = False
-    if binding is not None and is_side_call(request, binding):
-        if binding.slot != target.slot:
+    is_aside = binding is not None and is_side_call(request, binding)
+    if binding is not None and binding.slot != target.slot:
+        if attempt.move_reason is not None:
+            flags |= MOVED
+            moved = True
+            _log_move(context, request, attempt, binding, exchange_id)
+        elif is_aside:
             _keep_binding(context, request, binding, flags)
             return False
-        if binding.seen_at + binding.ttl_s > now + ttl_s:  # it does not end the main loop's cache
-            seen_at, ttl_s = binding.seen_at, binding.ttl_s
-    elif attempt.move_reason is not None and binding is not None and binding.slot != target.slot:
-        flags |= MOVED
-        moved = True
-        _log_move(context, request, attempt, binding, exchange_id)
+    elif binding is not None and is_aside and binding.seen_at + binding.ttl_s > now + ttl_s:
+        seen_at, ttl_s = binding.seen_at, binding.ttl_s  # it does not end the main loop's cache
+    prefix, cached, size, tag = _turn_of(route, request, usage, binding, is_aside and not moved)
     context.affinity.keep(
         request.conversation,
         target.slot,
         seen_at,
         ttl_s=ttl_s,
         prefix_tokens=prefix,
+        cached_tokens=cached,
         body_bytes=size,
-        flags=flags,
+        flags=flags | tag,
     )
     return moved
 
 
+def _turn_of(
+    route: Route,
+    request: RoutingRequest,
+    usage: Usage,
+    binding: Binding | None,
+    is_aside: bool,
+) -> tuple[int, int, int, int]:
+    """What is noted of the main loop's last turn: prompt, cached tokens, body, model bits."""
+    if binding is None and request.traffic != _MAIN:
+        return 0, 0, 0, 0
+    prefix, cached = _prompt_of(usage), _cached_of(usage)
+    if binding is None or not is_aside:
+        return prefix, cached, request.body_bytes, route.tag
+    tag = binding.flags & _MODEL_BITS
+    if request.traffic != _MAIN:  # its short turn is not the main loop's prefix
+        return binding.prefix_tokens, binding.cached_tokens, binding.body_bytes, tag
+    # A title call looks like the main loop by its head: short turns count gradually.
+    size = request.body_bytes
+    if tag != route.tag:
+        prefix = cached = size = 0
+    return (
+        max(prefix, binding.prefix_tokens // 2),
+        max(cached, binding.cached_tokens // 2),
+        max(size, binding.body_bytes // 2),
+        tag,
+    )
+
+
+def _keep_cache(
+    context: WorkerContext,
+    route: Route,
+    request: RoutingRequest,
+    attempt: Attempt,
+    usage: Usage,
+    now: float,
+) -> None:
+    """Note where a prompt is cached that has no binding of its own."""
+    context.affinity.keep(
+        request.thread,
+        attempt.target.slot,
+        now,
+        ttl_s=_ttl_of(usage, request.cache),
+        prefix_tokens=_prompt_of(usage),
+        cached_tokens=_cached_of(usage),
+        body_bytes=request.body_bytes,
+        flags=route.tag,
+    )
+
+
+def _prompt_of(usage: Usage) -> int:
+    return usage.input + _cached_of(usage)
+
+
+def _cached_of(usage: Usage) -> int:
+    """What the next turn finds cached: of an answer without these reports nothing."""
+    return usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
+
+
+def _ttl_of(usage: Usage, binding: Binding | None) -> float:
+    if usage.cache_write_1h:
+        return HOUR_S
+    return FIVE_MINUTES_S if binding is None or usage.cache_write_5m else binding.ttl_s
+
+
 def _flags_of(request: RoutingRequest, attempt: Attempt, binding: Binding | None) -> int:
     """What is known of the conversation's thinking blocks after this attempt."""
-    flags = request.marks | (binding.flags if binding is not None else 0)
+    flags = request.marks | (binding.flags & ~_MODEL_BITS if binding is not None else 0)
     if not attempt.target.provider.validates:
         flags |= _FOREIGN
     if attempt.strip_thinking is not None:  # known before, or learned by a refusal
@@ -227,8 +342,9 @@ def _keep_binding(
             binding.seen_at,
             ttl_s=binding.ttl_s,
             prefix_tokens=binding.prefix_tokens // 2,
+            cached_tokens=binding.cached_tokens // 2,
             body_bytes=binding.body_bytes // 2,
-            flags=flags,
+            flags=flags | binding.flags & _MODEL_BITS,
         )
 
 

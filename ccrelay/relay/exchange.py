@@ -259,6 +259,9 @@ class Exchange(SendingExchange):
             accounting.start_cooldown(
                 context, target, verdict.cooldown_s, verdict.cooldown_reason, reason
             )
+        is_crowded = verdict.priority is ErrorPriority.CROWDED
+        if is_crowded and attempt.candidate is not None:
+            accounting.rest_group(context, target, attempt.candidate)
         if self.retry_state is None:
             self.retry_state = RetryState()
         if self.retry_state.was_told_when and self.retry_state.last is target:
@@ -266,8 +269,12 @@ class Exchange(SendingExchange):
         if retry.is_waited_for(self.config, self.retry_state, verdict):
             self.retry_state.add_wait(target, verdict.reason)
             return
-        failed = verdict.blame is Blame.ENDPOINT
-        self.retry_state.add(target, verdict.reason, endpoint_failed=failed)
+        self.retry_state.add(
+            target,
+            verdict.reason,
+            endpoint_failed=verdict.blame is Blame.ENDPOINT,
+            could_serve=verdict.blame is not Blame.KEY and not is_crowded,
+        )
         if verdict.blame is Blame.MODEL:
             self.retry_state.exclude(target.provider)
 
@@ -328,7 +335,6 @@ class Exchange(SendingExchange):
         target, now = attempt.target, context.reactor.now
         request.mended = True
         request.strip = everything
-        target.provider.mends = True
         attempt.breaker_result = True
         attempt.finish(now, context.rng, 0, 0)
         self._poke_queue()

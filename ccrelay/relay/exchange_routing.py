@@ -259,9 +259,7 @@ class RoutedExchange(ExchangeBase):
         is_rough = request.rough and self.client.down.can_replay()
         if is_rough or retry.may_queue(self.context, self.config, request, unavailable):
             return unavailable
-        if not unavailable.bound:
-            return None
-        # The sticky target is not worth an error.
+        # Neither the sticky target nor what was learned of limits is worth an error.
         other = self._choose(False)
         if isinstance(other, Selection) or retry.may_queue(
             self.context, self.config, request, other
@@ -282,7 +280,7 @@ class RoutedExchange(ExchangeBase):
         """Traffic class and conversation, for the pending queue."""
         assert self.route is not None
         assert self.request is not None
-        return request_profile.queue_position(self.client, self.route, self.request)
+        return request_profile.queue_position(self.client, self.request)
 
     def route_to(self, *, stays: bool, held: Set[int]) -> Selection | Unavailable:
         """Ask the router for a target outside of `held`, for the pending queue."""

@@ -16,10 +16,10 @@ from math import inf
 from typing import Protocol
 
 from ccrelay._fast.conn import Reactor
+from ccrelay.routing.availability import LOOK_AGAIN_S
 from ccrelay.routing.fair_queue import RANKS, Claims, FairQueue
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
-from ccrelay.routing.router import LOOK_AGAIN_S
 from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.types import RequestClass, TrafficClass
@@ -125,7 +125,7 @@ class PendingQueue:
         eligible = _eligible(waiter)
         rank = RANKS[TrafficClass(waiter.queue_position()[0])]
         held = self._claims.of(eligible, rank) if eligible else _NONE
-        choice = _select(waiter, eligible, held, stays=stays)
+        choice = _select(waiter, eligible, held, waits=stays)
         if held and isinstance(choice, Unavailable) and not choice.bound:
             # Conversations take turns, so it may precede some that block it: try again soon.
             return Unavailable(self._reactor.now + LOOK_AGAIN_S, choice.bound, choice.why)
@@ -219,7 +219,7 @@ class PendingQueue:
         if route.passes:
             entry.eligible = _eligible(waiter)  # its credential's cooldown may have changed
         held = this.ahead.of(entry.eligible, entry.rank)
-        choice = _select(waiter, entry.eligible, held)
+        choice = _select(waiter, entry.eligible, held, waits=now < entry.expires_at)
         if isinstance(choice, Selection):
             self.leave(waiter, served=True)
             waiter.on_selected(choice)
@@ -255,9 +255,10 @@ def _eligible(waiter: Waiter) -> Set[int]:
 
 
 def _select(
-    waiter: Waiter, eligible: Set[int], held: Set[int], *, stays: bool = True
+    waiter: Waiter, eligible: Set[int], held: Set[int], *, waits: bool
 ) -> Selection | Unavailable:
-    """Acquire an eligible target that is not held. All held: it waits for requests ahead."""
-    if held and len(held) == len(eligible):
+    """Acquire an eligible target that is not held. All held: it waits for requests ahead, if it
+    can wait."""
+    if waits and held and len(held) == len(eligible):
         return Unavailable(inf, False, "queued ahead")
-    return waiter.route_to(stays=stays, held=held)
+    return waiter.route_to(stays=waits, held=held)

@@ -11,7 +11,7 @@ from ccrelay.relay.runtime_config cimport RuntimeConfig
 from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 
-cdef int _MESSAGES, _MAIN, _BACKGROUND, _WEB_SEARCH, _STREAM, _THINKING, _WHOLE
+cdef int _MESSAGES, _MODEL_BITS, _BACKGROUND, _WEB_SEARCH, _STREAM, _THINKING, _WHOLE
 
 
 @cython.locals(head=object)
@@ -20,7 +20,7 @@ cpdef object match_rule(
 )
 
 
-@cython.locals(only=Target, request=RoutingRequest)
+@cython.locals(request=RoutingRequest)
 cpdef RoutingRequest build(
     WorkerContext context, RuntimeConfig config, ClientRequest client, Route route,
     double queued_s
@@ -28,8 +28,8 @@ cpdef RoutingRequest build(
 
 
 @cython.locals(
-    down=Downstream, binding=Binding, known=ModelEstimate, size=int64_t, warm=int64_t,
-    home=int64_t, is_length_enough=bint,
+    down=Downstream, cache=Binding, known=ModelEstimate, size=int64_t, warm=int64_t,
+    is_length_enough=bint,
 )
 cpdef bint estimate(
     WorkerContext context, ClientRequest client, Route route, RoutingRequest request,
@@ -37,8 +37,12 @@ cpdef bint estimate(
 )
 
 
-@cython.locals(binding=Binding, target=Target)
-cdef bint _harmless(Route route, RoutingRequest request, int64_t tokens) except? -1
+@cython.locals(cache=Binding)
+cdef object _count(RoutingRequest request, int64_t fresh, int64_t warm)
+
+
+@cython.locals(binding=Binding, target=Target, need=int64_t)
+cdef bint _harmless(Route route, RoutingRequest request) except? -1
 
 
 cpdef bint estimate_closely(

@@ -3,7 +3,7 @@
 Each function answers from what has arrived, or says that it needs the whole body first.
 """
 
-from ccrelay._fast.affinity_table import hash64
+from ccrelay._fast.affinity_table import MODEL_BITS, hash64
 from ccrelay._fast.http1 import FieldId
 from ccrelay.fleet.estimate import ModelEstimate
 from ccrelay.relay import affinity
@@ -19,11 +19,10 @@ from ccrelay.wire.media import newest
 
 _AUTHORIZATION = int(FieldId.F_AUTHORIZATION)
 _X_API_KEY = int(FieldId.F_X_API_KEY)
-_SESSION = int(FieldId.F_SESSION_ID)
 _AGENT = int(FieldId.F_AGENT_ID)
 _CLASS = int(FieldId.F_REQUEST_CLASS)
 _MESSAGES = int(RequestClass.MESSAGES)
-_MAIN = int(TrafficClass.MAIN)
+_MODEL_BITS = int(MODEL_BITS)
 _BACKGROUND = int(TrafficClass.BACKGROUND)
 _WEB_SEARCH = int(TrafficClass.WEB_SEARCH)
 _STREAM = int(OutputClass.STREAM)
@@ -82,17 +81,13 @@ def build(
     request.now = context.reactor.now
     request.waits_since = request.now - queued_s
     request.body_bytes = client.size()
-    only = config.only
-    if only is None or only.provider.mends:
-        request.traffic = client.traffic()
-        if route.passes:
-            request.credential = own_credential(client)
-        if config.affinity and not affinity.find(context, config, client, route, request):
-            return None
-    elif only.limited:
-        request.traffic = client.traffic()
-    else:
-        return request
+    request.traffic = client.traffic()
+    if route.passes:
+        request.credential = own_credential(client)
+    if (config.affinity or route.limited) and not affinity.find(
+        context, config, client, route, request
+    ):
+        return None
     # Title calls and search calls do not think; turns of main loop and sub-agents do.
     if request.traffic != _BACKGROUND and request.traffic != _WEB_SEARCH:
         request.output_class = _THINKING
@@ -127,40 +122,54 @@ def estimate(
 ) -> bool:
     """Estimate its tokens; False: only the whole body tells.
 
+    What the target of its cache has cached is what its last answer reported, and nothing else: a
+    provider that reports no cache is sent the whole prompt. A body that has become smaller does not
+    continue the earlier one, nor does one for another model, and counts whole.
+
     A long body may hold images. It is sent by its length as long as that does no harm, although
     that is too much then: waiting for its end and reading it once more costs more.
     """
-    down, binding, size = client.down, request.binding, request.body_bytes
-    # Turns of sub-agents share the session of the main loop and not its prompt. A body that has
-    # become smaller does not continue the earlier one, and counts whole.
+    down, cache, size = client.down, request.cache, request.body_bytes
     warm = 0
-    if binding is not None and request.traffic == _MAIN and binding.body_bytes <= size:
-        warm = binding.body_bytes
+    if (
+        cache is not None
+        and cache.flags & _MODEL_BITS == route.tag
+        and cache.body_bytes <= size
+        and cache.prefix_tokens
+    ):
+        warm = cache.body_bytes
     known = context.estimator.of(route.model)
-    home = known.tokens_in(size - warm)
     request.tokens_out = known.tokens_out[request.output_class]
+    _count(request, known.tokens_in(size - warm), warm)
     request.rough = size - warm >= MEDIA_LOOK_BYTES
-    is_length_enough = not (request.rough and (closely or not _harmless(route, request, home)))
+    is_length_enough = not (request.rough and (closely or not _harmless(route, request)))
     if not (is_length_enough and (client.body is not None or down.length_known())):
         if not client.is_complete() and down.can_replay():
             return False
-        home = _tokens_of(client, known, size - warm)
+        _count(request, _tokens_of(client, known, size - warm), warm)
         request.rough = False
-    request.tokens_home = request.tokens_in = home
-    if warm and binding is not None:
-        # The usage of the last turn is better than any estimate by length.
-        request.tokens_in = home + (binding.prefix_tokens or known.tokens_in(warm))
     return True
 
 
-def _harmless(route: Route, request: RoutingRequest, tokens: int) -> bool:
-    """Whether every target it may go to has room for so many tokens and for others beside."""
+def _count(request: RoutingRequest, fresh: int, warm: int) -> None:
+    """Set its input tokens: `fresh` ones behind the `warm` bytes of the last turn."""
+    request.tokens_home = request.tokens_in = fresh
+    cache = request.cache
+    if warm and cache is not None:
+        # The usage of the last turn is better than any estimate by length.
+        request.tokens_in = fresh + cache.prefix_tokens
+        request.tokens_home = request.tokens_in - min(cache.cached_tokens, cache.prefix_tokens)
+
+
+def _harmless(route: Route, request: RoutingRequest) -> bool:
+    """Whether every target it may go to has room for its tokens and for others beside."""
     if route.weighs_cache:
         return False
     binding = request.binding
     sticky = route.by_slot.get(binding.slot) if binding is not None else None
     for _, target in [sticky] if sticky is not None else route.by_slot.values():
-        if target.limits.room(request.now, tokens, request.tokens_out) < MUCH_ROOM:
+        need = request.need(target.slot)
+        if target.limits.room(request.now, need, request.tokens_out) < MUCH_ROOM:
             return False
     return True
 
@@ -185,10 +194,10 @@ def _tokens_of(client: ClientRequest, known: ModelEstimate, size: int) -> int:
     return known.tokens_in(size - media.size) + media.tokens
 
 
-def queue_position(client: ClientRequest, route: Route, request: RoutingRequest) -> tuple[int, int]:
+def queue_position(client: ClientRequest, request: RoutingRequest) -> tuple[int, int]:
     """Traffic class and conversation by which a request queues."""
-    if route.lone is None:
-        return request.traffic, request.conversation
-    # For a lone target neither was read yet.
-    session = client.down.head.value(_SESSION)
-    return client.traffic(), hash64(session) if session is not None else 0
+    conversation = request.conversation or request.thread
+    if not conversation:  # nothing has asked for it yet
+        session = affinity.session_of(client)
+        conversation = hash64(session) if session is not None else 0
+    return request.traffic, conversation

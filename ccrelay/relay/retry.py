@@ -15,6 +15,7 @@ from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.local_reply import ErrorReply, passed_on
 from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.routing.availability import soonest
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
@@ -183,7 +184,7 @@ def soonest_s(
     if route is None or request is None:
         return None
     request.now = context.reactor.now
-    until = config.router.soonest(route, request).until
+    until = soonest(route, request, None, True).until
     if until == inf:
         return None
     seconds = max(ceil(until - request.now - ROUNDING_S), 1)

@@ -8,6 +8,7 @@ cdef class Candidate:
     cdef readonly bytes splice
     cdef readonly bint estimates
     cdef readonly bint rewrites
+    cdef readonly int group
     cdef readonly object price
     cdef object _slots
 

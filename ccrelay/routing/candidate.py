@@ -3,6 +3,7 @@
 import msgspec
 
 from ccrelay.config.model import Price
+from ccrelay.fleet.model_group import group_of
 from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.ledger.pricing import PriceList, price_for
 
@@ -16,6 +17,7 @@ class Candidate:
         "_slots",
         "asked",
         "estimates",
+        "group",
         "price",
         "provider",
         "rewrites",
@@ -37,6 +39,7 @@ class Candidate:
         self.sent = sent
         self.splice: bytes | None = None if sent == spelt else _encode(sent)
         self.estimates = provider.dialect.counts_tokens == "estimate"
+        self.group = group_of(sent)
         self.rewrites = provider.dialect.needs_rewrite(sent)
         prices: dict[str, Price] = provider.config.prices
         self.price: PriceList | None = price_for(provider.config.type, sent, prices)

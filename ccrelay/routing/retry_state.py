@@ -14,7 +14,7 @@ class RetryState:
     __slots__ = ("_masks", "count", "failed", "last", "targets", "waits", "was_told_when", "why")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = 0  # attempts at targets that could have served
         self.waits = 0  # attempts that ended with a time
         self.was_told_when = False  # whether the last one did
         self.last: Target | None = None
@@ -23,9 +23,18 @@ class RetryState:
         self.why = ""  # why the last attempt failed; empty once that is logged
         self._masks: dict[str, int] = {}
 
-    def add(self, target: Target, why: str = "", *, endpoint_failed: bool) -> None:
-        """Note an attempt that failed."""
-        self.count += 1
+    def add(
+        self, target: Target, why: str = "", *, endpoint_failed: bool, could_serve: bool = True
+    ) -> None:
+        """Note an attempt that failed.
+
+        Args:
+            target: where.
+            why: for the log.
+            endpoint_failed: with any key.
+            could_serve: False: the key was refused, spent or limited. That costs no attempt.
+        """
+        self.count += could_serve
         self.why = why
         self.last = target
         self.was_told_when = False

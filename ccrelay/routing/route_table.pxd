@@ -12,6 +12,7 @@ cdef class Route:
     cdef readonly bint passes
     cdef readonly bytes entry
     cdef readonly bytes aside
+    cdef readonly int tag
     cdef public bint limited
 
 

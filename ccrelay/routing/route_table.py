@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ccrelay._fast.affinity_table import MODEL_BITS, hash64
 from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.rules import CompiledRule
@@ -32,6 +33,7 @@ class Route:
         "passes",
         "rule",
         "strategy",
+        "tag",
         "weighs_cache",
     )
 
@@ -44,6 +46,8 @@ class Route:
     ) -> None:
         self.model = model
         self.candidates = candidates
+        # Of the model, in a binding: a prompt cache belongs to one model.
+        self.tag = hash64(model.encode()) & MODEL_BITS or 1 << 4
         self.strategy = strategy
         self.weighs_cache = strategy.weighs_cache
         self.rule = rule

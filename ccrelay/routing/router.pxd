@@ -2,9 +2,11 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.affinity_table cimport Binding
-from ccrelay._fast.rate_limits cimport KeyPool, Reservation, TargetLimits
+from ccrelay._fast.key_pool cimport KeyPool
+from ccrelay._fast.rate_limits cimport Reservation, TargetLimits
 from ccrelay.fleet.breaker cimport Breaker
 from ccrelay.fleet.provider_state cimport ProviderState, Target
+from ccrelay.routing.availability cimport any_closed, is_ready, ready_at, soonest
 from ccrelay.routing.candidate cimport Candidate
 from ccrelay.routing.retry_state cimport RetryState
 from ccrelay.routing.route_table cimport Route
@@ -37,7 +39,6 @@ cdef class Router:
         self, Route route, RoutingRequest request, RetryState retry_state, object rng,
         object held, bint stays
     )
-    cdef bint _is_ready(self, Candidate candidate, Target target, RoutingRequest request) except? -1
     @cython.locals(candidate=Candidate, selection=Selection, available=list)
     cdef Selection _select_any(
         self, Route route, RoutingRequest request, RetryState retry_state, object rng
@@ -68,6 +69,15 @@ cdef class Router:
     cdef object _last_resort(
         self, Route route, RoutingRequest request, RetryState retry_state, object rng
     )
+    @cython.locals(unavailable=Unavailable)
+    cdef object _wait_or_ask(
+        self, Route route, RoutingRequest request, RetryState retry_state, object rng, bint waits
+    )
+    @cython.locals(candidate=Candidate, target=Target, selection=Selection)
+    cdef object _ask_anyway(
+        self, Route route, RoutingRequest request, RetryState retry_state, object rng
+    )
+    cdef double _ends_at(self, RoutingRequest request) except? -1
     @cython.locals(candidate=Candidate, target=Target, selection=Selection)
     cdef Selection _unlimited(
         self, Route route, RoutingRequest request, RetryState retry_state, object rng
@@ -75,16 +85,5 @@ cdef class Router:
     cdef Selection _another_key(
         self, Candidate candidate, RoutingRequest request, RetryState retry_state, object rng
     )
-    @cython.locals(candidate=Candidate, target=Target, ends_at=double)
-    cdef bint _any_closed(self, Route route, RoutingRequest request) except? -1
     @cython.locals(candidate=Candidate, target=Target, index=int)
     cdef Selection _panic(self, Route route, RoutingRequest request, object rng)
-    @cython.locals(candidate=Candidate, target=Target, until=double, ready_at=double)
-    cpdef Unavailable soonest(
-        self, Route route, RoutingRequest request, RetryState retry_state=*
-    )
-    @cython.locals(breaker=Breaker, at=double)
-    cdef double _ready_at(
-        self, Candidate candidate, Target target, RoutingRequest request
-    ) except? -1
-    cpdef str state_of(self, Target target, RoutingRequest request)

@@ -3,6 +3,7 @@
     the conversation's sticky target, if it can take the request  -> there
     it can within affinity.wait_s, and its cache is warm          -> wait for it
     providers whose breaker admits and that have a ready key      -> strategy's choice, then a key
+    none within routing.queue_timeout_s                           -> ask one that is only TIGHT
     none                                                          -> wait for the soonest
 
 A strategy that weighs the cache is asked first: the sticky target is one of its candidates as long
@@ -14,24 +15,21 @@ belongs to the caller, who gives it back once.
 
 import random
 from collections.abc import Set
-from math import inf
 
 from ccrelay._fast.rate_limits import Capacity
 from ccrelay.config.model import Routing
-from ccrelay.fleet.breaker import State
 from ccrelay.fleet.provider_state import ProviderState, Target
+from ccrelay.routing.availability import any_closed, is_ready, ready_at, soonest
 from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
-from ccrelay.routing.selection import WHY, Selection, Unavailable
+from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.routing.trials import try_refused
 from ccrelay.types import RequestClass, TrafficClass
 
 # A shorter prefix is not cached by any current model (providers reference, section 4).
 WORTH_WAITING_TOKENS = 512
-# When another worker was faster, or frees its share at an unknown time.
-LOOK_AGAIN_S = 0.05
 
 NONE_BLOCKED: Set[int] = frozenset()
 _READY = int(Capacity.READY)
@@ -65,15 +63,18 @@ class Router:
             request: what it needs.
             retry_state: what was tried before; None: nothing.
             rng: chance.
-            stays: False: do not wait for the sticky target.
+            stays: False: it cannot be queued, so that waiting is worth nothing.
             held: slots that queued requests wait for which come first; to this one they are full.
         """
-        if route.lone is not None and retry_state is None:
+        if route.lone is not None and retry_state is None and not held:
             candidate, target = route.lone
             selection = self._acquire(candidate, target, request, rng)
             if selection is not None:
                 return selection
-            return self._last_resort(route, request, retry_state, rng)
+            return self._last_resort(route, request, None, rng) or self._wait_or_ask(
+                route, request, None, rng, stays
+            )
+        tried = retry_state
         if request.binding is not None:
             if route.weighs_cache:
                 found = self._weigh(route, request, retry_state, rng, held, stays)
@@ -87,7 +88,12 @@ class Router:
         selection = self._select_any(route, request, retry_state, rng)
         if selection is not None:
             return selection
-        return self._last_resort(route, request, retry_state, rng)
+        last = self._last_resort(route, request, retry_state, rng)
+        if last is not None:
+            return last
+        if held and stays and request.now < self._ends_at(request):
+            return soonest(route, request, retry_state, False)
+        return self._wait_or_ask(route, request, tried, rng, stays)
 
     # ---- the sticky target
 
@@ -139,7 +145,7 @@ class Router:
             request.now
         ):
             return None  # it does not move the conversation, and would wait at each turn
-        until = self._ready_at(candidate, target, request)
+        until = ready_at(candidate, target, request, False)
         moves_at = request.waits_since + self._affinity_wait_s
         if until > moves_at or request.now >= moves_at:
             return None
@@ -158,13 +164,13 @@ class Router:
         """Ask a strategy that knows what leaving a warm cache costs."""
         sticky = self._sticky(route, request, retry_state)
         waits = None
-        is_ready = False
+        ready_now = False
         if sticky is not None:
             is_held = sticky[1].slot in held
-            is_ready = not is_held and self._is_ready(sticky[0], sticky[1], request)
-            if not is_ready and stays:
+            ready_now = not is_held and is_ready(sticky[0], sticky[1], request)
+            if not ready_now and stays:
                 waits = self._worth_waiting(sticky[0], sticky[1], request, is_held)
-        request.home_open = is_ready or waits is not None
+        request.home_open = ready_now or waits is not None
         if held:
             base = retry_state if retry_state is not None else RetryState()
             retry_state = base.with_blocked([route.by_slot[slot][1] for slot in held])
@@ -182,12 +188,6 @@ class Router:
                 return selection
             available.remove(candidate)
         return None
-
-    def _is_ready(self, candidate: Candidate, target: Target, request: RoutingRequest) -> bool:
-        if not candidate.provider.endpoint.breaker.available(request.now):
-            return False
-        need = request.need(target.slot)
-        return target.limits.state(request.now, need, request.tokens_out) == _READY
 
     # ---- any target
 
@@ -232,11 +232,13 @@ class Router:
         """Whether a key that was not tried has capacity. The key pool remembers what it saw."""
         provider = candidate.provider
         skip = retry_state.mask(provider) if retry_state is not None else 0
-        if provider.key_pool.refresh(request.now, request.tokens_in, request.tokens_out, skip):
+        now, tokens_in, tokens_out = request.now, request.tokens_in, request.tokens_out
+        group = candidate.group
+        if provider.key_pool.refresh(now, tokens_in, tokens_out, skip, request.anyway, group):
             return True
         # The sticky key, where most of the prompt is cached.
         index = self._sticky_key(candidate, request, retry_state)
-        return index >= 0 and self._is_ready(candidate, provider.targets[index], request)
+        return index >= 0 and is_ready(candidate, provider.targets[index], request)
 
     def _sticky_key(
         self, candidate: Candidate, request: RoutingRequest, retry_state: RetryState | None
@@ -276,7 +278,7 @@ class Router:
     ) -> int:
         """The conversation's key by rendezvous hashing where it has capacity; -1: none has any."""
         key_pool = provider.key_pool
-        if request.conversation:
+        if request.conversation and not request.anyway:
             index = key_pool.preferred_key(request.conversation)
             if index >= 0 and key_pool.is_ready(index):
                 return index
@@ -286,6 +288,8 @@ class Router:
         self, candidate: Candidate, target: Target, request: RoutingRequest, rng: random.Random
     ) -> Selection | None:
         breaker = candidate.provider.endpoint.breaker
+        if request.anyway and not is_ready(candidate, target, request):
+            return None  # it has room, for requests ahead of this one
         ticket = breaker.admit(request.now, rng)
         if ticket is None:
             return None
@@ -297,7 +301,9 @@ class Router:
                 return Selection(candidate, target, None, ticket)
         else:
             need = request.need(target.slot)
-            reservation = target.limits.reserve(request.now, need, request.tokens_out)
+            reservation = target.limits.reserve(
+                request.now, need, request.tokens_out, request.anyway, candidate.group
+            )
             if reservation is not None:
                 return Selection(candidate, target, reservation, ticket)
         breaker.settle(ticket, request.now, rng, None)
@@ -311,8 +317,8 @@ class Router:
         request: RoutingRequest,
         retry_state: RetryState | None,
         rng: random.Random,
-    ) -> Selection | Unavailable:
-        """Other keys of an endpoint that failed, an endpoint whose breaker is open, or waiting."""
+    ) -> Selection | Unavailable | None:
+        """Other keys of an endpoint that failed, or an endpoint whose breaker is open."""
         if request.kind == _COUNT_TOKENS:
             selection = self._unlimited(route, request, retry_state, rng)
             if selection is not None:
@@ -326,11 +332,53 @@ class Router:
         trial = try_refused(route, request, retry_state, rng)
         if trial is not None:
             return trial
-        if self._panics and retry_state is None and not self._any_closed(route, request):
-            selection = self._panic(route, request, rng)
-            if selection is not None:
-                return selection
-        return self.soonest(route, request, retry_state)
+        if not self._panics or retry_state is not None:
+            return None
+        is_any_closed = any_closed(route, request, self._ends_at(request))
+        return None if is_any_closed else self._panic(route, request, rng)
+
+    def _wait_or_ask(
+        self,
+        route: Route,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
+        rng: random.Random,
+        waits: bool,
+    ) -> Selection | Unavailable:
+        """Wait for a ready target; ask one that is only TIGHT where none will be ready in time.
+
+        What headers taught may be late, wrong, or another model's: the provider decides.
+        """
+        unavailable = soonest(route, request, retry_state, False)
+        if waits and unavailable.until <= self._ends_at(request):
+            return unavailable
+        request.anyway = True
+        found = self._ask_anyway(route, request, retry_state, rng)
+        request.anyway = False
+        return found if found is not None else unavailable
+
+    def _ask_anyway(
+        self,
+        route: Route,
+        request: RoutingRequest,
+        retry_state: RetryState | None,
+        rng: random.Random,
+    ) -> Selection | Unavailable | None:
+        """The sticky target, else the one that lacks least."""
+        if request.binding is not None:
+            sticky = self._sticky(route, request, retry_state)
+            if sticky is not None:
+                selection = self._acquire(sticky[0], sticky[1], request, rng)
+                if selection is not None:
+                    return selection
+        selection = self._select_any(route, request, retry_state, rng)
+        if selection is not None or retry_state is None or not retry_state.failed:
+            return selection
+        return self._last_resort(route, request, retry_state, rng)
+
+    def _ends_at(self, request: RoutingRequest) -> float:
+        """When the request has waited long enough."""
+        return request.waits_since + self._queue_timeout_s
 
     def _unlimited(
         self,
@@ -368,16 +416,6 @@ class Router:
             return None
         return self._select_key(candidate, request, retry_state, rng)
 
-    def _any_closed(self, route: Route, request: RoutingRequest) -> bool:
-        """Whether a provider whose breaker admits could take the request within the queue time."""
-        ends_at = request.waits_since + self._queue_timeout_s
-        for candidate in route.candidates:
-            if candidate.provider.endpoint.breaker.available(request.now):
-                for target in candidate.provider.targets:
-                    if self._ready_at(candidate, target, request) <= ends_at:
-                        return True
-        return False
-
     def _panic(self, route: Route, request: RoutingRequest, rng: random.Random) -> Selection | None:
         """Every breaker is open: an attempt that may fail is better than a certain error."""
         ready = []
@@ -405,46 +443,10 @@ class Router:
         reservation = None
         if request.kind != _COUNT_TOKENS:
             need = request.need(target.slot)
-            reservation = target.limits.reserve(request.now, need, request.tokens_out)
+            reservation = target.limits.reserve(
+                request.now, need, request.tokens_out, request.anyway, candidate.group
+            )
             if reservation is None:
                 return None
         ticket = provider.endpoint.breaker.force(request.now)
         return Selection(candidate, target, reservation, ticket)
-
-    def soonest(
-        self, route: Route, request: RoutingRequest, retry_state: RetryState | None = None
-    ) -> Unavailable:
-        """When a target that was not tried could take the request."""
-        until, why = inf, ""
-        for candidate in route.candidates:
-            for target in candidate.provider.targets:
-                if retry_state is not None and target in retry_state.targets:
-                    continue
-                ready_at = self._ready_at(candidate, target, request)
-                if ready_at < until or not why:
-                    until = ready_at
-                    why = self.state_of(target, request)
-        if until <= request.now:  # another worker took it, or it is a breaker's trial
-            until = request.now + LOOK_AGAIN_S
-        return Unavailable(until, False, why or "no target left")
-
-    def _ready_at(self, candidate: Candidate, target: Target, request: RoutingRequest) -> float:
-        breaker = candidate.provider.endpoint.breaker
-        need = request.need(target.slot)
-        at = target.limits.ready_at(request.now, need, request.tokens_out)
-        if candidate.provider.client_cooldowns:
-            at = max(at, candidate.provider.client_cooldowns.get(request.credential, 0.0))
-        if breaker.available(request.now):
-            return at
-        if breaker.state is State.HALF_OPEN:
-            return max(at, request.now + LOOK_AGAIN_S)  # the trial may pass at any moment
-        return max(at, breaker.resumes_at)
-
-    def state_of(self, target: Target, request: RoutingRequest) -> str:
-        """Why a target does not take a request: a word for the log."""
-        if not target.provider.endpoint.breaker.available(request.now):
-            return "breaker_open"
-        if target.provider.cools_down(request.credential, request.now):
-            return "cooldown"
-        need = request.need(target.slot)
-        return WHY[target.limits.state(request.now, need, request.tokens_out)]

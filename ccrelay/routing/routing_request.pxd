@@ -15,8 +15,11 @@ cdef class RoutingRequest:
     cdef public int64_t tokens_out
     cdef public int64_t body_bytes
     cdef public Binding binding
+    cdef public Binding cache
+    cdef public object thread
     cdef public double now
     cdef public double waits_since
+    cdef public bint anyway
     cdef public bint rough
     cdef public bint home_open
     cdef public bint mended

@@ -12,17 +12,21 @@ class RoutingRequest:
         traffic: what the request is for, a `TrafficClass`.
         conversation: its hash; 0: unknown.
         tokens_in: the whole prompt: what counts where no cache holds any of it.
-        tokens_home: what is new to the sticky target, whose cache should hold the rest.
+        tokens_home: what the target of `cache` has not cached, as far as it has reported.
         tokens_out: output tokens.
         body_bytes: size of the body.
         output_class: an `OutputClass`.
         binding: the conversation's sticky target; None: none, or its cache is cold.
+        cache: which target has cached this prompt, and how much of it. Main loop and sub-agents of
+            a conversation share its binding, and no prompt. None: the binding.
         now: monotonic seconds.
     """
 
     __slots__ = (
+        "anyway",
         "binding",
         "body_bytes",
+        "cache",
         "conversation",
         "credential",
         "home_open",
@@ -33,6 +37,7 @@ class RoutingRequest:
         "output_class",
         "rough",
         "strip",
+        "thread",
         "tokens_home",
         "tokens_in",
         "tokens_out",
@@ -52,6 +57,7 @@ class RoutingRequest:
         body_bytes: int = 0,
         output_class: int = OutputClass.STREAM,
         binding: Binding | None = None,
+        cache: Binding | None = None,
         now: float = 0.0,
     ) -> None:
         self.kind = kind
@@ -65,8 +71,11 @@ class RoutingRequest:
         self.body_bytes = body_bytes
         self.output_class = output_class
         self.binding = binding
+        self.cache = binding if cache is None else cache
+        self.thread = conversation  # hash of what `cache` is found by; 0: unknown
         self.marks = 0  # FOREIGN, UNSIGNED: what is known of its thinking blocks
         self.home_open = True  # the sticky target can take it, or will soon (for strategies)
+        self.anyway = False  # only TIGHT targets are asked: what headers taught may be wrong
         self.mended = False  # its thinking blocks were refused once, and it was sent without
         self.strip: bool | None = None  # which thinking blocks no provider that validates may see
         self.now = now
@@ -74,7 +83,7 @@ class RoutingRequest:
 
     def need(self, slot: int) -> int:
         """Input tokens that count at a target."""
-        binding = self.binding
-        if binding is not None and binding.slot == slot:
+        cache = self.cache
+        if cache is not None and cache.slot == slot:
             return self.tokens_home
         return self.tokens_in

@@ -11,6 +11,7 @@ WHY = {
     int(Capacity.BUSY): "max_concurrent",
     int(Capacity.COOLING_DOWN): "cooldown",
     int(Capacity.DISABLED): "key_refused",
+    int(Capacity.TIGHT): "limit",
 }
 
 

@@ -23,6 +23,8 @@ from ccrelay.wire.items import (
 
 # Ids go into logs and a table: safe characters and a bounded length only.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+# What clients write that have no id: one conversation of all their users.
+_NONE = frozenset({"undefined", "null", "none", "nil", "nan", "true", "false", "0"})
 _LEGACY = re.compile(r".*_session_([^_]+)", re.DOTALL)
 
 METADATA_BYTES_MAX = 4096
@@ -76,7 +78,7 @@ def conversation_key(session: bytes | None, body: bytes | None) -> bytes | None:
         session: value of `x-claude-code-session-id`.
         body: the complete body; None: not available, use only the header.
     """
-    if session is not None and _plain(session.decode("latin-1")):
+    if session is not None and _plain(session.decode("latin-1")) is not None:
         return session
     if body is None:
         return None
@@ -138,4 +140,6 @@ def _from_metadata(metadata: bytes) -> str | None:
 
 
 def _plain(value: str | None) -> str | None:
-    return value if value is not None and _PLAIN.fullmatch(value) else None
+    if value is None or not _PLAIN.fullmatch(value) or value.lower() in _NONE:
+        return None
+    return value

@@ -152,16 +152,15 @@ class WatchedRouter(Router):
         stays: bool = True,
         held: Any = frozenset(),
     ) -> Any:
-        targets = [target for slot, (_, target) in route.by_slot.items() if slot not in held]
+        targets = {t: c.group for slot, (c, t) in route.by_slot.items() if slot not in held}
+        now, out = request.now, request.tokens_out
         before = {
-            target: target.limits.state(request.now, request.need(target.slot), request.tokens_out)
-            for target in targets
+            target: target.limits.state(now, request.need(target.slot), out, group)
+            for target, group in targets.items()
         }
         self.ready_at = {
-            target: target.limits.ready_at(
-                request.now, request.need(target.slot), request.tokens_out
-            )
-            for target in targets
+            target: target.limits.ready_at(now, request.need(target.slot), out, True, group)
+            for target, group in targets.items()
         }
         admits = {
             one.provider: one.provider.endpoint.breaker.available(request.now)
@@ -189,11 +188,17 @@ class WatchedRouter(Router):
             assert target not in retry_state.targets
         if request.kind == RequestClass.COUNT_TOKENS:
             assert selection.reservation is None
-            assert before[target] not in (Capacity.COOLING_DOWN, Capacity.DISABLED)
+            assert before[target] != Capacity.DISABLED
+            assert target.limits.cooldown_until() <= request.now
         else:
             assert selection.reservation is not None
             assert selection.reservation.open
-            assert before[target] == Capacity.READY or target.refusals.in_trial
+            is_ready = before[target] in (Capacity.READY, Capacity.TIGHT)
+            assert is_ready or target.refusals.in_trial
+        if before[target] == Capacity.TIGHT and admits[target.provider]:
+            for other, state in before.items():
+                spare = state == Capacity.READY and admits[other.provider]
+                assert not spare or (retry_state is not None and other in retry_state.targets)
         if not admits[target.provider]:
             assert self.routing.panic == "try"
             ends_at = request.waits_since + self.routing.queue_timeout_s
@@ -620,6 +625,10 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def no_target_fails_twice_and_attempts_are_bounded(self) -> None:
+        most = self.config.routing.attempts_max
+        for life in self.lives:  # a key that could not have served costs no attempt
+            retry_state = life.exchange.retry_state
+            assert retry_state is None or retry_state.count <= most
         waits = {
             id(life.exchange.request): life.exchange.retry_state.waits
             for life in self.lives
@@ -632,7 +641,6 @@ class Lives(RuleBasedStateMachine):
             for request, targets in by_request.items():
                 # A target that named a time is no failure, and may be selected again then.
                 failed = len(targets) - waits.get(request, 0)
-                assert failed <= self.config.routing.attempts_max
                 assert len({target.slot for target in targets}) >= failed
 
     @invariant()

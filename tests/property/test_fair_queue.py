@@ -277,7 +277,7 @@ class World:
         self._answer(number, 400)  # an answer that leads nowhere
 
     def fails(self, number: int) -> None:
-        self._answer(number, 429)  # it fails over, and no cooldown starts
+        self._answer(number, 429)  # it fails over, and its models rest there
 
     def _answer(self, number: int, status: int) -> None:
         upstream = self._under_way(number)
@@ -317,8 +317,11 @@ class World:
 
     def _could_go(self, target: Target, one: Exchange) -> bool:
         assert one.request is not None
-        now = self.relay.reactor.now
-        room = target.limits.state(now, one.request.tokens_in, one.request.tokens_out)
+        assert one.route is not None
+        now, (candidate, _) = self.relay.reactor.now, one.route.by_slot[target.slot]
+        room = target.limits.state(
+            now, one.request.tokens_in, one.request.tokens_out, candidate.group
+        )
         return room == Capacity.READY and target.provider.endpoint.breaker.available(now)
 
     def end(self) -> None:

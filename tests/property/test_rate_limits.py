@@ -13,16 +13,16 @@ from typing import Any
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from ccrelay._fast.key_pool import KeyPool
 from ccrelay._fast.rate_limits import (
     Capacity,
     Cooldown,
     Dimension,
-    KeyPool,
     Reservation,
     TargetLimits,
 )
 from ccrelay._fast.shared_memory import SharedMemory
-from tests.reference.rate_limits import LONGEST, SHORTEST, Learned, Target, Ticket
+from tests.reference.rate_limits import LONGEST, SHORTEST, Bound, Learned, Target, Ticket
 
 TICK = 1 / 128  # s: a binary fraction, so that sums of instants are exact; half a second is 64
 CALM = settings(deadline=None, max_examples=60)
@@ -59,17 +59,18 @@ class RateLimitMachine(RuleBasedStateMachine):
     def wait(self, ticks: int) -> None:
         self.now += ticks * TICK
 
-    @rule(tokens_in=tokens, tokens_out=tokens)
-    def reserve(self, tokens_in: int, tokens_out: int) -> None:
+    @rule(tokens_in=tokens, tokens_out=tokens, anyway=st.booleans())
+    def reserve(self, tokens_in: int, tokens_out: int, anyway: bool) -> None:
         need = (tokens_in, tokens_out)
-        made = self.limits.reserve(self.now, *need)
+        made = self.limits.reserve(self.now, *need, anyway)
         resting = self.twin.cooldown_until > self.now
         if made is None:
-            assert resting or self.twin.busy() or self.twin.lacks(self.now, need, LONGEST)
+            assert resting or self.twin.busy() or self.twin.lacks(self.now, need, LONGEST, anyway)
             return
         assert not resting
         assert not self.twin.busy()
-        assert not self.twin.lacks(self.now, need, SHORTEST)
+        assert not self.twin.lacks(self.now, need, SHORTEST, anyway)
+        self.twin.try_key(self.now)
         self.out.append((made, self.twin.reserve(self.now, *need)))
 
     @rule(tokens_in=tokens, tokens_out=tokens)
@@ -109,7 +110,12 @@ class RateLimitMachine(RuleBasedStateMachine):
     def rest(self, ticks: int) -> None:
         until = self.now + ticks * TICK
         self.limits.start_cooldown(until, Cooldown.RATE)
-        self.twin.cooldown_until = max(self.twin.cooldown_until, until)
+        self.twin.cool_down(until)
+
+    @rule()
+    def prove(self) -> None:
+        assert self.limits.prove(0) == self.twin.on_trial
+        self.twin.prove()
 
     @rule(
         dim=st.sampled_from(Dimension), limit=limits, remaining=st.integers(-1, 300),
@@ -141,7 +147,8 @@ class RateLimitMachine(RuleBasedStateMachine):
         for span in (SHORTEST, LONGEST):
             used = self.twin.used(int(dim), self.now, span)
             if used == self.limits.used(dim, self.now):
-                assert (limit, used + told[1]) in self.twin.bounds(int(dim), self.now, span)
+                bound = Bound(limit, used + told[1], is_learned=True)
+                assert bound in self.twin.bounds(int(dim), self.now, span)
 
     @invariant()
     def counts_are_those_of_the_twin(self) -> None:
@@ -153,26 +160,38 @@ class RateLimitMachine(RuleBasedStateMachine):
             assert least <= self.limits.used(dim, self.now)
             assert self.limits.used(dim, self.now) <= self.twin.used(int(dim), self.now, LONGEST)
 
-    @rule(tokens_in=tokens, tokens_out=tokens)
-    def ready_at_is_the_first_instant_with_room(self, tokens_in: int, tokens_out: int) -> None:
+    @rule(tokens_in=tokens, tokens_out=tokens, anyway=st.booleans())
+    def ready_at_is_the_first_instant_with_room(
+        self, tokens_in: int, tokens_out: int, anyway: bool
+    ) -> None:
         if self.twin.busy():
             soonest = self.now + 0.05 - 1e-6  # instants are whole microseconds
             assert self.limits.ready_at(self.now, tokens_in, tokens_out) >= soonest
             return
-        at = self.limits.ready_at(self.now, tokens_in, tokens_out)
-        ready = self.limits.state(self.now, tokens_in, tokens_out) == Capacity.READY
+        at = self.limits.ready_at(self.now, tokens_in, tokens_out, anyway)
+        fine = {Capacity.READY, Capacity.TIGHT} if anyway else {Capacity.READY}
+        ready = self.limits.state(self.now, tokens_in, tokens_out) in fine
         assert ready == (at == self.now)
-        assert self.limits.state(at, tokens_in, tokens_out) == Capacity.READY
+        if not ready and (self.out or self.twin.on_trial):
+            # What is reserved may come back, and a trial may pass, at any moment.
+            assert at >= self.now + 0.05 - 1e-6
+            return
+        assert self.limits.state(at, tokens_in, tokens_out) in fine
         while not ready and at - TICK > self.now:
             at -= max(TICK, (at - self.now) / 8)
-            assert self.limits.state(at, tokens_in, tokens_out) != Capacity.READY
+            assert self.limits.state(at, tokens_in, tokens_out) not in fine
 
     @rule(tokens_in=tokens, tokens_out=tokens)
     def room_is_a_share(self, tokens_in: int, tokens_out: int) -> None:
         bank = KeyPool([self.limits], [1], [0], [0])
-        ready = self.limits.state(self.now, tokens_in, tokens_out) == Capacity.READY
+        state = self.limits.state(self.now, tokens_in, tokens_out)
+        room = self.limits.room(self.now, tokens_in, tokens_out)
+        ready = state == Capacity.READY
         assert bank.refresh(self.now, tokens_in, tokens_out) == ready
         assert 0.001 <= bank.room <= 1.0 if ready else bank.room == 0.0
+        tight = state == Capacity.TIGHT
+        assert 0.0 < room < 0.001 if tight else room == bank.room
+        assert bank.refresh(self.now, tokens_in, tokens_out, 0, True) == tight
 
 
 TestRateLimitMachine = RateLimitMachine.TestCase

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 REQUESTS, INPUT, OUTPUT, TOKENS = range(4)
 SHORTEST, LONGEST = 60.5, 61.0
+TRIAL_S = 2.0
 
 
 @dataclass
@@ -45,6 +46,21 @@ class Learned:
 
 
 @dataclass
+class Bound:
+    """A limit, and what is used of it."""
+
+    limit: int
+    used: int
+    is_learned: bool = False
+    alone: bool = False  # derived from a configured limit: a larger request fits when it is unused
+
+    def fits(self, need: int) -> bool:
+        if self.alone or not self.is_learned:
+            need = min(need, self.limit)
+        return self.used + need <= self.limit
+
+
+@dataclass
 class Target:
     limits: dict[int, int] = field(default_factory=dict)  # by dim
     max_concurrent: int = 0
@@ -52,6 +68,7 @@ class Target:
     learned: dict[int, Learned] = field(default_factory=dict)
     in_flight: int = 0
     cooldown_until: float = 0.0
+    on_trial: bool = False  # `cooldown_until` is the end of a trial's turn
 
     def used(self, dim: int, now: float, span: float) -> int:
         return sum(entry.amount(dim) for entry in self.log if entry.at > now - span)
@@ -90,8 +107,8 @@ class Target:
         else:
             learned.others = max((kept or self.limits[dim]) - remaining - used, 0)
 
-    def bounds(self, dim: int, now: float, span: float) -> list[tuple[int, int]]:
-        """(limit, what is used of it) of everything that holds for this dim."""
+    def bounds(self, dim: int, now: float, span: float) -> list[Bound]:
+        """Everything that holds for this dim."""
         learned = self.learned.get(dim, Learned())
         used = self.used(dim, now, span)
         holds = learned.resets_at > now
@@ -102,20 +119,24 @@ class Target:
             if holds and learned.more is not None:
                 left = learned.more - self.since(dim, learned.since)
                 theirs = min(theirs, max(learned.limit - left, 0))
-            bounds.append((learned.limit, theirs))
+            bounds.append(Bound(learned.limit, theirs, is_learned=True))
             others = 0
         if dim in self.limits:
-            bounds.append((self.limits[dim], used + others))
+            bounds.append(Bound(self.limits[dim], used))
+            if others:
+                bounds.append(Bound(self.limits[dim], used + others, is_learned=True, alone=True))
         return bounds
 
-    def lacks(self, now: float, need: tuple[int, int], span: float) -> bool:
-        """Whether a limit rules out a request of that input and output."""
+    def lacks(self, now: float, need: tuple[int, int], span: float, anyway: bool) -> bool:
+        """Whether a limit rules out a request of that input and output. `anyway`: a configured
+        limit does."""
         tokens_in, tokens_out = need
         needs = (1, tokens_in, tokens_out, tokens_in + tokens_out)
         return any(
-            used + min(needs[dim], limit) > limit
+            not bound.fits(needs[dim])
             for dim in range(4)
-            for limit, used in self.bounds(dim, now, span)
+            for bound in self.bounds(dim, now, span)
+            if not (anyway and bound.is_learned)
         )
 
     def busy(self) -> bool:
@@ -126,6 +147,19 @@ class Target:
         self.log += [ticket.first, ticket.late]
         self.in_flight += 1
         return ticket
+
+    def try_key(self, now: float) -> None:
+        """After a cooldown one request goes first."""
+        if self.cooldown_until:
+            self.cooldown_until, self.on_trial = now + TRIAL_S, True
+
+    def cool_down(self, until: float) -> None:
+        if self.on_trial or until > self.cooldown_until:
+            self.cooldown_until, self.on_trial = until, False
+
+    def prove(self) -> None:
+        if self.on_trial:
+            self.cooldown_until, self.on_trial = 0.0, False
 
     def adjust(self, ticket: Ticket, now: float, tokens_in: int) -> None:
         more = tokens_in - ticket.tokens_in

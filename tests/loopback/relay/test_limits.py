@@ -22,6 +22,7 @@ from tests.loopback.relay.wires import (
     Request,
     events_in,
     fault,
+    padded,
     post,
     response,
 )
@@ -206,24 +207,63 @@ async def test_a_key_that_says_it_is_spent_is_left_alone_until_its_reset(
     assert lab.sink.records[2]["queued_ms"]
 
 
-async def test_who_may_not_wait_for_a_reset_is_told_when_it_is(lab: Lab) -> None:
-    name = DIMENSIONS["requests"]
-    turns = Turns(response(200, MESSAGE, spent(name, 50, 30.0)))
-    lab.start(provider(lab.upstream(turns)), routing=routing(queue_timeout_s=5))
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_learned_limit_never_refuses_what_its_reset_comes_too_late_for(
+    lab: Lab, dimension: str, count: int
+) -> None:
+    spent_now = response(200, MESSAGE, spent(DIMENSIONS[dimension], 50, 30.0))
+    turns = Turns(*[spent_now] * count, fault(429, "rate_limit_error", "theirs"), JSON)
+    lab.start(provider(lab.upstream(turns), keys=KEYS[:count]), routing=routing(**NOW))
+    for _ in range(count):
+        assert (await lab.ask(post())).status == 200
+    answer = await lab.ask(post())  # the provider's word is the answer
+    if count == 1:
+        assert (answer.status, answer.json()["error"]["message"]) == (429, "theirs")
+        assert len(turns.got) == 2
+    else:
+        assert (answer.status, answer.body) == (200, MESSAGE)
+        assert len(turns.got) == 4
+
+
+# What the answer to a small prompt says, and the size of the next prompt.
+GREW = {
+    "almost all left": (400_000, 399_000, 1_300_000),
+    "more than the whole limit": (40_000, 40_000, 600_000),
+    "nothing left": (400_000, 0, 300_000),
+    "no limit named": (0, 20_000, 300_000),
+}
+
+
+@pytest.mark.parametrize("configured", [{}, {"tpm_limit": 2_000_000}], ids=["learned", "both"])
+@pytest.mark.parametrize("told", GREW)
+async def test_a_big_prompt_after_a_small_one_is_sent_at_once(
+    lab: Lab, told: str, configured: dict[str, int]
+) -> None:
+    limit, remaining, size = GREW[told]
+    fields = [(b"content-type", b"application/json")]
+    if limit:
+        fields.append((b"anthropic-ratelimit-tokens-limit", b"%d" % limit))
+    fields.append((b"anthropic-ratelimit-tokens-remaining", b"%d" % remaining))
+    until = datetime.fromtimestamp(time.time() + 55, UTC).isoformat()
+    fields.append((b"anthropic-ratelimit-tokens-reset", until.encode()))
+    turns = Turns(response(200, MESSAGE, fields))
+    lab.start(provider(lab.upstream(turns), keys=keys(**configured)), routing=routing())
     assert (await lab.ask(post())).status == 200
-    answer = await lab.ask(post())
-    assert (answer.status, answer.error["type"]) == (429, "rate_limit_error")
-    assert 28 <= int(answer.get(b"retry-after") or 0) <= 30
-    assert len(turns.got) == 1
+    began_at = time.monotonic()
+    grown = post(padded(size))
+    assert (await lab.ask(grown)).status == 200
+    assert time.monotonic() - began_at < 2.0
+    assert len(turns.got) == 2
 
 
-async def test_a_learned_limit_is_kept_without_being_told_again(lab: Lab) -> None:
+async def test_a_learned_limit_prefers_another_key(lab: Lab) -> None:
     fields = [(b"x-ratelimit-limit-requests", b"3"), (b"x-ratelimit-remaining-requests", b"2")]
     fields += [(b"x-ratelimit-reset-requests", b"60s"), (b"content-type", b"application/json")]
-    turns = Turns(response(200, MESSAGE, fields), JSON)
-    lab.start(provider(lab.upstream(turns)), routing=routing(**NOW))
-    assert [(await lab.ask(post())).status for _ in range(4)] == [200, 200, 200, 429]
-    assert len(turns.got) == 3
+    turns = Turns(response(200, MESSAGE, fields))
+    lab.start(provider(lab.upstream(turns), keys=KEYS), routing=routing(**NOW))
+    assert [(await lab.ask(post())).status for _ in range(6)] == [200] * 6
+    assert sorted(Counter(turns.keys).values()) == [3, 3]
 
 
 @pytest.mark.parametrize("value", [b"1", b"millis"])
@@ -248,11 +288,68 @@ async def test_a_key_rests_as_long_as_its_429_says_and_comes_back(lab: Lab, valu
     assert tired in turns.keys[5:]
 
 
-async def test_a_429_that_says_nothing_makes_no_key_rest(lab: Lab) -> None:
+async def test_a_429_that_says_nothing_keeps_no_request_from_a_lone_key(lab: Lab) -> None:
     turns = Turns(fault(429, "rate_limit_error"), JSON)
     lab.start(provider(lab.upstream(turns)), routing=routing(**NOW))
     assert [(await lab.ask(post())).status for _ in range(2)] == [429, 200]
     assert lab.sink.named("key_cooldown") == []
+
+
+def of_sonnet(seconds: int) -> list[tuple[bytes, bytes]]:
+    """Headers of a 429: the week of one family is spent."""
+    name = b"anthropic-ratelimit-unified-"
+    at = b"%d" % (time.time() + seconds)
+    return [
+        (name + b"status", b"rejected"),
+        (name + b"representative-claim", b"seven_day_sonnet"),
+        (name + b"7d_sonnet-status", b"rejected"),
+        (name + b"7d_sonnet-reset", at),
+        (name + b"reset", at),
+    ]
+
+
+REFUSALS = {
+    "one family's window": of_sonnet(3600),
+    "no time": [],
+    "the key's window": [(b"retry-after", b"3600")],
+}
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+@pytest.mark.parametrize("affinity", [True, False])
+async def test_spent_keys_cost_no_attempts(lab: Lab, why: str, affinity: bool) -> None:
+    spent_keys = [f"test-key-{n}" for n in range(5)]
+    got: Counter[str] = Counter()
+
+    async def script(peer: Peer) -> None:
+        while True:
+            request = await peer.request()
+            key = (request.get(b"x-api-key") or b"").decode()
+            got[key] += 1
+            if key in spent_keys and b"sonnet" in request.body:
+                await peer.send(fault(429, "rate_limit_error", headers=REFUSALS[why]))
+            else:
+                await peer.send(JSON)
+
+    lab.start(
+        provider(lab.upstream(script), keys=[*spent_keys, "test-key-9"], models=["claude-*"]),
+        routing=routing(attempts_max=3, affinity=Affinity(enabled=affinity)),
+    )
+    sonnet = BODY.replace(b"claude-test-1", b"claude-sonnet-4-5")
+    for n in range(20):
+        answer = await lab.ask(post(sonnet, headers=[(SESSION, b"s-%d" % n)]))
+        assert answer.status == 200
+    # One refusal each shows it; a rest after a 429 without a time is a second at first.
+    assert all(got[key] <= (6 if why == "no time" else 1) for key in spent_keys)
+    if why != "the key's window":
+        opus = BODY.replace(b"claude-test-1", b"claude-opus-4-5")
+        before = got["test-key-9"]
+        for n in range(20, 40):
+            assert (await lab.ask(post(opus, headers=[(SESSION, b"s-%d" % n)]))).status == 200
+        assert got["test-key-9"] - before < 20, "the others serve Opus"
+    if why == "one family's window":
+        told = lab.sink.named("key_cooldown")
+        assert [(one["why"], one["model"]) for one in told] == [("window_spent", "sonnet")] * 5
 
 
 async def test_when_every_key_rests_a_request_waits_for_the_first(lab: Lab) -> None:

@@ -107,3 +107,42 @@ def test_an_invalid_section_is_not_reported_as_missing():
     config = Config(server=Server(listen="0.0.0.0:80"), providers=[])
     invalid = frozenset({("server", "auth", "tokens", 0), ("providers",)})
     assert findings(config, invalid=invalid) == []
+
+
+def two_with_a_key(first: dict[str, object], second: dict[str, object]) -> list[str]:
+    base = {"type": "compatible", "base_url": "https://one.example/api"}
+    key = Key(key="canary-key-1")
+    providers = [
+        Provider(**{"name": name, **base, "keys": [key], **members})
+        for name, members in (("one", first), ("two", second))
+    ]
+    return findings(Config(providers=providers))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {}),
+        ({}, {"base_url": "https://ONE.example/api/"}),
+        ({}, {"keys": [Key(key="other-key-1"), Key(key="canary-key-1", rpm_limit=5)]}),
+        ({"type": "zai", "base_url": None}, {"type": "zai", "base_url": None}),
+    ],
+)
+def test_one_key_at_one_base_url_belongs_to_one_provider(first, second):
+    (finding,) = two_with_a_key(first, second)
+    assert finding.startswith("providers[1].keys[")
+    assert "also a key of providers[0], at the same base_url" in finding
+    assert "canary" not in finding
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"base_url": "https://two.example/api"},
+        {"keys": [Key(key="other-key-1")]},
+        {"enabled": False},
+        {"keys": [Key(key="canary-key-1", enabled=False), Key(key="other-key-1")]},
+    ],
+)
+def test_a_key_may_stand_twice_where_it_has_two_limits_or_one_use(second):
+    assert two_with_a_key({}, second) == []

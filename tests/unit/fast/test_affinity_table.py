@@ -43,13 +43,15 @@ def test_every_worker_finds_a_stored_binding(memory: SharedMemory, table: Affini
         NOW,
         ttl_s=3600.0,
         prefix_tokens=150_000,
+        cached_tokens=140_000,
         body_bytes=3_000_000_000,
         flags=MOVED | UNSIGNED,
     )
     binding = AffinityTable(memory.as_worker(1)).find(ALICE, NOW + 1.0)
     assert binding is not None
     assert (binding.slot, binding.flags) == (7, MOVED | UNSIGNED)
-    assert (binding.prefix_tokens, binding.body_bytes) == (150_000, 3_000_000_000)
+    assert (binding.prefix_tokens, binding.cached_tokens) == (150_000, 140_000)
+    assert binding.body_bytes == 3_000_000_000
     assert (binding.seen_at, binding.ttl_s) == (NOW, 3600.0)
     assert "slot=7" in repr(binding)
 

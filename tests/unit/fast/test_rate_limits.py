@@ -5,11 +5,12 @@ from collections import Counter
 
 import pytest
 
+from ccrelay._fast.key_pool import KeyPool
 from ccrelay._fast.rate_limits import (
+    GROUPS,
     Capacity,
     Cooldown,
     Dimension,
-    KeyPool,
     Reservation,
     TargetLimits,
 )
@@ -371,6 +372,143 @@ def test_a_cooldown_needs_a_valid_reason(reason: int) -> None:
         new_target().start_cooldown(NOW + 1.0, reason)
 
 
+def test_one_reservation_goes_first_when_a_cooldown_ends() -> None:
+    memory = SharedMemory.private(workers=2)
+    target, other = new_target(memory), new_target(memory.as_worker(1))
+    target.start_cooldown(NOW + 5.0, Cooldown.RATE)
+    at = NOW + 5.0
+    assert target.state(at, 0, 0) == Capacity.READY
+    assert target.reserve(at, 0, 0) is not None
+    for one in (target, other):
+        assert one.reserve(at + 0.1, 0, 0) is None
+        assert one.state(at + 0.1, 0, 0) == Capacity.COOLING_DOWN
+        assert one.ready_at(at + 0.1, 0, 0) == pytest.approx(at + 0.15)  # it may pass any time
+        assert one.cooldown_until() == 0.0
+    assert other.reserve(at + 2.0, 0, 0) is not None  # no answer for two seconds
+    assert target.reserve(at + 2.0, 0, 0) is None
+    assert target.prove(0)
+    assert not target.prove(0)
+    assert [one.reserve(at + 2.1, 0, 0) is not None for one in (target, other)] == [True, True]
+
+
+def test_a_cooldown_of_a_trial_replaces_it_however_short() -> None:
+    target = new_target()
+    target.start_cooldown(NOW, Cooldown.RATE)
+    assert target.reserve(NOW, 0, 0) is not None
+    target.start_cooldown(NOW + 0.5, Cooldown.RATE)
+    assert target.cooldown_until() == NOW + 0.5
+    assert target.reserve(NOW + 0.5, 0, 0) is not None
+
+
+def test_a_served_request_from_before_ends_no_cooldown() -> None:
+    target = new_target()
+    target.start_cooldown(NOW + 5.0, Cooldown.RATE)
+    assert not target.prove(0)
+    assert target.state(NOW, 0, 0) == Capacity.COOLING_DOWN
+
+
+# ---- groups of models
+
+
+def test_a_group_cools_down_by_itself() -> None:
+    target = new_target()
+    target.start_group_cooldown(2, NOW + 30.0)
+    assert [target.state(NOW, 0, 0, group) for group in (0, 1, 2, 3)] == [
+        Capacity.READY,
+        Capacity.READY,
+        Capacity.COOLING_DOWN,
+        Capacity.READY,
+    ]
+    assert target.ready_at(NOW, 0, 0, True, 2) == NOW + 30.0
+    assert target.reserve(NOW, 0, 0, True, 2) is None
+    target.start_group_cooldown(2, NOW + 10.0)  # the later one counts
+    assert target.reserve(NOW + 29.0, 0, 0, False, 2) is None
+    assert target.reserve(NOW + 30.0, 0, 0, False, 2) is not None
+    assert target.reserve(NOW + 30.1, 0, 0, False, 2) is None  # one goes first
+    assert target.prove(2)
+    assert target.reserve(NOW + 30.1, 0, 0, False, 2) is not None
+
+
+def test_rests_of_a_group_double_and_only_steer() -> None:
+    target = new_target()
+    now, lasted = NOW, []
+    for _ in range(8):
+        lasted.append(target.rest_group(1, now))
+        assert target.rest_group(1, now) == 0.0  # was under way with it
+        assert target.state(now, 0, 0, 1) == Capacity.TIGHT
+        assert target.state(now, 0, 0, 2) == Capacity.READY
+        assert target.ready_at(now, 0, 0, False, 1) == pytest.approx(now + lasted[-1])
+        assert target.ready_at(now, 0, 0, True, 1) == now
+        assert target.reserve(now, 0, 0, True, 1) is not None
+        now += lasted[-1]
+        assert target.reserve(now, 0, 0, False, 1) is not None  # the trial fails
+    assert lasted == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 32.0, 32.0]
+    target.prove(1)
+    assert target.rest_group(1, now) == 1.0
+    assert target.rest_group(1, now + 100.0) == 1.0  # long after it
+
+
+@pytest.mark.parametrize("group", [-1, 0, GROUPS + 1])
+def test_an_unknown_group_has_no_cooldown(group: int) -> None:
+    target = new_target()
+    target.start_group_cooldown(group, NOW + 30.0)
+    assert target.rest_group(group, NOW) == 0.0
+    assert target.state(NOW, 0, 0, group) == Capacity.READY
+
+
+def test_a_group_word_is_no_other_state() -> None:
+    target = new_target(rpm=5)
+    for group in range(1, GROUPS + 1):
+        target.start_group_cooldown(group, NOW + 30.0)
+    fill(target, 3)
+    assert [target.used(dim, NOW) for dim in Dimension] == [3, 0, 0, 0]
+    assert all(target.learned(dim, NOW) is None for dim in Dimension)
+    assert target.state(NOW, 0, 0) == Capacity.READY
+
+
+# ---- what is reserved
+
+
+@pytest.mark.parametrize("end", ["commit", "cancel", "abandon", "adjust"])
+def test_what_is_reserved_may_come_back_until_it_is_settled(end: str) -> None:
+    target = new_target(itpm=100)
+    made = target.reserve(NOW, 90, 0)
+    assert made is not None
+    assert target.ready_at(NOW, 50, 0) == pytest.approx(NOW + 0.05)
+    match end:
+        case "commit":
+            made.commit(NOW, 90, 0)
+        case "cancel":
+            made.cancel(NOW)
+        case "adjust":
+            made.adjust(NOW, 90)  # now it is known
+        case _:
+            del made
+    at = target.ready_at(NOW, 50, 0)
+    assert at == NOW if end == "cancel" else NOW + 60.0 < at < NOW + 62.0
+
+
+def test_what_is_reserved_does_not_help_a_request_that_needs_more() -> None:
+    target = new_target(itpm=100)
+    fill_tokens = target.reserve_unchecked(NOW, 60, 0)
+    fill_tokens.commit(NOW, 60, 0)
+    made = target.reserve(NOW, 30, 0)
+    assert made is not None
+    assert target.ready_at(NOW, 40, 0) == pytest.approx(NOW + 0.05)
+    assert target.ready_at(NOW, 50, 0) > NOW + 60.0
+
+
+def test_what_a_dead_worker_had_reserved_is_forgotten() -> None:
+    memory = SharedMemory.private(workers=2)
+    other = memory.as_worker(1)
+    target, dead = new_target(memory, itpm=100), new_target(other, itpm=100)
+    made = dead.reserve(NOW, 90, 0)
+    assert target.ready_at(NOW, 50, 0) == pytest.approx(NOW + 0.05)
+    assert memory.clear_worker(1) == 1
+    assert target.ready_at(NOW, 50, 0) > NOW + 60.0
+    del made
+
+
 # ---- learned limits
 
 
@@ -379,7 +517,7 @@ def test_a_learned_limit_expires() -> None:
     target.learn(Dimension.REQUESTS, 2, -1, 0.0, NOW + 30.0, NOW)
     fill(target, 2)
     assert target.learned(Dimension.REQUESTS, NOW) == (2, 0)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
     assert target.ready_at(NOW, 0, 0) == NOW + 30.0
     assert target.state(NOW + 30.0, 0, 0) == Capacity.READY
     assert target.learned(Dimension.REQUESTS, NOW + 30.0) is None
@@ -389,7 +527,7 @@ def test_headers_only_tighten_configured_limits() -> None:
     target = new_target(rpm=10)
     fill(target, 4)
     target.learn(Dimension.REQUESTS, 4, -1, 0.0, NOW + 60.0, NOW)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
     target.learn(Dimension.REQUESTS, 1000, -1, 0.0, NOW + 60.0, NOW)
     assert room(target, NOW, 0, 0) == pytest.approx(0.5)
     fill(target, 6)
@@ -402,7 +540,7 @@ def test_use_by_others_counts_until_the_reset() -> None:
     target.learn(Dimension.REQUESTS, 10, 2, NOW + 20.0, NOW + 300.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (10, 5)
     fill(target, 2)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
     assert target.ready_at(NOW, 0, 0) == NOW + 20.0
     fill(target, 5, NOW + 20.0)
     assert target.ready_at(NOW + 20.0, 0, 0) == NOW + 61.0
@@ -435,7 +573,7 @@ def test_a_higher_remaining_than_our_count_is_trusted() -> None:
     assert room(target, NOW, 0, 0) == pytest.approx(29 / 50)
     fill(target, 20, NOW)  # the same half second
     fill(target, 10, NOW + 5.0)
-    assert target.state(NOW + 5.0, 0, 0) == Capacity.FULL
+    assert target.state(NOW + 5.0, 0, 0) == Capacity.TIGHT
     assert target.used(Dimension.REQUESTS, NOW + 5.0) == 75
 
 
@@ -444,7 +582,7 @@ def test_a_higher_remaining_is_trusted_until_the_reset() -> None:
     fill(target, 50)
     target.learn(Dimension.REQUESTS, 50, 30, NOW + 20.0, NOW + 600.0, NOW)
     assert target.state(NOW + 19.9, 0, 0) == Capacity.READY
-    assert target.state(NOW + 20.0, 0, 0) == Capacity.FULL
+    assert target.state(NOW + 20.0, 0, 0) == Capacity.TIGHT
     assert target.learned(Dimension.REQUESTS, NOW + 20.0) == (50, 0)
     assert target.ready_at(NOW + 20.0, 0, 0) == NOW + 61.0
 
@@ -485,7 +623,7 @@ def test_ready_at_accounts_for_the_end_of_a_higher_remaining() -> None:
     # ... and here afterwards, when the window of our own requests decides.
     target.learn(Dimension.REQUESTS, 5, 2, NOW + 10.0, NOW + 600.0, NOW)
     assert target.ready_at(NOW, 0, 1) == NOW + 61.0
-    assert target.state(NOW + 11.0, 0, 1) == Capacity.FULL
+    assert target.state(NOW + 11.0, 0, 1) == Capacity.TIGHT
 
 
 def test_a_lower_remaining_replaces_a_higher_one() -> None:
@@ -495,7 +633,7 @@ def test_a_lower_remaining_replaces_a_higher_one() -> None:
     assert room(target, NOW, 0, 0) == pytest.approx(0.8)
     target.learn(Dimension.REQUESTS, 10, 0, NOW + 20.0, NOW + 600.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (10, 2)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
 
 
 def test_remaining_is_capped_by_the_limit_and_ends_with_it() -> None:
@@ -504,11 +642,11 @@ def test_remaining_is_capped_by_the_limit_and_ends_with_it() -> None:
     target.learn(Dimension.REQUESTS, 10, 2**62, NOW + 50.0, NOW + 30.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (10, -9)
     fill(target, 10, NOW + 1.0)
-    assert target.state(NOW + 1.0, 0, 0) == Capacity.FULL
+    assert target.state(NOW + 1.0, 0, 0) == Capacity.TIGHT
     assert target.ready_at(NOW + 1.0, 0, 0) == NOW + 30.0
     target.learn(Dimension.REQUESTS, 3, -1, 0.0, NOW + 60.0, NOW + 2.0)  # a limit of another group
     assert target.learned(Dimension.REQUESTS, NOW + 2.0) == (3, -16)  # all three
-    assert target.state(NOW + 2.0, 0, 0) == Capacity.FULL
+    assert target.state(NOW + 2.0, 0, 0) == Capacity.TIGHT
 
 
 def test_a_higher_remaining_works_for_tokens() -> None:
@@ -518,7 +656,7 @@ def test_a_higher_remaining_works_for_tokens() -> None:
     made = target.reserve(NOW, 100, 50)
     assert made is not None
     assert target.state(NOW, 100, 0) == Capacity.READY
-    assert target.state(NOW, 100, 1) == Capacity.FULL
+    assert target.state(NOW, 100, 1) == Capacity.TIGHT
     made.commit(NOW + 1.0, 50, 50)  # what was too much is there again
     assert target.state(NOW + 1.0, 100, 50) == Capacity.READY
 
@@ -528,7 +666,7 @@ def test_use_by_others_falls_back_on_the_configured_limit() -> None:
     target.learn(Dimension.TOKENS, 0, 30, NOW + 20.0, 0.0, NOW)
     assert target.learned(Dimension.TOKENS, NOW) == (0, 70)
     assert target.state(NOW, 30, 0) == Capacity.READY
-    assert target.state(NOW, 31, 0) == Capacity.FULL
+    assert target.state(NOW, 31, 0) == Capacity.TIGHT
     assert target.ready_at(NOW, 31, 0) == NOW + 20.0
 
 
@@ -538,7 +676,7 @@ def test_use_by_others_counts_against_its_own_limit() -> None:
     fill(target, 9)
     assert target.state(NOW, 0, 0) == Capacity.READY  # 9 of our 10, 34 of their 50
     target.learn(Dimension.REQUESTS, 50, 0, NOW + 20.0, NOW + 60.0, NOW)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
 
 
 def test_remaining_without_a_limit_is_reserved_once() -> None:
@@ -547,7 +685,7 @@ def test_remaining_without_a_limit_is_reserved_once() -> None:
     target.learn(Dimension.REQUESTS, 0, 2, NOW + 20.0, 0.0, NOW)
     assert target.learned(Dimension.REQUESTS, NOW) == (0, 0)
     fill(target, 2, NOW + 5.0)
-    assert target.state(NOW + 5.0, 0, 0) == Capacity.FULL
+    assert target.state(NOW + 5.0, 0, 0) == Capacity.TIGHT
     assert target.ready_at(NOW + 5.0, 0, 0) == NOW + 20.0
     assert target.state(NOW + 20.0, 0, 0) == Capacity.READY
 
@@ -557,7 +695,7 @@ def test_remaining_tokens_without_a_limit_cover_input_and_output() -> None:
     target.learn(Dimension.TOKENS, 0, 100, NOW + 20.0, 0.0, NOW)
     target.reserve_unchecked(NOW, 40, 30)
     assert target.state(NOW, 20, 10) == Capacity.READY
-    assert target.state(NOW, 20, 11) == Capacity.FULL
+    assert target.state(NOW, 20, 11) == Capacity.TIGHT
     assert room(target, NOW, 10, 10) == pytest.approx(0.1)
 
 
@@ -573,7 +711,7 @@ def test_past_times_are_ignored() -> None:
 def test_a_later_answer_replaces_use_by_others() -> None:
     target = new_target()
     target.learn(Dimension.REQUESTS, 10, 0, NOW + 50.0, NOW + 60.0, NOW)
-    assert target.state(NOW, 0, 0) == Capacity.FULL
+    assert target.state(NOW, 0, 0) == Capacity.TIGHT
     target.learn(Dimension.REQUESTS, 10, 10, NOW + 50.0, NOW + 60.0, NOW)
     assert room(target, NOW, 0, 0) == pytest.approx(0.9)
 

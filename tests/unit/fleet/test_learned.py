@@ -1,12 +1,22 @@
-import math
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from ccrelay._fast.rate_limits import Cooldown, Dimension
+from ccrelay._fast.rate_limits import Capacity, Cooldown, Dimension
 from ccrelay.config.model import Health
 from ccrelay.fleet import learned
-from ccrelay.fleet.learned import Get, RetryAfter, has_any, learn, pause, seconds_until
+from ccrelay.fleet.learned import (
+    NOTHING_SPENT,
+    Get,
+    RetryAfter,
+    Spent,
+    has_any,
+    learn,
+    pause,
+    seconds_until,
+)
+from ccrelay.fleet.model_group import FAMILIES, group_of
 
 NOW = 1000.0
 WALL = 1_800_000_000.0  # 2027-01-15T08:00:00Z
@@ -21,7 +31,8 @@ class ErrorReply:
         self.limits: dict[Dimension, tuple[int, int, float]] = {}
         self.kept_until: set[float] = set()
         self.rests: list[tuple[float, int]] = []
-        self.rested_s = math.nan  # as `learn` returned it
+        self.groups: dict[int, float] = {}
+        self.spent = NOTHING_SPENT  # as `learn` returned it
 
     def learn(
         self,
@@ -39,6 +50,13 @@ class ErrorReply:
     def start_cooldown(self, until: float, reason: int) -> None:
         self.rests.append((until, reason))
 
+    def start_group_cooldown(self, group: int, until: float) -> None:
+        self.groups[group] = until
+
+    def state(self, now: float, tokens_in: int, tokens_out: int, group: int) -> int:
+        assert (now, tokens_in, tokens_out) == (NOW, 0, 0)
+        return Capacity.COOLING_DOWN if group in self.groups else Capacity.READY
+
 
 def getter(headers: dict[str, str]) -> Get:
     return {name.encode(): value.encode("latin-1") for name, value in headers.items()}.get
@@ -46,7 +64,7 @@ def getter(headers: dict[str, str]) -> Get:
 
 def told(headers: dict[str, str]) -> ErrorReply:
     gauge: Any = ErrorReply()
-    gauge.rested_s = learn(getter(headers), gauge, NOW, WALL, HEALTH)
+    gauge.spent = learn(getter(headers), gauge, NOW, WALL, HEALTH)
     assert isinstance(gauge, ErrorReply)
     return gauge
 
@@ -74,7 +92,7 @@ def test_a_limit_of_anthropics_is_learned_with_what_is_left_of_it(
     gauge = told(first_party(kind, "50", "12", "2027-01-15T08:00:30Z"))
     assert gauge.limits == {dim: (50, 12, NOW + 30)}
     assert gauge.kept_until == {NOW + learned.KEEP_S}
-    assert (gauge.rests, gauge.rested_s) == ([], 0.0)
+    assert (gauge.rests, gauge.spent) == ([], NOTHING_SPENT)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +114,7 @@ def test_limits_in_openais_names_are_learned_whatever_the_form_of_the_reset(
 
 def test_a_response_without_limit_headers_teaches_nothing() -> None:
     gauge = told({"content-type": "application/json"})
-    assert (gauge.limits, gauge.rests, gauge.rested_s) == ({}, [], 0.0)
+    assert (gauge.limits, gauge.rests, gauge.spent) == ({}, [], NOTHING_SPENT)
 
 
 def test_a_reset_is_not_believed_beyond_the_window_of_a_limit() -> None:
@@ -150,6 +168,11 @@ def test_nothing_is_learned_where_no_telltale_is(headers: dict[str, str]) -> Non
         ({"5h-status": "allowed", "5h-utilization": "nan", "5h-reset": "1800000100"}, None),
         # Overage pays for what is above the window.
         ({"status": "allowed", "5h-status": "rejected", "5h-reset": "1800000100"}, None),
+        # Windows of all models that no release has named yet.
+        *[
+            ({"status": "rejected", "representative-claim": claim, "reset": "1800000200"}, 200)
+            for claim in ("seven_day_overage_included", "overage", "thirty_day", "five_hour_x", "")
+        ],
         # A window of one model is no window of the key.
         (
             {
@@ -171,7 +194,104 @@ def test_a_spent_window_cools_the_key_down_until_its_reset(
 ) -> None:
     gauge = told({UNIFIED + name: value for name, value in headers.items()})
     assert gauge.rests == ([] if open_s is None else [(NOW + open_s, int(Cooldown.QUOTA))])
-    assert gauge.rested_s == (open_s or 0.0)  # returned for the log
+    assert gauge.spent.seconds == (open_s or 0.0)  # returned for the log
+
+
+CLAIM = "representative-claim"
+
+
+@pytest.mark.parametrize(
+    ("headers", "families"),
+    [
+        ({"status": "rejected", CLAIM: "seven_day_sonnet", "reset": "1800000200"}, {"sonnet": 200}),
+        ({"status": "rejected", CLAIM: "seven_day_opus", "7d_opus-reset": "1800000300"},
+         {"opus": 300}),
+        ({"status": "rejected", CLAIM: "five_hour_haiku", "reset": "1900000000"}, {"haiku": 3600}),
+        ({"status": "rejected", CLAIM: "seven_day_opus"}, {}),
+        ({"status": "rejected", CLAIM: "seven_day", "reset": "1800000200"}, {}),
+        # Told with the answer to another model.
+        ({"status": "allowed", "7d_sonnet-status": "rejected", "7d_sonnet-reset": "1800000100"},
+         {"sonnet": 100}),
+        ({"status": "allowed", "7d_opus-utilization": "1.02", "7d_opus-reset": "1800000100"},
+         {"opus": 100}),
+        ({"status": "allowed", "7d_opus-utilization": "0.98", "7d_opus-reset": "1800000100"}, {}),
+        ({"status": "allowed", "overage-status": "allowed", "7d_opus-status": "rejected",
+          "7d_opus-reset": "1800000100"}, {}),
+    ],
+)  # fmt: skip
+def test_a_spent_window_of_a_family_cools_the_key_down_for_it_alone(
+    headers: dict[str, str], families: dict[str, int]
+) -> None:
+    gauge = told({UNIFIED + name: value for name, value in headers.items()})
+    groups = {group_of(f"claude-{name}-4-5"): NOW + s for name, s in families.items()}
+    assert gauge.groups == groups
+    assert gauge.spent.families == families
+    if headers.get(CLAIM) != "seven_day":
+        assert gauge.rests == []
+
+
+def test_retry_after_is_the_reset_of_a_family_too() -> None:
+    headers = {"status": "rejected", CLAIM: "seven_day_opus", "reset": "1800003000"}
+    gauge = told({UNIFIED + name: v for name, v in headers.items()} | {"retry-after": "20"})
+    assert gauge.groups == {group_of("opus"): NOW + 20}
+
+
+def test_families_have_groups_of_their_own() -> None:
+    assert len({group_of(family) for family in FAMILIES}) == len(FAMILIES)
+    for family in FAMILIES:
+        for name in (f"claude-{family}-4-5", f"us.anthropic.claude-{family}-5-v1:0", family):
+            assert group_of(name) == group_of(family)
+    assert group_of("glm-4.7") not in {group_of(family) for family in FAMILIES}
+
+
+# ---- clocks
+
+
+@pytest.mark.parametrize("skew_s", [-7200, -90, 0, 90, 7200])
+def test_instants_are_read_by_the_responses_own_clock(skew_s: int) -> None:
+    def at(seconds: int) -> str:
+        return datetime.fromtimestamp(WALL + skew_s + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    date = datetime.fromtimestamp(WALL + skew_s, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    told_at = {"date": date}
+    gauge = told(told_at | first_party("tokens", "100", "40", at(30)))
+    assert gauge.limits == {Dimension.TOKENS: (100, 40, NOW + 30)}
+    spent = told_at | first_party("tokens", "9", "0", at(5))
+    assert pause(getter(spent), WALL) == RetryAfter(5, quota=False)
+    window = {"status": "rejected", "reset": str(int(WALL) + skew_s + 200)}
+    gauge = told(told_at | {UNIFIED + name: value for name, value in window.items()})
+    assert gauge.spent == Spent(200.0, {})
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 99 Jan 2027 08:01:00 GMT", "x" * 200])
+def test_without_a_date_instants_are_read_by_our_clock(date: str) -> None:
+    gauge = told({"date": date} | first_party("tokens", "100", "40", "2027-01-15T08:00:30Z"))
+    assert gauge.limits == {Dimension.TOKENS: (100, 40, NOW + 30)}
+
+
+@pytest.mark.parametrize("reset", ["1800003000", "1700000000", "1800000001"])
+@pytest.mark.parametrize("claim", ["five_hour", "seven_day_overage_included"])
+def test_no_reset_overrules_retry_after(reset: str, claim: str) -> None:
+    headers = {
+        UNIFIED + "status": "rejected",
+        UNIFIED + CLAIM: claim,
+        UNIFIED + "reset": reset,
+        UNIFIED + "5h-status": "rejected",
+        UNIFIED + "5h-reset": reset,
+        "retry-after": "30",
+    }
+    assert pause(getter(headers), WALL) == RetryAfter(30, quota=True)
+    assert told(headers).rests in ([], [(NOW + 30, int(Cooldown.QUOTA))])
+
+
+@pytest.mark.parametrize("name", ["anthropic", "x"])
+def test_a_limit_of_0_with_0_left_is_no_information(name: str) -> None:
+    if name == "anthropic":
+        headers = first_party("tokens", "0", "0", "2027-01-15T08:00:30Z")
+    else:
+        headers = {"x-ratelimit-limit-tokens": "0", "x-ratelimit-remaining-tokens": "0"}
+        headers["x-ratelimit-reset-tokens"] = "30s"
+    assert told(headers).limits == {}
 
 
 # ---- a 429

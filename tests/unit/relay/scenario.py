@@ -163,13 +163,12 @@ def binding_of(relay: FakeRelay, session: str = "s-1") -> Binding:
 # ---- responses
 
 
-def start(tokens_in: int = 9000, written: int = 0, hour: int = 0) -> bytes:
-    """A message_start with usage; cache writes for 5 minutes and for an hour."""
+def start(tokens_in: int = 9000, written: int = 0, hour: int = 0, read: int = 0) -> bytes:
+    """A message_start with usage; cache writes for 5 minutes and for an hour, and reads."""
     cache = b'{"ephemeral_5m_input_tokens":%d,"ephemeral_1h_input_tokens":%d}' % (written, hour)
-    usage = b'{"input_tokens":%d,"cache_creation_input_tokens":%d,"cache_creation":%b}' % (
-        tokens_in,
-        written + hour,
-        cache,
+    usage = (
+        b'{"input_tokens":%d,"cache_creation_input_tokens":%d,"cache_read_input_tokens":%d,'
+        b'"cache_creation":%b}' % (tokens_in, written + hour, read, cache)
     )
     event = b'{"type":"message_start","message":{"usage":%b}}' % usage
     return b"event: message_start\ndata: " + event + b"\n\n"

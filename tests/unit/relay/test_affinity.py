@@ -1,10 +1,20 @@
 """Where conversations are bound: the first binding, moves, side calls, thinking blocks."""
 
+import pytest
+
 from ccrelay._fast.affinity_table import FOREIGN, MOVED, UNSIGNED, hash64
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay.config.model import Price
 from ccrelay.relay.exchange import Exchange
-from tests.unit.relay.fakes import CONTENT, STOP, STREAM_HEAD, FakeRelay, json_head, provider
+from tests.unit.relay.fakes import (
+    CONTENT,
+    STOP,
+    STREAM_HEAD,
+    FakeRelay,
+    json_head,
+    keys,
+    provider,
+)
 from tests.unit.relay.scenario import (
     AGENT,
     UNSIGNED_BLOCK,
@@ -180,6 +190,49 @@ def test_a_sub_agents_5m_cache_does_not_end_the_main_loops_1h_cache() -> None:
     serve(relay, ask(relay, extra=AGENT), start(100, written=900), CONTENT, delta(), STOP)
     place = relay.affinity.find(SESSION, relay.reactor.now + 3000.0)
     assert place is not None
+
+
+def three_keys() -> FakeRelay:
+    return FakeRelay(provider("one", keys=keys("a", "b", "c")), config=settings())
+
+
+@pytest.mark.parametrize("kind", ["compaction", "short"])
+def test_a_turn_at_a_spent_key_takes_the_conversation_along(kind: str) -> None:
+    relay = three_keys()
+    first = ask(relay, body=LARGE)
+    serve(relay, first)
+    attempt_of(first).target.limits.start_cooldown(relay.reactor.now + 3000.0, int(Cooldown.QUOTA))
+    extra = b"x-claude-code-request-class: compaction\r\n" if kind == "compaction" else b""
+    bought = []
+    for n in range(5):  # what follows a compaction is short
+        turn = ask(relay, body=LARGE if kind == "compaction" and n == 0 else SMALL, extra=extra)
+        extra = b""
+        serve(relay, turn)
+        bought.append(attempt_of(turn).target.slot)
+    assert len(set(bought)) == 1
+    assert binding_of(relay).slot == bought[0] != attempt_of(first).target.slot
+    assert len(relay.log.members("conversation_moved")) == 1
+
+
+def test_a_side_call_does_not_take_it_along_where_the_key_is_back_soon() -> None:
+    relay = three_keys()
+    first = ask(relay, body=LARGE)
+    serve(relay, first, start(10), CONTENT, delta(), STOP)
+    attempt_of(first).target.limits.start_cooldown(relay.reactor.now + 3.0, int(Cooldown.RATE))
+    serve(relay, ask(relay, body=SMALL))
+    assert binding_of(relay).slot == attempt_of(first).target.slot
+
+
+@pytest.mark.parametrize("before", [["one"], ["one", "two"]])
+def test_a_reload_that_adds_a_provider_moves_no_warm_conversation(before: list[str]) -> None:
+    relay = FakeRelay(*[provider(name) for name in before])
+    for n in range(12):
+        serve(relay, ask(relay, session=f"s-{n}"))
+    homes = [binding_of(relay, f"s-{n}").slot for n in range(12)]
+    relay.reload(*[provider(name) for name in [*before, "three"]])
+    for n in range(12):
+        turn = ask(relay, session=f"s-{n}")
+        assert attempt_of(turn).target.slot == homes[n]
 
 
 # ---- thinking blocks

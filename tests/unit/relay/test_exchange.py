@@ -264,6 +264,7 @@ def test_failures_of_the_endpoint_open_its_breaker_and_those_of_keys_do_not() ->
     for _ in range(3):
         _, _, upstream = begin(relay)
         answer(upstream, 429, LIMITED)
+        relay.pass_time(60.0)
     assert breaker.state is State.CLOSED
     for _ in range(2):
         _, _, upstream = begin(relay)

@@ -15,6 +15,7 @@ from tests.unit.relay.fakes import (
     CONTENT,
     START,
     STOP,
+    STREAM_HEAD,
     FakeDown,
     FakeRelay,
     json_head,
@@ -23,10 +24,16 @@ from tests.unit.relay.fakes import (
 )
 from tests.unit.relay.scenario import (
     AGENT,
+    LIMITED,
+    answer,
+    ask,
     attempt_of,
+    delta,
     is_sent,
+    serve,
     serving,
     settings,
+    start,
     stream,
     target_of,
 )
@@ -234,6 +241,9 @@ def test_a_blocked_request_fails_once_no_target_can_be_ready_in_time() -> None:
     assert relay.queue.waiters() == [turn, agent]
     relay.pass_time(6.0)
     assert is_sent(turn)
+    assert not agent.settled  # what the turn has reserved may come back
+    serve(relay, turn)
+    relay.pass_time(0.1)
     assert agent.settled  # the one is full for a minute now, the other rests for longer
 
 
@@ -566,3 +576,67 @@ def test_a_reload_that_removes_the_model_is_a_404_for_queued_requests(relay: Fak
     relay.request(down)
     relay.reload(provider("one", models=["other"]))
     assert down.heads[0].startswith(b"HTTP/1.1 404 ")
+
+
+# ---- what comes back
+
+
+@pytest.mark.parametrize("count", [6, 8, 16])
+@pytest.mark.parametrize("limit", ["tpm_limit", "otpm_limit", "itpm_limit"])
+def test_a_burst_waits_for_what_is_reserved_to_come_back(count: int, limit: str) -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a", **{limit: 2500 if limit != "itpm_limit" else 500})),
+        config=settings(queue_timeout_s=20.0),
+    )
+    turns = [ask(relay, session=f"s-{n}", body=LARGE) for n in range(count)]
+    assert 0 < sum(map(is_sent, turns)) < count
+    for _ in range(count):  # each settles after half a second, with less than was reserved
+        relay.pass_time(0.5)
+        for turn in turns:
+            if is_sent(turn):
+                serve(relay, turn, start(10), CONTENT, delta(20), STOP)
+        relay.loop.run()
+    assert [turn.outcome.status for turn in turns] == [200] * count
+
+
+def test_a_burst_that_nothing_comes_back_for_is_told_when_its_time_is_up() -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a", tpm_limit=2500)), config=settings(queue_timeout_s=20.0)
+    )
+    turns = [ask(relay, session=f"s-{n}", body=LARGE) for n in range(8)]
+    relay.pass_time(20.1)
+    assert all(is_sent(turn) or turn.settled for turn in turns)
+
+
+# ---- after a cooldown
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_one_request_goes_first_when_a_cooldown_ends(passes: bool) -> None:
+    relay = FakeRelay(provider("one", keys=keys("a")), config=settings(queue_timeout_s=20.0))
+    limits = relay.providers[0].targets[0].limits
+    limits.start_cooldown(relay.reactor.now + 1.0, int(Cooldown.RATE))
+    turns = [ask(relay, session=f"s-{n}") for n in range(20)]
+    relay.pass_time(1.1)
+    (first,) = [turn for turn in turns if is_sent(turn)]
+    if passes:
+        upstream = serving(relay, first)
+        upstream.respond(STREAM_HEAD)
+        upstream.feed(START + CONTENT)  # its end is not needed
+    else:
+        answer(serving(relay, first), 429, LIMITED, b"retry-after: 5\r\n")
+    relay.pass_time(0.1)
+    assert sum(is_sent(turn) for turn in turns) == (20 if passes else 0)
+    if not passes:
+        relay.pass_time(5.0)
+        assert sum(is_sent(turn) for turn in turns) == 1
+
+
+def test_a_trial_without_an_answer_holds_nobody_up_for_long() -> None:
+    relay = FakeRelay(provider("one", keys=keys("a")), config=settings(queue_timeout_s=20.0))
+    limits = relay.providers[0].targets[0].limits
+    limits.start_cooldown(relay.reactor.now + 1.0, int(Cooldown.RATE))
+    turns = [ask(relay, session=f"s-{n}") for n in range(4)]
+    for sent in (1, 2, 3, 4):
+        relay.pass_time(1.1 if sent == 1 else 2.1)
+        assert sum(is_sent(turn) for turn in turns) == sent

@@ -30,11 +30,17 @@ def shot(size: int = 320_000) -> bytes:
 # ---- what is read
 
 
-def test_a_lone_unlimited_target_needs_no_profile() -> None:
+def test_a_lone_unlimited_target_needs_a_conversation_and_no_tokens() -> None:
     relay = FakeRelay(provider("one"))
     facts = ask(relay).request
     assert facts is not None
-    assert (facts.conversation, facts.tokens_in, facts.tokens_out) == (0, 0, 0)
+    # A reload may add another target: the conversation stays where its cache is.
+    assert (facts.conversation, facts.tokens_in, facts.tokens_out) == (hash64(b"s-1"), 0, 0)
+
+
+def test_a_lone_unlimited_target_awaits_no_body_for_a_conversation() -> None:
+    relay = FakeRelay(provider("one"))
+    assert target_of(ask(relay, session=None, arrived=MODEL_SEEN)) is not None
 
 
 def test_a_lone_limited_target_needs_a_token_estimate() -> None:
@@ -43,7 +49,22 @@ def test_a_lone_limited_target_needs_a_token_estimate() -> None:
     assert facts is not None
     assert facts.tokens_in > 0
     assert facts.tokens_out > 0
-    assert facts.conversation == 0
+    assert facts.conversation == hash64(b"s-1")
+
+
+@pytest.mark.parametrize(
+    "session",
+    ["", " ", "[object Object]", "undefined", "null", "None", "NaN", "a b", "x" * 129, "\xff"],
+)
+def test_an_id_that_is_none_merges_no_conversations(session: str) -> None:
+    relay = two()
+    found = set()
+    for text in (b"first", b"second"):
+        body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"%b"}]}' % text
+        facts = ask(relay, session=session, body=body).request
+        assert facts is not None
+        found.add(facts.conversation)
+    assert len(found) == 2
 
 
 def test_the_head_gives_conversation_and_traffic_class() -> None:
@@ -97,18 +118,102 @@ def test_tokens_are_not_estimated_where_nothing_uses_them() -> None:
     assert turn.tokens_in == turn.tokens_out == 0
 
 
-def test_a_warm_turn_counts_only_its_new_tokens_and_a_sub_agent_all_of_them() -> None:
-    limited = keys("one", tpm_limit=1_000_000)
-    relay = FakeRelay(provider("one", keys=limited), provider("two"), config=settings())
-    body = b'{"model":"m","stream":true,"messages":["%b"]}' % (b"x" * 9000)
-    serve(relay, ask(relay, body=body))
-    turn = ask(relay, body=body + b" " * 320).request
-    agent = ask(relay, body=body + b" " * 320, extra=AGENT).request
-    assert turn is not None
+BODY = b'{"model":"m","stream":true,"messages":["%b"]}' % (b"x" * 9000)
+LIMITED = {"tpm_limit": 1_000_000}
+
+
+def pool(name: str) -> FakeRelay:
+    """Relays in which a request may go to one key, or to several."""
+    one = provider("one", keys=keys("a", **LIMITED))
+    match name:
+        case "one key":
+            return FakeRelay(one, config=settings())
+        case "keys":
+            return FakeRelay(provider("one", keys=keys("a", "b", **LIMITED)), config=settings())
+        case "providers":
+            return FakeRelay(one, provider("two"), config=settings())
+        case "no affinity":
+            return FakeRelay(one, config=settings(affinity=Affinity(enabled=False)))
+    rule = Rule(use=Use(providers=["one"]))
+    return FakeRelay(one, provider("two"), config=settings(rules=[rule]))
+
+
+@pytest.mark.parametrize("extra", [b"", AGENT], ids=["main loop", "sub-agent"])
+@pytest.mark.parametrize("name", ["one key", "keys", "providers", "no affinity", "rule"])
+def test_a_turn_counts_what_its_last_answer_did_not_report_as_cached(
+    name: str, extra: bytes
+) -> None:
+    relay = pool(name)
+    for cached, fresh, usage in (
+        (0, 9000, start(9000)),  # it reports no cache: nothing is subtracted
+        (8000, 1000, start(1000, written=8000)),
+        (8900, 100, start(100, read=8000, written=900)),
+        (9000, 0, start(0, hour=9000)),
+        (5000, 4000, start(4000, read=5000)),
+    ):
+        served = ask(relay, body=BODY, extra=extra)
+        serve(relay, served, usage, CONTENT, delta(), STOP)
+        turn = ask(relay, body=BODY + b" " * 320, extra=extra)
+        assert turn.request is not None
+        slot = served.attempt.target.slot if served.attempt else -1
+        assert turn.request.tokens_in - turn.request.need(slot) == cached
+        assert fresh < turn.request.need(slot) <= fresh + 320
+        assert turn.request.need(slot + 1) == turn.request.tokens_in, "no other key has it"
+        serve(relay, turn, usage, CONTENT, delta(), STOP)
+
+
+def test_a_sub_agent_knows_nothing_of_the_main_loops_cache_or_another_ones() -> None:
+    relay = pool("one key")
+    slot = relay.providers[0].targets[0].slot
+    for extra in (b"", b"x-claude-code-agent-id: a-2\r\n"):
+        serve(relay, ask(relay, body=BODY, extra=extra), start(0, 9000), CONTENT, delta(), STOP)
+    agent = ask(relay, body=BODY + b" " * 320, extra=AGENT).request
     assert agent is not None
-    assert turn.tokens_home < agent.tokens_in / 10
-    assert turn.tokens_in == 9000 + turn.tokens_home, "the whole of it, as it was reported"
-    assert agent.tokens_home == agent.tokens_in
+    assert agent.need(slot) == agent.tokens_in > 2000
+
+
+def test_another_model_knows_nothing_of_a_models_cache() -> None:
+    relay = FakeRelay(provider("one", keys=keys("a", **LIMITED), models=["m", "other"]))
+    slot = relay.providers[0].targets[0].slot
+    serve(relay, ask(relay, body=BODY), start(0, 9000), CONTENT, delta(), STOP)
+    turn = ask(relay, body=BODY.replace(b'"m"', b'"other"') + b" " * 320).request
+    assert turn is not None
+    assert turn.need(slot) == turn.tokens_in > 2000
+
+
+def test_a_body_that_has_become_smaller_counts_whole() -> None:
+    relay = pool("one key")
+    slot = relay.providers[0].targets[0].slot
+    serve(relay, ask(relay, body=BODY), start(0, 9000), CONTENT, delta(), STOP)
+    turn = ask(relay, body=BODY[:6000]).request
+    assert turn is not None
+    assert turn.need(slot) == turn.tokens_in > 1500
+
+
+@pytest.mark.parametrize("caches", [True, False], ids=["cache", "no cache"])
+def test_no_minute_exceeds_the_limit_whatever_the_provider_reports(caches: bool) -> None:
+    limit, bytes_per_token = 500_000, 3
+    relay = FakeRelay(
+        provider("one", keys=keys("a", tpm_limit=limit)), config=settings(queue_timeout_s=0)
+    )
+    sizes = [60_000 + 10_000 * n for n in range(12)]
+    cached = [0] * len(sizes)
+    sent: list[tuple[float, int]] = []
+    for step in range(600):
+        relay.reactor.now += 0.5
+        n = step % len(sizes)
+        tokens = sizes[n] // bytes_per_token
+        turn = ask(relay, session=f"s-{n}", body=BODY + b" " * (sizes[n] - len(BODY)))
+        if target_of(turn) is None:
+            continue
+        read = cached[n] if caches else 0
+        usage = start(tokens - read) if not caches else start(0, written=tokens - read, read=read)
+        serve(relay, turn, usage, CONTENT, delta(80), STOP)
+        sent.append((relay.reactor.now, tokens - read + 80))
+        cached[n] = tokens
+        sizes[n] += 3000
+    minutes = [sum(count for at, count in sent if begin <= at < begin + 60.0) for begin, _ in sent]
+    assert limit * 0.6 < max(minutes) <= limit * 1.02
 
 
 # ---- images
@@ -136,7 +241,7 @@ def test_images_count_as_images_where_their_length_would_fill_a_key(limit: int) 
 def test_the_length_of_an_image_does_not_rebind_a_conversation() -> None:
     limited = keys("one", tpm_limit=400_000)
     relay = FakeRelay(provider("one", keys=limited), provider("two"), config=settings())
-    serve(relay, ask(relay), start(200_000), CONTENT, delta(), STOP)
+    serve(relay, ask(relay), start(100, 199_900), CONTENT, delta(), STOP)
     turn = ask(relay, body=shot(960_000))
     assert name_of(turn) == "one"
     assert turn.request is not None

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from ccrelay._fast.affinity_table import AffinityTable, Binding, hash64
-from ccrelay._fast.rate_limits import Cooldown, Reservation
+from ccrelay._fast.rate_limits import Cooldown, Dimension, Reservation
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Affinity, Health, Key, Price, Provider, Routing
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.provider_state import ProviderState, Target
+from ccrelay.routing.availability import LOOK_AGAIN_S, soonest
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route, RouteTable
-from ccrelay.routing.router import LOOK_AGAIN_S, Router
+from ccrelay.routing.router import Router
 from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.routing.strategies import strategy_for
@@ -154,6 +155,58 @@ def test_a_lone_target_is_selected_with_a_reservation_and_a_ticket() -> None:
     waits = fleet.wait()
     assert (waits.bound, waits.why) == (False, "limit")
     assert NOW + 59.0 < waits.until < NOW + 63.0
+
+
+def learn_spent(target: Target, seconds: float, limit: int = 50) -> None:
+    target.limits.learn(Dimension.REQUESTS, limit, 0, NOW + seconds, NOW + 600.0, NOW)
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one key", "two keys"])
+@pytest.mark.parametrize(
+    ("reset_s", "waited_s", "stays", "sent"),
+    [
+        (5.0, 0.0, True, False),  # soon: it is waited for
+        (30.0, 0.0, True, True),  # later than the queue time
+        (15.0, 10.0, True, True),  # than what is left of it
+        (5.0, 0.0, False, True),  # the queue is full
+    ],
+)
+def test_a_learned_limit_delays_and_never_refuses(
+    count: int, reset_s: float, waited_s: float, stays: bool, sent: bool
+) -> None:
+    fleet = Fleet([provider("a", *[key(f"{n}") for n in range(count)])], queue_timeout_s=20)
+    for target in fleet.providers[0].targets:
+        learn_spent(target, reset_s)
+    choice = fleet.choose(asked(waits_since=NOW - waited_s), stays=stays)
+    assert isinstance(choice, Selection if sent else Unavailable)
+    if isinstance(choice, Unavailable):
+        assert choice.until == pytest.approx(NOW + reset_s)
+
+
+def test_what_is_configured_refuses_whatever_was_learned() -> None:
+    fleet = Fleet([provider("a", key("a", rpm_limit=1))])
+    learn_spent(fleet.target("a"), 30.0)
+    fleet.take()
+    assert fleet.wait().why == "limit"
+
+
+def test_the_best_of_several_that_are_full_by_what_was_learned_is_asked() -> None:
+    keys = [key("a"), key("b"), key("c")]
+    fleet = Fleet([provider("one", *keys)])
+    for target, left in zip(fleet.providers[0].targets, (100, 9000, 3000), strict=True):
+        target.limits.learn(Dimension.INPUT, 10_000, left, NOW + 50.0, NOW + 600.0, NOW)
+    assert fleet.name(asked(tokens_in=20_000)) == "b"
+    ask = asked(tokens_in=20_000, conversation=7, binding=fleet.binding(7, "c"))
+    assert fleet.name(ask) == "c"  # where its prompt is cached
+
+
+def test_requests_ahead_keep_what_has_room_for_them() -> None:
+    fleet = Fleet([provider("a"), provider("b")])
+    learn_spent(fleet.target("b"), 30.0)
+    held = {fleet.target("a").slot, fleet.target("b").slot}
+    assert isinstance(fleet.choose(held=held), Unavailable)
+    late = fleet.choose(asked(waits_since=NOW - 100.0), held=held)
+    assert late.target.name == "b"
 
 
 def test_a_single_target_that_was_tried_is_not_tried_again() -> None:
@@ -550,7 +603,7 @@ def test_the_wait_is_for_the_soonest_of_all() -> None:
 
 def test_what_is_ready_by_now_is_looked_at_again_shortly() -> None:
     fleet = three()
-    assert fleet.router.soonest(fleet.route, asked()).until == NOW + LOOK_AGAIN_S
+    assert soonest(fleet.route, asked(), None, False).until == NOW + LOOK_AGAIN_S
 
 
 def test_the_wait_is_for_the_later_of_breaker_and_key() -> None:

@@ -1,0 +1,36 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from ccrelay.fleet.breaker cimport Breaker
+from ccrelay.fleet.provider_state cimport ProviderState, Target
+from ccrelay.routing.candidate cimport Candidate
+from ccrelay.routing.retry_state cimport RetryState
+from ccrelay.routing.route_table cimport Route
+from ccrelay.routing.routing_request cimport RoutingRequest
+from ccrelay.routing.selection cimport Unavailable
+
+cdef int _READY, _TIGHT
+
+
+@cython.locals(state=int, need=int64_t)
+cpdef bint is_ready(Candidate candidate, Target target, RoutingRequest request) except? -1
+
+
+@cython.locals(breaker=Breaker, at=double, need=int64_t)
+cpdef double ready_at(
+    Candidate candidate, Target target, RoutingRequest request, bint anyway
+) except? -1
+
+
+@cython.locals(candidate=Candidate, target=Target)
+cpdef bint any_closed(Route route, RoutingRequest request, double ends_at) except? -1
+
+
+@cython.locals(candidate=Candidate, target=Target, until=double, at=double)
+cpdef Unavailable soonest(
+    Route route, RoutingRequest request, RetryState retry_state, bint anyway
+)
+
+
+@cython.locals(need=int64_t, state=int)
+cpdef str state_of(Candidate candidate, Target target, RoutingRequest request)

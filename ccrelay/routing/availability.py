@@ -1,0 +1,84 @@
+"""Whether a target can take a request, when it can, and why it cannot.
+
+Two answers: with what was learned of limits, which steers, and `anyway`, by what is known for sure.
+"""
+
+from math import inf
+
+from ccrelay._fast.rate_limits import Capacity
+from ccrelay.fleet.breaker import State
+from ccrelay.fleet.provider_state import Target
+from ccrelay.routing.candidate import Candidate
+from ccrelay.routing.retry_state import RetryState
+from ccrelay.routing.route_table import Route
+from ccrelay.routing.routing_request import RoutingRequest
+from ccrelay.routing.selection import WHY, Unavailable
+
+# When another worker was faster, or frees its share at an unknown time.
+LOOK_AGAIN_S = 0.05
+
+_READY = int(Capacity.READY)
+_TIGHT = int(Capacity.TIGHT)
+
+
+def is_ready(candidate: Candidate, target: Target, request: RoutingRequest) -> bool:
+    """Whether a target can take the request now: a TIGHT one where the request asks for these."""
+    if not candidate.provider.endpoint.breaker.available(request.now):
+        return False
+    need = request.need(target.slot)
+    state = target.limits.state(request.now, need, request.tokens_out, candidate.group)
+    return state == (_TIGHT if request.anyway else _READY)
+
+
+def ready_at(candidate: Candidate, target: Target, request: RoutingRequest, anyway: bool) -> float:
+    """When a target can take the request, monotonic seconds; inf: never."""
+    breaker = candidate.provider.endpoint.breaker
+    need = request.need(target.slot)
+    at = target.limits.ready_at(request.now, need, request.tokens_out, anyway, candidate.group)
+    if candidate.provider.client_cooldowns:
+        at = max(at, candidate.provider.client_cooldowns.get(request.credential, 0.0))
+    if breaker.available(request.now):
+        return at
+    # A trial is out: it may pass at any moment.
+    if breaker.state is State.HALF_OPEN:
+        return max(at, request.now + LOOK_AGAIN_S)
+    return max(at, breaker.resumes_at)
+
+
+def any_closed(route: Route, request: RoutingRequest, ends_at: float) -> bool:
+    """Whether a provider whose breaker admits could be asked until then."""
+    for candidate in route.candidates:
+        if candidate.provider.endpoint.breaker.available(request.now):
+            for target in candidate.provider.targets:
+                if ready_at(candidate, target, request, True) <= ends_at:
+                    return True
+    return False
+
+
+def soonest(
+    route: Route, request: RoutingRequest, retry_state: RetryState | None, anyway: bool
+) -> Unavailable:
+    """When a target that was not tried can take the request."""
+    until, why = inf, ""
+    for candidate in route.candidates:
+        for target in candidate.provider.targets:
+            if retry_state is not None and target in retry_state.targets:
+                continue
+            at = ready_at(candidate, target, request, anyway)
+            if at < until or not why:
+                until = at
+                why = state_of(candidate, target, request)
+    if until <= request.now:  # another worker took it, or it is a breaker's trial
+        until = request.now + LOOK_AGAIN_S
+    return Unavailable(until, False, why or "no target left")
+
+
+def state_of(candidate: Candidate, target: Target, request: RoutingRequest) -> str:
+    """Why a target does not take a request: a word for the log."""
+    if not target.provider.endpoint.breaker.available(request.now):
+        return "breaker_open"
+    if target.provider.cools_down(request.credential, request.now):
+        return "cooldown"
+    need = request.need(target.slot)
+    state = target.limits.state(request.now, need, request.tokens_out, candidate.group)
+    return WHY[state]
