@@ -18,7 +18,7 @@ from ccrelay.errors import RelayError
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.provider_state import Target
 from ccrelay.relay import accounting, refusals, request_body, response_content, retry
-from ccrelay.relay.attempt import attempt_on
+from ccrelay.relay.attempt import Attempt, attempt_on
 from ccrelay.relay.exchange_sending import SendingExchange
 from ccrelay.relay.exchange_state import ExchangeState
 from ccrelay.relay.local_reply import ErrorReply
@@ -239,7 +239,7 @@ class Exchange(SendingExchange):
             self._queue(choice)
 
     def _finish_attempt(self, verdict: Verdict, reason: str, *counts: bool | None) -> None:
-        """Give back what the attempt acquired, start its key's cooldown, and note it."""
+        """Give back what the attempt acquired, say what it proves of its key, and note it."""
         attempt, request, context = self.attempt, self.request, self.context
         assert attempt is not None
         target, now = attempt.target, context.reactor.now
@@ -251,6 +251,12 @@ class Exchange(SendingExchange):
             request.waits_since = now - self.outcome.queued_s  # an attempt is no queue time
         attempt.finish(now, context.rng, tokens_in, 0)
         self._poke_queue()
+        self._judge_key(attempt, verdict, reason)
+        self._note_failure(target, verdict)
+
+    def _judge_key(self, attempt: Attempt, verdict: Verdict, reason: str) -> None:
+        """Start a cooldown of the key, or disable it, or end its trial."""
+        context, target = self.context, attempt.target
         if target.refusals.count() and self.client.kind == _MESSAGES:
             refusals.judged(context, target, verdict)
         if verdict.cooldown_reason is Cooldown.REFUSED:
@@ -259,9 +265,11 @@ class Exchange(SendingExchange):
             accounting.start_cooldown(
                 context, target, verdict.cooldown_s, verdict.cooldown_reason, reason
             )
-        is_crowded = verdict.priority is ErrorPriority.CROWDED
-        if is_crowded and attempt.candidate is not None:
+        if verdict.priority is ErrorPriority.CROWDED and attempt.candidate is not None:
             accounting.rest_group(context, target, attempt.candidate)
+
+    def _note_failure(self, target: Target, verdict: Verdict) -> None:
+        """Remember where not to go on, and what it cost."""
         if self.retry_state is None:
             self.retry_state = RetryState()
         if self.retry_state.was_told_when and self.retry_state.last is target:
@@ -273,7 +281,9 @@ class Exchange(SendingExchange):
             target,
             verdict.reason,
             endpoint_failed=verdict.blame is Blame.ENDPOINT,
-            could_serve=verdict.blame is not Blame.KEY and not is_crowded,
+            could_serve=(
+                verdict.blame is not Blame.KEY and verdict.priority is not ErrorPriority.CROWDED
+            ),
         )
         if verdict.blame is Blame.MODEL:
             self.retry_state.exclude(target.provider)

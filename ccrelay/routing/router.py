@@ -30,7 +30,6 @@ from ccrelay.types import RequestClass, TrafficClass
 
 # A shorter prefix is not cached by any current model (providers reference, section 4).
 WORTH_WAITING_TOKENS = 512
-
 NONE_BLOCKED: Set[int] = frozenset()
 _READY = int(Capacity.READY)
 _COUNT_TOKENS = int(RequestClass.COUNT_TOKENS)
@@ -334,8 +333,8 @@ class Router:
             return trial
         if not self._panics or retry_state is not None:
             return None
-        is_any_closed = any_closed(route, request, self._ends_at(request))
-        return None if is_any_closed else self._panic(route, request, rng)
+        closed = any_closed(route, request, self._ends_at(request))
+        return None if closed else self._panic(route, request, rng)
 
     def _wait_or_ask(
         self,

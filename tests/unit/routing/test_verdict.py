@@ -482,7 +482,7 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
     ("zai", 200, {}, zai(1302), (Blame.NONE, False, True, Cooldown.NONE, 0)),
     ("zai", 500, {}, zai(1234), ENDPOINT),
     ("zai", 500, {}, b"", ENDPOINT),
-    ("zai", 435, {}, b"", UNSURE),
+    ("zai", 435, {}, b"", REQUEST),
 ]
 
 
