@@ -49,9 +49,9 @@ cdef class Router:
     cdef bint _has_key(
         self, Candidate candidate, RoutingRequest request, RetryState retry_state
     ) except? -1
-    @cython.locals(provider=ProviderState, binding=Binding, target=Target)
-    cdef int _sticky_key(
-        self, Candidate candidate, RoutingRequest request, RetryState retry_state
+    @cython.locals(provider=ProviderState, target=Target)
+    cdef int _key_of(
+        self, Binding binding, Candidate candidate, RetryState retry_state
     ) except? -1
     @cython.locals(provider=ProviderState, index=int, selection=Selection)
     cdef Selection _select_key(

@@ -16,6 +16,7 @@ belongs to the caller, who gives it back once.
 import random
 from collections.abc import Set
 
+from ccrelay._fast.affinity_table import Binding
 from ccrelay._fast.rate_limits import Capacity
 from ccrelay.config.model import Routing
 from ccrelay.fleet.provider_state import ProviderState, Target
@@ -235,15 +236,14 @@ class Router:
         group = candidate.group
         if provider.key_pool.refresh(now, tokens_in, tokens_out, skip, request.anyway, group):
             return True
-        # The sticky key, where most of the prompt is cached.
-        index = self._sticky_key(candidate, request, retry_state)
+        # The key where most of the prompt is cached needs less room.
+        index = self._key_of(request.cache, candidate, retry_state)
         return index >= 0 and is_ready(candidate, provider.targets[index], request)
 
-    def _sticky_key(
-        self, candidate: Candidate, request: RoutingRequest, retry_state: RetryState | None
+    def _key_of(
+        self, binding: Binding | None, candidate: Candidate, retry_state: RetryState | None
     ) -> int:
-        """Index of the sticky key, if it is this provider's and was not tried; else -1."""
-        binding = request.binding
+        """Index of a binding's key, if it is this provider's and was not tried; else -1."""
         if binding is None or not candidate.holds(binding.slot):
             return -1
         provider = candidate.provider
@@ -262,15 +262,17 @@ class Router:
     ) -> Selection | None:
         """A key of a surveyed provider: the sticky one, the preferred one, or the most room."""
         provider = candidate.provider
-        index = self._sticky_key(candidate, request, retry_state)
+        index = self._key_of(request.binding, candidate, retry_state)
         if index >= 0:
             selection = self._acquire(candidate, provider.targets[index], request, rng)
             if selection is not None:
                 return selection
         index = self._preferred_key(provider, request, rng)
         if index < 0:
-            return None
-        return self._acquire(candidate, provider.targets[index], request, rng)
+            index = self._key_of(request.cache, candidate, retry_state)
+        return (
+            self._acquire(candidate, provider.targets[index], request, rng) if index >= 0 else None
+        )
 
     def _preferred_key(
         self, provider: ProviderState, request: RoutingRequest, rng: random.Random
@@ -344,10 +346,7 @@ class Router:
         rng: random.Random,
         waits: bool,
     ) -> Selection | Unavailable:
-        """Wait for a ready target; ask one that is only TIGHT where none will be ready in time.
-
-        What headers taught may be late, wrong, or another model's: the provider decides.
-        """
+        """Wait for a ready target; where none will be in time, a TIGHT one's provider decides."""
         unavailable = soonest(route, request, retry_state, False)
         if waits and unavailable.until <= self._ends_at(request):
             return unavailable
@@ -433,7 +432,7 @@ class Router:
             return None
         candidate = sticky if sticky is not None else route.strategy.choose(ready, request, rng)
         provider = candidate.provider
-        index = self._sticky_key(candidate, request, None)
+        index = self._key_of(binding, candidate, None)
         if index < 0 or not provider.key_pool.is_ready(index):
             index = self._preferred_key(provider, request, rng)
         if index < 0:

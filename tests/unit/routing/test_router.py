@@ -200,6 +200,18 @@ def test_the_best_of_several_that_are_full_by_what_was_learned_is_asked() -> Non
     assert fleet.name(ask) == "c"  # where its prompt is cached
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_key_with_room_only_for_what_is_not_cached_is_found_without_affinity(count: int) -> None:
+    keys = [key(f"{n}", itpm_limit=1000) for n in range(count)]
+    fleet = Fleet([provider("one", *keys), provider("two", key("x", itpm_limit=1000))])
+    for one in fleet.providers:
+        for target in one.targets:
+            target.limits.reserve_unchecked(NOW, 500, 0).commit(NOW, 500, 0)
+    cache = fleet.binding(7, "0", 900)
+    ask = asked(tokens_in=900, tokens_home=100, cache=cache)
+    assert fleet.name(ask) == "0"
+
+
 def test_requests_ahead_keep_what_has_room_for_them() -> None:
     fleet = Fleet([provider("a"), provider("b")])
     learn_spent(fleet.target("b"), 30.0)
