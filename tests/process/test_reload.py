@@ -69,7 +69,7 @@ def test_an_invalid_file_changes_nothing_and_logs_every_problem_with_its_positio
 
 def test_a_reload_that_fails_in_one_worker_is_rolled_back_in_all(start):
     running = start(workers=2, watch=False)
-    running.change(providers=[provider("new"), provider("unloadable-1")])
+    running.change(providers=[provider("new"), provider("unloadable-1", "test-key-2")])
     running.send(signal.SIGHUP)
     event = running.await_event("reload_failed")
     assert (event["worker"], "cannot be built" in event["problem"]) == (1, True)

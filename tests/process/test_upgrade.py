@@ -125,7 +125,7 @@ def test_after_an_incomplete_upgrade_a_fixed_file_completes_it(start):
     running.await_event("reloaded")
     running.send(signal.SIGUSR2)
     running.await_event("upgrade_failed")
-    running.change(providers=[provider("broken"), provider("another")])
+    running.change(providers=[provider("broken"), provider("another", "test-key-2")])
     assert "did not complete" in running.await_event("reload_failed")["problem"]
     running.send(signal.SIGHUP)
     running.await_event("reload_failed", 2)
@@ -144,7 +144,7 @@ def test_cooldowns_survive_an_upgrade(start):
     replace(running)
     assert running.ask("cooling") == "True"
     assert running.events("upgrade_counters_reset") == []
-    providers = [provider("other"), *running.config.providers]
+    providers = [provider("other", "test-key-2"), *running.config.providers]
     running.change(providers=providers)
     replace(running, 2)
     assert running.ask("names") == "other:[1],zai:[0]"

@@ -152,15 +152,17 @@ class WatchedRouter(Router):
         stays: bool = True,
         held: Any = frozenset(),
     ) -> Any:
-        targets = {t: c.group for slot, (c, t) in route.by_slot.items() if slot not in held}
+        targets = {t: c.group for c, t in route.by_slot.values()}
         now, out = request.now, request.tokens_out
-        before = {
+        states = {
             target: target.limits.state(now, request.need(target.slot), out, group)
             for target, group in targets.items()
         }
+        before = {target: state for target, state in states.items() if target.slot not in held}
         self.ready_at = {
             target: target.limits.ready_at(now, request.need(target.slot), out, True, group)
             for target, group in targets.items()
+            if target in before
         }
         admits = {
             one.provider: one.provider.endpoint.breaker.available(request.now)
@@ -168,7 +170,11 @@ class WatchedRouter(Router):
         }
         choice = super().choose(route, request, retry_state, rng, stays, held)
         if isinstance(choice, Selection):
-            self.judge(choice, request, retry_state, before, admits)
+            if choice.target in before:
+                self.judge(choice, request, retry_state, before, admits)
+            else:  # requests ahead wait for it, and only for what was learned
+                assert states[choice.target] == Capacity.TIGHT
+                assert not stays or now >= request.waits_since + self.routing.queue_timeout_s
             self.log.append((request, choice))
         else:
             self.judge_wait(choice, request, retry_state, before, admits)
