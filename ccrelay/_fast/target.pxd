@@ -384,9 +384,8 @@ cdef inline int64_t ready_once_us(const Target* target, Check* check) noexcept n
         ready = max(ready, cooldown >> 2)
     if check.group:
         cooldown = word_get(group_of(target, check.group))
-        if not (check.settled and cooldown & TRIAL) and (
-            not check.anyway or cooldown & KIND_OF_GROUP == SPENT
-        ):
+        # A rest only makes other targets preferred: nothing waits for its end.
+        if not (check.settled and cooldown & TRIAL) and cooldown & KIND_OF_GROUP == SPENT:
             ready = max(ready, cooldown >> GROUP_BITS)
     reset_check(check, target)
     for dim in range(DIMS):

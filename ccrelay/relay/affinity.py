@@ -57,8 +57,8 @@ def find(
     session = session_of(client)
     if session is None:
         if not client.is_complete():
-            # At a lone target without limits it is not worth waiting for.
-            return not client.down.can_replay() or not (route.lone is None or route.limited)
+            # At a lone target it is not worth waiting for: the body goes on while it arrives.
+            return not client.down.can_replay() or route.lone is not None
         session = conversation_key(None, client.whole())
         if session is None:
             return True

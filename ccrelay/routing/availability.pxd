@@ -26,10 +26,20 @@ cpdef double ready_at(
 cpdef bint any_closed(Route route, RoutingRequest request, double ends_at) except? -1
 
 
-@cython.locals(candidate=Candidate, target=Target, until=double, at=double)
+@cython.locals(candidate=Candidate, target=Target, until=double, at=double, is_tight=bint)
 cpdef Unavailable soonest(
     Route route, RoutingRequest request, RetryState retry_state, bint anyway
 )
+
+
+@cython.locals(found=Unavailable)
+cpdef Unavailable wait(Route route, RoutingRequest request, RetryState retry_state)
+
+
+@cython.locals(need=int64_t, state=int)
+cpdef bint is_tight_for(
+    Candidate candidate, Target target, RoutingRequest request
+) except? -1
 
 
 @cython.locals(need=int64_t, state=int)

@@ -58,8 +58,11 @@ def any_closed(route: Route, request: RoutingRequest, ends_at: float) -> bool:
 def soonest(
     route: Route, request: RoutingRequest, retry_state: RetryState | None, anyway: bool
 ) -> Unavailable:
-    """When a target that was not tried can take the request."""
-    until, why = inf, ""
+    """When a target that was not tried can take the request.
+
+    `until` is now where one is TIGHT for nothing but a rest, for whose end nothing waits.
+    """
+    until, why, is_tight = inf, "", False
     for candidate in route.candidates:
         for target in candidate.provider.targets:
             if retry_state is not None and target in retry_state.targets:
@@ -68,9 +71,26 @@ def soonest(
             if at < until or not why:
                 until = at
                 why = state_of(candidate, target, request)
-    if until <= request.now:  # another worker took it, or it is a breaker's trial
+            if at <= request.now and not anyway:
+                is_tight = is_tight or is_tight_for(candidate, target, request)
+    if until <= request.now and not is_tight:  # another worker took it, or a breaker's trial is out
         until = request.now + LOOK_AGAIN_S
     return Unavailable(until, False, why or "no target left")
+
+
+def wait(route: Route, request: RoutingRequest, retry_state: RetryState | None) -> Unavailable:
+    """As `soonest`, for a request that has to wait in any case."""
+    found = soonest(route, request, retry_state, False)
+    if found.until > request.now:
+        return found
+    return Unavailable(request.now + LOOK_AGAIN_S, False, found.why)
+
+
+def is_tight_for(candidate: Candidate, target: Target, request: RoutingRequest) -> bool:
+    """Whether a target is full by what was learned of it, or rests."""
+    need = request.need(target.slot)
+    state = target.limits.state(request.now, need, request.tokens_out, candidate.group)
+    return state == _TIGHT and candidate.provider.endpoint.breaker.available(request.now)
 
 
 def state_of(candidate: Candidate, target: Target, request: RoutingRequest) -> str:

@@ -20,7 +20,7 @@ from ccrelay._fast.affinity_table import Binding
 from ccrelay._fast.rate_limits import Capacity
 from ccrelay.config.model import Routing
 from ccrelay.fleet.provider_state import ProviderState, Target
-from ccrelay.routing.availability import any_closed, is_ready, ready_at, soonest
+from ccrelay.routing.availability import any_closed, is_ready, ready_at, soonest, wait
 from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
@@ -92,7 +92,7 @@ class Router:
         if last is not None:
             return last
         if held and stays and request.now < self._ends_at(request):
-            return soonest(route, request, retry_state, False)
+            return wait(route, request, retry_state)
         return self._wait_or_ask(route, request, tried, rng, stays)
 
     # ---- the sticky target
@@ -348,12 +348,12 @@ class Router:
     ) -> Selection | Unavailable:
         """Wait for a ready target; where none will be in time, a TIGHT one's provider decides."""
         unavailable = soonest(route, request, retry_state, False)
-        if waits and unavailable.until <= self._ends_at(request):
+        if waits and request.now < unavailable.until <= self._ends_at(request):
             return unavailable
         request.anyway = True
         found = self._ask_anyway(route, request, retry_state, rng)
         request.anyway = False
-        return found if found is not None else unavailable
+        return found if found is not None else soonest(route, request, retry_state, True)
 
     def _ask_anyway(
         self,

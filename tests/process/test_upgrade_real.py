@@ -128,6 +128,7 @@ def test_fifty_reloads_under_load_fail_no_request_and_cut_no_stream(tmp_path: Pa
             for count in range(1, 51):
                 weighted = {**own, "weight": 1 + count % 2}
                 extra = {**own, "name": f"other-{count % 2}", "weight": 0}
+                extra["keys"] = [{"key": "test-key-2"}]
                 config["providers"] = [weighted, extra]
                 fresh = relay.config.with_suffix(".tmp")
                 fresh.write_text(json.dumps(config))

@@ -237,9 +237,9 @@ async def test_a_second_model_found_late_stops_the_provider(lab: Lab, answered: 
     await client.send(wire[: -len(tail)])
     peer = await stage.peer()
     if answered:
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
-        await peer.send(head + b"1234")
-        await client.until(b"1234")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+        await peer.send(head + b'{"type":"message",')
+        await client.until(b'{"type":"message",')
     await client.send(tail)
     answer = await client.answer()
     if answered:

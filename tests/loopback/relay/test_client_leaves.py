@@ -172,7 +172,8 @@ async def pipelined(lab: Lab) -> Client:
 
 async def unread(lab: Lab) -> Client:
     """The client does not read its response."""
-    lab.start(lab.upstream(always(response(200, b"x" * 20_000_000))), routing=PATIENT)
+    wire = response(200, b'{"type":"message","x":"' + b"x" * 20_000_000)
+    lab.start(lab.upstream(always(wire)), routing=PATIENT)
     client = await lab.client(rcvbuf=4096)
     await client.send(post())
     await eventually(lambda: any(conn.queued for conn in lab.relay.dispatcher.connections))

@@ -250,7 +250,11 @@ async def test_count_tokens_goes_on_to_the_next_provider_too(lab: Lab) -> None:
     "wire",
     [
         fault(404, "not_found_error", "File not found"),
-        response(418, b"short and stout", [(b"X-Pot", b"tea")]),
+        response(
+            418,
+            b'{"type":"error","error":{"type":"invalid_request_error","message":"stout"}}',
+            [(b"X-Pot", b"tea")],
+        ),
     ],
     ids=["404", "418"],
 )

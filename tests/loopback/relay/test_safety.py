@@ -137,7 +137,7 @@ async def test_pipelined_requests_are_answered_in_order_however_they_are_cut(lab
             await peer.send(response(200, got.body))
 
     lab.start(lab.upstream(echo))
-    bodies = [b'{"model":"m","n":%d}' % n for n in range(3)]
+    bodies = [b'{"model":"m","type":"message","n":%d}' % n for n in range(3)]
     wire = b"".join(post(body) for body in bodies)
     client = await lab.client()
     for cut in [0, *range(1, len(wire), 7)]:
@@ -224,7 +224,7 @@ async def test_connection_close_is_honoured(lab: Lab) -> None:
 
 
 async def test_a_slow_reader_of_a_whole_answer_is_not_idle(lab: Lab) -> None:
-    big = b'{"x":"' + b"y" * 250_000 + b'"}'
+    big = b'{"type":"message","x":"' + b"y" * 250_000 + b'"}'
     lab.start(lab.upstream(always(response(200, big))), server=server(keepalive_s=0.2))
     client = await lab.client(rcvbuf=2048)
     await client.send(post())
