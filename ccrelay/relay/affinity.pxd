@@ -12,7 +12,11 @@ from ccrelay.routing.retry_state cimport RetryState
 from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 
-cdef int _MESSAGES, _MAIN, _COMPACTION, _FOREIGN, _UNSIGNED, _MARKS, _MODEL_BITS
+cdef int _MESSAGES, _MAIN, _COMPACTION, _FOREIGN, _UNSIGNED, _MARKS, _MODEL_BITS, _HYPHEN
+
+
+@cython.locals(value=bytes)
+cpdef bytes session_of(ClientRequest client)
 
 
 @cython.locals(session=bytes, binding=Binding)

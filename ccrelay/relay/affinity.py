@@ -29,7 +29,9 @@ _FOREIGN = int(FOREIGN)
 _UNSIGNED = int(UNSIGNED)
 _MARKS = int(FOREIGN | UNSIGNED)
 _MODEL_BITS = int(MODEL_BITS)
+_HYPHEN = ord("-")
 AGENT_BYTES_MAX = 128
+UUID_BYTES = 36
 HOUR_S = 3600.0
 FIVE_MINUTES_S = 300.0
 
@@ -40,7 +42,11 @@ FIVE_MINUTES_S = 300.0
 def session_of(client: ClientRequest) -> bytes | None:
     """The session's id, from the head; None: it has none, or one that distinguishes nothing."""
     value = client.down.head.value(_SESSION)
-    return None if value is None else conversation_key(value, None)
+    if value is None:
+        return None
+    if len(value) == UUID_BYTES and value[8] == value[13] == value[18] == value[23] == _HYPHEN:
+        return value  # as Claude Code sends it: spare the look at words that are none
+    return conversation_key(value, None)
 
 
 def find(
