@@ -72,6 +72,7 @@ class InTerminal:
                 *(["/bin/sh", "-c", shell, *serve] if shell else serve),
             ],
             env=ENVIRONMENT,
+            cwd=folder,  # the path of a `-m` begins with it
             start_new_session=True,
         )
         if wait_s is None:
@@ -250,6 +251,7 @@ def test_it_serves_with_standard_descriptors_closed(tmp_path: Path, closed: tupl
         process = subprocess.Popen(
             [sys.executable, "-c", code, *command],
             env=ENVIRONMENT,
+            cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
