@@ -72,6 +72,7 @@ cdef class TargetLimits:
     )
     cpdef Reservation reserve_unchecked(self, double now, int64_t tokens_in, int64_t tokens_out)
     cpdef double cooldown_until(self)
+    cpdef double resting_until(self, int group)
     cpdef bint prove(self, int group)
     cdef int64_t* column(self) noexcept
     cdef bint begins(self, Check* check) noexcept

@@ -79,6 +79,9 @@ class TargetLimits:
         """A 429 without a time: TIGHT for these models for a second, and twice as long after each
         further one, up to 32 s. Returns how long; 0.0: nothing new."""
 
+    def resting_until(self, group: int) -> float:
+        """End of the last rest of a group, perhaps past; 0.0: there was none."""
+
     def prove(self, group: int) -> bool:
         """A request was served: a trial has passed, a rest of its group ends. True: one of both."""
 

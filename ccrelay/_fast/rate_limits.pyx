@@ -275,6 +275,13 @@ cdef class TargetLimits:
             at, word, (now_us + end) << GROUP_BITS | kind
         ) else 0.0
 
+    cpdef double resting_until(self, int group):
+        cdef int64_t word
+        if not _checked_group(group):
+            return 0.0
+        word = word_get(group_of(&self.target, group))
+        return <double>(word >> GROUP_BITS) / 1e6 if word & KIND_OF_GROUP <= REST_MAX else 0.0
+
     cpdef bint prove(self, int group):
         cdef int64_t* words = self.target.words
         cdef int64_t word = word_get(words + T_COOLDOWN)

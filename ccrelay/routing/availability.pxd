@@ -22,6 +22,12 @@ cpdef double ready_at(
 ) except? -1
 
 
+@cython.locals(at=double)
+cpdef double sticky_ready_at(
+    Candidate candidate, Target target, RoutingRequest request
+) except? -1
+
+
 @cython.locals(candidate=Candidate, target=Target)
 cpdef bint any_closed(Route route, RoutingRequest request, double ends_at) except? -1
 

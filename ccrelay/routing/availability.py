@@ -45,6 +45,12 @@ def ready_at(candidate: Candidate, target: Target, request: RoutingRequest, anyw
     return max(at, breaker.resumes_at)
 
 
+def sticky_ready_at(candidate: Candidate, target: Target, request: RoutingRequest) -> float:
+    """When to ask the sticky target again, for whose cache a rest is waited out, too."""
+    at = ready_at(candidate, target, request, False)
+    return max(at, target.limits.resting_until(candidate.group), request.now + LOOK_AGAIN_S)
+
+
 def any_closed(route: Route, request: RoutingRequest, ends_at: float) -> bool:
     """Whether a provider whose breaker admits could be asked until then."""
     for candidate in route.candidates:

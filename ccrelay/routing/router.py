@@ -20,7 +20,7 @@ from ccrelay._fast.affinity_table import Binding
 from ccrelay._fast.rate_limits import Capacity
 from ccrelay.config.model import Routing
 from ccrelay.fleet.provider_state import ProviderState, Target
-from ccrelay.routing.availability import any_closed, is_ready, ready_at, soonest, wait
+from ccrelay.routing.availability import any_closed, is_ready, soonest, sticky_ready_at, wait
 from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
@@ -145,7 +145,7 @@ class Router:
             request.now
         ):
             return None  # it does not move the conversation, and would wait at each turn
-        until = ready_at(candidate, target, request, False)
+        until = sticky_ready_at(candidate, target, request)
         moves_at = request.waits_since + self._affinity_wait_s
         if until > moves_at or request.now >= moves_at:
             return None
