@@ -164,7 +164,7 @@ def _writes(report: _Report | _Iteration) -> tuple[int, int]:
 
 
 def _count(tokens: Tokens) -> int:
-    # A fraction of a token is nobody's; what is closest is meant.
+    # A fraction of a token means nothing: the closest whole number is meant.
     return 0 if tokens is None else round(tokens)
 
 

@@ -1,7 +1,7 @@
 """Whatever a connection waits for, it is gone within a second of the client leaving.
 
 A reset that comes together with data is the hard case: libuv reports both at once and then polls
-the descriptor no more. A connection that is not being read is the other one: nobody tells it.
+the descriptor no more. A connection that is not being read is the other one: nothing tells it.
 """
 
 import asyncio
