@@ -1,5 +1,7 @@
 """The real Claude Code CLI when its only provider sends something that is no answer."""
 
+from typing import Any
+
 import pytest
 
 from tests.client.rig import pooled
@@ -8,6 +10,11 @@ pytestmark = [pytest.mark.client, pytest.mark.process]
 
 FEW = {"CLAUDE_CODE_MAX_RETRIES": "2"}
 GREETING = "You said: “hi”"
+
+
+def patient(upstream: str) -> dict[str, Any]:
+    """One provider with three keys, whose breaker stays closed: else requests wait for it."""
+    return {**pooled(upstream), "health": {"failures": 100}}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +28,7 @@ GREETING = "You said: “hi”"
     ],
 )
 def test_what_is_no_answer_is_reported_with_its_provider(claude, open_rig, fault, what):
-    rig = open_rig(pooled, script=fault)
+    rig = open_rig(patient, script=fault)
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code != 0
     assert run.retries == [502, 502]
@@ -32,7 +39,7 @@ def test_what_is_no_answer_is_reported_with_its_provider(claude, open_rig, fault
 
 @pytest.mark.parametrize("fault", ["html_200", "json_200,kind=error", "empty_200"])
 def test_another_key_does_not_help_and_a_retry_does(claude, open_rig, fault):
-    rig = open_rig(pooled, script=f"{fault},{fault},{fault},ok")
+    rig = open_rig(patient, script=f"{fault},{fault},{fault},ok")
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code == 0
     assert GREETING in run.text
@@ -40,7 +47,7 @@ def test_another_key_does_not_help_and_a_retry_does(claude, open_rig, fault):
 
 
 def test_a_quota_in_a_403_rests_its_key_and_disables_none(claude, open_rig):
-    rig = open_rig(pooled, script="403,message=You exceeded your current quota,ok")
+    rig = open_rig(patient, script="403,message=You exceeded your current quota,ok")
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.retries == []
     assert GREETING in run.text
@@ -50,7 +57,7 @@ def test_a_quota_in_a_403_rests_its_key_and_disables_none(claude, open_rig):
 
 
 def test_a_packed_answer_that_was_not_asked_for_is_read(claude, open_rig):
-    rig = open_rig(pooled, script="gzip")
+    rig = open_rig(patient, script="gzip")
     run = claude.ask(rig.url, "hi", **FEW)
     assert GREETING in run.text
     [record] = rig.exchanges(1)
