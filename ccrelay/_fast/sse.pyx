@@ -217,7 +217,7 @@ cdef int kind_named(const char* name, Py_ssize_t n) noexcept:
     # The kind told by an `event` line. A name outside of the protocol tells nothing: `message` is
     # the default of the standard, others stand before errors of proxies. Its data may tell more.
     cdef int kind = kind_of(name, n)
-    if kind == OTHER and not (n > 8 and memcmp(name, b"content_", 8) == 0):
+    if kind == OTHER and not (n >= 8 and memcmp(name, b"content_", 8) == 0):
         return UNKNOWN
     return kind
 

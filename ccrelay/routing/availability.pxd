@@ -32,7 +32,10 @@ cpdef double sticky_ready_at(
 cpdef bint any_closed(Route route, RoutingRequest request, double ends_at) except? -1
 
 
-@cython.locals(candidate=Candidate, target=Target, until=double, at=double, is_tight=bint)
+@cython.locals(
+    candidate=Candidate, target=Target, until=double, at=double, is_tight=bint, is_free=bint,
+    rests=bint,
+)
 cpdef Unavailable soonest(
     Route route, RoutingRequest request, RetryState retry_state, bint anyway
 )

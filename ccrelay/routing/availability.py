@@ -66,9 +66,9 @@ def soonest(
 ) -> Unavailable:
     """When a target that was not tried can take the request.
 
-    `until` is now where one is TIGHT for nothing but a rest, for whose end nothing waits.
+    `until` is now where the best are TIGHT for nothing but a rest, for whose end nothing waits.
     """
-    until, why, is_tight = inf, "", False
+    until, why, is_tight, is_free = inf, "", False, False
     for candidate in route.candidates:
         for target in candidate.provider.targets:
             if retry_state is not None and target in retry_state.targets:
@@ -77,9 +77,11 @@ def soonest(
             if at < until or not why:
                 until = at
                 why = state_of(candidate, target, request)
-            if at <= request.now and not anyway:
-                is_tight = is_tight or is_tight_for(candidate, target, request)
-    if until <= request.now and not is_tight:  # another worker took it, or a breaker's trial is out
+            if at <= request.now:
+                rests = not anyway and is_tight_for(candidate, target, request)
+                is_tight, is_free = is_tight or rests, is_free or not rests
+    # Where one is free, another worker took it, or it is a breaker's trial.
+    if until <= request.now and (is_free or not is_tight):
         until = request.now + LOOK_AGAIN_S
     return Unavailable(until, False, why or "no target left")
 

@@ -195,13 +195,14 @@ class WatchedRouter(Router):
         if request.kind == RequestClass.COUNT_TOKENS:
             assert selection.reservation is None
             assert before[target] != Capacity.DISABLED
-            assert target.limits.cooldown_until() <= request.now
+            assert target.limits.cooldown_until() <= request.now + 1e-6  # whole microseconds
         else:
             assert selection.reservation is not None
             assert selection.reservation.open
             is_ready = before[target] in (Capacity.READY, Capacity.TIGHT)
             assert is_ready or target.refusals.in_trial
-        if before[target] == Capacity.TIGHT and admits[target.provider]:
+        is_counted = request.kind != RequestClass.COUNT_TOKENS  # what limits do not hold for
+        if is_counted and before[target] == Capacity.TIGHT and admits[target.provider]:
             for other, state in before.items():
                 spare = state == Capacity.READY and admits[other.provider]
                 assert not spare or (retry_state is not None and other in retry_state.targets)
