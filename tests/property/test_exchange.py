@@ -750,7 +750,8 @@ class Lives(RuleBasedStateMachine):
                 self.stream_begins(0, STREAM_HEAD)
             elif self.answering():
                 self.body_comes(0, "start", between=True)
-                self.response_ends(0, reusable=True)
+                if self.answering():  # it may have proved to be no answer
+                    self.response_ends(0, reusable=True)
             else:
                 self.relay.pass_time(5.0)
         assert self.open_lives() == []
