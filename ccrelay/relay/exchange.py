@@ -98,10 +98,12 @@ class Exchange(SendingExchange):
         target = attempt.target
         if self.early_head_sent and upstream.taps.kind == _ANSWER:
             try:
-                self._deliver_whole(events_of_message(body))
-                return
+                events = events_of_message(body)
             except ValueError:
                 pass  # it claims to be a message, no more
+            else:
+                self._deliver_whole(events)
+                return
         error = response_content.error_of(target, upstream, body)
         if attempt.candidate is None:
             raise error

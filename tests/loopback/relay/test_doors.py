@@ -122,10 +122,9 @@ def nested(depth: int) -> bytes:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-@pytest.mark.parametrize("depth", [5000, 100_000])
-async def test_a_body_too_deep_to_be_rewritten_says_so(lab: Lab, depth: int, packed: bool) -> None:
+async def test_a_body_too_deep_to_be_rewritten_says_so(lab: Lab, packed: bool) -> None:
     lab.start(provider(lab.upstream(always(JSON)), type="ollama", auth="none", keys=()))
-    body = nested(depth)
+    body = nested(100_000)  # Python 3.11 rewrites some 1,000 levels, 3.12 and newer some 10,000
     fields = [(ENCODING, b"gzip")] if packed else []
     answer = await lab.ask(post(gzip.compress(body) if packed else body, headers=fields))
     assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
