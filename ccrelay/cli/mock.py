@@ -127,10 +127,10 @@ def _parsed(parse: Callable[[str], T], value: str) -> T:
 )
 @click.option(
     "--limit-headers",
-    type=click.Choice(["on", "off"]),
+    type=click.Choice(["on", "off", "only"]),
     default="on",
     show_default=True,
-    help="Whether to send rate limit headers, and retry-after with a 429.",
+    help="Whether to send rate limit headers, and retry-after with a 429; only: refuse nothing.",
 )
 @click.option(
     "--delay-ms",
@@ -182,7 +182,7 @@ def mock(
         delay_s=delay_ms / 1000,
         by_key=key_faults,
     )
-    quotas = _quotas(limits, window, limit_headers == "on")
+    quotas = _quotas(limits, window, limit_headers)
     try:
         with _open_record(record) as file:
             asyncio.run(_run(listen, script, quotas, gap_ms, file))
@@ -190,9 +190,11 @@ def mock(
         raise click.ClickException(str(error)) from error
 
 
-def _quotas(limits: str, window: WindowKind, send_headers: bool) -> Quotas:
+def _quotas(limits: str, window: WindowKind, headers: str) -> Quotas:
     try:
-        return Quotas.parse(limits, window=window, send_headers=send_headers)
+        return Quotas.parse(
+            limits, window=window, send_headers=headers != "off", enforced=headers != "only"
+        )
     except BadRequest as error:
         raise click.BadParameter(error.message, param_hint="--limits") from error
 

@@ -1,8 +1,9 @@
 """Faults without a response, with an error, or with a wrong body. See `ccrelay.demo.faults`."""
 
+from gzip import compress
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from ccrelay.demo import content, http1
 from ccrelay.demo.plan import (
@@ -80,6 +81,7 @@ def status(
     should_retry: bool | None = None,
     message: str | None = None,
     body: Literal["json", "html", "empty"] | None = None,
+    packed: bool = False,
 ) -> Plan:
     """Send a status: errors in Anthropic's format, 502 as HTML, redirects to a 404."""
     headers: list[tuple[str, str]] = []
@@ -95,6 +97,9 @@ def status(
         reply = error_document(context, code, text, *headers)
     else:
         reply = Document(code, HTML if kind == "html" else b"", HTML_TYPE, tuple(headers))
+    if packed:
+        fields = (*reply.headers, ("content-encoding", "gzip"))
+        reply = structs.replace(reply, body=compress(reply.body), headers=fields)
     yield from send(context, reply)
 
 

@@ -54,10 +54,16 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     concurrent: int | None = None  # concurrent requests
     window: WindowKind = "sliding"
     send_headers: bool = True  # False: no rate-limit headers, and no `retry-after` in a 429
+    enforced: bool = True  # False: the headers say so, and every request is served
 
     @classmethod
     def parse(
-        cls, text: str, *, window: WindowKind = "sliding", send_headers: bool = True
+        cls,
+        text: str,
+        *,
+        window: WindowKind = "sliding",
+        send_headers: bool = True,
+        enforced: bool = True,
     ) -> "Quotas":
         """Read `rpm=60,tpm=80000,concurrent=4`.
 
@@ -72,7 +78,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
             if not (value.isascii() and value.isdigit()) or int(value) == 0:
                 raise BadRequest(f"Limit {name} must be an integer above 0, not {value!r}.")
             found[OPTIONS[name]] = int(value)
-        return cls(window=window, send_headers=send_headers, **found)
+        return cls(window=window, send_headers=send_headers, enforced=enforced, **found)
 
     @property
     def unlimited(self) -> bool:
@@ -158,6 +164,8 @@ class Account:
                 self._windows[name].add(now, amount)
 
     def _reject(self, now: float, input_tokens: int) -> Rejection | None:
+        if not self._quotas.enforced:
+            return None
         peak = self._quotas.concurrent
         if peak is not None and self.in_flight >= peak:
             return Rejection(_message(peak, "concurrent requests"), 1)

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from ccrelay.demo.limits import Quotas
 from tests.client.checks import Pair, assert_mapped, assert_passed_through
 from tests.client.claude import Claude
 from tests.client.rig import RELAY_TOKEN, Providers, Rig, mapped, passthrough
@@ -63,11 +64,13 @@ def open_rig(tmp_path: Path) -> Iterator[OpenRig]:
             script: str = "ok",
             others: Sequence[str] = (),
             limit_headers: bool = True,
+            quotas: Quotas | None = None,
         ) -> Rig:
             scripts = (script, *others)
-            return stack.enter_context(
-                Rig(tmp_path, providers, scripts=scripts, limit_headers=limit_headers)
+            rig = Rig(
+                tmp_path, providers, scripts=scripts, limit_headers=limit_headers, quotas=quotas
             )
+            return stack.enter_context(rig)
 
         yield open_rig
 

@@ -88,6 +88,7 @@ class Rig:
         scripts: for each upstream faults by order of requests, as `ccrelay mock --script` takes
             them; "" for one that takes no connections.
         limit_headers: whether the upstreams send rate limit headers (`--limit-headers`).
+        quotas: of the upstreams, instead.
     """
 
     def __init__(
@@ -97,11 +98,12 @@ class Rig:
         *,
         scripts: Sequence[str] = ("ok",),
         limit_headers: bool = True,
+        quotas: Quotas | None = None,
     ) -> None:
         self._folder = folder
         self._providers = providers
         self._scripts = scripts
-        self._quotas = Quotas(send_headers=limit_headers)
+        self._quotas = quotas or Quotas(send_headers=limit_headers)
         self._closed: list[socket.socket] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rig", daemon=True)

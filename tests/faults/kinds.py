@@ -85,6 +85,7 @@ KINDS = (
     Kind("200, `message_start` alone", "only_message_start", forms=_STREAMED),
     Kind("502, an HTML page", "502"),
     Kind("529", "529"),
+    Kind("529, compressed, not asked for", "529,packed=true"),
     Kind("`error` event first", "error_first", forms=_STREAMED),
     Kind("`error` event before content", "error_mid,after=1", forms=_STREAMED),
     Kind("reset before content", "reset_mid_stream,after=1", forms=_STREAMED),
