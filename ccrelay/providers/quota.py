@@ -8,8 +8,9 @@ in public issues of these services and their clients.
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from itertools import islice
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -51,6 +52,7 @@ _CODES = frozenset(
         "accountoverdueerror",
         "accountquotaexceeded",
         "setlimitexceeded",
+        "operationdeniedserviceoverdue",
         "inferencelimitexceeded",
         "arrearage",
         "allocationquota",
@@ -67,7 +69,7 @@ _SEPARATORS = str.maketrans("", "", "_-. ")
 _PURSE = (
     r"(?:balance|credits?|funds|quotas?|allowance"
     r"|(?:usage|spend(?:ing)?|key|daily|weekly|monthly|weekly/monthly|session|hour(?:ly)?|day|plan"
-    r"|billing|cost|api usage)\)?\W{1,3}(?:(?:usage|spend(?:ing)?|requests?|tokens?)\W{1,3})?"
+    r"|billing|cost|api usage)\)?\W{1,3}(?:(?:usage|spend(?:ing)?|requests?|tokens?|rate)\W{1,3})?"
     r"(?:limits?|caps?))"
 )
 _GONE = (
@@ -80,10 +82,13 @@ _WORDS = re.compile(
     rf"\b{_PURSE}\b{_NEAR}\b{_GONE}\b"
     rf"|\b(?:insufficient|not enough|exhausted|depleted|exceeded|exceeds?|reached|hit|no remaining"
     rf"|no more|out of|ran out of|run out of|used (?:up )?(?:all )?)\b{_NEAR}\b{_PURSE}\b"
-    r"|\bbudget has been exceeded|\bexceededbudget\b"
+    # "Thinking budget exceeded" is about the request.
+    r"|(?<!thinking )\bbudget(?: limit)?(?: has been| was| is)? (?:exceeded|exhausted|reached)"
+    r"|\bexceeded\w{0,20}budget\b|\bover[ -]budget\b"
     r"|\b(?:more|add|buy|purchase) credits\b"
     r"|\bpayment (?:is )?required\b"
     r"|\b(?:account|bill(?:ing)?|payment)\b.{0,30}\b(?:overdue|arrears)"
+    r"|\bfair[ -]us(?:e|age) policy\b"
     r"|\barrearage\b|\bgood standing\b|\brecharge your account\b"
     r"|\b(?:subscription|membership|plan|package|trial)\b.{0,30}\bhas expired\b"
     r"|\b(?:requests?|tokens?|models?)[ -]per[ -]day\b|\b[TR]PD\b"
@@ -91,24 +96,35 @@ _WORDS = re.compile(
     re.IGNORECASE,
 )
 # In Chinese: balance, quota or plan ... insufficient, used up, exceeded, expired; exceeded or
-# reached ... quota or limit of use; in arrears.
+# reached ... quota or limit of use or of today; in arrears.
 _WORDS_CHINESE = re.compile(
     r"(?:\u4f59\u989d|\u989d\u5ea6|\u914d\u989d|\u5957\u9910|\u8d44\u6e90\u5305|\u7528\u91cf"
     r"|\u9650\u989d).{0,12}(?:\u4e0d\u8db3|\u7528\u5c3d|\u7528\u5b8c|\u8017\u5c3d|\u4e0d\u591f"
     r"|\u8d85\u51fa|\u8d85\u8fc7|\u5230\u671f|\u8fc7\u671f|\u4e0a\u9650|\u5931\u8d25)"
-    r"|(?:\u8d85\u51fa|\u8d85\u8fc7|\u8fbe\u5230).{0,12}(?:\u989d\u5ea6|\u914d\u989d|\u9650\u989d"
+    r"|(?:\u8d85\u51fa|\u8d85\u8fc7|\u8fbe\u5230|\u5df2\u8fbe).{0,12}(?:\u989d\u5ea6|\u914d\u989d|\u9650\u989d"
     r"|\u4f7f\u7528\u4e0a\u9650|\u7528\u91cf)"
     r"|\u6b20\u8d39"
 )
-# A limit of a moment, whatever else is said: these windows are seconds or a minute.
+# A limit of a moment, whatever else is said: these windows are seconds or a minute. In Chinese:
+# each minute or second, within minutes or seconds, at once, frequency, speed.
 _MOMENTARY = re.compile(
-    r"\bper[ -](?:minute|second)\b|\b[TR]P[MS]\b|\bconcurren|\brate[ -]limit(?:s|ed|ing)?\b"
-    r"|\btoo many requests\b|\busage increase rate\b",
+    r"(?:\b(?:per|each|every|an?)[ -]|(?:\d|\breq\w*|\bcalls?|\btokens?) ?/ ?)"
+    r"(?:\d{1,2}[ -]?)?(?:minutes?|mins?|seconds?|secs?|s|m)\b"
+    r"|\b(?:[TR]P[MS]|QPS)\b|\bconcurren|\brate[ -]limit(?:s|ed|ing)?\b"
+    r"|\btoo many requests\b|\busage increase rate\b"
+    r"|\u6bcf(?:\u5206\u949f|\u79d2)|(?:\u5206\u949f|\u79d2)\u5185|\u5e76\u53d1|\u9891\u7387|\u901f\u7387",
     re.IGNORECASE,
 )
-_DAILY = re.compile(r"\bper[ -]day\b|\b[TR]PD\b|\bdaily\b|\bweekly\b|\bmonthly\b", re.IGNORECASE)
+# In Chinese: each or this day, week, month.
+_DAILY = re.compile(
+    r"\bper[ -]day\b|\b[TR]PD\b|\bdaily\b|\bweekly\b|\bmonthly\b"
+    r"|[\u6bcf\u5f53\u672c\u4eca][\u65e5\u5929\u5468\u6708]",
+    re.IGNORECASE,
+)
 # Where an error about the request begins to quote it.
 _QUOTED = re.compile(r"input_value|\binput\b\s*[:=]", re.IGNORECASE)
+# A limit of bytes is one of requests.
+_BYTES = re.compile(r"\d\s?[KM]i?B\b", re.IGNORECASE)
 # Of an error about the request only this much is read: the rest may be the request.
 _REQUEST_CHARS_MAX = 400
 _ABOUT_REQUEST = frozenset({400, 404, 413, 422})
@@ -130,6 +146,8 @@ def is_spent(status: int, kind: str, code: str, message: str) -> bool:
             return True
     if status in _ABOUT_REQUEST:
         message = _QUOTED.split(message, maxsplit=1)[0][:_REQUEST_CHARS_MAX]
+        if _BYTES.search(message):
+            return False
     if _MOMENTARY.search(message) and not _DAILY.search(message):
         return False
     return _WORDS.search(message) is not None or _WORDS_CHINESE.search(message) is not None
@@ -192,15 +210,25 @@ _BEFORE = re.compile(
 )
 _AFTER_CHARS = 80
 _TRIES_MAX = 8
+# "UTC", "UTC+8", "Europe/Berlin"
+_ZONE = (
+    r"(?i:UTC|GMT)(?:\s?[+-]\d{1,2}(?::?\d\d)?)?(?![\w/])"
+    r"|[A-Z][A-Za-z_]{1,20}(?:/[A-Z][\w+-]{1,30}){1,2}"
+)
 _STAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:T|\s+at\s+|\s+)(\d\d:\d\d(?::\d\d)?)(?:\.\d+)?"
-    r"\s*(Z\b|UTC|GMT|[+-]\d\d:?\d\d)?"
+    rf"\s*\(?(Z\b|[+-]\d\d:?\d\d|{_ZONE})?"
 )
 _HTTP_DATE = re.compile(r"(\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d) GMT")
 _EPOCH = re.compile(r"(?<![\d.])(1\d{9}(?:\d{3})?)(?![\d.])")
+# "3pm (Europe/Berlin)", "Oct 9 at 10am (UTC)", "Oct 9, 2027, 10:30 UTC"
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CLOCK = re.compile(
-    r"\b(\d{1,2})(?::(\d\d))?(?::\d\d)?\s*([ap]m)?\s*\(?(?:UTC|GMT)\b", re.IGNORECASE
+    rf"(?:\b((?i:{'|'.join(_MONTHS)}))[a-z]*\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+"
+    r"(?:(\d{4}),?\s+)?(?:at\s+)?)?"
+    rf"\b(\d{{1,2}})(?::(\d\d))?(?::\d\d)?\s*((?i:[ap]m))?\s*\(?({_ZONE})"
 )
+_OFFSET = re.compile(r"([+-])(\d{1,2})(?::?(\d\d))?\Z")
 # "1h16m0.6s", "2h 13m", "3 hours, 17 minutes and 52 seconds"
 _SPAN = (
     r"\d{1,9}(?:\.\d{1,9})?\s?(?:ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h"
@@ -313,42 +341,56 @@ def _of_text(message: str, now_wall: float) -> float:
 def _instant_s(text: str, zone: timezone, now_wall: float) -> float:
     """Seconds until the first instant of a text; 0.0: there is none, or it is past."""
     at = 0.0
-    if found := _STAMP.search(text):
-        at = _stamp(found[1], found[2], found[3], zone)
-    elif found := _HTTP_DATE.search(text):
-        try:
+    try:
+        if found := _STAMP.search(text):
+            at = _stamp(found[1], found[2], found[3], zone)
+        elif found := _HTTP_DATE.search(text):
             at = datetime.strptime(found[1], "%d %b %Y %H:%M:%S").replace(tzinfo=UTC).timestamp()
-        except ValueError:
-            at = 0.0
-    elif found := _EPOCH.search(text):
-        at = float(found[1])
-        at = at / 1000 if at >= _EPOCH_MS else at
-    elif found := _CLOCK.search(text):
-        at = _next_clock(int(found[1]), int(found[2] or 0), (found[3] or "").lower(), now_wall)
+        elif found := _EPOCH.search(text):
+            at = float(found[1])
+            at = at / 1000 if at >= _EPOCH_MS else at
+        elif found := _CLOCK.search(text):
+            at = _next_clock(found, now_wall)
+    except (ValueError, KeyError, OSError, OverflowError):
+        return 0.0  # no such time, or no such zone in this system's database
     return max(at - now_wall, 0.0)
 
 
-def _stamp(day: str, clock: str, offset: str | None, zone: timezone) -> float:
-    try:
-        at = datetime.fromisoformat(f"{day}T{clock}")
-        if offset is not None and offset[0] in "+-":
-            at = datetime.fromisoformat(f"{day}T{clock}{offset[:3]}:{offset[-2:]}")
-    except ValueError:
-        return 0.0
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=zone if offset is None else UTC)
+def _stamp(day: str, clock: str, zone_name: str | None, zone: timezone) -> float:
+    at = datetime.fromisoformat(f"{day}T{clock}")
+    return at.replace(tzinfo=zone if zone_name is None else _zone(zone_name)).timestamp()
+
+
+def _next_clock(found: re.Match[str], now_wall: float) -> float:
+    """The next time that a clock shows this, on the day that is named, if one is."""
+    month, day, year, clock, minutes, half, zone_name = found.groups()
+    hour = int(clock)
+    if half:
+        hour = hour % 12 + (12 if half.lower() == "pm" else 0)
+    now = datetime.fromtimestamp(now_wall, _zone(zone_name))
+    at = now.replace(hour=hour, minute=int(minutes or 0), second=0, microsecond=0)
+    if month:
+        at = at.replace(
+            year=int(year or now.year), month=_MONTHS.index(month.lower()) + 1, day=int(day)
+        )
+        if not year and now - at > timedelta(days=180):
+            at = at.replace(year=now.year + 1)
+    elif at <= now:
+        at += timedelta(days=1)
     return at.timestamp()
 
 
-def _next_clock(hour: int, minute: int, half: str, now_wall: float) -> float:
-    """The next time that a clock shows this, in UTC."""
-    if half:
-        hour = hour % 12 + (12 if half == "pm" else 0)
-    if hour > 23 or minute > 59:
-        return 0.0
-    now = datetime.fromtimestamp(now_wall, UTC)
-    at = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    return (at if at > now else at + timedelta(days=1)).timestamp()
+def _zone(name: str) -> tzinfo:
+    """A zone by its name or offset.
+
+    Raises:
+        ValueError, KeyError, OSError: there is none.
+    """
+    found = None if "/" in name else _OFFSET.search(name)
+    if found is not None:
+        offset = timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
+        return timezone(-offset if found[1] == "-" else offset)
+    return ZoneInfo(name) if "/" in name else UTC
 
 
 def _span_in(text: str) -> float:
