@@ -121,7 +121,7 @@ def learn(get: Get, limits: TargetLimits, now: float, now_wall: float, health: H
     """
     if not has_any(get):
         return NOTHING_SPENT
-    clock = _clock(get, now_wall)
+    clock = clock_of(get, now_wall)
     for dim, limit_name, remaining_name, reset_name in _FAMILIES:
         limit = _count(get(limit_name))
         left_s = _window(get(reset_name), clock)
@@ -160,7 +160,7 @@ def pause(get: Get, now_wall: float) -> RetryAfter | None:
 
     None also when the spent window is that of one model: the key still serves others.
     """
-    clock = _clock(get, now_wall)
+    clock = clock_of(get, now_wall)
     told = _retry_after(get, clock)  # no reset overrules it
     if get(_UNIFIED + b"status") == b"rejected":
         if _claimed_family(get) is not None:
@@ -285,7 +285,7 @@ def _claimed_family(get: Get) -> bytes | None:
     return family if family.decode("latin-1") in FAMILIES else None
 
 
-def _clock(get: Get, now_wall: float) -> float:
+def clock_of(get: Get, now_wall: float) -> float:
     """Now by the clock of who names instants: the response's own date, or ours."""
     value = get(b"date")
     if value is None or len(value) > VALUE_BYTES_MAX or not value.endswith(b" GMT"):

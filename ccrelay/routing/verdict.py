@@ -18,7 +18,7 @@ import msgspec
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Loss
 from ccrelay.config.model import Health
-from ccrelay.fleet.learned import Get, RetryAfter, pause
+from ccrelay.fleet.learned import Get, RetryAfter, clock_of, pause
 from ccrelay.providers.base import Dialect, Fault
 from ccrelay.providers.quota import seconds_to_reset
 
@@ -75,18 +75,24 @@ _OUT_OF_EXTRA_USAGE = re.compile(r"out of extra usage", re.IGNORECASE)
 _LONG_CONTEXT_STATUSES = frozenset({400, 403, 429})
 # A refusal by where the request comes from: country, region, address, kind of client.
 _ELSEWHERE = re.compile(
-    r"unsupported[_ ]countr|\b(?:country|countries|region|territor\w+|location|geograph\w+)\b"
-    r"|\bip\b|\brequest not allowed\b|\bonly available for\b|\bwhite-?list"
+    r"unsupported[_ ]countr|\b(?:country|countries|region|territor\w+|location|jurisdiction)\b"
+    r"|\b(?:geo\w*|vpn|your area|ip)\b|\brequest not allowed\b|\bonly available for\b|\bwhite-?list"
     r"|\bclient\b.{0,30}\bnot (?:allowed|supported|permitted)\b"
     r"|\u5730\u533a|\u56fd\u5bb6|\u533a\u57df",  # area, country, region
     re.IGNORECASE,
 )
-# A refusal because the provider could not check the key. "Try again" alone is said of wrong keys.
+# A refusal because the provider could not check the key. "Try again" alone is said of wrong keys,
+# and a wrong key is "not in the database". In Chinese: later, unavailable, timeout, service error,
+# busy.
 _UNCHECKED = re.compile(
-    r"\bunavailable\b|\btimed?[ -]?out\b|\btry again (?:later|in)\b|\bagain later\b"
-    r"|\btemporar(?:y|ily) (?!suspended|disabled|blocked|locked|banned)|\bretry the request\b"
-    r"|\binternal (?:server )?error\b|\boverload|\bdatabase\b|\bservice error\b"
-    r"|\bat this time\b|\bconnection (?:refused|reset|error|failed)\b|\bupstream\b",
+    r"\bunavailable\b|\bunreachable\b|\btimed?[ -]?out\b|\btry again (?:later|in)\b|\bagain later\b"
+    r"|\btemporar(?:y|ily) (?!suspended|disabled|blocked|locked|banned|(?:\w+ )?(?:key|token)\b)"
+    r"|\bretry the request\b|\b(?:internal|server|service) error\b|\boverload"
+    r"|\bdeadline exceeded\b"
+    r"|(?<!\bin )(?<!\bthe )(?<!\bour )\b(?:database|db|redis)\b|\bmaintenance\b|\bbad gateway\b"
+    r"|\b(?:at this time|at the moment|right now)\b|\bupstream\b|\beconn[a-z]+"
+    r"|\bconnection (?:refused|reset|error|failed)\b"
+    r"|\u7a0d\u540e|\u4e0d\u53ef\u7528|\u8d85\u65f6|\u670d\u52a1\u5f02\u5e38|\u7e41\u5fd9",
     re.IGNORECASE,
 )
 
@@ -114,7 +120,20 @@ _NO_MODEL = re.compile(
     r"|not found the model|unknown model",
     re.IGNORECASE,
 )
-_MODEL = re.compile(r"\bmodel\b", re.IGNORECASE)
+_MODEL = re.compile(r"\bmodel\b|\u6a21\u578b", re.IGNORECASE)  # also in Chinese
+# A 5xx about the model: MiniMax's plans, new-api's groups (also in Chinese: no usable channel).
+_NOT_SERVED = re.compile(
+    r"\bplan not support model\b|\bno available channels?\b.{0,20}\bmodel\b"
+    r"|\u6a21\u578b.{0,200}\u65e0\u53ef\u7528\u6e20\u9053",
+    re.IGNORECASE,
+)
+# A 400 about the key: Anthropic, xAI, Google.
+_KEY_IN_400 = re.compile(
+    r"(?:this|your) (?:organization|account|workspace) (?:has been|is) "
+    r"(?:disabled|suspended|deactivated)"
+    r"|(?:incorrect|invalid) api key\b|api key (?:is )?(?:not valid|invalid|expired)",
+    re.IGNORECASE,
+)
 _FLAGGED = re.compile(r"flagged|moderation", re.IGNORECASE)
 _MODEL_STATUSES = frozenset({400, 403, 404})
 _NO_ROUTE_STATUSES = frozenset({404, 405})
@@ -232,6 +251,7 @@ def _judge(
     fault: Fault, get: Get, body: bytes, health: Health, now_wall: float, *, own_key: bool
 ) -> Verdict:
     status = fault.status
+    now_wall = clock_of(get, now_wall)
     if status == 400 and _is_about_signatures(body):
         return _SIGNED_ELSEWHERE
     if _is_about_long_context(fault, get, now_wall):
@@ -242,9 +262,9 @@ def _judge(
         return _limited(fault, get, body, health, now_wall, own_key=own_key)
     if status in _MODEL_STATUSES and _lacks_model(fault):
         return _NO_SUCH_MODEL
-    if status == 403 and _may_not_use(fault):
+    if _may_not_use(fault):
         return _NO_ACCESS
-    if status in (401, 403):
+    if status in (401, 403) or (status == 400 and _KEY_IN_400.match(fault.message)):
         return _refused(fault, body, own_key=own_key)
     if status >= 500:
         return _BY_STATUS.get(status, _FAILED)
@@ -345,7 +365,14 @@ def _lacks_model(fault: Fault) -> bool:
 
 
 def _may_not_use(fault: Fault) -> bool:
-    """Whether a 403 is about the model, not the API. Moderation errors also name the model."""
+    """Whether an error says that the model is not for this key: another one may use it.
+
+    Moderation errors also name the model.
+    """
+    if fault.status >= 500:
+        return fault.code == "model_not_found" or _NOT_SERVED.search(fault.message) is not None
+    if fault.status != 403 and not (fault.status == 404 and _is_api_error(fault)):
+        return False
     return _MODEL.search(fault.message) is not None and not _FLAGGED.search(fault.message)
 
 
