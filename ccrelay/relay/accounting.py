@@ -80,11 +80,16 @@ def on_content(
             reported = usage.input + usage.cache_write_5m + usage.cache_write_1h
             if reported:  # some providers report it at the end only
                 reservation.adjust(now, reported)
-    candidate = attempt.candidate
-    is_served = upstream.head.status < 400
-    if is_served and candidate is not None and target.limits.prove(candidate.group):
-        context.queue.poke()  # a trial has passed
+    if upstream.head.status < 400:
+        end_trial(context, attempt)
     learn_limits(context, config, target, upstream)
+
+
+def end_trial(context: WorkerContext, attempt: Attempt) -> None:
+    """The key has served a request after its cooldown: the others may follow."""
+    candidate = attempt.candidate
+    if candidate is not None and attempt.target.limits.prove(candidate.group):
+        context.queue.poke()
 
 
 def learn_limits(

@@ -131,6 +131,7 @@ class Exchange(SendingExchange):
         attempt, down = self.attempt, self.client.down
         assert attempt is not None
         attempt.breaker_result = True
+        accounting.end_trial(self.context, attempt)
         self.outcome.stream = True
         down.write(chunk(events) + LAST_CHUNK)
         self.finish(_COMPLETE)
@@ -267,6 +268,8 @@ class Exchange(SendingExchange):
             accounting.start_cooldown(
                 context, target, verdict.cooldown_s, verdict.cooldown_reason, reason
             )
+        elif verdict.blame is Blame.REQUEST and verdict.counts and self.client.kind == _MESSAGES:
+            accounting.end_trial(context, attempt)  # nothing of the key was in its way
         if verdict.priority is ErrorPriority.CROWDED and attempt.candidate is not None:
             accounting.rest_group(context, target, attempt.candidate)
 

@@ -290,8 +290,12 @@ class SendingExchange(RoutedExchange):
         self._enter(_STREAMING)
         attempt = self.attempt
         self.outcome.stream = upstream.is_event_stream()
-        if attempt is not None and self.outcome.stream and self.client.kind == _MESSAGES:
+        if attempt is None or self.client.kind != _MESSAGES:
+            return
+        if self.outcome.stream:
             accounting.on_content(self.context, self.config, attempt, upstream)
+        elif upstream.head.status < 400:
+            accounting.end_trial(self.context, attempt)
 
     def on_unfinished(self, upstream: Upstream) -> None:
         """A stream ended without message_stop: a failure, whatever was sent of it."""

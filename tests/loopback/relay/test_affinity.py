@@ -7,7 +7,7 @@ from collections import defaultdict
 import pytest
 
 from ccrelay._fast.affinity_table import MOVED, hash64
-from ccrelay.config.model import Affinity, Health, Key
+from ccrelay.config.model import Affinity, Health, Key, Routing
 from tests.loopback.relay.harness import Lab, Peer, provider, routing
 from tests.loopback.relay.scripts import JSON, STREAM, Stage, Turns
 from tests.loopback.relay.wires import (
@@ -257,6 +257,30 @@ async def test_a_warm_conversation_waits_a_while_for_its_own_key(lab: Lab) -> No
         for m in lab.sink.named("conversation_moved")
         if m["conversation"] == f"{hash64(b's-1'):016x}"
     ] == []
+
+
+@pytest.mark.parametrize("how", ["header", "text", "error event"])
+async def test_a_warm_conversation_waits_for_the_reset_that_it_is_told_itself(
+    lab: Lab, how: str
+) -> None:
+    told = {"type": "error", "error": {"type": "rate_limit_error", "message": "try again in 1s"}}
+    event = b"event: error\ndata: " + json.dumps(told).encode() + b"\n\n"
+    wires = {
+        "header": fault(429, "rate_limit_error", headers=[(b"retry-after", b"1")]),
+        "text": fault(429, "rate_limit_error", "try again in 1s"),
+        "error event": CHUNKED_HEAD + chunks(event),
+    }
+    pool = Pool(lab, LONG_STREAM, queue_timeout_s=Routing().queue_timeout_s)
+    warm = turn("s-1", body=STREAM_BODY)
+    home = await pool.ask(warm)
+    pool.tired[home] = wires[how]
+    asyncio.get_running_loop().call_later(0.5, pool.tired.clear)
+    assert await pool.ask(warm) == home, "although two keys are free"
+    assert [who(request) for request in pool.got] == [home] * 3
+    record = lab.sink.records[-1]
+    assert (record["attempts"], record.get("moved")) == (2, None)
+    assert 900 < float(str(record["queued_ms"])) < 1500
+    assert lab.sink.named("conversation_moved") == []
 
 
 async def test_a_short_conversation_has_nothing_to_wait_for(lab: Lab) -> None:

@@ -369,6 +369,68 @@ async def test_when_every_key_rests_a_request_waits_for_the_first(lab: Lab) -> N
     assert 800 < float(str(record["queued_ms"])) < 1500
 
 
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+async def test_ten_clients_of_two_spent_keys_are_all_served_when_the_keys_are_back(
+    lab: Lab, is_stream: bool
+) -> None:
+    got: Counter[str] = Counter()
+    back_at = time.monotonic() + 2.0
+
+    async def script(peer: Peer) -> None:
+        while True:
+            got[((await peer.request()).get(b"x-api-key") or b"").decode()] += 1
+            left_ms = b"%d" % max((back_at - time.monotonic()) * 1000, 0)
+            fields = [(b"retry-after", b"60"), (b"retry-after-ms", left_ms)]
+            served = STREAM if is_stream else JSON
+            refused = fault(429, "rate_limit_error", headers=fields)
+            await peer.send(served if time.monotonic() > back_at else refused)
+
+    lab.start(provider(lab.upstream(script), keys=KEYS), routing=routing())
+    answers = await burst(lab, 10, STREAM_BODY if is_stream else BODY)
+    assert statuses(answers) == {200: 10}
+    assert 0.0 < time.monotonic() - back_at < 1.0, "after the first one they wait for nothing"
+    assert sum(got.values()) <= 32
+
+
+FIRST_BACK = {
+    "a message": (BODY, JSON, 200),
+    "events": (STREAM_BODY, STREAM, 200),
+    "a message where events are due": (STREAM_BODY, JSON, 200),
+    "an error of the request": (BODY, fault(400, "invalid_request_error"), 400),
+}
+
+
+@pytest.mark.parametrize("ping_s", [12.0, 0.05], ids=["", "pings"])
+@pytest.mark.parametrize("what", FIRST_BACK)
+async def test_after_a_cooldown_the_first_answer_lets_all_others_go(
+    lab: Lab, what: str, ping_s: float
+) -> None:
+    body, wire, status = FIRST_BACK[what]
+    stage = Stage()
+    lab.start(
+        provider(lab.upstream(stage), keys=KEYS[:1]), routing=routing(ping_s=ping_s, early_head_s=0)
+    )
+    limits = lab.relay.providers[0].targets[0].limits
+    limits.start_cooldown(lab.relay.reactor.clock() + 0.3, int(Cooldown.RATE))
+    clients = [await lab.client() for _ in range(5)]
+    for client in clients:
+        await client.send(post(body))
+    first = await stage.peer()
+    await waiting(lab, 4)
+    began_at = time.monotonic()
+    await first.send(wire)
+    first.close()
+    for _ in range(4):
+        peer = await stage.peer()
+        await peer.send(STREAM if body == STREAM_BODY else JSON)
+        peer.close()
+    assert time.monotonic() - began_at < 1.0
+    has_begun = body == STREAM_BODY and ping_s < 1.0
+    assert statuses([await client.answer() for client in clients]) == Counter(
+        [200] * 4 + [200 if has_begun else status]
+    )
+
+
 async def test_one_that_failed_elsewhere_waits_for_a_key_that_it_has_not_tried(lab: Lab) -> None:
     first, second = Turns(fault(500), JSON), Turns(JSON)
     lab.start(
