@@ -30,6 +30,7 @@ _UNSIGNED = int(UNSIGNED)
 _MARKS = int(FOREIGN | UNSIGNED)
 _MODEL_BITS = int(MODEL_BITS)
 _HYPHEN = ord("-")
+_ZERO = ord("0")
 AGENT_BYTES_MAX = 128
 UUID_BYTES = 36
 HOUR_S = 3600.0
@@ -44,7 +45,11 @@ def session_of(client: ClientRequest) -> bytes | None:
     value = client.down.head.value(_SESSION)
     if value is None:
         return None
-    if len(value) == UUID_BYTES and value[8] == value[13] == value[18] == value[23] == _HYPHEN:
+    if (
+        len(value) == UUID_BYTES
+        and value[8] == value[13] == value[18] == value[23] == _HYPHEN
+        and value[0] != _ZERO
+    ):
         return value  # as Claude Code sends it: spare the look at words that are none
     return conversation_key(value, None)
 

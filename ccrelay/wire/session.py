@@ -24,7 +24,13 @@ from ccrelay.wire.items import (
 # Ids go into logs and a table: safe characters and a bounded length only.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 # What clients write that have no id: one conversation of all their users.
-_NONE = frozenset({"undefined", "null", "none", "nil", "nan", "true", "false", "0"})
+_NONE = frozenset(
+    {
+        *("undefined", "null", "none", "nil", "nan", "true", "false"),
+        *("unknown", "default", "anonymous", "session", "session_id", "sessionid"),
+    }
+)
+_ZEROS = "0-"  # such as the nil UUID
 _LEGACY = re.compile(r".*_session_([^_]+)", re.DOTALL)
 
 METADATA_BYTES_MAX = 4096
@@ -142,4 +148,4 @@ def _from_metadata(metadata: bytes) -> str | None:
 def _plain(value: str | None) -> str | None:
     if value is None or not _PLAIN.fullmatch(value) or value.lower() in _NONE:
         return None
-    return value
+    return value if value.strip(_ZEROS) else None

@@ -54,7 +54,10 @@ def test_a_lone_limited_target_needs_a_token_estimate() -> None:
 
 @pytest.mark.parametrize(
     "session",
-    ["", " ", "[object Object]", "undefined", "null", "None", "NaN", "a b", "x" * 129, "\xff"],
+    [
+        *("", " ", "[object Object]", "undefined", "null", "None", "NaN", "a b", "x" * 129, "\xff"),
+        *("00000000-0000-0000-0000-000000000000", "0", "unknown", "default", "session_id"),
+    ],
 )
 def test_an_id_that_is_none_merges_no_conversations(session: str) -> None:
     relay = two()
