@@ -31,10 +31,12 @@ _SUFFIX = re.compile(
     r"|@[0-9a-z.]+"
     r"|:(?:beta|thinking|extended|nitro|floor|online|exacto)"
     r"|-latest|-thinking"
-    r"|-20[0-9]{6})\Z",
+    r"|-20[0-9]{6}|-20[0-9]{2}-[0-9]{2}-[0-9]{2})\Z",
     re.IGNORECASE,
 )
 _SUFFIXES_MAX = 4
+# OpenRouter's full names, Snowflake and SAP put the version first.
+_VERSION_FIRST = re.compile(r"(?:anthropic--)?(claude)-([0-9]+(?:-[0-9]+)?)-([a-z]+)\Z")
 
 
 class PriceList(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +85,7 @@ def price_for(
 ) -> PriceList | None:
     """The prices of a model at a provider; None: unknown.
 
-    A name may include `[1m]`, a date (`-20250929`, `@20250929`, `-latest`), a vendor
+    A name may include `[1m]`, a date (`-20250929`, `@20250929`, `-2025-09-29`, `-latest`), a vendor
     (`anthropic/claude-sonnet-4.5`), a variant that costs the same (`:beta`, `:thinking`), and
     Bedrock's region, vendor and version (`us.anthropic.claude-sonnet-4-5-20250929-v1:0`). The
     longest form that is known counts.
@@ -176,7 +178,7 @@ def _shortened(name: str) -> list[str]:
 
 def _fold(name: str) -> str:
     # GLM-4.7 and glm-4.7 are one model, and OpenRouter writes claude-sonnet-4.5.
-    return name.lower().replace(".", "-")
+    return _VERSION_FIRST.sub(r"\1-\3-\2", name.lower().replace(".", "-"))
 
 
 def _picos(dollars: float | None, default: int = 0) -> int:
