@@ -5,6 +5,8 @@ Findings about such values are dropped, because they would repeat the first erro
 findings about a missing key next to an unknown one, which may be its misspelling.
 """
 
+import re
+
 from ccrelay.config.address import is_loopback, split_listen
 from ccrelay.config.check_health import check_health
 from ccrelay.config.check_provider import check_provider
@@ -12,8 +14,10 @@ from ccrelay.config.check_routing import check_routing
 from ccrelay.config.findings import Findings
 from ccrelay.config.model import Config, Server
 from ccrelay.config.problems import Path, Problem
+from ccrelay.config.resolve import defaults_of
 
 TOKEN_LENGTH_MIN = 8
+_DEFAULT_PORT = re.compile(r"\A(?:(https://[^/]*):443|(http://[^/]*):80)(?=/|\Z)")
 PLAIN_TEXT_SECRET = "secret in plain text; use ${VAR}, ${file:/path} or ${cmd:...} instead"
 
 
@@ -105,9 +109,10 @@ def _check_shared_keys(config: Config, findings: Findings) -> None:
     """One key at one base URL has one limit, which two providers would count by halves."""
     first: dict[tuple[str, str], int] = {}
     for index, provider in enumerate(config.providers):
-        if not provider.enabled:
+        base_url = provider.base_url or defaults_of(provider).base_url
+        if not (provider.enabled and base_url):
             continue
-        url = (provider.base_url or f"{provider.type} {provider.preset}").rstrip("/").lower()
+        url = _DEFAULT_PORT.sub(r"\1\2", base_url.lower()).rstrip("/")
         for number, key in enumerate(provider.keys):
             if not (key.enabled and key.key):
                 continue

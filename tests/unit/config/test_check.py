@@ -125,7 +125,14 @@ def two_with_a_key(first: dict[str, object], second: dict[str, object]) -> list[
         ({}, {}),
         ({}, {"base_url": "https://ONE.example/api/"}),
         ({}, {"keys": [Key(key="other-key-1"), Key(key="canary-key-1", rpm_limit=5)]}),
+        ({}, {"base_url": "https://one.example:443/api"}),
+        ({"base_url": "http://127.0.0.1"}, {"base_url": "http://127.0.0.1:80/"}),
         ({"type": "zai", "base_url": None}, {"type": "zai", "base_url": None}),
+        ({"type": "zai", "base_url": None}, {"base_url": "https://api.z.ai/api/anthropic"}),
+        (
+            {"base_url": None, "preset": "kimi"},
+            {"base_url": "https://api.moonshot.ai/anthropic"},
+        ),
     ],
 )
 def test_one_key_at_one_base_url_belongs_to_one_provider(first, second):
@@ -139,6 +146,8 @@ def test_one_key_at_one_base_url_belongs_to_one_provider(first, second):
     "second",
     [
         {"base_url": "https://two.example/api"},
+        {"base_url": "https://one.example:8443/api"},
+        {"base_url": "http://127.0.0.1/api"},
         {"keys": [Key(key="other-key-1")]},
         {"enabled": False},
         {"keys": [Key(key="canary-key-1", enabled=False), Key(key="other-key-1")]},
