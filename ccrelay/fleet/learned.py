@@ -171,6 +171,14 @@ def pause(get: Get, now_wall: float) -> RetryAfter | None:
     return RetryAfter(seconds, quota=False) if seconds else None
 
 
+def family_pause(get: Get, now_wall: float) -> float:
+    """Seconds until the spent window of one family that a 429 speaks of has reset; 0.0: of none."""
+    family = _claimed_family(get)
+    if family is None or get(_UNIFIED + b"status") != b"rejected":
+        return 0.0
+    return _of_family(get, family, clock_of(get, now_wall))
+
+
 def seconds_until(value: bytes | None, now_wall: float) -> float | None:
     """Seconds until the time in a header's value; 0.0: in the past; None: invalid.
 

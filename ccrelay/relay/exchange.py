@@ -85,8 +85,8 @@ class Exchange(SendingExchange):
             self.context, self.config, self.client, target, upstream, body
         )
         self._cool_down_client(verdict, upstream)
-        if verdict.reason == refusals.REASON:
-            reply = refusals.reply(target, upstream.head.status)
+        if refusals.is_told_by_us(verdict):
+            reply = refusals.reply(target, verdict, upstream.head.status)
         reply.priority = verdict.priority
         if not (verdict.blame is Blame.SIGNATURE and self._retry_without_thinking()):
             self._failed(verdict, reply)
@@ -120,8 +120,8 @@ class Exchange(SendingExchange):
         verdict = response_content.classify(
             context, self.config, self.client.kind, target, upstream, body
         )
-        if verdict.reason == refusals.REASON:
-            reply = refusals.reply(target, upstream.head.status)
+        if refusals.is_told_by_us(verdict):
+            reply = refusals.reply(target, verdict, upstream.head.status)
         else:
             reply = response_content.reply(target, verdict, upstream, body, error)
         self._failed(verdict, reply)
@@ -161,8 +161,8 @@ class Exchange(SendingExchange):
             return
         verdict = retry.classify_event(self.context, self.config, target, upstream, data)
         reply = retry.reply_of_event(target, verdict, data)
-        if verdict.reason == refusals.REASON:
-            reply = refusals.reply(target, reply.status)
+        if refusals.is_told_by_us(verdict):
+            reply = refusals.reply(target, verdict, reply.status)
         self._cool_down_client(verdict, upstream)
         if verdict.blame is Blame.SIGNATURE and self._retry_without_thinking():
             return

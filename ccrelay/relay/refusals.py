@@ -9,11 +9,12 @@ from ccrelay.errors import UpstreamFailed
 from ccrelay.fleet.provider_state import Target
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.local_reply import ErrorReply
-from ccrelay.routing.verdict import Blame, ErrorPriority, Verdict
+from ccrelay.routing.verdict import Blame, Verdict
 
 FIRST_S = 30.0
 LONGEST_S = 900.0
 REASON = "key_refused"  # of a Verdict
+UNCHECKED = "auth_unavailable"
 
 
 def refused(context: WorkerContext, target: Target) -> None:
@@ -49,17 +50,27 @@ def judged(context: WorkerContext, target: Target, verdict: Verdict) -> None:
         context.queue.poke()
 
 
-def reply(target: Target, status: int) -> ErrorReply:
+def is_told_by_us(verdict: Verdict) -> bool:
+    """Whether the client must not get the provider's status: it is about the relay's key."""
+    return verdict.reason == REASON or verdict.reason == UNCHECKED
+
+
+def reply(target: Target, verdict: Verdict, status: int) -> ErrorReply:
     """The error for the client. The provider's own words would read as about the client's key."""
-    name = target.fingerprint
+    provider, name = target.provider.name, target.fingerprint
     if target.name != name:
         name = f"{target.name} ({name})"
-    error = UpstreamFailed(
-        f"Provider {target.provider.name} refused the relay's key {name} with status {status}: "
-        "replace it in the relay's configuration.",
-        should_retry=False,
-    )
-    return ErrorReply(ErrorPriority.OURS, error.status, error=error)
+    if verdict.reason == REASON:
+        error = UpstreamFailed(
+            f"Provider {provider} refused the relay's key {name} with status {status}: "
+            "replace it in the relay's configuration.",
+            should_retry=False,
+        )
+    else:
+        error = UpstreamFailed(
+            f"Provider {provider} could not check the relay's key {name}: status {status}."
+        )
+    return ErrorReply(verdict.priority, error.status, error=error)
 
 
 def _known(target: Target) -> dict[str, str]:

@@ -14,11 +14,12 @@ import re
 from enum import IntEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Loss
 from ccrelay.config.model import Health
-from ccrelay.fleet.learned import Get, RetryAfter, clock_of, pause
+from ccrelay.fleet.learned import Get, RetryAfter, clock_of, family_pause, pause
 from ccrelay.providers.base import Dialect, Fault
 from ccrelay.providers.quota import seconds_to_reset
 
@@ -61,7 +62,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     reason: str  # one word for the log
     priority: ErrorPriority
     counts: bool | None = None  # for the breaker: True success, False failure, None no evidence
-    cooldown_s: float = 0.0  # cooldown of the key, seconds; 0.0: none
+    cooldown_s: float = 0.0  # seconds until the key, or `timed` the model there, is back
     cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a trial, whatever `cooldown_s`
     timed: bool = False  # a 429 that named `cooldown_s`: no failure of the key, if waited for
 
@@ -339,6 +340,9 @@ def _limited(
         seconds = seconds_to_reset(body[:SEARCHED_BYTES_MAX], fault.message, now_wall)
         told = RetryAfter(seconds, quota=False) if seconds > 0 else None
     if told is None:
+        seconds = family_pause(get, now_wall) if own_key else 0.0
+        if 0.0 < seconds <= health.key_cooldown_max_s:
+            return replace(_CROWDED, cooldown_s=seconds, timed=True)  # of the model, not the key
         return _CROWDED
     return Verdict(
         Blame.KEY,

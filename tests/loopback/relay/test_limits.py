@@ -369,6 +369,19 @@ async def test_when_every_key_rests_a_request_waits_for_the_first(lab: Lab) -> N
     assert 800 < float(str(record["queued_ms"])) < 1500
 
 
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_short_reset_of_one_family_is_waited_for_as_well(lab: Lab, count: int) -> None:
+    turns = Turns(*[fault(429, "rate_limit_error", headers=of_sonnet(2))] * count, JSON)
+    lab.start(
+        provider(lab.upstream(turns), keys=KEYS[:count], models=["claude-*"]), routing=routing()
+    )
+    began_at = time.monotonic()
+    sonnet = BODY.replace(b"claude-test-1", b"claude-sonnet-4-5")
+    assert (await lab.ask(post(sonnet))).status == 200
+    assert 0.9 < time.monotonic() - began_at < 2.5
+    assert len(turns.got) == count + 1
+
+
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 async def test_ten_clients_of_two_spent_keys_are_all_served_when_the_keys_are_back(
     lab: Lab, is_stream: bool

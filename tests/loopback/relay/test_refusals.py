@@ -37,6 +37,19 @@ async def test_a_refused_key_alone_is_told_as_ours_and_tried_by_a_request_when_d
     assert len(lab.sink.named("key_restored")) == 1
 
 
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_check_that_failed_disables_no_key_and_is_told_as_ours(
+    lab: Lab, status: int
+) -> None:
+    turns = Turns(fault(status, "authentication_error", "auth service unavailable"), JSON)
+    lab.start(provider(lab.upstream(turns)), routing=routing(**NOW))
+    answer = await lab.ask(post())
+    assert (answer.status, answer.get(b"x-should-retry")) == (502, None)
+    assert "could not check the relay's key" in answer.error["message"]
+    assert (await lab.ask(post())).status == 200
+    assert lab.sink.named("key_disabled") == []
+
+
 COUNTED = response(200, b'{"input_tokens":7}')
 
 

@@ -169,7 +169,7 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
             "retry-after": "900",
         },
         err("rate_limit_error"),
-        CROWDED,
+        (*CROWDED[:4], 900),  # of the model
     ),
     # ---- quota and balance
     ("anthropic", 402, {}, err("billing_error"), spent()),
