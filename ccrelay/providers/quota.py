@@ -68,8 +68,9 @@ _SEPARATORS = str.maketrans("", "", "_-. ")
 # a "quota" is also mentioned, and a "limit" per minute reached, where waiting a moment helps.
 _PURSE = (
     r"(?:balance|credits?|funds|quotas?|allowance"
-    r"|(?:usage|spend(?:ing)?|key|daily|weekly|monthly|weekly/monthly|session|hour(?:ly)?|day|plan"
-    r"|billing|cost|api usage)\)?\W{1,3}(?:(?:usage|spend(?:ing)?|requests?|tokens?|rate)\W{1,3})?"
+    r"|(?:usage|spend(?:ing)?|key|daily|weekly|monthly|weekly/monthly|free[ -]tier|session"
+    r"|hour(?:ly)?|day|plan|billing|cost|api usage)\)?\W{1,3}"
+    r"(?:(?:usage|spend(?:ing)?|requests?|tokens?|rate)\W{1,3})?"
     r"(?:limits?|caps?))"
 )
 _GONE = (
@@ -83,27 +84,35 @@ _WORDS = re.compile(
     rf"|\b(?:insufficient|not enough|exhausted|depleted|exceeded|exceeds?|reached|hit|no remaining"
     rf"|no more|out of|ran out of|run out of|used (?:up )?(?:all )?)\b{_NEAR}\b{_PURSE}\b"
     # "Thinking budget exceeded" is about the request.
-    r"|(?<!thinking )\bbudget(?: limit)?(?: has been| was| is)? (?:exceeded|exhausted|reached)"
+    r"|(?<!thinking )(?<!reasoning )(?<!context )(?<!token )\bbudget(?: limit)?"
+    r"(?: has been| was| is)? (?:exceeded|exhausted|reached)"
     r"|\bexceeded\w{0,20}budget\b|\bover[ -]budget\b"
+    rf"|(?:\bnot|n't) have (?:enough|sufficient|any)\b{_NEAR}\b{_PURSE}\b"
+    r"|\bno (?:credits?|balance|funds|quota) (?:left|remaining|available)\b"
+    r"|\bbalance(?: is)?:? ?[$\u00a5]?0(?:\.0+)?(?![.\d])"
+    r"|\binsufficient_\w{0,20}(?:quota|balance|credits)"
     r"|\b(?:more|add|buy|purchase) credits\b"
     r"|\bpayment (?:is )?required\b"
     r"|\b(?:account|bill(?:ing)?|payment)\b.{0,30}\b(?:overdue|arrears)"
+    r"|\bunpaid invoices?\b|\b(?:invoice|bill|payment)\b.{0,20}\bpast[ -]due\b"
     r"|\bfair[ -]us(?:e|age) policy\b"
     r"|\barrearage\b|\bgood standing\b|\brecharge your account\b"
-    r"|\b(?:subscription|membership|plan|package|trial)\b.{0,30}\bhas expired\b"
+    r"|\b(?:subscription|membership|plan|package|trial)\b.{0,30}\b(?:has expired|has ended)\b"
+    r"|\bno active (?:subscription|membership|plan)\b|\bsubscription\b.{0,20}\bexpired\b"
     r"|\b(?:requests?|tokens?|models?)[ -]per[ -]day\b|\b[TR]PD\b"
     r"|you've hit your limit",
     re.IGNORECASE,
 )
 # In Chinese: balance, quota or plan ... insufficient, used up, exceeded, expired; exceeded or
-# reached ... quota or limit of use or of today; in arrears.
+# reached ... quota or limit of use or of today; calls used up; in arrears; please recharge.
 _WORDS_CHINESE = re.compile(
     r"(?:\u4f59\u989d|\u989d\u5ea6|\u914d\u989d|\u5957\u9910|\u8d44\u6e90\u5305|\u7528\u91cf"
     r"|\u9650\u989d).{0,12}(?:\u4e0d\u8db3|\u7528\u5c3d|\u7528\u5b8c|\u8017\u5c3d|\u4e0d\u591f"
     r"|\u8d85\u51fa|\u8d85\u8fc7|\u5230\u671f|\u8fc7\u671f|\u4e0a\u9650|\u5931\u8d25)"
     r"|(?:\u8d85\u51fa|\u8d85\u8fc7|\u8fbe\u5230|\u5df2\u8fbe).{0,12}(?:\u989d\u5ea6|\u914d\u989d|\u9650\u989d"
     r"|\u4f7f\u7528\u4e0a\u9650|\u7528\u91cf)"
-    r"|\u6b20\u8d39"
+    r"|\u6b21\u6570.{0,6}(?:\u7528\u5c3d|\u7528\u5b8c|\u8017\u5c3d)"
+    r"|\u6b20\u8d39|\u8bf7\u5148?\u5145\u503c|\u5145\u503c\u540e"
 )
 # A limit of a moment, whatever else is said: these windows are seconds or a minute. In Chinese:
 # each minute or second, within minutes or seconds, at once, frequency, speed.
@@ -123,6 +132,11 @@ _DAILY = re.compile(
 )
 # Where an error about the request begins to quote it.
 _QUOTED = re.compile(r"input_value|\binput\b\s*[:=]", re.IGNORECASE)
+# An error about a member of the request begins with its name, and may go on with the client's text.
+_MEMBER = re.compile(
+    r"\W?(?:body|messages|tools?|tool_choice|system|model|max_tokens|thinking|metadata|output_config"
+    r"|context_management|stop_sequences|temperature)\b"
+)
 # A limit of bytes is one of requests.
 _BYTES = re.compile(r"\d\s?[KM]i?B\b", re.IGNORECASE)
 # Of an error about the request only this much is read: the rest may be the request.
@@ -146,7 +160,7 @@ def is_spent(status: int, kind: str, code: str, message: str) -> bool:
             return True
     if status in _ABOUT_REQUEST:
         message = _QUOTED.split(message, maxsplit=1)[0][:_REQUEST_CHARS_MAX]
-        if _BYTES.search(message):
+        if _MEMBER.match(message) or _BYTES.search(message):
             return False
     if _MOMENTARY.search(message) and not _DAILY.search(message):
         return False
@@ -248,9 +262,10 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|mil|w|d|h|m|s)", re.IGNORECASE)
 _UNIT_S = {"ms": 0.001, "mil": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _WHOLE_SPAN = re.compile(_SPANS, re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,16}(?:\.\d{0,9})?")
-# "3 hours later": seconds, minutes, hours, days.
+# "3 hours later", "wait 3 hours": seconds, minutes, hours, days.
 _IN_CHINESE = re.compile(
-    r"(\d{1,9})\s*\u4e2a?(\u79d2|\u5206\u949f|\u5c0f\u65f6|\u5929)\s*(?:\u4e4b)?\u540e"
+    r"(\u7b49\u5f85\s*)?(\d{1,9})\s*\u4e2a?(\u79d2|\u5206\u949f|\u5c0f\u65f6|\u5929)"
+    r"(?(1)|\s*\u4e4b?\u540e)"
 )
 _UNIT_CHINESE_S = {"\u79d2": 1.0, "\u5206\u949f": 60.0, "\u5c0f\u65f6": 3600.0, "\u5929": 86400.0}
 # "Claude AI usage limit reached|1749924000"
@@ -334,7 +349,7 @@ def _of_text(message: str, now_wall: float) -> float:
     if found := _BARE.search(message):
         return float(found[1])
     if found := _IN_CHINESE.search(message):
-        return float(found[1]) * _UNIT_CHINESE_S[found[2]]
+        return float(found[2]) * _UNIT_CHINESE_S[found[3]]
     return 0.0
 
 

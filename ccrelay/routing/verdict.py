@@ -78,13 +78,14 @@ _LONG_CONTEXT_STATUSES = frozenset({400, 403, 429})
 _ELSEWHERE = re.compile(
     r"unsupported[_ ]countr|\b(?:country|countries|region|territor\w+|location|jurisdiction)\b"
     r"|\b(?:geo\w*|vpn|your area|ip)\b|\brequest not allowed\b|\bonly available for\b|\bwhite-?list"
-    r"|\bclient\b.{0,30}\bnot (?:allowed|supported|permitted)\b"
+    r"|\bclient\b.{0,30}\bnot (?:allowed|supported|permitted)\b|\buser[ -]agent\b"
+    r"|\bauthorized for use with\b|\brestricted to\b.{0,30}\bclients?\b"
     r"|\u5730\u533a|\u56fd\u5bb6|\u533a\u57df",  # area, country, region
     re.IGNORECASE,
 )
 # A refusal because the provider could not check the key. "Try again" alone is said of wrong keys,
-# and a wrong key is "not in the database". In Chinese: later, unavailable, timeout, service error,
-# busy.
+# and a wrong key is "not in the database". In Chinese: later, service unavailable, timeout, service
+# error, busy.
 _UNCHECKED = re.compile(
     r"\bunavailable\b|\bunreachable\b|\btimed?[ -]?out\b|\btry again (?:later|in)\b|\bagain later\b"
     r"|\btemporar(?:y|ily) (?!suspended|disabled|blocked|locked|banned|(?:\w+ )?(?:key|token)\b)"
@@ -93,7 +94,7 @@ _UNCHECKED = re.compile(
     r"|(?<!\bin )(?<!\bthe )(?<!\bour )\b(?:database|db|redis)\b|\bmaintenance\b|\bbad gateway\b"
     r"|\b(?:at this time|at the moment|right now)\b|\bupstream\b|\beconn[a-z]+"
     r"|\bconnection (?:refused|reset|error|failed)\b"
-    r"|\u7a0d\u540e|\u4e0d\u53ef\u7528|\u8d85\u65f6|\u670d\u52a1\u5f02\u5e38|\u7e41\u5fd9",
+    r"|\u7a0d\u540e|(?:\u670d\u52a1.{0,6}|\u6682\u65f6?)\u4e0d\u53ef\u7528|\u8d85\u65f6|\u670d\u52a1\u5f02\u5e38|\u7e41\u5fd9",
     re.IGNORECASE,
 )
 

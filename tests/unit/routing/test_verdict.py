@@ -375,6 +375,13 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
     # ... and of it, where the check has an outcome
     ("compatible", 401, {}, plain("API key not found in database", type="x"), REFUSED),
     ("compatible", 401, {}, plain("Unknown key: it is not in our DB", type="x"), REFUSED),
+    (
+        "compatible",
+        401,
+        {},
+        plain("\u8be5\u4ee4\u724c\u72b6\u6001\u4e0d\u53ef\u7528", type="new_api_error"),
+        REFUSED,
+    ),
     ("compatible", 401, {}, plain("The temporary key has expired", type="x"), REFUSED),
     ("compatible", 401, {}, plain("\u65e0\u6548\u7684\u4ee4\u724c", type="x"), REFUSED),
     (
@@ -395,6 +402,8 @@ TABLE: list[tuple[str, int, Headers, bytes, tuple[object, ...]]] = [
     ("compatible", 400, {}, plain("messages.0: 'your account is disabled'", type="x"), REQUEST),
     ("compatible", 403, {}, plain("Not offered in your area (geofenced)", type="x"), UNSURE),
     ("compatible", 403, {}, plain("Access through a VPN is not allowed", type="x"), UNSURE),
+    ("compatible", 403, {}, plain("Restricted to Claude Code clients", type="x"), UNSURE),
+    ("anthropic", 401, {}, plain("only authorized for use with Claude Code", type="x"), UNSURE),
     ("anthropic", 403, {}, err("permission_error", "not allowed"), REFUSED),
     ("anthropic", 403, {}, b"<html>blocked</html>", UNSURE),
     ("anthropic", 403, {}, err("permission_error", "No access to this model."), NO_ACCESS),
