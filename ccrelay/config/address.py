@@ -18,6 +18,8 @@ def split_listen(text: str) -> tuple[str, int]:
     Raises:
         ValueError: invalid; the message says why.
     """
+    if "://" in text:
+        raise ValueError("a URL is invalid here: use HOST:PORT, such as 127.0.0.1:8787")
     host, colon, port = text.rpartition(":")
     if not colon or not _PORT.match(port) or int(port) > 65_535:
         raise ValueError(
@@ -31,6 +33,10 @@ def split_listen(text: str) -> tuple[str, int]:
         return str(ipaddress.IPv6Address(host[1:-1])), int(port)
     if ":" in host:
         raise ValueError(f"an IPv6 address needs brackets, such as [::1]:{port}")
+    if host == "*":
+        raise ValueError(
+            f"invalid host: for all addresses use [::]:{port}, for those of IPv4 0.0.0.0:{port}"
+        )
     if not is_host(host):
         raise ValueError("invalid host: use an IP address or a host name")
     return host, int(port)

@@ -60,8 +60,13 @@ def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
     text = provider.base_url or ""
     path = (*path, "base_url")
     url = _split(text)
-    if url is None or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
-        findings.wrong(path, "invalid URL", text)
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        findings.wrong(
+            path, "invalid URL: a space, a backslash, a control or non-ASCII character", text
+        )
+        return
+    if url is None:
+        findings.wrong(path, "invalid URL: use http://HOST:PORT, or http://[IPV6]:PORT", text)
         return
     host = url.hostname or ""
     authority = url.netloc.rpartition("@")[2]
@@ -75,8 +80,14 @@ def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
         findings.wrong(path, "must not contain a user name or password; use keys", text)
     if "?" in text or "#" in text:
         findings.wrong(path, "must not contain a query or a fragment", text)
-    tail = re.search(r"/v1(/messages)?/*\Z", url.path)
-    if tail:
+    tail = re.search(r"/v1(/messages(/count_tokens)?)?/*\Z", url.path)
+    if re.search(r"/(chat/completions|completions|responses)/*\Z", url.path):
+        message = (
+            "a URL of OpenAI's API: use the service's Anthropic-compatible URL, the part before "
+            "/v1/messages"
+        )
+        findings.wrong(path, message, text)
+    elif tail:
         findings.error(path, f"must be the URL before /v1/messages: remove {quoted(tail[0])}")
     if url.scheme == "http":
         _check_plain_http(provider, host, path, findings)

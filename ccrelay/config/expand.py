@@ -32,6 +32,9 @@ _OTHER_FORM = re.compile(
 )
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\Z")  # as variables of keys are written
 _SHELL_FORM = re.compile(r"(?<![$\w])\$([A-Za-z_][A-Za-z0-9_]*)")
+_OTHER_REFERENCE = re.compile(  # inside ${...}, as other programs write it
+    r" *(?:env[:.]|\$)? *([A-Za-z_][A-Za-z0-9_]*) *(:?[-=?+]|:|\|)?", re.IGNORECASE
+)
 _NESTING_MAX = 8  # defaults inside defaults
 
 
@@ -142,10 +145,10 @@ class _Expander:
             return self._outside(inside)
         name, colon, default = inside.partition(":-")
         if not _NAME.match(name):
-            raise SecretError(
-                "invalid ${...}: use NAME, NAME:-default, file:/path or cmd:program; "
-                "write $${ for a literal ${"
+            advice = self._meant(inside) or (
+                "use NAME, NAME:-default, file:/path or cmd:program; write $${ for a literal ${"
             )
+            raise SecretError(f"invalid ${{...}}: {advice}")
         value = self._sources.env.get(name)
         if colon:
             if nesting >= _NESTING_MAX:
@@ -155,6 +158,15 @@ class _Expander:
             alike = variable_hint(name, self._sources.env.keys())
             raise SecretUnavailable(f"environment variable {quoted(name)} is not set{alike}")
         return value
+
+    def _meant(self, inside: str) -> str:
+        """Return which variable is probably meant; "" when it is none."""
+        form = _OTHER_REFERENCE.match(inside)
+        if form is None or not (_CAPITALS.match(form[1]) or form[1] in self._sources.env):
+            return ""
+        if form[2] is None:
+            return f"probably meant: ${{{form[1]}}}" if form.end() == len(inside) else ""
+        return f"probably meant: ${{{form[1]}:-default}}"
 
     def _outside(self, inside: str) -> str:
         known = self._known.get(inside)

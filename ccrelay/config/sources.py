@@ -160,6 +160,9 @@ def _text(data: bytes, what: str) -> str:
     if len(data) > SECRET_BYTES_MAX:
         raise SecretError(f"{what} is larger than {SECRET_BYTES_MAX} bytes")
     try:
-        return data.decode().strip()
+        text = data.decode().strip()
     except UnicodeDecodeError:
         raise SecretError(f"{what} is not UTF-8 text") from None
+    if not text:
+        raise SecretError(f"{what} is empty")
+    return text

@@ -38,6 +38,8 @@ def parse_toml(text: str) -> Document:
         return Document(None, Marks(), [_syntax_problem(str(error), text)])
     except RecursionError:
         return Document(None, Marks(), [Problem(message="invalid TOML: nested too deeply")])
+    except ValueError:  # from int(), which takes at most 4,300 digits
+        return Document(None, Marks(), [Problem(message="invalid TOML: a number is too long")])
     scanner = _Scanner(text)
     scanner.document()
     return Document(data, scanner.marks, [])

@@ -99,7 +99,7 @@ class _Validator:
         known = {field.encode_name: field for field in kind.fields}
         unknown = [key for key in value if key not in known]
         for key in unknown:
-            suggestion = self._suggestion(key, known) + self._example_for(key, known, path)
+            suggestion = self._suggestion(key, known, path) + self._example_for(key, known, path)
             self._add(f"unknown key{suggestion}", (*path, key), on_key=True)
         members: dict[str, Any] = {}
         for name, field in known.items():
@@ -166,7 +166,9 @@ class _Validator:
         if isinstance(kind, inspect.StrType):
             if type(value) in (bool, int, float):
                 got = self._described(value, path)
-                self._add(f"expected {expected}, got {got}; put it in quotes", path)
+                # With a form that only the checks know, quotes alone would not do.
+                advice = "; put it in quotes" if kind.pattern or not expects else ""
+                self._add(f"expected {expected}, got {got}{advice}", path)
                 return _BAD
             fits = isinstance(value, str) and _string_fits(kind, value)
         elif isinstance(kind, inspect.IntType):
@@ -206,8 +208,11 @@ class _Validator:
             return "a number"
         return _describe(value)
 
-    def _suggestion(self, key: str, known: dict[str, inspect.Field]) -> str:
-        """Return a hint: the key under its name here, or in a section below, or spelt right."""
+    def _suggestion(self, key: str, known: dict[str, inspect.Field], path: Path) -> str:
+        """Return a hint: the key under its name here, or in a section below, or spelt right.
+
+        Or that it is a section of the whole file, such as `providers` within `server`.
+        """
         meant = same_name(key, known) or alias(key, known)
         if meant is None:
             meant = next(
@@ -220,6 +225,8 @@ class _Validator:
                 None,
             )
         meant = meant or misspelt(key, known)
+        if meant is None and path and key in Config.__struct_fields__:
+            return f'; "{key}" stands at the top level of the file'
         return f' (did you mean "{meant}"?)' if meant else ""
 
     def _example_for(self, key: str, known: dict[str, inspect.Field], path: Path) -> str:
@@ -248,8 +255,9 @@ def _kind_note(path: Path, value: str) -> str:
     if path[:1] != ("providers",) or path[-1] not in ("type", "preset"):
         return ""
     for other, names in (("type", get_args(ProviderType)), ("preset", get_args(Preset))):
-        if other != path[-1] and value in names:
-            return f' (did you mean "{other}: {value}"?)'
+        meant = value if value in names else alias(value, names)
+        if other != path[-1] and meant:
+            return f' (did you mean "{other}: {meant}"?)'
     return _PROTOCOL_NOTE if protocols(value) else ""
 
 

@@ -13,6 +13,10 @@ _QUERY = re.compile(r"[?#].*\Z", re.DOTALL)
 _NAMED_SECRET = re.compile(
     r".*(?:secret|passw)|(?=.*[0-9]).*(?:key|token)", re.IGNORECASE | re.DOTALL
 )
+# `api_key:...`, which YAML takes as text without a space, and the value of a header.
+_LABELLED_SECRET = re.compile(
+    r"((?:key|token|secret|passw[a-z]*)[\"']?[:=] *|\b(?:bearer|basic) +)[^ ]+", re.IGNORECASE
+)
 _WORD = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
@@ -30,12 +34,13 @@ def shown(path: Path, text: str, *, is_expanded: bool = False) -> str:
     a key in the wrong place; of a URL neither user and password nor the query.
     """
     if is_expanded:
-        return "text from ${...}"
+        return "text from ${...}" if text else "empty text from ${...}"
     if text == "":
         return "empty text"
     if is_secret(path) or (_WORD.fullmatch(text) and _is_suspect(text)):
         return "text"
     safe = _QUERY.sub(lambda found: found[0][0] + "...", _USER_INFO.sub("...@", text))
+    safe = _LABELLED_SECRET.sub(r"\1...", safe)
     safe = _WORD.sub(lambda word: "..." if _is_suspect(word[0]) else word[0], safe)
     return quoted(safe, _VALUE_CHARACTERS_MAX)
 

@@ -58,9 +58,24 @@ def parse_yaml(text: str) -> Document:
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = _mark(error.problem_mark or error.context_mark)
     message = f"invalid YAML: {error.problem or error.context}"
-    if "${" in "".join(text.split("\n")[mark.line - 1 : mark.line]):
-        message += ' (write "${...}" in quotes inside { } and [ ])'
-    return Problem(message=message, mark=mark)
+    line = "".join(text.split("\n")[mark.line - 1 : mark.line])
+    return Problem(message=message + _syntax_hint(error, line[mark.column - 1 :], line), mark=mark)
+
+
+def _syntax_hint(error: yaml.MarkedYAMLError, rest: str, line: str) -> str:
+    """Return what is probably wrong; `rest`: the line from the position of the error."""
+    context, problem = error.context or "", error.problem or ""
+    if rest.startswith("\t"):
+        return " (a tab: indent with spaces)"
+    if "quoted scalar" in context and "end of stream" in problem:
+        return f" (the quote that opens on line {_mark(error.context_mark).line} is not closed)"
+    if "escape" in problem:
+        return " (in double quotes, \\ is written \\\\; or use single quotes)"
+    if "${" in line:
+        return ' (write "${...}" in quotes inside { } and [ ])'
+    if "alias" in context or rest.startswith(("@", "`", "%")):
+        return f" (put text that begins with {'*' if 'alias' in context else rest[0]} in quotes)"
+    return ""
 
 
 def core_scalar(text: str) -> Any:

@@ -57,6 +57,19 @@ def test_invalid_listen_addresses_are_rejected(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("http://127.0.0.1:80", "a URL is invalid here: use HOST:PORT"),
+        ("https://[::1]:8787/", "a URL is invalid here: use HOST:PORT"),
+        ("*:8787", r"for all addresses use \[::\]:8787, for those of IPv4 0\.0\.0\.0:8787"),
+    ],
+)
+def test_the_right_form_of_a_common_mistake_is_told(text, words):
+    with pytest.raises(ValueError, match=words):
+        split_listen(text)
+
+
+@pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST.", "a.localhost"]
 )
 def test_loopback_hosts(host):

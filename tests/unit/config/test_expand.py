@@ -120,9 +120,26 @@ def test_an_unset_variable_is_an_error_with_a_suggestion():
     assert message("${KEYY}") == ('environment variable "KEYY" is not set (did you mean "KEY"?)')
 
 
-@pytest.mark.parametrize("text", ["${}", "${A B}", "${1A}", "${env:KEY}", "${KEY-x}", "${KEY:?x}"])
+@pytest.mark.parametrize("text", ["${}", "${A B}", "${1A}", "${sk-test-1}", "${a b}", "${unset-x}"])
 def test_an_invalid_expression_is_an_error_with_the_valid_forms(text):
     assert "use NAME, NAME:-default, file:/path or cmd:program" in message(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("${env:KEY}", "${KEY}"),
+        ("${env.KEY}", "${KEY}"),
+        ("${ KEY }", "${KEY}"),
+        ("${$KEY}", "${KEY}"),
+        ("${UNSET }", "${UNSET}"),
+        ("${KEY-x}", "${KEY:-default}"),
+        ("${KEY:?x}", "${KEY:-default}"),
+        ("${KEY:x}", "${KEY:-default}"),
+    ],
+)
+def test_a_variable_in_the_form_of_another_program_is_named(text, meant):
+    assert message(text) == f"invalid ${{...}}: probably meant: {meant}"
 
 
 def test_an_unclosed_brace_is_an_error():

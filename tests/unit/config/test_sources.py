@@ -85,6 +85,12 @@ def test_missing_large_and_binary_files_are_rejected(sources, tmp_path):
     assert "not UTF-8" in refusal(sources.read_file, "binary")
 
 
+def test_an_empty_secret_is_rejected_with_its_source(sources, tmp_path):
+    secret(tmp_path / "empty", b" \n")
+    assert refusal(sources.read_file, "empty") == f'the secret file "{tmp_path}/empty" is empty'
+    assert refusal(sources.run_command, "true") == 'the output of the command "true" is empty'
+
+
 def test_the_output_of_a_command_is_stripped(sources):
     assert sources.run_command("printf '  test-key-1\\n\\n'") == "test-key-1"
 

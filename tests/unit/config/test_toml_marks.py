@@ -77,6 +77,11 @@ def test_an_unfinished_document_is_an_error_at_its_end():
     assert problem.mark == Mark(1, 7)
 
 
+def test_a_number_with_too_many_digits_is_an_error():
+    (problem,) = parse_toml("a = " + "9" * 5000).problems
+    assert problem.message == "invalid TOML: a number is too long"
+
+
 def test_deep_nesting_is_an_error():
     (problem,) = parse_toml("a = " + "[" * 20_000).problems
     assert "invalid TOML" in problem.message

@@ -313,3 +313,14 @@ def test_validate_and_msgspec_accept_the_same_data(place, value):
     if value is None and place[-1] in SECTIONS:
         return  # the walk takes an empty section, on purpose
     assert (not validate(data).problems) == _accepted_by_msgspec(data)
+
+
+@pytest.mark.parametrize("section", ["server", "routing", "health"])
+def test_a_section_in_a_section_is_told_its_place(section):
+    (problem,) = validate({section: {"providers": []}}).problems
+    assert problem.message == 'unknown key; "providers" stands at the top level of the file'
+
+
+def test_quotes_are_no_advice_where_they_would_not_do():
+    (problem,) = validate({"server": {"listen": 8787}}).problems
+    assert problem.message == 'expected HOST:PORT, such as "127.0.0.1:8787", got 8787'

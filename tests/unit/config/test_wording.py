@@ -23,6 +23,9 @@ URL = ("providers", 0, "base_url")
         ("me:p@ss/w@api.example", '"...@api.example"'),
         ("https://api.example/a?key=hidden#x", '"https://api.example/a?..."'),
         ("https://api.example/sk-live-hidden/v1", '"https://api.example/.../v1"'),
+        ("name:a api_key:correct-horse", '"name:a api_key:..."'),
+        ("Bearer correct-horse", '"Bearer ..."'),
+        ("password=correct-horse", '"...=..."'),
     ],
 )
 def test_wrong_values_are_quoted_without_their_secret_parts(text: str, expected: str) -> None:
@@ -65,4 +68,5 @@ def test_values_of_secret_settings_are_never_shown(path: tuple[str | int, ...]) 
 
 def test_text_from_an_expression_is_never_shown() -> None:
     assert shown(TYPE, "plain", is_expanded=True) == "text from ${...}"
+    assert shown(TYPE, "", is_expanded=True) == "empty text from ${...}"
     assert not is_secret(TYPE)

@@ -112,6 +112,23 @@ def test_an_unquoted_expansion_in_braces_gets_a_hint():
     assert 'write "${...}" in quotes' in problem.message
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a:\n\t- b\n", "(a tab: indent with spaces)"),
+        ("a:\n  - b: 1\n  - b: @c\n", "(put text that begins with @ in quotes)"),
+        ("a: %b\n", "(put text that begins with % in quotes)"),
+        ("a: [*]\n", "(put text that begins with * in quotes)"),
+        ("a: 1\nb: 'c\nd: e\n", "(the quote that opens on line 2 is not closed)"),
+        ('b: "${C}\nd: e\n', "(the quote that opens on line 1 is not closed)"),
+        ('a: "C:\\dir"\n', "(in double quotes, \\ is written \\\\; or use single quotes)"),
+    ],
+)
+def test_a_syntax_error_says_what_is_probably_wrong(text, hint):
+    (problem,) = parse_yaml(text).problems
+    assert problem.message.endswith(hint)
+
+
 def test_alias_expansion_is_limited():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
