@@ -13,7 +13,7 @@ from typing import IO, TypeVar
 import click
 import msgspec
 
-from ccrelay.config.address import join_address, listen_problem
+from ccrelay.config.address import join_address, listen_problem, split_listen
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.demo.faults import FAULTS
 from ccrelay.demo.limits import Quotas
@@ -32,10 +32,10 @@ While it runs: `GET /demo/limits`, `POST /demo/limits/reset`, `POST /demo/fault?
 
 
 def _address(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, int]:
-    host, colon, port = value.rpartition(":")
-    if not (colon and port.isascii() and port.isdigit()) or int(port) > 65_535:
-        raise click.BadParameter(f"{value!r} is not HOST:PORT.")
-    return host.strip("[]") or "127.0.0.1", int(port)
+    try:
+        return split_listen(f"127.0.0.1{value}" if value.startswith(":") else value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}: {error}.") from None
 
 
 def _one_call(

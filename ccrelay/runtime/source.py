@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from ccrelay.config.load import Loaded
     from ccrelay.config.model import Config
+    from ccrelay.config.problems import Problem
 
 
 class Options(NamedTuple):
@@ -48,7 +49,7 @@ class Source:
         return cls(options, find(options.config))
 
     def load(self) -> "Loaded":
-        """Load and check it, with the options applied, and the environment that it depends on.
+        """Load and check it, with the options applied, and what it needs of this machine.
 
         Raises ConfigError. May block.
         """
@@ -61,7 +62,7 @@ class Source:
         self.last_digest = self.digest()  # before loading: a change in between must not be missed
         loaded = load(self.path)
         config = apply_options(loaded.config, self._options)
-        found = environment_problems(config, os.environ)
+        found = log_file_problems(config) + environment_problems(config, os.environ)
         if any(problem.severity == "error" for problem in found):
             raise ConfigError([*loaded.warnings, *found])
         return replace(loaded, config=config, warnings=[*loaded.warnings, *found])
@@ -97,6 +98,26 @@ def apply_options(config: "Config", options: Options) -> "Config":
     if errors:
         raise ConfigError(errors)
     return changed
+
+
+def log_file_problems(config: "Config") -> list["Problem"]:
+    """Return why the log file cannot be opened for writing. Does not create it."""
+    if config.logging.file is None:
+        return []
+    from ccrelay.config.problems import Problem, quoted_path
+
+    path = os.path.abspath(os.path.expanduser(config.logging.file))
+    folder = os.path.dirname(path)
+    if os.path.isdir(path):
+        reason = "it is a directory"
+    elif not os.path.isdir(folder):
+        reason = f"there is no directory {quoted_path(folder)}"
+    elif not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        reason = "permission denied"
+    else:
+        return []
+    message = f"cannot write to {quoted_path(path)}: {reason}"
+    return [Problem(message=message, path=("logging", "file"))]
 
 
 def _set_options(members: Mapping[str, object]) -> dict[str, object]:

@@ -107,3 +107,20 @@ def test_certificates_that_are_missing_are_a_warning(file, monkeypatch, tmp_path
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
     warnings = [str(problem) for problem in Source.find(Options(config=file)).load().warnings]
     assert any(str(tmp_path / "none") in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("missing/log", "there is no directory"), (".", "it is a directory"), ("log", "")],
+)
+def test_a_log_file_that_cannot_be_opened_is_an_error_of_the_configuration(
+    file, tmp_path, name, reason
+):
+    file.write_text(FILE + f'logging: {{file: "{tmp_path / name}"}}\n')
+    source = Source.find(Options(config=file))
+    if reason:
+        with pytest.raises(ConfigError, match=rf"logging\.file: cannot write to .*: {reason}"):
+            source.load()
+    else:
+        source.load()
+        assert not (tmp_path / name).exists()
