@@ -28,9 +28,10 @@ def split_listen(text: str) -> tuple[str, int]:
     if not host:
         raise ValueError(f"missing host: use HOST:PORT, such as 127.0.0.1:{port}")
     if host.startswith("[") and host.endswith("]"):
-        if ":" not in host or _address(host[1:-1]) is None:
+        address = _address(host[1:-1]) if ":" in host else None
+        if address is None:
             raise ValueError("invalid IPv6 address in brackets")
-        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+        return str(address), int(port)  # of IPv4 for [::ffff:127.0.0.1]
     if ":" in host:
         raise ValueError(f"an IPv6 address needs brackets, such as [::1]:{port}")
     if host == "*":
