@@ -133,14 +133,14 @@ def start_cooldown(
         log_cooldown(context, target, until, why)
 
 
-def rest_group(context: WorkerContext, target: Target, candidate: Candidate) -> None:
-    """A 429 without a time: prefer other keys for this model for a moment."""
+def rest_group(context: WorkerContext, target: Target, candidate: Candidate, why: str) -> None:
+    """A 429 without a time, or no access to a model: prefer other keys for it for a moment."""
     if target.provider.passes_client_credential:
         return  # it is the client's own credential that was refused
     seconds = target.limits.rest_group(candidate.group, context.reactor.now)
     if seconds > LOGGED_REST_S:
         until = context.reactor.now + seconds
-        log_cooldown(context, target, until, "too_many_requests", candidate.sent)
+        log_cooldown(context, target, until, why, candidate.sent)
 
 
 def log_cooldown(

@@ -270,8 +270,11 @@ class Exchange(SendingExchange):
             )
         elif verdict.blame is Blame.REQUEST and verdict.counts and self.client.kind == _MESSAGES:
             accounting.end_trial(context, attempt)  # nothing of the key was in its way
-        if verdict.priority is ErrorPriority.CROWDED and attempt.candidate is not None:
-            accounting.rest_group(context, target, attempt.candidate)
+        if (
+            verdict.priority is ErrorPriority.CROWDED
+            or (verdict.blame is Blame.KEY and verdict.priority is ErrorPriority.MODEL)
+        ) and attempt.candidate is not None:
+            accounting.rest_group(context, target, attempt.candidate, verdict.reason)
 
     def _note_failure(self, target: Target, verdict: Verdict) -> None:
         """Remember where not to go on, and what it cost."""

@@ -309,10 +309,13 @@ def of_sonnet(seconds: int) -> list[tuple[bytes, bytes]]:
 
 
 REFUSALS = {
-    "one family's window": of_sonnet(3600),
-    "no time": [],
-    "the key's window": [(b"retry-after", b"3600")],
+    "one family's window": fault(429, "rate_limit_error", headers=of_sonnet(3600)),
+    "no time": fault(429, "rate_limit_error"),
+    "the key's window": fault(429, "rate_limit_error", headers=[(b"retry-after", b"3600")]),
+    "no access to the model": fault(403, "permission_error", "No access to this model."),
 }
+# It is not said for how long: a second at first.
+RESTS = ("no time", "no access to the model")
 
 
 @pytest.mark.parametrize("why", REFUSALS)
@@ -327,7 +330,7 @@ async def test_spent_keys_cost_no_attempts(lab: Lab, why: str, affinity: bool) -
             key = (request.get(b"x-api-key") or b"").decode()
             got[key] += 1
             if key in spent_keys and b"sonnet" in request.body:
-                await peer.send(fault(429, "rate_limit_error", headers=REFUSALS[why]))
+                await peer.send(REFUSALS[why])
             else:
                 await peer.send(JSON)
 
@@ -339,8 +342,7 @@ async def test_spent_keys_cost_no_attempts(lab: Lab, why: str, affinity: bool) -
     for n in range(20):
         answer = await lab.ask(post(sonnet, headers=[(SESSION, b"s-%d" % n)]))
         assert answer.status == 200
-    # One refusal each shows it; a rest after a 429 without a time is a second at first.
-    assert all(got[key] <= (6 if why == "no time" else 1) for key in spent_keys)
+    assert all(got[key] <= (6 if why in RESTS else 1) for key in spent_keys)
     if why != "the key's window":
         opus = BODY.replace(b"claude-test-1", b"claude-opus-4-5")
         before = got["test-key-9"]
