@@ -139,6 +139,8 @@ _KEY_IN_400 = re.compile(
 _FLAGGED = re.compile(r"flagged|moderation", re.IGNORECASE)
 _MODEL_STATUSES = frozenset({400, 403, 404})
 _NO_ROUTE_STATUSES = frozenset({404, 405})
+# Frameworks and servers before an API answer these in JSON, too.
+_FRAMEWORK_STATUSES = _NO_ROUTE_STATUSES | {413}
 _UNKNOWN_PATH = re.compile(
     r"unknown (?:request )?(?:url|path|route|endpoint)|(?:url|path|route|page) not found"
     r"|cannot (?:post|get) /|no (?:such |matching )?route|method not allowed",
@@ -279,10 +281,12 @@ def _is_api_error(fault: Fault) -> bool:
     """Whether a 4xx comes from the provider's API, not from a server or framework before it."""
     if not fault.type:
         return False  # a page, text, nothing, `{"detail":...}`
-    if fault.status not in _NO_ROUTE_STATUSES:
+    if fault.status not in _FRAMEWORK_STATUSES:
         return True
-    # A 404 of the API names its type, as no framework does; a few name one for unknown paths.
-    return fault.type != "error" and _UNKNOWN_PATH.search(fault.message) is None
+    # A 404 of the API names its type, as no framework does but by a URI (RFC 9457); a few name one
+    # for unknown paths.
+    is_named = fault.type != "error" and ":" not in fault.type
+    return is_named and _UNKNOWN_PATH.search(fault.message) is None
 
 
 def _is_about_signatures(body: bytes) -> bool:

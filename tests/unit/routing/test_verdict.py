@@ -815,6 +815,12 @@ PAGE = b"<html><head><title>404 Not Found</title></head><body>nginx</body></html
         (405, PAGE, "no_route"),
         (405, b'{"detail":"Method Not Allowed"}', "no_route"),
         (
+            404,
+            b'{"type":"https://tools.ietf.org/html/rfc9110#section-15.5.5","title":"Not Found"}',
+            "no_route",
+        ),
+        (405, b'{"type":"about:blank","title":"Method Not Allowed","status":405}', "no_route"),
+        (
             400,
             b"<html>The plain HTTP request was sent to HTTPS port</html>",
             "blocked",
@@ -822,6 +828,8 @@ PAGE = b"<html><head><title>404 Not Found</title></head><body>nginx</body></html
         (400, b"Client sent an HTTP request to an HTTPS server.\n", "blocked"),
         (413, b"<html><h1>413 Request Entity Too Large</h1></html>", "blocked"),
         (413, b"", "blocked"),
+        (413, b'{"detail":"Request Entity Too Large"}', "blocked"),
+        (413, b'{"message":"Request size limit exceeded"}', "blocked"),
         (415, PAGE, "blocked"),
         (422, b'{"detail":[{"loc":["body","x"],"msg":"extra"}]}', "blocked"),
         (451, PAGE, "blocked"),
