@@ -4,12 +4,12 @@ from libc.stdint cimport int64_t
 
 cdef enum:
     HEAD_MAX = 16            # bytes of an event name; the longest that matters has 13
-    SNIFF_MAX = 64           # bytes of data in which an event without a name tells its type
+    SNIFF_MAX = 128          # bytes of data in which an event without a name tells its type
 
 cpdef enum Verdict:
     WAITING = 0              # nothing but pings and comments so far
     STARTED = 1              # message_start seen
-    CONTENT = 2              # the first event that is neither ping, message_start nor error
+    CONTENT = 2              # content, message_delta, or message_stop of what has started
     FAILED = 3               # an error event came before any content
 
 

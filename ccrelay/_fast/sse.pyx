@@ -233,10 +233,13 @@ cdef void named(SseTap t, int kind) noexcept:
 
 cdef void settle(SseTap t, int kind) noexcept:
     # The one door for the event's kind. Content is believed by its name: the rest may take long.
+    # The end of a message that never began is none.
     t.kind = kind
-    if kind == OTHER or kind == MESSAGE_DELTA or kind == MESSAGE_STOP:
+    if kind == OTHER or kind == MESSAGE_DELTA:
         if t.verdict == WAITING or t.verdict == STARTED:
             t.verdict = CONTENT
+    elif kind == MESSAGE_STOP and t.verdict == STARTED:
+        t.verdict = CONTENT
 
 
 cdef void begin_data(SseTap t) noexcept:
@@ -348,11 +351,14 @@ cdef bytes take(SseTap t):
 # --- events without a name ----------------------------------------------------------------------
 
 cdef int sniff_kind(const char* s, int n) noexcept:
-    # The kind told by the start of a JSON object: its member "type", if that is complete, or what
-    # only an error, or another API's event, has before it. Data that is no object is noise.
+    # The kind told by the start of a JSON object: its member "type", or a member that only content,
+    # an error, or another API's event has. Data that is no object, or tells nothing, is noise;
+    # what is longer than this and tells nothing is content.
     cdef int i = skip_space(s, 0, n)
+    cdef int kind = OTHER if n == SNIFF_MAX else NOISE
     cdef int depth = 0
     cdef int begin, end, after
+    cdef bint typed = False
     if i == n or s[i] != c"{":
         return NOISE
     while i < n:
@@ -364,17 +370,36 @@ cdef int sniff_kind(const char* s, int n) noexcept:
                 if after < n and s[after] == c'"' and end - begin == 4 \
                         and memcmp(s + begin, b"type", 4) == 0:
                     begin = after + 1
-                    end = string_end(s, begin, n)
-                    return kind_of(s + begin, end - begin) if begin < end < n else OTHER
-                if after < n and is_foreign(s + begin, end - begin, s[after]):
+                    after = string_end(s, begin, n)
+                    if after >= n:
+                        return OTHER
+                    kind = kind_named(s + begin, after - begin)
+                    if kind != UNKNOWN:
+                        return kind
+                    kind = NOISE       # of another protocol, whatever else it has
+                    typed = True
+                elif after < n and is_foreign(s + begin, end - begin, s[after]):
                     return ERROR
+                elif after < n and not typed:
+                    kind = kind_with(s + begin, end - begin, kind)
             i = end
         elif s[i] == c"{" or s[i] == c"[":
             depth += 1
         elif s[i] == c"}" or s[i] == c"]":
             depth -= 1
         i += 1
-    return OTHER
+    return kind
+
+
+cdef int kind_with(const char* key, int n, int kind) noexcept:
+    # The kind that a member tells where `type` is written last; without one the kind so far.
+    if n == 7 and memcmp(key, b"message", 7) == 0:
+        return MESSAGE_START
+    if (n == 5 and memcmp(key, b"delta", 5) == 0) or (
+        n == 13 and memcmp(key, b"content_block", 13) == 0
+    ):
+        return OTHER
+    return kind
 
 
 cdef bint is_foreign(const char* key, int n, char value) noexcept:

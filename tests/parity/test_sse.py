@@ -56,9 +56,15 @@ TYPED = NAMES.map(lambda name: b'{"type":"' + name + b'","usage":1}')
 TEXTS = st.one_of(
     TYPED,
     TYPED.map(lambda text: b'{"a":[{"type":"error"}],' + text[1:]),
-    TYPED.map(lambda text: text.replace(b":", b" : ") + b"x" * 70),
-    st.sampled_from([b"[DONE]", b"", b'{"error":{}}', b'{"error":1}', b"x" * 63, b"x" * 64]),
-    st.text('{}[]"\\:, typeror', max_size=70).map(lambda text: b"{" + text.encode()),
+    TYPED.map(lambda text: text.replace(b":", b" : ") + b"x" * 130),
+    st.sampled_from([b"[DONE]", b"", b'{"error":{}}', b'{"error":1}', b"x" * 127, b"x" * 128]),
+    st.sampled_from(
+        [
+            *(b'{"message":{"id":1},', b'{"delta":{"a":1},', b'{"content_block":{},', b'{"a":1,'),
+            *(b'{"message":"m",', b'{"type":"new","delta":1,', b'{"a":"' + b"x" * 120 + b'",'),
+        ]
+    ).flatmap(lambda begun: st.one_of(TYPED, st.just(b"{}")).map(lambda text: begun + text[1:])),
+    st.text('{}[]"\\:, typeror', max_size=140).map(lambda text: b"{" + text.encode()),
 )
 LINES = st.one_of(
     NAMES.map(lambda name: b"event: " + name),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 WAITING, STARTED, CONTENT, FAILED = 0, 1, 2, 3
 
-SNIFF_MAX = 64  # bytes of data searched for the type of an unnamed event
+SNIFF_MAX = 128  # bytes of data searched for the type of an unnamed event
 
 NOISE = b"\xff"
 # Other names tell nothing: the data is looked at.
@@ -21,6 +21,9 @@ FOREIGN = {
     b"success": b"f",
     b"message": b'"',
 }
+
+# Top-level members that tell the kind where `type` comes last.
+TELLING = {b"message": b"message_start", b"delta": b"content_", b"content_block": b"content_"}
 
 LINE_END = re.compile(rb"\r\n|\r|\n")
 TOKEN = re.compile(
@@ -80,7 +83,7 @@ def _line(tap: Tap, event: _Event, line: bytes, *, complete: bool) -> None:
         return  # the field's name may go on
     value = value.removeprefix(b" ")
     if name == b"event" and complete and not (event.data and event.kind):
-        event.kind = value if value in NAMES or value.startswith(b"content_") else b""
+        event.kind = value if _is_known(value) else b""
         _judge(tap, event)
     elif name == b"data":
         event.data.append(value)
@@ -89,8 +92,14 @@ def _line(tap: Tap, event: _Event, line: bytes, *, complete: bool) -> None:
             _judge(tap, event)
 
 
+def _is_known(name: bytes) -> bool:
+    return name in NAMES or name.startswith(b"content_")
+
+
 def _judge(tap: Tap, event: _Event) -> None:
     nothing_yet = event.kind in (b"", b"ping", b"message_start", b"error", NOISE)
+    if event.kind == b"message_stop" and tap.verdict == WAITING:
+        return  # the end of a message that never began
     if not nothing_yet and tap.verdict in (WAITING, STARTED):
         tap.verdict = CONTENT
 
@@ -119,7 +128,9 @@ def _dispatch(tap: Tap, event: _Event, event_max: int) -> None:
 
 
 def sniff(text: bytes) -> bytes:
-    """The top-level `type`, if the first bytes contain it."""
+    """The top-level `type`, if the first bytes contain it; else what another member tells."""
+    told = b"content_" if len(text) >= SNIFF_MAX else NOISE
+    typed = False
     text = text[:SNIFF_MAX]
     if not text.lstrip(b" \t\r\n").startswith(b"{"):
         return NOISE
@@ -133,12 +144,18 @@ def sniff(text: bytes) -> bytes:
             break
         elif depth == 1 and token["then"]:
             if token["text"] == b"type" and token["value"] == b'"':
-                name = re.compile(rb'(?:[^"\\]|\\.)+(?=")', re.DOTALL).match(
+                name = re.compile(rb'(?:[^"\\]|\\.)*(?=")', re.DOTALL).match(
                     text, token.end("value")
                 )
-                return name[0] if name else b"something else"
-            if token["text"] in FOREIGN:
+                if name is None:
+                    return b"content_"
+                if _is_known(name[0]):
+                    return name[0]
+                told, typed = NOISE, True  # of another protocol
+            elif token["text"] in FOREIGN:
                 first = FOREIGN[token["text"]]
                 if first is None or token["value"] in first:
                     return b"error"
-    return b"something else"
+            if not typed:
+                told = TELLING.get(token["text"], told)
+    return told

@@ -96,21 +96,31 @@ def test_every_line_ending_and_split_gives_the_same_result(line_end: bytes) -> N
         (b'{"type":"content_block_stop","index":0}', (1, 0, Verdict.CONTENT)),
         (b'{"request_id":"x","type":"error"}', (1, 0, Verdict.FAILED)),
         (b'{"error":{"message":"rate"}}', (1, 0, Verdict.FAILED)),
-        (b'{"error":null}', (1, 0, Verdict.CONTENT)),
+        (b'{"error":null}', (1, 0, Verdict.WAITING)),
         (b'{"delta":{"type":"error"}}', (1, 0, Verdict.CONTENT)),
         (b'{"a":"{\\"type\\":\\"error\\"","type":"ping"}', (0, 1, Verdict.WAITING)),
-        (b'{"type":"new","x":1}', (1, 0, Verdict.CONTENT)),
+        (b'{"type":"new","x":1}', (1, 0, Verdict.WAITING)),
         (b"[DONE]", (1, 0, Verdict.WAITING)),
         (b"some text", (1, 0, Verdict.WAITING)),
         (b"", (1, 0, Verdict.WAITING)),
         (b'{"code":1302,"msg":"busy","success":false}', (1, 0, Verdict.FAILED)),
         (b'{"success":false,"data":1}', (1, 0, Verdict.FAILED)),
-        (b'{"success":true,"type":"new"}', (1, 0, Verdict.CONTENT)),
+        (b'{"success":true,"type":"new"}', (1, 0, Verdict.WAITING)),
         (b'{"error":"overloaded"}', (1, 0, Verdict.FAILED)),
         (b'{"message":"Too many requests"}', (1, 0, Verdict.FAILED)),
         (b'{"message":{"id":"m"},"type":"message_start"}', (1, 0, Verdict.STARTED)),
         (b'{"detail":"Not Found"}', (1, 0, Verdict.FAILED)),
         (b'{"id":"c","object":"chat.completion.chunk"}', (1, 0, Verdict.FAILED)),
+        (b'{"type":"server_error","message":"boom"}', (1, 0, Verdict.FAILED)),
+        (b'{"request_id":"' + b"r" * 80 + b'","error":{"message":"boom"}}', (1, 0, Verdict.FAILED)),
+        (b"{}", (1, 0, Verdict.WAITING)),
+        (b'{"error_code":110,"error_msg":"boom"}', (1, 0, Verdict.WAITING)),
+        (b'{"candidates":[{"content":{}}]}', (1, 0, Verdict.WAITING)),
+        (b'{"id":"' + b"x" * 150 + b'","type":"ping"}', (1, 0, Verdict.CONTENT)),
+        (b'{"delta":{"text":"' + b"x" * 150 + b'"}}', (1, 0, Verdict.CONTENT)),
+        (b'{"message":{"id":"' + b"x" * 150 + b'"}}', (1, 0, Verdict.STARTED)),
+        (b'{"type":"message_stop"}', (1, 0, Verdict.WAITING)),
+        (b'{"type":"response.output_text.delta","delta":"Hi"}', (1, 0, Verdict.WAITING)),
     ],
 )
 def test_an_unnamed_event_is_identified_by_its_data_type(
@@ -127,11 +137,11 @@ def test_an_unnamed_event_is_kept_whole() -> None:
         assert tap.start() == data
 
 
-def test_unnamed_content_is_recognised_after_64_bytes() -> None:
-    data = b'{"type":"content_block_delta","delta":{"text":"'.ljust(64, b"x")
-    tap = tapped(b"data: " + data[:63])
+def test_unnamed_content_is_recognised_after_128_bytes() -> None:
+    data = b'{"type":"content_block_delta","delta":{"text":"'.ljust(128, b"x")
+    tap = tapped(b"data: " + data[:127])
     assert tap.verdict == Verdict.WAITING
-    tap.feed_bytes(data[63:])
+    tap.feed_bytes(data[127:])
     assert tap.verdict == Verdict.CONTENT
 
 
@@ -150,7 +160,7 @@ def test_other_fields_and_similar_names_are_ignored() -> None:
     tap = tapped(b"events: error\ndatum: x\nEvent: error\n event: error\n\n")
     assert (tap.events, tap.verdict) == (0, Verdict.WAITING)
     tap = tapped(b'event:  error\ndata: {"type":"new"}\n\n')
-    assert (tap.events, tap.verdict, tap.error()) == (1, Verdict.CONTENT, None)
+    assert (tap.events, tap.verdict, tap.error()) == (1, Verdict.WAITING, None)
 
 
 def test_an_event_name_outside_of_the_protocol_leaves_the_kind_to_the_data() -> None:
@@ -169,7 +179,7 @@ def test_the_last_event_line_before_data_wins() -> None:
 
 def test_an_event_line_after_data_counts_while_the_type_is_unknown() -> None:
     assert tapped(b"data: x\nevent: error\n\n").error() == b"x"
-    assert tapped(b"data: " + b"x" * 64 + b"\nevent: error\n\n").error() is None
+    assert tapped(b"data: " + b"x" * 128 + b"\nevent: error\n\n").error() is None
 
 
 def test_the_last_message_delta_with_usage_is_kept() -> None:
