@@ -73,5 +73,6 @@ cdef class Taps:
     cdef void end(self) except *       # no more bytes will come
     cdef int verdict(self) noexcept
     cdef bint is_cut(self) noexcept
+    cdef bint is_unfinished(self) noexcept
     cdef bytes take_kept(self)
     cdef void clear(self) noexcept

@@ -30,9 +30,10 @@ cdef enum:
     DECODED_PIECE = 262144     # bytes that a decoder may return at a time
     DECODED_MAX = 1 << 28      # of one response: beyond, it is no answer but a bomb
     KEPT_MAX = 1 << 20         # while it is not known yet what this is
+    UNPROVEN_MAX = 131072      # what has shown no sign of an answer by then is none
 
 cdef MemberKeys RESPONSE_KEYS = _MemberKeys(
-    ["usage", "type", "error", "content", "input_tokens"], captured=3
+    ["usage", "type", "error", "content", "input_tokens"], captured=4
 )
 
 
@@ -158,6 +159,8 @@ cdef class Taps:
                 self.json.feed(p, n)
         if self.kind == JSON and self.expected:
             self._judge_json()
+        elif self.kind == UNDECIDED_KIND and self.expected and self.size > UNPROVEN_MAX:
+            self.kind = TEXT
         if self.keeps:
             if self.kind == ANSWER and self.keep_max == 0:
                 self.keeps = False
@@ -225,6 +228,7 @@ cdef class Taps:
     cdef void _judge_json(self) except *:
         """Whether the JSON object is an answer, as far as it is here."""
         cdef MemberScan json = self.json
+        cdef bytes content
         if self.expected == A_COUNT:
             if json.slots[SLOT_COUNT].seen:
                 self.kind = ANSWER
@@ -233,13 +237,19 @@ cdef class Taps:
             self.kind = ANSWER
             return
         if json.state == SCANNING:
+            if self.size > UNPROVEN_MAX and not json.slots[SLOT_CONTENT].seen:
+                self.kind = FOREIGN_JSON
             return
         self.kind = FOREIGN_JSON
         if json.state != COMPLETE or json.value(SLOT_TYPE) == b'"error"':
             return
         if json.slots[SLOT_ERROR].seen and json.value(SLOT_ERROR) != b"null":
             return
-        if self.expected == A_COUNT or json.slots[SLOT_CONTENT].seen:
+        content = json.value(SLOT_CONTENT)     # None: it is long
+        if self.expected == A_COUNT or (
+            json.slots[SLOT_CONTENT].seen and not json.slots[SLOT_TYPE].seen
+            and (content is None or content[:1] == b"[")
+        ):
             self.kind = ANSWER                 # some endpoints leave `type` out
 
     cdef void end(self) except *:
@@ -265,6 +275,12 @@ cdef class Taps:
             return not self.sse.stopped and not self.sse.at_boundary
         return self.json is not None and self.json.state == SCANNING
 
+    cdef bint is_unfinished(self) noexcept:
+        """Whether a body that is whole by its framing has no end of its own."""
+        return self.is_cut() or (
+            self.sse is not None and not self.sse.stopped and not self.broken
+        )
+
     cpdef Usage usage(self):
         cdef SseTap sse = self.sse
         if sse is not None:
@@ -275,9 +291,12 @@ cdef class Taps:
         return self.json.value(SLOT_USAGE) if self.json is not None else None
 
     cdef bytes take_kept(self):
-        """What was kept of the body, decoded."""
+        """What was kept of the body, decoded, without a byte order mark."""
+        cdef Py_ssize_t begin = 0
+        if self.kept.size >= 3 and memcmp(self.kept.data, b"\xef\xbb\xbf", 3) == 0:
+            begin = 3
         try:
-            return self.kept.data[:self.kept.size] if self.kept.size else b""
+            return self.kept.data[begin:self.kept.size] if self.kept.size else b""
         finally:
             buffer_free(&self.kept)
 

@@ -23,8 +23,8 @@ from ccrelay._fast.early_head cimport take_head
 from ccrelay._fast.handlers cimport ConnectionPool, RequestHandler, UpstreamLimits
 from ccrelay._fast.http1 cimport CHUNKED, CLOSE, KEEP, Head, Piece, RequestPlan, write_response
 from ccrelay._fast.outgoing cimport Outgoing
-from ccrelay._fast.sse cimport CONTENT, FAILED, SseTap
-from ccrelay._fast.taps cimport Taps
+from ccrelay._fast.sse cimport CONTENT, FAILED
+from ccrelay._fast.taps cimport ANSWER, Taps
 
 cdef enum:
     COLLECT_S = 10                 # between two pieces of an error's body
@@ -317,7 +317,9 @@ cdef class Upstream(Conn):
         cdef Taps taps = self.taps
         cdef int k
         if self.mode == COLLECT:
-            if taps.overflow:
+            if taps.overflow and self.head.status < 400 and taps.kind != ANSWER:
+                self._response_done(False)  # enough of what is no answer
+            elif taps.overflow:
                 self._lost(TOO_BIG)
             return
         if taps.decodes_for_client:
@@ -366,11 +368,12 @@ cdef class Upstream(Conn):
     cdef void _emit(self, const char* p, Py_ssize_t n) except *:
         """Bytes in their final framing: downstream now, or held."""
         cdef Downstream down = self.down
+        cdef int verdict = self.taps.verdict()
         if self.mode == FORWARD:
             if n and down.forward(p, n) > 0:
                 self.stop_reading()         # until the client has taken what it has
         elif self.mode == HOLD:
-            if self.taps.verdict() != CONTENT and self.held.size + n <= HOLD_MAX:
+            if verdict == FAILED or (verdict != CONTENT and self.held.size + n <= HOLD_MAX):
                 buffer_add(&self.held, p, n)
             elif self.wants_whole and self.taps.sse is None:
                 buffer_free(&self.held)     # the taps have it
@@ -404,28 +407,26 @@ cdef class Upstream(Conn):
         """The last byte is here. `clean`: nothing came behind it."""
         cdef ExchangeHandler exchange = self.exchange
         cdef Downstream down = self.down
-        cdef SseTap sse
         cdef bint reusable
         if exchange is None or down is None:
             return
         self.taps.end()
-        sse = self.taps.sse
         if self.mode == HOLD and self.taps.verdict() != CONTENT:
             exchange.on_held_error(self)    # it ended without content
         if self.exchange is exchange and self.mode == HOLD:
             self._commit(NULL, 0)           # what there was is the answer
         if self.exchange is not exchange:
             return
-        if self.mode == FORWARD and sse is not None and not sse.stopped and not self.taps.broken:
+        if self.mode == FORWARD and self.taps.is_unfinished():
+            if self.taps.decodes_for_client and self.taps.is_cut():
+                self._lost(CLOSED)          # the coding hid that it is cut
+                return
             exchange.on_unfinished(self)
             if self.exchange is None:
                 return
-        if self.framing == CHUNKED and self.mode == FORWARD:
-            down.forward(PyBytes_AS_STRING(LAST_CHUNK), 5)
-            if self.exchange is None:
-                return
-        if self.mode == FORWARD and down.pending_head is not None:
-            down.forward(NULL, 0)           # a head without a body
+        if self.mode == FORWARD and (self.framing == CHUNKED or down.pending_head is not None):
+            # The end of the chunks, or a head without a body.
+            down.forward(PyBytes_AS_STRING(LAST_CHUNK), 5 if self.framing == CHUNKED else 0)
             if self.exchange is None:
                 return
         reusable = (
@@ -531,8 +532,7 @@ cdef class Upstream(Conn):
         """Forget the previous exchange."""
         self._release()
         self.request.clear()
-        self.committed = self.any_byte = self.repairs = self.is_head = False
-        self.spoiled = False
+        self.committed = self.any_byte = self.repairs = self.is_head = self.spoiled = False
         self.head = None
         self.mode = UNDECIDED
         self.framing = KEEP

@@ -20,7 +20,7 @@ cdef class Exchange(SendingExchange):
     cdef object _on_error_response(self, Upstream upstream, bytes body)
     @cython.locals(attempt=Attempt, context=WorkerContext, target=Target)
     cdef object _on_no_answer(self, Upstream upstream, bytes body)
-    cdef object _deliver_whole(self, bytes events)
+    cdef bint _deliver_whole(self, Upstream upstream, bytes body) except -1
     cpdef object on_held_error(self, Upstream upstream)
     @cython.locals(attempt=Attempt, target=Target)
     cdef object _on_error_event(self, Upstream upstream)

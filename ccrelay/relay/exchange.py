@@ -96,14 +96,8 @@ class Exchange(SendingExchange):
         attempt, context = self.attempt, self.context
         assert attempt is not None
         target = attempt.target
-        if self.early_head_sent and upstream.taps.kind == _ANSWER:
-            try:
-                events = events_of_message(body)
-            except ValueError:
-                pass  # it claims to be a message, no more
-            else:
-                self._deliver_whole(events)
-                return
+        if upstream.taps.kind == _ANSWER and self._deliver_whole(upstream, body):
+            return
         error = response_content.error_of(target, upstream, body)
         if attempt.candidate is None:
             raise error
@@ -126,16 +120,28 @@ class Exchange(SendingExchange):
             reply = response_content.reply(target, verdict, upstream, body, error)
         self._failed(verdict, reply)
 
-    def _deliver_whole(self, events: bytes) -> None:
-        """The client waits for events, and a whole message came."""
+    def _deliver_whole(self, upstream: Upstream, body: bytes) -> bool:
+        """A whole message came where events were announced. False: it only claims to be one."""
         attempt, down = self.attempt, self.client.down
         assert attempt is not None
+        wants_events = self.early_head_sent or self.client.asks_for_stream()
+        if wants_events:
+            try:
+                body = events_of_message(body)
+            except ValueError:
+                return False
         attempt.breaker_result = True
         accounting.end_trial(self.context, attempt)
-        self.outcome.stream = True
-        down.write(chunk(events) + LAST_CHUNK)
-        self.finish(_COMPLETE)
-        down.finish()
+        self.outcome.stream = wants_events
+        if self.early_head_sent:
+            down.write(chunk(body) + LAST_CHUNK)
+            self.finish(_COMPLETE)
+            down.finish()
+            return True
+        reply = ErrorReply(ErrorPriority.FINAL, upstream.head.status, body, head=upstream.head)
+        reply.plain = True
+        self._reply(reply)
+        return True
 
     def on_held_error(self, upstream: Upstream) -> None:
         """A response proves to be no answer, begins with an `error` event, or has no content."""

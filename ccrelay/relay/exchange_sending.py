@@ -205,6 +205,7 @@ class SendingExchange(RoutedExchange):
         is_routed = attempt.candidate is not None
         if status >= 300 and (
             response_content.is_redirect(status)
+            or (is_routed and status < 400)
             or (
                 (status >= 400 and (is_routed or provider.translates_errors))
                 and (head.content_length <= ERROR_BODY_MAX or provider.translates_errors)
@@ -298,13 +299,13 @@ class SendingExchange(RoutedExchange):
             accounting.end_trial(self.context, attempt)
 
     def on_unfinished(self, upstream: Upstream) -> None:
-        """A stream ended without message_stop: a failure, whatever was sent of it."""
+        """A stream ended without message_stop, or JSON inside: a failure, whatever was sent."""
         attempt, sse = self.attempt, upstream.taps.sse
         assert attempt is not None
-        if attempt.candidate is None or sse is None or sse.error() is not None:
+        if attempt.candidate is None or (sse is not None and sse.error() is not None):
             return
         self.outcome.error = "unfinished"
-        if not upstream.repairs:
+        if sse is None or not upstream.repairs:
             return  # it ends as it came
         if not sse.at_boundary:
             # Half an event was sent: another one behind it would be read as its other half.

@@ -43,7 +43,8 @@ def is_redirect(status: int) -> bool:
 
 def decoding(client_head: Head, head: Head) -> tuple[bytes, ContentDecoder | None, bool]:
     """The coding of a response (b"": none), its decoder, whether the client needs it decoded."""
-    coding = coding_of(head.get(b"content-encoding") or b"")
+    named = [value for name, value in head.items() if name.lower() == b"content-encoding"]
+    coding = coding_of(b",".join(named))
     if not coding:
         return b"", None, False
     decoder = decoder_for(coding)

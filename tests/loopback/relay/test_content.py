@@ -87,6 +87,28 @@ NO_ANSWERS: dict[str, tuple[bytes, str]] = {
         response(200, b'{"id":"c","object":"chat.completion","choices":[]}'),
         "JSON that is no message",
     ),
+    "content that is no list": (
+        response(200, b'{"success":false,"content":null,"msg":"boom"}'),
+        "JSON that is no message",
+    ),
+    "content of another type": (
+        response(200, b'{"type":"text","content":[]}'),
+        "JSON that is no message",
+    ),
+    "a long error": (
+        response(200, b'{"error":{"message":"%b"}}' % (b"x" * 300_000)),
+        "JSON that is no message",
+    ),
+    "a long page": (response(200, PAGE + b"x" * 2_000_000, HTML), "a web page"),
+    "long white space": (response(200, b" " * 300_000), "text"),
+    "a page that unpacks to very much": (
+        response(200, gzip.compress(PAGE + bytes(20_000_000)), [*HTML, GZIP]),
+        "a web page",
+    ),
+    "packed, as the second of two fields says": (
+        response(200, gzip.compress(PAGE), [*HTML, (b"Content-Encoding", b"identity"), GZIP]),
+        "a web page",
+    ),
     "an empty object": (response(200, b"{}"), "JSON that is no message"),
     "half an object": (response(200, b'{"id":"m"'), "JSON that is no message"),
     "a page": (response(200, PAGE, HTML), "a web page"),
@@ -117,6 +139,11 @@ NO_ANSWERS: dict[str, tuple[bytes, str]] = {
         response(302, b"", [(b"Location", b"https://login.test/in?a=b")]),
         "302 with a redirect to https://login.test:",
     ),
+    "304": (b"HTTP/1.1 304 Not Modified\r\n\r\n", "304 with nothing"),
+    "a long redirect": (
+        response(302, b"x" * 2_000_000, [(b"Location", b"/in")]),
+        "302 with a redirect:",
+    ),
     "307": (response(307, PAGE, [*HTML, (b"Location", b"/elsewhere")]), "307 with a redirect:"),
 }
 EMPTY_STREAMS = {
@@ -131,6 +158,13 @@ EMPTY_STREAMS = {
     "an error under another name": CHUNKED_HEAD
     + chunks(b'event: message\ndata: {"error":{"message":"boom"}}\n\n'),
     "unlabelled": response(200, b"data: [DONE]\n\n"),
+    "AWS's error": CHUNKED_HEAD + chunks(START + b'data: {"Message":"boom"}\n\n'),
+    "an error of no known shape": CHUNKED_HEAD + chunks(b'data: {"error_code":110}\n\n'),
+    "another API's events": CHUNKED_HEAD
+    + chunks(b'event: response.created\ndata: {"type":"response.created","response":{}}\n\n'),
+    "an end without a message": CHUNKED_HEAD
+    + chunks(b'event: message_stop\ndata: {"type":"message_stop"}\n\n'),
+    "a foreign end": CHUNKED_HEAD + chunks(START + b"event: end\ndata: {}\n\n"),
 }
 
 
@@ -183,8 +217,9 @@ async def test_the_last_candidates_empty_stream_is_an_error(lab: Lab, name: str)
     assert "an event stream without content" in answer.error["message"]
 
 
-async def test_what_is_no_answer_opens_the_breaker(lab: Lab) -> None:
-    first, second = Turns(response(200, PAGE, HTML)), Turns(JSON)
+@pytest.mark.parametrize("size", [0, 2_000_000])
+async def test_what_is_no_answer_opens_the_breaker(lab: Lab, size: int) -> None:
+    first, second = Turns(response(200, PAGE + bytes(size), HTML)), Turns(JSON)
     lab.start(
         provider(lab.upstream(first), "p1"),
         provider(lab.upstream(second), "p2"),
@@ -405,6 +440,27 @@ async def test_an_error_event_without_the_label_leads_to_the_next_candidate(lab:
     assert (await lab.ask(post(STREAM_BODY))).body == EVENTS
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("size", [0, 2_000_000])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+async def test_a_message_labelled_as_a_stream_is_delivered(
+    lab: Lab, stream: bool, size: int, mark: bytes
+) -> None:
+    message = {**json.loads(MESSAGE), "content": [{"type": "text", "text": "x" * (size or 5)}]}
+    body = json.dumps(message).encode()
+    start(lab, Turns(response(200, mark + body, SSE)))
+    client = await lab.client()
+    for _ in range(2):
+        answer = await client.ask(post(STREAM_BODY if stream else BODY))
+        assert (answer.status, answer.cut) == (200, False)
+        assert stream or answer.body == body
+        assert not stream or names_in(answer.body)[:1] == ["message_start"]
+        assert not stream or names_in(answer.body)[-1:] == ["message_stop"]
+    for record in await lab.records(2):
+        assert (record["output"], record["ending"]) == (OUTPUT, "complete")
+        assert "error" not in record
+
+
 # ---- behind an early head
 
 EARLY = {"early_head_s": 0.1, "ping_s": 0.1}
@@ -443,12 +499,14 @@ async def test_a_good_stream_behind_an_early_head_is_delivered(lab: Lab, wire: b
     assert (await lab.records())[0]["status"] == 200
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("packed", [False, True])
 async def test_a_whole_message_behind_an_early_head_becomes_its_events(
-    lab: Lab, packed: bool
+    lab: Lab, packed: bool, mark: bytes
 ) -> None:
     fields = [*AS_JSON, GZIP] if packed else AS_JSON
-    wire = response(200, gzip.compress(MESSAGE) if packed else MESSAGE, fields)
+    whole = mark + MESSAGE
+    wire = response(200, gzip.compress(whole) if packed else whole, fields)
     answer, events = await behind_an_early_head(lab, wire)
     assert not answer.cut
     assert (events[0][0], events[-1][0]) == ("message_start", "message_stop")
@@ -512,6 +570,20 @@ async def test_half_a_message_to_the_end_of_the_connection_is_a_cut(lab: Lab) ->
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
     lab.start(lab.upstream(Turns(then(head + MESSAGE[:-9]))))
     assert (await lab.ask(post())).cut
+
+
+async def test_half_a_packed_message_is_a_cut(lab: Lab) -> None:
+    packed = gzip.compress(MESSAGE)[:-40]
+    start(lab, Turns(response(200, packed, [*AS_JSON, GZIP])))
+    answer = await lab.ask(post())
+    assert (answer.cut, MESSAGE.startswith(answer.body)) == (True, True)
+
+
+async def test_half_a_message_in_a_right_length_is_a_failure_as_it_came(lab: Lab) -> None:
+    start(lab, Turns(response(200, MESSAGE[:-9])))
+    answer = await lab.ask(post())
+    assert (answer.status, answer.body, answer.cut) == (200, MESSAGE[:-9], False)
+    assert (await lab.records())[0]["error"] == "unfinished"
 
 
 @pytest.mark.parametrize("ends", ["stay", "close", "reset"])
