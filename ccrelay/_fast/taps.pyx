@@ -27,13 +27,16 @@ cdef enum:
     SLOT_ERROR = 2
     SLOT_CONTENT = 3
     SLOT_COUNT = 4
+    SLOT_CODE = 5
+    SLOT_MESSAGE = 6
+    SLOT_MSG = 7
     DECODED_PIECE = 262144     # bytes that a decoder may return at a time
     DECODED_MAX = 1 << 28      # of one response: beyond, it is no answer but a bomb
     KEPT_MAX = 1 << 20         # while it is not known yet what this is
     UNPROVEN_MAX = 131072      # what has shown no sign of an answer by then is none
 
 cdef MemberKeys RESPONSE_KEYS = _MemberKeys(
-    ["usage", "type", "error", "content", "input_tokens"], captured=4
+    ["usage", "type", "error", "content", "input_tokens", "code", "message", "msg"], captured=4
 )
 
 
@@ -246,10 +249,12 @@ cdef class Taps:
         if json.slots[SLOT_ERROR].seen and json.value(SLOT_ERROR) != b"null":
             return
         content = json.value(SLOT_CONTENT)     # None: it is long
-        if self.expected == A_COUNT or (
-            json.slots[SLOT_CONTENT].seen and not json.slots[SLOT_TYPE].seen
-            and (content is None or content[:1] == b"[")
-        ):
+        if self.expected == A_COUNT:
+            if not (json.slots[SLOT_CODE].seen or json.slots[SLOT_MESSAGE].seen
+                    or json.slots[SLOT_MSG].seen):
+                self.kind = ANSWER
+        elif json.slots[SLOT_CONTENT].seen and not json.slots[SLOT_TYPE].seen \
+                and (content is None or content[:1] == b"["):
             self.kind = ANSWER                 # some endpoints leave `type` out
 
     cdef void end(self) except *:

@@ -109,7 +109,9 @@ class Exchange(SendingExchange):
             key=target.fingerprint,
             status=upstream.head.status,
             reason=error.message,
-            text=response_content.shown(body),
+            text=response_content.shown(
+                body, response_content.secrets_of(self.client.down.head, target)
+            ),
         )
         verdict = response_content.classify(
             context, self.config, self.client.kind, target, upstream, body
@@ -161,12 +163,16 @@ class Exchange(SendingExchange):
             self._forward_held(upstream)
             return
         target = attempt.target
-        if data is None or not (target.provider.translates_errors or is_error(data)):
+        if data is None:
             self._drop_upstream()
-            self._on_no_answer(upstream, data or b"")
+            self._on_no_answer(upstream, b"")
             return
         verdict = retry.classify_event(self.context, self.config, target, upstream, data)
         reply = retry.reply_of_event(target, verdict, data)
+        if not is_error(reply.body):
+            self._drop_upstream()
+            self._on_no_answer(upstream, data)
+            return
         if refusals.is_told_by_us(verdict):
             reply = refusals.reply(target, verdict, reply.status)
         self._cool_down_client(verdict, upstream)
@@ -178,7 +184,7 @@ class Exchange(SendingExchange):
         if choice is not None:
             self._drop_upstream()
             self._go_on_with(choice)
-        elif self.best_error is reply and reply.error is None:
+        elif self.best_error is reply and reply.error is None and is_error(data):
             self._forward_held(upstream)
         else:
             self._drop_upstream()

@@ -18,11 +18,19 @@ from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.routing.verdict import NO_ANSWER, Blame, Verdict
 from ccrelay.types import RequestClass
 from ccrelay.wire.decoders import ContentDecoder, accepts, coding_of, decoder_for
+from ccrelay.wire.errors import is_error
 
 SHOWN_MAX = 120  # characters of a strange body in the log
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
-# What looks like a credential: long runs without a space that mix letters and digits.
+# What looks like a credential: long runs without a space that mix letters and digits, and what is
+# called one.
 _SECRET = re.compile(r"(?=[^\s\"'<>]*[0-9])(?=[^\s\"'<>]*[A-Za-z])[A-Za-z0-9_.~+/=-]{20,}")
+_CALLED_SECRET = re.compile(
+    r"(\bbearer\s+|(?:api[_-]?key|token|secret|passw(?:or)?d)[\"']?\s*[=:]\s*[\"']?|//[^\s/@:]+:)"
+    r"[^\s\"'<>@&,;]{4,}|\bsk-[\w-]{4,}",
+    re.IGNORECASE,
+)
+_CREDENTIAL_FIELDS = (b"authorization", b"x-api-key")
 _WHAT = {
     ContentKind.EVENT_STREAM: "an event stream without content",
     ContentKind.FOREIGN_JSON: "JSON that is no message",
@@ -74,13 +82,29 @@ def _place(head: Head) -> str:
     except ValueError:
         return ""
     host = place.netloc.rpartition("@")[2]
-    return f" to {place.scheme}://{host}"[:100] if host else ""
+    scheme = f"{place.scheme}:" if place.scheme else ""
+    return f" to {scheme}//{host}"[:100] if host else ""
 
 
-def shown(body: bytes) -> str:
-    """The beginning of a body for the log: printable, without what looks like a secret."""
-    text = _NOT_PRINTABLE.sub(" ", body[: 8 * SHOWN_MAX].decode("utf-8", "replace"))
-    return _SECRET.sub("***", text).strip()[:SHOWN_MAX]
+def secrets_of(client_head: Head, target: Target) -> list[str]:
+    """What a provider may send back of the request: its own keys and the client's credential."""
+    given = [client_head.get(name) or b"" for name in _CREDENTIAL_FIELDS]
+    own = [key.key for key in target.provider.config.keys]
+    return own + [value.decode("latin-1").rpartition(" ")[2] for value in given]
+
+
+def shown(body: bytes, secrets: list[str]) -> str:
+    """The beginning of a body for the log: printable, without these secrets or what looks like one.
+
+    Args:
+        body: of a response.
+        secrets: known ones; empty ones do not count.
+    """
+    text = body[: 8 * SHOWN_MAX].decode("utf-8", "replace")
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    text = _SECRET.sub("***", _NOT_PRINTABLE.sub(" ", text))
+    return _CALLED_SECRET.sub(r"\1***", text).strip()[:SHOWN_MAX]
 
 
 def classify(
@@ -110,5 +134,7 @@ def reply(
 ) -> ErrorReply:
     """What the client is told when no other target is left."""
     if upstream.taps.kind == ContentKind.FOREIGN_JSON and target.provider.dialect.translates_errors:
-        return retry.reply_of_event(target, verdict, body)
+        told = retry.reply_of_event(target, verdict, body)
+        if is_error(told.body):
+            return told
     return ErrorReply(verdict.priority, error.status, error=error)

@@ -250,6 +250,31 @@ async def test_an_error_in_a_200_tells_of_the_key_as_its_status_would(
     assert len(first.got) == (2 if key_used_again else 1)
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"code":500,"msg":"boom","success":false}', 502),
+        (b'{"error":{"code":"1302","message":"High concurrency"}}', 429),
+        (b'{"code":1113,"msg":"Insufficient balance","success":false}', 502),
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_zais_last_error_in_a_200_arrives_in_anthropics_shape(
+    lab: Lab, body: bytes, status: int, streamed: bool
+) -> None:
+    wire = chunked(b"data: " + body + b"\n\n", SSE) if streamed else response(200, body)
+    lab.start(provider(lab.upstream(Turns(wire)), "p1", type="zai"))
+    answer = await lab.ask(post(STREAM_BODY if streamed else BODY))
+    assert answer.status == status
+    assert (answer.json()["type"], set(answer.json()["error"])) == ("error", {"type", "message"})
+
+
+async def test_the_log_shows_no_key_that_a_provider_sends_back(lab: Lab) -> None:
+    start(lab, Turns(response(200, b"no access for provider-key-1 of my-own")))
+    await lab.ask(post(headers=[(b"Authorization", b"Bearer my-own")]))
+    assert lab.sink.named("no_answer")[0]["text"] == "no access for *** of ***"
+
+
 async def test_the_log_shows_the_beginning_without_secrets(lab: Lab) -> None:
     secret = "k" + "3x" * 20
     text = f"denied for {secret}\x00\x1b[31m and more\r\n" + "x" * 500
@@ -264,7 +289,13 @@ async def test_the_log_shows_the_beginning_without_secrets(lab: Lab) -> None:
 
 @pytest.mark.parametrize(
     "wire",
-    [response(200, PAGE, HTML), response(200, b'{"error":{"message":"x"}}'), response(200, b"")],
+    [
+        response(200, PAGE, HTML),
+        response(200, b'{"error":{"message":"x"}}'),
+        response(200, b""),
+        response(200, b'{"code":500,"msg":"x","success":false}'),
+        response(200, b'{"__type":"InternalFailure","message":"x"}'),
+    ],
 )
 async def test_a_count_that_is_none_leads_to_the_next_candidate(lab: Lab, wire: bytes) -> None:
     start(lab, Turns(wire), Turns(response(200, b'{"input_tokens":7}')))

@@ -51,8 +51,14 @@ def test_a_coding_is_undone_for_a_client_that_does_not_accept_it() -> None:
             "see https://example.test/docs/errors-and-limits",
         ),
         (b"\xff\xfe", ""),
+        (b"the key mine is spent", "the key *** is spent"),
+        (b"Bearer abcdefgh and sk-short1", "Bearer *** and ***"),
+        (b"password=hunter2, https://me:pass1@h.test/", "password=***, https://me:***@h.test/"),
+        (b'{"api_key": "abcd-efgh"}', '{"api_key": "***"}'),
+        (b"max_tokens: 4096", "max_tokens: 4096"),
+        (b"Invalid token: try again", "Invalid token: try again"),
         (b"y" * 300, "y" * 120),
     ],
 )
 def test_what_the_log_shows_of_a_body(body: bytes, text: str) -> None:
-    assert shown(body) == text
+    assert shown(body, ["mine", ""]) == text
