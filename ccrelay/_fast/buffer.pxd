@@ -2,7 +2,7 @@
 
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from ccrelay._fast.http1 cimport Piece
 
@@ -28,6 +28,21 @@ cdef inline int buffer_add(Buffer* buffer, const char* p, Py_ssize_t n) except -
         buffer.cap = cap
     memcpy(buffer.data + buffer.size, p, n)
     buffer.size += n
+    return 0
+
+
+cdef inline int buffer_add_unmarked(Buffer* buffer, const char* p, Py_ssize_t n) except -1:
+    """Append n bytes, and return how many are left: 0.
+
+    A byte order mark at the beginning, or behind the size of a chunk there, becomes empty lines.
+    """
+    cdef Py_ssize_t i
+    buffer_add(buffer, p, n)
+    for i in range(min(buffer.size - 2, <Py_ssize_t>20)):
+        if memcmp(buffer.data + i, b"\xef\xbb\xbf", 3) == 0:
+            if i == 0 or buffer.data[i - 1] == b"\n":
+                memcpy(buffer.data + i, b"\n\n\n", 3)
+            break
     return 0
 
 

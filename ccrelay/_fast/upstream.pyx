@@ -16,7 +16,8 @@ from ccrelay._fast.body cimport SLOT_MODEL
 from ccrelay._fast.body_framing cimport (
     B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, PIECES_MAX, begin_body, body_is_over, take_payload,
 )
-from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_chunk, buffer_free, buffer_take
+from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_add_unmarked
+from ccrelay._fast.buffer cimport buffer_chunk, buffer_free, buffer_take
 from ccrelay._fast.conn cimport Conn, Reactor
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.early_head cimport take_head
@@ -395,6 +396,8 @@ cdef class Upstream(Conn):
         if self.request.done and self.taps.sse is not None:
             down.body.drop()
         try:
+            if down.started:                # the mark would stand inside the client's stream
+                n = buffer_add_unmarked(&held, p, n)
             if held.size and down.forward(held.data, held.size) > 0:
                 self.stop_reading()
             if n and down.fd >= 0 and self.mode == FORWARD and self.down is not None:
@@ -538,10 +541,8 @@ cdef class Upstream(Conn):
         self.framing = KEEP
         self.body.kind = B_NONE
         self.wants_whole = False
-        self.stopped_at = 0
+        self.bytes_in = self.stopped_at = self.head_seen_at = 0
         self.taps.clear()
-        self.bytes_in = 0
-        self.head_seen_at = 0
 
     cdef void _release(self) noexcept:
         buffer_free(&self.early.buffer)

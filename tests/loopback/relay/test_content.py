@@ -519,8 +519,10 @@ async def behind_an_early_head(
         chunked(EVENTS, ()),
         chunked(gzip.compress(EVENTS), [*SSE, GZIP]),
         CLOSE_HEAD + EVENTS,
+        chunked(b"\xef\xbb\xbf" + EVENTS, SSE),
+        chunked(gzip.compress(b"\xef\xbb\xbf" + EVENTS), [*SSE, GZIP]),
     ],
-    ids=["labelled", "as JSON", "no label", "packed", "to the end"],
+    ids=["labelled", "as JSON", "no label", "packed", "to the end", "marked", "packed and marked"],
 )
 async def test_a_good_stream_behind_an_early_head_is_delivered(lab: Lab, wire: bytes) -> None:
     if wire.startswith(CLOSE_HEAD):
@@ -551,6 +553,21 @@ async def test_a_whole_message_behind_an_early_head_becomes_its_events(
     (record,) = await lab.records()
     assert (record["status"], record["ending"]) == (200, "complete")
     assert record["output"] == message["usage"]["output_tokens"]
+
+
+async def test_a_mark_that_was_held_behind_a_flushed_head_is_not_inside_the_stream(
+    lab: Lab,
+) -> None:
+    stage = Stage()
+    start(lab, stage, **EARLY)
+    client = await lab.client()
+    await client.send(post(STREAM_BODY))
+    peer = await stage.peer()
+    await peer.send(CHUNKED_HEAD + chunks(b"\xef\xbb\xbf" + START, last=False))
+    await client.until(b"event: ping")
+    await peer.send(chunks(EVENTS[len(START) :]))
+    answer = await client.answer()
+    assert [one for one in events_in(answer.body) if one[0] != "ping"] == events_in(EVENTS)
 
 
 @pytest.mark.parametrize("name", ["a page", "nothing", "Anthropic's error", "204", "302"])
