@@ -12,6 +12,7 @@ from typing import Any
 from ccrelay.errors import UpstreamFailed
 from ccrelay.upstream.dial import Dialer
 from ccrelay.upstream.tls import SocketStream, Stream, TlsStream
+from ccrelay.wire.decoders import ContentDecoder, coding_of, decoder_for
 
 Fields = Sequence[tuple[bytes, bytes]]
 """Header fields, name and value; `host` is one of them."""
@@ -91,7 +92,7 @@ async def ask(stream: Stream, path: bytes, fields: Fields, bytes_max: int) -> by
     """GET `path` over an open stream and return the body of the 200, at most `bytes_max` bytes.
 
     Raises:
-        FetchFailed: another status, a content coding, too long, or not HTTP.
+        FetchFailed: another status, a content coding without decoder, too long, or not HTTP.
         OSError: the connection failed.
     """
     import h11
@@ -101,6 +102,7 @@ async def ask(stream: Stream, path: bytes, fields: Fields, bytes_max: int) -> by
     sent = (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b"")
     await stream.send(sent)
     body = bytearray()
+    decoder: ContentDecoder | None = None
     while True:
         try:
             event = connection.next_event()
@@ -110,11 +112,9 @@ async def ask(stream: Stream, path: bytes, fields: Fields, bytes_max: int) -> by
             # h11's message quotes the provider's bytes, which must not reach a log.
             raise FetchFailed("the response is incomplete or not valid HTTP/1.1") from None
         if isinstance(event, h11.Response):
-            _check(event)
+            decoder = _checked(event)
         elif isinstance(event, h11.Data):
-            body += event.data
-            if len(body) > bytes_max:
-                raise FetchFailed(f"the response is longer than {bytes_max} bytes")
+            _add(body, bytes(event.data), decoder, bytes_max)
         elif isinstance(event, h11.EndOfMessage):
             return bytes(body)
 
@@ -145,10 +145,28 @@ async def status_of(stream: Stream, path: bytes, fields: Fields, body: bytes) ->
             raise FetchFailed("the connection was closed without a response")
 
 
-def _check(response: Any) -> None:
+def _checked(response: Any) -> ContentDecoder | None:
     # Redirects are failures: a credential goes only to the configured origin.
     if response.status_code != 200:
         raise FetchFailed(f"the response has status {response.status_code}")
-    coding = dict(response.headers).get(b"content-encoding", b"identity")
-    if coding.lower() != b"identity":
-        raise FetchFailed("the response is compressed although that was not requested")
+    named = [value for name, value in response.headers if name == b"content-encoding"]
+    coding = coding_of(b",".join(named))
+    decoder = decoder_for(coding) if coding else None
+    if coding and decoder is None:
+        raise FetchFailed("the response has a content coding that cannot be undone here")
+    return decoder
+
+
+def _add(body: bytearray, data: bytes, decoder: ContentDecoder | None, bytes_max: int) -> None:
+    """Append a piece, decoded. Raises FetchFailed."""
+    while data:
+        piece, rest = data, b""
+        if decoder is not None:
+            try:
+                piece, rest = decoder.decode(data, bytes_max + 1)
+            except ValueError:
+                raise FetchFailed("the response is not in the coding that it names") from None
+        body += piece
+        if len(body) > bytes_max:
+            raise FetchFailed(f"the response is longer than {bytes_max} bytes")
+        data = rest

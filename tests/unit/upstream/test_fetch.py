@@ -1,5 +1,6 @@
 """One GET over a stream of prepared reads."""
 
+import gzip
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ T = TypeVar("T")
 
 FIELDS = [(b"host", b"api.example.com"), (b"x-api-key", b"test-key-1")]
 HEAD = b"HTTP/1.1 200 OK\r\n"
+PACKED = gzip.compress(b"hello", mtime=0)
 
 
 def finish(coro: Coroutine[Any, Any, T]) -> T:
@@ -57,6 +59,7 @@ def test_the_request_has_exactly_the_given_fields() -> None:
         HEAD + b"connection: close\r\n\r\nhello",
         b"HTTP/1.1 103 Early Hints\r\n\r\n" + HEAD + b"content-length: 5\r\n\r\nhello",
         HEAD + b"content-encoding: Identity\r\ncontent-length: 5\r\n\r\nhello",
+        HEAD + b"content-encoding: gzip\r\nconnection: close\r\n\r\n" + PACKED,
     ],
 )
 def test_any_framing_gives_the_body_however_it_is_split(answer: bytes) -> None:
@@ -67,8 +70,11 @@ def test_any_framing_gives_the_body_however_it_is_split(answer: bytes) -> None:
 def test_the_body_size_is_bounded() -> None:
     answer = HEAD + b"content-length: 5\r\n\r\nhello"
     assert got(answer, bytes_max=5) == b"hello"
-    with pytest.raises(FetchFailed, match="longer than 4 bytes"):
-        got(answer, bytes_max=4)
+    bomb = gzip.compress(bytes(1 << 20))
+    packed = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(bomb) + bomb
+    for too_long in (answer, packed):
+        with pytest.raises(FetchFailed, match="longer than 4 bytes"):
+            got(too_long, bytes_max=4)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +83,8 @@ def test_the_body_size_is_bounded() -> None:
         (b"HTTP/1.1 204 No Content\r\n\r\n", "status 204"),
         (b"HTTP/1.1 301 Moved\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n", "status 301"),
         (b"HTTP/1.1 401 Denied\r\ncontent-length: 10\r\n\r\ntest-key-1", "status 401"),
-        (HEAD + b"content-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello", "compressed"),
+        (HEAD + b"content-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello", "not in the coding"),
+        (HEAD + b"content-encoding: x-other\r\ncontent-length: 5\r\n\r\nhello", "cannot be undone"),
         (HEAD + b"content-length: 6\r\n\r\nhello", "incomplete"),
         (HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "incomplete"),
         (b"", "incomplete"),
