@@ -104,13 +104,15 @@ def whole(head: bytes, *pieces: bytes) -> Callable[[Stage], None]:
     return run
 
 
-def streamed(*pieces: bytes, lost: int | None = None, minor: int = 1) -> Callable[[Stage], None]:
+def streamed(
+    *pieces: bytes, head: bytes = STREAM_HEAD, lost: int | None = None, minor: int = 1
+) -> Callable[[Stage], None]:
     """A stream that is lost, or goes on while the test ends."""
 
     def run(stage: Stage) -> None:
         stage.open(BODY, len(BODY), minor=minor)
         stage.send()
-        stage.respond(STREAM_HEAD)
+        stage.respond(head)
         for piece in pieces:
             stage.feed(piece)
             stage.probe()
@@ -294,6 +296,10 @@ CONVERSATIONS: dict[str, Conversation] = {
     ),
     "an error too long to collect": (
         {"on_head": collect(20), "on_lost": answer(True)},
+        streamed(ERROR[:15], ERROR[15:], head=ERROR_HEAD),
+    ),
+    "enough of what is no answer": (
+        {"on_head": collect(20), "on_collected": answer(True)},
         streamed(ERROR[:15], ERROR[15:]),
     ),
     "an empty error": ({"on_head": collect(9), "on_collected": answer(True)}, whole(ERROR_HEAD)),

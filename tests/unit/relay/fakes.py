@@ -587,8 +587,11 @@ class FakeUpstream(Upstream):
         if self.mode == Mode.FORWARD:
             self.down.forward(data)
         elif self.mode == Mode.COLLECT:
-            self.held += data
-            if len(self.held) > self.limit:
+            if len(self.held) + len(data) <= self.limit:
+                self.held += data
+            elif self.head.status < 400 and self.taps.kind != ContentKind.ANSWER:
+                self.finish(reusable=False)  # enough of what is no answer
+            else:
                 self.lose(Loss.TOO_BIG)
         elif verdict == Verdict.CONTENT or len(self.held) + len(data) > HOLD_MAX:
             if self.whole_max and self.taps.sse is None:
