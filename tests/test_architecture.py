@@ -78,6 +78,8 @@ OUTSIDE = frozenset(
 MAY_GO_OUT = {
     "config.load": {"os", "pathlib"},  # reads the file and the environment
     "config.sources": {"os", "pathlib", "selectors", "signal", "subprocess", "time"},
+    "config.files": {"os", "pathlib"},  # opens what `config.ownership` has judged
+    "config.trust": {"os", "pathlib", "tempfile"},  # keeps the record of confirmations
 }
 # `random.Random` as the type of an argument; who calls brings the chance.
 MAY_NAME_RANDOM = {

@@ -1,4 +1,4 @@
-"""`ccrelay config`: check, show, init, path, schema.
+"""`ccrelay config`: check, show, init, path, schema; trust is in `ccrelay.cli.trust`.
 
 Imports are inside the commands: `--help` must not import YAML and the checks.
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+from ccrelay.cli.trust import trust
 
 if TYPE_CHECKING:
     from ccrelay.config.defaults import Ollama
@@ -33,15 +35,23 @@ def config() -> None:
     """Create, check and show the configuration."""
 
 
+config.add_command(trust)
+
+
 @config.command()
 @_file_option
-def check(file: Path | None) -> None:
-    """Check the configuration and print all problems. Exit code 0: valid, 2: invalid."""
+@click.option("--run-commands", is_flag=True, help="Run the programs of ${cmd:...}, as serve does.")
+def check(file: Path | None, run_commands: bool) -> None:
+    """Check the configuration and print all problems. Exit code 0: valid, 2: invalid.
+
+    Programs of ${cmd:...} are not run: their values are not checked, with a warning.
+    """
     from ccrelay.config.problems import ConfigError
     from ccrelay.runtime.source import Options, Source
 
     try:
-        loaded = Source.find(Options(config=file)).load()  # as `serve` does
+        # As `serve` does.
+        loaded = Source.find(Options(config=file)).load(run_commands=run_commands)
     except ConfigError as error:
         click.echo(str(error))
         count = sum(problem.severity == "error" for problem in error.problems)
@@ -56,11 +66,14 @@ def check(file: Path | None) -> None:
 @config.command()
 @_file_option
 def show(file: Path | None) -> None:
-    """Print the effective configuration as YAML, with defaults, secrets as fingerprints."""
+    """Print the effective configuration as YAML, with defaults, secrets as fingerprints.
+
+    Programs of ${cmd:...} are not run.
+    """
     from ccrelay.config.load import ConfigError, load
 
     try:
-        loaded = load(file)
+        loaded = load(file, run_commands=False)
     except ConfigError as error:
         _exit_invalid(error)
     import yaml
@@ -68,7 +81,8 @@ def show(file: Path | None) -> None:
     from ccrelay.config.show import redacted
 
     click.echo(f"# from {loaded.path or 'the environment (no file)'}")
-    click.echo(yaml.safe_dump(redacted(loaded.config), sort_keys=False, width=100), nl=False)
+    shown = redacted(loaded.config, not_run=loaded.not_run)
+    click.echo(yaml.safe_dump(shown, sort_keys=False, width=100), nl=False)
 
 
 @config.command()
@@ -234,13 +248,14 @@ def _config_option(target: Path) -> str:
     """Return the option for `serve` to use `target`, or "" when `serve` finds it without."""
     import shlex
 
-    from ccrelay.config.load import ConfigError, find
+    from ccrelay.config.load import ConfigError, locate
 
     try:
-        found = find()
+        found = locate()
     except ConfigError:
         found = None
-    if found is not None and found.resolve() == target.resolve():
+    # One in the working directory would have to be confirmed, unless it is named.
+    if found and not found.is_unnamed and found.path.resolve() == target.resolve():
         return ""
     return f" --config {shlex.quote(str(target))}"
 

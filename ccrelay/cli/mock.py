@@ -282,8 +282,10 @@ Press Ctrl-C to stop.
 def _open_record(path: str | None) -> AbstractContextManager[IO[str] | None]:
     if path is None:
         return contextlib.nullcontext()
+    from ccrelay.config.files import open_log
+
     # Mode 0600: prompts are private.
-    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8")
+    return open(open_log(path, os.environ), "w", encoding="utf-8")
 
 
 def _plain(value: object) -> str:

@@ -82,7 +82,7 @@ def explain(
         headers=dict(_header(text) for text in headers),
     )
     try:
-        loaded = load(file, require_secrets=False)
+        loaded = load(file, require_secrets=False, run_commands=False)
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(INVALID_CONFIG)

@@ -50,13 +50,22 @@ def serve(
 
 def _launch(options: Options) -> int:
     try:
-        return launch(options, _print_out, _print_err)
+        return launch(options, _print_out, _print_err, confirm=_confirm)
     except Exception as error:  # outermost shell; unknown errors are re-raised
         exit_code = _exit_code(error)
         if exit_code is None:
             raise
         _print_err(str(error))
         return exit_code
+
+
+def _confirm(file: Path) -> bool:
+    """Ask for the confirmation of a file that was found in the working directory."""
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        return False
+    from ccrelay.cli.trust import ask
+
+    return ask(file)
 
 
 def _exit_code(error: Exception) -> int | None:

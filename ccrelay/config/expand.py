@@ -4,7 +4,7 @@
 |---|---|
 | `${VAR}` | the environment variable; an error when unset |
 | `${VAR:-default}` | the same; the default when it is unset or empty |
-| `${file:/path}` | the file's content, stripped; owned by this user, mode 0600 or stricter |
+| `${file:/path}` | the file's content, stripped; nobody else may read or change it |
 | `${cmd:program argument}` | output of the program; no shell, 10 s timeout |
 | `$${` | a literal `${` |
 
@@ -57,13 +57,15 @@ class Sources(msgspec.Struct, frozen=True):
 class Expanded(msgspec.Struct, frozen=True):
     """Expanded data, the paths of expanded values, and problems.
 
-    `unavailable`: the paths of problems that depend on the environment.
+    `unavailable`: the paths of problems that depend on the environment. `from_commands`: the paths
+    of values that a `${cmd:...}` is a part of.
     """
 
     data: Any
     paths: frozenset[Path]
     problems: list[Problem]
     unavailable: frozenset[Path] = frozenset()
+    from_commands: frozenset[Path] = frozenset()
 
 
 def expand(data: Any, sources: Sources) -> Expanded:
@@ -71,7 +73,11 @@ def expand(data: Any, sources: Sources) -> Expanded:
     expander = _Expander(sources)
     data = expander.walk(data, ())
     return Expanded(
-        data, frozenset(expander.paths), expander.problems, frozenset(expander.unavailable)
+        data,
+        frozenset(expander.paths),
+        expander.problems,
+        frozenset(expander.unavailable),
+        frozenset(expander.from_commands),
     )
 
 
@@ -80,7 +86,9 @@ class _Expander:
         self.paths: set[Path] = set()
         self.problems: list[Problem] = []
         self.unavailable: set[Path] = set()
+        self.from_commands: set[Path] = set()
         self._sources = sources
+        self._has_command = False  # the value that is being expanded
         # A command that occurs twice, or is reached by two YAML aliases, runs once.
         self._known: dict[str, str | SecretError] = {}
 
@@ -113,6 +121,7 @@ class _Expander:
         self.problems.append(Problem(message=message, path=path, severity=severity))
 
     def _string(self, text: str, path: Path) -> str:
+        self._has_command = False
         try:
             value, changed = self._text(text, 0)
         except SecretError as error:
@@ -123,6 +132,8 @@ class _Expander:
             return ""
         if changed:
             self.paths.add(path)
+        if self._has_command:
+            self.from_commands.add(path)
         return value
 
     def _text(self, text: str, nesting: int) -> tuple[str, bool]:
@@ -169,6 +180,7 @@ class _Expander:
         return f"probably meant: ${{{form[1]}:-default}}"
 
     def _outside(self, inside: str) -> str:
+        self._has_command |= inside.startswith("cmd:")
         known = self._known.get(inside)
         if known is None:
             kind, _, argument = inside.partition(":")

@@ -3,16 +3,21 @@
 All problems of a file are reported together; a file with syntax errors has only these.
 """
 
+import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from ccrelay.config.check import PLAIN_TEXT_SECRET, check
+from ccrelay.config.commands import Commands
 from ccrelay.config.defaults import config_without_file
-from ccrelay.config.expand import Expanded, expand
+from ccrelay.config.effects import Effects, effects
+from ccrelay.config.expand import Expanded, Sources, expand
+from ccrelay.config.files import Untrusted, open_trusted
 from ccrelay.config.model import Config, Provider, Server
 from ccrelay.config.problems import (
     ConfigError,
@@ -25,24 +30,75 @@ from ccrelay.config.problems import (
 from ccrelay.config.resolve import resolve
 from ccrelay.config.respell import respell
 from ccrelay.config.sources import system_sources
+from ccrelay.config.trust import NoRecord, is_confirmed
 from ccrelay.config.validate import validate
 
 FILE_BYTES_MAX = 1 << 20  # a thousand providers take a fifth of it
+NOT_RUN = (
+    "the command is not run here, so its value is not checked; "
+    "`ccrelay config check --run-commands` runs it"
+)
 VARIABLE = "CCRELAY_CONFIG"
 
-__all__ = ["ConfigError", "Loaded", "demo_config", "find", "load", "search_paths"]
+_HERE = ("ccrelay.yaml", "ccrelay.yml", "ccrelay.toml")
+
+__all__ = [
+    "ConfigError",
+    "Found",
+    "Loaded",
+    "Unconfirmed",
+    "demo_config",
+    "find",
+    "load",
+    "load_found",
+    "locate",
+    "search_paths",
+]
 
 
 class Loaded(msgspec.Struct, frozen=True):
     """A valid, resolved configuration, the path of its file (None: no file), and warnings.
 
-    `missing_secrets`, with `require_secrets=False` only: placeholder of a secret -> its problem.
+    `missing_secrets`: placeholder of a secret -> its problem, of those that are unavailable with
+    `require_secrets=False`, and of commands with `run_commands=False`; `not_run` are the places of
+    these, secrets or not. `commands`: those that values were taken from. `digest`: SHA-256 of the
+    file's content in hexadecimal digits. `effects`, with `run_commands=False` only: what the file
+    would do.
     """
 
     config: Config
     path: Path | None
     warnings: list[Problem]
     missing_secrets: dict[str, Problem] = msgspec.field(default_factory=dict)
+    not_run: frozenset[Place] = frozenset()
+    commands: frozenset[str] = frozenset()
+    digest: str = ""
+    effects: Effects | None = None
+
+
+class Found(NamedTuple):
+    """A configuration file, and whether it was found in the working directory, named by nobody."""
+
+    path: Path
+    is_unnamed: bool = False
+
+
+class Unconfirmed(ConfigError):
+    """A file found in the working directory that its user has not confirmed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        message = (
+            "found in the working directory, and not confirmed with this content: look at it and "
+            f"run `ccrelay config trust`, or name it: --config ./{path.name}"
+        )
+        super().__init__([Problem(message=message, source=str(path))])
+
+
+class _Policy(NamedTuple):
+    require_secrets: bool = True
+    run_commands: bool = True
+    known_commands: Container[str] | None = None
 
 
 def load(
@@ -51,6 +107,7 @@ def load(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     require_secrets: bool = True,
+    run_commands: bool = True,
 ) -> Loaded:
     """Load the configuration; from environment variables when there is no file.
 
@@ -59,15 +116,44 @@ def load(
         env: environment variables; default: those of this process.
         cwd: base of the search; default: the working directory.
         require_secrets: False: use placeholders for secrets that are unavailable here.
+        run_commands: False: use placeholders for values of `${cmd:...}`, and run no program.
 
     Raises:
+        Unconfirmed: the file was found in the working directory and needs a confirmation.
         ConfigError: with all problems.
     """
+    return load_found(
+        locate(path, env=env, cwd=cwd),
+        env=env,
+        require_secrets=require_secrets,
+        run_commands=run_commands,
+    )
+
+
+def load_found(
+    found: Found | None,
+    *,
+    env: Mapping[str, str] | None = None,
+    require_secrets: bool = True,
+    run_commands: bool = True,
+    known_commands: Container[str] | None = None,
+) -> Loaded:
+    """Load a file that has been searched for; as `load` does.
+
+    Args:
+        found: the file; None: environment variables only.
+        env: as of `load`.
+        require_secrets: as of `load`.
+        run_commands: as of `load`.
+        known_commands: the only commands that may run; another one is an error. None: all.
+
+    Raises:
+        Unconfirmed, ConfigError: as `load`.
+    """
     env = os.environ if env is None else env
-    found = find(path, env=env, cwd=cwd)
     if found is None:
         return _without_file(env)
-    return _from_file(found, env, require_secrets)
+    return _from_file(found, env, _Policy(require_secrets, run_commands, known_commands))
 
 
 def find(
@@ -81,20 +167,32 @@ def find(
     Raises:
         ConfigError: it does not exist.
     """
+    found = locate(path, env=env, cwd=cwd)
+    return None if found is None else found.path
+
+
+def locate(
+    path: Path | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Found | None:
+    """Return the file that `find` returns, and how it was found. Raises ConfigError as `find`."""
     env = os.environ if env is None else env
     named, origin = (path, "--config") if path is not None else (env.get(VARIABLE), VARIABLE)
     if named:
         file = Path(named)
         if not _exists(cwd / file if cwd is not None else file):
             raise ConfigError([Problem(message=f"no such file ({origin})", source=str(named))])
-        return cwd / file if cwd is not None else file
-    return next(filter(_exists, search_paths(env, cwd)), None)
+        return Found(cwd / file if cwd is not None else file)
+    places = search_paths(env, cwd)
+    return next((Found(p, p in places[: len(_HERE)]) for p in places if _exists(p)), None)
 
 
 def search_paths(env: Mapping[str, str], cwd: Path | None = None) -> list[Path]:
     """Return the files to search for, in order of preference."""
     here = Path.cwd() if cwd is None else cwd
-    places = [here / name for name in ("ccrelay.yaml", "ccrelay.yml", "ccrelay.toml")]
+    places = [here / name for name in _HERE]
     for folder in config_folders(env):
         places += [folder / name for name in ("config.yaml", "config.yml", "config.toml")]
     return places
@@ -143,22 +241,64 @@ def _without_file(env: Mapping[str, str]) -> Loaded:
     return Loaded(resolve(config), None, [])
 
 
-def _from_file(path: Path, env: Mapping[str, str], require_secrets: bool) -> Loaded:
-    text, mode = _read(path)
-    document = _decode(path, text)
+def _from_file(found: Found, env: Mapping[str, str], policy: _Policy) -> Loaded:
+    path = found.path
+    data, mode = _read(path, env)
+    digest = hashlib.sha256(data).hexdigest()
+    if found.is_unnamed:
+        _require_confirmation(path, digest, env)
+    document = _decode(path, _text(path, data))
     problems = list(document.problems)
     config = Config()
     missing: dict[str, Problem] = {}
+    not_run: frozenset[Place] = frozenset()
+    sources = system_sources(env, path.parent)
+    commands = Commands(
+        sources.run_command, are_run=policy.run_commands, known=policy.known_commands
+    )
     if document.data is not None:
         problems += respell(document.data, document.marks)
-        expanded = expand(document.data, system_sources(env, path.parent))
-        if not require_secrets:
+        expanded = expand(document.data, Sources(sources.env, sources.read_file, commands))
+        if not policy.require_secrets:
             expanded, missing = _with_placeholders(expanded)
-        config = _build(expanded, mode, problems, is_toml=_is_toml(path))
+        if not policy.run_commands:
+            not_run = expanded.from_commands
+            missing |= _left_out(expanded)
+            missing = dict(sorted(missing.items(), key=lambda one: one[1].path))
+        config = _build(expanded, mode, problems, not_run, is_toml=_is_toml(path))
     located = [problem.located(str(path), document.marks) for problem in problems]
     if any(problem.severity == "error" for problem in located):
         raise ConfigError(located)
-    return Loaded(resolve(config), path, sorted_by_position(located), missing)
+    config = resolve(config)
+    return Loaded(
+        config,
+        path,
+        sorted_by_position(located),
+        missing,
+        not_run,
+        frozenset(commands.seen),
+        digest,
+        None if policy.run_commands else effects(document.data, config),
+    )
+
+
+def _require_confirmation(path: Path, digest: str, env: Mapping[str, str]) -> None:
+    try:
+        if not is_confirmed(path, digest, env):
+            raise Unconfirmed(path)
+    except NoRecord as error:
+        raise ConfigError([Problem(message=str(error), source=str(path))]) from None
+
+
+def _left_out(expanded: Expanded) -> dict[str, Problem]:
+    """Return the values that stand for the output of commands, where they are secrets."""
+    found = {}
+    for path in filter(_is_secret, expanded.from_commands):
+        value = expanded.data
+        for part in path:
+            value = value[part]
+        found[value] = Problem(message="the command is not run here", path=path)
+    return found
 
 
 def _with_placeholders(expanded: Expanded) -> tuple[Expanded, dict[str, Problem]]:
@@ -192,9 +332,21 @@ def _is_secret(path: Place) -> bool:
             return False
 
 
-def _build(expanded: Expanded, mode: int, problems: list[Problem], *, is_toml: bool) -> Config:
-    """Return the configuration; or a draft, after adding errors to `problems`."""
+def _build(
+    expanded: Expanded,
+    mode: int,
+    problems: list[Problem],
+    not_run: frozenset[Place],
+    *,
+    is_toml: bool,
+) -> Config:
+    """Return the configuration; or a draft, after adding errors to `problems`.
+
+    Values at `not_run` are not known: secrets have placeholders, others are left out.
+    """
     failed = frozenset(p.path for p in expanded.problems if p.severity == "error")
+    failed |= {path for path in not_run if not _is_secret(path)}
+    problems += [Problem(message=NOT_RUN, path=path, severity="warning") for path in not_run]
     validated = validate(expanded.data, expanded.paths, failed, is_toml=is_toml)
     findings = check(
         validated.draft,
@@ -218,20 +370,27 @@ def _build(expanded: Expanded, mode: int, problems: list[Problem], *, is_toml: b
         return validated.draft
 
 
-def _read(path: Path) -> tuple[str, int]:
-    """Return the content and the permission bits of the file."""
+def _read(path: Path, env: Mapping[str, str]) -> tuple[bytes, int]:
+    """Return the content and the permission bits of the file, which nobody else may change."""
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        with open(open_trusted(path, env), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            os.set_blocking(file.fileno(), True)
             data = file.read(FILE_BYTES_MAX + 1)
+    except Untrusted as error:
+        raise ConfigError([Problem(message=f"refused: {error}", source=str(path))]) from None
     except OSError as error:
         message = f"cannot read the file: {error.strerror}"
         raise ConfigError([Problem(message=message, source=str(path))]) from None
     if len(data) > FILE_BYTES_MAX:
         message = f"larger than {FILE_BYTES_MAX} bytes"
         raise ConfigError([Problem(message=message, source=str(path))])
+    return data, stat.S_IMODE(mode)
+
+
+def _text(path: Path, data: bytes) -> str:
     try:
-        return data.decode("utf-8-sig"), mode
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         mark = Mark(before.count(b"\n") + 1, error.start - before.rfind(b"\n"))

@@ -176,6 +176,7 @@ from environment variables and a local Ollama.
 |---|---|
 | `ccrelay config init` | writes a starter file (mode 0600) without keys |
 | `ccrelay config check` | prints all problems with `file:line:column`; exit code 0 or 2 |
+| `ccrelay config trust` | confirms a file found in the working directory |
 | `ccrelay config show` | prints the effective configuration, secrets as fingerprints |
 | `ccrelay config path` | prints the path of the file in use; `--all`: all locations |
 | `ccrelay config schema` | prints the JSON Schema, for editors |
@@ -186,6 +187,39 @@ from environment variables and a local Ollama.
 `ccrelay.yml`, `ccrelay.toml` in the working directory; `config.yaml`, `config.yml`, `config.toml`
 in `$XDG_CONFIG_HOME/ccrelay`, then in `~/.config/ccrelay`. Files named `*.toml` are TOML, all
 others YAML 1.2: `yes` and `on` are text, and JSON is valid.
+
+A file found in the working directory may have come with a checkout or an archive. It is used only
+after one confirmation: `ccrelay config trust` shows where it sends requests, which programs it runs
+and which files it reads, and records path and SHA-256 in `$XDG_STATE_HOME/ccrelay/trusted.json`,
+else in `~/.local/state`. `ccrelay serve` asks for it itself at a terminal. A changed file needs
+another confirmation at the next start. A file that `--config` or `$CCRELAY_CONFIG` names, and one
+in your configuration folder, need none.
+
+## Who can write it
+
+A configuration can run programs and decides where your keys go. So a file is refused, with the
+reason and the command that mends it, when others than you and root can change it:
+
+| the file, its folder or one above | mended by |
+|---|---|
+| can be written by every user, or by a group | `chmod o-w`, `chmod g-w` |
+| belongs neither to you nor to root; as root: not to root | `chown`, or a copy of the file |
+
+- A folder with the sticky bit, such as `/tmp`, may be written by all: there only the entries below
+  it count, links included.
+- A group that has your name and no other member may write: with a umask of 002, as on Debian and
+  Fedora, your own files pass.
+- Symbolic links are followed, and what they lead to is judged, too.
+- Under sudo(8), files of the user who called it pass: that user chose the command and the file.
+- The same holds for `${file:...}`, which others must not read either (a group may, when root owns
+  the file), and for the record of confirmations. Programs that `${cmd:...}` runs are not judged.
+- Of access control lists, those of Linux count as the group bits that they show as. Those of macOS
+  are not read.
+
+The file is judged at every start, reload and upgrade, by the open file, so that it cannot be
+replaced in between. `CCRELAY_FILE_CHECKS=off` in the environment switches these checks off, for
+mounted files with owners that cannot be set ([operations.md](operations.md#containers)); nothing in
+a file does.
 
 ## Example
 
@@ -211,7 +245,7 @@ keys = [{ key = "${ANTHROPIC_API_KEY}" }]
 |---|---|
 | `${VAR}` | the environment variable; an error when unset |
 | `${VAR:-default}` | the same; the default when it is unset or empty |
-| `${file:/path}` | content of the file, stripped; must be owned by you, mode 0600 or stricter |
+| `${file:/path}` | content of the file, stripped; mode 0600 or less, [yours](#who-can-write-it) |
 | `${cmd:program argument}` | output of the program, run without a shell; timeout 10 seconds |
 | `$${` | a literal `${` |
 
@@ -219,6 +253,11 @@ Expressions work in text values, not in keys or numbers. They are expanded after
 secret cannot change the structure of the file, and values are not expanded again. In YAML, quote
 `"${VAR}"` inside `{ }` and `[ ]`. Relative paths are relative to the directory of the configuration
 file, in which commands run, too.
+
+`ccrelay serve` runs the commands at its start, and again at each reload. `ccrelay config check`,
+`config show`, `config trust` and `ccrelay route explain` run none; `config check --run-commands`
+does. A change of the file alone runs no command that it did not have before
+([reload.md](reload.md#new-commands)).
 """
 
 _CHECKS = """\

@@ -1,20 +1,34 @@
 """The effective configuration as plain data, secrets as fingerprints."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.config.model import Auth, Config, Key, Provider
+from ccrelay.config.problems import Path
+
+NOT_RUN = "(of a command that is not run here)"
 
 
-def redacted(config: Config) -> dict[str, Any]:
+def redacted(config: Config, *, not_run: Iterable[Path] = ()) -> dict[str, Any]:
     """Return the configuration as plain data that is safe to print.
 
     Keys, relay tokens and values of static headers, which may be credentials, are replaced by
     fingerprints; members that are None are omitted.
+
+    Args:
+        config: resolved.
+        not_run: places of values that only a command could tell.
     """
     plain: dict[str, Any] = _plain(config)
+    for path in not_run:
+        *way, last = path
+        place: Any = plain
+        for part in way:
+            place = place[part]
+        place[last] = NOT_RUN
     return plain
 
 

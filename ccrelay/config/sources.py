@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ccrelay.config.expand import SecretError, Sources
+from ccrelay.config.files import Untrusted, open_trusted
+from ccrelay.config.ownership import ROOT_UID, are_checks_on
 from ccrelay.config.problems import quoted_path
 
 SECRET_BYTES_MAX = 65_536  # larger files and outputs are errors
@@ -25,7 +27,6 @@ def system_sources(
     env: Mapping[str, str],
     directory: Path,
     *,
-    uid: int | None = None,
     timeout_s: float = COMMAND_TIMEOUT_S,
 ) -> Sources:
     """Return the sources of this machine.
@@ -34,13 +35,11 @@ def system_sources(
         env: variables for `${VAR}`, `~` and the environment of commands.
         directory: base of relative paths and working directory of commands: that of the
             configuration file.
-        uid: required owner of secret files; default: the current user.
         timeout_s: time limit of a command.
     """
-    owner = os.geteuid() if uid is None else uid
 
     def read_file(text: str) -> str:
-        return _read_file(_path(text, env, directory), owner)
+        return _read_file(_path(text, env, directory), env)
 
     def run_command(text: str) -> str:
         return _run_command(text, env, directory, timeout_s)
@@ -56,16 +55,16 @@ def _path(text: str, env: Mapping[str, str], directory: Path) -> Path:
     return directory / text
 
 
-def _read_file(path: Path, owner: int) -> str:
+def _read_file(path: Path, env: Mapping[str, str]) -> str:
     name = quoted_path(os.path.abspath(path))
     try:
-        # Non-blocking: opening a FIFO must not wait; it is rejected below.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_trusted(path, env)
+    except Untrusted as error:
+        raise SecretError(f"the secret file {name} is refused: {error}") from None
     except OSError as error:
         raise SecretError(f"cannot read the secret file {name}: {error.strerror}") from None
     try:
-        # Check the open file, not the path, which may be replaced meanwhile.
-        _check_status(os.fstat(descriptor), name, owner)
+        _check_status(os.fstat(descriptor), name, is_private=are_checks_on(env))
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read(SECRET_BYTES_MAX + 1)
     except OSError as error:
@@ -75,15 +74,15 @@ def _read_file(path: Path, owner: int) -> str:
     return _text(data, f"the secret file {name}")
 
 
-def _check_status(status: os.stat_result, name: str, owner: int) -> None:
+def _check_status(status: os.stat_result, name: str, *, is_private: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise SecretError(f"the secret file {name} is not a regular file")
     mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o177:
+    # What root shares with a group is for the services in it: systemd, Kubernetes, ssl-cert.
+    is_shared_by_root = status.st_uid == ROOT_UID != os.geteuid()
+    if is_private and mode & (0o137 if is_shared_by_root else 0o177):
         message = f"the secret file {name} has mode {mode:04o}; it must be 0600 or stricter"
         raise SecretError(f"{message} (chmod 600)")
-    if status.st_uid != owner:
-        raise SecretError(f"the secret file {name} belongs to another user")
 
 
 def _run_command(text: str, env: Mapping[str, str], directory: Path, timeout_s: float) -> str:

@@ -15,6 +15,7 @@ from ccrelay.runtime.no_ssl import import_asyncio_without_ssl
 from ccrelay.runtime.open_files import raise_open_file_limit
 from ccrelay.runtime.processes import (
     HANDOVER_VARIABLE,
+    NO_FILE_VARIABLE,
     PREFLIGHT_VARIABLE,
     PREFLIGHT_VARIABLE_0_2,
     WORKER_COMMAND,
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
     from ccrelay.config.model import Config
 
 Print = Callable[[str], None]
+Confirm = Callable[[Path], bool]
 
 
 def launch(
-    options: Options, print_out: Print, print_err: Print, command: Sequence[str] = WORKER_COMMAND
+    options: Options,
+    print_out: Print,
+    print_err: Print,
+    command: Sequence[str] = WORKER_COMMAND,
+    confirm: Confirm = lambda path: False,
 ) -> int:
     """Run the relay until a signal ends it; return 0 after a drain, 1 after a forced shutdown.
 
@@ -39,12 +45,14 @@ def launch(
         print_out: receives the banner.
         print_err: receives configuration warnings.
         command: starts a worker process.
+        confirm: asks the user for the confirmation of a file; False: there is none.
 
     Raises ConfigError, ListenError, WorkersFailed, and OSError when the log file cannot be opened.
     """
     open_standard_descriptors()
     # Removed from the environment, so that no child process inherits them.
     preflight_fd = os.environ.pop(PREFLIGHT_VARIABLE, None)
+    has_no_file = os.environ.pop(NO_FILE_VARIABLE, None) is not None
     inherited = [int(fd) for fd in os.environ.pop(HANDOVER_VARIABLE, "").split(",") if fd]
     for fd in inherited:
         os.set_inheritable(fd, False)
@@ -57,17 +65,11 @@ def launch(
     if preflight_fd is not None:
         from ccrelay.runtime.upgrade import run_preflight
 
-        run_preflight(Source.find(options), int(preflight_fd))
+        source = Source(options, None) if has_no_file else Source.find(options)
+        run_preflight(source, int(preflight_fd))
         return 0
-    terminal = Terminal()
-    if not inherited:
-        # nohup(1) ignores SIGHUP: then the terminal may be closed.
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            terminal = Terminal.of_process()
-        # Their default action ends a process without handlers. A new image must not ignore them:
-        # ignoring discards the signals that were blocked for it.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    # A new image must not ignore signals: that discards those that were blocked for it.
+    terminal = Terminal() if inherited else _ignore_signals()
     preforked = PreforkedWorkers(command)
     preforked.prefork()
     try:
@@ -76,24 +78,42 @@ def launch(
 
         if inherited:
             return asyncio.run(_resume(options, inherited[0], preforked))
-        return asyncio.run(_run(options, print_out, print_err, preforked, terminal))
+        if options.demo:
+            return asyncio.run(_run_demo(options, print_out, preforked, terminal))
+        source = Source.find(options)
+        config = _load(source, print_err, confirm)
+        return asyncio.run(_start(config, source, print_out, preforked, terminal))
     finally:
         preforked.close()
 
 
-async def _run(
-    options: Options,
-    print_out: Print,
-    print_err: Print,
-    preforked: PreforkedWorkers,
-    terminal: Terminal,
-) -> int:
-    if not options.demo:
-        source = Source.find(options)
+def _ignore_signals() -> Terminal:
+    """Ignore signals whose default action ends a process without handlers."""
+    # nohup(1) ignores SIGHUP: then the terminal may be closed.
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    terminal = Terminal() if is_ignored else Terminal.of_process()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    return terminal
+
+
+def _load(source: Source, print_err: Print, confirm: Confirm) -> "Config":
+    from ccrelay.config.load import Unconfirmed
+
+    try:
         loaded = source.load()
-        for warning in loaded.warnings:
-            print_err(str(warning))
-        return await _start(loaded.config, source, print_out, preforked, terminal)
+    except Unconfirmed as error:
+        if not confirm(error.path):
+            raise
+        loaded = source.load()
+    for warning in loaded.warnings:
+        print_err(str(warning))
+    return loaded.config
+
+
+async def _run_demo(
+    options: Options, print_out: Print, preforked: PreforkedWorkers, terminal: Terminal
+) -> int:
     from ccrelay.config.load import demo_config
     from ccrelay.demo.server import start_demo
 
@@ -158,7 +178,14 @@ async def _resume(options: Options, inherited: int, preforked: PreforkedWorkers)
     result = handover.preflight_result()
     # Not searched for again: the file may be missing for a moment while it is replaced.
     path = None if result.file is None else Path(os.fsdecode(result.file))
-    source = Source(options, path, result.digest)
+    source = Source(
+        options,
+        path,
+        result.digest,
+        is_unnamed=handover.is_file_unnamed,
+        commands=result.commands,
+        config=result.config,
+    )
     log = LogWriter(result.config.logging)
     try:
         for warning in result.warnings:

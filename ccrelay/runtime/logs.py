@@ -220,7 +220,7 @@ def _flat(value: object) -> str:
 
 
 def _open(path: str) -> int:
+    from ccrelay.config.files import open_log  # most processes log to standard error
+
     # 0600: exchanges show which models were requested, by which client and when.
-    return os.open(
-        os.path.expanduser(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-    )
+    return open_log(path, os.environ)

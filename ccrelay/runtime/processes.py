@@ -18,6 +18,7 @@ BLOCKED_UNTIL_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SI
 # Descriptors that one image of the supervisor passes to the next (`ccrelay.runtime.upgrade`).
 HANDOVER_VARIABLE = "CCRELAY_HANDOVER"
 PREFLIGHT_VARIABLE = "CCRELAY_PREFLIGHT"
+NO_FILE_VARIABLE = "CCRELAY_NO_FILE"  # for a preflight: there is none, so search for none
 PREFLIGHT_VARIABLE_0_2 = "CCRELAY_REHEARSAL"  # set by ccrelay 0.2, whose handover cannot be read
 
 # Environment of a worker. Provider keys may be in variables of any name, so this is an allow list.
@@ -34,7 +35,7 @@ PASSED_NAMES = frozenset(
 PASSED_PREFIXES = ("LC_", "PYTHON", "CCRELAY_", "LD_", "DYLD_", "ASAN_")
 # The prefixes above are open to names that users choose, CCRELAY_TOKEN say.
 SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASS", "AUTH", "CRED")
-NOT_PASSED = frozenset({"CCRELAY_CONFIG", HANDOVER_VARIABLE, PREFLIGHT_VARIABLE})
+NOT_PASSED = frozenset({"CCRELAY_CONFIG", HANDOVER_VARIABLE, PREFLIGHT_VARIABLE, NO_FILE_VARIABLE})
 
 # The worker uses the parent's import path unchanged: a checkout, a venv and an editable install all
 # find the same ccrelay, and -P keeps the current directory out of the path.

@@ -93,7 +93,8 @@ class Reloader:
             self._notifier.send("READY=1")
 
     async def _reload(self, trigger: Trigger) -> None:
-        loaded = await _in_thread(self._source.load)
+        is_signalled = trigger == "signal"
+        loaded = await _in_thread(lambda: self._source.load(is_signalled=is_signalled))
         previous = self._pool.snapshot
         diff = changes(previous.config, loaded.config)
         if diff.is_empty:

@@ -4,7 +4,7 @@ Top-level imports are few, as in `ccrelay.runtime.launch`.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from ccrelay.config.load import Loaded
     from ccrelay.config.model import Config
     from ccrelay.config.problems import Problem
+
+
+NEW_HOST = (
+    "is new, and a change of a file found in the working directory applies no new host: send "
+    "SIGHUP to apply it, or restart with --config"
+)
 
 
 class Options(NamedTuple):
@@ -28,43 +34,82 @@ class Options(NamedTuple):
 class Source:
     """A configuration file and the options that override it.
 
+    A start, and a signal, apply whatever the file says. A change that was only seen in the file
+    brings no new command; and where nobody has named the file, no new host, to which keys and
+    prompts would go: it may have come with a checkout.
+
     Args:
         options: override values of the file.
         path: the file, which may be missing at the moment; None: environment variables only.
         last_digest: digest of the content that was loaded last; None when nothing was.
+        is_unnamed: the file was found in the working directory.
+        commands: those that a start or a signal has run last.
+        config: the configuration in force; None before the first load.
     """
 
     def __init__(
-        self, options: Options, path: Path | None, last_digest: bytes | None = None
+        self,
+        options: Options,
+        path: Path | None,
+        last_digest: bytes | None = None,
+        *,
+        is_unnamed: bool = False,
+        commands: Iterable[str] = (),
+        config: "Config | None" = None,
     ) -> None:
         self.path = path
         self.last_digest = last_digest
+        self.is_unnamed = is_unnamed
+        self.commands = frozenset(commands)
+        self._hosts: frozenset[str] = frozenset()
+        self._is_started = config is not None
         self._options = options
+        if config is not None:
+            self._accept(config)
 
     @classmethod
     def find(cls, options: Options) -> "Source":
         """Search for the file. Raises ConfigError when a file is named and does not exist."""
-        from ccrelay.config.load import find
+        from ccrelay.config.load import locate
 
-        return cls(options, find(options.config))
+        found = locate(options.config)
+        if found is None:
+            return cls(options, None)
+        return cls(options, found.path, is_unnamed=found.is_unnamed)
 
-    def load(self) -> "Loaded":
+    def load(self, *, run_commands: bool = True, is_signalled: bool = True) -> "Loaded":
         """Load and check it, with the options applied, and what it needs of this machine.
+
+        Args:
+            run_commands: False: leave `${cmd:...}` out.
+            is_signalled: False: the change was only seen in the file.
 
         Raises ConfigError. May block.
         """
         from msgspec.structs import replace
 
-        from ccrelay.config.load import load
+        from ccrelay.config.load import Found, load_found
         from ccrelay.config.problems import ConfigError
         from ccrelay.upstream.environment import environment_problems
 
         self.last_digest = self.digest()  # before loading: a change in between must not be missed
-        loaded = load(self.path)
+        loaded = load_found(
+            # Confirmed for the start; for a reload the user of this process stands.
+            None
+            if self.path is None
+            else Found(self.path, self.is_unnamed and not self._is_started),
+            run_commands=run_commands,
+            known_commands=None if is_signalled else self.commands,
+        )
         config = apply_options(loaded.config, self._options)
         found = log_file_problems(config) + environment_problems(config, os.environ)
         if any(problem.severity == "error" for problem in found):
             raise ConfigError([*loaded.warnings, *found])
+        if is_signalled:
+            self.commands = loaded.commands
+            self._accept(config)
+        elif self.is_unnamed:
+            self._check_hosts(config)
         return replace(loaded, config=config, warnings=[*loaded.warnings, *found])
 
     def digest(self) -> bytes | None:
@@ -74,9 +119,25 @@ class Source:
         import hashlib
 
         try:
+            if not self.path.is_file():  # reading a pipe would take what `load` is to read
+                return None
             return hashlib.sha256(self.path.read_bytes()).digest()
         except OSError:
             return None
+
+    def _accept(self, config: "Config") -> None:
+        from ccrelay.config.effects import origins
+
+        self._hosts = origins(config)
+        self._is_started = True
+
+    def _check_hosts(self, config: "Config") -> None:
+        from ccrelay.config.effects import origins
+        from ccrelay.config.problems import ConfigError, Problem, quoted
+
+        if new := origins(config) - self._hosts:
+            hosts = ", ".join(quoted(host) for host in sorted(new))
+            raise ConfigError([Problem(message=f"{hosts} {NEW_HOST}", source=str(self.path))])
 
 
 def apply_options(config: "Config", options: Options) -> "Config":

@@ -319,6 +319,7 @@ class Supervisor:
                 is_reload_due=self._pending["reload"] > 0,
                 is_upgrade_due=self._pending["upgrade"] > 0,
                 terminal=self._terminal,
+                is_file_unnamed=source.is_unnamed,
                 log=self._log,
             )
         except (UpgradeFailed, OSError) as error:

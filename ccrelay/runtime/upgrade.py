@@ -31,7 +31,12 @@ from ccrelay.runtime.channel import Channel
 from ccrelay.runtime.control import Decoder, FromWorker
 from ccrelay.runtime.logs import LogWriter
 from ccrelay.runtime.memory import Allocations, MemoryAllocator, anonymous_file
-from ccrelay.runtime.processes import HANDOVER_VARIABLE, PREFLIGHT_VARIABLE, WorkerProcess
+from ccrelay.runtime.processes import (
+    HANDOVER_VARIABLE,
+    NO_FILE_VARIABLE,
+    PREFLIGHT_VARIABLE,
+    WorkerProcess,
+)
 from ccrelay.runtime.source import Source
 from ccrelay.runtime.terminal import Terminal
 from ccrelay.runtime.worker_pool import ConfigSnapshot, Worker, WorkerPool
@@ -51,13 +56,14 @@ class PreflightResult(msgspec.Struct, frozen=True):
     """What a preflight loaded: the checked configuration, its digest, warnings for the log.
 
     `file` is the path that it was read from, None when there is no file; as bytes, because a path
-    need not be UTF-8.
+    need not be UTF-8. `commands` are the `${cmd:...}` that ran.
     """
 
     config: Config
     digest: bytes | None
     warnings: list[str]
     file: bytes | None = None
+    commands: list[str] = []
 
 
 class WorkerHandover(msgspec.Struct, frozen=True):
@@ -79,7 +85,7 @@ class Handover(msgspec.Struct, frozen=True):
     `is_reload_due`, `is_upgrade_due`: requested, but not started yet.
 
     `listen` is the address that the sockets of `slots` are bound to; the configuration may say
-    another one by now. `terminal`: the descriptors of `Terminal`.
+    another one by now. `terminal`: the descriptors of `Terminal`. `is_file_unnamed`: of `Source`.
 
     Read by newer versions than the one that wrote it: members are added, with a default, and never
     renamed or given another meaning.
@@ -94,6 +100,7 @@ class Handover(msgspec.Struct, frozen=True):
     is_reload_due: bool = False
     is_upgrade_due: bool = False
     terminal: list[int] = []
+    is_file_unnamed: bool = False
 
     def preflight_result(self) -> PreflightResult:
         """The result of the preflight.
@@ -141,12 +148,15 @@ class HandoverState(NamedTuple):
 async def preflight(file: Path | None) -> bytes:
     """Let the new code load everything without serving; returns its encoded `PreflightResult`.
 
-    It loads `file`, as a reload would; with None it searches for one. Raises UpgradeFailed.
+    It loads `file`, as a reload would; with None it searches for none, as one that has appeared in
+    the meantime was not there when its user started the relay. Raises UpgradeFailed.
     """
     fd = anonymous_file()
     env = {**os.environ, PREFLIGHT_VARIABLE: str(fd)}
     if file is not None:
         env[VARIABLE] = str(file)  # a search could find another file
+    else:
+        env[NO_FILE_VARIABLE] = "1"
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -200,7 +210,11 @@ def run_preflight(source: Source, fd: int) -> None:
     LogWriter(loaded.config.logging).close()
     file = None if source.path is None else os.fsencode(source.path)
     result = PreflightResult(
-        loaded.config, source.last_digest, list(map(str, loaded.warnings)), file
+        loaded.config,
+        source.last_digest,
+        list(map(str, loaded.warnings)),
+        file,
+        sorted(loaded.commands),
     )
     os.pwrite(fd, msgspec.msgpack.encode(result), 0)
 
@@ -218,6 +232,7 @@ def replace_image(
     is_reload_due: bool,
     is_upgrade_due: bool,
     terminal: Terminal,
+    is_file_unnamed: bool,
     log: LogWriter,
 ) -> NoReturn:
     """Exec the new code. Raises OSError when the exec fails; nothing has changed then.
@@ -236,6 +251,7 @@ def replace_image(
         is_reload_due=is_reload_due,
         is_upgrade_due=is_upgrade_due,
         terminal=list(terminal.fds),
+        is_file_unnamed=is_file_unnamed,
     )
     fd = anonymous_file()
     try:

@@ -1,6 +1,7 @@
 """A supervisor process over fake workers, and its log."""
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -14,9 +15,11 @@ import msgspec
 
 import ccrelay
 from ccrelay.config.model import Config, Key, Logging, Provider, Server, ServerTimeouts
+from ccrelay.config.trust import confirm
 
 RUN = str(Path(__file__).with_name("run_supervisor.py"))
 ROOT = str(Path(ccrelay.__file__).parents[1])  # of the package under test
+NO_FOLDERS = {"CCRELAY_CONFIG": "", "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": ""}
 PATIENCE_S = 20.0  # upper bound for a slow machine; waits end as soon as the condition holds
 
 
@@ -43,12 +46,17 @@ class Running:
             logging=Logging(level="debug", format="json", file=str(self.log)),
         )
         self.write(self.config)
+        path, cwd, env = str(how.get("path", self.file)), None, how.get("env", {})
+        if how.get("is_found"):  # in the working directory, and confirmed
+            path, cwd, env = "-", folder, {**NO_FOLDERS, "HOME": str(folder), **env}
+            confirm(self.file, hashlib.sha256(self.file.read_bytes()).hexdigest(), env)
         self.process = subprocess.Popen(
-            [sys.executable, RUN, str(how.get("path", self.file)), *how.get("arguments", ())],
+            [sys.executable, RUN, path, *how.get("arguments", ())],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": ROOT, **how.get("env", {})},
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": ROOT, **env},
         )
         self.output = self.process.stdout.readline().split()
 

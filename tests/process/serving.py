@@ -64,7 +64,7 @@ class Serve:
         self.config = folder / "ccrelay.yaml"
         self.config.write_text(json.dumps(sections))
         self.config.chmod(0o600)
-        self.arguments = arguments
+        self.arguments = ("--config", str(self.config), *arguments)
         self.address = ("", 0)
         self.output = ""
         self.clients: list[Client] = []

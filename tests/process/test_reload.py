@@ -221,6 +221,73 @@ def test_shutdown_does_not_wait_for_a_secret_command_of_a_reload(start, tmp_path
     assert time.monotonic() - asked_at < 5.0
 
 
+# ---- what a change of the file alone must not do
+
+
+def command_key(trace: object) -> str:
+    return f"${{cmd:sh -c 'echo x >> {trace}; echo test-key-2'}}"
+
+
+def test_a_change_of_the_file_runs_no_new_command_and_sighup_does(start, tmp_path):
+    trace = tmp_path / "ran"
+    running = start()
+    running.change(providers=[provider("zai", command_key(trace))])
+    problem = running.await_event("reload_failed")["problem"]
+    assert 'the command "sh" is new' in problem
+    assert "send SIGHUP to apply it, or restart" in problem
+    assert (trace.exists(), names(running)) == (False, {"zai:[0]"})
+    running.send(signal.SIGHUP)
+    assert running.await_event("reloaded")["trigger"] == "signal"
+    assert trace.read_text() == "x\n"
+    # Now it is known, and the next change of the file runs it again.
+    running.change(providers=[provider("zai", command_key(trace)), provider("other")])
+    assert running.await_event("reloaded", 2)["trigger"] == "file"
+    assert trace.read_text() == "x\nx\n"
+
+
+def test_the_known_commands_are_kept_over_an_upgrade(start, tmp_path):
+    trace = tmp_path / "ran"
+    running = start(providers=[provider("zai", command_key(trace))])
+    running.send(signal.SIGUSR2)
+    running.await_event("upgraded")
+    ran = len(trace.read_text())
+    running.change(providers=[provider("zai", command_key(trace)), provider("other")])
+    assert running.await_event("reloaded")["trigger"] == "file"
+    assert len(trace.read_text()) > ran
+    running.change(providers=[provider("zai", command_key(tmp_path / "new"))])
+    assert "is new" in running.await_event("reload_failed")["problem"]
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("is_upgraded", [False, True])
+def test_a_change_of_a_found_file_brings_no_new_host_and_sighup_does(start, is_upgraded):
+    running = start(is_found=True)
+    if is_upgraded:
+        running.send(signal.SIGUSR2)
+        running.await_event("upgraded")
+    running.change(providers=[provider("zai"), provider("same-host", "test-key-2")])
+    assert running.await_event("reloaded")["trigger"] == "file"
+    running.change(providers=[provider("zai", base_url="https://other.example")])
+    problem = running.await_event("reload_failed")["problem"]
+    assert '"https://other.example" is new' in problem
+    running.send(signal.SIGHUP)
+    assert running.await_event("reloaded", 2)["trigger"] == "signal"
+
+
+@pytest.mark.parametrize("place", [".", "ccrelay.yaml"])
+@pytest.mark.parametrize("trigger", ["file", "signal"])
+def test_who_can_write_the_file_is_asked_at_every_reload(start, place, trigger):
+    running = start(watch=trigger == "file")
+    (running.file.parent / place).chmod(0o777)
+    running.change(providers=[provider("other")])
+    if trigger == "signal":
+        running.send(signal.SIGHUP)
+    problem = running.await_event("reload_failed")["problem"]
+    assert "refused: " in problem
+    assert "can be written by every user (mode 0777): chmod" in problem
+    assert names(running) == {"zai:[0]"}
+
+
 def test_a_reload_can_disable_the_file_watch(start):
     running = start()
     server = msgspec.structs.replace(running.config.server, watch=False)

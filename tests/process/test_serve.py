@@ -31,8 +31,15 @@ def serve(tmp_path):
         path = os.pathsep.join([env.pop("before", str(ROOT)), str(ROOT)])
         return subprocess.run(
             [sys.executable, "-m", "ccrelay", *command.split(), *arguments],
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": path, "CANARY": "test-key-canary", **env},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "PYTHONPATH": path,
+                "CANARY": "test-key-canary",
+                "CCRELAY_CONFIG": "ccrelay.yaml",
+                **env,
+            },
             cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=30,

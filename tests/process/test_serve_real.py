@@ -240,7 +240,7 @@ def test_an_invalid_file_exits_2_with_the_position(tmp_path: Path) -> None:
     (tmp_path / "ccrelay.yaml").write_text(
         "server:\n  listen: 127.0.0.1:0\n  wrokers: 2\nproviders:\n  - {name: a, type: ollama}\n"
     )
-    failed = ended(tmp_path)
+    failed = ended(tmp_path, "--config", "ccrelay.yaml")
     assert (failed.returncode, failed.stdout) == (2, "")
     assert "ccrelay.yaml:3:3: " in failed.stderr
     assert "wrokers" in failed.stderr

@@ -33,7 +33,7 @@ def run(tmp_path, monkeypatch):
 
 def test_check_of_a_valid_file_prints_ok_and_warnings(run):
     Path("ccrelay.yaml").write_text(GOOD)
-    result = run("check")
+    result = run("check", "-c", "ccrelay.yaml")
     assert result.exit_code == 0
     assert (
         "ccrelay.yaml:1:81: warning: providers[0].keys[0].otpm_limit: never reached"
@@ -74,7 +74,7 @@ def test_check_works_without_a_file(run):
 
 def test_show_prints_the_effective_configuration_without_secrets(run):
     Path("ccrelay.yaml").write_text(GOOD)
-    result = run("show")
+    result = run("show", "-c", "ccrelay.yaml")
     assert result.exit_code == 0
     data = yaml.safe_load(result.output)
     assert data["providers"][0]["base_url"] == "https://api.z.ai/api/anthropic"
@@ -105,6 +105,69 @@ def test_path_all_lists_locations_and_marks_the_one_in_use(run, tmp_path):
     assert f"  {tmp_path}/home/.config/ccrelay/config.yaml" in lines
     Path("mine.yaml").write_text("")
     assert run("path", "--all", "-c", "mine.yaml").output.splitlines()[0] == "* mine.yaml"
+
+
+TRAP = """
+providers: [{name: p, type: zai, keys: [{key: "${cmd:sh -c 'touch ran; echo test-key-1'}"}]}]
+"""
+
+
+@pytest.mark.parametrize("arguments", ["check", "show", "path", "path --all", "trust --yes"])
+@pytest.mark.parametrize("is_named", [True, False])
+def test_no_command_is_run(run, arguments, is_named):
+    Path("ccrelay.yaml").write_text(TRAP)
+    if not is_named:
+        assert run("trust", "--yes").exit_code == 0
+    name = ["ccrelay.yaml"] if arguments.startswith("trust") else ["-c", "ccrelay.yaml"]
+    result = run(*arguments.split(), *(name if is_named else []))
+    assert result.exit_code == 0, result.output
+    assert not Path("ran").exists()
+
+
+def test_check_says_which_commands_are_not_run_and_runs_them_when_asked(run):
+    Path("c.yaml").write_text(TRAP)
+    result = run("check", "-c", "c.yaml")
+    assert "c.yaml:2:47: warning: providers[0].keys[0].key: the command is not run" in result.output
+    assert "check --run-commands" in result.output
+    assert not Path("ran").exists()
+    result = run("check", "-c", "c.yaml", "--run-commands")
+    assert "not run" not in result.output
+    assert Path("ran").exists()
+    Path("c.yaml").write_text(TRAP.replace("echo test-key-1", "exit 3"))
+    assert run("check", "-c", "c.yaml").exit_code == 0
+    result = run("check", "-c", "c.yaml", "--run-commands")
+    assert (result.exit_code, "exit code 3" in result.output) == (2, True)
+
+
+def test_show_names_values_of_commands_that_are_not_run(run):
+    Path("c.yaml").write_text(TRAP)
+    data = yaml.safe_load(run("show", "-c", "c.yaml").output)
+    assert data["providers"][0]["keys"][0]["key"] == "(of a command that is not run here)"
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_a_found_file_is_used_after_its_confirmation(run, command):
+    Path("ccrelay.yaml").write_text(GOOD)
+    refused = run(command)
+    assert refused.exit_code == 2
+    assert "ccrelay config trust" in refused.output
+    assert "--config ./ccrelay.yaml" in refused.output
+    assert run("trust", "--yes").exit_code == 0
+    assert run(command).exit_code == 0
+    Path("ccrelay.yaml").write_text(GOOD + "\n")
+    assert run(command).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["check", "show", "trust --yes"])
+@pytest.mark.parametrize("place", [".", "ccrelay.yaml"])
+def test_a_file_that_others_can_write_is_refused(run, command, place):
+    Path("ccrelay.yaml").write_text(TRAP)
+    Path(place).chmod(0o777)
+    result = run(*command.split())
+    assert result.exit_code == 2
+    assert "refused: " in result.output
+    assert "can be written by every user (mode 0777): chmod" in result.output
+    assert not Path("ran").exists()
 
 
 def test_schema_prints_json(run):
@@ -147,6 +210,11 @@ def test_init_lists_ollama_models(run, monkeypatch):
     result = run("init", "--config", "c.yaml")
     assert "found Ollama at http://localhost:11434, models: 1" in result.output
     assert '"qwen3:32b"' in Path("c.yaml").read_text()
+
+
+def test_init_of_a_found_name_says_to_name_it(run):
+    result = run("init", "--config", "ccrelay.yaml")
+    assert result.output.splitlines()[-1] == "next: ccrelay serve --config ccrelay.yaml"
 
 
 def test_init_rejects_toml_file_names(run):

@@ -70,7 +70,9 @@ def test_version_works_without_the_extension(monkeypatch):
 
 def test_serve_passes_its_options_to_launch(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(serve_module, "launch", lambda options, say, warn: seen.append(options))
+    monkeypatch.setattr(
+        serve_module, "launch", lambda options, say, warn, **more: seen.append(options)
+    )
     path = tmp_path / "c.yaml"
     flags = ["--config", str(path), "--listen", "[::1]:1", "--workers", "2", "--demo"]
     invoke("serve", *flags, "--log-format", "json", "--log-level", "debug")
@@ -87,7 +89,7 @@ def test_serve_passes_its_options_to_launch(monkeypatch, tmp_path):
     ],
 )
 def test_expected_failures_print_one_line_and_set_the_exit_code(monkeypatch, error, exit_code):
-    def fail(options, say, warn):
+    def fail(options, say, warn, **more):
         raise error
 
     monkeypatch.setattr(serve_module, "launch", fail)
@@ -97,7 +99,7 @@ def test_expected_failures_print_one_line_and_set_the_exit_code(monkeypatch, err
 
 
 def test_unexpected_errors_propagate(monkeypatch):
-    def fail(options, say, warn):
+    def fail(options, say, warn, **more):
         raise KeyError("bug")
 
     monkeypatch.setattr(serve_module, "launch", fail)
@@ -105,5 +107,5 @@ def test_unexpected_errors_propagate(monkeypatch):
 
 
 def test_serve_exits_with_the_code_of_launch(monkeypatch):
-    monkeypatch.setattr(serve_module, "launch", lambda options, say, warn: 1)
+    monkeypatch.setattr(serve_module, "launch", lambda options, say, warn, **more: 1)
     assert invoke("serve").exit_code == 1

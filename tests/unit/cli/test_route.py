@@ -124,6 +124,18 @@ def test_missing_secrets_are_listed_and_not_needed(run, monkeypatch):
     assert len(json.loads(run("--json").output)["missing_secrets"]) == 2
 
 
+def test_no_command_is_run(run, tmp_path):
+    trap = tmp_path / "ran"
+    text = FILE.replace('"${L}"', f'"${{cmd:touch {trap}}}"').replace(
+        "type: zai,", f"type: zai, base_url: '${{cmd:touch {trap}}}',"
+    )
+    Path("c.yaml").write_text(text)
+    result = run()
+    assert result.exit_code == 0
+    assert "providers[0].keys[1].key (the command is not run here)" in result.output
+    assert not trap.exists()
+
+
 def test_missing_values_other_than_secrets_exit_2(run):
     Path("c.yaml").write_text(FILE.replace("type: zai,", 'type: zai, base_url: "${NOWHERE}",'))
     result = run()

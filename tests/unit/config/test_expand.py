@@ -167,3 +167,13 @@ def test_a_command_written_twice_runs_once():
 def test_a_failed_file_is_reported_at_every_use():
     expanded = run(["${file:/missing}", "${file:/missing}"])
     assert [problem.path for problem in expanded.problems] == [(0,), (1,)]
+
+
+def test_values_of_commands_are_named():
+    expanded = run(
+        {
+            "a": "x-${cmd:one}",
+            "b": ["${UNSET:-${cmd:two}}", "${KEY:-${cmd:three}}", "$${cmd:four}", "${file:/five}"],
+        }
+    )
+    assert expanded.from_commands == {("a",), ("b", 0)}

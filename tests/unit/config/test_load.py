@@ -1,10 +1,22 @@
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from ccrelay.config.load import ConfigError, demo_config, find, load, search_paths
+from ccrelay.config.load import (
+    ConfigError,
+    Found,
+    Unconfirmed,
+    demo_config,
+    find,
+    load,
+    load_found,
+    search_paths,
+)
 from ccrelay.config.model import Key, Price, Rule, UpstreamTimeouts, Use, When
+from ccrelay.config.trust import confirm
+from tests.unit.config.conftest import ENV
 
 EXAMPLE = """\
 server:   {listen: "127.0.0.1:8787", workers: 1, auth: {tokens: ["${RELAY_TOKEN}"]}}
@@ -480,3 +492,159 @@ def test_values_other_than_secrets_are_always_required(tmp_path: Path) -> None:
     file.write_text(SECRETS.replace("http://127.0.0.1:1", "${URL}"))
     with pytest.raises(ConfigError, match='"URL" is not set'):
         load(file, env={}, require_secrets=False)
+
+
+# ---- commands
+
+
+COMMANDS = """
+server: {listen: "${cmd:./trap listen}", auth: {tokens: ["${cmd:./trap token}"]}}
+providers:
+  - name: a
+    base_url: "${cmd:./trap url}"
+    keys: [{key: "${cmd:./trap key}"}, {key: "${cmd:./trap other}", rpm_limit: 5}]
+    headers: {x-a: "Bearer ${A:-${cmd:./trap header}}"}
+  - {name: b, type: ollama}
+logging: {file: "${cmd:./trap log}", level: debug}
+"""
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """A program that leaves a trace."""
+    (tmp_path / "trap").write_text("#!/bin/sh\ntouch ran\necho 127.0.0.1:1\n")
+    (tmp_path / "trap").chmod(0o700)
+    return tmp_path / "ran"
+
+
+def test_commands_can_be_left_out_and_the_rest_is_checked(load_text, trap, tmp_path):
+    file = tmp_path / "ccrelay.yaml"
+    file.write_text(COMMANDS)
+    loaded = load(file, env=ENV, run_commands=False)
+    assert not trap.exists()
+    key, other = loaded.config.providers[0].keys
+    assert key.key != other.key
+    assert other.rpm_limit == 5
+    secrets = {key.key, other.key, *loaded.config.server.auth.tokens}
+    secrets |= {*loaded.config.providers[0].headers.values()}
+    assert set(loaded.missing_secrets) == secrets
+    assert len(secrets) == 4
+    assert loaded.not_run == {
+        ("server", "listen"),
+        ("server", "auth", "tokens", 0),
+        ("providers", 0, "base_url"),
+        ("providers", 0, "keys", 0, "key"),
+        ("providers", 0, "keys", 1, "key"),
+        ("providers", 0, "headers", "x-a"),
+        ("logging", "file"),
+    }
+    assert {p.path for p in loaded.warnings if "not run" in p.message} == loaded.not_run
+    assert loaded.config.providers[0].base_url is None
+    assert loaded.config.logging.level == "debug"
+    file.write_text(COMMANDS.replace("ollama", "olama"))
+    with pytest.raises(ConfigError, match=r"providers\[1\]\.type"):
+        load(file, env=ENV, run_commands=False)
+    assert not trap.exists()
+
+
+def test_one_command_has_one_output_also_when_it_is_left_out(tmp_path):
+    file = tmp_path / "ccrelay.yaml"
+    file.write_text(
+        "providers: [{name: a, type: zai, keys: [{key: '${cmd:x}'}, {key: '${cmd:x}'}]}]"
+    )
+    with pytest.raises(ConfigError, match=r"duplicate of keys\[0\]"):
+        load(file, env={}, run_commands=False)
+
+
+def test_commands_that_ran_are_named_and_new_ones_are_refused(trap, tmp_path):
+    file = tmp_path / "ccrelay.yaml"
+    text = "providers: [{name: a, type: zai, keys: [{key: '${cmd:./trap a}'}]}]"
+    file.write_text(text)
+    loaded = load(file, env=ENV)
+    assert loaded.commands == {"./trap a"}
+    assert trap.exists()
+    trap.unlink()
+    assert load_found(Found(file), env=ENV, known_commands=loaded.commands).config == loaded.config
+    trap.unlink()
+    file.write_text(text.replace("trap a", "trap b"))
+    with pytest.raises(ConfigError, match=r'keys\[0\]\.key: the command "./trap" is new.*SIGHUP'):
+        load_found(Found(file), env=ENV, known_commands=loaded.commands)
+    assert not trap.exists()
+
+
+# ---- who can write, and who confirmed
+
+
+@pytest.mark.parametrize("run_commands", [True, False])
+@pytest.mark.parametrize("at", ["ccrelay.yaml", "."])
+def test_a_file_that_others_can_write_is_refused_before_anything_runs(
+    trap, tmp_path, at, run_commands
+):
+    file = tmp_path / "ccrelay.yaml"
+    file.write_text(COMMANDS)
+    (tmp_path / at).chmod(0o777)
+    for path, env in ((file, {}), (None, {"CCRELAY_CONFIG": str(file)}), (None, {})):
+        with pytest.raises(ConfigError) as caught:
+            load(path, env=env, cwd=tmp_path, run_commands=run_commands)
+        assert str(caught.value).startswith(f"{file}: refused: ")
+        assert "can be written by every user (mode 0777): chmod" in str(caught.value)
+    assert not trap.exists()
+    file.write_text(MINIMAL)
+    assert load(file, env={"CCRELAY_FILE_CHECKS": "off"}).config.providers[0].name == "p"
+
+
+@pytest.mark.parametrize("name", ["ccrelay.yaml", "ccrelay.yml", "ccrelay.toml"])
+def test_a_file_found_in_the_working_directory_needs_a_confirmation(tmp_path, name):
+    here = tmp_path / "here"
+    here.mkdir()
+    file = here / name
+    toml = '[[providers]]\nname = "p"\ntype = "ollama"\n'
+    file.write_text(toml if name.endswith("toml") else MINIMAL)
+    env = {"HOME": str(tmp_path)}
+    with pytest.raises(Unconfirmed) as caught:
+        load(env=env, cwd=here)
+    assert caught.value.path == file
+    assert "ccrelay config trust" in str(caught.value)
+    assert f"--config ./{name}" in str(caught.value)
+    assert load(file, env=env).path == file
+    assert load(env={**env, "CCRELAY_CONFIG": name}, cwd=here).path == file
+    confirm(file, load(file, env=env).digest, env)
+    assert load(env=env, cwd=here).path == file
+    file.write_text(file.read_text() + "\n")
+    with pytest.raises(Unconfirmed):
+        load(env=env, cwd=here)
+
+
+def test_an_unconfirmed_file_does_not_give_way_to_another(tmp_path):
+    here, home = tmp_path / "here", tmp_path / ".config" / "ccrelay"
+    for folder in (here, home):
+        folder.mkdir(parents=True)
+    (home / "config.yaml").write_text(MINIMAL)
+    env = {"HOME": str(tmp_path)}
+    assert load(env=env, cwd=here).path == home / "config.yaml"  # needs none
+    (here / "ccrelay.toml").write_text("")
+    with pytest.raises(Unconfirmed):
+        load(env=env, cwd=here)
+    with pytest.raises(Unconfirmed):
+        load(env={}, cwd=here)
+
+
+def test_a_record_that_others_can_write_is_said(tmp_path):
+    file = tmp_path / "ccrelay.yaml"
+    file.write_text(MINIMAL)
+    env = {"HOME": str(tmp_path)}
+    confirm(file, load(file, env=env).digest, env).chmod(0o666)
+    with pytest.raises(ConfigError, match="the record of confirmed files is not trusted"):
+        load(env=env, cwd=tmp_path)
+
+
+def test_the_digest_is_of_the_content_that_was_loaded(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(MINIMAL)
+    assert load(file, env={}).digest == hashlib.sha256(MINIMAL.encode()).hexdigest()
+
+
+def test_what_a_file_does_is_told_where_no_command_runs(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(COMMANDS)
+    assert load(file, env=ENV, run_commands=False).effects.commands[0] == "./trap listen"

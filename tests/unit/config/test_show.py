@@ -62,3 +62,13 @@ def test_sections_in_lists_and_mappings_are_shown():
     (rule,) = data["routing"]["rules"]
     assert rule["when"] == {"model": [], "request_class": [], "headers": {"x-a": "*"}}
     assert rule["use"] == {"providers": ["p"]}
+
+
+def test_values_of_commands_that_did_not_run_are_named_instead():
+    provider = Provider(name="p", keys=[Key(key="placeholder")], headers={"x-a": "placeholder"})
+    places = [("providers", 0, "base_url"), ("providers", 0, "keys", 0, "key")]
+    places += [("providers", 0, "headers", "x-a"), ("logging", "file")]
+    plain = redacted(Config(providers=[provider]), not_run=places)
+    (shown,) = plain["providers"]
+    values = [shown["base_url"], shown["keys"][0]["key"], shown["headers"]["x-a"]]
+    assert {*values, plain["logging"]["file"]} == {"(of a command that is not run here)"}

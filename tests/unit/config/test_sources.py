@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ccrelay.config.expand import SecretError
-from ccrelay.config.sources import SECRET_BYTES_MAX, system_sources
+from ccrelay.config.sources import SECRET_BYTES_MAX, _check_status, system_sources
 
 ENV = {"PATH": "/usr/bin:/bin", "CANARY": "from-env"}
 
@@ -47,6 +47,7 @@ def test_relative_and_home_paths_work(sources, tmp_path):
 def test_a_file_accessible_to_others_is_rejected(sources, tmp_path, mode):
     text = refusal(sources.read_file, str(secret(tmp_path / "k", mode=mode)))
     assert f"mode 0{mode:o}" in text
+    assert "chmod" in text
     assert "test-key-1" not in text
 
 
@@ -64,10 +65,64 @@ def test_a_symlink_is_checked_by_its_target(sources, tmp_path):
     assert "mode 0644" in refusal(sources.read_file, "link")
 
 
-def test_a_file_of_another_user_is_rejected(tmp_path):
+OTHER = 54321  # nobody's
+
+
+@pytest.fixture
+def give_away(monkeypatch):
+    """Make a file another user's; without root: make everything another's."""
+
+    def give_away(path: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(path, OTHER, -1)
+        else:
+            monkeypatch.setattr(os, "geteuid", lambda: OTHER)
+
+    return give_away
+
+
+def test_a_file_of_another_user_is_rejected(sources, tmp_path, give_away):
+    give_away(secret(tmp_path / "k"))
+    assert "is refused: " in refusal(sources.read_file, "k")
+    assert "belongs to user" in refusal(sources.read_file, "k")
+
+
+def test_a_file_in_a_folder_that_others_can_write_is_rejected(sources, tmp_path):
     secret(tmp_path / "k")
-    other = system_sources(ENV, tmp_path, uid=os.geteuid() + 1)
-    assert "another user" in refusal(other.read_file, "k")
+    tmp_path.chmod(0o777)
+    text = refusal(sources.read_file, "k")
+    assert f'the secret file "{tmp_path}/k" is refused: the folder "{tmp_path}" can be' in text
+    assert "chmod" in text
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "euid", "is_read"),
+    [
+        (0o440, 0, 1000, True),  # of root, for a service
+        (0o640, 0, 1000, True),
+        (0o444, 0, 1000, False),
+        (0o460, 0, 1000, False),
+        (0o450, 0, 1000, False),
+        (0o440, 0, 0, False),
+        (0o440, 1000, 1000, False),
+        (0o400, 1000, 1000, True),
+    ],
+)
+def test_root_may_share_a_secret_with_a_group(monkeypatch, mode, uid, euid, is_read):
+    monkeypatch.setattr(os, "geteuid", lambda: euid)
+    status = os.stat_result((0o100000 | mode, 1, 1, 1, uid, 1, 1, 0, 0, 0))
+    if is_read:
+        _check_status(status, "k", is_private=True)
+    else:
+        with pytest.raises(SecretError, match="it must be 0600"):
+            _check_status(status, "k", is_private=True)
+
+
+def test_the_checks_can_be_switched_off_by_the_environment(tmp_path):
+    sources = system_sources({**ENV, "CCRELAY_FILE_CHECKS": "off"}, tmp_path)
+    secret(tmp_path / "k", mode=0o666)
+    tmp_path.chmod(0o777)
+    assert sources.read_file("k") == "test-key-1"
 
 
 def test_a_fifo_or_directory_is_rejected_without_blocking(sources, tmp_path):

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import signal
 from pathlib import Path
@@ -5,13 +6,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ccrelay.config.load import Unconfirmed
 from ccrelay.config.model import Key
 from ccrelay.config.problems import ConfigError
+from ccrelay.config.trust import confirm
 from ccrelay.runtime import launch as module, worker
 from ccrelay.runtime.launch import launch
 from ccrelay.runtime.memory import anonymous_file
 from ccrelay.runtime.processes import (
     HANDOVER_VARIABLE,
+    NO_FILE_VARIABLE,
     PREFLIGHT_VARIABLE,
     PREFLIGHT_VARIABLE_0_2,
 )
@@ -106,3 +110,48 @@ def test_a_new_image_does_not_ignore_signals(handlers_at_the_start, monkeypatch)
     monkeypatch.setenv(HANDOVER_VARIABLE, str(fd))
     assert handlers_at_the_start() == {signal.SIG_DFL}
     os.close(fd)
+
+
+def test_a_preflight_without_a_file_searches_for_none(monkeypatch, tmp_path):
+    monkeypatch.setattr(worker, "load_relay", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ccrelay.yaml").write_text("providers: [{name: o, type: ollama}]")
+    fd = anonymous_file()
+    monkeypatch.setenv(PREFLIGHT_VARIABLE, str(fd))
+    monkeypatch.setenv(NO_FILE_VARIABLE, "1")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key-1")
+    assert launch(Options(), str.lower, str.lower) == 0
+    result = msgspec.msgpack.decode(os.pread(fd, 1 << 20, 0), type=PreflightResult)
+    os.close(fd)
+    assert (result.file, result.config.providers[0].name) == (None, "anthropic")
+    assert NO_FILE_VARIABLE not in os.environ
+
+
+def test_a_preflight_passes_the_commands_that_ran(preflight):
+    key = "${cmd:echo test-key-1}"
+    result = preflight(f"providers: [{{name: zai, type: zai, keys: [{{key: '{key}'}}]}}]")
+    assert result.commands == ["echo test-key-1"]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_the_user_is_asked_about_a_found_file(monkeypatch, tmp_path, answer):
+    """Before a loop runs, so that Ctrl-C ends the question."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CCRELAY_CONFIG", raising=False)
+    file = tmp_path / "ccrelay.yaml"
+    file.write_text("providers: [{name: o, type: ollama}]")
+    asked = []
+
+    def ask(path: Path) -> bool:
+        asked.append(path)
+        if answer:
+            confirm(path, hashlib.sha256(file.read_bytes()).hexdigest(), os.environ)
+        return answer
+
+    if answer:
+        assert module._load(Source.find(Options()), str.lower, ask).providers[0].name == "o"
+    else:
+        with pytest.raises(Unconfirmed):
+            module._load(Source.find(Options()), str.lower, ask)
+    assert asked == [file]

@@ -1,7 +1,11 @@
+import hashlib
+import os
+
 import pytest
 
-from ccrelay.config.load import demo_config
+from ccrelay.config.load import Unconfirmed, demo_config
 from ccrelay.config.problems import ConfigError
+from ccrelay.config.trust import confirm
 from ccrelay.runtime.source import Options, Source, apply_options
 
 CONFIG = demo_config("http://127.0.0.1:9")
@@ -124,3 +128,121 @@ def test_a_log_file_that_cannot_be_opened_is_an_error_of_the_configuration(
     else:
         source.load()
         assert not (tmp_path / name).exists()
+
+
+# ---- what a signal may do, and a change that was only seen
+
+
+COMMAND = """
+providers:
+  - {name: a, type: zai, keys: [{key: "${cmd:sh -c 'echo x >> ran; echo test-key-1'}"}]}
+"""
+
+
+@pytest.fixture
+def ran(tmp_path):
+    """How often a command has run."""
+    trace = tmp_path / "ran"
+    return lambda: len(trace.read_text().splitlines()) if trace.exists() else 0
+
+
+def test_a_new_command_waits_for_a_signal(file, ran):
+    source = Source.find(Options(config=file))
+    source.load()
+    file.write_text(COMMAND)
+    with pytest.raises(ConfigError, match=r'the command "sh" is new.*send SIGHUP'):
+        source.load(is_signalled=False)
+    assert ran() == 0
+    source.load()
+    assert ran() == 1
+    file.write_text(COMMAND + "health: {open_s: 5}")
+    assert source.load(is_signalled=False).config.health.open_s == 5.0
+    assert ran() == 2
+
+
+def test_a_signal_that_failed_makes_no_command_known(file, ran):
+    source = Source.find(Options(config=file))
+    source.load()
+    file.write_text(COMMAND + "health: {open_s: x}")
+    with pytest.raises(ConfigError, match="open_s"):
+        source.load()
+    file.write_text(COMMAND)
+    with pytest.raises(ConfigError, match="is new"):
+        source.load(is_signalled=False)
+
+
+def test_after_an_upgrade_the_same_commands_are_known(file, ran):
+    file.write_text(COMMAND)
+    before = Source.find(Options(config=file))
+    loaded = before.load()
+    source = Source(Options(), file, commands=loaded.commands, config=loaded.config)
+    source.load(is_signalled=False)
+    assert ran() == 2
+    file.write_text(COMMAND.replace("echo x", "echo y"))
+    with pytest.raises(ConfigError, match="is new"):
+        source.load(is_signalled=False)
+
+
+def test_an_explanation_runs_no_command(file, ran):
+    file.write_text(COMMAND)
+    Source.find(Options(config=file)).load(run_commands=False)
+    assert ran() == 0
+
+
+@pytest.fixture
+def found(file, monkeypatch):
+    """The file as one of the working directory, confirmed."""
+    monkeypatch.chdir(file.parent)
+    monkeypatch.setenv("HOME", str(file.parent / "home"))
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "CCRELAY_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    source = Source.find(Options())
+    with pytest.raises(Unconfirmed):
+        source.load()
+    confirm(file, hashlib.sha256(file.read_bytes()).hexdigest(), os.environ)
+    return source
+
+
+def test_a_found_file_is_confirmed_once_for_a_start(found, file):
+    assert found.is_unnamed
+    found.load()
+    file.write_text(FILE + "health: {open_s: 5}")
+    assert found.load(is_signalled=False).config.health.open_s == 5.0
+    assert found.load().config.health.open_s == 5.0
+    with pytest.raises(Unconfirmed):
+        Source.find(Options()).load()
+
+
+def test_a_new_host_in_a_found_file_waits_for_a_signal(found, file):
+    found.load()
+    other = FILE.replace("type: zai,", "type: zai, base_url: 'https://other.example/x',")
+    file.write_text(other)
+    with pytest.raises(ConfigError, match=r'"https://other\.example" is new.*send SIGHUP'):
+        found.load(is_signalled=False)
+    found.load()
+    file.write_text(other.replace("/x", "/y"))
+    assert found.load(is_signalled=False).config.providers[0].base_url.endswith("/y")
+    file.write_text(FILE)
+    with pytest.raises(ConfigError, match="is new"):
+        found.load(is_signalled=False)
+
+
+def test_a_new_host_in_a_named_file_is_applied_when_it_is_seen(file):
+    source = Source.find(Options(config=file))
+    source.load()
+    file.write_text(FILE.replace("type: zai,", "type: zai, base_url: 'https://other.example/x',"))
+    assert source.load(is_signalled=False).config.providers[0].base_url.endswith("/x")
+
+
+def test_who_can_write_is_asked_at_every_load(file):
+    source = Source.find(Options(config=file))
+    source.load()
+    file.chmod(0o666)
+    for is_signalled in (True, False):
+        with pytest.raises(ConfigError, match=r"refused: .* can be written by every user"):
+            source.load(is_signalled=is_signalled)
+
+
+def test_a_pipe_has_no_digest(tmp_path):
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    assert Source(Options(), tmp_path / "fifo").digest() is None  # and does not block

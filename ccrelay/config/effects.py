@@ -1,0 +1,96 @@
+"""What a configuration reaches outside of the relay: shown before a found file is confirmed."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ccrelay.config.expand import Sources, expand
+from ccrelay.config.model import Config
+from ccrelay.config.problems import quoted
+
+_LENGTH_MAX = 1 << 16  # whole: what is cut is not seen
+
+
+class Effects(msgspec.Struct, frozen=True):
+    """Commands, secret files and variables, as written; where requests and keys are sent."""
+
+    listen: str
+    hosts: dict[str, str]  # provider name -> scheme and host of its base URL
+    commands: tuple[str, ...]
+    files: tuple[str, ...]
+    variables: tuple[str, ...]
+    log_file: str | None
+
+    def lines(self) -> list[str]:
+        """Return one line for each, without control characters."""
+        found = [("listens on", self.listen)]
+        found += [("sends to", f"{host} (provider {name})") for name, host in self.hosts.items()]
+        found += [("runs", command) for command in self.commands]
+        found += [("reads", file) for file in self.files]
+        found += [("uses", f"${name}") for name in self.variables]
+        found += [("logs to", self.log_file)] if self.log_file else []
+        return [f"  {verb:<10} {quoted(text, _LENGTH_MAX)[1:-1]}" for verb, text in found]
+
+
+def effects(data: Any, config: Config) -> Effects:
+    """Return the effects of a file.
+
+    Args:
+        data: its parsed content, not expanded.
+        config: the configuration made of it, resolved; no command needs to have run for it.
+    """
+    seen: dict[str, dict[str, None]] = {"commands": {}, "files": {}}
+
+    def note(kind: str, text: str) -> str:
+        seen[kind][text] = None
+        return ""
+
+    names = _Names()
+    expand(data, Sources(names, lambda text: note("files", text), lambda t: note("commands", t)))
+    return Effects(
+        listen=config.server.listen,
+        hosts={provider.name: origin(provider.base_url) for provider in config.providers},
+        commands=tuple(seen["commands"]),
+        files=tuple(seen["files"]),
+        variables=tuple(names.asked),
+        log_file=config.logging.file,
+    )
+
+
+def origins(config: Config) -> frozenset[str]:
+    """Return where the providers are: the schemes and hosts of their base URLs."""
+    return frozenset(origin(provider.base_url) for provider in config.providers)
+
+
+def origin(base_url: str | None) -> str:
+    """Return scheme, host and port of a URL, without user and password; "?" when unknown."""
+    try:
+        parts = urlsplit(base_url or "")
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        return "?"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}{port}" if host else "?"
+
+
+class _Names(Mapping[str, str]):
+    """An environment without variables, so that every default is walked; notes what is asked."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, None] = {}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Note the name. Empty, so that the rest of the text is walked, too."""
+        self.asked[name] = None
+        return ""
+
+    def __getitem__(self, name: str) -> str:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

@@ -1,0 +1,73 @@
+import pytest
+
+from ccrelay.config.effects import effects, origin, origins
+from ccrelay.config.model import Config, Logging, Provider, Server
+
+DATA = {
+    "server": {"listen": "0.0.0.0:1", "auth": {"tokens": ["${RELAY}"]}},
+    "providers": [
+        {
+            "name": "a",
+            "keys": [
+                {"key": "${cmd:pass a}"},
+                {"key": "${A:-${cmd:sh -c 'echo ${B}'}}"},  # a command knows no ${...} inside
+                {"key": "${C}${file:~/c.key}-${cmd:pass a}"},
+                {"key": "$${cmd:not one}"},
+            ],
+        }
+    ],
+}
+CONFIG = Config(
+    server=Server(listen="0.0.0.0:1"),
+    providers=[
+        Provider(name="a", base_url="https://me:test-key-1@a.example:8/x?y"),
+        Provider(name="b", base_url="http://[::1]:11434"),
+        Provider(name="c"),
+    ],
+    logging=Logging(file="/var/log/l"),
+)
+
+
+def test_everything_that_reaches_outside_is_named_whatever_the_environment():
+    found = effects(DATA, CONFIG)
+    assert found.commands == ("pass a", "sh -c 'echo ${B}'")
+    assert found.files == ("~/c.key",)
+    assert found.variables == ("RELAY", "A", "C")
+    assert found.listen == "0.0.0.0:1"
+    assert found.hosts == {"a": "https://a.example:8", "b": "http://[::1]:11434", "c": "?"}
+    assert found.lines() == [
+        "  listens on 0.0.0.0:1",
+        "  sends to   https://a.example:8 (provider a)",
+        "  sends to   http://[::1]:11434 (provider b)",
+        "  sends to   ? (provider c)",
+        "  runs       pass a",
+        "  runs       sh -c 'echo ${B}'",
+        "  reads      ~/c.key",
+        "  uses       $RELAY",
+        "  uses       $A",
+        "  uses       $C",
+        "  logs to    /var/log/l",
+    ]
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "\n  runs nothing", "\x9b1m", "\u202e", "\u2028"])
+def test_nothing_in_a_file_can_hide_a_line(text):
+    data = {"providers": [{"keys": [{"key": f"${{cmd:a{text}b}}"}]}]}
+    (line,) = [line for line in effects(data, Config()).lines() if "runs" in line[:8]]
+    assert line.startswith("  runs       a?")
+    assert line.isprintable()
+
+
+def test_a_long_command_is_shown_whole():
+    command = "sh -c '" + "true; " * 500 + "rm x'"
+    found = effects({"a": f"${{cmd:{command}}}"}, Config())
+    assert any(line.endswith("rm x'") for line in found.lines())
+
+
+@pytest.mark.parametrize("url", [None, "", "http://", "http://a:b:c", "http://a:99999", "x"])
+def test_a_url_without_a_host_is_unknown(url):
+    assert origin(url) == "?"
+
+
+def test_origins_are_those_of_all_providers():
+    assert origins(CONFIG) == {"https://a.example:8", "http://[::1]:11434", "?"}
