@@ -1,6 +1,6 @@
 """What a configuration reaches outside of the relay: shown before a found file is confirmed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,8 +8,9 @@ import msgspec
 
 from ccrelay.config.expand import Sources, expand
 from ccrelay.config.model import Config
-from ccrelay.config.problems import quoted
+from ccrelay.config.problems import Path, quoted
 
+BY_COMMAND = "what a command says"
 _LENGTH_MAX = 1 << 16  # whole: what is cut is not seen
 
 
@@ -17,7 +18,7 @@ class Effects(msgspec.Struct, frozen=True):
     """Commands, secret files and variables, as written; where requests and keys are sent."""
 
     listen: str
-    hosts: dict[str, str]  # provider name -> scheme and host of its base URL
+    hosts: list[tuple[str, str]]  # provider, scheme and host of its base URL
     commands: tuple[str, ...]
     files: tuple[str, ...]
     variables: tuple[str, ...]
@@ -26,7 +27,7 @@ class Effects(msgspec.Struct, frozen=True):
     def lines(self) -> list[str]:
         """Return one line for each, without control characters."""
         found = [("listens on", self.listen)]
-        found += [("sends to", f"{host} (provider {name})") for name, host in self.hosts.items()]
+        found += [("sends to", f"{host} (provider {name})") for name, host in self.hosts]
         found += [("runs", command) for command in self.commands]
         found += [("reads", file) for file in self.files]
         found += [("uses", f"${name}") for name in self.variables]
@@ -34,12 +35,13 @@ class Effects(msgspec.Struct, frozen=True):
         return [f"  {verb:<10} {quoted(text, _LENGTH_MAX)[1:-1]}" for verb, text in found]
 
 
-def effects(data: Any, config: Config) -> Effects:
+def effects(data: Any, config: Config, not_run: Container[Path] = ()) -> Effects:
     """Return the effects of a file.
 
     Args:
         data: its parsed content, not expanded.
-        config: the configuration made of it, resolved; no command needs to have run for it.
+        config: the configuration made of it, resolved.
+        not_run: places of values that only a command could tell, and that it has not told.
     """
     seen: dict[str, dict[str, None]] = {"commands": {}, "files": {}}
 
@@ -47,15 +49,23 @@ def effects(data: Any, config: Config) -> Effects:
         seen[kind][text] = None
         return ""
 
+    def unknown(index: int) -> bool:
+        # Type and preset have base URLs, too.
+        places = [("providers", index, name) for name in ("base_url", "type", "preset")]
+        return any(place in not_run for place in places)
+
     names = _Names()
     expand(data, Sources(names, lambda text: note("files", text), lambda t: note("commands", t)))
     return Effects(
-        listen=config.server.listen,
-        hosts={provider.name: origin(provider.base_url) for provider in config.providers},
+        listen=BY_COMMAND if ("server", "listen") in not_run else config.server.listen,
+        hosts=[
+            (provider.name, BY_COMMAND if unknown(index) else origin(provider.base_url))
+            for index, provider in enumerate(config.providers)
+        ],
         commands=tuple(seen["commands"]),
         files=tuple(seen["files"]),
         variables=tuple(names.asked),
-        log_file=config.logging.file,
+        log_file=BY_COMMAND if ("logging", "file") in not_run else config.logging.file,
     )
 
 

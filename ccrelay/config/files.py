@@ -108,10 +108,17 @@ def _open_log(place: str, folder: int, env: Mapping[str, str]) -> int:
 
 
 def _check_log(place: str, folder: int, fd: int, env: Mapping[str, str]) -> None:
+    # Who may write to the folder can link another file in, and take the link away once it is open:
+    # so it must be there still, and be the only one before and after that look.
+    names = os.fstat(fd).st_nlink
+    by_name = os.stat(os.path.basename(place), dir_fd=folder, follow_symlinks=False)
     status = os.fstat(fd)
+    if not os.path.samestat(by_name, status):
+        raise Untrusted(f"{quoted_path(place)} was replaced while it was opened; try again")
     parent = _step(os.path.dirname(place), os.fstat(folder))
     file = _step(place, status, fd)
-    reason = log_refusal(parent, file, status.st_nlink, _trust([parent, file], env))
+    links = max(names, status.st_nlink)
+    reason = log_refusal(parent, file, links, _trust([parent, file], env))
     if reason is not None:
         raise Untrusted(reason)
 

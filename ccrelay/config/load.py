@@ -278,7 +278,7 @@ def _from_file(found: Found, env: Mapping[str, str], policy: _Policy) -> Loaded:
         not_run,
         frozenset(commands.seen),
         digest,
-        None if policy.run_commands else effects(document.data, config),
+        None if policy.run_commands else effects(document.data, config, not_run),
     )
 
 
@@ -362,6 +362,8 @@ def _build(
             f"the file contains secrets and is readable by others (mode {mode:04o}): chmod 600"
         )
         problems.append(Problem(message=message, severity="warning"))
+    if failed:
+        return validated.draft  # what stands for unknown values may be of no valid length
     # validate() has checked all of this; msgspec is the safety net.
     try:
         return msgspec.convert(msgspec.to_builtins(validated.draft), Config)

@@ -213,6 +213,8 @@ reason and the command that mends it, when others than you and root can change i
 - Under sudo(8), files of the user who called it pass: that user chose the command and the file.
 - The same holds for `${file:...}`, which others must not read either (a group may, when root owns
   the file), and for the record of confirmations. Programs that `${cmd:...}` runs are not judged.
+- WSL2 shows every file of a Windows drive (`/mnt/c`) as writable by all: keep the configuration in
+  the Linux file system.
 - Of access control lists, those of Linux count as the group bits that they show as. Those of macOS
   are not read.
 

@@ -23,8 +23,7 @@ def redacted(config: Config, *, not_run: Iterable[Path] = ()) -> dict[str, Any]:
         not_run: places of values that only a command could tell.
     """
     plain: dict[str, Any] = _plain(config)
-    for path in not_run:
-        *way, last = path
+    for *way, last in not_run:
         place: Any = plain
         for part in way:
             place = place[part]

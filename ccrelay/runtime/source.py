@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from ccrelay.config.load import Loaded
     from ccrelay.config.model import Config
-    from ccrelay.config.problems import Problem
+    from ccrelay.config.problems import Path as Place, Problem
 
 
 NEW_HOST = (
@@ -101,8 +101,8 @@ class Source:
             run_commands=run_commands,
             known_commands=None if is_signalled else self.commands,
         )
-        config = apply_options(loaded.config, self._options)
-        found = log_file_problems(config) + environment_problems(config, os.environ)
+        config = apply_options(loaded.config, self._options, unknown=loaded.not_run)
+        found = log_file_problems(config, loaded.not_run) + environment_problems(config, os.environ)
         if any(problem.severity == "error" for problem in found):
             raise ConfigError([*loaded.warnings, *found])
         if is_signalled:
@@ -118,10 +118,13 @@ class Source:
             return None
         import hashlib
 
+        from ccrelay.config.load import FILE_BYTES_MAX
+
         try:
             if not self.path.is_file():  # reading a pipe would take what `load` is to read
                 return None
-            return hashlib.sha256(self.path.read_bytes()).digest()
+            with self.path.open("rb") as file:
+                return hashlib.sha256(file.read(FILE_BYTES_MAX + 1)).digest()
         except OSError:
             return None
 
@@ -140,8 +143,13 @@ class Source:
             raise ConfigError([Problem(message=f"{hosts} {NEW_HOST}", source=str(self.path))])
 
 
-def apply_options(config: "Config", options: Options) -> "Config":
-    """Return the configuration with the options applied and checked. Raises ConfigError."""
+def apply_options(
+    config: "Config", options: Options, *, unknown: "frozenset[Place]" = frozenset()
+) -> "Config":
+    """Return the configuration with the options applied and checked. Raises ConfigError.
+
+    Values at the `unknown` places are not checked.
+    """
     from msgspec.structs import replace
 
     from ccrelay.config.check import check
@@ -155,15 +163,20 @@ def apply_options(config: "Config", options: Options) -> "Config":
         logging=replace(config.logging, **_set_options(logging)),
     )
     # Only errors that options can cause, such as `--listen 0.0.0.0:8787` without relay tokens.
-    errors = [p for p in check(changed) if p.severity == "error" and p.path[:1] == ("server",)]
+    found = check(changed, invalid=unknown)
+    errors = [p for p in found if p.severity == "error" and p.path[:1] == ("server",)]
     if errors:
         raise ConfigError(errors)
     return changed
 
 
-def log_file_problems(config: "Config") -> list["Problem"]:
-    """Return why the log file cannot be opened for writing. Does not create it."""
-    if config.logging.file is None:
+def log_file_problems(config: "Config", unknown: "frozenset[Place]") -> list["Problem"]:
+    """Return why the log file cannot be opened for writing. Does not create it.
+
+    Nothing is said of a file whose name is at an `unknown` place.
+    """
+    place = ("logging", "file")
+    if config.logging.file is None or place in unknown:
         return []
     from ccrelay.config.problems import Problem, quoted_path
 
@@ -178,7 +191,7 @@ def log_file_problems(config: "Config") -> list["Problem"]:
     else:
         return []
     message = f"cannot write to {quoted_path(path)}: {reason}"
-    return [Problem(message=message, path=("logging", "file"))]
+    return [Problem(message=message, path=place)]
 
 
 def _set_options(members: Mapping[str, object]) -> dict[str, object]:

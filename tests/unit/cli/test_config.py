@@ -145,6 +145,40 @@ def test_show_names_values_of_commands_that_are_not_run(run):
     assert data["providers"][0]["keys"][0]["key"] == "(of a command that is not run here)"
 
 
+EVERYWHERE = """
+server: {listen: "${cmd:x}", allowed_hosts: [a.example, "${cmd:x}", b.example]}
+routing:
+  strategy: "${cmd:x}"
+  models_default: ["${cmd:x}", p]
+  models: {"m-": ["${cmd:x}"]}
+  rules:
+    - name: "${cmd:x}"
+      when: {model: ["${cmd:x}"], headers: {x-a: "${cmd:x}"}}
+      use: {model: "${cmd:x}"}
+providers:
+  - name: p
+    type: ollama
+    base_url: "${cmd:x}"
+    models: ["${cmd:x}", m, {id: "${cmd:x}"}]
+    model_mapping: {a: "${cmd:x}"}
+    drop_betas: ["${cmd:x}"]
+  - {name: "${cmd:x}", preset: "${cmd:x}", keys: [{key: k, name: "${cmd:x}"}]}
+logging: {file: "${cmd:x}", level: "${cmd:x}"}
+"""
+
+
+def test_a_command_may_stand_anywhere(run):
+    Path("c.yaml").write_text(EVERYWHERE)
+    for arguments in ("check", "show"):
+        result = run(arguments, "-c", "c.yaml")
+        assert result.exit_code == 0, result.output
+    unknown = "(of a command that is not run here)"
+    data = yaml.safe_load(result.output)
+    assert result.output.count(unknown) == EVERYWHERE.count("${cmd:x}")
+    assert data["server"]["allowed_hosts"] == ["a.example", unknown, "b.example"]
+    assert data["providers"][1]["name"] == data["routing"]["rules"][0]["use"]["model"] == unknown
+
+
 @pytest.mark.parametrize("command", ["check", "show"])
 def test_a_found_file_is_used_after_its_confirmation(run, command):
     Path("ccrelay.yaml").write_text(GOOD)

@@ -34,7 +34,7 @@ def test_everything_that_reaches_outside_is_named_whatever_the_environment():
     assert found.files == ("~/c.key",)
     assert found.variables == ("RELAY", "A", "C")
     assert found.listen == "0.0.0.0:1"
-    assert found.hosts == {"a": "https://a.example:8", "b": "http://[::1]:11434", "c": "?"}
+    assert dict(found.hosts) == {"a": "https://a.example:8", "b": "http://[::1]:11434", "c": "?"}
     assert found.lines() == [
         "  listens on 0.0.0.0:1",
         "  sends to   https://a.example:8 (provider a)",
@@ -48,6 +48,15 @@ def test_everything_that_reaches_outside_is_named_whatever_the_environment():
         "  uses       $C",
         "  logs to    /var/log/l",
     ]
+
+
+@pytest.mark.parametrize("name", ["base_url", "type", "preset"])
+def test_what_only_a_command_can_tell_is_not_told_by_its_default(name):
+    places = {("server", "listen"), ("providers", 0, name), ("logging", "file")}
+    found = effects(DATA, CONFIG, places)
+    told = (found.listen, found.hosts[0][1], found.log_file)
+    assert told == ("what a command says",) * 3
+    assert found.hosts[1][1] == "http://[::1]:11434"
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "\n  runs nothing", "\x9b1m", "\u202e", "\u2028"])

@@ -250,6 +250,28 @@ def test_logs_that_are_not_ours_alone_are_refused(place, give_away):
     log(place / "c", env={"CCRELAY_FILE_CHECKS": "off"})
 
 
+def test_a_link_that_is_taken_away_once_it_is_open_is_refused(place, monkeypatch):
+    (place / "victim").write_text("of others")
+    os.link(place / "victim", place / "l")
+    status_of = os.fstat
+
+    def take_away(fd):
+        (place / "l").unlink(missing_ok=True)
+        return status_of(fd)
+
+    monkeypatch.setattr(files.os, "fstat", take_away)
+    with pytest.raises(OSError, match="No such file"):
+        log(place / "l")
+    (place / "l").write_text("another")
+    monkeypatch.setattr(files.os, "fstat", status_of)
+    folder, other = os.open(place, os.O_RDONLY), os.open(place / "victim", os.O_WRONLY)
+    with pytest.raises(Untrusted, match="was replaced while it was opened"):
+        files._check_log(str(place / "l"), folder, other, {})
+    os.close(folder)
+    os.close(other)
+    assert (place / "victim").read_text() == "of others"
+
+
 def test_a_log_in_a_folder_that_everybody_can_write_is_refused(place):
     place.chmod(0o777)
     with pytest.raises(Untrusted, match=r'the folder ".*" can be written by every user'):
