@@ -57,7 +57,7 @@ def ask(file: Path, *, yes: bool = False, err: bool = True) -> bool:
         if not yes and not click.confirm("Use this file?", default=False, err=err):
             return False
         record = confirm(file, loaded.digest, os.environ)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return False
     except NoRecord as error:
         click.echo(str(error), err=True)
