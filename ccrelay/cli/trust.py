@@ -23,13 +23,15 @@ def trust(file: Path | None, yes: bool) -> None:
     file found in the working directory. No program is run. Exit codes: 0 recorded, 1 not confirmed
     or no file, 2 invalid or refused.
     """
-    from ccrelay.config.load import ConfigError, locate
+    from ccrelay.config.load import NAMES, ConfigError, locate
 
     if file is None and (found := locate(env={})):  # without HOME: in this directory only
         file = found.path
     if file is None:
         click.echo("no ccrelay.yaml, ccrelay.yml or ccrelay.toml in this directory", err=True)
         sys.exit(NOT_CONFIRMED)
+    if file.name not in NAMES:
+        raise click.UsageError(f"no command searches for a file of this name: use --config {file}")
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("standard input is not a terminal: add --yes")
     try:

@@ -40,9 +40,11 @@ NOT_RUN = (
 )
 VARIABLE = "CCRELAY_CONFIG"
 
-_HERE = ("ccrelay.yaml", "ccrelay.yml", "ccrelay.toml")
+# Searched for in the working directory.
+NAMES = ("ccrelay.yaml", "ccrelay.yml", "ccrelay.toml")
 
 __all__ = [
+    "NAMES",
     "ConfigError",
     "Found",
     "Loaded",
@@ -186,13 +188,13 @@ def locate(
             raise ConfigError([Problem(message=f"no such file ({origin})", source=str(named))])
         return Found(cwd / file if cwd is not None else file)
     places = search_paths(env, cwd)
-    return next((Found(p, p in places[: len(_HERE)]) for p in places if _exists(p)), None)
+    return next((Found(p, p in places[: len(NAMES)]) for p in places if _exists(p)), None)
 
 
 def search_paths(env: Mapping[str, str], cwd: Path | None = None) -> list[Path]:
     """Return the files to search for, in order of preference."""
     here = Path.cwd() if cwd is None else cwd
-    places = [here / name for name in _HERE]
+    places = [here / name for name in NAMES]
     for folder in config_folders(env):
         places += [folder / name for name in ("config.yaml", "config.yml", "config.toml")]
     return places

@@ -29,6 +29,7 @@ PASSED_NAMES = frozenset(
         *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"),
         *("ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"),
         "REQUEST_METHOD",  # its presence voids HTTP_PROXY
+        *("SUDO_UID", "CCRELAY_FILE_CHECKS"),  # whose log file is opened
     }
 )
 # LD_/DYLD_/ASAN_: without the loader's settings the interpreter itself may not start.

@@ -195,6 +195,38 @@ def test_ctrl_c_ends_the_question(at_terminal, folder):
     assert not (folder / "ran").exists()
 
 
+# ---- workers open the log, too
+
+
+def test_workers_judge_the_log_as_their_supervisor_does(folder):
+    """Under sudo, and with the checks off: a worker is told of both."""
+    logs = [folder / "sudo.log", folder / "open.log"]
+    for log in logs:
+        log.touch(mode=0o600)
+    logs[1].chmod(0o666)
+    env = [{"SUDO_UID": str(STRANGER)}, {"CCRELAY_FILE_CHECKS": "off"}]
+    if os.geteuid() == 0:
+        os.chown(logs[0], STRANGER, -1)
+    for log, more in zip(logs, env, strict=True):
+        (folder / "c.yaml").write_text(f"{TRAP}logging: {{file: {log}, level: debug}}\n")
+        serve = subprocess.Popen(
+            [sys.executable, "-m", "ccrelay", "serve", "--config", "c.yaml"],
+            env=environment(folder, **more),
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        with serve:
+            try:
+                assert "http://" in serve.stdout.readline()  # every worker is ready
+                serve.send_signal(signal.SIGTERM)
+                assert serve.wait(PATIENCE_S) == 0
+            finally:
+                serve.kill()
+        assert "worker_ready" in log.read_text()
+
+
 # ---- no file stays no file
 
 

@@ -76,9 +76,17 @@ def test_without_a_terminal_the_answer_is_an_option(run, record):
 
 
 def test_a_file_can_be_named(run, record, tmp_path):
-    Path("../other.yaml").write_text(FILE)
-    assert run("../other.yaml", "--yes").exit_code == 0
-    assert list(json.loads(record.read_text())["files"]) == [f"{tmp_path}/other.yaml"]
+    Path("../ccrelay.yml").write_text(FILE)
+    assert run("../ccrelay.yml", "--yes").exit_code == 0
+    assert list(json.loads(record.read_text())["files"]) == [f"{tmp_path}/ccrelay.yml"]
+
+
+def test_a_file_that_no_command_searches_for_needs_no_confirmation(run, record):
+    Path("other.yaml").write_text(FILE)
+    result = run("other.yaml", "--yes")
+    assert result.exit_code == 2
+    assert "use --config other.yaml" in result.output
+    assert not record.exists()
 
 
 def test_a_directory_without_a_file_has_nothing_to_confirm(run, monkeypatch, tmp_path):

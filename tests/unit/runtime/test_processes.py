@@ -17,6 +17,8 @@ PASSED = {
     "PYTHONDEVMODE": "1",
     "LD_LIBRARY_PATH": "/opt/lib",
     "CCRELAY_DEBUG": "1",
+    "CCRELAY_FILE_CHECKS": "off",
+    "SUDO_UID": "1000",
 }
 WITHHELD = {
     "ANTHROPIC_API_KEY": "test-key-1",
@@ -24,6 +26,7 @@ WITHHELD = {
     "ZAI_API_KEY": "test-key-1",
     "a_name_the_user_chose": "test-key-1",
     "CCRELAY_CONFIG": "/etc/ccrelay.yaml",
+    "CCRELAY_NO_FILE": "1",
     "CCRELAY_TOKEN": "test-key-1",
     "CCRELAY_ZAI_KEY": "test-key-1",
     "NOTIFY_SOCKET": "/run/systemd/notify",
