@@ -21,6 +21,8 @@ FAST = "ccrelay/_fast"
 HEADERS = [f"{FAST}/{name}.h" for name in ("libssl", "ring", "scan", "shared", "sock")]
 # module -> C sources it is linked with, beside its own
 MODULES: dict[str, list[str]] = {
+    "field_names": [],
+    "head_writer": [],
     "http1": [],
     "json": ["scan.c"],
     "sse": [],
@@ -39,6 +41,7 @@ MODULES: dict[str, list[str]] = {
     "listener": [],
     "outgoing": [],
     "taps": [],
+    "token_guard": [],
     "upstream": [],
     "usage": [],
 }

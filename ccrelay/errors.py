@@ -5,6 +5,7 @@
       Unauthorized      401, no valid relay token
       Forbidden         403, Host or Origin not allowed
       NotFound          404, unknown path or model
+      MethodNotAllowed  405, the path is served for other methods
       TooLarge          413 / 431, over a limit of ours
       SlowClient        408, head or body not sent in time
       NoTarget          529, no usable target
@@ -95,6 +96,16 @@ class NotFound(RelayError):
     """Unknown path, or a model that no provider serves."""
 
     status = 404
+
+
+class MethodNotAllowed(RelayError):
+    """The path is served for other methods. `allow`: these, as for the header of that name."""
+
+    status = 405
+
+    def __init__(self, message: str, *, allow: bytes) -> None:
+        super().__init__(message)
+        self.allow = allow
 
 
 class TooLarge(RelayError):

@@ -23,7 +23,7 @@ class RequestClass(enum.IntEnum):
     MESSAGES = 0  # POST /v1/messages
     COUNT_TOKENS = 1  # POST /v1/messages/count_tokens
     MODELS = 2  # GET /v1/models and /v1/models/{id}
-    OTHER_V1 = 3  # every other /v1/*
+    OTHER_V1 = 3  # batches, files, skills: forwarded without routing
     LOCAL = 4  # /, /health, /ready, /api/hello
     UNKNOWN = 5  # anything else
 

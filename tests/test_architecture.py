@@ -108,6 +108,7 @@ TESTED_BY = {
     "_fast.log_line": "tests/unit/runtime/test_logs.py",
     "_fast.outgoing": "tests/loopback/relay/test_exactness.py",
     "_fast.taps": "tests/loopback/relay/test_records.py",
+    "_fast.token_guard": "tests/loopback/relay/test_api_endpoints.py",
     "_fast.upstream": "tests/loopback/relay/test_exactness.py",
     "__main__": "tests/unit/cli/test_main.py",
     "cli.main": "tests/unit/cli/test_main.py",

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
+from ccrelay._fast.chunks cimport END_LF
 from ccrelay._fast.http1 cimport Head, Piece, Walker, walk
 
 cdef enum:
@@ -17,6 +18,7 @@ ctypedef struct BodyFraming:
     int kind                 # how the body ends
     int64_t left             # of B_LENGTH
     Walker walker            # of B_CHUNKED
+    int trailer_seen         # bytes of its trailer section that were kept back
 
 
 cdef inline void begin_body(BodyFraming* body, Head head, bint is_head) noexcept:
@@ -38,6 +40,22 @@ cdef inline bint body_is_over(const BodyFraming* body) noexcept:
     if body.kind == B_CHUNKED:
         return body.walker.done
     return body.kind == B_NONE or (body.kind == B_LENGTH and body.left == 0)
+
+
+cdef inline bint has_trailer(const BodyFraming* body) noexcept:
+    """Whether a field follows the last chunk, so that `without_trailer` must be asked."""
+    cdef const Walker* w = &body.walker
+    return w.trailer > 2 or (w.trailer > 0 and w.state != END_LF)
+
+
+cdef inline Py_ssize_t without_trailer(BodyFraming* body, Py_ssize_t n) noexcept:
+    """How many of the `n` bytes that were just consumed stand before the trailer section.
+
+    Its fields would be under no policy. The empty line that ends it is among what is left out.
+    """
+    n -= body.walker.trailer - body.trailer_seen
+    body.trailer_seen = body.walker.trailer
+    return n
 
 
 cdef inline Py_ssize_t take_payload(

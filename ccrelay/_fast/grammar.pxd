@@ -46,10 +46,13 @@ cdef inline bint is_a(uint8_t byte, uint8_t mask) noexcept:
 
 cdef inline Py_ssize_t skip(Cursor* c, uint8_t mask) noexcept:
     """Skip bytes of the classes in `mask`; return how many."""
-    cdef Py_ssize_t start = c.at
-    while c.at < c.size and is_a(c.data[c.at], mask):
-        c.at += 1
-    return c.at - start
+    # Locals stay in registers: a byte may be anything, the cursor's members too.
+    cdef const uint8_t* p = c.data
+    cdef Py_ssize_t start = c.at, at = start, size = c.size
+    while at < size and is_a(p[at], mask):
+        at += 1
+    c.at = at
+    return at - start
 
 
 cdef inline bint has_control(uint64_t word) noexcept:
@@ -63,12 +66,18 @@ cdef inline bint has_control(uint64_t word) noexcept:
 cdef inline void skip_text(Cursor* c) noexcept:
     """`skip` over TEXT, eight bytes at a time: values are most of a head."""
     cdef uint64_t word
-    while c.at + 8 <= c.size:
-        memcpy(&word, c.data + c.at, 8)
+    cdef const uint8_t* p = c.data
+    cdef Py_ssize_t at = c.at, last = c.size - 8
+    while at <= last:
+        memcpy(&word, p + at, 8)
         if not has_control(word):
-            c.at += 8
-        elif skip(c, TEXT) < 8:  # stopped inside the word: not a tab
+            at += 8
+            continue
+        c.at = at
+        if skip(c, TEXT) < 8:  # stopped inside the word: not a tab
             return
+        at = c.at
+    c.at = at
     skip(c, TEXT)
 
 

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memchr, memcmp
 
 from ccrelay._fast.cursor cimport Cursor, peek, same, skip_crlf
+from ccrelay._fast.field_names cimport field_id, odd_field_id, skip_plain
 from ccrelay._fast.grammar cimport (
     BLANK, DIGIT, METHOD, TARGET, TOKEN, decimal, is_a, is_host, is_word, next_item, skip,
     skip_text,
@@ -15,13 +16,11 @@ from ccrelay._fast.grammar cimport (
 from ccrelay._fast.http1 cimport (
     BAD_CONTENT_LENGTH, BAD_FIELD_NAME, BAD_FIELD_VALUE, BAD_HOST, BAD_METHOD, BAD_START_LINE,
     BAD_STATUS, BAD_TARGET, BAD_TRANSFER_ENCODING, BAD_VERSION, BARE_LF, BOTH_FRAMINGS,
-    OBS_FOLD, OK, TOO_MANY_FIELDS, Field, F_ACCEPT_ENCODING, F_AGENT_ID, F_ANTHROPIC_BETA,
-    F_API_KEY, F_AUTHORIZATION, F_CONNECTION, F_CONTENT_ENCODING, F_CONTENT_LENGTH,
-    F_CONTENT_TYPE, F_COOKIE, F_EXPECT, F_HOST, F_KEEP_ALIVE, F_ORIGIN, F_OTHER,
-    F_PROXY_AUTHENTICATE, F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION, F_REQUEST_CLASS,
-    F_REQUEST_ID, F_RETRY_AFTER, F_SESSION_ID, F_TE, F_TRAILER, F_TRANSFER_ENCODING,
-    F_UPGRADE, F_USER_AGENT, F_X_API_KEY, F_X_SHOULD_RETRY,
+    F_CONNECTION, F_CONTENT_ENCODING, F_CONTENT_LENGTH, F_EXPECT, F_HOST, F_TRANSFER_ENCODING,
+    NOT_CANONICAL, OBS_FOLD, OK, TOO_MANY_FIELDS, Field,
 )
+from ccrelay._fast.nominated cimport hold_back_nominated
+from ccrelay._fast.targets cimport is_canonical
 
 cdef enum:
     METHOD_BYTES_MAX = 32
@@ -43,74 +42,7 @@ ctypedef struct Parts:
     bint chunked
     bint keep_alive
     bint expects_continue
-    bint nominates           # Connection names fields other than `close` and `keep-alive`
     int count                # fields
-
-
-cdef inline int named(const uint8_t* p, Py_ssize_t n, const char* name, int field_id) noexcept:
-    # For names of length `n`; F_OTHER: another name.
-    return field_id if same(p, <const uint8_t*>name, n) else F_OTHER
-
-
-cdef inline int field_id(const uint8_t* p, Py_ssize_t n) noexcept:
-    """The FieldId of a name. By length first: most names need at most one comparison."""
-    if n == 2:
-        return named(p, n, b"te", F_TE)
-    elif n == 4:
-        return named(p, n, b"host", F_HOST)
-    elif n == 6:
-        return (
-            named(p, n, b"cookie", F_COOKIE)
-            or named(p, n, b"origin", F_ORIGIN)
-            or named(p, n, b"expect", F_EXPECT)
-        )
-    elif n == 7:
-        return (
-            named(p, n, b"trailer", F_TRAILER)
-            or named(p, n, b"upgrade", F_UPGRADE)
-            or named(p, n, b"api-key", F_API_KEY)
-        )
-    elif n == 9:
-        return named(p, n, b"x-api-key", F_X_API_KEY)
-    elif n == 10:
-        return (
-            named(p, n, b"connection", F_CONNECTION)
-            or named(p, n, b"user-agent", F_USER_AGENT)
-            or named(p, n, b"request-id", F_REQUEST_ID)
-            or named(p, n, b"keep-alive", F_KEEP_ALIVE)
-        )
-    elif n == 11:
-        return named(p, n, b"retry-after", F_RETRY_AFTER)
-    elif n == 12:
-        return named(p, n, b"content-type", F_CONTENT_TYPE)
-    elif n == 13:
-        return named(p, n, b"authorization", F_AUTHORIZATION)
-    elif n == 14:
-        return (
-            named(p, n, b"content-length", F_CONTENT_LENGTH)
-            or named(p, n, b"anthropic-beta", F_ANTHROPIC_BETA)
-            or named(p, n, b"x-should-retry", F_X_SHOULD_RETRY)
-        )
-    elif n == 15:
-        return named(p, n, b"accept-encoding", F_ACCEPT_ENCODING)
-    elif n == 16:
-        return (
-            named(p, n, b"content-encoding", F_CONTENT_ENCODING)
-            or named(p, n, b"proxy-connection", F_PROXY_CONNECTION)
-        )
-    elif n == 17:
-        return named(p, n, b"transfer-encoding", F_TRANSFER_ENCODING)
-    elif n == 18:
-        return named(p, n, b"proxy-authenticate", F_PROXY_AUTHENTICATE)
-    elif n == 19:
-        return named(p, n, b"proxy-authorization", F_PROXY_AUTHORIZATION)
-    elif n == 22:
-        return named(p, n, b"x-claude-code-agent-id", F_AGENT_ID)
-    elif n == 24:
-        return named(p, n, b"x-claude-code-session-id", F_SESSION_ID)
-    elif n == 27:
-        return named(p, n, b"x-claude-code-request-class", F_REQUEST_CLASS)
-    return F_OTHER
 
 
 cdef inline Py_ssize_t blank_lines(const uint8_t* data, Py_ssize_t n) noexcept:
@@ -183,6 +115,8 @@ cdef inline int target_form(Parts* head, const uint8_t* data) noexcept:
     head.path_len = head.target_len
     if mark != NULL:
         head.path_len = <const uint8_t*>mark - data - head.target
+    if not fault and not is_canonical(data + head.target, head.path_len, head.target_len):
+        fault = NOT_CANONICAL
     return fault
 
 
@@ -245,12 +179,15 @@ cdef inline int status_line(Parts* head, Cursor* c) noexcept:
 cdef inline int field_line(Cursor* c, Field* field) noexcept:
     cdef int first = peek(c)
     cdef Py_ssize_t end
+    cdef bint is_odd
     if first == c" " or first == c"\t":
         return OBS_FOLD
     if first == 10:
         return BARE_LF
     field.name = c.at
-    field.name_len = skip(c, TOKEN)
+    skip_plain(c)
+    is_odd = peek(c) != c":" and skip(c, TOKEN) > 0
+    field.name_len = c.at - field.name
     if field.name_len == 0 or peek(c) != c":":
         return BAD_FIELD_NAME
     c.at += 1
@@ -263,14 +200,18 @@ cdef inline int field_line(Cursor* c, Field* field) noexcept:
     while end > field.value and is_a(c.data[end - 1], BLANK):
         end -= 1
     field.value_len = end - field.value
-    field.id = field_id(c.data + field.name, field.name_len)
+    field.held_back = 0
+    if is_odd:
+        field.id = odd_field_id(c.data + field.name, field.name_len)
+    else:
+        field.id = field_id(c.data + field.name, field.name_len)
     return OK
 
 
-cdef inline int first_field(const Field* fields, int count, int field_id) noexcept:
+cdef inline int first_field(const Field* fields, int count, int wanted) noexcept:
     cdef int i
     for i in range(count):
-        if fields[i].id == field_id:
+        if fields[i].id == wanted:
             return i
     return -1
 
@@ -316,8 +257,8 @@ cdef inline int take_meaning(Parts* head, const uint8_t* data, const Field* fiel
     return OK
 
 
-cdef inline void read_connection(Parts* head, const uint8_t* data, const Field* fields) noexcept:
-    cdef bint closes = False, stays = head.minor == 1
+cdef inline void read_connection(Parts* head, const uint8_t* data, Field* fields) noexcept:
+    cdef bint closes = False, nominates = False, stays = head.minor == 1
     cdef const uint8_t* item
     cdef Py_ssize_t size
     cdef Cursor c
@@ -332,11 +273,13 @@ cdef inline void read_connection(Parts* head, const uint8_t* data, const Field* 
             elif is_word(item, size, b"keep-alive"):
                 stays = True
             else:
-                head.nominates = True
+                nominates = True
+    if nominates:
+        hold_back_nominated(data, fields, head.count)
     head.keep_alive = stays and not closes
 
 
-cdef inline int judge_whole(Parts* head, const uint8_t* data, const Field* fields) noexcept:
+cdef inline int judge_whole(Parts* head, const uint8_t* data, Field* fields) noexcept:
     # Checks that need all fields.
     cdef int host = first_field(fields, head.count, F_HOST)
     if head.chunked and head.content_length >= 0:

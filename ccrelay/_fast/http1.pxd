@@ -5,7 +5,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
 cpdef enum FieldId:
-    # Field names the relay acts on; any other name is F_OTHER and passes unchanged.
+    # Field names the relay acts on, and families of names (`field_names.pyx`); any other name is
+    # F_OTHER and passes unchanged.
     F_OTHER = 0
     F_HOST = 1
     F_CONTENT_LENGTH = 2
@@ -35,6 +36,18 @@ cpdef enum FieldId:
     F_REQUEST_CLASS = 26     # x-claude-code-request-class
     F_USER_AGENT = 27
     F_API_KEY = 28           # api-key (Azure's spelling of a credential)
+    F_ALIAS = 29             # one of these names with other punctuation: `x_api_key`
+    F_HOP = 30               # more fields that are for the next hop only
+    F_CONDITIONAL = 31       # make an answer a 304
+    F_FORWARDING = 32        # a proxy's word on who asked, and where
+    F_OVERRIDE = 33          # another method, URL, file or handler, for a server that obeys
+    F_CREDENTIAL = 34        # credentials and identities by other names
+    F_CLOUD = 35             # signatures and accounts of clouds: x-amz-*, x-goog-*
+    F_NAVIGATION = 36        # another place to go to, or to load
+    F_SET_COOKIE = 37
+    F_CHALLENGE = 38         # asks for a credential
+    F_BROWSER = 39           # policies and state of an origin; what browsers tell of themselves
+    F_RELAY = 40             # x-ccrelay-*: the relay's own
 
 
 cpdef enum HeadFault:
@@ -57,6 +70,7 @@ cpdef enum HeadFault:
     HEAD_TOO_LARGE = 15
     BAD_CHUNK = 16           # chunk size, extension or line end malformed
     TRAILER_TOO_LARGE = 17
+    NOT_CANONICAL = 18       # a target that two servers may read differently
 
 
 ctypedef struct Field:
@@ -65,6 +79,7 @@ ctypedef struct Field:
     uint32_t value           # offset, optional whitespace trimmed
     uint32_t value_len
     uint8_t id               # FieldId
+    uint8_t held_back        # named in Connection, or has a relay token: not forwarded
 
 
 ctypedef struct Piece:
@@ -93,7 +108,6 @@ cdef class Head:
     cdef uint32_t target         # offset of the request target
     cdef uint32_t target_len
     cdef uint32_t path_len       # target up to the '?'
-    cdef bint nominates          # Connection names fields other than `close` and `keep-alive`
     cdef readonly bint is_request
     cdef readonly int minor      # HTTP/1.minor
     cdef readonly int status     # responses; 0 in requests
@@ -103,24 +117,11 @@ cdef class Head:
     cdef readonly bint expects_continue
 
     cdef int find(self, int field_id) noexcept          # index of the first such field, -1: none
+    cpdef bytes method_and_target(self)                  # of a request, as received
     cpdef bytes value(self, int field_id)                # its value, or None
     cpdef bytes get(self, bytes name)                    # by lower-case name, or None
     # ASCII case-insensitive
     cdef bint value_is(self, int field_id, const char* lower, Py_ssize_t n) noexcept
-
-
-@cython.final
-cdef class RequestPlan:
-    # How requests to one target are written; created once per target, immutable.
-    cdef bytes host
-    cdef bytes prefix        # prefix of the client's path: b"" or b"/api/anthropic"
-    cdef bytes lines         # encoded: Host, credentials, static headers, Accept-Encoding: identity
-    cdef uint8_t drop[64]    # by FieldId: 1 = not forwarded
-    cdef frozenset drop_names    # other lower-case names (bytes), and those overridden by `lines`
-    cdef frozenset drop_betas    # anthropic-beta values (bytes) not forwarded; None: verbatim
-
-    # content_length -1: keep no length (a GET); chunked wins over content_length
-    cdef bytes write(self, Head head, int64_t content_length, bint chunked, bytes path)
 
 
 # Offset after the first empty line that follows a start line; 0: not there yet. Also stops after a
@@ -137,17 +138,3 @@ cdef Head read_response(const char* data, Py_ssize_t n, int* fault)
 cdef Py_ssize_t walk(
     Walker* w, const char* p, Py_ssize_t n, Piece* pieces, int cap, int* count
 ) noexcept
-
-
-cpdef enum Framing:
-    KEEP = 0                 # content-length / transfer-encoding as the upstream sent them
-    CHUNKED = 1
-    CLOSE = 2                # neither: the body ends with the connection
-    LENGTH = 3               # content-length: `length`
-
-# The head sent downstream for an upstream head: without hop-by-hop fields, everything else byte for
-# byte and in order; framing and `extra` (encoded lines or b"") come last. `keep_alive` False adds
-# `Connection: close`.
-cdef bytes write_response(
-    Head head, int framing, int64_t length, bint keep_alive, bytes extra, bint plain
-)

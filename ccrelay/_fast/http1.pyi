@@ -1,4 +1,3 @@
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -32,6 +31,18 @@ class FieldId(IntEnum):
     F_REQUEST_CLASS = 26
     F_USER_AGENT = 27
     F_API_KEY = 28
+    F_ALIAS = 29
+    F_HOP = 30
+    F_CONDITIONAL = 31
+    F_FORWARDING = 32
+    F_OVERRIDE = 33
+    F_CREDENTIAL = 34
+    F_CLOUD = 35
+    F_NAVIGATION = 36
+    F_SET_COOKIE = 37
+    F_CHALLENGE = 38
+    F_BROWSER = 39
+    F_RELAY = 40
 
 class HeadFault(IntEnum):
     OK = 0
@@ -52,12 +63,7 @@ class HeadFault(IntEnum):
     HEAD_TOO_LARGE = 15
     BAD_CHUNK = 16
     TRAILER_TOO_LARGE = 17
-
-class Framing(IntEnum):
-    KEEP = 0
-    CHUNKED = 1
-    CLOSE = 2
-    LENGTH = 3
+    NOT_CANONICAL = 18
 
 class BadHead(ValueError):
     fault: HeadFault
@@ -81,24 +87,11 @@ class Head:
     def query(self) -> bytes: ...
     @property
     def raw(self) -> bytes: ...
+    def method_and_target(self) -> bytes: ...
     def value(self, field_id: int) -> bytes | None: ...
     def get(self, name: bytes) -> bytes | None: ...
+    def passing(self, name: bytes) -> bytes | None: ...
     def items(self) -> list[tuple[bytes, bytes]]: ...
-
-class RequestPlan:
-    def __init__(
-        self,
-        *,
-        prefix: bytes,
-        host: bytes,
-        lines: list[tuple[bytes, bytes]],
-        pass_credentials: bool = False,
-        drop_names: Iterable[bytes] = (),
-        drop_betas: Iterable[bytes] | None = None,
-    ) -> None: ...
-    def render(
-        self, head: Head, content_length: int, chunked: bool, path: bytes | None = None
-    ) -> bytes: ...
 
 class ChunkReader:
     consumed: Final[int]
@@ -114,11 +107,3 @@ class ChunkReader:
 def find_head_end(data: bytes, start: int = 0) -> int: ...
 def parse_request(data: bytes, fields_max: int = 128) -> tuple[Head, int] | None: ...
 def parse_response(data: bytes) -> tuple[Head, int] | None: ...
-def render_response(
-    head: Head,
-    framing: int,
-    length: int = -1,
-    keep_alive: bool = True,
-    extra: bytes = b"",
-    plain: bool = False,
-) -> bytes: ...

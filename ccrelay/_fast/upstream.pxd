@@ -8,7 +8,8 @@ from ccrelay._fast.conn cimport Conn
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.early_head cimport EarlyHead
 from ccrelay._fast.handlers cimport ConnectionPool, RequestHandler, UpstreamLimits
-from ccrelay._fast.http1 cimport Head, Piece, RequestPlan
+from ccrelay._fast.head_writer cimport RequestPlan
+from ccrelay._fast.http1 cimport Head, Piece
 from ccrelay._fast.outgoing cimport Outgoing
 from ccrelay._fast.taps cimport Taps
 

@@ -4,7 +4,8 @@ from typing import Any, TypeAlias
 from ccrelay._fast.conn import Conn, Reactor
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.handlers import ConnectionPool, RequestHandler, UpstreamLimits
-from ccrelay._fast.http1 import Head, RequestPlan
+from ccrelay._fast.head_writer import RequestPlan
+from ccrelay._fast.http1 import Head
 from ccrelay._fast.taps import Taps, _Decoder
 
 # Is None between messages; whoever asks in between knows that.
@@ -62,7 +63,7 @@ class Upstream(Conn):
         plan: RequestPlan,
         model: bytes | None = None,
         body: bytes | None = None,
-        path: bytes | None = None,
+        path: bytes = b"/v1/messages",
     ) -> None: ...
     def expect(self, expected: int, whole_max: int = 0) -> None: ...
     def decode(self, decoder: _Decoder | None, for_client: bool) -> None: ...

@@ -14,7 +14,8 @@ from libc.string cimport memcmp, memset
 
 from ccrelay._fast.body cimport SLOT_MODEL
 from ccrelay._fast.body_framing cimport (
-    B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, PIECES_MAX, begin_body, body_is_over, take_payload,
+    B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, PIECES_MAX, begin_body, body_is_over, has_trailer,
+    take_payload, without_trailer,
 )
 from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_add_unmarked
 from ccrelay._fast.buffer cimport buffer_chunk, buffer_free, buffer_take
@@ -22,7 +23,8 @@ from ccrelay._fast.conn cimport Conn, Reactor
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.early_head cimport take_head
 from ccrelay._fast.handlers cimport ConnectionPool, RequestHandler, UpstreamLimits
-from ccrelay._fast.http1 cimport CHUNKED, CLOSE, KEEP, Head, Piece, RequestPlan, write_response
+from ccrelay._fast.head_writer cimport CHUNKED, CLOSE, KEEP, RequestPlan, write_response
+from ccrelay._fast.http1 cimport Head, Piece
 from ccrelay._fast.outgoing cimport Outgoing
 from ccrelay._fast.sse cimport CONTENT, FAILED
 from ccrelay._fast.taps cimport ANSWER, Taps
@@ -84,10 +86,10 @@ cdef class Upstream(Conn):
 
     cpdef object send_request(
         self, ExchangeHandler exchange, Downstream down, RequestPlan plan, bytes model=None,
-        bytes body=None, bytes path=None,
+        bytes body=None, bytes path=b"/v1/messages",
     ):
         """Start an attempt: the client's head rewritten by `plan`, its body with `model`, raw JSON,
-        in place of its own. `body` replaces the body, `path` the path and query."""
+        in place of its own. `body` replaces the body; `path`: path and query, of our making."""
         cdef int64_t length, start, end
         cdef Outgoing out = self.request
         cdef double now = self.reactor.now
@@ -116,20 +118,16 @@ cdef class Upstream(Conn):
             self._lost(RESET)
 
     cpdef object expect(self, int expected, Py_ssize_t whole_max=0):
-        """Believe the body by what it carries; call it before `forward`, in HOLD.
+        """Believe the body by what it carries (a `taps.Expected`); before `forward`, in HOLD.
 
-        Args:
-            expected: a `taps.Expected`.
-            whole_max: collect a JSON answer whole, up to so many bytes; 0: forward it.
+        `whole_max`: collect a JSON answer whole, up to so many bytes; 0: forward it.
         """
         self.wants_whole = whole_max > 0
         self.taps.expect(expected, whole_max)
 
     cpdef object decode(self, object decoder, bint for_client):
         """Undo the body's content coding for the taps, and for a client that does not accept it.
-
-        Call it behind `expect`. `decoder`: see `Taps.decode_with`.
-        """
+        Call it behind `expect`. `decoder`: see `Taps.decode_with`."""
         self.taps.decode_with(decoder, for_client)
 
     cpdef object forward(
@@ -195,9 +193,7 @@ cdef class Upstream(Conn):
             return False
         if self.mode == HOLD:               # nothing of the body has gone yet
             return taps.sse is not None or taps.declared
-        if taps.sse is None or taps.sse.stopped:
-            return False
-        if not self.taps.sse.at_boundary:
+        if taps.sse is None or taps.sse.stopped or not taps.sse.at_boundary:
             return False
         if self.framing == KEEP and self.body.kind == B_CHUNKED:
             return self.body.walker.between
@@ -325,6 +321,10 @@ cdef class Upstream(Conn):
             return
         if taps.decodes_for_client:
             self._emit_decoded()
+        elif self.framing == KEEP and has_trailer(&self.body):
+            self._emit(p, without_trailer(&self.body, n))
+            if self.body.walker.done and self.exchange is not None:
+                self._emit(b"\r\n", 2)
         elif self.framing == KEEP:
             self._emit(p, n)
         elif self.framing == CHUNKED:

@@ -51,6 +51,12 @@ def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
     _check_models(provider, path, findings)
     check_patterns((*path, "prices"), provider.prices, findings)
     _check_headers(provider.headers, (*path, "headers"), findings)
+    for index, name in enumerate(provider.drop_headers):
+        if not TOKEN.match(name):
+            findings.wrong((*path, "drop_headers", index), "invalid header name", name)
+    if provider.passthrough and provider.type != "anthropic":
+        message = f"passthrough requires type anthropic, not {provider.type}"
+        findings.error((*path, "passthrough"), message)
     for index, beta in enumerate(provider.drop_betas or ()):
         if not TOKEN.match(beta):
             findings.wrong((*path, "drop_betas", index), "invalid beta name", beta)

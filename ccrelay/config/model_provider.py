@@ -15,6 +15,7 @@ CountTokens = Literal["forward", "estimate"]
 ToolTypeCustom = Literal["keep", "drop"]
 KeyStrategy = Literal["most-room", "least-loaded", "round-robin", "random"]
 Signatures = Literal["claude", "none"]
+Passthrough = Literal["batches", "files", "skills"]
 Probe = Literal["off", "connect", "count_tokens", "message"]
 # Two orders of magnitude above any known price; keeps micro-dollars within 64 bits.
 Dollars = Annotated[float, Meta(ge=0, le=100_000)]
@@ -157,9 +158,24 @@ class Provider(Section, frozen=True):
     discover_models: Annotated[
         bool, Meta(description="Include the models that the provider lists in GET /v1/models.")
     ] = False
+    passthrough: Annotated[
+        list[Passthrough],
+        Meta(
+            description="Endpoints forwarded to this provider without routing, limits or failover "
+            "(type anthropic): batches, files, skills. Clients share its account: what one stores, "
+            "all can list, read and delete."
+        ),
+    ] = field(default_factory=list)
     headers: Annotated[
         dict[str, str], Meta(description="Static headers added to every request.")
     ] = field(default_factory=dict)
+    drop_headers: Annotated[
+        list[str],
+        Meta(
+            description="Names of client headers that are not forwarded, besides those that never "
+            "are; `_` counts as `-`."
+        ),
+    ] = field(default_factory=list)
     drop_betas: Annotated[
         list[str] | None,
         Meta(

@@ -282,6 +282,7 @@ Errors are unknown and duplicate keys, wrong types, values out of range, and:
 - `auth: none` with keys; `x-api-key` or `bearer` without keys. Exception: type `anthropic` without
   keys and without `auth` passes the client's credential through, to `https://api.anthropic.com` or
   loopback only.
+- `passthrough` with another type than `anthropic`; an invalid name in `drop_headers`.
 - Invalid static headers, and those that the relay sets: framing, routing and authentication
   (`host`, `content-length`, `authorization` ...).
 - An upstream model in `model_mapping` that is empty or a glob. In globs `*` is any text, `?` any

@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t
 
-from ccrelay._fast.http1 cimport RequestPlan
+from ccrelay._fast.head_writer cimport RequestPlan
 from ccrelay._fast.key_pool cimport KeyPool
 from ccrelay._fast.rate_limits cimport TargetLimits
 from ccrelay._fast.refusals cimport Refusals

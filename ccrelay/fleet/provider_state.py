@@ -5,7 +5,7 @@ from math import inf
 
 from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.endpoint_stats import EndpointStats
-from ccrelay._fast.http1 import RequestPlan
+from ccrelay._fast.head_writer import RequestPlan
 from ccrelay._fast.key_pool import KeyPool
 from ccrelay._fast.rate_limits import TargetLimits
 from ccrelay._fast.refusals import Refusals

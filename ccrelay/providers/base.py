@@ -96,6 +96,7 @@ class Dialect:
         self.drop_betas = frozenset(beta.encode() for beta in betas if beta != ANY) or None
         # Static headers replace the client's.
         dropped = {name for name, _ in self.static_headers}
+        dropped |= {name.lower().encode("ascii") for name in provider.drop_headers}
         self.drop_names = frozenset(dropped | {BETA_HEADER} if ANY in betas else dropped)
         self._prefix = quote(url.path.rstrip("/"), safe=_PATH_SAFE).encode("ascii")
         self._host = _host(url)

@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from ccrelay._fast.http1 cimport RequestPlan
+from ccrelay._fast.head_writer cimport RequestPlan
 from ccrelay._fast.rate_limits cimport Reservation
 from ccrelay._fast.upstream cimport Upstream
 from ccrelay.fleet.endpoint cimport Endpoint

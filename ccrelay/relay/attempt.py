@@ -7,7 +7,7 @@ returns to its pool by itself when its response is whole (`_fast.upstream`).
 
 import random
 
-from ccrelay._fast.http1 import RequestPlan
+from ccrelay._fast.head_writer import RequestPlan
 from ccrelay._fast.rate_limits import Reservation
 from ccrelay._fast.upstream import Upstream
 from ccrelay.fleet.provider_state import Target

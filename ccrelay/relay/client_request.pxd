@@ -12,6 +12,7 @@ cdef class ClientRequest:
     cdef public object auth
     cdef public object model
     cdef public bytes body
+    cdef readonly bytes path
     cdef int _traffic
 
     cpdef bint is_complete(self)

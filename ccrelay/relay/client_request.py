@@ -24,14 +24,18 @@ class ClientRequest:
         down: the client's connection.
         kind: the endpoint, a `RequestClass`.
         auth: what authentication found.
+        path: path and query that are sent upstream, of the relay's own making.
     """
 
-    __slots__ = ("_traffic", "auth", "body", "down", "kind", "model")
+    __slots__ = ("_traffic", "auth", "body", "down", "kind", "model", "path")
 
-    def __init__(self, down: Downstream, kind: int, auth: ClientAuth) -> None:
+    def __init__(
+        self, down: Downstream, kind: int, auth: ClientAuth, path: bytes = b"/v1/messages"
+    ) -> None:
         self.down = down
         self.kind = kind
         self.auth = auth
+        self.path = path
         self.model: str | None = None  # as the client spells it, once known
         self.body: bytes | None = None  # unpacked; None: the body is the connection's
         self._traffic = UNKNOWN_TRAFFIC

@@ -5,9 +5,9 @@ from ccrelay._fast.downstream cimport ConnectionHandler, Downstream
 from ccrelay._fast.http1 cimport Head
 from ccrelay.relay.context cimport WorkerContext
 from ccrelay.relay.exchange cimport Exchange
+from ccrelay.relay.runtime_config cimport RuntimeConfig
 
-cdef int _CONTENT_ENCODING, _OTHER_V1, _NOT_ROUTED
-cdef dict _ROUTED_PATHS
+cdef int _CONTENT_ENCODING
 
 
 cdef class Dispatcher(ConnectionHandler):
@@ -19,10 +19,13 @@ cdef class Dispatcher(ConnectionHandler):
     cpdef object on_refused(self, Downstream down, int fault)
     cpdef object on_slow(self, Downstream down)
     cpdef object on_gone(self, Downstream down)
-    @cython.locals(head=Head, kind=int, exchange=Exchange)
+    @cython.locals(head=Head, kind=int, path=bytes, direct=tuple)
     cdef object _admit(self, Downstream down)
+    @cython.locals(config=RuntimeConfig)
     cdef object _authenticate(self, Downstream down)
     @cython.locals(
         context=WorkerContext, limit=int64_t, length=int64_t, fault=int, exchange=Exchange
     )
-    cdef Exchange _open(self, Downstream down, int kind, object auth)
+    cdef Exchange _open(self, Downstream down, int kind, bytes path, object auth)
+    @cython.locals(head=Head, exchange=Exchange)
+    cdef object _route(self, Downstream down, int kind, bytes path, object auth)

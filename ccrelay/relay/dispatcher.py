@@ -4,26 +4,18 @@ from typing import Any
 
 from ccrelay._fast.downstream import ConnectionHandler, Downstream
 from ccrelay._fast.http1 import FieldId
-from ccrelay.errors import BadRequest, NotFound, RelayError, SlowClient, TooLarge
+from ccrelay.errors import BadRequest, RelayError, SlowClient, TooLarge
 from ccrelay.fleet.provider_state import ProviderState, Target
+from ccrelay.relay.api_endpoints import DIRECT, LOCAL, LOCAL_PATHS, MODELS, ROUTED, match
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.exchange import Exchange
-from ccrelay.relay.local_reply import LOCAL_PATHS, local_answer
-from ccrelay.relay.models_api import asks_for_models
+from ccrelay.relay.local_reply import local_answer
 from ccrelay.relay.request_body import FAULTS, head_error, is_gzip
-from ccrelay.types import RequestClass
 from ccrelay.wire.errors import error_response
-from ccrelay.wire.targets import shown_target
+from ccrelay.wire.targets import HIDDEN, shown_target
 
 _CONTENT_ENCODING = int(FieldId.F_CONTENT_ENCODING)
-_OTHER_V1 = int(RequestClass.OTHER_V1)
-_NOT_ROUTED = -1
-
-_ROUTED_PATHS: dict[bytes, int] = {
-    b"/v1/messages": int(RequestClass.MESSAGES),
-    b"/v1/messages/count_tokens": int(RequestClass.COUNT_TOKENS),
-}
 
 
 class Dispatcher(ConnectionHandler):
@@ -74,7 +66,9 @@ class Dispatcher(ConnectionHandler):
         asked: dict[str, object] = {}
         if head is not None:
             asked["method"] = head.method.decode("ascii", "backslashreplace")
-            asked["path"] = shown_target(head.path, head.query)
+            guard = context.config.token_guard
+            is_secret = guard is not None and guard.hold_back(head)
+            asked["path"] = HIDDEN if is_secret else shown_target(head.path, head.query)
         context.log.event(
             "info",
             "request_rejected",
@@ -92,31 +86,31 @@ class Dispatcher(ConnectionHandler):
         head = down.head
         if self.draining:
             down.keep_alive = False
-        kind = _NOT_ROUTED
-        if head.method == b"POST":
-            kind = _ROUTED_PATHS.get(head.path, _NOT_ROUTED)
-        if kind == _NOT_ROUTED:
-            self._admit_other(down, head.path)
+        direct = DIRECT.get(head.method_and_target())
+        if direct is None:
+            self._admit_other(down)
             return
-        exchange = self._open(down, kind, self._authenticate(down))
-        if head.value(_CONTENT_ENCODING) is None:
-            exchange.start()
-        elif is_gzip(head):
-            exchange.start(True)
-        else:
-            raise BadRequest("Unsupported content-encoding: send gzip or no compression.")
+        kind, path = direct
+        self._route(down, kind, path, self._authenticate(down))
 
     def _authenticate(self, down: Downstream) -> ClientAuth:
-        """Check the request's credentials; a connection remembers the answer for equal headers."""
+        """Check the request's credentials; a connection remembers the answer for equal headers.
+
+        Other fields with a relay token are held back, here because it is done for every request
+        that may go on.
+        """
+        config = self.context.config
         auth: ClientAuth | None = down.recall()
         if auth is None:
-            auth = down.memo = self.context.config.authenticator.admit(down.head)
+            auth = down.memo = config.authenticator.admit(down.head)
+        if config.token_guard is not None and config.token_guard.hold_back(down.head):
+            raise BadRequest("The request target contains a relay token. Send it in a header.")
         return auth
 
-    def _open(self, down: Downstream, kind: int, auth: ClientAuth) -> Exchange:
+    def _open(self, down: Downstream, kind: int, path: bytes, auth: ClientAuth) -> Exchange:
         context = self.context
         limit = context.config.body_bytes_max
-        exchange = Exchange(context, down, kind, auth)
+        exchange = Exchange(context, down, kind, auth, path)
         down.exchange = exchange
         context.active.add(exchange)
         length = down.head.content_length
@@ -130,37 +124,45 @@ class Dispatcher(ConnectionHandler):
             raise FAULTS[fault]()
         return exchange
 
-    def _admit_other(self, down: Downstream, path: bytes) -> None:
+    def _route(self, down: Downstream, kind: int, path: bytes, auth: ClientAuth) -> None:
+        head = down.head
+        exchange = self._open(down, kind, path, auth)
+        if head.value(_CONTENT_ENCODING) is None:
+            exchange.start()
+        elif is_gzip(head):
+            exchange.start(True)
+        else:
+            raise BadRequest("Unsupported content-encoding: send gzip or no compression.")
+
+    def _admit_other(self, down: Downstream) -> None:
         head, config = down.head, self.context.config
-        method = head.method
-        if path in LOCAL_PATHS and method in (b"GET", b"HEAD"):
-            config.authenticator.check_host(head)
-            keep_alive = down.keep_alive and down.body_complete()
-            _, data = local_answer(
-                path,
-                config.providers,
-                self.context.reactor.now,
-                keep_alive=keep_alive,
-                body_wanted=method == b"GET",
-            )
-            down.answer(data, keep_alive)
+        if head.path in LOCAL_PATHS and head.method in (b"GET", b"HEAD"):
+            self._answer_here(down)
             return
         auth = self._authenticate(down)
-        if path in _ROUTED_PATHS:
-            raise RelayError(f"Use POST for {path.decode('ascii')}.", status=405)
-        if asks_for_models(method, path):
+        endpoint, path = match(head.method, head.path, head.query, config.passthrough.__contains__)
+        if endpoint.group == ROUTED:
+            self._route(down, int(endpoint.kind), path, auth)
+        elif endpoint.group == MODELS:
             assert config.models_api is not None
             config.models_api.answer(down, auth)
-            return
-        if not path.startswith(b"/v1/"):
-            raise NotFound("There is nothing at this path. The relay serves /v1/messages.")
-        provider = config.routes.anthropic()
-        if provider is None:
-            raise NotFound(
-                "No provider of type anthropic is configured, and only those serve this path."
-            )
-        exchange = self._open(down, _OTHER_V1, auth)
-        exchange.send_to(self._any_target(provider))
+        else:
+            assert endpoint.group != LOCAL
+            exchange = self._open(down, int(endpoint.kind), path, auth)
+            exchange.send_to(self._any_target(config.passthrough[endpoint.group]))
+
+    def _answer_here(self, down: Downstream) -> None:
+        head, config = down.head, self.context.config
+        config.authenticator.check_host(head)
+        keep_alive = down.keep_alive and down.body_complete()
+        _, data = local_answer(
+            head.path,
+            config.providers,
+            self.context.reactor.now,
+            keep_alive=keep_alive,
+            body_wanted=head.method == b"GET",
+        )
+        down.answer(data, keep_alive)
 
     def _any_target(self, provider: ProviderState) -> Target:
         """For a request that no limit counts: a key that works, else any."""

@@ -41,6 +41,7 @@ class ExchangeBase(ExchangeHandler):
         down: the client's connection.
         kind: the endpoint, a `RequestClass`.
         auth: what authentication found.
+        path: path and query that are sent upstream.
     """
 
     __slots__ = (
@@ -60,11 +61,16 @@ class ExchangeBase(ExchangeHandler):
     )
 
     def __init__(
-        self, context: WorkerContext, down: Downstream, kind: int, auth: ClientAuth
+        self,
+        context: WorkerContext,
+        down: Downstream,
+        kind: int,
+        auth: ClientAuth,
+        path: bytes = b"/v1/messages",
     ) -> None:
         self.context = context
         self.config: RuntimeConfig = context.config  # the one this request began with
-        self.client = ClientRequest(down, kind, auth)
+        self.client = ClientRequest(down, kind, auth, path)
         self.serial = context.next_serial()
         self.state = _ROUTING
         self.resume = 0  # a Resume

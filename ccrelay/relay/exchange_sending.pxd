@@ -2,7 +2,8 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.affinity_table cimport Binding
-from ccrelay._fast.http1 cimport Head, RequestPlan
+from ccrelay._fast.head_writer cimport RequestPlan
+from ccrelay._fast.http1 cimport Head
 from ccrelay._fast.upstream cimport Upstream
 from ccrelay.fleet.provider_state cimport ProviderState, Target
 from ccrelay.relay.attempt cimport Attempt

@@ -3,7 +3,8 @@
 The third of four layers, by phase: `exchange` decides what follows a failure.
 """
 
-from ccrelay._fast.http1 import FieldId, Framing
+from ccrelay._fast.head_writer import Framing
+from ccrelay._fast.http1 import FieldId
 from ccrelay._fast.taps import Expected
 from ccrelay._fast.upstream import Mode, Upstream
 from ccrelay.errors import RelayError
@@ -157,7 +158,7 @@ class SendingExchange(RoutedExchange):
         splice = attempt.candidate.splice if attempt.candidate is not None else None
         plan = attempt.plan
         assert plan is not None
-        upstream.send_request(self, self.client.down, plan, splice, attempt.body)
+        upstream.send_request(self, self.client.down, plan, splice, attempt.body, self.client.path)
 
     def _connected(self, upstream: Upstream | None, error: RelayError | None) -> None:
         """A dial has ended."""

@@ -10,7 +10,8 @@ from urllib.parse import unquote
 import orjson
 
 from ccrelay import __version__
-from ccrelay._fast.http1 import Framing, Head, render_response
+from ccrelay._fast.head_writer import Framing, render_response
+from ccrelay._fast.http1 import Head
 from ccrelay.errors import NotFound, RelayError
 from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.wire.errors import RETRY_AFTER_MAX_S, json_response
@@ -21,10 +22,6 @@ Fields = Sequence[tuple[bytes, bytes]]
 # refers to the provider's time.
 _REPLACED = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
 _RETRY_AFTER = re.compile(rb"(?im)^retry-after(?:-ms)?:[^\r\n]*\r\n")
-
-# Claude Code asks for /api/hello below its base URL, which may end in /v1, before its first request
-# and in `doctor`, without a credential: so none is asked for (client reference, sections 2 and 10).
-LOCAL_PATHS = frozenset({b"/", b"/health", b"/ready", b"/api/hello", b"/v1/api/hello"})
 
 
 def local_answer(
@@ -49,7 +46,7 @@ def models_body(entries: list[ModelEntry], path: bytes, query: bytes) -> bytes:
     Raises:
         NotFound: no such model.
     """
-    if path in (b"/v1/models", b"/v1/models/"):
+    if path == b"/v1/models":
         limit, after_id, before_id = page_query(query.decode("latin-1"))
         return model_list(entries, limit, after_id, before_id)
     name = unquote(path[len(b"/v1/models/") :].decode("latin-1"))

@@ -111,7 +111,7 @@ class ModelDiscovery:
         if passed.token_in_key:
             held_back.add(b"x-api-key")
         names = (name for name in _CLIENT_FIELDS if name not in held_back)
-        return [(name, value) for name in names if (value := head.get(name)) is not None]
+        return [(name, value) for name in names if (value := head.passing(name)) is not None]
 
     def at_once(self, client: Fields) -> list[ModelEntry] | None:
         """All models when no list has to be fetched now, else None."""

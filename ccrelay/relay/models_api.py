@@ -23,11 +23,6 @@ Refuse = Callable[[Downstream, RelayError], None]
 """Sends one of the relay's own errors."""
 
 
-def asks_for_models(method: bytes, path: bytes) -> bool:
-    """Whether a request is for the list of models or for one model."""
-    return method in (b"GET", b"HEAD") and (path == MODELS or path.startswith(MODELS + b"/"))
-
-
 class ModelsApi:
     """Answers requests for models.
 
@@ -52,7 +47,7 @@ class ModelsApi:
         self.refuse = refuse
 
     def answer(self, down: Downstream, passed: ClientAuth) -> None:
-        """Answer a request for which `asks_for_models` is true, now or after discovery.
+        """Answer a GET or HEAD of /v1/models or of one model, now or after discovery.
 
         Raises:
             NotFound: unknown model.

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import msgspec
 
 from ccrelay._fast.body import BodyFault
-from ccrelay._fast.http1 import Head, HeadFault, RequestPlan
+from ccrelay._fast.head_writer import RequestPlan
+from ccrelay._fast.http1 import Head, HeadFault
 from ccrelay._fast.json import MemberKeys, MemberScan
 from ccrelay.errors import BadRequest, NoTarget, RelayError, TooLarge, Unauthorized
 from ccrelay.fleet.provider_state import Target
@@ -61,6 +62,10 @@ _HEAD_FAULTS: dict[int, str] = {
     int(HeadFault.BAD_CONTENT_LENGTH): "the content-length is malformed or repeated",
     int(HeadFault.BAD_TRANSFER_ENCODING): "transfer-encoding must be chunked",
     int(HeadFault.BOTH_FRAMINGS): "content-length and transfer-encoding are both present",
+    int(HeadFault.NOT_CANONICAL): (
+        "the request target is not canonical: send no empty or dot segments, no ';' and only "
+        "escapes that are needed"
+    ),
     int(HeadFault.BAD_HOST): "the Host header is missing, repeated or malformed",
 }
 

@@ -45,8 +45,11 @@ _JSON_KINDS = frozenset({ContentKind.FOREIGN_JSON, ContentKind.EVENT_STREAM})  #
 
 
 def is_redirect(status: int) -> bool:
-    """Whether a status sends the client elsewhere: with the prompt, and with its credential."""
-    return 300 <= status < 400 and status != 304
+    """Whether a status is of class 3xx: it sends a client elsewhere, with prompt and credential.
+
+    Or it is a 304, which nobody asked for: conditions are not forwarded.
+    """
+    return 300 <= status < 400
 
 
 def decoding(client_head: Head, head: Head) -> tuple[bytes, ContentDecoder | None, bool]:

@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.downstream cimport DownstreamLimits
+from ccrelay._fast.token_guard cimport TokenGuard
 from ccrelay.fleet.provider_state cimport Target
 from ccrelay.routing.route_table cimport RouteTable
 from ccrelay.routing.router cimport Router
@@ -24,3 +25,5 @@ cdef class RuntimeConfig:
     cdef public object models_api
     cdef readonly dict by_slot
     cdef readonly Target only
+    cdef readonly dict passthrough
+    cdef readonly TokenGuard token_guard

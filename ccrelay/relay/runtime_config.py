@@ -13,6 +13,7 @@ from ccrelay._fast.body import BodyLimits
 from ccrelay._fast.conn import Reactor
 from ccrelay._fast.handlers import DownstreamLimits, UpstreamLimits
 from ccrelay._fast.shared_memory import SharedMemory
+from ccrelay._fast.token_guard import TokenGuard
 from ccrelay.config.model import Config, Provider
 from ccrelay.fleet.endpoint import OnChange
 from ccrelay.fleet.layout import Layout
@@ -47,6 +48,7 @@ class RuntimeConfig:
         "listen",
         "models_api",
         "only",
+        "passthrough",
         "pool_keys",
         "pools",
         "providers",
@@ -54,6 +56,7 @@ class RuntimeConfig:
         "routes",
         "rules",
         "strategy",
+        "token_guard",
     )
 
     def __init__(
@@ -70,6 +73,8 @@ class RuntimeConfig:
         self.pools = pools
         self.pool_keys: dict[PoolKey, Pool] = {}
         self.authenticator = authenticator
+        tokens = [token.encode() for token in config.server.auth.tokens]
+        self.token_guard = TokenGuard(tokens) if tokens else None
         self.limits = downstream_limits(config)
         self.router = Router(routing)
         self.strategy = strategy_for(routing)
@@ -84,6 +89,12 @@ class RuntimeConfig:
             return strategies[name]
 
         self.routes = RouteTable(providers, strategy_for_rule)
+        # Group of endpoints that are not routed -> the first provider that is told to serve it.
+        self.passthrough: dict[str, ProviderState] = {}
+        for provider in providers:
+            if provider.config.type == "anthropic" and provider.targets:
+                for group in provider.config.passthrough:
+                    self.passthrough.setdefault(group, provider)
         self.affinity = routing.affinity.enabled
         self.debug = routing.debug
         self.body_bytes_max = config.server.limits.body_bytes_max

@@ -136,10 +136,3 @@ class RouteTable:
             for model in provider.config.models or ():
                 names[model if isinstance(model, str) else model.id] = None
         return list(names)
-
-    def anthropic(self) -> ProviderState | None:
-        """The first provider of type anthropic, for endpoints beyond messages; else None."""
-        for provider in self.providers:
-            if provider.config.type == "anthropic" and provider.targets:
-                return provider
-        return None

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from ccrelay.errors import TYPE_BY_STATUS, RelayError
+from ccrelay.errors import TYPE_BY_STATUS, MethodNotAllowed, RelayError
 from ccrelay.wire.bodies import UNREADABLE, json_string
 
 # Claude Code does not retry on a `retry-after` above this (client reference, section 6).
@@ -72,6 +72,8 @@ def error_response(
         if not error.knows_when:
             wait_s = min(wait_s, RETRY_AFTER_MAX_S)
         extra.append((b"retry-after", b"%d" % wait_s))
+    if isinstance(error, MethodNotAllowed):
+        extra.append((b"allow", error.allow))
     if error.should_retry is not None:
         extra.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     body = error_body(error, request_id)

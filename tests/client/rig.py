@@ -43,7 +43,8 @@ T = TypeVar("T")
 
 def passthrough(upstream: str) -> dict[str, Any]:
     """Pass-through of the client's credential and model."""
-    return {"providers": [{"name": "mock", "type": "anthropic", "base_url": upstream}]}
+    mock = {"name": "mock", "type": "anthropic", "base_url": upstream}
+    return {"providers": [{**mock, "passthrough": ["batches", "files"]}]}
 
 
 def mapped(upstream: str) -> dict[str, Any]:

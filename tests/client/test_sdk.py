@@ -122,7 +122,7 @@ def test_models_are_listed_and_retrieved(connect, open_rig):
     assert client.models.retrieve("claude-house-3").display_name == "House 3"
 
 
-def test_unknown_endpoints_are_forwarded(connect, open_rig):
+def test_batches_and_files_are_forwarded_to_a_provider_that_allows_them(connect, open_rig):
     rig = open_rig()
     client = connect(rig.url)
     batch = {"requests": [{"custom_id": "one", "params": asked("hi")}]}

@@ -16,7 +16,8 @@ from ccrelay._fast.body import BodyLimits
 from ccrelay._fast.conn import Reactor
 from ccrelay._fast.downstream import ConnectionHandler
 from ccrelay._fast.handlers import ConnectionPool, DownstreamLimits, UpstreamLimits
-from ccrelay._fast.http1 import ChunkReader, RequestPlan, parse_request, parse_response
+from ccrelay._fast.head_writer import RequestPlan
+from ccrelay._fast.http1 import ChunkReader, parse_request, parse_response
 from ccrelay._fast.listener import Listener
 from ccrelay._fast.upstream import ExchangeHandler, Upstream
 from ccrelay.wire.chunks import LAST_CHUNK, chunk

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from ccrelay._fast import http1 as ours
+from ccrelay._fast import head_writer, http1 as ours
 from tests.reference import http1 as reference
 
 PLAN: dict[str, Any] = {
@@ -13,8 +13,8 @@ PLAN: dict[str, Any] = {
     "drop_names": [b"x-hop", b"User-Agent"],
     "drop_betas": [b"a", b"claude-code-20250219"],
 }
-OUR_PLAN = ours.RequestPlan(**PLAN)
-OUR_BARE_PLAN = ours.RequestPlan(prefix=b"", host=b"h", lines=[], pass_credentials=True)
+OUR_PLAN = head_writer.RequestPlan(**PLAN)
+OUR_BARE_PLAN = head_writer.RequestPlan(prefix=b"", host=b"h", lines=[], pass_credentials=True)
 
 
 def head_facts(api: Any, kind: str, data: bytes) -> Any:
@@ -40,24 +40,24 @@ def head_facts(api: Any, kind: str, data: bytes) -> Any:
 
 def _rendered(api: Any, head: Any) -> list[bytes]:
     if not head.is_request:
+        render = head_writer.render_response if api is ours else api.render_response
         return [
-            api.render_response(head, framing, 7, keep_alive, extra)
-            for framing in ours.Framing
+            render(head, framing, 7, keep_alive, extra)
+            for framing in head_writer.Framing
             for keep_alive, extra in ((True, b""), (False, b"X-Extra: 1\r\n"))
         ]
+    path = b"/v1/other?x=1"
     if api is ours:
         return [
-            OUR_PLAN.render(head, -1, True),
-            OUR_PLAN.render(head, 12, False, b"/v1/other?x=1"),
-            OUR_BARE_PLAN.render(head, -1, False),
+            OUR_PLAN.render(head, -1, True, path),
+            OUR_PLAN.render(head, 12, False, path),
+            OUR_BARE_PLAN.render(head, -1, False, path),
         ]
     bare: dict[str, Any] = {"prefix": b"", "host": b"h", "lines": [], "pass_credentials": True}
     return [
-        reference.render_request(head, content_length=-1, chunked=True, **PLAN),
-        reference.render_request(
-            head, content_length=12, chunked=False, path=b"/v1/other?x=1", **PLAN
-        ),
-        reference.render_request(head, content_length=-1, chunked=False, **bare),
+        reference.render_request(head, content_length=-1, chunked=True, path=path, **PLAN),
+        reference.render_request(head, content_length=12, chunked=False, path=path, **PLAN),
+        reference.render_request(head, content_length=-1, chunked=False, path=path, **bare),
     ]
 
 

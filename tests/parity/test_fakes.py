@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import uvloop
 
-from ccrelay._fast.http1 import Framing
+from ccrelay._fast.head_writer import Framing
 from ccrelay._fast.upstream import Loss, Mode
 from ccrelay.wire.chunks import LAST_CHUNK, chunk, early_head
 from ccrelay.wire.errors import PING

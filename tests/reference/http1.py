@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ccrelay._fast.http1 import BadHead, Framing, HeadFault
+from ccrelay._fast.head_writer import Framing
+from ccrelay._fast.http1 import BadHead, HeadFault
+from tests.reference.field_names import TO_NO_CLIENT, TO_NO_PROVIDER, family, folded
 
 TOKEN = rb"[A-Za-z0-9!#$%&'*+\-.^_`|~]"
 TEXT = rb"[\t\x20-\x7e\x80-\xff]"
@@ -19,6 +21,13 @@ REASON = re.compile(TEXT + rb"*")
 HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 ABSOLUTE = re.compile(rb"https?://([^/]+)(/.*)?", re.IGNORECASE)
 STATUS = re.compile(rb"[1-5][0-9][0-9]")
+# A canonical target: no empty segment, none of dots only; in the path no escape but of what needs
+# one and is no delimiter anywhere; in the query none of a control byte or of what needs none.
+_ESCAPE = rb"%(?:2[0-1]|22|2[46-9A-Ca-c]|3[ACDEacde]|40|5[BDEbde]|60|7[B-Db-d])"
+_SEGMENT = rb"(?!\.*(?:[/?]|\Z))(?:[A-Za-z0-9._~!$&'()*+,:=@\[\]-]|" + _ESCAPE + rb")+"
+_UNRESERVED = rb"%(?:2[DdEe]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])"
+_QUERY = rb"(?:[^%]|(?!" + _UNRESERVED + rb"|%[01]|%7[Ff])%[0-9A-Fa-f]{2})*"
+CANONICAL = re.compile(rb"(?:/|(?:/" + _SEGMENT + rb")+)(?:\?" + _QUERY + rb")?")
 VERSIONS = {b"HTTP/1.0": 0, b"HTTP/1.1": 1}
 
 METHOD_BYTES_MAX = 32
@@ -28,21 +37,6 @@ CONTENT_LENGTH_MAX = 2**53
 CHUNK_SIZE_OVER = 2**62
 CHUNK_LINE_BYTES_MAX = 256
 TRAILER_BYTES_MAX = 8192
-
-HOP_BY_HOP = {
-    b"connection",
-    b"keep-alive",
-    b"proxy-connection",
-    b"proxy-authorization",
-    b"proxy-authenticate",
-    b"te",
-    b"trailer",
-    b"upgrade",
-    b"transfer-encoding",
-}
-FRAMING = {b"content-length", b"transfer-encoding"}
-CREDENTIALS = {b"authorization", b"x-api-key", b"api-key", b"cookie"}
-OWN = HOP_BY_HOP | FRAMING | {b"host", b"accept-encoding", b"expect"}
 
 
 @dataclass
@@ -80,6 +74,11 @@ class Head:
     @property
     def connection(self) -> set[bytes]:
         return {item.lower() for value in self.values(b"connection") for item in members(value)}
+
+    @property
+    def nominated(self) -> set[bytes]:
+        """Names in Connection that count: of fields that nobody needs to read the message."""
+        return {name for name in self.connection if family(name) == "other"}
 
     @property
     def keep_alive(self) -> bool:
@@ -181,6 +180,8 @@ def _target(head: Head) -> None:
         return
     elif not head.target.startswith(b"/"):
         raise BadHead(HeadFault.BAD_TARGET)
+    if not CANONICAL.fullmatch(head.target):
+        raise BadHead(HeadFault.NOT_CANONICAL)
 
 
 def _version(head: Head, rest: Line) -> None:
@@ -320,21 +321,22 @@ def render_request(
     lines: list[tuple[bytes, bytes]],
     content_length: int,
     chunked: bool,
-    path: bytes | None = None,
+    path: bytes,
     pass_credentials: bool = False,
     drop_names: Iterable[bytes] = (),
     drop_betas: Iterable[bytes] | None = None,
 ) -> bytes:
     """The head sent upstream, as `RequestPlan` writes it."""
-    drop = OWN | {name.lower() for name in drop_names} | {name.lower() for name, _ in lines}
-    if not pass_credentials:
-        drop |= CREDENTIALS
-    target = head.target if path is None else path
-    out = [head.method + b" " + prefix + target + b" HTTP/1.1\r\n", b"Host: " + host + b"\r\n"]
+    drop = {folded(name) for name in drop_names} | {folded(name) for name, _ in lines}
+    out = [head.method + b" " + prefix + path + b" HTTP/1.1\r\n", b"Host: " + host + b"\r\n"]
     out += [name + b": " + value + b"\r\n" for name, value in lines]
     out.append(b"Accept-Encoding: identity\r\n")
     for (name, value), line in zip(head.fields, head.lines, strict=True):
-        if name.lower() in drop | head.connection:
+        kind = family(name)
+        is_own = pass_credentials and name.lower() in (b"authorization", b"x-api-key")
+        if kind in TO_NO_PROVIDER and not is_own:
+            continue
+        if folded(name) in drop or name.lower() in head.nominated:
             continue
         if name.lower() == b"anthropic-beta" and drop_betas is not None:
             line = _without_betas(line, value, set(drop_betas))
@@ -364,14 +366,15 @@ def render_response(
     head: Head, framing: int, length: int = -1, keep_alive: bool = True, extra: bytes = b""
 ) -> bytes:
     """The head sent downstream, as `write_response` writes it."""
-    drop = HOP_BY_HOP | FRAMING | head.connection
     out = [b"HTTP/1.1" + head.start[8:]]
     out += [
         line
         for (name, _), line in zip(head.fields, head.lines, strict=True)
-        if name.lower() not in drop
+        if family(name) not in TO_NO_CLIENT and name.lower() not in head.nominated
     ]
     match framing:
+        case _ if head.status < 200 or head.status in (204, 304):
+            pass
         case Framing.KEEP:
             out.append(_framing_line(head.content_length, head.chunked))
         case Framing.CHUNKED:

@@ -333,7 +333,12 @@ async def test_messages_pass_as_they_came(lab: Lab, body: bytes) -> None:
 
 
 async def test_what_is_not_routed_passes_whatever_it_is(lab: Lab) -> None:
-    one = provider(lab.upstream(Turns(response(200, PAGE, HTML))), type="anthropic", keys=())
+    one = provider(
+        lab.upstream(Turns(response(200, PAGE, HTML))),
+        type="anthropic",
+        keys=(),
+        passthrough=["files"],
+    )
     lab.start(one)
     client = await lab.client()
     answer = await client.ask(request(b"GET", b"/v1/files"), method="GET")
@@ -342,7 +347,7 @@ async def test_what_is_not_routed_passes_whatever_it_is(lab: Lab) -> None:
 
 async def test_a_redirect_of_what_is_not_routed_is_a_502(lab: Lab) -> None:
     wire = response(307, b"", [(b"Location", b"https://evil.test/x")])
-    lab.start(provider(lab.upstream(Turns(wire)), type="anthropic", keys=()))
+    lab.start(provider(lab.upstream(Turns(wire)), type="anthropic", keys=(), passthrough=["files"]))
     client = await lab.client()
     answer = await client.ask(request(b"GET", b"/v1/files"), method="GET")
     assert (answer.status, answer.get(b"location")) == (502, None)

@@ -123,15 +123,18 @@ async def test_interim_answers_are_for_the_relay_alone(lab: Lab) -> None:
         assert (answer.status, answer.interim, answer.body) == (200, [], EVENTS)
 
 
-@pytest.mark.parametrize("status", [204, 304])
-async def test_answers_that_have_no_body_end_with_their_head(lab: Lab, status: int) -> None:
-    wire = b"HTTP/1.1 %d Nothing\r\nETag: 1\r\n\r\n" % status
+@pytest.mark.parametrize(
+    "framing", [b"", b"Content-Length: 7\r\n", b"Transfer-Encoding: chunked\r\n"]
+)
+async def test_an_answer_that_has_no_body_ends_with_its_head(lab: Lab, framing: bytes) -> None:
+    wire = b"HTTP/1.1 204 Nothing\r\nETag: 1\r\n%b\r\n" % framing
     upstream = lab.upstream(always(wire))
-    lab.start(provider(upstream, type="anthropic"))
+    lab.start(provider(upstream, type="anthropic", passthrough=["files"]))
     client = await lab.client()
     for _ in range(3):
         answer = await client.ask(request(b"GET", b"/v1/files"), method="GET")
-        assert (answer.status, answer.body, answer.get(b"etag")) == (status, b"", b"1")
+        assert (answer.status, answer.body, answer.get(b"etag")) == (204, b"", b"1")
+        assert answer.get(b"content-length") is answer.get(b"transfer-encoding") is None
     assert upstream.connections == 1
 
 

@@ -134,7 +134,7 @@ async def test_pages_run_over_configured_and_discovered_models(lab: Lab) -> None
 async def test_one_model_is_found_by_its_name_with_and_without_the_window_mark(lab: Lab) -> None:
     upstream = lab.upstream(always(listing("org/m-2")))
     lab.start(discovering(upstream))
-    for path in (b"/org%2Fm-2", b"/org/m-2", b"/org%2Fm-2[1m]"):
+    for path in (b"/org/m-2", b"/org/m-2[1m]", b"/org/m-2%5B1m%5D"):
         answer = await ask(lab, MODELS + path)
         assert (answer.status, answer.json()["id"]) == (200, "org/m-2")
 

@@ -124,7 +124,13 @@ async def test_each_exchange_has_one_record_whatever_it_was(lab: Lab) -> None:
     relay = lab.start(
         provider(lab.upstream(always(STREAM)), "one", models=["claude-*"]),
         provider(lab.upstream(once(b"junk\r\n\r\n")), "two", models=["bad"]),
-        provider(lab.upstream(always(JSON)), "three", type="anthropic", models=["own"]),
+        provider(
+            lab.upstream(always(JSON)),
+            "three",
+            type="anthropic",
+            models=["own"],
+            passthrough=["files"],
+        ),
     )
     client = await lab.client()
     asked = [

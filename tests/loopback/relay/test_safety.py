@@ -276,7 +276,7 @@ async def test_a_head_request_gets_a_head(lab: Lab) -> None:
 async def test_a_forwarded_head_request_waits_for_no_body(lab: Lab) -> None:
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
     upstream = lab.upstream(always(reply))
-    lab.start(provider(upstream, type="anthropic"))
+    lab.start(provider(upstream, type="anthropic", passthrough=["files"]))
     client = await lab.client()
     for _ in range(2):
         answer = await client.ask(request(b"HEAD", b"/v1/files"), method="HEAD")
@@ -296,8 +296,6 @@ async def test_wrong_doors_are_named(lab: Lab) -> None:
     assert await refused(client, request(b"GET", b"/v1/messages")) == (405, "invalid_request_error")
     assert await refused(client, request(b"PUT", b"/v1/messages/count_tokens", body=b""))
     assert await refused(client, request(b"GET", b"/admin")) == (404, "not_found_error")
-    assert await refused(client, post(path=b"/v1/messages/")) == (404, "not_found_error")
-    assert await refused(client, post(path=b"//v1/messages")) == (404, "not_found_error")
     assert (await client.ask(post())).status == 200
 
 

@@ -6,7 +6,8 @@ from math import inf
 
 import pytest
 
-from ccrelay._fast.http1 import Head, RequestPlan, parse_request
+from ccrelay._fast.head_writer import RequestPlan
+from ccrelay._fast.http1 import Head, parse_request
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Health, Key, Provider
@@ -43,7 +44,7 @@ def head() -> Head:
 
 
 def written(plan: RequestPlan) -> bytes:
-    return plan.render(head(), 2, False).lower()
+    return plan.render(head(), 2, False, b"/v1/messages").lower()
 
 
 def fail(made: ProviderState, now: float, times: int = 1) -> None:

@@ -19,7 +19,8 @@ from ccrelay._fast.conn import Reactor
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.endpoint_stats import RetryBudget
 from ccrelay._fast.handlers import ConnectionPool
-from ccrelay._fast.http1 import Framing, Head, RequestPlan, parse_request, parse_response
+from ccrelay._fast.head_writer import Framing, RequestPlan
+from ccrelay._fast.http1 import Head, parse_request, parse_response
 from ccrelay._fast.json import MemberKeys, scan
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap, Verdict
@@ -455,7 +456,7 @@ class FakeUpstream(Upstream):
         plan: RequestPlan,
         model: bytes | None = None,
         body: bytes | None = None,
-        path: bytes | None = None,
+        path: bytes = b"/v1/messages",
     ) -> None:
         assert self.exchange is None
         assert not self.is_closed()

@@ -223,14 +223,3 @@ def test_served_models_are_listed_once_in_configured_order() -> None:
         service("two", models=["m", "other"]),
     ]
     assert candidates(services).served() == ["claude-*", "m", "shown", "other"]
-
-
-def test_paths_beyond_messages_go_to_the_first_anthropic_provider_that_has_a_credential() -> None:
-    disabled = [Key(key="test-key-1", enabled=False)]
-    services = [
-        service("zai", "zai"),
-        service("no-key", "anthropic", keys=disabled),
-        service("login", "anthropic", keys=[]),
-    ]
-    assert candidates(services).anthropic() is services[2]
-    assert candidates(services[:2]).anthropic() is None
