@@ -28,7 +28,7 @@ PURE = bool(os.environ.get("CCRELAY_PURE"))
 # From the ground up: a room may import the rooms below it.
 FLOORS = (
     ("_fast",),
-    ("errors", "types"),
+    ("errors", "types", "printable"),
     ("wire", "config", "providers", "fleet", "ledger", "routing"),
     ("upstream",),
     ("relay",),
@@ -53,7 +53,7 @@ ONLY = {
     "errors": set[str](),
     "types": {"_fast"},
     "demo": {"errors", "types"},
-    "cli": {"config", "errors", "types"},
+    "cli": {"config", "errors", "types", "printable"},
 }
 # Doors between rooms, or to one module of a room, that are open to one module.
 DOORS = {

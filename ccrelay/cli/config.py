@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from ccrelay.cli.output import echo
 from ccrelay.cli.trust import trust
 
 if TYPE_CHECKING:
@@ -53,14 +54,14 @@ def check(file: Path | None, run_commands: bool) -> None:
         # As `serve` does.
         loaded = Source.find(Options(config=file)).load(run_commands=run_commands)
     except ConfigError as error:
-        click.echo(str(error))
+        echo(str(error))
         count = sum(problem.severity == "error" for problem in error.problems)
-        click.echo(f"{count} {'error' if count == 1 else 'errors'}")
+        echo(f"{count} {'error' if count == 1 else 'errors'}")
         sys.exit(INVALID_CONFIG)
     for warning in loaded.warnings:
-        click.echo(str(warning))
+        echo(str(warning))
     providers = ", ".join(p.name for p in loaded.config.providers if p.enabled)
-    click.echo(f"{loaded.path or 'no file, environment only'}: ok (providers: {providers})")
+    echo(f"{loaded.path or 'no file, environment only'}: ok (providers: {providers})")
 
 
 @config.command()
@@ -80,9 +81,9 @@ def show(file: Path | None) -> None:
 
     from ccrelay.config.show import redacted
 
-    click.echo(f"# from {loaded.path or 'the environment (no file)'}")
+    echo(f"# from {loaded.path or 'the environment (no file)'}")
     shown = redacted(loaded.config, not_run=loaded.not_run)
-    click.echo(yaml.safe_dump(shown, sort_keys=False, width=100), nl=False)
+    echo(yaml.safe_dump(shown, sort_keys=False, width=100), nl=False)
 
 
 @config.command()
@@ -98,17 +99,15 @@ def path(file: Path | None, all_locations: bool) -> None:
         _exit_invalid(error)
     if not all_locations:
         if found is None:
-            click.echo(
-                "no configuration file (see --all); using environment variables only", err=True
-            )
+            echo("no configuration file (see --all); using environment variables only", err=True)
             sys.exit(1)
-        click.echo(str(found))
+        echo(str(found))
         return
     locations = search_paths(os.environ)
     if found is not None and found not in locations:
         locations.insert(0, found)  # from --config or $CCRELAY_CONFIG
     for location in locations:
-        click.echo(f"{'*' if location == found else ' '} {location}")
+        echo(f"{'*' if location == found else ' '} {location}")
 
 
 @config.command()
@@ -118,7 +117,7 @@ def schema() -> None:
 
     from ccrelay.config.schema import schema as json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    echo(json.dumps(json_schema(), indent=2))
 
 
 @config.command()
@@ -144,19 +143,19 @@ def init(file: Path | None, force: bool) -> None:
     try:
         _write(target, starter_config(found), force=force)
     except FileExistsError:
-        click.echo(f"{target} already exists; use --force to overwrite it", err=True)
+        echo(f"{target} already exists; use --force to overwrite it", err=True)
         sys.exit(1)
     except OSError as error:
-        click.echo(f"cannot write {target}: {error.strerror}", err=True)
+        echo(f"cannot write {target}: {error.strerror}", err=True)
         sys.exit(1)
-    click.echo(f"wrote {target}")
+    echo(f"wrote {target}")
     variables = ["ANTHROPIC_API_KEY"] if found.anthropic else []
     variables += [known.variable for known in found.keys]
     for variable in variables:
-        click.echo(f"  found ${variable}")
+        echo(f"  found ${variable}")
     if found.ollama is not None:
-        click.echo(f"  found Ollama at {found.ollama.base_url}, models: {len(found.ollama.models)}")
-    click.echo(f"next: ccrelay serve{_config_option(target)}")
+        echo(f"  found Ollama at {found.ollama.base_url}, models: {len(found.ollama.models)}")
+    echo(f"next: ccrelay serve{_config_option(target)}")
 
 
 def probe_ollama(base_url: str) -> "Ollama | None":
@@ -261,5 +260,5 @@ def _config_option(target: Path) -> str:
 
 
 def _exit_invalid(error: "ConfigError") -> NoReturn:
-    click.echo(str(error), err=True)
+    echo(str(error), err=True)
     sys.exit(INVALID_CONFIG)

@@ -13,6 +13,7 @@ from typing import IO, TypeVar
 import click
 import msgspec
 
+from ccrelay.cli.output import echo
 from ccrelay.config.address import join_address, listen_problem, split_listen
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.demo.faults import FAULTS
@@ -170,7 +171,7 @@ def mock(
 ) -> None:
     """Run a mock provider with the Anthropic API and fault injection."""
     if list_faults:
-        click.echo(fault_table())
+        echo(fault_table())
         return
     if faults and sequence:
         raise click.UsageError("--fault and --script are mutually exclusive.")
@@ -233,7 +234,7 @@ async def _run(
 ) -> None:
     def on_finished(recorded: Recorded) -> None:
         target, what = recorded.target, f"{recorded.fault}, {recorded.outcome}"
-        click.echo(f"{recorded.number:>5}  {recorded.method} {target}  {what}")
+        echo(f"{recorded.number:>5}  {recorded.method} {target}  {what}")
         if file is not None:
             file.write(record_line(recorded) + "\n")
             file.flush()
@@ -254,7 +255,7 @@ async def _run(
     except OSError as error:
         problem = listen_problem(error, join_address(*listen), *listen, command="ccrelay mock")
         raise click.ClickException(problem) from error
-    click.echo(_startup_text(server.url))
+    echo(_startup_text(server.url))
     try:
         await stop.wait()
     finally:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ccrelay.cli.output import echo
+
 if TYPE_CHECKING:
     from ccrelay.config.model import RequestKind
     from ccrelay.routing.explain import Asked, Explanation, Inside, KeyNote
@@ -84,7 +86,7 @@ def explain(
     try:
         loaded = load(file, require_secrets=False, run_commands=False)
     except ConfigError as error:
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)
         sys.exit(INVALID_CONFIG)
     explanation = explain_route(loaded.config, question, not_had=loaded.missing_secrets)
     missing = [f"{path_text(one.path)} ({one.message})" for one in loaded.missing_secrets.values()]
@@ -94,9 +96,9 @@ def explain(
         import msgspec
 
         output = msgspec.to_builtins(explanation) | {"missing_secrets": missing}
-        click.echo(json.dumps(output, indent=2))
+        echo(json.dumps(output, indent=2))
     else:
-        click.echo("\n".join(format_text(explanation, missing)))
+        echo("\n".join(format_text(explanation, missing)))
     if not explanation.inside:
         sys.exit(NO_PROVIDER)
 

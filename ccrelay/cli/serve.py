@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ccrelay.cli.output import echo
 from ccrelay.runtime.launch import launch
 from ccrelay.runtime.source import Options
 
@@ -83,9 +84,9 @@ def _exit_code(error: Exception) -> int | None:
 
 def _print_out(text: str) -> None:
     with contextlib.suppress(OSError):  # a closed standard output must not stop the relay
-        click.echo(text)
+        echo(text)
 
 
 def _print_err(text: str) -> None:
     with contextlib.suppress(OSError):
-        click.echo(text, err=True)
+        echo(text, err=True)

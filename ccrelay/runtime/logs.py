@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from ccrelay._fast.log_line import JsonLine, TextLine
 from ccrelay.config.model import Logging
+from ccrelay.printable import printable_json
 from ccrelay.runtime.line_writer import LineWriter
 from ccrelay.types import LogEntry
 
@@ -170,10 +171,10 @@ class JsonLines(_Lines):
 
     def _dump(self, members: dict[str, object]) -> bytes:
         try:
-            return self._dumps(members, repr, self._options)
+            return printable_json(self._dumps(members, repr, self._options))
         except TypeError:  # orjson: lone surrogates, integers above 64 bits
             plain = {name: ascii(value) for name, value in members.items()}
-            return self._dumps(plain, None, self._options)
+            return printable_json(self._dumps(plain, None, self._options))
 
 
 class TextLines(_Lines):

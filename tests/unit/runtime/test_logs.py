@@ -125,6 +125,50 @@ def test_client_text_cannot_forge_a_line_or_control_the_terminal(text):
         assert json.loads(line.partition(b"model=")[2]) == text
 
 
+NOT_PRINTABLE = {
+    "DEL": "\x7f",
+    "C1, a control sequence of terminals": "\x9b2J",
+    "C1, next line": "\x85",
+    "line separator": "\u2028",
+    "paragraph separator": "\u2029",
+    "right-to-left override": "\u202e",
+    "isolates": "\u2066\u2067\u2068\u2069",
+    "Arabic letter mark": "\u061c",
+    "zero-width space, joiners, word joiner": "\u200b\u200c\u200d\u2060",
+    "byte order mark": "\ufeff",
+    "soft hyphen": "\xad",
+    "no-break space": "\xa0",
+    "interlinear annotation": "\ufff9",
+    "tags": "\U000e0041\U000e007f",
+    "private": "\ue000\U0010fffd",
+    "unassigned": "\u0378",
+    "no character": "\uffff",
+    "surrogate": "\udc80",
+}
+
+
+@pytest.mark.parametrize("kind", NOT_PRINTABLE)
+@pytest.mark.parametrize("make", [JsonLines, TextLines])
+def test_what_unicode_does_not_call_printable_is_escaped(make, kind):
+    text = f"a{NOT_PRINTABLE[kind]}b"
+    lines = make(None, lambda: AT)
+    for line in (
+        lines.exchange(Entry(model=text)),
+        lines.event("info", "x", {"model": text}),
+        lines.event("info", "x", {"models": [text], "by": {text: (text,)}, "n": 1 << 70}),
+    ):
+        assert line.decode().removesuffix("\n").isprintable()
+    if make is JsonLines and kind != "surrogate":
+        assert json.loads(lines.exchange(Entry(model=text)))["model"] == text
+        assert json.loads(lines.event("info", "x", {"model": text}))["model"] == text
+        assert json.loads(lines.event("info", "x", {"by": {text: 1}}))["by"] == {text: 1}
+
+
+def test_words_of_any_language_stay_readable_in_json():
+    line = JsonLines(None, lambda: AT).event("info", "x", {"reason": "Schlüssel 鍵 🔑"})
+    assert "Schlüssel 鍵 🔑".encode() in line
+
+
 @example("\\")
 @given(st.text(st.characters(exclude_categories=()), min_size=1))
 def test_text_values_end_where_the_next_member_begins(text):
