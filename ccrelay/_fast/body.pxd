@@ -15,6 +15,7 @@ cpdef enum BodyFault:
     BAD_FRAMING = 4          # chunked framing malformed
     NO_ROOM = 5              # the worker's memory for request bodies is spent
     TOO_DEEP = 6             # nested deeper than the scan follows
+    OTHER_CASE = 7           # a member that the relay reads, in other letters: `MODEL`
 
 
 cdef enum:

@@ -1,4 +1,7 @@
 import enum
+from typing import Final
+
+GUARDED: Final[tuple[str, ...]]
 
 class BodyFault(enum.IntEnum):
     FINE = 0
@@ -8,6 +11,7 @@ class BodyFault(enum.IntEnum):
     BAD_FRAMING = 4
     NO_ROOM = 5
     TOO_DEEP = 6
+    OTHER_CASE = 7
 
 class BodyLimits:
     body_bytes_max: int

@@ -17,6 +17,13 @@ from ccrelay._fast.json cimport COMPLETE, INVALID
 
 from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
 
+# What the relay reads of a body. A provider whose parser ignores case would read `MODEL` beside
+# `model`, and take the last one.
+GUARDED = (
+    "model", "stream", "messages", "system", "tools", "tool_choice", "max_tokens", "thinking",
+    "metadata", "output_config", "context_management",
+)
+
 cdef enum:
     DIRECT_MIN = 32768             # rest of a body for which recv into place pays
     CAPTURE_MAX = 1024             # bytes kept of a member; a model's name is far shorter
@@ -29,7 +36,7 @@ cdef class BodyLimits:
     def __init__(self, *, body_bytes_max, replay_bytes_max):
         self.body_bytes_max = body_bytes_max
         self.replay_bytes_max = replay_bytes_max
-        self.keys = _MemberKeys(["model", "stream"])
+        self.keys = _MemberKeys(["model", "stream"], guarded=GUARDED)
 
 
 cdef bint names_a_model(Head head) noexcept:
@@ -147,6 +154,8 @@ cdef class RequestBody:
                 self.fault = TOO_DEEP if self.scan.is_too_deep() else NOT_JSON
             elif self.scan.slots[SLOT_MODEL].seen > 1:
                 self.fault = SECOND_MODEL
+            elif self.scan.other_case:
+                self.fault = OTHER_CASE
             elif last and self.scan.state != COMPLETE:
                 self.fault = NOT_JSON
         self.complete = last

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 
 cdef enum:
     SLOTS_MAX = 8
+    GUARDED_MAX = 16
     KEY_MAX = 256            # raw bytes of a key; a longer one never matches
 
 cpdef enum ScanState:
@@ -31,7 +32,13 @@ cdef class MemberKeys:
     cdef tuple encoded                 # the names in UTF-8; `text` points into them
     cdef const char* text[SLOTS_MAX]
     cdef Py_ssize_t size[SLOTS_MAX]
+    cdef int guarded_count
+    cdef tuple guarded
+    cdef const char* guarded_text[GUARDED_MAX]
+    cdef Py_ssize_t guarded_size[GUARDED_MAX]
 
+    # whether a decoded key is a guarded name in another case
+    cdef bint guards(self, const char* key, Py_ssize_t n) noexcept
     # slot of a decoded key, -1: not wanted
     cdef int find(self, const char* key, Py_ssize_t n) noexcept
 
@@ -40,6 +47,7 @@ cdef class MemberScan:
     # One document. Nested values are skipped, not decoded: quotes, escapes and brackets only.
     cdef readonly int state            # ScanState
     cdef readonly int64_t offset       # bytes consumed so far
+    cdef readonly bint other_case      # a guarded name has occurred in another case
     cdef MemberKeys keys
     cdef Capture slots[SLOTS_MAX]
     cdef int capture_max               # bytes kept per value

@@ -18,6 +18,8 @@ from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdlib cimport getenv
 from libc.string cimport memcmp, memcpy
 
+from ccrelay._fast.key_text cimport folded, hex4, simple_escape, write_utf8
+
 cdef extern from "scan.h" nogil:
     ctypedef struct ScanNested:
         int depth
@@ -65,13 +67,14 @@ cdef class MemberKeys:
     """The wanted member names, at most 8; a name's slot is its position in `names`.
 
     Values are kept of the first `captured` names only (of all, if it is negative); of the others
-    one learns that they are there, and where.
+    one learns that they are there, and where. `guarded`: names in lower case of ASCII letters and
+    underscores, of which a scan tells if they occur in another case (`other_case`).
 
     Made once and shared by any number of scans. ValueError when there are too many names, when two
     are equal, or when one is not valid Unicode.
     """
 
-    def __cinit__(self, names, int captured=-1):
+    def __cinit__(self, names, int captured=-1, guarded=()):
         cdef int slot
         cdef bytes name
         self.names = tuple(names)
@@ -86,9 +89,28 @@ cdef class MemberKeys:
             name = self.encoded[slot]
             self.text[slot] = name
             self.size[slot] = len(name)
+        self.guarded = tuple([text.encode("ascii") for text in guarded])
+        self.guarded_count = len(self.guarded)
+        if self.guarded_count > GUARDED_MAX:
+            raise ValueError(f"at most {GUARDED_MAX} members can be guarded")
+        for slot in range(self.guarded_count):
+            name = self.guarded[slot]
+            self.guarded_text[slot] = name
+            self.guarded_size[slot] = len(name)
 
     def __repr__(self):
         return f"MemberKeys({list(self.names)!r})"
+
+    cdef bint guards(self, const char* key, Py_ssize_t n) noexcept:
+        cdef char lower[KEY_MAX]
+        cdef Py_ssize_t size = folded(key, n, lower)
+        cdef int k
+        if size < 0:
+            return False
+        for k in range(self.guarded_count):
+            if self.guarded_size[k] == size and memcmp(self.guarded_text[k], lower, size) == 0:
+                return True
+        return False
 
     cdef int find(self, const char* key, Py_ssize_t n) noexcept:
         cdef int slot
@@ -154,6 +176,7 @@ cdef class MemberScan:
         self.slot = -1
         self.keeping = False
         self.escaped = False
+        self.other_case = False
         for slot in range(SLOTS_MAX):
             self.slots[slot].start = -1
             self.slots[slot].end = -1
@@ -445,6 +468,8 @@ cdef Py_ssize_t end_key(MemberScan m, Py_ssize_t i) noexcept:
             if m.key_size < 0:
                 return refuse(m, i)
         m.slot = m.keys.find(m.key, m.key_size)
+        if m.slot < 0 and m.keys.guarded_count and m.keys.guards(m.key, m.key_size):
+            m.other_case = True
     if m.slot >= 0:
         m.slots[m.slot].seen += 1
     return i + 1
@@ -482,64 +507,6 @@ cdef Py_ssize_t decode_key(char* key, Py_ssize_t n) noexcept:
                 i += 6
         size += write_utf8(key + size, code)
     return size
-
-
-cdef int simple_escape(char c) noexcept:
-    if c == c'"' or c == c"\\" or c == c"/":
-        return c
-    if c == c"b":
-        return 8
-    if c == c"f":
-        return 12
-    if c == c"n":
-        return 10
-    if c == c"r":
-        return 13
-    if c == c"t":
-        return 9
-    return -1
-
-
-cdef int hex4(const char* p, Py_ssize_t n) noexcept:
-    # Four hexadecimal digits, -1: something else.
-    cdef int code = 0
-    cdef int k
-    cdef char c
-    if n < 4:
-        return -1
-    for k in range(4):
-        c = p[k]
-        code <<= 4
-        if c"0" <= c <= c"9":
-            code |= c - c"0"
-        elif c"a" <= c <= c"f":
-            code |= c - c"a" + 10
-        elif c"A" <= c <= c"F":
-            code |= c - c"A" + 10
-        else:
-            return -1
-    return code
-
-
-cdef int write_utf8(char* out, int code) noexcept:
-    # Returns the bytes written, 1 to 4.
-    if code < 0x80:
-        out[0] = <char>code
-        return 1
-    if code < 0x800:
-        out[0] = <char>(0xC0 | code >> 6)
-        out[1] = <char>(0x80 | code & 0x3F)
-        return 2
-    if code < 0x10000:
-        out[0] = <char>(0xE0 | code >> 12)
-        out[1] = <char>(0x80 | code >> 6 & 0x3F)
-        out[2] = <char>(0x80 | code & 0x3F)
-        return 3
-    out[0] = <char>(0xF0 | code >> 18)
-    out[1] = <char>(0x80 | code >> 12 & 0x3F)
-    out[2] = <char>(0x80 | code >> 6 & 0x3F)
-    out[3] = <char>(0x80 | code & 0x3F)
-    return 4
 
 
 cdef char* no_simd = getenv("CCRELAY_NO_SIMD")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from ccrelay.cli.output import echo
+
 NOT_CONFIRMED = 1  # exit code
 INVALID_CONFIG = 2  # exit code
 
@@ -28,7 +30,7 @@ def trust(file: Path | None, yes: bool) -> None:
     if file is None and (found := locate(env={})):  # without HOME: in this directory only
         file = found.path
     if file is None:
-        click.echo("no ccrelay.yaml, ccrelay.yml or ccrelay.toml in this directory", err=True)
+        echo("no ccrelay.yaml, ccrelay.yml or ccrelay.toml in this directory", err=True)
         sys.exit(NOT_CONFIRMED)
     if file.name not in NAMES:
         raise click.UsageError(f"no command searches for a file of this name: use --config {file}")
@@ -37,7 +39,7 @@ def trust(file: Path | None, yes: bool) -> None:
     try:
         is_confirmed = ask(file, yes=yes, err=False)
     except ConfigError as error:
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)
         sys.exit(INVALID_CONFIG)
     if not is_confirmed:
         sys.exit(NOT_CONFIRMED)
@@ -53,8 +55,8 @@ def ask(file: Path, *, yes: bool = False, err: bool = True) -> bool:
 
     loaded = load(file, require_secrets=False, run_commands=False)
     assert loaded.effects is not None
-    click.echo(f"{os.path.abspath(file)}", err=err)
-    click.echo("\n".join(loaded.effects.lines()), err=err)
+    echo(f"{os.path.abspath(file)}", err=err)
+    echo("\n".join(loaded.effects.lines()), err=err)
     try:
         if not yes and not click.confirm("Use this file?", default=False, err=err):
             return False
@@ -62,7 +64,7 @@ def ask(file: Path, *, yes: bool = False, err: bool = True) -> bool:
     except (click.Abort, KeyboardInterrupt):
         return False
     except NoRecord as error:
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)
         return False
-    click.echo(f"confirmed, in {record}", err=err)
+    echo(f"confirmed, in {record}", err=err)
     return True

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ccrelay._fast.body import BodyFault
+from ccrelay._fast.body import GUARDED, BodyFault
 from ccrelay._fast.head_writer import RequestPlan
 from ccrelay._fast.http1 import Head, HeadFault
 from ccrelay._fast.json import MemberKeys, MemberScan
@@ -22,7 +22,7 @@ from ccrelay.wire.thinking import strip_foreign
 MODEL_NAME_MAX = 512
 
 _decode_text = msgspec.json.Decoder(str).decode
-_MODEL_KEYS = MemberKeys(["model"])
+_MODEL_KEYS = MemberKeys(["model"], guarded=GUARDED)
 
 
 def no_memory() -> RelayError:
@@ -39,6 +39,10 @@ FAULTS: dict[int, Callable[[], RelayError]] = {
     ),
     int(BodyFault.SECOND_MODEL): lambda: BadRequest(
         'Duplicate "model" in the request body: send it once.'
+    ),
+    int(BodyFault.OTHER_CASE): lambda: BadRequest(
+        "A member of the request body is one of the API's in other letters, such as "
+        '"MODEL" for "model": send it in lower case.'
     ),
     int(BodyFault.TOO_LONG): lambda: TooLarge(
         "The request body is over server.limits.body_bytes_max.", status=413
@@ -67,6 +71,7 @@ _HEAD_FAULTS: dict[int, str] = {
         "escapes that are needed"
     ),
     int(HeadFault.BAD_HOST): "the Host header is missing, repeated or malformed",
+    int(HeadFault.REPEATED_FIELD): "Origin or Sec-Fetch-Site is repeated",
 }
 
 
@@ -109,6 +114,8 @@ def span_of_model(body: bytes) -> tuple[int, int]:
         raise FAULTS[int(BodyFault.NOT_JSON)]()
     if scan.seen(0) > 1:
         raise FAULTS[int(BodyFault.SECOND_MODEL)]()
+    if scan.other_case:
+        raise FAULTS[int(BodyFault.OTHER_CASE)]()
     span = scan.span(0)
     if span is None:
         raise missing_model()

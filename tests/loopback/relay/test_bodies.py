@@ -64,6 +64,57 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_sent(lab: Lab) -> N
     assert (answer.status, answer.get(b"connection")) == (413, b"close")
 
 
+NAMES = ["model", "stream", "messages", "system", "tools", "max_tokens", "thinking", "metadata"]
+IN_OTHER_LETTERS = [
+    *(name.upper() for name in NAMES),
+    *(name.capitalize() for name in NAMES),
+    "modeL",
+    "\\u004dodel",
+    "ſtream",
+    "\\u017fTREAM",
+    "meſſages",
+    "thin\u212aing",
+    "max_to\\u212aens",
+    "TH\u0131NKING",
+    "th\u0130nking",
+]
+
+
+@pytest.mark.parametrize("name", IN_OTHER_LETTERS)
+@pytest.mark.parametrize("body", ['{"model":"m-1","%s":0}', '{"%s":0,"model":"m-1"}', '{"%s":0}'])
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_member_in_other_letters_is_400(
+    lab: Lab, name: str, body: str, packed: bool
+) -> None:
+    got: list[Request] = []
+    lab.start(lab.upstream(always(JSON, into=got)))
+    data = (body % name).encode()
+    headers = [(b"Content-Encoding", b"gzip")] if packed else []
+    wire = post(gzip.compress(data) if packed else data, headers=headers)
+    for pieces in ([wire], [wire[:-5], wire[-5:]]):
+        answer = await lab.ask(*pieces, pause_s=0.02)
+        assert answer.status == 400
+        assert "in other letters" in answer.error["message"]
+    assert got == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"Models":1',
+        '"MODE":1',
+        '"x":{"MODEL":1}',
+        '"x":"\\"MODEL\\":1"',
+        '"ＭODEL":1',
+        '"mōdel":1',
+        '"STREAMS":[]',
+    ],
+)
+async def test_other_members_may_be_written_in_any_letters(lab: Lab, more: str) -> None:
+    lab.start(lab.upstream(always(JSON)))
+    assert (await lab.ask(post(b'{"model":"m-1",%s}' % more.encode()))).status == 200
+
+
 @pytest.mark.parametrize("size", [1, 5, 40, 1000])
 async def test_chunked_bodies_arrive_whole_with_a_framing_the_provider_can_trust(
     lab: Lab, size: int
