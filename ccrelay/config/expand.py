@@ -81,6 +81,37 @@ def expand(data: Any, sources: Sources) -> Expanded:
     )
 
 
+def variables(data: Any) -> frozenset[str]:
+    """Return the names of the environment variables that the values of plain data refer to."""
+    found: set[str] = set()
+    stack = [data]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            stack += node.values()
+        elif isinstance(node, list):
+            stack += node
+        elif isinstance(node, str):
+            _collect(node, found, 0)
+    return frozenset(found)
+
+
+def _collect(text: str, found: set[str], nesting: int) -> None:
+    at = 0
+    while nesting <= _NESTING_MAX and (start := text.find("${", at)) >= 0:
+        at = start + 2
+        if start > 0 and text[start - 1] == "$":
+            continue
+        try:
+            at = _closing_brace(text, start + 2)
+        except SecretError:  # reported where it is expanded
+            return
+        name, _, default = text[start + 2 : at].partition(":-")
+        if _NAME.match(name):
+            found.add(name)
+            _collect(default, found, nesting + 1)
+
+
 class _Expander:
     def __init__(self, sources: Sources) -> None:
         self.paths: set[Path] = set()

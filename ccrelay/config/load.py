@@ -16,7 +16,7 @@ from ccrelay.config.check import PLAIN_TEXT_SECRET, check
 from ccrelay.config.commands import Commands
 from ccrelay.config.defaults import config_without_file
 from ccrelay.config.effects import Effects, effects
-from ccrelay.config.expand import Expanded, Sources, expand
+from ccrelay.config.expand import Expanded, Sources, expand, variables
 from ccrelay.config.files import Untrusted, open_trusted
 from ccrelay.config.model import Config, Provider, Server
 from ccrelay.config.problems import (
@@ -65,7 +65,7 @@ class Loaded(msgspec.Struct, frozen=True):
     `require_secrets=False`, and of commands with `run_commands=False`; `not_run` are the places of
     these, secrets or not. `commands`: those that values were taken from. `digest`: SHA-256 of the
     file's content in hexadecimal digits. `effects`, with `run_commands=False` only: what the file
-    would do.
+    would do. `variables`: the environment variables that it refers to by `${NAME}`.
     """
 
     config: Config
@@ -76,6 +76,7 @@ class Loaded(msgspec.Struct, frozen=True):
     commands: frozenset[str] = frozenset()
     digest: str = ""
     effects: Effects | None = None
+    variables: frozenset[str] = frozenset()
 
 
 class Found(NamedTuple):
@@ -254,7 +255,8 @@ def _from_file(found: Found, env: Mapping[str, str], policy: _Policy) -> Loaded:
     config = Config()
     missing: dict[str, Problem] = {}
     not_run: frozenset[Place] = frozenset()
-    sources = system_sources(env, path.parent)
+    names = variables(document.data)
+    sources = system_sources(env, path.parent, withheld=names)
     commands = Commands(
         sources.run_command, are_run=policy.run_commands, known=policy.known_commands
     )
@@ -281,6 +283,7 @@ def _from_file(found: Found, env: Mapping[str, str], policy: _Policy) -> Loaded:
         frozenset(commands.seen),
         digest,
         None if policy.run_commands else effects(document.data, config, not_run),
+        names,
     )
 
 

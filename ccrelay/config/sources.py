@@ -11,9 +11,10 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from ccrelay.config.command_environment import command_environment
 from ccrelay.config.expand import SecretError, Sources
 from ccrelay.config.files import Untrusted, open_trusted
 from ccrelay.config.ownership import ROOT_UID, are_checks_on
@@ -28,21 +29,23 @@ def system_sources(
     directory: Path,
     *,
     timeout_s: float = COMMAND_TIMEOUT_S,
+    withheld: Collection[str] = (),
 ) -> Sources:
     """Return the sources of this machine.
 
     Args:
-        env: variables for `${VAR}`, `~` and the environment of commands.
+        env: variables for `${VAR}`, `~` and, a part of them, commands.
         directory: base of relative paths and working directory of commands: that of the
             configuration file.
         timeout_s: time limit of a command.
+        withheld: variables that commands do not get (`ccrelay.config.command_environment`).
     """
 
     def read_file(text: str) -> str:
         return _read_file(_path(text, env, directory), env)
 
     def run_command(text: str) -> str:
-        return _run_command(text, env, directory, timeout_s)
+        return _run_command(text, command_environment(env, withheld), directory, timeout_s)
 
     return Sources(env, read_file, run_command)
 

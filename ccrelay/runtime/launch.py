@@ -160,7 +160,7 @@ async def _start(
             log,
             notifier=Notifier(os.environ),
             on_ready=lambda: print_out(text),
-            start_process=preforked.spawn,
+            start_process=lambda: preforked.spawn(source.variables if source else ()),
             source=source,
         )
         return await supervisor.run()
@@ -186,6 +186,7 @@ async def _resume(options: Options, inherited: int, preforked: PreforkedWorkers)
         commands=result.commands,
         config=result.config,
     )
+    source.variables = result.variables
     log = LogWriter(result.config.logging)
     try:
         for warning in result.warnings:
@@ -196,7 +197,7 @@ async def _resume(options: Options, inherited: int, preforked: PreforkedWorkers)
             log,
             notifier=Notifier(os.environ),
             on_ready=lambda: log.event("info", "upgraded", workers=len(state.slots)),
-            start_process=preforked.spawn,
+            start_process=lambda: preforked.spawn(source.variables),
             source=source,
         )
         return await supervisor.run()

@@ -10,8 +10,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
+
+from ccrelay.runtime.worker_environment import (
+    NEEDED_NAMES,
+    PASSED_NAMES,
+    PATH_VARIABLE,
+    worker_environment,
+)
 
 CONTROL_FD = 3  # the worker's end of the control channel
 BLOCKED_UNTIL_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
@@ -21,26 +27,6 @@ PREFLIGHT_VARIABLE = "CCRELAY_PREFLIGHT"
 NO_FILE_VARIABLE = "CCRELAY_NO_FILE"  # for a preflight: there is none, so search for none
 PREFLIGHT_VARIABLE_0_2 = "CCRELAY_REHEARSAL"  # set by ccrelay 0.2, whose handover cannot be read
 
-# Environment of a worker. Provider keys may be in variables of any name, so this is an allow list.
-PASSED_NAMES = frozenset(
-    {
-        *("PATH", "HOME", "LANG", "TZ", "TMPDIR"),
-        *("SSL_CERT_FILE", "SSL_CERT_DIR"),
-        *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"),
-        *("ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"),
-        "REQUEST_METHOD",  # its presence voids HTTP_PROXY
-        *("SUDO_UID", "CCRELAY_FILE_CHECKS"),  # whose log file is opened
-    }
-)
-# LD_/DYLD_/ASAN_: without the loader's settings the interpreter itself may not start.
-PASSED_PREFIXES = ("LC_", "PYTHON", "CCRELAY_", "LD_", "DYLD_", "ASAN_")
-# The prefixes above are open to names that users choose, CCRELAY_TOKEN say.
-SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASS", "AUTH", "CRED")
-NOT_PASSED = frozenset({"CCRELAY_CONFIG", HANDOVER_VARIABLE, PREFLIGHT_VARIABLE, NO_FILE_VARIABLE})
-
-# The worker uses the parent's import path unchanged: a checkout, a venv and an editable install all
-# find the same ccrelay, and -P keeps the current directory out of the path.
-PATH_VARIABLE = "CCRELAY_IMPORT_PATH"
 BOOTSTRAP = (
     f"import os, sys; sys.path[:] = os.environ.pop({PATH_VARIABLE!r}).split(os.pathsep); "
     "from ccrelay.runtime.worker import main; main()"
@@ -99,18 +85,30 @@ class PreforkedWorkers:
         """Start the first, so that it imports while the configuration is loaded. Raises OSError."""
         self._first = spawn_worker(self._command)
 
-    def spawn(self) -> WorkerProcess:
-        """The preforked process, else a new one. Raises OSError when none can be started."""
-        process, self._first = self._first or spawn_worker(self._command), None
+    def spawn(self, withheld: Collection[str] = ()) -> WorkerProcess:
+        """The preforked process, else a new one. Raises OSError when none can be started.
+
+        `withheld`: variables that the configuration refers to. The preforked process was started
+        before it was known, and is not used if its environment has one.
+        """
+        if self._first is not None and self._has_any(withheld):
+            self.close()
+        process, self._first = self._first or spawn_worker(self._command, withheld), None
         return process
 
     def close(self) -> None:
         """Kill the preforked process if it is unused."""
         if self._first is not None:
             self._first.close()
+            self._first = None
+
+    def _has_any(self, withheld: Collection[str]) -> bool:
+        return any(name in PASSED_NAMES - NEEDED_NAMES and name in os.environ for name in withheld)
 
 
-def spawn_worker(command: Sequence[str] = WORKER_COMMAND) -> WorkerProcess:
+def spawn_worker(
+    command: Sequence[str] = WORKER_COMMAND, withheld: Collection[str] = ()
+) -> WorkerProcess:
     """Start a worker process. It imports, then waits for Start on its control channel.
 
     Stop signals are blocked in it until it has installed handlers, so that Ctrl-C during startup
@@ -123,7 +121,7 @@ def spawn_worker(command: Sequence[str] = WORKER_COMMAND) -> WorkerProcess:
         pid = os.posix_spawnp(
             command[0],
             list(command),
-            child_environment(os.environ, sys.path),
+            worker_environment(os.environ, sys.path, withheld),
             file_actions=[(os.POSIX_SPAWN_DUP2, inherited, CONTROL_FD)],
             setsigmask=BLOCKED_UNTIL_HANDLED,
         )
@@ -134,22 +132,6 @@ def spawn_worker(command: Sequence[str] = WORKER_COMMAND) -> WorkerProcess:
         os.close(inherited)
         theirs.close()
     return WorkerProcess(pid, ours)
-
-
-def child_environment(environ: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
-    """The environment of a worker: the allowed part of `environ`, and the import path."""
-    passed = {name: value for name, value in environ.items() if _is_passed(name)}
-    root = str(Path(__file__).parents[2])  # an editable install may not have it on the path
-    passed[PATH_VARIABLE] = os.pathsep.join(dict.fromkeys([*path, root]))
-    return passed
-
-
-def _is_passed(name: str) -> bool:
-    if name in PASSED_NAMES:
-        return True
-    if name in NOT_PASSED or any(word in name.upper() for word in SECRET_WORDS):
-        return False
-    return name.startswith(PASSED_PREFIXES)
 
 
 def describe_exit(exit_code: int) -> str:

@@ -45,6 +45,8 @@ class Source:
         is_unnamed: the file was found in the working directory.
         commands: those that a start or a signal has run last.
         config: the configuration in force; None before the first load.
+
+    `variables`: the environment variables that the configuration which was loaded last refers to.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Source:
         self.last_digest = last_digest
         self.is_unnamed = is_unnamed
         self.commands = frozenset(commands)
+        self.variables: frozenset[str] = frozenset()
         self._hosts: frozenset[str] = frozenset()
         self._is_started = config is not None
         self._options = options
@@ -101,6 +104,7 @@ class Source:
             run_commands=run_commands,
             known_commands=None if is_signalled else self.commands,
         )
+        self.variables = loaded.variables
         config = apply_options(loaded.config, self._options, unknown=loaded.not_run)
         found = log_file_problems(config, loaded.not_run) + environment_problems(config, os.environ)
         if any(problem.severity == "error" for problem in found):

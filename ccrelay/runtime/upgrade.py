@@ -56,7 +56,8 @@ class PreflightResult(msgspec.Struct, frozen=True):
     """What a preflight loaded: the checked configuration, its digest, warnings for the log.
 
     `file` is the path that it was read from, None when there is no file; as bytes, because a path
-    need not be UTF-8. `commands` are the `${cmd:...}` that ran.
+    need not be UTF-8. `commands` are the `${cmd:...}` that ran. `variables`: those that the
+    configuration refers to.
     """
 
     config: Config
@@ -64,6 +65,7 @@ class PreflightResult(msgspec.Struct, frozen=True):
     warnings: list[str]
     file: bytes | None = None
     commands: list[str] = []
+    variables: frozenset[str] = frozenset()
 
 
 class WorkerHandover(msgspec.Struct, frozen=True):
@@ -215,6 +217,7 @@ def run_preflight(source: Source, fd: int) -> None:
         list(map(str, loaded.warnings)),
         file,
         sorted(loaded.commands),
+        loaded.variables,
     )
     os.pwrite(fd, msgspec.msgpack.encode(result), 0)
 

@@ -157,6 +157,9 @@ def test_no_secret_in_worker_environment_or_command_line(start):
         "ZAI_API_KEY": "test-key-1",
         "MY_OWN_NAME_FOR_IT": "test-key-1",
         "CCRELAY_RELAY_TOKEN": "test-key-1",
+        "CCRELAY_MINE": "test-key-1",
+        "LC_MINE": "test-key-1",
+        "PYTHONMINE": "test-key-1",
         "CCRELAY_CONFIG": "test-key-1",
         "CCRELAY_DEBUG": "1",
     }

@@ -1,6 +1,6 @@
 import pytest
 
-from ccrelay.config.expand import Expanded, SecretError, Sources, expand
+from ccrelay.config.expand import Expanded, SecretError, Sources, expand, variables
 
 ENV = {"KEY": "test-key-1", "EMPTY": "", "NESTED": "${KEY}"}
 
@@ -177,3 +177,25 @@ def test_values_of_commands_are_named():
         }
     )
     assert expanded.from_commands == {("a",), ("b", 0)}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("plain", set()),
+        ("${A}", {"A"}),
+        ("a-${A}-${B_2}-c", {"A", "B_2"}),
+        ("${A:-x}", {"A"}),
+        ("${A:-${B:-${C}}}", {"A", "B", "C"}),
+        ("$${A} ${B}", {"B"}),
+        ("${file:/x/${A}}", set()),
+        ("${cmd:sh -c 'echo ${A}'} ${B}", {"B"}),
+        ("${A", set()),
+        ("${A} ${B", {"A"}),
+        ("${1A}", set()),
+        ("$A", set()),
+    ],
+)
+def test_the_variables_that_a_configuration_refers_to_are_known(text, names):
+    assert variables(text) == names
+    assert variables({"a": [{"b": text}, 1, None], "${KEY}": True}) == names

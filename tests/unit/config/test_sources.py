@@ -154,9 +154,9 @@ def test_a_command_runs_without_a_shell(sources):
     assert sources.run_command("echo $CANARY; echo *") == "$CANARY; echo *"
 
 
-def test_a_command_runs_in_the_directory_of_the_file_with_the_given_environment(sources, tmp_path):
-    code = "import os; print(os.getcwd(), os.environ['CANARY'], 'USER' in os.environ)"
-    expected = f"{os.path.realpath(tmp_path)} from-env False"
+def test_a_command_runs_in_the_directory_of_the_file_without_the_relays_secrets(sources, tmp_path):
+    code = "import os; print(os.getcwd(), os.environ['PATH'], 'CANARY' in os.environ)"
+    expected = f"{os.path.realpath(tmp_path)} {ENV['PATH']} False"
     assert sources.run_command(python(code)) == expected
 
 
