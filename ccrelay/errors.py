@@ -3,7 +3,8 @@
     RelayError
       BadRequest        400, the request is unreadable or cannot be routed
       Unauthorized      401, no valid relay token
-      Forbidden         403, Host or Origin not allowed
+        WrongToken      a credential that is none: perhaps a guess
+      Forbidden         403, Host not allowed, or a web page
       NotFound          404, unknown path or model
       MethodNotAllowed  405, the path is served for other methods
       TooLarge          413 / 431, over a limit of ours
@@ -86,8 +87,12 @@ class Unauthorized(RelayError):
     status = 401
 
 
+class WrongToken(Unauthorized):
+    """The request has a credential that is no relay token: perhaps a guess."""
+
+
 class Forbidden(RelayError):
-    """The Host or Origin of the request is not allowed."""
+    """The Host of the request is not allowed, or it comes from a web page."""
 
     status = 403
 

@@ -68,6 +68,8 @@ cdef class Downstream(Conn):
     cpdef bint length_known(self)
     cpdef bytes body_bytes(self)
     cpdef object recall(self)
+    cdef object _forget(self)
+    cpdef object hold(self)
     cpdef object await_model(self)
     cpdef object await_body(self)
     cpdef object wake_in(self, double seconds)

@@ -22,8 +22,8 @@ from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_free, buffer_take
 from ccrelay._fast.conn cimport Conn, Reactor
 from ccrelay._fast.heads cimport without_identity
 from ccrelay._fast.http1 cimport (
-    F_AUTHORIZATION, F_CONTENT_ENCODING, F_HOST, F_ORIGIN, F_X_API_KEY, HEAD_TOO_LARGE, Head,
-    head_end, read_request,
+    F_AUTHORIZATION, F_CONTENT_ENCODING, F_HOST, F_ORIGIN, F_REFERER, F_SEC_FETCH_SITE, F_X_API_KEY,
+    HEAD_TOO_LARGE, Head, head_end, read_request,
 )
 
 cdef extern from "sock.h" nogil:
@@ -122,14 +122,14 @@ cdef class Downstream(Conn):
         for k in range(head.count):
             if head.fields[k].id == F_AUTHORIZATION or head.fields[k].id == F_X_API_KEY:
                 if head.find(head.fields[k].id) != k:
-                    self.memo = None
-                    return None        # a second one: the relay refuses it
+                    return self._forget()      # a second one: the relay refuses it
+            elif head.fields[k].id == F_SEC_FETCH_SITE or head.fields[k].id == F_REFERER:
+                return self._forget()          # of a browser: checked each time
         for k in range(4):
             at = head.find(ids[k])
             size = head.fields[at].value_len if at >= 0 else 0
             if n + size + 3 > SHOWN_MAX:
-                self.memo = None
-                return None
+                return self._forget()
             shown[n] = at >= 0
             shown[n + 1] = <char>(size & 255)
             shown[n + 2] = <char>(size >> 8)
@@ -145,6 +145,16 @@ cdef class Downstream(Conn):
         self.shown = PyBytes_FromStringAndSize(shown, n)
         self.memo = None
         return None
+
+    cdef object _forget(self):
+        # What the relay finds out now is not about `shown`: the next request must not recall it.
+        self.memo = self.shown = None
+
+    cpdef object hold(self):
+        """Read no more until `answer`, and keep nothing of the body: the request is refused."""
+        if self.fd >= 0:
+            self.stop_reading()
+            self.body.reset()
 
     # ---- what the exchange asks for
 

@@ -14,9 +14,9 @@ from ccrelay._fast.http1 cimport (
     F_BROWSER, F_CHALLENGE, F_CLOUD, F_CONDITIONAL, F_CONNECTION, F_CONTENT_ENCODING,
     F_CONTENT_LENGTH, F_CONTENT_TYPE, F_COOKIE, F_CREDENTIAL, F_EXPECT, F_FORWARDING, F_HOP,
     F_HOST, F_KEEP_ALIVE, F_NAVIGATION, F_ORIGIN, F_OTHER, F_OVERRIDE, F_PROXY_AUTHENTICATE,
-    F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION, F_RELAY, F_REQUEST_CLASS, F_REQUEST_ID,
-    F_RETRY_AFTER, F_SESSION_ID, F_SET_COOKIE, F_TE, F_TRAILER, F_TRANSFER_ENCODING, F_UPGRADE,
-    F_USER_AGENT, F_X_API_KEY, F_X_SHOULD_RETRY,
+    F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION, F_REFERER, F_RELAY, F_REQUEST_CLASS, F_REQUEST_ID,
+    F_RETRY_AFTER, F_SEC_FETCH_SITE, F_SESSION_ID, F_SET_COOKIE, F_TE, F_TRAILER,
+    F_TRANSFER_ENCODING, F_UPGRADE, F_USER_AGENT, F_X_API_KEY, F_X_SHOULD_RETRY,
 )
 
 cdef enum:
@@ -44,6 +44,8 @@ _NAMES = (
     (<int>F_CONTENT_TYPE, "content-type"),
     (<int>F_COOKIE, "cookie"),
     (<int>F_ORIGIN, "origin"),
+    (<int>F_SEC_FETCH_SITE, "sec-fetch-site"),
+    (<int>F_REFERER, "referer"),
     (<int>F_ANTHROPIC_BETA, "anthropic-beta"),
     (<int>F_RETRY_AFTER, "retry-after"),
     (<int>F_REQUEST_ID, "request-id"),
@@ -80,7 +82,7 @@ _NAMES = (
         "delegate-ch feature-policy referrer-policy timing-allow-origin service-worker "
         "service-worker-allowed speculation-rules no-vary-search supports-loading-mode sourcemap "
         "x-sourcemap nel report-to reporting-endpoints use-as-dictionary available-dictionary "
-        "dictionary-id tk dnt referer upgrade-insecure-requests activate-storage-access "
+        "dictionary-id tk dnt upgrade-insecure-requests activate-storage-access "
         "observe-browsing-topics x-webkit-csp x-ua-compatible x-dns-prefetch-control "
         "x-permitted-cross-domain-policies x-xss-protection",
     ),

@@ -16,7 +16,7 @@ from ccrelay._fast.http1 cimport (
     F_CHALLENGE, F_CLOUD, F_CONDITIONAL, F_CONNECTION, F_CONTENT_ENCODING, F_CONTENT_LENGTH,
     F_COOKIE, F_CREDENTIAL, F_EXPECT, F_FORWARDING, F_HOP, F_HOST, F_KEEP_ALIVE, F_NAVIGATION,
     F_ORIGIN, F_OTHER, F_OVERRIDE, F_PROXY_AUTHENTICATE, F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION,
-    F_RELAY, F_SET_COOKIE, F_TE, F_TRAILER, F_TRANSFER_ENCODING, F_UPGRADE, F_X_API_KEY, Field,
+    F_REFERER, F_RELAY, F_SEC_FETCH_SITE, F_SET_COOKIE, F_TE, F_TRAILER, F_TRANSFER_ENCODING, F_UPGRADE, F_X_API_KEY, Field,
     Head,
 )
 
@@ -43,7 +43,7 @@ cdef void _fill_tables() noexcept:
         WRITTEN[field_id] = REQUEST_DROP[field_id] = 1
     for field_id in (
         F_ALIAS, F_HOP, F_OVERRIDE, F_NAVIGATION, F_SET_COOKIE, F_CHALLENGE, F_BROWSER, F_RELAY,
-        F_CREDENTIAL, F_COOKIE,
+        F_CREDENTIAL, F_COOKIE, F_SEC_FETCH_SITE, F_REFERER,
     ):
         REQUEST_DROP[field_id] = RESPONSE_DROP[field_id] = 1
     # Providers name their own edge and cloud in answers (cf-ray, x-amzn-requestid): for support.

@@ -16,8 +16,9 @@ from ccrelay._fast.grammar cimport (
 from ccrelay._fast.http1 cimport (
     BAD_CONTENT_LENGTH, BAD_FIELD_NAME, BAD_FIELD_VALUE, BAD_HOST, BAD_METHOD, BAD_START_LINE,
     BAD_STATUS, BAD_TARGET, BAD_TRANSFER_ENCODING, BAD_VERSION, BARE_LF, BOTH_FRAMINGS,
-    F_CONNECTION, F_CONTENT_ENCODING, F_CONTENT_LENGTH, F_EXPECT, F_HOST, F_TRANSFER_ENCODING,
-    NOT_CANONICAL, OBS_FOLD, OK, TOO_MANY_FIELDS, Field,
+    F_CONNECTION, F_CONTENT_ENCODING, F_CONTENT_LENGTH, F_EXPECT, F_HOST, F_ORIGIN,
+    F_SEC_FETCH_SITE, F_TRANSFER_ENCODING, NOT_CANONICAL, OBS_FOLD, OK, REPEATED_FIELD,
+    TOO_MANY_FIELDS, Field,
 )
 from ccrelay._fast.nominated cimport hold_back_nominated
 from ccrelay._fast.targets cimport is_canonical
@@ -252,6 +253,10 @@ cdef inline int take_meaning(Parts* head, const uint8_t* data, const Field* fiel
     elif field.id == F_HOST and head.is_request:
         if first_field(fields, head.count, F_HOST) >= 0 or not is_host(value, field.value_len):
             return BAD_HOST
+    elif (field.id == F_ORIGIN or field.id == F_SEC_FETCH_SITE) and head.is_request:
+        # The relay judges the first; whoever reads the last would judge another one.
+        if first_field(fields, head.count, field.id) >= 0:
+            return REPEATED_FIELD
     elif field.id == F_EXPECT and head.is_request and head.minor == 1:
         head.expects_continue |= is_word(value, field.value_len, b"100-continue")
     return OK
@@ -284,8 +289,8 @@ cdef inline int judge_whole(Parts* head, const uint8_t* data, Field* fields) noe
     cdef int host = first_field(fields, head.count, F_HOST)
     if head.chunked and head.content_length >= 0:
         return BOTH_FRAMINGS
-    if head.is_request and host < 0 and head.minor == 1:
-        return BAD_HOST
+    if head.is_request and host < 0:
+        return BAD_HOST  # under HTTP/1.0, too: what is not named cannot be judged
     if head.authority_len and host >= 0 and not (
         fields[host].value_len == head.authority_len
         and same(data + fields[host].value, data + head.authority, head.authority_len)

@@ -48,6 +48,8 @@ cpdef enum FieldId:
     F_CHALLENGE = 38         # asks for a credential
     F_BROWSER = 39           # policies and state of an origin; what browsers tell of themselves
     F_RELAY = 40             # x-ccrelay-*: the relay's own
+    F_SEC_FETCH_SITE = 41    # sent by browsers only, as the next
+    F_REFERER = 42
 
 
 cpdef enum HeadFault:
@@ -65,12 +67,13 @@ cpdef enum HeadFault:
     BAD_CONTENT_LENGTH = 10  # signed, list, not digits, over 2^53, duplicates that differ or repeat
     BAD_TRANSFER_ENCODING = 11  # anything but exactly one `chunked`
     BOTH_FRAMINGS = 12       # content-length beside transfer-encoding
-    BAD_HOST = 13            # missing under 1.1, twice, or with bytes no host has
+    BAD_HOST = 13            # missing, twice, or with bytes no host has
     TOO_MANY_FIELDS = 14
     HEAD_TOO_LARGE = 15
     BAD_CHUNK = 16           # chunk size, extension or line end malformed
     TRAILER_TOO_LARGE = 17
     NOT_CANONICAL = 18       # a target that two servers may read differently
+    REPEATED_FIELD = 19      # a second Origin or Sec-Fetch-Site
 
 
 ctypedef struct Field:

@@ -43,6 +43,8 @@ class FieldId(IntEnum):
     F_CHALLENGE = 38
     F_BROWSER = 39
     F_RELAY = 40
+    F_SEC_FETCH_SITE = 41
+    F_REFERER = 42
 
 class HeadFault(IntEnum):
     OK = 0
@@ -64,6 +66,7 @@ class HeadFault(IntEnum):
     BAD_CHUNK = 16
     TRAILER_TOO_LARGE = 17
     NOT_CANONICAL = 18
+    REPEATED_FIELD = 19
 
 class BadHead(ValueError):
     fault: HeadFault

@@ -154,7 +154,7 @@ cdef int check_text(object value) except -1:
 
 
 cdef bytes as_json(object value):
-    """Any text in JSON, ASCII only: lone surrogates are escaped like all else."""
+    """Any text in JSON, printable ASCII only: lone surrogates are escaped like all else."""
     return _json.dumps(value).encode("ascii")
 
 

@@ -18,6 +18,9 @@ from ccrelay.config.resolve import defaults_of
 
 TOKEN_LENGTH_MIN = 8
 _DEFAULT_PORT = re.compile(r"\A(?:(https://[^/]*):443|(http://[^/]*):80)(?=/|\Z)")
+# Off loopback anyone who can connect can guess: 16 random characters of base64 have 96 bits.
+TOKEN_LENGTH_MIN_EXPOSED = 16
+_NEW_TOKEN = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 PLAIN_TEXT_SECRET = "secret in plain text; use ${VAR}, ${file:/path} or ${cmd:...} instead"
 
 
@@ -51,12 +54,14 @@ def check(
 
 def _check_server(server: Server, findings: Findings) -> None:
     path: Path = ("server", "listen")
+    is_exposed = False
     try:
         host, _port = split_listen(server.listen)
     except ValueError as error:
         findings.wrong(path, f"invalid listen address {{}}: {error}", server.listen)
     else:
-        if not is_loopback(host) and not server.auth.tokens:
+        is_exposed = not is_loopback(host)
+        if is_exposed and not server.auth.tokens:
             findings.missing(
                 path,
                 "a non-loopback address requires server.auth.tokens: without them anyone who "
@@ -65,7 +70,14 @@ def _check_server(server: Server, findings: Findings) -> None:
                 unless=(("server", "auth"),),
             )
     for index, token in enumerate(server.auth.tokens):
-        findings.secret(("server", "auth", "tokens", index), token, "a token", TOKEN_LENGTH_MIN)
+        place: Path = ("server", "auth", "tokens", index)
+        if is_exposed and TOKEN_LENGTH_MIN <= len(token) < TOKEN_LENGTH_MIN_EXPOSED:
+            findings.error(
+                place,
+                f"a token is shorter than {TOKEN_LENGTH_MIN_EXPOSED} characters, and server.listen "
+                f"is not a loopback address: make a new one with {_NEW_TOKEN}",
+            )
+        findings.secret(place, token, "a token", TOKEN_LENGTH_MIN)
     for name in ("allowed_hosts", "allowed_origins"):
         for index, entry in enumerate(getattr(server, name)):
             _check_allowed(("server", name, index), entry, findings)

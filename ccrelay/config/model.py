@@ -50,7 +50,8 @@ class Auth(Section, frozen=True):
         list[str],
         Meta(
             description="Tokens that clients send as x-api-key or Bearer, at least 8 characters "
-            "each. Empty: any credential is accepted, on loopback only."
+            "each, 16 if listen is not loopback. Empty: any credential is accepted, on loopback "
+            "only."
         ),
     ] = field(default_factory=list)
 

@@ -274,8 +274,8 @@ Errors are unknown and duplicate keys, wrong types, values out of range, and:
 - A reference to a variable in another form than `${VAR}`: `$VAR`, `%VAR%`, `env:VAR`,
   `os.environ/VAR`. Inside other text, `$VAR` of a variable that is set is a warning.
 - `server.listen` other than loopback without `server.auth.tokens`.
-- Tokens shorter than 8 characters; tokens and keys with whitespace, control or non-ASCII
-  characters.
+- Tokens shorter than 8 characters, or 16 if `server.listen` is not loopback; tokens and keys with
+  whitespace, control or non-ASCII characters.
 - No enabled provider; two providers with the same name.
 - `compatible` without `base_url` and `preset`; a `preset` with another type.
 - A `base_url` that is not http or https, ends in `/v1`, or has a query, fragment, user or password.

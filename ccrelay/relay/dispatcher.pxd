@@ -14,6 +14,7 @@ cdef class Dispatcher(ConnectionHandler):
     cdef readonly WorkerContext context
     cdef readonly set connections
     cdef public bint draining
+    cdef readonly object refusal_log, token_throttle
 
     cpdef object on_request(self, Downstream down)
     cpdef object on_refused(self, Downstream down, int fault)

@@ -4,14 +4,17 @@ from typing import Any
 
 from ccrelay._fast.downstream import ConnectionHandler, Downstream
 from ccrelay._fast.http1 import FieldId
-from ccrelay.errors import BadRequest, RelayError, SlowClient, TooLarge
+from ccrelay.errors import BadRequest, RelayError, SlowClient, TooLarge, WrongToken
 from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.relay.api_endpoints import DIRECT, LOCAL, LOCAL_PATHS, MODELS, ROUTED, match
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.local_reply import local_answer
+from ccrelay.relay.peer import peer_address
+from ccrelay.relay.refusal_log import RefusalLog
 from ccrelay.relay.request_body import FAULTS, head_error, is_gzip
+from ccrelay.relay.token_throttle import TokenThrottle
 from ccrelay.wire.errors import error_response
 from ccrelay.wire.targets import HIDDEN, shown_target
 
@@ -25,12 +28,14 @@ class Dispatcher(ConnectionHandler):
         context: what the worker's exchanges share.
     """
 
-    __slots__ = ("connections", "context", "draining")
+    __slots__ = ("connections", "context", "draining", "refusal_log", "token_throttle")
 
     def __init__(self, context: WorkerContext) -> None:
         self.context = context
         self.connections: set[Downstream] = set()
         self.draining = False
+        self.refusal_log = RefusalLog(context.reactor, context.log)
+        self.token_throttle = TokenThrottle(context.reactor)
 
     # ---- called by connections
 
@@ -69,16 +74,13 @@ class Dispatcher(ConnectionHandler):
             guard = context.config.token_guard
             is_secret = guard is not None and guard.hold_back(head)
             asked["path"] = HIDDEN if is_secret else shown_target(head.path, head.query)
-        context.log.event(
-            "info",
-            "request_rejected",
-            id=request_id,
-            **asked,
-            status=error.status,
-            reason=error.message,
-        )
+        peer = peer_address(down.fd)
+        self.refusal_log.add(error.status, peer, error.message, id=request_id, **asked)
         data = error_response(error, request_id, keep_alive=keep_alive, body_wanted=body_wanted)
-        down.answer(data, keep_alive)
+        if isinstance(error, WrongToken):
+            self.token_throttle.answer(down, peer, data, keep_alive)
+        else:
+            down.answer(data, keep_alive)
 
     # ---- admission
 
@@ -137,7 +139,7 @@ class Dispatcher(ConnectionHandler):
     def _admit_other(self, down: Downstream) -> None:
         head, config = down.head, self.context.config
         if head.path in LOCAL_PATHS and head.method in (b"GET", b"HEAD"):
-            self._answer_here(down)
+            self._answer_local(down, head.path, head.method == b"GET")
             return
         auth = self._authenticate(down)
         endpoint, path = match(head.method, head.path, head.query, config.passthrough.__contains__)
@@ -151,18 +153,27 @@ class Dispatcher(ConnectionHandler):
             exchange = self._open(down, int(endpoint.kind), path, auth)
             exchange.send_to(self._any_target(config.passthrough[endpoint.group]))
 
-    def _answer_here(self, down: Downstream) -> None:
-        head, config = down.head, self.context.config
-        config.authenticator.check_host(head)
+    def _answer_local(self, down: Downstream, path: bytes, body_wanted: bool) -> None:
+        config = self.context.config
+        config.authenticator.check_host(down.head)
+        wrong = known = False
+        try:
+            known = config.authenticator.is_known(down.head)
+        except WrongToken:
+            wrong = True
         keep_alive = down.keep_alive and down.body_complete()
-        _, data = local_answer(
-            head.path,
+        data = local_answer(
+            path,
             config.providers,
             self.context.reactor.now,
+            is_known=known,
             keep_alive=keep_alive,
-            body_wanted=head.method == b"GET",
+            body_wanted=body_wanted,
         )
-        down.answer(data, keep_alive)
+        if wrong:  # the answer tells that the token is wrong: here it costs the same as elsewhere
+            self.token_throttle.answer(down, peer_address(down.fd), data, keep_alive)
+        else:
+            down.answer(data, keep_alive)
 
     def _any_target(self, provider: ProviderState) -> Target:
         """For a request that no limit counts: a key that works, else any."""

@@ -25,19 +25,31 @@ _RETRY_AFTER = re.compile(rb"(?im)^retry-after(?:-ms)?:[^\r\n]*\r\n")
 
 
 def local_answer(
-    path: bytes, providers: list[ProviderState], now: float, *, keep_alive: bool, body_wanted: bool
-) -> tuple[int, bytes]:
-    """Status and response for `/`, `/health`, `/ready` and `/api/hello`."""
+    path: bytes,
+    providers: list[ProviderState],
+    now: float,
+    *,
+    is_known: bool,
+    keep_alive: bool,
+    body_wanted: bool,
+) -> bytes:
+    """The response for `/`, `/health`, `/ready` and `/api/hello`.
+
+    `is_known`: the client may see the relay's state; others get the status alone, which is what a
+    load balancer looks at.
+    """
     status = 200
+    body = b'{"status":"ok"}'
     if path == b"/ready":
         usable = [provider.name for provider in providers if provider.usable(now)]
         status = 200 if usable else 503
-        body = orjson.dumps({"ready": bool(usable), "providers": usable})
-    elif path == b"/health":
-        body = b'{"status":"ok"}'
-    else:
+        told: dict[str, object] = {"ready": bool(usable)}
+        if is_known:
+            told["providers"] = usable
+        body = orjson.dumps(told)
+    elif path != b"/health" and is_known:
         body = orjson.dumps({"name": "ccrelay", "version": __version__})
-    return status, json_response(status, body, (), keep_alive, body_wanted)
+    return json_response(status, body, (), keep_alive, body_wanted)
 
 
 def models_body(entries: list[ModelEntry], path: bytes, query: bytes) -> bytes:

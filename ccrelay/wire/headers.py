@@ -1,4 +1,4 @@
-"""Request headers that identify the client: credentials, Host, Origin."""
+"""Request headers that identify the client: credentials, Host, Origin, what browsers add."""
 
 import re
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ ANY = "*"
 
 _BEARER = re.compile(rb"\s*bearer +(\S+)\s*", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{0,5})?")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#@\\\s]+)(?=[/?#]|\Z)")
 _LOOPBACK_V4 = re.compile(r"127(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
 
 
@@ -51,6 +52,28 @@ def origin_allowed(origin: bytes | None, allowed: frozenset[str]) -> bool:
     if origin is None or ANY in allowed:
         return True
     return origin.decode("latin-1").lower() in allowed
+
+
+def site_allowed(
+    site: bytes | None, referer: bytes | None, host: bytes, allowed: frozenset[str]
+) -> bool:
+    """Whether a request without Origin may be served, by what only browsers send.
+
+    Pages send no Origin with `<img>`, `<script>`, links and frames, but Sec-Fetch-Site (Fetch
+    Metadata, W3C): `none` is the address bar, `same-origin` a page of the relay, which has none but
+    its JSON. Browsers without it, and those that do not take the relay's address for a secure
+    context, send a Referer at best: it must be of the relay itself, or of an allowed origin.
+    """
+    if ANY in allowed:
+        return True
+    if site is not None:
+        return site in (b"none", b"same-origin")
+    if referer is None:
+        return True
+    match = _ORIGIN.match(referer.decode("latin-1").lower())
+    if match is None:
+        return False
+    return match[1].encode("latin-1") == host.lower() or match[0] in allowed
 
 
 def _host_name(host: str) -> str | None:

@@ -238,6 +238,9 @@ def _meaning(head: Head, name: bytes, value: bytes) -> None:
     elif name == b"host" and head.is_request:
         if head.values(name) or not HOST.fullmatch(value):
             raise BadHead(HeadFault.BAD_HOST)
+    elif name in (b"origin", b"sec-fetch-site") and head.is_request:
+        if head.values(name):
+            raise BadHead(HeadFault.REPEATED_FIELD)
     elif name == b"expect" and head.is_request and head.minor == 1:
         head.expects_continue = head.expects_continue or value.lower() == b"100-continue"
 
@@ -246,7 +249,7 @@ def _judge(head: Head) -> None:
     if head.chunked and head.content_length >= 0:
         raise BadHead(HeadFault.BOTH_FRAMINGS)
     host = head.values(b"host")
-    if head.is_request and head.minor == 1 and not host:
+    if head.is_request and not host:
         raise BadHead(HeadFault.BAD_HOST)
     if head.authority and host and host[0].lower() != head.authority.lower():
         raise BadHead(HeadFault.BAD_HOST)

@@ -28,7 +28,32 @@ def test_listening_on_loopback_needs_no_tokens():
 def test_non_loopback_listen_requires_tokens(listen):
     (finding,) = of_server(listen=listen)
     assert finding.startswith("server.listen: a non-loopback address requires server.auth.tokens")
-    assert of_server(listen=listen, auth=Auth(tokens=["relay-token-1"])) == []
+    assert of_server(listen=listen, auth=Auth(tokens=["relay-token-0001"])) == []
+
+
+@pytest.mark.parametrize(
+    ("listen", "length", "ok"),
+    [
+        ("127.0.0.1:8787", 8, True),
+        ("[::1]:8787", 15, True),
+        ("localhost:8787", 8, True),
+        ("0.0.0.0:8787", 15, False),
+        ("[::]:8787", 8, False),
+        ("10.0.0.5:8787", 15, False),
+        ("relay.example:8787", 15, False),
+        ("0.0.0.0:8787", 16, True),
+        ("relay.example:8787", 16, True),
+    ],
+)
+def test_a_token_off_loopback_has_16_characters(listen, length, ok):
+    found = of_server(listen=listen, auth=Auth(tokens=["x" * 40, "y" * length]))
+    if ok:
+        assert found == []
+        return
+    (finding,) = found
+    assert finding.startswith("server.auth.tokens[1]: a token is shorter than 16 characters")
+    assert "secrets.token_urlsafe" in finding
+    assert "yyyyyyyy" not in finding
 
 
 def test_an_invalid_listen_address_is_an_error():

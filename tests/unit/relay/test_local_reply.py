@@ -35,43 +35,62 @@ def split(data: bytes) -> tuple[Head, bytes]:
 # ---- local paths
 
 
+def answer(path: bytes, states: list[ProviderState], now: float = 0.0, **given: bool) -> bytes:
+    fields = {"is_known": True, "keep_alive": True, "body_wanted": True, **given}
+    return local_answer(path, states, now, **fields)
+
+
+def told(data: bytes) -> object:
+    return json.loads(split(data)[1])
+
+
 @pytest.mark.parametrize("path", sorted(LOCAL_PATHS))
 @pytest.mark.parametrize("keep_alive", [True, False])
 def test_every_local_path_answers_json(path: bytes, keep_alive: bool) -> None:
-    status, data = local_answer(
-        path, [provider_state()], 0.0, keep_alive=keep_alive, body_wanted=True
-    )
+    data = answer(path, [provider_state()], keep_alive=keep_alive)
     head, body = split(data)
-    assert (status, head.status, head.keep_alive) == (200, 200, keep_alive)
+    assert (head.status, head.keep_alive) == (200, keep_alive)
     assert head.content_length == len(body)
     assert isinstance(json.loads(body), dict)
 
 
 @pytest.mark.parametrize("path", sorted(LOCAL_PATHS))
 def test_head_gets_the_head_of_get(path: bytes) -> None:
-    _, whole = local_answer(path, [provider_state()], 0.0, keep_alive=True, body_wanted=True)
-    _, bare = local_answer(path, [provider_state()], 0.0, keep_alive=True, body_wanted=False)
+    whole = answer(path, [provider_state()])
+    bare = answer(path, [provider_state()], body_wanted=False)
     assert bare == whole[: whole.index(b"\r\n\r\n") + 4]
 
 
 def test_the_root_shows_name_and_version() -> None:
-    _, data = local_answer(b"/", [], 0.0, keep_alive=True, body_wanted=True)
-    assert json.loads(split(data)[1]) == {"name": "ccrelay", "version": __version__}
+    assert told(answer(b"/", [])) == {"name": "ccrelay", "version": __version__}
 
 
 def test_ready_lists_usable_providers_and_is_503_without_any() -> None:
     states = [provider_state("one"), provider_state("two")]
     fell(states[0])
-    status, data = local_answer(b"/ready", states, 10.5, keep_alive=True, body_wanted=True)
-    assert (status, json.loads(split(data)[1])) == (200, {"ready": True, "providers": ["two"]})
+    data = answer(b"/ready", states, 10.5)
+    assert (split(data)[0].status, told(data)) == (200, {"ready": True, "providers": ["two"]})
     states[1].targets[0].limits.start_cooldown(20.0, int(Cooldown.REFUSED))
-    status, data = local_answer(b"/ready", states, 10.5, keep_alive=True, body_wanted=True)
-    assert (status, json.loads(split(data)[1])) == (503, {"ready": False, "providers": []})
+    data = answer(b"/ready", states, 10.5)
+    assert (split(data)[0].status, told(data)) == (503, {"ready": False, "providers": []})
 
 
 def test_health_does_not_depend_on_providers() -> None:
-    status, data = local_answer(b"/health", [], 0.0, keep_alive=True, body_wanted=True)
-    assert (status, split(data)[1]) == (200, b'{"status":"ok"}')
+    head, body = split(answer(b"/health", []))
+    assert (head.status, body) == (200, b'{"status":"ok"}')
+
+
+@pytest.mark.parametrize("path", sorted(LOCAL_PATHS))
+def test_a_client_without_a_token_is_told_the_status_alone(path: bytes) -> None:
+    states = [provider_state("one"), provider_state("two")]
+    data = answer(path, states, is_known=False)
+    assert (split(data)[0].status, told(data)) == (
+        200,
+        {"ready": True} if path == b"/ready" else {"status": "ok"},
+    )
+    data = answer(b"/ready", [], is_known=False)
+    assert (split(data)[0].status, told(data)) == (503, {"ready": False})
+    assert __version__.encode() not in data
 
 
 # ---- models
