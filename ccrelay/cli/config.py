@@ -48,6 +48,7 @@ def check(file: Path | None, run_commands: bool) -> None:
     Programs of ${cmd:...} are not run: their values are not checked, with a warning.
     """
     from ccrelay.config.problems import ConfigError
+    from ccrelay.config.secret_shapes import looks_secret
     from ccrelay.runtime.source import Options, Source
 
     try:
@@ -60,7 +61,8 @@ def check(file: Path | None, run_commands: bool) -> None:
         sys.exit(INVALID_CONFIG)
     for warning in loaded.warnings:
         echo(str(warning))
-    providers = ", ".join(p.name for p in loaded.config.providers if p.enabled)
+    names = [p.name for p in loaded.config.providers if p.enabled]
+    providers = ", ".join("..." if looks_secret(name) else name for name in names)
     echo(f"{loaded.path or 'no file, environment only'}: ok (providers: {providers})")
 
 

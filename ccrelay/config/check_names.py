@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from ccrelay.config.findings import Findings
 from ccrelay.config.model import Config
 from ccrelay.config.problems import Path, quoted
+from ccrelay.config.secret_shapes import has_key_prefix, looks_secret
 from ccrelay.config.suggest import hint
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110, 5.6.2
@@ -56,6 +57,14 @@ def covers_model(name: str, later: str) -> bool:
     plain = _WINDOW.sub("", name)
     is_narrower = plain != name and _WINDOW.search(later) is None
     return not is_narrower and covers(plain, _WINDOW.sub("", later))
+
+
+def check_label(path: Path, name: str, findings: Findings) -> None:
+    """Check a name that appears in logs: it must not be a key in the wrong place."""
+    if has_key_prefix(name):
+        findings.error(path, "looks like an API key, and logs show names: use another name")
+    elif looks_secret(name):
+        findings.warning(path, "looks like a key or token, and logs show names: use another name")
 
 
 def check_model(path: Path, model: str, what: str, findings: Findings) -> None:

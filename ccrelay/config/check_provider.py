@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 from ccrelay.config.address import is_host, is_loopback, is_private
 from ccrelay.config.check_names import (
     TOKEN,
+    check_label,
     check_model,
     check_pattern,
     check_patterns,
@@ -35,6 +36,7 @@ def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
     """Check `provider` at `path`."""
     if not provider.name.isprintable():
         findings.wrong((*path, "name"), "the name contains control characters", provider.name)
+    check_label((*path, "name"), provider.name, findings)
     if provider.preset is not None and provider.type != "compatible":
         message = f"a preset requires type compatible, not {provider.type}"
         findings.error((*path, "preset"), message)
@@ -177,6 +179,7 @@ def _check_key(key: Key, path: Path, findings: Findings) -> None:
     findings.secret((*path, "key"), key.key, "the key")
     if key.name is not None and not (key.name.strip() and key.name.isprintable()):
         findings.error((*path, "name"), "must not be empty or contain control characters")
+    check_label((*path, "name"), key.name or "", findings)
     for name in ("itpm_limit", "otpm_limit"):
         limit = getattr(key, name)
         if limit is not None and key.tpm_limit is not None and limit > key.tpm_limit:

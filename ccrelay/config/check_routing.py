@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ccrelay.config.check_names import (
     TOKEN,
     ProviderNames,
+    check_label,
     check_model,
     check_pattern,
     covers,
@@ -72,6 +73,7 @@ def _check_use_of_table(routing: Routing, findings: Findings) -> None:
 def _check_rule(rule: Rule, path: Path, names: ProviderNames, findings: Findings) -> None:
     if rule.name is not None and not (rule.name.strip() and rule.name.isprintable()):
         findings.error((*path, "name"), "must not be empty or contain control characters")
+    check_label((*path, "name"), rule.name or "", findings)
     _check_when(rule.when, (*path, "when"), findings)
     names.check((*path, "use", "providers"), rule.use.providers)
     if rule.use.model is not None:

@@ -373,7 +373,9 @@ def _build(
     try:
         return msgspec.convert(msgspec.to_builtins(validated.draft), Config)
     except msgspec.ValidationError as error:
-        problems.append(Problem(message=str(error)))
+        # Where, but not what: the message quotes the value.
+        place = str(error).rpartition(" - at ")[2]
+        problems.append(Problem(message=f"invalid value at {place}"))
         return validated.draft
 
 

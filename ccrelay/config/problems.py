@@ -10,18 +10,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from ccrelay.config.secret_shapes import looks_secret, names_secret, without_secrets
+
 Path = tuple[str | int, ...]  # ("providers", 1, "keys", 0, "rpm_limit")
 Severity = Literal["error", "warning"]
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _NAME_CHARACTERS_MAX = 48  # longer names are cut: they may be misplaced secrets
-
-# What API keys of the known services and of others begin with.
-_KEY_PREFIX = re.compile(
-    r"(?:(?:sk|pk|rk|gsk|hf|xai|nvapi|gh[opsu]|github_pat|glpat|xox[a-z])[-_]|AKIA|ASIA|AIza|eyJ)"
-)
-_DATE = re.compile(r"(?<![0-9])20[0-9]{6}(?![0-9])")  # at the end of model names
-_RANDOM_CHARACTERS_MIN = 16  # shorter runs of letters and digits are names
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -107,7 +102,7 @@ def path_text(path: Path) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif looks_secret(part):
+        elif looks_secret(part) or names_secret(part):
             text += '["..."]'
         elif _PLAIN_NAME.match(part) and len(part) <= _NAME_CHARACTERS_MAX:
             text += f".{part}" if text else part
@@ -117,34 +112,16 @@ def path_text(path: Path) -> str:
 
 
 def quoted(name: str, characters_max: int = _NAME_CHARACTERS_MAX) -> str:
-    """Return a name in double quotes, truncated, without control characters."""
+    """Return a name in double quotes, truncated, without control characters and secrets."""
+    name = without_secrets(name)
     if len(name) > characters_max:
         name = name[: _NAME_CHARACTERS_MAX // 4] + "..."
     return '"' + "".join(c if c.isprintable() else "?" for c in name) + '"'
 
 
 def quoted_path(path: object) -> str:
-    """Return a file's path in double quotes, whole, without control characters."""
+    """Return a file's path in double quotes, whole, without control characters and secrets."""
     return quoted(str(path), characters_max=1 << 16)
-
-
-def looks_secret(word: str) -> bool:
-    """Whether a word may be a key or a token that stands in the wrong place."""
-    if _KEY_PREFIX.match(word) and len(word) > 6:
-        return True
-    plain = _DATE.sub("", word)
-    digits = sum(c.isdigit() for c in plain)
-    letters = sum(c.isalpha() for c in plain)
-    if not digits or not letters:
-        return False
-    if any(_is_random(part) for part in re.split(r"[^A-Za-z0-9]", plain)):
-        return True
-    return digits + letters >= 2 * _RANDOM_CHARACTERS_MIN and digits * 4 >= letters
-
-
-def _is_random(part: str) -> bool:
-    has_digit = any(c.isdigit() for c in part)
-    return len(part) >= _RANDOM_CHARACTERS_MIN and has_digit and not part.isdigit()
 
 
 def _order(problem: Problem) -> tuple[int, int]:

@@ -6,17 +6,25 @@ from typing import Any
 import msgspec
 
 from ccrelay.config.fingerprint import fingerprint
-from ccrelay.config.model import Auth, Config, Key, Provider
+from ccrelay.config.model import Auth, Config, Key, Provider, When
 from ccrelay.config.problems import Path
 
 NOT_RUN = "(of a command that is not run here)"
+# Segments of services' base URLs: those of the types and presets, and of common gateways.
+_PATH_WORDS = frozenset(
+    {
+        *("", "api", "anthropic", "v1", "v2", "v3", "v4", "beta", "messages", "claude"),
+        *("coding", "paas", "proxy", "gateway", "llm", "ai", "relay", "openai", "compatible-mode"),
+    }
+)
 
 
 def redacted(config: Config, *, not_run: Iterable[Path] = ()) -> dict[str, Any]:
     """Return the configuration as plain data that is safe to print.
 
-    Keys, relay tokens and values of static headers, which may be credentials, are replaced by
-    fingerprints; members that are None are omitted.
+    Keys, relay tokens, and values of headers, sent or matched by a rule, are replaced by
+    fingerprints, because they may be credentials; so are the paths of base URLs, but for words that
+    services have there. Members that are None are omitted.
 
     Args:
         config: resolved.
@@ -54,5 +62,23 @@ def _hidden(section: msgspec.Struct) -> dict[str, Any]:
     if isinstance(section, Auth):
         return {"tokens": [fingerprint(token) for token in section.tokens]}
     if isinstance(section, Provider):
-        return {"headers": {name: fingerprint(v) for name, v in section.headers.items()}}
+        hidden: dict[str, Any] = {"headers": _fingerprints(section.headers)}
+        if section.base_url is not None:
+            hidden["base_url"] = shown_url(section.base_url)
+        return hidden
+    if isinstance(section, When):
+        return {"headers": _fingerprints(section.headers)}
     return {}
+
+
+def shown_url(url: str) -> str:
+    """Return a base URL as it may be shown: an unknown part of its path may be a credential."""
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    segments = [part if part in _PATH_WORDS else fingerprint(part) for part in path.split("/")]
+    return scheme + separator + host.rpartition("@")[2] + slash + "/".join(segments)
+
+
+def _fingerprints(headers: dict[str, str]) -> dict[str, str]:
+    # `*` says that the header is present.
+    return {name: v if v == "*" else fingerprint(v) for name, v in headers.items()}

@@ -10,6 +10,7 @@ import tomllib
 from typing import Any
 
 from ccrelay.config.problems import Document, Mark, Marks, Path, Problem
+from ccrelay.config.secret_shapes import without_quotes
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -48,12 +49,13 @@ def parse_toml(text: str) -> Document:
 def _syntax_problem(message: str, text: str) -> Problem:
     found = _AT.search(message)
     if found is None:
-        return Problem(message=f"invalid TOML: {message}")
+        return Problem(message=f"invalid TOML: {without_quotes(message)}")
     if found[1]:
         mark = Mark(int(found[1]), int(found[2]))
     else:
         mark = Mark(text.count("\n") + 1, len(text) - text.rfind("\n"))
-    return Problem(message=f"invalid TOML: {message[: found.start()]}", mark=mark)
+    text = without_quotes(message[: found.start()])
+    return Problem(message=f"invalid TOML: {text}", mark=mark)
 
 
 class _Scanner:

@@ -320,7 +320,8 @@ def _describe(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, int):
-        return str(value) if abs(value) < 1 << 64 else "a larger number"
+        # No setting is as large; digits alone may be a secret, too.
+        return str(value) if abs(value) < 10**13 else "a larger number"
     for kinds, name in _NAMES:
         if isinstance(value, kinds):
             return name

@@ -2,22 +2,20 @@
 
 import re
 
-from ccrelay.config.problems import Path, looks_secret, quoted
+from ccrelay.config.problems import Path, quoted
+from ccrelay.config.secret_shapes import looks_secret, looks_secret_run, names_secret
 
 _VALUE_CHARACTERS_MAX = 120  # a base URL fits
 
 _SECRET_MEMBERS = frozenset({"keys", "headers"})
 _USER_INFO = re.compile(r"(?<=//).*@|\A(?!.*//).*@", re.DOTALL)
 _QUERY = re.compile(r"[?#].*\Z", re.DOTALL)
-# `test-key-1`, `my-token-7`; a setting's own words have no digits.
-_NAMED_SECRET = re.compile(
-    r".*(?:secret|passw)|(?=.*[0-9]).*(?:key|token)", re.IGNORECASE | re.DOTALL
-)
 # `api_key:...`, which YAML takes as text without a space, and the value of a header.
 _LABELLED_SECRET = re.compile(
     r"((?:key|token|secret|passw[a-z]*)[\"']?[:=] *|\b(?:bearer|basic) +)[^ ]+", re.IGNORECASE
 )
 _WORD = re.compile(r"[A-Za-z0-9_.~-]+")
+_RUN = re.compile(r"[A-Za-z0-9_.~+/=-]+")
 
 
 def is_secret(path: Path) -> bool:
@@ -37,13 +35,13 @@ def shown(path: Path, text: str, *, is_expanded: bool = False) -> str:
         return "text from ${...}" if text else "empty text from ${...}"
     if text == "":
         return "empty text"
-    if is_secret(path) or (_WORD.fullmatch(text) and _is_suspect(text)):
+    if is_secret(path) or (_RUN.fullmatch(text) and (_is_suspect(text) or looks_secret_run(text))):
         return "text"
     safe = _QUERY.sub(lambda found: found[0][0] + "...", _USER_INFO.sub("...@", text))
     safe = _LABELLED_SECRET.sub(r"\1...", safe)
-    safe = _WORD.sub(lambda word: "..." if _is_suspect(word[0]) else word[0], safe)
+    safe = _WORD.sub(lambda word: "..." if names_secret(word[0]) else word[0], safe)
     return quoted(safe, _VALUE_CHARACTERS_MAX)
 
 
 def _is_suspect(text: str) -> bool:
-    return looks_secret(text) or _NAMED_SECRET.match(text) is not None
+    return looks_secret(text) or names_secret(text)

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ccrelay.config.problems import Document, Mark, Marks, Path, Problem, quoted
+from ccrelay.config.secret_shapes import without_quotes
 
 DEPTH_MAX = 32  # levels; a real configuration has six
 NODES_MAX = 100_000  # nodes, with aliases expanded ("billion laughs")
@@ -57,7 +58,7 @@ def parse_yaml(text: str) -> Document:
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = _mark(error.problem_mark or error.context_mark)
-    message = f"invalid YAML: {error.problem or error.context}"
+    message = f"invalid YAML: {without_quotes(str(error.problem or error.context))}"
     line = "".join(text.split("\n")[mark.line - 1 : mark.line])
     return Problem(message=message + _syntax_hint(error, line[mark.column - 1 :], line), mark=mark)
 

@@ -6,6 +6,7 @@ from ccrelay import __version__
 from ccrelay.config.address import split_listen
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.config.model import Config, Model, Provider
+from ccrelay.config.show import shown_url
 
 MODELS_SHOWN = 6  # longer lists are cut; `ccrelay config show` prints all
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -48,7 +49,7 @@ def _header(config: Config, addresses: list[str], pid: int, config_file: Path | 
 
 def _table(config: Config) -> str:
     rows = [
-        (provider.name, provider.type, provider.base_url or "", _keys(provider), _models(provider))
+        (provider.name, provider.type, _url(provider), _keys(provider), _models(provider))
         for provider in config.providers
         if provider.enabled
     ]
@@ -58,6 +59,10 @@ def _table(config: Config) -> str:
         for row in rows
     ]
     return "\n".join(f"  {line.rstrip()}" for line in lines)
+
+
+def _url(provider: Provider) -> str:
+    return shown_url(provider.base_url) if provider.base_url else ""
 
 
 def _keys(provider: Provider) -> str:

@@ -1,3 +1,4 @@
+import pytest
 import yaml
 
 from ccrelay.config.fingerprint import fingerprint
@@ -14,7 +15,7 @@ from ccrelay.config.model import (
     Use,
     When,
 )
-from ccrelay.config.show import redacted
+from ccrelay.config.show import redacted, shown_url
 
 CONFIG = Config(
     server=Server(auth=Auth(tokens=["canary-token"])),
@@ -23,13 +24,14 @@ CONFIG = Config(
             name="p",
             keys=[Key(key="canary-key", name="mine")],
             headers={"x-team": "canary-header"},
+            base_url="https://h.example/canary-path/v1",
             models=["a", Model(id="b")],
             prices={"m": Price(input=1, output=2)},
         )
     ],
     routing=Routing(
         models={"m": ["p"]},
-        rules=[Rule(when=When(headers={"x-a": "*"}), use=Use(providers=["p"]))],
+        rules=[Rule(when=When(headers={"x-a": "*", "x-b": "canary-*"}), use=Use(providers=["p"]))],
     ),
 )
 
@@ -60,7 +62,11 @@ def test_sections_in_lists_and_mappings_are_shown():
     assert data["providers"][0]["prices"] == {"m": {"input": 1, "output": 2}}
     assert data["routing"]["models"] == {"m": ["p"]}
     (rule,) = data["routing"]["rules"]
-    assert rule["when"] == {"model": [], "request_class": [], "headers": {"x-a": "*"}}
+    assert rule["when"] == {
+        "model": [],
+        "request_class": [],
+        "headers": {"x-a": "*", "x-b": fingerprint("canary-*")},
+    }
     assert rule["use"] == {"providers": ["p"]}
 
 
@@ -72,3 +78,18 @@ def test_values_of_commands_that_did_not_run_are_named_instead():
     (shown,) = plain["providers"]
     values = [shown["base_url"], shown["keys"][0]["key"], shown["headers"]["x-a"]]
     assert {*values, plain["logging"]["file"]} == {"(of a command that is not run here)"}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://api.z.ai/api/anthropic", "https://api.z.ai/api/anthropic"),
+        ("http://localhost:11434", "http://localhost:11434"),
+        ("http://[::1]:8080/", "http://[::1]:8080/"),
+        ("https://h.example/canary/v1", f"https://h.example/{fingerprint('canary')}/v1"),
+        ("https://me:canary@h.example/api", "https://h.example/api"),
+        ("https://h.example/API", f"https://h.example/{fingerprint('API')}"),
+    ],
+)
+def test_of_a_base_url_only_known_words_of_its_path_are_shown(url, shown):
+    assert shown_url(url) == shown
