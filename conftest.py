@@ -4,9 +4,12 @@
 modules would hide the installed package. `tests` and `bench` are always found here.
 """
 
+import atexit
 import importlib.machinery
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,12 @@ def is_built(package: Path) -> bool:
 
 others = [entry for entry in sys.path if entry not in ("", str(ROOT))]
 sys.path[:] = [str(ROOT), *others] if is_built(ROOT / "ccrelay" / "_fast") else [*others, str(ROOT)]
+
+
+# Where processes keep the key of their fingerprints: not in the home of who runs the tests.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="ccrelay-tests-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+os.environ.pop("STATE_DIRECTORY", None)
 
 
 def pytest_configure() -> None:

@@ -44,7 +44,7 @@ def sdist_problems(names: list[str]) -> list[str]:
     wanted += [f"ccrelay/{name}.pxd" for name in PURE]
     wanted += ["ccrelay/py.typed", "setup.py", "pyproject.toml", "README.md", "LICENSE"]
     wanted += ["tests/test_packaging.py", "bench/__main__.py", "conftest.py"]
-    wanted += [".ci/run", ".github/workflows/release.yml"]
+    wanted += [".ci/run", ".ci/constraints.txt", ".github/workflows/release.yml"]
     problems = [f"sdist: {name} is missing" for name in wanted if name not in names]
     unwanted = ("*.so", "*.pyc", "build/*", ".work/*", ".venv/*")
     problems += [f"sdist: {name} does not belong there" for name in names if _any(name, unwanted)]

@@ -1,8 +1,9 @@
 """What wheels are: `python .ci/check_wheels.py linked WHEEL`, `python .ci/check_wheels.py matrix`.
 
 `linked` looks into the shared objects of a Linux wheel that auditwheel repaired: they need the C
-library and nothing else, so nothing was vendored. `matrix` asks cibuildwheel what its configuration
-builds, which is to be what the release workflow asks for. Exit status 1, after a list, otherwise.
+library and nothing else, so nothing was vendored, and are hardened (setup.py). `matrix` asks
+cibuildwheel what its configuration builds, which is to be what the release workflow asks for. Exit
+status 1, after a list, otherwise.
 """
 
 import io
@@ -21,6 +22,7 @@ RELEASE = ROOT / ".github" / "workflows" / "release.yml"
 # Parts of glibc, which every manylinux system has. OpenSSL is Python's own, reached through `ssl`.
 LIBC = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1"}
 LOADERS = ("ld-linux-",)
+DF_BIND_NOW, DF_1_NOW, PF_X = 8, 1, 1  # elf(5)
 
 
 def needed(data: bytes) -> set[str]:
@@ -29,14 +31,36 @@ def needed(data: bytes) -> set[str]:
     return {tag.needed for tag in section.iter_tags() if tag.entry.d_tag == "DT_NEEDED"}
 
 
+def hardening_problems(data: bytes) -> list[str]:
+    """What protects a shared object at run time, and is missing."""
+    elf = ELFFile(io.BytesIO(data))
+    flags = {
+        tag.entry.d_tag: tag.entry.d_val
+        for tag in elf.get_section_by_name(".dynamic").iter_tags()
+        if tag.entry.d_tag in ("DT_FLAGS", "DT_FLAGS_1")
+    }
+    kinds = {segment["p_type"]: segment["p_flags"] for segment in elf.iter_segments()}
+    problems = []
+    if not (flags.get("DT_FLAGS", 0) & DF_BIND_NOW or flags.get("DT_FLAGS_1", 0) & DF_1_NOW):
+        problems.append("no BIND_NOW")
+    if "PT_GNU_RELRO" not in kinds:
+        problems.append("no RELRO")
+    if kinds.get("PT_GNU_STACK", PF_X) & PF_X:
+        problems.append("an executable stack")
+    return problems
+
+
 def linked_problems(wheel: Path) -> list[str]:
     """What the wheel's shared objects need beside the C library."""
     problems = []
     with zipfile.ZipFile(wheel) as packed:
         names = [name for name in packed.namelist() if ".so" in Path(name).suffixes]
+        if not any(b"__stack_chk_fail" in packed.read(name) for name in names):
+            problems.append("no stack protector")
         for name in names:
             libraries = {n for n in needed(packed.read(name)) if not n.startswith(LOADERS)}
             problems += [f"{name} needs {n}" for n in sorted(libraries - LIBC)]
+            problems += [f"{name} has {what}" for what in hardening_problems(packed.read(name))]
         problems += [f"{name} was vendored" for name in packed.namelist() if ".libs/" in name]
     if not names:
         problems.append("no shared object in it")

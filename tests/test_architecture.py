@@ -77,6 +77,7 @@ OUTSIDE = frozenset(
 )
 MAY_GO_OUT = {
     "config.load": {"os", "pathlib"},  # reads the file and the environment
+    "config.fingerprint_key": {"os", "pathlib"},  # a file that is made once
     "config.sources": {"os", "pathlib", "selectors", "signal", "subprocess", "time"},
     "config.files": {"os", "pathlib"},  # opens what `config.ownership` has judged
     "config.trust": {"os", "pathlib", "tempfile"},  # keeps the record of confirmations
@@ -103,6 +104,7 @@ TESTED_BY = {
     "_fast.body": "tests/loopback/relay/test_bodies.py",
     "_fast.conn": "tests/loopback/relay/test_exactness.py",
     "_fast.downstream": "tests/loopback/relay/test_safety.py",
+    "_fast.hardening": "tests/unit/runtime/test_hardening.py",
     "_fast.handlers": "tests/loopback/relay/test_exactness.py",
     "_fast.key_pool": "tests/unit/fast/test_rate_limits.py",
     "_fast.log_line": "tests/unit/runtime/test_logs.py",

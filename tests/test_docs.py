@@ -145,9 +145,9 @@ def test_the_explanation_shown_is_what_the_command_prints(sources: Path) -> None
     file.write_text(configuration)
     command = ["route", "explain", "--model", "claude-opus-5-5", "--class", "background"]
     result = CliRunner().invoke(cli, [*command, "--config", str(file)])
-    fingerprint = re.compile(r"sha256:\w+")
-    printed = fingerprint.sub("sha256:", result.output)
-    assert printed.strip() == fingerprint.sub("sha256:", shown).strip(), "docs/rules.md"
+    fingerprint = re.compile(r"hmac:\w+")
+    printed = fingerprint.sub("hmac:", result.output)
+    assert printed.strip() == fingerprint.sub("hmac:", shown).strip(), "docs/rules.md"
 
 
 def test_the_names_that_mock_offers_to_tests_exist() -> None:

@@ -5,14 +5,21 @@ What was built is looked into by `.ci/check_dist.py`.
 
 import ast
 import fnmatch
+import importlib.util
+import os
 import re
+import struct
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import ccrelay
+from ccrelay._fast import http1
 
 ROOT = Path(__file__).parents[1]
 FAST = ROOT / "ccrelay" / "_fast"
@@ -20,6 +27,9 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 # An action's repository (and folder), a commit, and the release that the commit is.
 PINNED = re.compile(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+PT_LOAD, PT_DYNAMIC, PT_GNU_STACK, PT_GNU_RELRO = 1, 2, 0x6474E551, 0x6474E552
+PF_X, PF_W = 1, 2
+DT_FLAGS, DT_FLAGS_1, DF_BIND_NOW, DF_1_NOW = 30, 0x6FFFFFFB, 8, 1
 SOURCES = (".pyx", ".pxd", ".pyi", ".h")
 
 
@@ -55,6 +65,77 @@ def test_every_module_in_pure_python_mode_is_built():
     pure = [path for path in package.rglob("*.pxd") if path.with_suffix(".py").exists()]
     names = [".".join(path.relative_to(package).with_suffix("").parts) for path in pure]
     assert sorted(modules_of_setup("COMPILED")) == sorted(names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ELF")
+@pytest.mark.skipif(bool(os.environ.get("CCRELAY_DEBUG")), reason="a build for debugging")
+def test_extensions_are_hardened():
+    folder = Path(http1.__file__).parents[1]
+    files = sorted(folder.rglob("*.so"))
+    problems = {file.name: found for file in files if (found := elf_problems(file.read_bytes()))}
+    if b"__asan_init" in Path(http1.__file__).read_bytes():
+        pytest.skip("built with AddressSanitizer")
+    assert files
+    assert problems == {}
+    # Not in each: a module without a buffer on the stack has no canary.
+    guarded = [file for file in files if b"__stack_chk_fail" in file.read_bytes()]
+    names = {file.name.split(".")[0] for file in guarded}
+    assert {"http1", "downstream", "libssl"} <= names
+
+
+def elf_problems(data):
+    """What protects a shared object at run time, and is missing; see elf(5)."""
+    assert data[:5] == b"\x7fELF\x02", "64 bits"
+    order = "<" if data[5] == 1 else ">"
+    offset, size, count = (
+        struct.unpack_from(order + form, data, at)[0]
+        for form, at in (("Q", 32), ("H", 54), ("H", 56))
+    )
+    headers = [
+        struct.unpack_from(order + "IIQQQQQQ", data, offset + size * n) for n in range(count)
+    ]
+    flags = {kind: bits for kind, bits, *_ in headers}
+    dynamic = dict(
+        struct.unpack_from(order + "QQ", data, at)
+        for kind, _, start, _, _, length, *_ in headers
+        if kind == PT_DYNAMIC
+        for at in range(start, start + length, 16)
+    )
+    problems = []
+    if PT_GNU_RELRO not in flags:
+        problems.append("no RELRO")
+    if not (dynamic.get(DT_FLAGS, 0) & DF_BIND_NOW or dynamic.get(DT_FLAGS_1, 0) & DF_1_NOW):
+        problems.append("no BIND_NOW")
+    if flags.get(PT_GNU_STACK, PF_X) & PF_X:
+        problems.append("executable stack")
+    if any(kind == PT_LOAD and bits & PF_X and bits & PF_W for kind, bits, *_ in headers):
+        problems.append("a segment that can be written and executed")
+    return problems
+
+
+def test_ci_installs_what_the_package_asks_for_and_nothing_without_a_hash():
+    """`.ci/requirements.py` says how to write .ci/constraints.txt anew."""
+    spec = importlib.util.spec_from_file_location("requirements", ROOT / ".ci/requirements.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = (ROOT / ".ci/constraints.txt").read_text().replace("\\\n", "")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    pinned = {}
+    for line in lines:
+        found = Requirement(line.partition("--hash")[0])
+        assert re.search(r" --hash=sha256:[0-9a-f]{64}\b", line), line
+        [(operator, version)] = [(part.operator, part.version) for part in found.specifier]
+        assert operator == "==", line
+        pinned[canonicalize_name(found.name)] = version
+    for wanted in map(Requirement, module.requirements()):
+        version = pinned.get(canonicalize_name(wanted.name))
+        assert version is not None, f".ci/constraints.txt has no {wanted.name}"
+        assert wanted.specifier.contains(version), f".ci/constraints.txt: {wanted}, not {version}"
+
+
+def test_build_requirements_have_bounds_above():
+    for entry in map(Requirement, toml("pyproject.toml")["build-system"]["requires"]):
+        assert {"<", "<=", "==", "~="} & {part.operator for part in entry.specifier}, entry
 
 
 def test_every_c_source_is_linked_into_a_module():

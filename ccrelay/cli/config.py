@@ -81,8 +81,14 @@ def show(file: Path | None) -> None:
         _exit_invalid(error)
     import yaml
 
+    from ccrelay.config.fingerprint import set_key
+    from ccrelay.config.fingerprint_key import load_key
     from ccrelay.config.show import redacted
 
+    found = load_key(os.environ)
+    set_key(found.key)
+    if found.problem:
+        echo(f"# fingerprints of this run only: {found.problem}")
     echo(f"# from {loaded.path or 'the environment (no file)'}")
     shown = redacted(loaded.config, not_run=loaded.not_run)
     echo(yaml.safe_dump(shown, sort_keys=False, width=100), nl=False)

@@ -15,9 +15,8 @@ import msgspec
 
 from ccrelay.cli.output import echo
 from ccrelay.config.address import join_address, listen_problem, split_listen
-from ccrelay.config.fingerprint import fingerprint
 from ccrelay.demo.faults import FAULTS
-from ccrelay.demo.limits import Quotas
+from ccrelay.demo.limits import Quotas, fingerprint
 from ccrelay.demo.rate_windows import WINDOWS, WindowKind
 from ccrelay.demo.script import FaultCall, Script, parse_call, parse_calls
 from ccrelay.demo.server import GAP_MS, Recorded, start_demo

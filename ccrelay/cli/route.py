@@ -3,6 +3,7 @@
 Imports are inside the command: `--help` must not import the configuration.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,8 @@ def explain(
 
     Exit codes: 0 at least one eligible provider, 1 none, 2 invalid configuration.
     """
+    from ccrelay.config.fingerprint import set_key
+    from ccrelay.config.fingerprint_key import load_key
     from ccrelay.config.load import ConfigError, load
     from ccrelay.config.problems import path_text
     from ccrelay.routing.explain import TOKENS, Question, explain as explain_route
@@ -88,6 +91,7 @@ def explain(
     except ConfigError as error:
         echo(str(error), err=True)
         sys.exit(INVALID_CONFIG)
+    set_key(load_key(os.environ).key)
     explanation = explain_route(loaded.config, question, not_had=loaded.missing_secrets)
     missing = [f"{path_text(one.path)} ({one.message})" for one in loaded.missing_secrets.values()]
     if as_json:

@@ -232,7 +232,11 @@ def credential_of(head: http1.RequestHead) -> str:
 
 
 def fingerprint(credential: str) -> str:
-    """Return the name of a credential in the ledger, as in ccrelay's logs; "none" for ""."""
+    """Return the name of a credential in the ledger; "none" for "".
+
+    Not keyed, unlike the fingerprints of logs: credentials of a mock are no secrets, and tests can
+    compute the name.
+    """
     if not credential:
         return "none"
     return f"sha256:{hashlib.sha256(credential.encode()).hexdigest()[:8]}"

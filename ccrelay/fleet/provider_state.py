@@ -1,5 +1,6 @@
 """Live state of a provider: dialect, endpoint, credentials, request plans."""
 
+import hashlib
 import random
 from math import inf
 
@@ -71,7 +72,9 @@ class Target:
             self.fingerprint = fingerprint(key.key)
         self.name = (key.name if key else None) or self.fingerprint
         # Independent of slot and order: all workers and nodes must hash alike, over reloads.
-        self.seed = hash64(f"{provider.name}\n{self.fingerprint}".encode())
+        # So without the installation's key, which fingerprints have.
+        identity = _identity(key.key) if key else self.fingerprint
+        self.seed = hash64(f"{provider.name}\n{identity}".encode())
         self.limited = key is not None and _limit(limits, key)
         secret = key.key if key else None
         self._secret = secret
@@ -96,6 +99,11 @@ class Target:
 
     def __repr__(self) -> str:
         return f"<Target {self.provider.name} {self.fingerprint}>"
+
+
+def _identity(secret: str) -> str:
+    digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"sha256:{digest[:8]}"
 
 
 def _limit(limits: TargetLimits, key: Key) -> bool:

@@ -41,13 +41,15 @@ class Start(msgspec.Struct, tag="start", frozen=True):
     """The first message to a worker; carries the descriptors of memory and listening sockets.
 
     `worker_id` is the slot that it fills. `column` is its column in the shared memory: a draining
-    worker and its successor have the same slot, and two columns.
+    worker and its successor have the same slot, and two columns. `fingerprint_key` is that of the
+    supervisor.
     """
 
     config: Config
     worker_id: int
     layout: Layout
     column: int
+    fingerprint_key: bytes = b""
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):

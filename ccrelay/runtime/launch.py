@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccrelay.runtime.hardening import harden_process
 from ccrelay.runtime.no_ssl import import_asyncio_without_ssl
 from ccrelay.runtime.open_files import raise_open_file_limit
 from ccrelay.runtime.processes import (
@@ -26,6 +27,7 @@ from ccrelay.runtime.terminal import Terminal, open_standard_descriptors
 
 if TYPE_CHECKING:
     from ccrelay.config.model import Config
+    from ccrelay.runtime.logs import LogWriter
 
 Print = Callable[[str], None]
 Confirm = Callable[[Path], bool]
@@ -50,6 +52,7 @@ def launch(
     Raises ConfigError, ListenError, WorkersFailed, and OSError when the log file cannot be opened.
     """
     open_standard_descriptors()
+    harden_process()
     # Removed from the environment, so that no child process inherits them.
     preflight_fd = os.environ.pop(PREFLIGHT_VARIABLE, None)
     has_no_file = os.environ.pop(NO_FILE_VARIABLE, None) is not None
@@ -125,6 +128,26 @@ async def _run_demo(
         await demo.close()
 
 
+def _load_fingerprint_key() -> str:
+    """Load the key of this installation's fingerprints; return why there is none that lasts."""
+    from ccrelay.config.fingerprint import set_key
+    from ccrelay.config.fingerprint_key import load_key
+
+    found = load_key(os.environ)
+    set_key(found.key)
+    return found.problem
+
+
+def _log_temporary_key(log: "LogWriter", problem: str) -> None:
+    if problem:
+        log.event(
+            "info",
+            "fingerprints_temporary",
+            reason=problem,
+            hint="Fingerprints of keys change with every start: no file holds their key.",
+        )
+
+
 async def _start(
     config: "Config",
     source: Source | None,
@@ -141,6 +164,7 @@ async def _start(
     from ccrelay.runtime.upgrade import HandoverState
     from ccrelay.runtime.worker_pool import ConfigSnapshot
 
+    problem = _load_fingerprint_key()
     slots = listeners.bind(config.server.listen, config.server.workers)
     path = None if source is None else source.path
     text = banner(
@@ -148,6 +172,7 @@ async def _start(
     )
     memory = MemoryAllocator.create(config)
     log = LogWriter(config.logging)
+    _log_temporary_key(log, problem)
     try:
         supervisor = Supervisor(
             HandoverState(
@@ -169,6 +194,7 @@ async def _start(
 
 
 async def _resume(options: Options, inherited: int, preforked: PreforkedWorkers) -> int:
+    from ccrelay.config.fingerprint import set_key
     from ccrelay.runtime.logs import LogWriter
     from ccrelay.runtime.notify import Notifier
     from ccrelay.runtime.supervisor import Supervisor
@@ -187,7 +213,13 @@ async def _resume(options: Options, inherited: int, preforked: PreforkedWorkers)
         config=result.config,
     )
     source.variables = result.variables
+    if handover.fingerprint_key:
+        set_key(handover.fingerprint_key)
+        problem = ""
+    else:  # of an image that had none
+        problem = _load_fingerprint_key()
     log = LogWriter(result.config.logging)
+    _log_temporary_key(log, problem)
     try:
         for warning in result.warnings:
             log.event("warning", "config_warning", problem=warning)

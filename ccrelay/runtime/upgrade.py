@@ -23,6 +23,7 @@ from typing import NamedTuple, NoReturn
 
 import msgspec
 
+from ccrelay.config.fingerprint import current_key
 from ccrelay.config.load import VARIABLE
 from ccrelay.config.model import Config
 from ccrelay.config.problems import ConfigError
@@ -88,6 +89,7 @@ class Handover(msgspec.Struct, frozen=True):
 
     `listen` is the address that the sockets of `slots` are bound to; the configuration may say
     another one by now. `terminal`: the descriptors of `Terminal`. `is_file_unnamed`: of `Source`.
+    `fingerprint_key`: so that fingerprints stay where the key is in no file.
 
     Read by newer versions than the one that wrote it: members are added, with a default, and never
     renamed or given another meaning.
@@ -103,6 +105,7 @@ class Handover(msgspec.Struct, frozen=True):
     is_upgrade_due: bool = False
     terminal: list[int] = []
     is_file_unnamed: bool = False
+    fingerprint_key: bytes = b""
 
     def preflight_result(self) -> PreflightResult:
         """The result of the preflight.
@@ -255,6 +258,7 @@ def replace_image(
         is_upgrade_due=is_upgrade_due,
         terminal=list(terminal.fds),
         is_file_unnamed=is_file_unnamed,
+        fingerprint_key=current_key(),
     )
     fd = anonymous_file()
     try:

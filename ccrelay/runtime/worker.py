@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import uvloop
 
 from ccrelay._fast.shared_memory import SharedMemory
+from ccrelay.config.fingerprint import set_key
 from ccrelay.config.model import Config
 from ccrelay.fleet.layout import Layout
 from ccrelay.runtime.channel import Channel
@@ -42,6 +43,7 @@ from ccrelay.runtime.control import (
     encode,
     receive_start,
 )
+from ccrelay.runtime.hardening import harden_process
 from ccrelay.runtime.logs import LogWriter
 from ccrelay.runtime.processes import BLOCKED_UNTIL_HANDLED, CONTROL_FD
 from ccrelay.types import LogSink
@@ -89,6 +91,7 @@ def main(make_relay: RelayFactory | None = None) -> None:
 
     Tests pass `make_relay` in place of the real Relay.
     """
+    harden_process()
     # A terminal sends SIGINT and SIGHUP to the whole process group; the supervisor handles them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -101,6 +104,7 @@ def main(make_relay: RelayFactory | None = None) -> None:
         received = receive_start(control, decoder)
         if received is None:
             return  # the supervisor exited before the start, and reported why
+        set_key(received.start.fingerprint_key)
         log = LogWriter(received.start.config.logging, worker_id=received.start.worker_id)
     except Exception as error:  # outermost shell: the supervisor reports it
         with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
+from ccrelay.config.fingerprint import current_key
 from ccrelay.config.model import Config
 from ccrelay.fleet.layout import Layout
 from ccrelay.runtime.channel import Channel
@@ -150,7 +151,9 @@ class WorkerPool:
             raise
         self.workers.add(worker)
         self._send_start(
-            worker, Start(self.snapshot.config, slot, self.snapshot.layout, column), listeners
+            worker,
+            Start(self.snapshot.config, slot, self.snapshot.layout, column, current_key()),
+            listeners,
         )
         return worker
 

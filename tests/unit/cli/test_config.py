@@ -78,7 +78,7 @@ def test_show_prints_the_effective_configuration_without_secrets(run):
     assert result.exit_code == 0
     data = yaml.safe_load(result.output)
     assert data["providers"][0]["base_url"] == "https://api.z.ai/api/anthropic"
-    assert data["providers"][0]["keys"][0]["key"].startswith("sha256:")
+    assert data["providers"][0]["keys"][0]["key"].startswith("hmac:")
     assert data["server"]["listen"] == "127.0.0.1:8787"
     assert "canary" not in result.output
 

@@ -20,7 +20,7 @@ NAMES = [
     "fine-grained-tool-streaming-2025-05-14",
     "context-management-2025-06-27",
     "ANTHROPIC_API_KEY_TWO",
-    "/home/me/.config/ccrelay/second.key",
+    "/etc/ccrelay/second.key",
     "https://my-resource-name.openai.azure.com/anthropic",
     "192.168.178.123:11434",
     "2001:db8:85a3::8a2e:370:7334",

@@ -64,7 +64,7 @@ def test_every_enabled_key_is_a_target_shown_by_its_fingerprint() -> None:
     made = service(keys=keys)
     assert len({target.fingerprint for target in made.targets}) == len(made.targets) == 2
     for target in made.targets:
-        assert target.fingerprint.startswith("sha256:")
+        assert target.fingerprint.startswith("hmac:")
         assert "test-key" not in repr(target) + repr(made)
 
 

@@ -37,7 +37,7 @@ def test_full_text(monkeypatch):
         f"  zai     zai        https://api.z.ai/api/anthropic  main {first}, {second}  "
         "claude-* -> glm-5.3, glm-*, GLM-*\n"
         "  claude  anthropic  https://api.anthropic.com       pass-through"
-        "                           claude-*, anthropic*\n"
+        "                       claude-*, anthropic*\n"
         "\n"
         "To use it with Claude Code:\n"
         "\n"

@@ -71,6 +71,12 @@ def test_a_preflight_for_version_0_2_fails_before_anything_is_loaded(monkeypatch
     assert PREFLIGHT_VARIABLE_0_2 not in os.environ
 
 
+@pytest.fixture(autouse=True)
+def not_hardened(monkeypatch):
+    """The process of the tests stays as it is."""
+    monkeypatch.setattr(module, "harden_process", lambda: None)
+
+
 SIGNALS = (signal.SIGHUP, signal.SIGUSR2)
 
 

@@ -1,0 +1,88 @@
+"""The key of this installation's fingerprints: a file of 32 random bytes, made when it is missing.
+
+`$STATE_DIRECTORY` (systemd's StateDirectory=), else `$XDG_STATE_HOME/ccrelay`, else
+`~/.local/state/ccrelay`; the file is `fingerprint.key`, mode 0600. Where none can be written the
+key is random, and fingerprints change with every start.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+FILE = "fingerprint.key"
+KEY_BYTES = 32
+
+
+class FingerprintKey(NamedTuple):
+    """The key, and why it is not that of an earlier start; "" when it is, or will be."""
+
+    key: bytes
+    problem: str = ""
+
+
+def load_key(env: Mapping[str, str]) -> FingerprintKey:
+    """Return the key of this installation. Makes the file when there is none; never raises."""
+    folder = _folder(env)
+    if folder is None:
+        return FingerprintKey(os.urandom(KEY_BYTES), "neither HOME nor STATE_DIRECTORY is set")
+    path = folder / FILE
+    try:
+        return FingerprintKey(_read(path))
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        return FingerprintKey(os.urandom(KEY_BYTES), f"{path}: {_reason(error)}")
+    try:
+        return FingerprintKey(_create(path))
+    except (OSError, ValueError) as error:
+        return FingerprintKey(os.urandom(KEY_BYTES), f"{path}: {_reason(error)}")
+
+
+def _folder(env: Mapping[str, str]) -> Path | None:
+    state = env.get("STATE_DIRECTORY", "").partition(":")[0]
+    if os.path.isabs(state):
+        return Path(state)
+    state = env.get("XDG_STATE_HOME", "")
+    if os.path.isabs(state):  # relative paths are invalid: XDG Base Directory Specification
+        return Path(state, "ccrelay")
+    home = env.get("HOME", "")
+    return Path(home, ".local", "state", "ccrelay") if os.path.isabs(home) else None
+
+
+def _read(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.geteuid(), 0):
+            raise ValueError("not a file of this user")
+        if status.st_mode & 0o077:
+            raise ValueError("readable by others: chmod 600")
+        key = os.read(descriptor, KEY_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"not {KEY_BYTES} bytes: remove it")
+    return key
+
+
+def _create(path: Path) -> bytes:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{FILE}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            os.write(descriptor, os.urandom(KEY_BYTES))
+        finally:
+            os.close(descriptor)
+        with contextlib.suppress(FileExistsError):  # of two that start, one wins
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)
+    return _read(path)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
