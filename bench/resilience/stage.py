@@ -55,6 +55,7 @@ class Program:
 
     def _spawn(self) -> None:
         env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        env["CCRELAY_DUMPABLE"] = "1"  # else its descriptors could only be counted as root
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 self._command,

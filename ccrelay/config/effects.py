@@ -8,10 +8,10 @@ import msgspec
 
 from ccrelay.config.expand import Sources, expand
 from ccrelay.config.model import Config
-from ccrelay.config.problems import Path, quoted
+from ccrelay.config.problems import Path
+from ccrelay.printable import printable
 
 BY_COMMAND = "what a command says"
-_LENGTH_MAX = 1 << 16  # whole: what is cut is not seen
 
 
 class Effects(msgspec.Struct, frozen=True):
@@ -32,7 +32,8 @@ class Effects(msgspec.Struct, frozen=True):
         found += [("reads", file) for file in self.files]
         found += [("uses", f"${name}") for name in self.variables]
         found += [("logs to", self.log_file)] if self.log_file else []
-        return [f"  {verb:<10} {quoted(text, _LENGTH_MAX)[1:-1]}" for verb, text in found]
+        # Whole and as it is: what were hidden as a secret could be where a secret goes.
+        return [f"  {verb:<10} {_one_line(text)}" for verb, text in found]
 
 
 def effects(data: Any, config: Config, not_run: Container[Path] = ()) -> Effects:
@@ -83,6 +84,10 @@ def origin(base_url: str | None) -> str:
         return "?"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}{port}" if host else "?"
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 class _Names(Mapping[str, str]):

@@ -260,6 +260,14 @@ file, in which commands run, too.
 `config show`, `config trust` and `ccrelay route explain` run none; `config check --run-commands`
 does. A change of the file alone runs no command that it did not have before
 ([reload.md](reload.md#new-commands)).
+
+Commands do not get the relay's whole environment, but what programs that keep secrets need: `PATH`,
+`HOME`, user, locale and terminal; sockets of agents and the desktop (`GNUPGHOME`, `GPG_TTY`,
+`SSH_AUTH_SOCK`, `DBUS_SESSION_BUS_ADDRESS`, `DISPLAY`, `XDG_*`); settings and sessions of password
+managers (`PASSWORD_STORE_*`, `GOPASS_*`, `OP_*`, `BW_*`, `BWS_*`, `VAULT_*`, `LPASS_*`); proxies and
+certificates; the profile of a cloud (`AWS_PROFILE`, `GOOGLE_APPLICATION_CREDENTIALS` ...), not its
+access keys; and none of those that a `${VAR}` of the file names. `CCRELAY_CMD_ENV=NAME,NAME` in the
+relay's environment adds others.
 """
 
 _CHECKS = """\
@@ -267,7 +275,8 @@ Preset `deepseek` also sets `tool_type_custom: drop`.
 
 ## Errors and warnings
 
-All problems are reported at once, with the wrong value unless it may be a secret; what stands in a
+All problems are reported at once, with the wrong value unless it may be a secret (by its place, or a
+word that looks random or begins as API keys do); what stands in a
 misspelt section is checked, too. `serve` and `config check` find the same errors and exit with 2.
 Errors are unknown and duplicate keys, wrong types, values out of range, and:
 
@@ -277,6 +286,7 @@ Errors are unknown and duplicate keys, wrong types, values out of range, and:
 - Tokens shorter than 8 characters, or 16 if `server.listen` is not loopback; tokens and keys with
   whitespace, control or non-ASCII characters.
 - No enabled provider; two providers with the same name.
+- A name of a provider, key or rule that begins as API keys do; one that looks random is a warning.
 - `compatible` without `base_url` and `preset`; a `preset` with another type.
 - A `base_url` that is not http or https, ends in `/v1`, or has a query, fragment, user or password.
 - `auth: none` with keys; `x-api-key` or `bearer` without keys. Exception: type `anthropic` without

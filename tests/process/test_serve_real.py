@@ -296,6 +296,58 @@ def test_no_secret_in_environment_output_log_or_errors(tmp_path: Path) -> None:
     run(scenario())
 
 
+def environment_of(pid: int) -> set[bytes]:
+    variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return {variable.partition(b"=")[0] for variable in variables}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a hardened process hides it from its user")
+def test_no_worker_has_a_variable_that_the_configuration_refers_to(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        own = {"LC_TIME": "canary.example", "LC_NUMERIC": "C", "CCRELAY_MINE": "test-key-1"}
+        hosts = {"allowed_hosts": ["${LC_TIME}", "${CCRELAY_MINE}"]}
+        async with serving(tmp_path, environment=own, server=hosts) as (relay, _):
+            for signal_number, event in ((None, ""), (signal.SIGUSR2, "upgraded")):
+                if signal_number is not None:  # its new image resolves them again
+                    relay.send(signal_number)
+                    await relay.event(event)
+                    await eventually(lambda: len(relay.workers()) == 2)
+                for pid in relay.workers().values():
+                    names = environment_of(pid)
+                    assert b"LC_NUMERIC" in names
+                    assert not {b"LC_TIME", b"CCRELAY_MINE", b"CANARY_RELAY"} & names
+            assert {b"LC_TIME", b"CANARY_RELAY"} <= environment_of(relay.process.pid)
+            allowed = message().replace(b"Host: 127.0.0.1", b"Host: canary.example")
+            assert is_complete(await relay.ask(allowed))
+
+    run(scenario())
+
+
+def test_no_process_dumps_a_core_before_and_after_an_upgrade(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path, environment={"CCRELAY_DUMPABLE": ""}) as (relay, _):
+            before = set(relay.workers().values())
+            for pid in (relay.process.pid, *before):
+                assert core_limit(pid) == "0"
+                assert os.geteuid() == 0 or Path(f"/proc/{pid}/environ").stat().st_uid == 0
+            relay.send(signal.SIGUSR2)
+            await relay.event("upgraded")
+            await eventually(lambda: not before & set(relay.workers().values()))
+            for pid in (relay.process.pid, *relay.workers().values()):
+                assert core_limit(pid) == "0"
+        async with serving(tmp_path, environment={"CCRELAY_DUMPABLE": "1"}) as (relay, _):
+            own = core_limit(os.getpid())
+            pids = (relay.process.pid, *relay.workers().values())
+            assert {core_limit(pid) for pid in pids} == {own}
+
+    run(scenario())
+
+
+def core_limit(pid: int) -> str:
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next(line.split()[4] for line in lines if line.startswith("Max core file size"))
+
+
 def test_each_request_logs_exactly_one_exchange(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with serving(tmp_path) as (relay, _):
