@@ -103,7 +103,7 @@ PURE_DIRECTIVES = {
 C_FOLDER = "build/cython-debug" if DEBUG else "build/cython"
 
 
-def c_flags() -> tuple[list[str], list[str]]:
+def c_flags(stack_protector: str) -> tuple[list[str], list[str]]:
     """Flags for the compiler and for the linker."""
     if os.environ.get("CCRELAY_ASAN"):  # which finds more than what the flags below stop
         flags = ["-O1", "-g", "-fsanitize=address", "-fno-omit-frame-pointer", "-UNDEBUG"]
@@ -113,7 +113,7 @@ def c_flags() -> tuple[list[str], list[str]]:
     # What goes wrong in C in spite of all tests is to end the process, and not to be a way in:
     # canaries behind buffers on the stack, checked copies, and tables of addresses that are
     # read-only after loading. Python's own flags may set a level of fortification: undefined first.
-    flags = ["-O2", "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+    flags = ["-O2", stack_protector, "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
     if sys.platform != "linux":
         return flags, []
     flags.append("-fno-semantic-interposition")
@@ -123,7 +123,8 @@ def c_flags() -> tuple[list[str], list[str]]:
 def extensions() -> list[Extension]:
     """The modules to build; one whose source is not there is left out."""
     only = set(filter(None, os.environ.get("CCRELAY_EXT", "").split(","))) or set(MODULES)
-    compile_args, link_args = c_flags()
+    # Arrays of any kind, and variables whose address is taken.
+    compile_args, link_args = c_flags("-fstack-protector-strong")
     return [
         Extension(
             f"ccrelay._fast.{name}",
@@ -143,7 +144,9 @@ def compiled() -> list[Extension]:
     """The modules in pure Python mode; none with ``CCRELAY_PURE=1``."""
     if os.environ.get("CCRELAY_PURE") or os.environ.get("CCRELAY_EXT"):
         return []
-    compile_args, link_args = c_flags()
+    # Arrays of characters only: these have no memory of their own, and Cython takes the address of
+    # a variable in nearly every function.
+    compile_args, link_args = c_flags("-fstack-protector")
     return [
         Extension(
             f"ccrelay.{name}",

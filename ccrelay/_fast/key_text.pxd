@@ -11,6 +11,12 @@ cdef inline Py_ssize_t folded(const char* key, Py_ssize_t n, char* out) noexcept
     cdef Py_ssize_t i = 0, size = 0
     cdef bint differs = False
     cdef unsigned char c
+    # Of most keys this loop is all.
+    while size < n and c"Z" < <unsigned char>key[size] < 0x80:
+        size += 1
+    if size == n:
+        return -1
+    size = 0
     while i < n:
         c = <unsigned char>key[i]
         if c"A" <= c <= c"Z":

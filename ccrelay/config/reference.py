@@ -264,10 +264,10 @@ does. A change of the file alone runs no command that it did not have before
 Commands do not get the relay's whole environment, but what programs that keep secrets need: `PATH`,
 `HOME`, user, locale and terminal; sockets of agents and the desktop (`GNUPGHOME`, `GPG_TTY`,
 `SSH_AUTH_SOCK`, `DBUS_SESSION_BUS_ADDRESS`, `DISPLAY`, `XDG_*`); settings and sessions of password
-managers (`PASSWORD_STORE_*`, `GOPASS_*`, `OP_*`, `BW_*`, `BWS_*`, `VAULT_*`, `LPASS_*`); proxies and
-certificates; the profile of a cloud (`AWS_PROFILE`, `GOOGLE_APPLICATION_CREDENTIALS` ...), not its
-access keys; and none of those that a `${VAR}` of the file names. `CCRELAY_CMD_ENV=NAME,NAME` in the
-relay's environment adds others.
+managers (`PASSWORD_STORE_*`, `GOPASS_*`, `OP_*`, `BW_*`, `BWS_*`, `VAULT_*`, `LPASS_*`); proxies
+and certificates; the profile of a cloud (`AWS_PROFILE`, `GOOGLE_APPLICATION_CREDENTIALS` ...), not
+its access keys; and none of those that a `${VAR}` of the file names. `CCRELAY_CMD_ENV=NAME,NAME` in
+the relay's environment adds others.
 """
 
 _CHECKS = """\
@@ -275,10 +275,10 @@ Preset `deepseek` also sets `tool_type_custom: drop`.
 
 ## Errors and warnings
 
-All problems are reported at once, with the wrong value unless it may be a secret (by its place, or a
-word that looks random or begins as API keys do); what stands in a
-misspelt section is checked, too. `serve` and `config check` find the same errors and exit with 2.
-Errors are unknown and duplicate keys, wrong types, values out of range, and:
+All problems are reported at once, with the wrong value unless it may be a secret (by its place, or
+because it looks random or begins as API keys do); what stands in a misspelt section is checked,
+too. `serve` and `config check` find the same errors and exit with 2. Errors are unknown and
+duplicate keys, wrong types, values out of range, and:
 
 - A reference to a variable in another form than `${VAR}`: `$VAR`, `%VAR%`, `env:VAR`,
   `os.environ/VAR`. Inside other text, `$VAR` of a variable that is set is a warning.

@@ -308,3 +308,53 @@ def test_the_environment_can_disable_simd(value: str | None, portable: bool) -> 
     )
     at_import, possible = (word == "True" for word in output.split())
     assert at_import == (possible and not portable)
+
+
+# ---- members in another case
+
+
+GUARDS = MemberKeys(["model", "stream"], guarded=["model", "stream", "thinking"])
+
+
+@pytest.mark.parametrize(
+    ("name", "is_other"),
+    [
+        ("model", False),
+        ("thinking", False),
+        ("Model", True),
+        ("THINKING", True),
+        ("\u017ftream", True),
+        ("thin\u212aing", True),
+        ("th\u0131nk\u0130ng", True),
+        ("\\u004dODEL", True),
+        ("\\u017ftream", True),
+        ("\\u212a", False),
+        ("Models", False),
+        ("Mode", False),
+        ("\u0180tream", False),
+        ("\u212btream", False),
+        ("m\u00f6del", False),
+        ("\U0001f511M" * 60, False),
+        ("", False),
+    ],
+)
+def test_a_guarded_name_in_another_case_is_noticed_however_the_bytes_are_split(
+    name: str, is_other: bool
+) -> None:
+    data = f'{{"x":{{"MODEL":1}},"{name}":["MODEL",{{"STREAM":2}}],"y":0}}'.encode(
+        "utf-8", "surrogatepass"
+    )
+    for cut in range(len(data)):
+        one = MemberScan(GUARDS)
+        one.feed_bytes(data[:cut])
+        one.feed_bytes(data[cut:])
+        assert (one.other_case, one.state) == (is_other, ScanState.COMPLETE)
+        one.reset()
+        assert not one.other_case
+    assert not scan(data, KEYS).other_case
+
+
+def test_the_number_of_guarded_names_is_bounded() -> None:
+    MemberKeys(["a"], guarded=["x" * n for n in range(1, 17)])
+    with pytest.raises(ValueError, match="at most 16"):
+        MemberKeys(["a"], guarded=["x" * n for n in range(1, 18)])
