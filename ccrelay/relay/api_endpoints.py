@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote
 
 from ccrelay.errors import MethodNotAllowed, NotFound
 from ccrelay.types import RequestClass
+from ccrelay.wire.models import QUERY_MEMBERS_MAX
 
 # Groups of endpoints. The last three are served where a provider's `passthrough` names them.
 LOCAL = "local"
@@ -136,9 +137,9 @@ def _at(path: bytes) -> tuple[ApiEndpoint, tuple[str, ...]] | None:
 
 def _query(query: bytes, names: frozenset[str]) -> bytes:
     """The members that may pass, encoded anew; of a repeated name the last one."""
-    if not query or not names:
+    if not query or not names or query.count(b"&") >= QUERY_MEMBERS_MAX:
         return b""
-    members = parse_qsl(query.decode("latin-1"), max_num_fields=None)
+    members = parse_qsl(query.decode("latin-1"))
     kept = {name: value for name, value in members if name in names and _VALUE.fullmatch(value)}
     text = "&".join(f"{name}={quote(value, safe='')}" for name, value in kept.items())
     return f"?{text}".encode() if text else b""

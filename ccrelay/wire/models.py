@@ -20,6 +20,7 @@ CREATED_AT = "2025-01-01T00:00:00Z"
 # Largest page, and the default: a relay has few models, so one page suffices (the API's default is
 # 20). Claude Code requests 1000.
 PAGE_MAX = 1000
+QUERY_MEMBERS_MAX = 32  # more are not read: a head may have thousands
 
 # Words with irregular capitalisation.
 SPELLING = {
@@ -135,8 +136,12 @@ def find_model(entries: Iterable[ModelEntry], model: str) -> bytes | None:
 
 
 def page_query(query: str) -> tuple[int, str | None, str | None]:
-    """`limit`, `after_id` and `before_id` of a query string; an invalid limit means the default."""
-    fields = {name: values[-1] for name, values in parse_qs(query).items()}
+    """`limit`, `after_id` and `before_id` of a query string; an invalid limit means the default.
+
+    A query of more than QUERY_MEMBERS_MAX members is nobody's, and has none.
+    """
+    members = parse_qs(query) if query.count("&") < QUERY_MEMBERS_MAX else {}
+    fields = {name: values[-1] for name, values in members.items()}
     limit = fields.get("limit", "")
     wanted = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 10 else PAGE_MAX
     return wanted, fields.get("after_id"), fields.get("before_id")

@@ -4,6 +4,8 @@ import re
 
 # Longer than any path of the API with its ids; what scanners send is cut.
 SHOWN_MAX = 200
+# Bytes that are looked at, of a path and of a query: a head may have 64 KB of either.
+_READ_MAX = 4 * SHOWN_MAX
 HIDDEN = "***"
 
 # Query values that cannot be a credential, e.g. `beta=true`, `limit=1000`; and names of members.
@@ -21,13 +23,19 @@ def shown_target(path: bytes, query: bytes) -> str:
     Hidden are values of the query that are no plain number or flag, path segments that begin as
     Anthropic's and OpenAI's keys do and, outside the API's paths, all long ones.
     """
+    is_cut = max(len(path), len(query)) > _READ_MAX
+    if is_cut:
+        path = path[:_READ_MAX]
+        query = query[:_READ_MAX].rpartition(b"&")[0]  # half a value may look harmless
     text = path.decode("ascii", "backslashreplace")
     is_api = text.startswith(_API_PREFIX)
     shown = "/".join(_segment(segment, is_api) for segment in text.split("/"))
     if query:
         members = query.decode("ascii", "backslashreplace").split("&")
         shown += "?" + "&".join(_member(member) for member in members)
-    return shown if len(shown) <= SHOWN_MAX else shown[:SHOWN_MAX] + "..."
+    if len(shown) > SHOWN_MAX:
+        return shown[:SHOWN_MAX] + "..."
+    return shown + "..." if is_cut else shown
 
 
 def _segment(segment: str, is_api: bool) -> str:

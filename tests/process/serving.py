@@ -269,6 +269,7 @@ async def serving(
     provider = {
         "name": "mock",
         "type": "anthropic",
+        "passthrough": ["files"],
         "base_url": demo.url,
         "keys": [{"key": "${CANARY_PROVIDER}"}],
         "models": ["*"],

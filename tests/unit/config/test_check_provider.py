@@ -233,3 +233,18 @@ def test_nothing_is_reported_as_missing_when_its_cause_is_invalid():
     assert findings(frozenset({("type",)})) == []
     assert findings(frozenset({("preset",)}), base_url="https://h.example") == []
     assert findings(frozenset({("keys",)}), type="anthropic", auth="x-api-key") == []
+
+
+def test_dropped_headers_are_names() -> None:
+    assert findings(type="ollama", drop_headers=["x-team", "X_Team"]) == []
+    only("drop_headers[0]: invalid header name", type="ollama", drop_headers=["a:b"])
+
+
+def test_only_anthropic_has_endpoints_that_pass_through() -> None:
+    groups = ["batches", "files", "skills"]
+    assert findings(type="anthropic", passthrough=groups) == []
+    only(
+        "passthrough: passthrough requires type anthropic, not ollama",
+        type="ollama",
+        passthrough=["files"],
+    )

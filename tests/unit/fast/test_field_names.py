@@ -1,5 +1,7 @@
 """Names and families of names: their ids, and what passes in which direction."""
 
+import time
+
 import pytest
 
 from ccrelay._fast.field_names import id_of_name
@@ -205,6 +207,24 @@ def test_every_field_of_a_full_head_can_be_named() -> None:
     names = [b"x-%d" % (n * 7919 % 254) for n in range(250)]
     written = nominating(b", ".join(reversed(names)), *names)
     assert b": 1" not in written
+
+
+@pytest.mark.parametrize(
+    ("items", "names"),
+    [
+        ([b"a%d" % (n % 90) for n in range(16_000)], [b"b%d" % n for n in range(250)]),
+        ([b"x-a"] * 16_000, [b"x-a"] * 250),
+        ([b"x" * 119 + b"z"] * 270, [b"x" * 117 + b"%03d" % n for n in range(250)]),
+    ],
+    ids=["short", "equal", "alike"],
+)
+def test_long_lists_in_connection_are_read_once(items: list[bytes], names: list[bytes]) -> None:
+    def once() -> float:
+        began = time.perf_counter()
+        nominating(b",".join(items), *names)
+        return time.perf_counter() - began
+
+    assert min(once() for _ in range(10)) < 0.01  # each field against each item: 26 ms
 
 
 @pytest.mark.parametrize("status", [204, 304])

@@ -124,6 +124,8 @@ def test_methods_that_reach_a_provider_are_three_and_head() -> None:
         (b"GET /v1/skills", b"page=MjAy%3D%3D&source=custom", b"?page=MjAy%3D%3D&source=custom"),
         (b"GET /v1/messages/batches", b"after_id=../../admin", b"?after_id=..%2F..%2Fadmin"),
         (b"GET /v1/messages/batches", b"after_id=a;limit=1", b""),
+        (b"GET /v1/files", b"x=1&" * 30 + b"limit=2", b"?limit=2"),
+        (b"GET /v1/files", b"x=1&" * 32 + b"limit=2", b""),
     ],
 )  # fmt: skip
 def test_of_a_query_goes_what_the_table_lists(line: bytes, query: bytes, sent: bytes) -> None:

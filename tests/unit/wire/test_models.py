@@ -127,6 +127,8 @@ def test_find_model_finds_by_id() -> None:
     ("query", "expected"),
     [
         ("limit=5&after_id=a%2Fb", (5, "a/b", None)),
+        ("x=1&" * 31 + "limit=5", (5, None, None)),
+        ("x=1&" * 32 + "limit=5", (1000, None, None)),
         ("before_id=x", (1000, None, "x")),
         ("limit=-1", (1000, None, None)),
         ("limit=many&limit=7", (7, None, None)),

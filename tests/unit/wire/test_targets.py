@@ -36,3 +36,11 @@ def test_a_long_target_is_cut() -> None:
     shown = shown_target(b"/v1/" + b"a/" * 5000, b"beta=true&" * 5000)
     assert shown == "/v1/" + "a/" * 98 + "..."
     assert len(shown) == SHOWN_MAX + 3
+
+
+def test_no_more_is_read_than_may_be_shown() -> None:
+    assert shown_target(b"/" + b"x" * 700 + b"/" + b"y" * 10_000, b"") == f"/{HIDDEN}/{HIDDEN}..."
+    long = b"a=secret&" * 88  # 792 bytes
+    assert shown_target(b"/v1/messages", long + b"b=123456789").endswith("...")
+    shown = shown_target(b"/v1/m", b"sk-x&" * 159 + b"b=1234567890&c=1")  # cut behind `b=123`
+    assert "123" not in shown
