@@ -48,7 +48,7 @@ def check(file: Path | None, run_commands: bool) -> None:
     Programs of ${cmd:...} are not run: their values are not checked, with a warning.
     """
     from ccrelay.config.problems import ConfigError
-    from ccrelay.config.secret_shapes import looks_secret
+    from ccrelay.config.secret_shapes import is_dubious
     from ccrelay.runtime.source import Options, Source
 
     try:
@@ -62,7 +62,7 @@ def check(file: Path | None, run_commands: bool) -> None:
     for warning in loaded.warnings:
         echo(str(warning))
     names = [p.name for p in loaded.config.providers if p.enabled]
-    providers = ", ".join("..." if looks_secret(name) else name for name in names)
+    providers = ", ".join("..." if is_dubious(name) else name for name in names)
     echo(f"{loaded.path or 'no file, environment only'}: ok (providers: {providers})")
 
 

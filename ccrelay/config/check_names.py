@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from ccrelay.config.findings import Findings
 from ccrelay.config.model import Config
 from ccrelay.config.problems import Path, quoted
-from ccrelay.config.secret_shapes import has_key_prefix, looks_secret
+from ccrelay.config.secret_shapes import is_dubious, is_key
 from ccrelay.config.suggest import hint
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110, 5.6.2
@@ -61,9 +61,9 @@ def covers_model(name: str, later: str) -> bool:
 
 def check_label(path: Path, name: str, findings: Findings) -> None:
     """Check a name that appears in logs: it must not be a key in the wrong place."""
-    if has_key_prefix(name):
+    if is_key(name):
         findings.error(path, "looks like an API key, and logs show names: use another name")
-    elif looks_secret(name):
+    elif is_dubious(name):
         findings.warning(path, "looks like a key or token, and logs show names: use another name")
 
 

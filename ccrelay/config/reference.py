@@ -286,7 +286,8 @@ duplicate keys, wrong types, values out of range, and:
 - Tokens shorter than 8 characters, or 16 if `server.listen` is not loopback; tokens and keys with
   whitespace, control or non-ASCII characters.
 - No enabled provider; two providers with the same name.
-- A name of a provider, key or rule that begins as API keys do; one that looks random is a warning.
+- A name of a provider, key or rule that by beginning and length is an API key; one that looks
+  random is a warning.
 - `compatible` without `base_url` and `preset`; a `preset` with another type.
 - A `base_url` that is not http or https, ends in `/v1`, or has a query, fragment, user or password.
 - `auth: none` with keys; `x-api-key` or `bearer` without keys. Exception: type `anthropic` without

@@ -11,6 +11,7 @@ import re
 _KEY_PREFIX = re.compile(
     r"(?:(?:sk|pk|rk|gsk|hf|xai|nvapi|gh[opsu]|github_pat|glpat|xox[a-z])[-_]|AKIA|ASIA|AIza|eyJ)"
 )
+_KEY_CHARACTERS_MIN = 20
 _DATE = re.compile(r"(?<![0-9])20[0-9]{2}(-?)[0-9]{2}\1[0-9]{2}(?![0-9])")  # of models and betas
 _RANDOM_CHARACTERS_MIN = 16  # shorter runs of letters and digits are names
 _LETTERS_MAX = 28  # in a row: no word of a name is longer
@@ -30,15 +31,22 @@ _RUN = re.compile(r"[A-Za-z0-9_.~+/=-]+")
 _WORD = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
-def has_key_prefix(word: str) -> bool:
-    """Whether a word begins as keys of known services do."""
-    return _KEY_PREFIX.match(word) is not None and len(word) > 6
+def is_key(name: str) -> bool:
+    """Whether a name can only be a key: `xai-primary` begins as one, and is too short for it."""
+    return len(name) >= _KEY_CHARACTERS_MIN and _KEY_PREFIX.match(name) is not None
+
+
+def is_dubious(name: str) -> bool:
+    """Whether a name may be a key or token, and should not be shown."""
+    return is_key(name) or _looks_random(name) or name.startswith(("sk-", "sk_"))
 
 
 def looks_secret(word: str) -> bool:
     """Whether a word may be a key or a token that stands in the wrong place."""
-    if has_key_prefix(word):
-        return True
+    return (_KEY_PREFIX.match(word) is not None and len(word) > 6) or _looks_random(word)
+
+
+def _looks_random(word: str) -> bool:
     plain = _DATE.sub("", word)
     parts = _NOT_WORD.split(plain)
     if any(_is_random(part) for part in parts):

@@ -202,6 +202,7 @@ class Relay:
             down.abort_idle()
         for pool in self.context.config.pools.values():
             pool.close()
+        self.dispatcher.refusal_log.flush()
         self._health_checks.stop()
         self.context.queue.close()
         await self._tasks.cancel_all()

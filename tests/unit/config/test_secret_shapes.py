@@ -3,7 +3,8 @@
 import pytest
 
 from ccrelay.config.secret_shapes import (
-    has_key_prefix,
+    is_dubious,
+    is_key,
     looks_secret,
     names_secret,
     without_quotes,
@@ -52,9 +53,24 @@ def test_what_a_word_says_of_itself() -> None:
     assert names_secret("my_password")
     assert not names_secret("key_strategy")
     assert not names_secret("ZAI_API_KEY_2")
-    assert has_key_prefix("sk-canary")
-    assert not has_key_prefix("sk-a")
     assert not looks_secret("sketch")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "dubious"),
+    [
+        ("anthropic", False, False),
+        ("xai-primary", False, False),
+        ("hf-router-eu", False, False),
+        ("sk-short-canary", False, True),
+        ("sk-canary-abcdefghijklm", True, True),
+        ("xai-canary-abcdefghijklm", True, True),
+        ("9f8e7d6c5b4a39281706f5e4d3c2b1a0", False, True),
+        ("claude-max-20x-account-b", False, False),
+    ],
+)
+def test_names_of_providers_may_begin_as_keys_do(name: str, key: bool, dubious: bool) -> None:
+    assert (is_key(name), is_dubious(name)) == (key, dubious)
 
 
 def test_parsers_messages_keep_their_marks_but_not_the_text() -> None:
