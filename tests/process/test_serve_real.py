@@ -335,7 +335,9 @@ def test_no_process_dumps_a_core_before_and_after_an_upgrade(tmp_path: Path) -> 
             await eventually(lambda: not before & set(relay.workers().values()))
             for pid in (relay.process.pid, *relay.workers().values()):
                 assert core_limit(pid) == "0"
-        async with serving(tmp_path, environment={"CCRELAY_DUMPABLE": "1"}) as (relay, _):
+        other = tmp_path / "other"
+        other.mkdir()
+        async with serving(other, environment={"CCRELAY_DUMPABLE": "1"}) as (relay, _):
             own = core_limit(os.getpid())
             pids = (relay.process.pid, *relay.workers().values())
             assert {core_limit(pid) for pid in pids} == {own}
