@@ -12,6 +12,7 @@
       NoTarget          529, no usable target
         AllUnavailable  429 / 529, every target is unavailable until a known time
       UpstreamFailed    502 / 504, connect, reset, garbage, time limit
+        Exhausted       529, this machine can open no connection
 
 `ccrelay.wire.errors` renders all of them as Anthropic-shaped JSON. The mapping of status to
 `error.type` is that of Anthropic's errors page.
@@ -141,3 +142,13 @@ class UpstreamFailed(RelayError):
     """The provider was unreachable, closed the connection early, or sent invalid HTTP."""
 
     status = 502
+
+    # True: the cause is on this side, and proves nothing of the provider.
+    is_own = False
+
+
+class Exhausted(UpstreamFailed):
+    """The relay's own process or machine can open no connection: descriptors, ports or memory."""
+
+    status = 529
+    is_own = True

@@ -102,6 +102,8 @@ FUNCTION_LINES_MAX = 60
 # socket are tested over real ones, in the shells that use them.
 TESTED_BY = {
     "_fast.body": "tests/loopback/relay/test_bodies.py",
+    "_fast.client_body": "tests/loopback/relay/test_slow_bodies.py",
+    "_fast.client_conn": "tests/loopback/relay/test_turns.py",
     "_fast.conn": "tests/loopback/relay/test_exactness.py",
     "_fast.downstream": "tests/loopback/relay/test_safety.py",
     "_fast.hardening": "tests/unit/runtime/test_hardening.py",

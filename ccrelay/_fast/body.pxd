@@ -2,9 +2,9 @@
 
 from libc.stdint cimport int64_t
 
-from ccrelay._fast.conn cimport Arena
 from ccrelay._fast.http1 cimport Head, Walker
 from ccrelay._fast.json cimport MemberKeys, MemberScan
+from ccrelay._fast.memory_account cimport Arena, Share
 
 
 cpdef enum BodyFault:
@@ -13,7 +13,7 @@ cpdef enum BodyFault:
     SECOND_MODEL = 2         # a second top-level `model`
     TOO_LONG = 3             # chunked body over the limit
     BAD_FRAMING = 4          # chunked framing malformed
-    NO_ROOM = 5              # the worker's memory for request bodies is spent
+    NO_ROOM = 5              # the client's share of the worker's memory is spent
     TOO_DEEP = 6             # nested deeper than the scan follows
     OTHER_CASE = 7           # a member that the relay reads, in other letters: `MODEL`
 
@@ -31,6 +31,7 @@ cdef class BodyLimits:
 
 cdef class RequestBody:
     cdef Arena arena
+    cdef Share share                   # whom it is charged to
     cdef BodyLimits limits
     cdef char* data                    # bytes base .. base+size of the body
     cdef Py_ssize_t size, cap
@@ -57,5 +58,7 @@ cdef class RequestBody:
     cdef void reset(self) noexcept
 
     cdef Py_ssize_t _take_chunked(self, const char* p, Py_ssize_t n) except -2
-    cdef void _room(self, Py_ssize_t n) except *
+    cdef bint _room(self, Py_ssize_t n) noexcept
+    cdef bint _grow(self, Py_ssize_t n) noexcept
+    cdef void _free(self) noexcept
     cdef void _seen(self, const char* p, Py_ssize_t n) noexcept

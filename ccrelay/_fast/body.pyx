@@ -2,18 +2,20 @@
 """A request body on its way through the relay.
 
 It is kept until the upstream's answer is committed, so that another attempt can send it again.
-When the worker's memory for that (`replay_bytes_max`) is spent, a body passes through a window
-instead: what has been sent is dropped and cannot be sent again. While it arrives, the top-level
-members that matter are looked for.
+When the client's share of the memory for that (`replay_bytes_max`) is spent, a body passes through
+a window instead: what has been sent is dropped and cannot be sent again. Memory is taken as bytes
+arrive, whatever length was announced. While it arrives, the top-level members that matter are
+looked for.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcmp, memcpy, memmove, memset
 
-from ccrelay._fast.conn cimport READ_BYTES, Arena
+from ccrelay._fast.conn cimport READ_BYTES
 from ccrelay._fast.http1 cimport F_CONTENT_ENCODING, Head, Piece, Walker, walk
 from ccrelay._fast.json cimport COMPLETE, INVALID
+from ccrelay._fast.memory_account cimport Arena
 
 from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
 
@@ -28,6 +30,7 @@ cdef enum:
     DIRECT_MIN = 32768             # rest of a body for which recv into place pays
     CAPTURE_MAX = 1024             # bytes kept of a member; a model's name is far shorter
     PIECES_MAX = 64
+    FIRST_BYTES = 4096             # of a body that does not come in one piece
 
 
 cdef class BodyLimits:
@@ -64,8 +67,7 @@ cdef class RequestBody:
         self.limits = limits
 
     def __dealloc__(self):
-        if self.data != NULL:
-            self.arena.give(self.data, self.cap)
+        self._free()
 
     cdef void begin(self, Head head) except *:
         """A new body, as its head announces it."""
@@ -77,8 +79,9 @@ cdef class RequestBody:
             self.scan = None
             self.fault = TOO_LONG
             return                       # the relay refuses it: nothing is kept
-        self.windowed = (
-            self.left > WINDOW_BYTES and self.arena.out + self.left > self.limits.replay_bytes_max
+        # Nothing is taken for it yet: should the room be gone when it comes, it is windowed then.
+        self.windowed = self.left > WINDOW_BYTES and not (
+            self.share.fits(self.left, self.limits.replay_bytes_max)
         )
         if not names_a_model(head):
             self.scan = None
@@ -89,11 +92,13 @@ cdef class RequestBody:
         """Bytes of p that belong to the body; look at `fault` and `complete` afterwards."""
         if self.chunked:
             return self._take_chunked(p, n)
-        if self.total > self.limits.body_bytes_max:
+        if self.total > self.limits.body_bytes_max or self.fault == NO_ROOM:
             return n                     # refused
         if n > self.left:
             n = <Py_ssize_t>self.left
-        self._room(n)
+        if self.size + n > self.cap and not self._room(n):
+            self.fault = NO_ROOM
+            return n
         memcpy(self.data + self.size, p, n)
         self.size += n
         self.left -= n
@@ -108,10 +113,9 @@ cdef class RequestBody:
             if self.size + pieces[k].size > self.limits.body_bytes_max:
                 self.fault = TOO_LONG
                 return n
-            if self.arena.out + pieces[k].size > self.limits.replay_bytes_max:
+            if self.size + pieces[k].size > self.cap and not self._room(pieces[k].size):
                 self.fault = NO_ROOM
                 return n
-            self._room(pieces[k].size)
             memcpy(self.data + self.size, p + pieces[k].at, pieces[k].size)
             self.size += pieces[k].size
             self._seen(self.data + self.size - pieces[k].size, pieces[k].size)
@@ -123,26 +127,47 @@ cdef class RequestBody:
             self._seen(NULL, 0)
         return used if used > 0 else n
 
-    cdef void _room(self, Py_ssize_t n) except *:
-        """Make room for n more bytes."""
+    cdef bint _room(self, Py_ssize_t n) noexcept:
+        """Make room for n more bytes. False: there is none."""
+        if self._grow(n):
+            return True
+        if self.chunked or self.windowed or self.fault:
+            return False
+        self.windowed = True             # it need not be kept: it passes through
+        return self._grow(n)
+
+    cdef bint _grow(self, Py_ssize_t n) noexcept:
+        """A larger buffer, by as much as has arrived, charged to the client."""
         cdef Py_ssize_t want, cap = 0
         cdef char* fresh
-        if self.size + n <= self.cap:
-            return
-        if self.chunked:
-            want = max(self.size + n, self.cap * 2)
-        elif self.windowed:
-            want = max(self.size + n, WINDOW_BYTES + READ_BYTES)
-        else:
-            want = <Py_ssize_t>self.total
+        want = max(self.size + n, self.cap * 2, <Py_ssize_t>FIRST_BYTES)
+        if self.total >= 0 and want > self.total - self.base:
+            want = <Py_ssize_t>(self.total - self.base)
+        if (
+            not self.windowed
+            and self.size + n > WINDOW_BYTES
+            and not self.share.fits(want - self.cap, self.limits.replay_bytes_max)
+        ):
+            return False
         fresh = self.arena.take(want, &cap)
         if fresh == NULL:
-            raise MemoryError
+            return False
+        if not self.share.take(cap - self.cap):
+            self.arena.give(fresh, cap)
+            return False
         if self.data != NULL:
             memcpy(fresh, self.data, self.size)
             self.arena.give(self.data, self.cap)
         self.data = fresh
         self.cap = cap
+        return True
+
+    cdef void _free(self) noexcept:
+        if self.data != NULL:
+            self.arena.give(self.data, self.cap)
+            self.share.give(self.cap)
+            self.data = NULL
+            self.cap = 0
 
     cdef void _seen(self, const char* p, Py_ssize_t n) noexcept:
         """Bytes have been added: look at them, and whether they were the last."""
@@ -164,6 +189,8 @@ cdef class RequestBody:
         """Where the next large read may put its bytes; False: read them elsewhere."""
         cdef Py_ssize_t room
         if self.chunked or self.windowed or self.left < DIRECT_MIN or self.data == NULL:
+            return False
+        if self.fault or (self.cap - self.size < DIRECT_MIN and not self._grow(DIRECT_MIN)):
             return False
         room = self.cap - self.size
         if room > self.left:
@@ -201,16 +228,18 @@ cdef class RequestBody:
         cdef Py_ssize_t gone = <Py_ssize_t>(upto - self.base)
         if not self.windowed or gone <= 0 or gone > self.size:
             return
+        if self.size > 2 * WINDOW_BYTES and 2 * gone < self.size:
+            return                       # it was kept at first: moved by halves
         memmove(self.data, self.data + gone, self.size - gone)
         self.size -= gone
         self.base += gone
+        if self.size == 0 and self.cap > 2 * WINDOW_BYTES:
+            self._free()
 
     cdef void drop(self) noexcept:
         """No attempt will need it again."""
         if self.complete and self.data != NULL:
-            self.arena.give(self.data, self.cap)
-            self.data = NULL
-            self.cap = 0
+            self._free()
             self.base += self.size
             self.size = 0
             self.windowed = True
@@ -218,10 +247,8 @@ cdef class RequestBody:
 
     cdef void reset(self) noexcept:
         """Ready for the next request."""
-        if self.data != NULL:
-            self.arena.give(self.data, self.cap)
-            self.data = NULL
-        self.size = self.cap = 0
+        self._free()
+        self.size = 0
         self.base = self.left = self.total = 0
         self.complete = self.chunked = self.windowed = False
         self.fault = FINE

@@ -4,11 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ccrelay._fast.libssl import Native
-
-class Arena:
-    @property
-    def out(self) -> int: ...
-    def __init__(self, cached_max: int = ...) -> None: ...
+from ccrelay._fast.memory_account import Arena, MemoryAccount, Share
 
 class Reactor:
     @property
@@ -16,6 +12,8 @@ class Reactor:
     now: float
     @property
     def arena(self) -> Arena: ...
+    @property
+    def account(self) -> MemoryAccount: ...
     @property
     def connections(self) -> int: ...
     def __init__(
@@ -31,6 +29,8 @@ class Conn:
     def reactor(self) -> Reactor: ...
     @property
     def fd(self) -> int: ...
+    @property
+    def share(self) -> Share: ...  # None: nobody's
     def is_closed(self) -> bool: ...
     @property
     def queued(self) -> int: ...

@@ -8,16 +8,17 @@ list of deadlines per worker instead of a timer per connection.
 TLS is bytes in, bytes out (libssl.pyx): the socket, its queue and its flow control stay ours.
 """
 
-cimport cython
 from libc.errno cimport errno
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcpy, memmove
 from posix.uio cimport iovec, writev
 
 from ccrelay._fast.libssl cimport ENDED, OPEN, Room, attached
+from ccrelay._fast.memory_account cimport Arena, MemoryAccount, Share
+
+from collections import deque
 
 cdef extern from "sock.h" nogil:
-    int cc_accept(int listener)
     void cc_reset(int fd)
     double cc_now()
     int cc_would_block(int e)
@@ -31,67 +32,13 @@ cdef extern from "sock.h" nogil:
 
 cdef enum:
     SWEEP_MIN_MS = 50          # deadlines are kept to within this
-    ARENA_SMALLEST = 65536
     TURNS_MAX = 4              # full reads of one connection before the others get their turn
+    LOOKS_PER_TURN = 256       # a system call each
     TLS_RECORD = 16384
 
 cdef double LOOK_S = 0.25      # between two looks at a connection that is not read
-
-
-@cython.final
-cdef class Arena:
-    def __cinit__(self, Py_ssize_t cached_max=16 * 1024 * 1024):
-        self.cached_max = cached_max
-        memset(self.free_count, 0, sizeof(self.free_count))
-
-    def __dealloc__(self):
-        cdef int k, i
-        for k in range(ARENA_CLASSES):
-            for i in range(self.free_count[k]):
-                free(self.free_list[k][i])
-
-    cdef char* take(self, Py_ssize_t n, Py_ssize_t* cap) noexcept:
-        """A buffer of at least n bytes, or NULL. *cap is what `give` wants back."""
-        cdef int k = 0
-        cdef Py_ssize_t size = ARENA_SMALLEST
-        cdef char* p
-        if n < ARENA_SMALLEST:
-            size = n if n > 64 else 64
-            p = <char*>malloc(size)
-        else:
-            while size < n and k < ARENA_CLASSES - 1:
-                size <<= 1
-                k += 1
-            if size < n:
-                size = n
-                p = <char*>malloc(size)
-            elif self.free_count[k]:
-                self.free_count[k] -= 1
-                p = self.free_list[k][self.free_count[k]]
-                self.cached -= size
-            else:
-                p = <char*>malloc(size)
-        if p != NULL:
-            cap[0] = size
-            self.out += size
-        return p
-
-    cdef void give(self, char* p, Py_ssize_t cap) noexcept:
-        cdef int k = 0
-        cdef Py_ssize_t size = ARENA_SMALLEST
-        if p == NULL:
-            return
-        self.out -= cap
-        if cap >= ARENA_SMALLEST and self.cached + cap <= self.cached_max:
-            while size < cap and k < ARENA_CLASSES - 1:
-                size <<= 1
-                k += 1
-            if size == cap and self.free_count[k] < 8:
-                self.free_list[k][self.free_count[k]] = p
-                self.free_count[k] += 1
-                self.cached += cap
-                return
-        free(p)
+cdef double TURN_S = 0.001     # of what waits its turn, or is due, in one turn of the loop
+cdef double REST_S = 0.002     # after such a turn: who pipelines has a third of a worker, no more
 
 
 cdef class Reactor:
@@ -110,12 +57,15 @@ cdef class Reactor:
         self.add_writer = loop.add_writer
         self.remove_writer = loop.remove_writer
         self.arena = Arena()
+        self.account = MemoryAccount()
         self.rbuf = <char*>malloc(READ_BYTES)
         if self.rbuf == NULL:
             raise MemoryError
         self.now = cc_now()
         self.sweep_cb = self._sweep
+        self.look_cb = self._look
         self.unread = set()
+        self.turns = deque()
 
     def __dealloc__(self):
         free(self.rbuf)
@@ -165,7 +115,7 @@ cdef class Reactor:
         cdef Conn conn = self.timers
         cdef Conn following
         cdef double now = self.tick()
-        cdef double nearest = 0
+        cdef double nearest = 0, ends_at
         cdef list due = None
         self.sweep_handle = None
         while conn is not None:
@@ -180,6 +130,7 @@ cdef class Reactor:
         if nearest:
             self._schedule(nearest)
         if due is not None:
+            ends_at = self.tick() + TURN_S
             for conn in due:
                 # an earlier one may have closed or moved this one
                 if conn.deadline and conn.deadline <= now and conn.fd >= 0:
@@ -188,6 +139,51 @@ cdef class Reactor:
                         conn.on_deadline()
                     except BaseException as exc:
                         conn._crashed(exc)
+                    if self.tick() >= ends_at:
+                        self._sweep_again()     # thousands may be due at once
+                        return
+
+    def _sweep_again(self):
+        if self.sweep_handle is not None:
+            self.sweep_handle.cancel()
+        self.sweep_at = self.now
+        self.sweep_handle = self.loop.call_soon(self.sweep_cb)
+
+    # ---- turns
+
+    cdef void defer(self, Conn conn) except *:
+        """Have `on_turn` called in a later turn of the loop.
+
+        Those that wait are called in order, for TURN_S together, then after REST_S again: however
+        many connections have more to be done at once, the others do not wait for it, and the worker
+        is not busy with it alone.
+        """
+        self.turns.append(conn)
+        if not self.turns_come:
+            self.turns_come = True
+            self.loop.call_soon(self._take_turns)
+
+    def _take_turns(self):
+        cdef Conn conn
+        cdef double began_at = self.tick()
+        cdef Py_ssize_t left = len(self.turns)      # who comes meanwhile has another turn
+        while left > 0 and self.turns and self.now < began_at + TURN_S:
+            left -= 1
+            conn = self.turns.popleft()
+            if conn.fd >= 0:
+                try:
+                    conn.on_turn()
+                except BaseException as exc:
+                    conn._crashed(exc)
+            self.tick()
+        self.turns_took += self.now - began_at
+        self.turns_come = len(self.turns) > 0
+        if self.turns_come:
+            if self.turns_took < TURN_S:
+                self.loop.call_soon(self._take_turns)
+            else:
+                self.turns_took = 0
+                self.loop.call_later(REST_S, self._take_turns)
 
     cdef void look_after(self, Conn conn) except *:
         """Have `on_end` called when the peer leaves, as long as the connection is not read.
@@ -196,13 +192,15 @@ cdef class Reactor:
         """
         self.unread.add(conn)
         if self.look_handle is None:
-            self.look_handle = self.loop.call_later(LOOK_S, self._look)
+            self.look_handle = self.loop.call_later(LOOK_S, self.look_cb)
 
-    def _look(self):
+    def _look(self, list rest=None):
         cdef Conn conn
+        cdef list all_of_them = list(self.unread) if rest is None else rest
         self.look_handle = None
         self.tick()
-        for conn in list(self.unread):
+        rest = all_of_them[LOOKS_PER_TURN:]
+        for conn in all_of_them[:LOOKS_PER_TURN]:
             if conn.reading or conn.fd < 0:
                 self.unread.discard(conn)
             elif cc_left(conn.fd):
@@ -210,8 +208,10 @@ cdef class Reactor:
                     conn.on_end(0)
                 except BaseException as exc:
                     conn._crashed(exc)
-        if self.unread:
-            self.look_handle = self.loop.call_later(LOOK_S, self._look)
+        if rest:
+            self.look_handle = self.loop.call_soon(self.look_cb, rest)
+        elif self.unread:
+            self.look_handle = self.loop.call_later(LOOK_S, self.look_cb)
 
     def stop(self) -> None:
         for handle in (self.sweep_handle, self.look_handle):
@@ -219,6 +219,7 @@ cdef class Reactor:
                 handle.cancel()
         self.sweep_handle = self.look_handle = None
         self.unread.clear()
+        self.turns.clear()
 
 
 cdef class Conn:
@@ -279,13 +280,13 @@ cdef class Conn:
         reactor.tick()
         try:
             while True:
-                room = READ_BYTES
                 if self.tls is None and self.direct_room(&p, &room):
                     n = c_recv(self.fd, p, room, 0)
                     if n > 0:
                         self.on_direct(n)
                 else:
-                    n = c_recv(self.fd, reactor.rbuf, READ_BYTES, 0)
+                    room = self.read_room()
+                    n = c_recv(self.fd, reactor.rbuf, room, 0)
                     if n > 0:
                         if self.tls is None:
                             self.on_bytes(reactor.rbuf, n)
@@ -311,6 +312,9 @@ cdef class Conn:
 
     cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept:
         return False
+
+    cdef Py_ssize_t read_room(self) noexcept:
+        return READ_BYTES
 
     cdef bint expects_more(self) noexcept:
         return True
@@ -377,8 +381,14 @@ cdef class Conn:
             cap = self.out_cap * 2
             if cap < need:
                 cap = need
+            if self.share is not None and not self.share.take(cap - self.out_cap):
+                if self.sheds:
+                    return -1
+                self.share.put(cap - self.out_cap)
             grown = <char*>realloc(self.out, cap)
             if grown == NULL:
+                if self.share is not None:
+                    self.share.give(cap - self.out_cap)
                 return -1
             self.out = grown
             self.out_cap = cap
@@ -410,14 +420,27 @@ cdef class Conn:
                 self.out_at += done
                 if self.out_at < self.out_end:
                     return
-                free(self.out)       # lazily taken, given back at once: idle streams own no buffer
-                self.out = NULL
-                self.out_at = self.out_end = self.out_cap = 0
+                self._free_queue()   # lazily taken, given back at once: idle streams own no buffer
             self.writing = False
             self.reactor.remove_writer(self.fd)
             self.on_drained()
         except BaseException as exc:
             self._crashed(exc)
+
+    cdef void charge_queue_to(self, Share share) noexcept:
+        """From now on, and for what waits already."""
+        if self.out_cap:
+            if self.share is not None:
+                self.share.give(self.out_cap)
+            share.put(self.out_cap)
+        self.share = share
+
+    cdef void _free_queue(self) noexcept:
+        if self.out_cap and self.share is not None:
+            self.share.give(self.out_cap)
+        free(self.out)
+        self.out = NULL
+        self.out_at = self.out_end = self.out_cap = 0
 
     # ---- TLS
 
@@ -488,9 +511,8 @@ cdef class Conn:
             self.reactor.remove_writer(fd)
         self.fd = -1
         self.reactor.connections -= 1
-        free(self.out)
-        self.out = NULL
-        self.out_at = self.out_end = self.out_cap = 0
+        self._free_queue()
+        self.on_closed()
         self.tls = None
         if reset:
             cc_reset(fd)
@@ -502,6 +524,9 @@ cdef class Conn:
 
     cdef void on_end(self, int error) except *:
         raise NotImplementedError
+
+    cdef void on_turn(self) except *: pass
+    cdef void on_closed(self) noexcept: pass
 
     cdef void on_drained(self) except *:
         pass

@@ -15,11 +15,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 
 from libc.stdint cimport int64_t, uint8_t
 
-from ccrelay._fast.body cimport (
-    NO_ROOM, SLOT_MODEL, SLOT_STREAM, WINDOW_BYTES, RequestBody,
-)
-from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_free, buffer_take
-from ccrelay._fast.conn cimport Conn, Reactor
+from ccrelay._fast.body cimport RequestBody
+from ccrelay._fast.buffer cimport Buffer, buffer_free
+from ccrelay._fast.client_body cimport BODY, IDLE, LINGERING, WAITING, ClientBody
+from ccrelay._fast.client_conn cimport NO_MEMORY, PIPELINE_BYTES_MAX, REQUESTS_PER_TURN
+from ccrelay._fast.conn cimport READ_BYTES, Reactor
+from ccrelay._fast.handlers cimport RequestHandler
 from ccrelay._fast.heads cimport without_identity
 from ccrelay._fast.http1 cimport (
     F_AUTHORIZATION, F_CONTENT_ENCODING, F_HOST, F_ORIGIN, F_REFERER, F_SEC_FETCH_SITE, F_X_API_KEY,
@@ -27,16 +28,18 @@ from ccrelay._fast.http1 cimport (
 )
 
 cdef extern from "sock.h" nogil:
+    double cc_now()
     int c_shutdown "shutdown"(int fd, int how)
     int SHUT_WR
 
 cdef enum:
-    PIPELINE_BYTES_MAX = 65536     # requests ahead of their turn; more is left in the kernel
+    HEAD_READ_MIN = 1024           # of a head that is nearly over its limit
     SHOWN_MAX = 1024               # credentials longer than this are checked each time
 
 # After an answer that came before the whole request: an upload is read on, so that the close does
 # not reset the answer away (nginx's lingering_time and lingering_timeout).
 cdef double LINGER_S = 30.0
+cdef double TURN_S = 0.001         # of the requests of one read, then the others are served
 cdef double LINGER_IDLE_S = 5.0
 cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -56,57 +59,32 @@ cdef class ConnectionHandler:
     cpdef object on_gone(self, Downstream down):
         pass
 
+    cpdef object on_exhausted(self, int error):
+        pass
 
-cdef class Downstream(Conn):
+    cpdef object on_turned_away(self):
+        pass
+
+
+cdef class Downstream(ClientBody):
     """One client connection."""
 
-    def __dealloc__(self):
-        buffer_free(&self.ahead)
-
     cdef void open(
-        self, Reactor reactor, int fd, ConnectionHandler handler, DownstreamLimits limits
+        self, Reactor reactor, int fd, bytes address, ConnectionHandler handler,
+        DownstreamLimits limits,
     ) except *:
-        """Begin to serve an accepted socket."""
+        """Begin to serve an accepted socket of a client at `address`."""
         self.attach(reactor, fd)
+        self.join(reactor, address)
         self.handler = handler
         self.limits = limits
         self.body = RequestBody(reactor.arena, limits.body)
+        self.body.share = self.share
         self.keep_alive = True
         self.set_deadline(reactor.now + limits.head_s)
         self.start_reading()
 
     # ---- what the exchange reads
-
-    cpdef bytes model(self):
-        """The raw JSON of the top-level `model`, or None while it has not been seen."""
-        return self.body.slot(SLOT_MODEL)
-
-    cpdef bint stream_flag(self):
-        """True when `"stream": true` has been seen."""
-        return self.body.slot(SLOT_STREAM) == b"true"
-
-    cpdef bint body_complete(self):
-        return self.body.complete
-
-    cpdef int body_fault(self):
-        """BodyFault of what has arrived."""
-        return self.body.fault
-
-    cpdef int64_t body_seen(self):
-        """Body bytes received so far."""
-        return self.body.base + self.body.size
-
-    cpdef bint can_replay(self):
-        """Whether the body is kept whole, so that it can be sent again."""
-        return not self.body.windowed
-
-    cpdef bint length_known(self):
-        """False while a chunked body is still coming."""
-        return self.body.total >= 0
-
-    cpdef bytes body_bytes(self):
-        """The complete body, copied."""
-        return self.body.whole()
 
     cpdef object recall(self):
         """The memo, if this request shows the same credentials, Host and Origin as the last one.
@@ -150,21 +128,13 @@ cdef class Downstream(Conn):
         # What the relay finds out now is not about `shown`: the next request must not recall it.
         self.memo = self.shown = None
 
-    cpdef object hold(self):
+    cpdef object pause(self):
         """Read no more until `answer`, and keep nothing of the body: the request is refused."""
         if self.fd >= 0:
             self.stop_reading()
             self.body.reset()
 
     # ---- what the exchange asks for
-
-    cpdef object await_model(self):
-        """Have `exchange.on_model()` called when `model` is known or the body is complete."""
-        self.wants_model = True
-
-    cpdef object await_body(self):
-        """Have `exchange.on_body()` called when the body is complete."""
-        self.wants_body = True
 
     cpdef object wake_in(self, double seconds):
         """Have `exchange.on_wait()` called after that many seconds, if the request is complete."""
@@ -319,26 +289,26 @@ cdef class Downstream(Conn):
 
     cdef void _unjam(self) except *:
         self.jammed = False
-        self.start_reading()
-        self.set_deadline(self.reactor.now + self.limits.keepalive_s)
-        if self.ahead.size and not self.resuming:
-            self.resuming = True
-            self.reactor.loop.call_soon(self._resume)
+        self.set_deadline(
+            self.reactor.now + (self.limits.keepalive_s if self.admitted else self.limits.head_s)
+        )
+        if not self.resuming:
+            if self.ahead.size:
+                self.wait_turn()
+            else:
+                self.start_reading()
 
-    def _resume(self):
+    cdef void on_turn(self) except *:
         cdef Buffer ahead
         self.resuming = False
-        if self.fd < 0 or self.phase != IDLE:
-            return
-        self.reactor.tick()
-        ahead = buffer_take(&self.ahead)
-        self.ahead_scanned = 0
-        try:
-            self._process(ahead.data, ahead.size)
-        except BaseException as exc:
-            self._crashed(exc)
-        finally:
-            buffer_free(&ahead)
+        if self.phase == IDLE:
+            ahead = self.take_ahead()
+            try:
+                self._process(ahead.data, ahead.size)
+            finally:
+                buffer_free(&ahead)
+        if not (self.resuming or self.jammed or self.read_stopped):
+            self.start_reading()
 
     cdef void peer_gone(self) except *:
         cdef RequestHandler exchange = self.exchange
@@ -357,30 +327,55 @@ cdef class Downstream(Conn):
     cdef void on_end(self, int error) except *:
         self.peer_gone()
 
+    cdef Py_ssize_t read_room(self) noexcept:
+        # What comes behind a request is kept: so no more is read than may be.
+        cdef int64_t room = PIPELINE_BYTES_MAX
+        if self.phase == BODY:
+            if self.body.left > room:
+                room = self.body.left
+        elif self.phase == WAITING:
+            room -= self.ahead.size
+        elif self.phase == IDLE:
+            room = self.limits.head_bytes_max - self.ahead.size
+            if self.admitted and room < PIPELINE_BYTES_MAX:
+                room = PIPELINE_BYTES_MAX
+        if room < HEAD_READ_MIN:
+            room = HEAD_READ_MIN
+        return <Py_ssize_t>room if room < READ_BYTES else <Py_ssize_t>READ_BYTES
+
     cdef void on_bytes(self, char* p, Py_ssize_t n) except *:
-        self.heard_at = self.reactor.now
         if self.phase == LINGERING:
-            if self.heard_at >= self.linger_until:
+            if self.reactor.now >= self.linger_until:
                 self._gone(False)
             elif not self.closing:
-                self.set_deadline(min(self.heard_at + LINGER_IDLE_S, self.linger_until))
+                self.set_deadline(min(self.reactor.now + LINGER_IDLE_S, self.linger_until))
             return
         self._process(p, n)
 
     cdef void _process(self, char* p, Py_ssize_t n) except *:
+        cdef double ends_at = self.reactor.now + TURN_S
+        cdef int begun = 0
         cdef Py_ssize_t used
         while n > 0 and self.fd >= 0:
             if self.phase == IDLE and not self.resuming and not self.jammed:
+                if begun and (
+                    not self.admitted or begun >= REQUESTS_PER_TURN or cc_now() >= ends_at
+                ):
+                    self.wait_turn()
+                    continue
+                begun += 1
                 used = self._read_head(p, n)
             elif self.phase == BODY:
                 used = self.body.take(p, n)
-                self._body_arrived()
+                self.body_arrived(used)
             elif self.phase == LINGERING:
                 return
             else:
                 used = n
-                buffer_add(&self.ahead, p, n)
-                if self.ahead.size > PIPELINE_BYTES_MAX:
+                if not self.keep_ahead(p, n):
+                    self.peer_gone()         # it was told to wait, and there is no room to
+                    return
+                if self.ahead.size >= PIPELINE_BYTES_MAX and not self.resuming:
                     self.stop_reading()
                     self.reactor.look_after(self)
             if used <= 0:
@@ -396,7 +391,9 @@ cdef class Downstream(Conn):
         cdef int fault = 0
         cdef Head head
         if before:
-            buffer_add(&self.ahead, p, n)
+            if not self.keep_ahead(p, n):
+                self._refuse(NO_MEMORY)
+                return 0
             data = self.ahead.data
             size = self.ahead.size
         else:
@@ -407,14 +404,15 @@ cdef class Downstream(Conn):
                 self._refuse(HEAD_TOO_LARGE)
                 return 0
             if before == 0:
-                buffer_add(&self.ahead, p, n)
+                if not self.keep_ahead(p, n):
+                    self._refuse(NO_MEMORY)
+                    return 0
                 self.set_deadline(self.reactor.now + self.limits.head_s)
             self.ahead_scanned = size
             return 0
         head = read_request(data, end, self.limits.fields_max, &fault)
         if before:
-            buffer_free(&self.ahead)
-            self.ahead_scanned = 0
+            self.drop_ahead()
         if head is None:
             self._refuse(fault)
             return 0
@@ -425,10 +423,9 @@ cdef class Downstream(Conn):
             end += self.body.take(p + end, n - end)
         if self.body.complete:
             self.phase = WAITING
-        self.set_deadline(
-            self.reactor.now
-            + (self.limits.wait_s if self.phase == WAITING else self.limits.body_idle_s)
-        )
+            self.set_deadline(self.reactor.now + self.limits.wait_s)
+        else:
+            self.begin_pace()
         self.handler.on_request(self)
         if self.fd < 0:
             return 0
@@ -441,7 +438,7 @@ cdef class Downstream(Conn):
         self.phase = BODY
         self.started = False
         self.bytes_out = 0
-        self.heard_at = self.last_out_at = self.reactor.now
+        self.last_out_at = self.reactor.now
         self.keep_alive = head.keep_alive
         if head.path_len > 7 and memcmp(head.buf + head.target, b"/v1/v1/", 7) == 0:
             # of a client whose base URL ends in /v1
@@ -452,55 +449,6 @@ cdef class Downstream(Conn):
             head.count = without_identity(<uint8_t*>head.buf, head.fields, head.count)
         self.body.begin(head)
 
-    cdef bint direct_room(self, char** p, Py_ssize_t* n) noexcept:
-        if self.phase != BODY or self.exchange is None:
-            return False
-        return self.body.direct_room(p, n)
-
-    cdef void on_direct(self, Py_ssize_t n) except *:
-        self.heard_at = self.reactor.now
-        self.body.direct_taken(n)
-        self._body_arrived()
-
-    cdef void _body_arrived(self) except *:
-        """More of the body is here: fail, wait for room, or pass it on to whoever waits for it."""
-        cdef RequestBody body = self.body
-        cdef RequestHandler exchange = self.exchange
-        if body.complete and not body.fault:
-            self.phase = WAITING
-            self.set_deadline(self.reactor.now + self.limits.wait_s)
-        if exchange is None:
-            return
-        if body.fault:
-            exchange.on_bad_body(body.fault)
-            return
-        if body.window_full():
-            if self.wants_body or (self.wants_model and not body.model_ready()):
-                # no route and no room: it cannot be kept until its model, or its end, turns up
-                exchange.on_bad_body(<int>NO_ROOM)
-                return
-            self.read_stopped = True
-            self.stop_reading()
-            self.reactor.look_after(self)
-        if self.wants_model:
-            if body.complete or body.model_ready():
-                self.wants_model = False
-                exchange.on_model()
-        elif self.wants_body:
-            if body.complete:
-                self.wants_body = False
-                exchange.on_body()
-        elif self.source is not None:
-            self.source.on_peer_more()
-
-    cdef void consumed(self, int64_t upto) except *:
-        """The upstream has taken the body up to there."""
-        self.body.consumed(upto)
-        if self.read_stopped and self.body.size < WINDOW_BYTES // 2:
-            self.read_stopped = False
-            self.heard_at = self.reactor.now
-            self.start_reading()
-
     cdef void _refuse(self, int fault) except *:
         self.keep_alive = False
         self.phase = BODY                # what follows is not read as a request
@@ -509,15 +457,15 @@ cdef class Downstream(Conn):
 
     cdef void _reset_request(self) noexcept:
         self.body.reset()
-        self.read_stopped = self.wants_model = self.wants_body = False
+        self.read_stopped = self.wants_model = self.wants_body = self.wants_flow = False
+        if self.copies:
+            self.hold(0)
         self.head = None
         self.pending_head = None
 
     # ---- time
 
     cdef void on_deadline(self) except *:
-        cdef double now = self.reactor.now
-        cdef double limit
         if self.phase == IDLE:
             if self.ahead.size and not self.resuming and not self.jammed:
                 self.keep_alive = False
@@ -528,13 +476,6 @@ cdef class Downstream(Conn):
         elif self.phase == LINGERING:
             self._gone(self.closing)
         elif self.phase == BODY:
-            limit = self.heard_at + self.limits.body_idle_s
-            if self.reading and now >= limit:
-                if self.exchange is not None:
-                    self.exchange.on_slow_body()
-                else:
-                    self.peer_gone()
-            else:
-                self.set_deadline(limit if limit > now else now + self.limits.body_idle_s)
+            self.body_due()
         elif self.exchange is not None:
             self.exchange.on_wait()

@@ -9,6 +9,7 @@ cdef class DownstreamLimits:
     cdef public Py_ssize_t head_bytes_max
     cdef public int fields_max
     cdef public double head_s, body_idle_s, keepalive_s, write_stall_s, wait_s
+    cdef public double body_rate_min, body_slow_s
     cdef BodyLimits body
 
 
@@ -22,7 +23,8 @@ cdef class RequestHandler:
     cpdef object on_model(self)        # `model` is known, or the body is complete
     cpdef object on_body(self)         # the body that was awaited is complete
     cpdef object on_bad_body(self, int fault)      # a BodyFault
-    cpdef object on_slow_body(self)    # the client stopped sending its body
+    cpdef object on_slow_body(self)    # the client stopped sending its body, or nearly
+    cpdef object on_body_stalls(self)  # it comes too slowly to hold a target for it
     cpdef object on_wait(self)         # the time of `wake_in` has passed
     cpdef object on_client_left(self)
 

@@ -10,6 +10,8 @@ class DownstreamLimits:
     keepalive_s: float
     write_stall_s: float
     wait_s: float
+    body_rate_min: float
+    body_slow_s: float
     def __init__(
         self,
         *,
@@ -21,6 +23,8 @@ class DownstreamLimits:
         keepalive_s: float,
         write_stall_s: float,
         wait_s: float,
+        body_rate_min: float = ...,
+        body_slow_s: float = ...,
     ) -> None: ...
 
 class UpstreamLimits:
@@ -44,6 +48,7 @@ class RequestHandler:
     def on_body(self) -> object: ...
     def on_bad_body(self, fault: int) -> object: ...
     def on_slow_body(self) -> object: ...
+    def on_body_stalls(self) -> object: ...
     def on_wait(self) -> object: ...
     def on_client_left(self) -> object: ...
 

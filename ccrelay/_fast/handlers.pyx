@@ -6,11 +6,14 @@ from ccrelay._fast.conn cimport Conn
 
 
 cdef class DownstreamLimits:
-    """Bounds and time limits of client connections. Sizes in bytes, times in seconds."""
+    """Bounds and time limits of client connections. Sizes in bytes, times in seconds.
+
+    `body_rate_min`: bytes per second; 0: none. `body_slow_s`: how far a body may be behind.
+    """
 
     def __init__(
         self, *, head_bytes_max, fields_max, BodyLimits body,
-        head_s, body_idle_s, keepalive_s, write_stall_s, wait_s,
+        head_s, body_idle_s, keepalive_s, write_stall_s, wait_s, body_rate_min=0, body_slow_s=60,
     ):
         self.head_bytes_max = head_bytes_max
         self.fields_max = fields_max
@@ -20,6 +23,8 @@ cdef class DownstreamLimits:
         self.keepalive_s = keepalive_s
         self.write_stall_s = write_stall_s
         self.wait_s = wait_s
+        self.body_rate_min = body_rate_min
+        self.body_slow_s = body_slow_s
 
 
 cdef class UpstreamLimits:
@@ -46,6 +51,9 @@ cdef class RequestHandler:
         pass
 
     cpdef object on_slow_body(self):
+        pass
+
+    cpdef object on_body_stalls(self):
         pass
 
     cpdef object on_wait(self):

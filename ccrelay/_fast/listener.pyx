@@ -7,14 +7,17 @@ from libc.stdint cimport int64_t
 from ccrelay._fast.conn cimport Reactor
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.handlers cimport DownstreamLimits
+from ccrelay._fast.memory_account cimport Share
 
 cdef extern from "sock.h" nogil:
-    int cc_accept(int listener)
+    int cc_accept(int listener, char* client, int* n)
+    int c_close "close"(int fd)
     int errno
     int EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 cdef enum:
-    ACCEPTS_PER_TURN = 64      # then existing connections are served
+    ACCEPTS_PER_TURN = 32      # then existing connections are served
+    ACCEPTS_LAST = 1024        # of what is in the kernel's queue when the listener stops
 
 cdef double PAUSE_S = 0.1
 
@@ -26,8 +29,13 @@ cdef class Listener:
     Args:
         reactor: the worker's reactor.
         fd: a listening, non-blocking descriptor, owned by the caller.
-        handler: receives on_request, on_refused, on_slow, on_gone, and holds the set `connections`.
+        handler: receives on_request, on_refused, on_slow, on_gone, on_exhausted and on_turned_away,
+            and holds the set `connections`.
         limits: limits of every connection.
+
+    `connections_max`: beyond, connections wait in the kernel's queue; 0: no limit.
+    `unadmitted_max`: connections of one address without an admitted request; beyond, new ones are
+    closed at once; 0: no limit.
     """
 
     cdef readonly Reactor reactor
@@ -36,7 +44,7 @@ cdef class Listener:
     cdef public DownstreamLimits limits    # of future connections
     cdef bint running
     cdef object pause
-    cdef public int64_t connections_max
+    cdef public int64_t connections_max, unadmitted_max
 
     def __init__(self, Reactor reactor, int fd, handler, DownstreamLimits limits):
         self.reactor = reactor
@@ -54,7 +62,7 @@ cdef class Listener:
     def stop(self) -> None:
         """Accept the connections already in the kernel's queue, then stop."""
         if self.running:
-            self._acceptable()
+            self._accept(ACCEPTS_LAST)
         if self.pause is not None:
             self.pause.cancel()
             self.pause = None
@@ -69,18 +77,36 @@ cdef class Listener:
         self.pause = self.reactor.loop.call_later(PAUSE_S, self.start)
 
     def _acceptable(self):
-        cdef int fd, _turn
+        self._accept(ACCEPTS_PER_TURN)
+
+    cdef void _accept(self, int most) except *:
+        cdef int fd, _turn, n = 0
+        cdef char client[8]
+        cdef bytes address
+        cdef Share share
         cdef Downstream down
         self.reactor.tick()
-        for _turn in range(ACCEPTS_PER_TURN):
+        for _turn in range(most):
             if self.connections_max and len(self.handler.connections) >= self.connections_max:
                 self._pause()
                 return
-            fd = cc_accept(self.fd)
+            fd = cc_accept(self.fd, client, &n)
             if fd < 0:
-                if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+                n = errno
+                if n in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
                     self._pause()
+                    self.handler.on_exhausted(n)
                 return
+            address = client[:n]
+            share = self.reactor.account.shares.get(address)
+            if (
+                self.unadmitted_max
+                and share is not None
+                and share.unadmitted >= self.unadmitted_max
+            ):
+                c_close(fd)
+                self.handler.on_turned_away()
+                continue
             down = Downstream.__new__(Downstream)
             self.handler.connections.add(down)
-            down.open(self.reactor, fd, self.handler, self.limits)
+            down.open(self.reactor, fd, address, self.handler, self.limits)

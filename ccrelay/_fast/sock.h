@@ -16,14 +16,35 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Accept one connection: non-blocking, close-on-exec, TCP_NODELAY. On failure -1 and errno. */
-static inline int cc_accept(int listener) {
+/* What of a peer's address names one client: all of an IPv4 address, the first 64 bits of an IPv6
+   one, since whoever has one address of such a network has them all. */
+static inline int cc_client_of(const struct sockaddr_storage *peer, char client[8]) {
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)peer;
+    if (peer->ss_family == AF_INET) {
+        memcpy(client, &((const struct sockaddr_in *)peer)->sin_addr, 4);
+        return 4;
+    }
+    if (peer->ss_family != AF_INET6) return 0;
+    if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
+        memcpy(client, (const char *)&six->sin6_addr + 12, 4);
+        return 4;
+    }
+    memcpy(client, &six->sin6_addr, 8);
+    return 8;
+}
+
+/* Accept one connection: non-blocking, close-on-exec, TCP_NODELAY. On failure -1 and errno.
+   `client`, *n: who it is, by its address. */
+static inline int cc_accept(int listener, char client[8], int *n) {
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof peer;
     int one = 1, fd;
+    peer.ss_family = AF_UNSPEC;
 #if defined(__linux__)
-    fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return -1;
 #else
-    fd = accept(listener, NULL, NULL);
+    fd = accept(listener, (struct sockaddr *)&peer, &size);
     if (fd < 0) return -1;
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -32,6 +53,7 @@ static inline int cc_accept(int listener) {
 #endif
 #endif
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    *n = cc_client_of(&peer, client);
     return fd;
 }
 

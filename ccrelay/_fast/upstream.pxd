@@ -54,6 +54,7 @@ cdef class Upstream(Conn):
     cdef public object session         # the dialer's TLS session, for resumption
     cdef public int64_t uses
     cdef Downstream down
+    cdef int64_t holds                 # bytes of the response charged to the client
 
     # the request
     cdef Outgoing request
@@ -99,6 +100,7 @@ cdef class Upstream(Conn):
     cdef void _body(self, char* p, Py_ssize_t n) except *
     cdef void _pass_on(self, const char* p, Py_ssize_t n, const Piece* pieces, int count) except *
     cdef void _emit(self, const char* p, Py_ssize_t n) except *
+    cdef bint _charge(self) except -1
     cdef void _emit_decoded(self) except *
     cdef void _emit_chunked(self, const char* p, const Piece* pieces, int count) except *
     cdef void _arm(self, double limit) except *

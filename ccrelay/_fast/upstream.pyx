@@ -12,7 +12,7 @@ tunnelled and only walked, to find the end and to let the taps see the payload.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
 
-from ccrelay._fast.body cimport SLOT_MODEL
+from ccrelay._fast.body cimport NO_ROOM, SLOT_MODEL
 from ccrelay._fast.body_framing cimport (
     B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, PIECES_MAX, begin_body, body_is_over, has_trailer,
     take_payload, without_trailer,
@@ -40,26 +40,13 @@ cdef bytes LAST_CHUNK = b"0\r\n\r\n"
 cdef class ExchangeHandler(RequestHandler):
     """Base class of exchanges; see upstream.pxd. Each method is a no-op here."""
 
-    cpdef object on_head(self, Upstream upstream):
-        pass
-
-    cpdef object on_held_error(self, Upstream upstream):
-        pass
-
-    cpdef object on_commit(self, Upstream upstream):
-        pass
-
-    cpdef object on_unfinished(self, Upstream upstream):
-        pass
-
-    cpdef object on_collected(self, Upstream upstream, bytes body):
-        pass
-
-    cpdef object on_done(self, Upstream upstream):
-        pass
-
-    cpdef object on_lost(self, Upstream upstream, int reason):
-        pass
+    cpdef object on_head(self, Upstream upstream): pass
+    cpdef object on_held_error(self, Upstream upstream): pass
+    cpdef object on_commit(self, Upstream upstream): pass
+    cpdef object on_unfinished(self, Upstream upstream): pass
+    cpdef object on_collected(self, Upstream upstream, bytes body): pass
+    cpdef object on_done(self, Upstream upstream): pass
+    cpdef object on_lost(self, Upstream upstream, int reason): pass
 
 
 cdef class Upstream(Conn):
@@ -96,6 +83,7 @@ cdef class Upstream(Conn):
         self._clear()
         self.exchange = exchange
         self.down = down
+        self.charge_queue_to(down.share)
         self.uses += 1
         self.started_at = self.sent_at = now
         out.begin(b"", down.body, body)
@@ -263,6 +251,7 @@ cdef class Upstream(Conn):
             if is_garbage:
                 self._lost(GARBAGE)
             if head is None:
+                self._charge()
                 return
             p += used
             n -= used
@@ -301,7 +290,7 @@ cdef class Upstream(Conn):
                 self._lost(GARBAGE)
                 return
             self._pass_on(p, used, pieces, count)
-            if self.fd < 0 or self.exchange is None:
+            if self.fd < 0 or self.exchange is None or not self._charge():
                 return
             if body_is_over(&self.body):
                 self._response_done(used == n)
@@ -342,6 +331,15 @@ cdef class Upstream(Conn):
         elif taps.sse is not None and taps.sse.stopped and self.stopped_at == 0:
             self.stopped_at = self.reactor.now
             self._arm(self.stopped_at + STOPPED_S)
+
+    cdef bint _charge(self) except -1:
+        """Charge what is held of the response to its client. False: there is no room for it."""
+        cdef int64_t more = self.early.buffer.cap + self.held.cap + self.taps.kept.cap - self.holds
+        if more > 0 and not self.share.take(more):
+            self.exchange.on_bad_body(<int>NO_ROOM)
+            return False
+        self.holds += max(more, 0)
+        return True
 
     cdef void _emit_decoded(self) except *:
         cdef Piece whole
@@ -545,6 +543,9 @@ cdef class Upstream(Conn):
         self.taps.clear()
 
     cdef void _release(self) noexcept:
+        if self.holds and self.share is not None:
+            self.share.give(self.holds)
+        self.holds = 0
         buffer_free(&self.early.buffer)
         buffer_free(&self.held)
         self.early.scanned = 0

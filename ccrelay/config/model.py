@@ -81,9 +81,27 @@ class Limits(Section, frozen=True):
         Meta(
             ge=0,
             le=1 << 40,
-            description="Memory of a worker for request bodies kept for retries, bytes.",
+            description="Memory of a worker for request bodies kept for retries, bytes. One "
+            "client may use three quarters of what the others leave.",
         ),
     ] = 268_435_456
+    memory_bytes_max: Annotated[
+        Annotated[int, Meta(ge=1 << 20, le=1 << 40)] | None,
+        Meta(
+            description="Memory of a worker for all that it holds for clients, bytes: bodies, "
+            "unfinished heads, pipelined requests, responses for slow clients. Default: "
+            "replay_bytes_max and 64 MB more.",
+        ),
+    ] = None
+    body_rate_min: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 30,
+            description="Least rate of a request body, bytes per second; 408 when it is "
+            "timeouts.body_slow_s behind. 0: none.",
+        ),
+    ] = 1024
     event_bytes_max: Annotated[
         int,
         Meta(
@@ -93,13 +111,20 @@ class Limits(Section, frozen=True):
         ),
     ] = 262_144
     connections_max: Annotated[
-        int,
+        Annotated[int, Meta(ge=0, le=1 << 24)] | None,
         Meta(
-            ge=0,
-            le=1 << 24,
-            description="Client connections per worker; 0: as many as the open-files limit allows.",
+            description="Client connections per worker. Default, and 0: half of the open-files "
+            "limit, after a reserve of 64.",
         ),
-    ] = 0
+    ] = None
+    unadmitted_per_address_max: Annotated[
+        Annotated[int, Meta(ge=0, le=1 << 24)] | None,
+        Meta(
+            description="Client connections of one address (IPv6: of one /64) before their first "
+            "admitted request; more are closed. Default: a quarter of connections_max; 0: no "
+            "limit.",
+        ),
+    ] = None
 
 
 class ServerTimeouts(Section, frozen=True):
@@ -107,10 +132,17 @@ class ServerTimeouts(Section, frozen=True):
 
     head_s: Annotated[
         Seconds,
-        Meta(description="From the first byte of a request to the end of its headers; then 408."),
+        Meta(
+            description="From the first byte of a request to the end of its headers; then 408. "
+            "Also the idle time of a connection without an admitted request."
+        ),
     ] = 15.0
     body_idle_s: Annotated[
         Seconds, Meta(description="Idle time while a request body is received; then 408.")
+    ] = 60.0
+    body_slow_s: Annotated[
+        Seconds,
+        Meta(description="How far a request body may be behind limits.body_rate_min; then 408."),
     ] = 60.0
     keepalive_s: Annotated[
         Seconds, Meta(description="Idle time after which a client connection is closed.")

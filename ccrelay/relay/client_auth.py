@@ -26,12 +26,17 @@ _SEC_FETCH_SITE = int(FieldId.F_SEC_FETCH_SITE)
 _REFERER = int(FieldId.F_REFERER)
 
 
-class ClientAuth(NamedTuple):
-    """Result of authentication for one set of headers."""
-
+class _Found(NamedTuple):
     token_in_bearer: bool  # the Authorization header has a relay token
     token_in_key: bool  # the x-api-key header has one
     has_own: bool  # a header has a credential that is not a relay token
+
+
+class ClientAuth(_Found):
+    """Result of authentication for one set of headers."""
+
+    # Names the holder of the relay token; None: the client is its address.
+    client: bytes | None = None
 
 
 class Authenticator:
@@ -125,7 +130,11 @@ class Authenticator:
         own = (authorization is not None and not in_bearer) or (
             x_api_key is not None and not in_key
         )
-        return ClientAuth(in_bearer, in_key, own)
+        shown = bearer if in_bearer else key
+        client = next(b"token:" + _digest(token) for token in shown if self._is_token(token))
+        auth = ClientAuth(in_bearer, in_key, own)
+        auth.client = client
+        return auth
 
     def _is_token(self, token: bytes) -> bool:
         digest = _digest(token)

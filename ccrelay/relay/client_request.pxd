@@ -18,6 +18,8 @@ cdef class ClientRequest:
     cpdef bint is_complete(self)
     cpdef bint is_kept(self)
     cpdef bint is_readable(self)
+    cpdef bint flows(self)
+    cpdef bint hold(self, bytes rewritten)
     cpdef int64_t size(self)
     cpdef bytes whole(self)
     cpdef bint asks_for_stream(self)

@@ -54,6 +54,17 @@ class ClientRequest:
         """Whether the whole body is here and kept."""
         return self.body is not None or (self.down.body_complete() and self.down.can_replay())
 
+    def flows(self) -> bool:
+        """Whether a target may be held for the body: it is here, or comes fast enough."""
+        return self.body is not None or self.down.flows()
+
+    def hold(self, rewritten: bytes | None) -> bool:
+        """Charge the copies of the body: unpacked, rewritten. False: there is no memory left."""
+        size = len(self.body) if self.body is not None else 0
+        if rewritten is not None and rewritten is not self.body:
+            size += len(rewritten)
+        return self.down.hold(size)
+
     def size(self) -> int:
         """Bytes of the body: all of it where its length is known, else what has arrived."""
         if self.body is not None:

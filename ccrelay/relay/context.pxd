@@ -11,6 +11,7 @@ cdef class WorkerContext:
     cdef readonly Reactor reactor
     cdef public object log
     cdef readonly set noted
+    cdef readonly object notices
     cdef public object rng
     cdef public object wall
     cdef readonly AffinityTable affinity

@@ -9,6 +9,7 @@ from ccrelay._fast.conn import Reactor
 from ccrelay._fast.endpoint_stats import RetryBudget
 from ccrelay.errors import RelayError
 from ccrelay.fleet.estimate import Estimator
+from ccrelay.relay.notices import Notices
 from ccrelay.relay.pending_queue import PendingQueue
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.types import LogSink
@@ -42,6 +43,7 @@ class WorkerContext:
         "inflate",
         "log",
         "noted",
+        "notices",
         "queue",
         "queued",
         "reactor",
@@ -65,6 +67,7 @@ class WorkerContext:
     ) -> None:
         self.reactor = reactor
         self.log = log
+        self.notices = Notices(log, reactor)
         self.noted: set[tuple[str, ...]] = set()  # events that are logged once per worker
         self.rng = rng
         self.wall = wall

@@ -1,5 +1,6 @@
 """Admits requests: authentication, paths, and who answers. Called by client connections."""
 
+import os
 from typing import Any
 
 from ccrelay._fast.downstream import ConnectionHandler, Downstream
@@ -13,8 +14,9 @@ from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.local_reply import local_answer
 from ccrelay.relay.peer import peer_address
 from ccrelay.relay.refusal_log import RefusalLog
-from ccrelay.relay.request_body import FAULTS, head_error, is_gzip
+from ccrelay.relay.request_body import FAULTS, head_error, is_gzip, no_memory
 from ccrelay.relay.token_throttle import TokenThrottle
+from ccrelay.upstream.exhaustion import next_step
 from ccrelay.wire.errors import error_response
 from ccrelay.wire.targets import HIDDEN, shown_target
 
@@ -51,8 +53,8 @@ class Dispatcher(ConnectionHandler):
                 self.refuse(down, error)
 
     def on_refused(self, down: Downstream, fault: int) -> None:
-        """A request head is not valid HTTP, or over a limit."""
-        self.refuse(down, head_error(fault))
+        """A request head is not valid HTTP, over a limit, or (fault < 0) cannot be kept."""
+        self.refuse(down, head_error(fault) if fault >= 0 else no_memory())
 
     def on_slow(self, down: Downstream) -> None:
         """A request head did not arrive in time."""
@@ -61,6 +63,25 @@ class Dispatcher(ConnectionHandler):
     def on_gone(self, down: Downstream) -> None:
         """A client connection is closed."""
         self.connections.discard(down)
+
+    def on_exhausted(self, error: int) -> None:
+        """Nothing can be accepted: out of descriptors or memory. `error`: the errno."""
+        self.context.notices.event(
+            "error",
+            "resources_exhausted",
+            what="accept",
+            reason=os.strerror(error),
+            hint=next_step(error),
+        )
+
+    def on_turned_away(self) -> None:
+        """A connection over `unadmitted_per_address_max` was closed."""
+        self.context.notices.event(
+            "warning",
+            "connections_refused",
+            hint="One address has server.limits.unadmitted_per_address_max connections without an "
+            "admitted request.",
+        )
 
     def refuse(self, down: Downstream, error: RelayError) -> None:
         """Answer with an error without an exchange."""
@@ -105,6 +126,7 @@ class Dispatcher(ConnectionHandler):
         auth: ClientAuth | None = down.recall()
         if auth is None:
             auth = down.memo = config.authenticator.admit(down.head)
+            down.charge_to(auth.client)
         if config.token_guard is not None and config.token_guard.hold_back(down.head):
             raise BadRequest("The request target contains a relay token. Send it in a header.")
         return auth
@@ -112,6 +134,7 @@ class Dispatcher(ConnectionHandler):
     def _open(self, down: Downstream, kind: int, path: bytes, auth: ClientAuth) -> Exchange:
         context = self.context
         limit = context.config.body_bytes_max
+        down.admit()
         exchange = Exchange(context, down, kind, auth, path)
         down.exchange = exchange
         context.active.add(exchange)
@@ -147,6 +170,7 @@ class Dispatcher(ConnectionHandler):
             self._route(down, int(endpoint.kind), path, auth)
         elif endpoint.group == MODELS:
             assert config.models_api is not None
+            down.admit()
             config.models_api.answer(down, auth)
         else:
             assert endpoint.group != LOCAL

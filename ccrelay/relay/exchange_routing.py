@@ -81,6 +81,8 @@ class RoutedExchange(ExchangeBase):
             return
         self.client.body = body
         try:
+            if not self.client.hold(None):
+                raise request_body.no_memory()
             start, end = request_body.span_of_model(body)
             self._route_model(body[start:end])
         except RelayError as failure:
@@ -163,9 +165,16 @@ class RoutedExchange(ExchangeBase):
     def _select(self) -> None:
         """Go on with a target, or queue for one.
 
+        A body that comes slowly holds no target while it comes.
+
         Raises:
             RelayError: no target can serve this, and waiting would not help.
         """
+        if not self.client.flows():
+            self.resume = int(Resume.SELECT)
+            self._enter(_AWAITING_BODY)
+            self.client.down.await_flow()
+            return
         choice = self._choose()
         if isinstance(choice, Selection):
             self._start_attempt(choice, None)
@@ -191,7 +200,7 @@ class RoutedExchange(ExchangeBase):
         self._go_on()
 
     def on_body(self) -> None:
-        """The body that was awaited is complete."""
+        """The body that was awaited is complete, or comes fast enough."""
         self._go_on()
 
     def _go_on(self) -> None:

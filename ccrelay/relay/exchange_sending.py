@@ -139,6 +139,8 @@ class SendingExchange(RoutedExchange):
             candidate.rewrites or client.body is not None or attempt.strip_thinking is not None
         ):
             plan, attempt.body = request_body.rewritten(client, attempt, plan)
+            if not client.hold(attempt.body):
+                raise request_body.no_memory()
         attempt.plan = plan
         pool = self.config.pools[provider.name]
         # A pooled connection may be stale: then the body is sent a second time.

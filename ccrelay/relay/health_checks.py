@@ -18,7 +18,7 @@ from math import inf
 
 from ccrelay import __version__
 from ccrelay.config.model import Health, Probe
-from ccrelay.errors import RelayError
+from ccrelay.errors import RelayError, UpstreamFailed
 from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.relay import refusals
 from ccrelay.relay.context import WorkerContext
@@ -166,18 +166,24 @@ class HealthChecks:
         context = self._context
         health = context.config.config.health
         began_at = context.reactor.clock()
-        reason = None
+        reason, is_own = None, False
         try:
             async with asyncio.timeout(health.probe_timeout_s):
                 reason = await self._try(provider, kind, dialer)
         except TimeoutError:
             reason = f"no answer within {health.probe_timeout_s:g} s"
+        except UpstreamFailed as error:
+            reason, is_own = error.message, error.is_own
         except RelayError as error:
             reason = error.message
         finally:
             self._running.discard(provider.name)
             provider.endpoint.stats.unlease()
         now = context.reactor.clock()
+        if is_own:
+            # The endpoint was not asked: the next look tries again.
+            context.notices.event("error", "resources_exhausted", what="connect", reason=reason)
+            return
         provider.endpoint.breaker.probed(now, context.rng, reason is None)
         context.log.event(
             "info" if reason is None else "warning",
@@ -198,6 +204,8 @@ class HealthChecks:
         try:
             status = await self._post(provider, kind, dialer, None)
         except FetchFailed as error:
+            if error.is_own:
+                raise
             return error.message
         return f"status {status}" if status >= 500 or status == 408 else None
 

@@ -26,9 +26,10 @@ _MODEL_KEYS = MemberKeys(["model"], guarded=GUARDED)
 
 
 def no_memory() -> RelayError:
-    """The 529 for a body that must be buffered when the memory for bodies is used up."""
+    """The 529 for what must be held when the client's share of the memory is used up."""
     return NoTarget(
-        "The relay's memory for request bodies (server.limits.replay_bytes_max) is used up.",
+        "This client's share of the relay's memory (server.limits.replay_bytes_max, "
+        "memory_bytes_max) is used up.",
         retry_after_s=1,
     )
 

@@ -218,6 +218,8 @@ def downstream_limits(config: Config) -> DownstreamLimits:
         ),
         head_s=timeouts.head_s,
         body_idle_s=timeouts.body_idle_s,
+        body_rate_min=limits.body_rate_min,
+        body_slow_s=timeouts.body_slow_s,
         keepalive_s=timeouts.keepalive_s,
         write_stall_s=timeouts.write_stall_s,
         wait_s=min(routing.ping_s, routing.early_head_s, timeouts.write_stall_s),

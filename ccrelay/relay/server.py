@@ -19,6 +19,7 @@ from ccrelay.errors import RelayError
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.layout import Layout
 from ccrelay.fleet.provider_state import ProviderState
+from ccrelay.relay import connection_limits
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.dispatcher import Dispatcher
 from ccrelay.relay.exchange import Exchange
@@ -91,6 +92,7 @@ class Relay:
             loop, self.reactor, memory, self._tasks, self._breaker_changed
         )
         self.context.config = self._builder.make(config, layout, None, self._make_models_api)
+        self._open_files = connection_limits.open_files_max()
         self._listeners: list[Listener] = []
         self._sockets: list[socket.socket] = []
         self._health_checks = HealthChecks(self.context, loop, self._tasks)
@@ -131,11 +133,11 @@ class Relay:
         made = self._builder.make(config, layout, old, self._make_models_api)
         self.context.config = made
         self.reactor.clock()  # the last event may be minutes ago
+        self._limit(config)
         for down in self.dispatcher.connections:
             down.memo = None  # authentication is checked again
         for listener in self._listeners:
             listener.limits = made.limits
-            listener.connections_max = config.server.limits.connections_max
         kept = set(map(id, made.pools.values()))
         for pool in old.pools.values():
             if id(pool) not in kept:
@@ -155,11 +157,30 @@ class Relay:
             listener = Listener(
                 self.reactor, sock.fileno(), self.dispatcher, self.context.config.limits
             )
-            listener.connections_max = self.config.server.limits.connections_max
-            listener.start()
             self._listeners.append(listener)
             self._sockets.append(sock)
+        self._limit(self.config)
+        for listener in self._listeners:
+            listener.start()
         self._health_checks.start()
+
+    def _limit(self, config: Config) -> None:
+        """Set what all connections together may have."""
+        limits, files = config.server.limits, self._open_files
+        self.reactor.account.bytes_max = connection_limits.memory_max(limits)
+        most = connection_limits.connections_max(limits, files)
+        for listener in self._listeners:
+            listener.connections_max = most
+            listener.unadmitted_max = connection_limits.unadmitted_max(limits, most)
+        if connection_limits.too_many(limits, files):
+            self.log.event(
+                "warning",
+                "connections_max_too_high",
+                connections_max=most,
+                open_files=files,
+                hint="An exchange needs two descriptors: raise `ulimit -n` (LimitNOFILE=), or "
+                "lower server.limits.connections_max.",
+            )
 
     def stop_listening(self) -> None:
         """Leave new connections in the kernel's queue."""
@@ -218,6 +239,7 @@ class Relay:
             "idle_upstreams": sum(pool.idle for pool in self.context.config.pools.values()),
             "dialled": sum(pool.dialled for pool in self.context.config.pools.values()),
             "body_bytes": self.reactor.arena.out,
+            "held_bytes": self.reactor.account.held,
         }
 
     # ---- for exchanges

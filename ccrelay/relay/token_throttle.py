@@ -60,7 +60,7 @@ class TokenThrottle:
             down.answer(data, False)
             return
         self.waiting += 1
-        down.hold()
+        down.pause()
         self._reactor.loop.call_later(delay_s, self._send, down, data, keep_alive)
 
     def _send(self, down: Downstream, data: bytes, keep_alive: bool) -> None:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from ccrelay.errors import UpstreamFailed
 from ccrelay.upstream import proxy as proxies
+from ccrelay.upstream.exhaustion import descriptors_left, exhausted, own_failure
 from ccrelay.upstream.origin import Origin, host_port, literal_address
 from ccrelay.upstream.proxy import Proxy
 from ccrelay.upstream.race import Address, ConnectionRace, interleaved
@@ -96,7 +97,8 @@ class Dialer:
         """Open a connection.
 
         Raises:
-            UpstreamFailed: 504 when `connect_s` ran out, otherwise 502.
+            UpstreamFailed: 504 when `connect_s` ran out, otherwise 502; 529 (`Exhausted`) when this
+                machine can open no connection.
         """
         progress = _Progress()
         try:
@@ -160,11 +162,17 @@ class Dialer:
         progress.phase = f"resolving {via}{hop.host}"
         addresses = await self._addresses.get()
         if isinstance(addresses, str):
+            code = descriptors_left()
+            if code:
+                raise exhausted(code)
             raise self._failure(f"cannot resolve {via}{hop.host} ({addresses})")
         progress.phase = f"connecting to {via}{hop.name}"
         race = ConnectionRace(self._loop, addresses)
         progress.sock = await race.run()
         if progress.sock is None:
+            code = own_failure(race.codes)
+            if code:
+                raise exhausted(code)
             self._addresses.forget()
             raise self._failure(
                 f"cannot connect to {via}{hop.name} ({', '.join(race.failures)})",

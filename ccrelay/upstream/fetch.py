@@ -74,7 +74,9 @@ async def _connected(dialer: Dialer, loop: asyncio.AbstractEventLoop) -> AsyncIt
     try:
         dialed = await dialer.dial()
     except UpstreamFailed as error:
-        raise FetchFailed(error.message.rstrip("."), status=error.status) from error
+        failed = FetchFailed(error.message.rstrip("."), status=error.status)
+        failed.is_own = error.is_own
+        raise failed from error
     try:
         stream: Stream = SocketStream(loop, dialed.sock)
         if dialed.tls is not None:

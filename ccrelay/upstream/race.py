@@ -37,6 +37,7 @@ class ConnectionRace:
     def __init__(self, loop: asyncio.AbstractEventLoop, addresses: Iterable[Address]) -> None:
         self.failures: list[str] = []
         self.was_refused = False  # by one address at least
+        self.codes: list[int] = []  # errno of each failure
         self.won_by: Address = (0, ())
         self._loop = loop
         self._waiting = deque(addresses)
@@ -109,6 +110,7 @@ class ConnectionRace:
 
     def _failed(self, address: Address, code: int) -> None:
         self.was_refused |= code == errno.ECONNREFUSED
+        self.codes.append(code)
         self.failures.append(f"{host_port(*address[1][:2])}: {os.strerror(code)}")
 
 

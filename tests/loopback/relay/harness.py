@@ -318,9 +318,9 @@ class Lab:
         await asyncio.sleep(0)
         gc.collect()
         await eventually(lambda: len(os.listdir("/proc/self/fd")) <= self._fds, "descriptors left")
-        assert self.complaints == []
+        assert self.complaints == [], self.complaints
         for upstream in self.upstreams:
-            assert upstream.failures == []
+            assert upstream.failures == [], upstream.failures
 
     async def stop(self, relay: Relay) -> None:
         """End this relay, so that the test can start another."""

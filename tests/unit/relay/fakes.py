@@ -224,6 +224,9 @@ class FakeDown(Downstream):
         self.wake_at = 0.0  # when `on_wait` is due; 0: as the limits of the connection say
         self.wants: str | None = None
         self.is_spent = False  # some of the body was sent
+        self.flowing = True  # what is not here yet comes fast
+        self.has_memory = True
+        self.copies = 0  # bytes charged for copies of the body
         # What the client got.
         self.heads: list[bytes] = []
         self.got = b""
@@ -250,6 +253,13 @@ class FakeDown(Downstream):
     def length_known(self) -> bool:
         return self.body_complete() or not self.chunked
 
+    def flows(self) -> bool:
+        return self.body_complete() or (self.flowing and not self.chunked)
+
+    def hold(self, n: int) -> bool:
+        self.copies = n
+        return self.has_memory
+
     def stalled_for(self) -> float:
         return self.stall_s
 
@@ -274,6 +284,11 @@ class FakeDown(Downstream):
         assert self.can_replay(), "a window keeps no whole body"
         self.reactor.trail.expect(self.exchange, ExchangeState.AWAITING_BODY)
         self.wants = "body"
+
+    def await_flow(self) -> None:
+        assert not self.flows(), "on_body would never be called"
+        self.reactor.trail.expect(self.exchange, ExchangeState.AWAITING_BODY)
+        self.wants = "flow"
 
     def wake_in(self, seconds: float) -> None:
         assert seconds > 0.0
@@ -363,7 +378,9 @@ class FakeDown(Downstream):
         if self.wants == "model" and (self.body_complete() or self.model() is not None):
             self.wants = None
             self.exchange.on_model()
-        elif self.wants == "body" and self.body_complete():
+        elif (self.wants == "body" and self.body_complete()) or (
+            self.wants == "flow" and self.flows()
+        ):
             self.wants = None
             self.exchange.on_body()
 

@@ -1,6 +1,7 @@
 """Which endpoints are probed, when and how. Over real sockets: loopback/relay/test_breaker.py."""
 
 import asyncio
+import errno
 from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from ccrelay.fleet.breaker import State
 from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.relay import health_checks as module
 from ccrelay.relay.health_checks import LOOK_EVERY_S, HealthChecks
+from ccrelay.upstream.exhaustion import exhausted
 from ccrelay.upstream.fetch import FetchFailed
 from tests.unit.relay.fakes import FakeRelay, keys, provider
 
@@ -116,6 +118,26 @@ def test_a_failed_probe_lengthens_the_open_time_and_releases_the_lease(
     lab.open_time_ends()
     assert len(lab.spawned) == 1
     close(lab)
+
+
+@pytest.mark.parametrize("kind", ["connect", "message"])
+def test_a_probe_this_machine_cannot_make_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    lab = Lab(Health(open_s=5.0, probe=kind, probe_model="m"))
+    lab.open_breaker()
+    lab.dialer.error = exhausted(errno.EMFILE)
+    lab.open_time_ends()
+    before = lab.provider.endpoint.breaker.resumes_at
+    lab.run_checks()
+    assert lab.provider.endpoint.breaker.resumes_at == before  # no longer open than before
+    assert lab.log.members("probe") == []
+    assert "ulimit -n" in lab.log.members("resources_exhausted")[0]["reason"]
+    lab.dialer.error = None
+    posting(monkeypatch, 200)
+    lab.pass_time(LOOK_EVERY_S)
+    lab.run_checks()
+    assert lab.provider.endpoint.breaker.state is State.CLOSED
 
 
 def test_one_probe_runs_at_a_time() -> None:

@@ -45,7 +45,7 @@ class Down:
         self.got: list[tuple[bytes, bool]] = []
         self.held = 0
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         self.held += 1
 
     def answer(self, data: bytes, keep_alive: bool) -> None:
