@@ -198,5 +198,6 @@ def test_every_row_of_the_table_has_its_scenario() -> None:
         "provider-returns",
         "worker-killed",
         "reloads",
+        "hostile",
     ]
     assert all(0 < one.quick_s < one.full_s for one in SCENARIOS.values())
