@@ -26,17 +26,13 @@ _SEC_FETCH_SITE = int(FieldId.F_SEC_FETCH_SITE)
 _REFERER = int(FieldId.F_REFERER)
 
 
-class _Found(NamedTuple):
+class ClientAuth(NamedTuple):
+    """Result of authentication for one set of headers."""
+
     token_in_bearer: bool  # the Authorization header has a relay token
     token_in_key: bool  # the x-api-key header has one
     has_own: bool  # a header has a credential that is not a relay token
-
-
-class ClientAuth(_Found):
-    """Result of authentication for one set of headers."""
-
-    # Names the holder of the relay token; None: the client is its address.
-    client: bytes | None = None
+    client: bytes | None = None  # names the holder of the token; None: the client is its address
 
 
 class Authenticator:
@@ -132,9 +128,7 @@ class Authenticator:
         )
         shown = bearer if in_bearer else key
         client = next(b"token:" + _digest(token) for token in shown if self._is_token(token))
-        auth = ClientAuth(in_bearer, in_key, own)
-        auth.client = client
-        return auth
+        return ClientAuth(in_bearer, in_key, own, client)
 
     def _is_token(self, token: bytes) -> bool:
         digest = _digest(token)
