@@ -25,6 +25,7 @@ MODULES: dict[str, list[str]] = {
     "head_writer": [],
     "http1": [],
     "json": ["scan.c"],
+    "json_items": ["scan.c"],
     "sse": [],
     "shared_memory": [],
     "key_pool": [],

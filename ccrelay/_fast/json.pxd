@@ -48,6 +48,7 @@ cdef class MemberScan:
     cdef readonly int state            # ScanState
     cdef readonly int64_t offset       # bytes consumed so far
     cdef readonly bint other_case      # a guarded name has occurred in another case
+    cdef readonly int64_t elements     # commas and opening brackets so far: items and members
     cdef MemberKeys keys
     cdef Capture slots[SLOTS_MAX]
     cdef int capture_max               # bytes kept per value

@@ -16,9 +16,10 @@ but neither is guaranteed. Keys are compared decoded, so an escaped spelling mat
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdlib cimport getenv
+from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy
 
-from ccrelay._fast.key_text cimport folded, hex4, simple_escape, write_utf8
+from ccrelay._fast.json_key cimport decode_key, folded
 
 cdef extern from "scan.h" nogil:
     ctypedef struct ScanNested:
@@ -26,6 +27,7 @@ cdef extern from "scan.h" nogil:
         int in_string
         int escaped
         int bad
+        int64_t elements
 
     Py_ssize_t scan_string(const char* p, Py_ssize_t n, int* escaped, int* closed) noexcept
     Py_ssize_t scan_nested(ScanNested* s, const char* p, Py_ssize_t n) noexcept
@@ -126,9 +128,10 @@ cdef class MemberScan:
 
     `capture_max` bytes are kept of the first occurrence of each wanted member; of longer values
     only the span is known. Nothing is allocated but these captures. A value nested deeper than
-    10,000 levels (the document's own object is the first) makes the document INVALID. In an INVALID
-    document `offset` is that of the first byte that does not fit; what was found before it stays
-    readable.
+    10,000 levels (the document's own object is the first) makes the document INVALID. `elements`
+    are the items and members so far, at all levels; an empty container counts as one more. In an
+    INVALID document `offset` is that of the first byte that does not fit; what was found before it
+    stays readable.
     """
 
     def __cinit__(self, MemberKeys keys not None, int capture_max=1024):
@@ -172,6 +175,7 @@ cdef class MemberScan:
         cdef int slot
         self.state = SCANNING
         self.offset = 0
+        self.elements = 0
         self.step = START
         self.slot = -1
         self.keeping = False
@@ -218,6 +222,27 @@ def scan(bytes data not None, MemberKeys keys not None, int capture_max=1024):
     cdef MemberScan result = MemberScan(keys, capture_max)
     result.feed(data, len(data))
     return result
+
+
+def count_elements(data not None):
+    """About how many items and members a JSON text has, at all levels: `MemberScan.elements`.
+
+    For a text of any shape, before it is decoded: what is no JSON has a count, too.
+    """
+    cdef const unsigned char[::1] view = data
+    cdef Py_ssize_t n = view.shape[0]
+    cdef Py_ssize_t i = 0
+    cdef ScanNested s
+    s.elements = 0
+    s.in_string = s.escaped = s.bad = False
+    s.depth = 1
+    while i < n:
+        i += scan_nested(&s, <const char*>&view[i], n - i)
+        if s.bad:                  # too deep, or a stray backslash: behind it goes on
+            s.bad = False
+            i += 1
+        s.depth = 1
+    return s.elements
 
 
 def simd():
@@ -302,6 +327,7 @@ cdef Py_ssize_t read_structure(MemberScan m, const char* p, Py_ssize_t i, Py_ssi
         m.step = VALUE
     elif m.step == AFTER and c == c",":
         m.step = NEXT_KEY
+        m.elements += 1
     elif (m.step == FIRST_KEY or m.step == NEXT_KEY) and c == c'"':
         m.step = KEY
         m.key_size = 0
@@ -311,6 +337,7 @@ cdef Py_ssize_t read_structure(MemberScan m, const char* p, Py_ssize_t i, Py_ssi
         m.state = COMPLETE
     elif m.step == START and c == c"{":
         m.step = FIRST_KEY
+        m.elements += 1
     else:
         return refuse(m, i)
     return i + 1
@@ -322,6 +349,7 @@ cdef Py_ssize_t start_value(MemberScan m, Py_ssize_t i, char c) noexcept:
         m.escaped = False
     elif c == c"{" or c == c"[":
         m.step = NESTED
+        m.elements += 1
         m.depth = 1
         m.in_string = False
         m.escaped = False
@@ -353,7 +381,9 @@ cdef Py_ssize_t skip_nested(MemberScan m, const char* p, Py_ssize_t i, Py_ssize_
     s.in_string = m.in_string
     s.escaped = m.escaped
     s.bad = False
+    s.elements = 0
     i += scan_nested(&s, p + i, n - i)
+    m.elements += s.elements
     m.depth = s.depth
     m.in_string = s.in_string
     m.escaped = s.escaped
@@ -473,40 +503,6 @@ cdef Py_ssize_t end_key(MemberScan m, Py_ssize_t i) noexcept:
     if m.slot >= 0:
         m.slots[m.slot].seen += 1
     return i + 1
-
-
-cdef Py_ssize_t decode_key(char* key, Py_ssize_t n) noexcept:
-    # Resolves escapes in place (no escape is shorter than what it stands for). Returns the new
-    # length, -1 when an escape is not one of RFC 8259 section 7. A lone surrogate becomes the three
-    # bytes of its code point, which no name in UTF-8 has.
-    cdef Py_ssize_t i = 0
-    cdef Py_ssize_t size = 0
-    cdef int code, low
-    while i < n:
-        if key[i] != c"\\":
-            key[size] = key[i]
-            size += 1
-            i += 1
-            continue
-        if key[i + 1] != c"u":      # a backslash is never the last byte: it would escape the quote
-            code = simple_escape(key[i + 1])
-            if code < 0:
-                return -1
-            key[size] = <char>code
-            size += 1
-            i += 2
-            continue
-        code = hex4(key + i + 2, n - i - 2)
-        if code < 0:
-            return -1
-        i += 6
-        if 0xD800 <= code < 0xDC00 and n - i >= 6 and key[i] == c"\\" and key[i + 1] == c"u":
-            low = hex4(key + i + 2, n - i - 2)
-            if 0xDC00 <= low < 0xE000:
-                code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
-                i += 6
-        size += write_utf8(key + size, code)
-    return size
 
 
 cdef char* no_simd = getenv("CCRELAY_NO_SIMD")

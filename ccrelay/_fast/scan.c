@@ -1,6 +1,6 @@
 /* Skips JSON values without decoding them; most of the cost of a large body is here.
 
-   Only quotes, backslashes and brackets matter. The vector code takes 64 bytes at a time, as
+   Only quotes, backslashes, brackets and commas (which are counted) matter. The vector code takes 64 bytes at a time, as
    simdjson does (Langdale, Lemire: "Parsing Gigabytes of JSON per Second", 2019): one bit per byte,
    the extent of strings by a carry-less multiplication, and, as long as the value cannot end inside
    the block, the depth by counting bits. Both versions share one state and can alternate at any
@@ -18,10 +18,11 @@
 #define VECTOR __attribute__((target("avx2,pclmul,popcnt")))
 #endif
 
-enum { PLAIN = 0, QUOTE, OPEN, CLOSE, BACKSLASH };
+enum { PLAIN = 0, QUOTE, OPEN, CLOSE, BACKSLASH, COMMA };
 
 static const uint8_t kinds[256] = {
     ['"'] = QUOTE, ['['] = OPEN, ['{'] = OPEN, [']'] = CLOSE, ['}'] = CLOSE, ['\\'] = BACKSLASH,
+    [','] = COMMA,
 };
 
 ptrdiff_t scan_string(const char *p, ptrdiff_t n, int *escaped, int *closed)
@@ -75,6 +76,8 @@ static ptrdiff_t nested_portable(ScanNested *s, const char *p, ptrdiff_t n)
         int kind = kinds[(uint8_t)p[i]];
         if (kind == QUOTE) {
             s->in_string = 1;
+        } else if (kind == COMMA) {
+            s->elements++;
         } else if (kind == CLOSE) {
             if (--depth == 0) {
                 i++;
@@ -85,6 +88,7 @@ static ptrdiff_t nested_portable(ScanNested *s, const char *p, ptrdiff_t n)
             break;
         } else {
             depth++;
+            s->elements++;
         }
         i++;
     }
@@ -161,6 +165,7 @@ VECTOR static ptrdiff_t nested_vector(ScanNested *s, const char *p, ptrdiff_t n)
             continue;
         uint64_t strings = prefix_xor(quotes) ^ inside;
         uint64_t stray = backslashes & ~strings;
+        uint64_t commas = equal(low, high, ',') & ~strings;
         inside = 0 - (strings >> 63);
         /* 0x5B '[' and 0x7B '{' differ in 0x20 only, and so do the closing ones. */
         low = _mm256_or_si256(low, lower);
@@ -171,9 +176,16 @@ VECTOR static ptrdiff_t nested_vector(ScanNested *s, const char *p, ptrdiff_t n)
         int closes = __builtin_popcountll(close);
         if (stray == 0 && s->depth > closes && s->depth + opens <= SCAN_DEPTH_MAX) {
             s->depth += opens - closes;
+            s->elements += opens + __builtin_popcountll(commas);
             continue;
         }
         int end = walk_block(s, open, close, stray);
+        if (end >= 0 && end < 64) { /* what is behind the end does not count */
+            uint64_t before = (1ull << end) - 1;
+            open &= before;
+            commas &= before;
+        }
+        s->elements += __builtin_popcountll(open) + __builtin_popcountll(commas);
         if (end >= 0) {
             s->in_string = 0;
             s->escaped = 0;

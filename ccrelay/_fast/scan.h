@@ -3,6 +3,7 @@
 #define CCRELAY_SCAN_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Nesting levels below the document's object. RFC 8259 section 9 allows a parser to set a limit. */
 enum { SCAN_DEPTH_MAX = 9999 };
@@ -13,6 +14,9 @@ typedef struct {
     int in_string;
     int escaped;   /* in a string: the next byte is escaped */
     int bad;       /* too deep, or a backslash outside a string */
+    /* Commas and opening brackets outside of strings, at all levels: as many as there are items and
+       members, or more by the number of empty containers. Added to. */
+    int64_t elements;
 } ScanNested;
 
 /* Skips a string whose opening quote has been consumed. Returns the offset behind the closing quote

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
-from ccrelay._fast.json import MemberKeys, MemberScan, scan, simd, use_simd
+from ccrelay._fast.json import MemberKeys, MemberScan, count_elements, scan, simd, use_simd
+from ccrelay._fast.json_items import end_of_items, join
 from tests.reference.json_members import COMPLETE, INVALID, Members, Slot, members
 
 NAMES = ("model", "stream", "messages", "é😀")
@@ -32,7 +33,7 @@ def fed(pieces: list[bytes]) -> Members:
     for piece in pieces:
         found.feed_bytes(piece)
     slots = [Slot(found.seen(n), found.span(n), found.value(n)) for n in range(len(NAMES))]
-    return Members(found.state, found.offset, slots)
+    return Members(found.state, found.offset, slots, found.elements)
 
 
 def cut(data: bytes, at: list[int]) -> list[bytes]:
@@ -185,3 +186,59 @@ def test_msgspec_and_the_scan_agree_on_the_corpus(path: Path) -> None:
 def test_the_corpus_covers_every_outcome() -> None:
     states = {twin(path.read_bytes()).state for path in BODIES}
     assert states == {0, COMPLETE, INVALID}
+
+
+# ---- elements
+
+
+@RELAXED
+@given(VALUES)
+def test_elements_are_all_items_and_members_and_empty_containers_count_twice(value: object) -> None:
+    def count(found: object) -> int:
+        if isinstance(found, dict):
+            found = list(found.values())
+        if not isinstance(found, list):
+            return 0
+        return max(len(found), 1) + sum(map(count, found))
+
+    text = json.dumps({"a": value}).encode()
+    assert count_elements(text) == scan(text, KEYS).elements == count({"a": value})
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"]]]]", b"[[[", b'"', b'"\\"', b"\\,,", b"[" * 20_000, b"{,"]
+)
+def test_elements_of_what_is_no_json_are_counted_too(text: bytes) -> None:
+    assert 0 <= count_elements(text) <= len(text)
+
+
+@RELAXED
+@given(st.lists(VALUES, max_size=40), st.integers(0, 200), st.integers(1, 5), SPACES)
+def test_an_array_is_taken_apart_into_its_items(
+    values: list[object], bytes_max: int, items_max: int, space: str
+) -> None:
+    items = [json.dumps(one).encode() for one in values]
+    text = b"[%b]" % (f"{space},{space}".encode().join(items))
+    runs, at = [], 1
+    while at < len(text):
+        end = end_of_items(text, at, bytes_max, items_max)
+        runs.append(text[at:end])
+        at = end + 1
+    assert b",".join(runs) == text[1:-1]
+    found = [msgspec.json.decode(b"[%b]" % run) for run in runs]
+    assert [one for run in found for one in run] == values
+    assert all(len(run) <= items_max for run in found)
+
+
+@pytest.mark.parametrize("text", [b"[", b"[,", b'["', b"[{", b"[\\", b"[1,2", b'["\\'])
+def test_text_that_is_no_array_is_not_read_beyond(text: bytes) -> None:
+    assert end_of_items(text, 1 if len(text) > 1 else 0, 9, 9) <= len(text)
+    with pytest.raises(IndexError):
+        end_of_items(text, len(text), 9, 9)
+
+
+def test_pieces_of_any_kind_are_joined() -> None:
+    assert join([]) == b""
+    assert join([b"ab", memoryview(b"xcdx")[1:3], msgspec.Raw(b"e"), bytearray(b"f")]) == b"abcdef"
+    with pytest.raises(TypeError):
+        join([b"a", "b"])

@@ -37,6 +37,7 @@ class Members:
     state: int
     offset: int
     slots: list[Slot]
+    elements: int = 0  # commas and opening brackets outside of strings
 
 
 def members(data: bytes, names: Sequence[str], capture_max: int = 1024) -> Members:
@@ -46,9 +47,9 @@ def members(data: bytes, names: Sequence[str], capture_max: int = 1024) -> Membe
         reader.document()
     except NeedMore:
         state = COMPLETE if reader.closed else SCANNING
-        return Members(state, len(data), reader.slots)
+        return Members(state, len(data), reader.slots, reader.elements)
     except Bad as bad:
-        return Members(INVALID, bad.at, reader.slots)
+        return Members(INVALID, bad.at, reader.slots, reader.elements)
     raise AssertionError("a document never ends by itself: white space may follow")
 
 
@@ -60,6 +61,7 @@ class _Reader:
         self.slots = [Slot() for _ in names]
         self.at = 0
         self.closed = False
+        self.elements = 0
 
     def peek(self) -> int:
         if self.at == len(self.data):
@@ -81,12 +83,14 @@ class _Reader:
     def document(self) -> None:
         self.peek_behind_space()
         self.expect(b"{")
+        self.elements += 1
         if self.peek_behind_space() == ord("}"):
             self.at += 1
         else:
             self.member()
             while self.peek_behind_space() == ord(","):
                 self.at += 1
+                self.elements += 1
                 self.peek_behind_space()
                 self.member()
             self.expect(b"}")
@@ -162,6 +166,7 @@ class _Reader:
                 continue
             if byte == ord("\\") or (byte in b"{[" and depth == DEPTH_MAX):
                 raise Bad(self.at)
+            self.elements += byte in b"{[,"
             if byte in b"{[":
                 depth += 1
             elif byte in b"}]":
