@@ -4,6 +4,11 @@ Set-associative: a conversation hashes to one set of WAYS entries. The last word
 checksum over the others. A reader copies the entry and verifies it: an entry interleaved by two
 writers, or left half written by a killed one, fails the check and counts as absent. So no locks are
 needed, and no repair.
+
+The hash has a random key, so that nobody can choose ids that fall into one set. In a full set the
+client with the most entries there loses one, so that no number of ids takes more than its share
+from others; of its entries a conversation that came once goes before one that came again, and of
+these the oldest.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -18,7 +23,7 @@ cdef enum:
     E_CONVERSATION = 0             # 0: the entry is empty
     E_SLOT = 1                     # target slot, FLAG_BITS of flags
     E_SEEN_AT = 2
-    E_TTL = 3
+    E_TTL = 3                      # microseconds in TTL_BITS, a bit `again`, the client's mark
     E_PREFIX = 4
     E_BODY = 5
     E_CACHED = 6
@@ -26,6 +31,9 @@ cdef enum:
     E_WORDS = 8
 
     FLAG_BITS = 16
+    TTL_BITS = 47
+    MARK_AT = 48
+    CLIENT_BITS = 15
 
 cpdef enum:
     MOVED = 1                      # bound to another target than rendezvous hashing prefers
@@ -47,12 +55,14 @@ cdef class Binding:
 cdef class AffinityTable:
     cdef SharedMemory memory               # keeps the memory mapped
     cdef int64_t* entries
+    cdef uint64_t key0, key1
     cdef uint64_t sets
     cdef int ways                  # WAYS, or the whole table if that is smaller
 
-    cpdef Binding find(self, uint64_t conversation, double now)
-    cdef int64_t* _set_of(self, uint64_t conversation) noexcept
-    cdef int64_t* _victim(self, int64_t* first, int64_t now) noexcept
+    cpdef Binding find(self, uint64_t conversation, double now, int64_t client=*)
+    cdef uint64_t _keyed(self, uint64_t conversation, int64_t client) noexcept
+    cdef int64_t* _set_of(self, uint64_t keyed) noexcept
+    cdef int64_t* _victim(self, int64_t* first, int64_t now, int64_t mark) noexcept
 
 
 cpdef uint64_t hash64(bytes data)

@@ -33,8 +33,11 @@ class AffinityTable:
     """The bounded shared table of conversation bindings. Conversation 0 is never stored."""
 
     def __init__(self, memory: SharedMemory) -> None: ...
-    def find(self, conversation: int, now: float) -> Binding | None:
-        """The binding; None: unknown, or its cache has expired (the entry is free then)."""
+    def find(self, conversation: int, now: float, client: int = 0) -> Binding | None:
+        """The binding; None: unknown, or its cache has expired (the entry is free then).
+
+        `client`: whose conversation it is. Above 0, where that is proven, no other client finds it.
+        """
 
     def keep(
         self,
@@ -47,9 +50,18 @@ class AffinityTable:
         cached_tokens: int = 0,
         body_bytes: int = 0,
         flags: int = 0,
+        client: int = 0,
+        again: bool = False,
     ) -> None:
-        """Write the entry. A full set evicts an expired entry first, then the oldest without MOVED,
-        then the oldest. ValueError: no such slot, or flags over 16 bits."""
+        """Write the entry.
+
+        `client`: see `find`; it also tells whose share of the table it takes. `again`: an earlier
+        turn was served, too.
+
+        A full set evicts an expired entry, else one of the client that has the most there, this
+        entry included (its own, if two have the most): one that came once, then one without MOVED,
+        then the oldest. ValueError: no such slot, or flags over 16 bits.
+        """
 
     def forget_slot(self, slot: int) -> int:
         """Remove all entries of a removed target; return how many."""

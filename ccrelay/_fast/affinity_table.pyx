@@ -7,6 +7,7 @@ from ccrelay._fast.shared_memory cimport (
     BINDING_WORDS, SharedMemory, micros, word_get, word_set, word_swap,
 )
 from ccrelay._fast.mix cimport mix64, rendezvous_score
+from ccrelay._fast.siphash cimport siphash
 
 cdef enum:
     READ_TRIES = 64                # a write takes some ten nanoseconds
@@ -32,7 +33,8 @@ cdef inline uint64_t eight(const unsigned char* p) noexcept nogil:
 cpdef uint64_t hash64(bytes data):
     """64-bit hash, never 0, equal in every process, machine and release.
 
-    Not collision-resistant: a forced collision only makes two conversations share a target.
+    Not collision-resistant: a forced collision only makes two conversations of one client share a
+    target. Where a binding is kept is decided by a keyed hash of it.
     """
     cdef const unsigned char* p = data
     cdef Py_ssize_t n = len(data)
@@ -63,6 +65,10 @@ cdef inline int64_t sum_of(const int64_t* entry) noexcept nogil:
     for k in range(E_SUM):
         total += <uint64_t>entry[k] * SUM_FACTORS[k]
     return <int64_t>total
+
+
+cdef inline int64_t ttl_of(int64_t word) noexcept nogil:
+    return word & ((<int64_t>1 << TTL_BITS) - 1)
 
 
 cdef bint copied(const int64_t* entry, uint64_t conversation, int64_t* copy) noexcept nogil:
@@ -98,33 +104,47 @@ cdef class AffinityTable:
     def __init__(self, SharedMemory memory not None):
         self.memory = memory
         self.entries = memory.binding(0)
+        self.key0 = <uint64_t>memory.key()[0]
+        self.key1 = <uint64_t>memory.key()[1]
         self.ways = WAYS if memory.bindings >= WAYS else memory.bindings
         self.sets = memory.bindings // self.ways
 
-    cdef int64_t* _set_of(self, uint64_t conversation) noexcept:
+    cdef uint64_t _keyed(self, uint64_t conversation, int64_t client) noexcept:
+        """What a conversation of a client is called here; never 0."""
+        cdef uint64_t owner = <uint64_t>client if client > 0 else 0
+        cdef uint64_t keyed = siphash(self.key0, self.key1, conversation, owner)
+        return keyed if keyed != 0 else 1
+
+    cdef int64_t* _set_of(self, uint64_t keyed) noexcept:
         # Multiply-shift on the upper half: the number of sets need not be a power of two.
-        cdef uint64_t number = ((mix64(conversation) >> 32) * self.sets) >> 32
+        cdef uint64_t number = ((keyed >> 32) * self.sets) >> 32
         return self.entries + number * self.ways * BINDING_WORDS
 
-    cpdef Binding find(self, uint64_t conversation, double now):
-        """A copy of the entry; None: unknown, or its cache has expired."""
-        cdef int64_t* first = self._set_of(conversation)
+    cpdef Binding find(self, uint64_t conversation, double now, int64_t client=0):
+        """A copy of the entry; None: unknown, or its cache has expired.
+
+        `client`: whose conversation it is. Above 0, where that is proven, no other client finds it.
+        """
+        cdef uint64_t keyed = self._keyed(conversation, client)
+        cdef int64_t* first = self._set_of(keyed)
         cdef int64_t* entry
         cdef int64_t[E_WORDS] copy
+        cdef int64_t ttl
         cdef Binding binding
         cdef int k
         if conversation == 0:
             return None
         for k in range(self.ways):
             entry = first + k * BINDING_WORDS
-            if <uint64_t>word_get(entry) == conversation and copied(entry, conversation, copy):
-                if copy[E_SEEN_AT] + copy[E_TTL] <= micros(now):
+            if <uint64_t>word_get(entry) == keyed and copied(entry, keyed, copy):
+                ttl = ttl_of(copy[E_TTL])
+                if copy[E_SEEN_AT] + ttl <= micros(now):
                     return None
                 binding = Binding.__new__(Binding)
                 binding.slot = <int>(copy[E_SLOT] >> FLAG_BITS)
                 binding.flags = <int>(copy[E_SLOT] & ((1 << FLAG_BITS) - 1))
                 binding.seen_at = <double>copy[E_SEEN_AT] / 1e6
-                binding.ttl_s = <double>copy[E_TTL] / 1e6
+                binding.ttl_s = <double>ttl / 1e6
                 binding.prefix_tokens = copy[E_PREFIX]
                 binding.body_bytes = copy[E_BODY]
                 binding.cached_tokens = copy[E_CACHED]
@@ -134,12 +154,20 @@ cdef class AffinityTable:
     def keep(
         self, uint64_t conversation, int slot, double now, *, double ttl_s=300.0,
         int64_t prefix_tokens=0, int64_t cached_tokens=0, int64_t body_bytes=0, int flags=0,
+        int64_t client=0, bint again=False,
     ):
-        """Write the entry; a full set evicts another one."""
-        cdef int64_t* first = self._set_of(conversation)
+        """Write the entry; a full set evicts another one.
+
+        `client`: see `find`; it also tells whose share of the table it takes. `again`: an earlier
+        turn was served, too.
+        """
+        cdef uint64_t keyed = self._keyed(conversation, client)
+        cdef int64_t* first = self._set_of(keyed)
         cdef int64_t* entry
         cdef int64_t* found = NULL
         cdef int64_t[E_WORDS] fresh
+        cdef int64_t mark = client & ((1 << CLIENT_BITS) - 1)
+        cdef int64_t came_again = again
         cdef int k
         if not 0 <= slot < self.memory.targets:
             raise ValueError(f"target {slot} of {self.memory.targets}")
@@ -149,17 +177,18 @@ cdef class AffinityTable:
             return
         for k in range(self.ways):
             entry = first + k * BINDING_WORDS
-            if <uint64_t>word_get(entry) == conversation:
+            if <uint64_t>word_get(entry) == keyed:
                 if found == NULL:
                     found = entry
+                    came_again |= word_get(entry + E_TTL) >> TTL_BITS & 1
                 else:              # two workers inserted one each
-                    word_swap(entry, <int64_t>conversation, 0)
+                    word_swap(entry, <int64_t>keyed, 0)
         if found == NULL:
-            found = self._victim(first, micros(now))
-        fresh[E_CONVERSATION] = <int64_t>conversation
+            found = self._victim(first, micros(now), mark)
+        fresh[E_CONVERSATION] = <int64_t>keyed
         fresh[E_SLOT] = <int64_t>slot << FLAG_BITS | flags
         fresh[E_SEEN_AT] = micros(now)
-        fresh[E_TTL] = micros(ttl_s)
+        fresh[E_TTL] = ttl_of(micros(ttl_s)) | came_again << TTL_BITS | mark << MARK_AT
         fresh[E_PREFIX] = prefix_tokens
         fresh[E_BODY] = body_bytes
         fresh[E_CACHED] = cached_tokens
@@ -167,27 +196,45 @@ cdef class AffinityTable:
         for k in range(E_WORDS):
             word_set(found + k, fresh[k])
 
-    cdef int64_t* _victim(self, int64_t* first, int64_t now) noexcept:
-        """The entry to overwrite: empty, else expired, else oldest without MOVED, else oldest."""
+    cdef int64_t* _victim(self, int64_t* first, int64_t now, int64_t mark) noexcept:
+        """The entry to overwrite: an empty one, else the first in this order.
+
+        Expired; of the client that has the most, the new entry included, and of two the one whose
+        new entry it is; came once; without MOVED; oldest.
+        """
         # A half-written entry is ranked by the words it has: it expires like any other.
+        cdef int64_t[WAYS] marks
         cdef int64_t* entry
         cdef int64_t* best = first
         cdef int64_t best_seen_at = 0
-        cdef int64_t seen_at
-        cdef int k, rank
-        cdef int best_rank = 4
+        cdef int64_t seen_at, life, ttl, flags
+        cdef int k, other, rank
+        cdef int best_rank = -1
+        for k in range(self.ways):
+            entry = first + k * BINDING_WORDS
+            if word_get(entry + E_CONVERSATION) == 0:
+                return entry
+            marks[k] = word_get(entry + E_TTL) >> MARK_AT
         for k in range(self.ways):
             entry = first + k * BINDING_WORDS
             seen_at = word_get(entry + E_SEEN_AT)
-            if word_get(entry + E_CONVERSATION) == 0:
-                return entry
-            if seen_at + word_get(entry + E_TTL) <= now:
-                rank = 1
-            elif not word_get(entry + E_SLOT) & MOVED:
-                rank = 2
+            life = word_get(entry + E_TTL)
+            ttl = ttl_of(life)
+            flags = word_get(entry + E_SLOT)
+            if seen_at + ttl <= now:
+                rank = 1 << 10
             else:
-                rank = 3
-            if rank < best_rank or (rank == best_rank and seen_at < best_seen_at):
+                rank = 0
+                for other in range(self.ways):
+                    rank += marks[other] == marks[k]
+                rank = (rank + (marks[k] == mark)) << 3
+                if marks[k] == mark:
+                    rank |= 4
+                if not life >> TTL_BITS & 1:
+                    rank |= 2
+                if not flags & MOVED:
+                    rank |= 1
+            if rank > best_rank or (rank == best_rank and seen_at < best_seen_at):
                 best = entry
                 best_rank = rank
                 best_seen_at = seen_at

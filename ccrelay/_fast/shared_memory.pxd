@@ -31,6 +31,7 @@ cdef class SharedMemory:
     cdef readonly int workers, targets, endpoints, bindings
     cdef readonly int worker       # whose column this process writes; -1: read-only
 
+    cdef const int64_t* key(self) noexcept                 # two words, random
     cdef int64_t* shared(self) noexcept                    # SHARED_WORDS
     cdef size_t target_words(self) noexcept                # with the columns
     cdef int64_t* target(self, int slot) noexcept          # TARGET_WORDS, then the columns

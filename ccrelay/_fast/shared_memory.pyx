@@ -7,6 +7,8 @@ CLOCK_MONOTONIC).
 
 from libc.string cimport memset
 
+from os import urandom
+
 cdef extern from "<sys/mman.h>" nogil:
     void* mmap(void* at, size_t size, int protection, int flags, int fd, long offset) noexcept
     int munmap(void* at, size_t size) noexcept
@@ -22,12 +24,13 @@ cdef extern from "<errno.h>" nogil:
     int errno
 
 cdef enum:
-    MAGIC = 0x63637234             # "ccr4": change it with the layout
+    MAGIC = 0x63637235             # "ccr5": change it with the layout
     H_MAGIC = 0
     H_WORKERS = 1
     H_TARGETS = 2
     H_ENDPOINTS = 3
     H_BINDINGS = 4
+    H_KEY = 5                      # two words: the key of the bindings' hash
     WORKERS_MAX = 4096
     SLOTS_MAX = 1 << 20
 
@@ -132,9 +135,16 @@ cdef class SharedMemory:
         self.base[H_TARGETS] = self.targets
         self.base[H_ENDPOINTS] = self.endpoints
         self.base[H_BINDINGS] = self.bindings
+        # Random: clients must not know whose binding takes whose place. It is the same in all
+        # workers, and as long as the memory lasts, over reloads and upgrades.
+        for k in range(2):
+            self.base[H_KEY + k] = int.from_bytes(urandom(8), "little", signed=True)
         word_set(self.base + H_MAGIC, MAGIC)
 
     # ---- regions
+
+    cdef const int64_t* key(self) noexcept:
+        return self.base + H_KEY
 
     cdef int64_t* _region(self, int number) noexcept:
         cdef int64_t* at = self.base + HEADER_WORDS

@@ -1,7 +1,9 @@
 """The table of conversations, and the hashes that all nodes agree on."""
 
 import math
+import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -229,3 +231,74 @@ def test_removing_a_node_remaps_only_its_conversations() -> None:
     ]
     assert 60 < len(moved) < 140
     assert {winner(conversation, seeds) for conversation in moved} == {seeds[2]}
+
+
+# ---- many ids of one client
+
+
+def ids(count: int, seed: int) -> list[int]:
+    rng = random.Random(seed)
+    return [rng.getrandbits(64) | 1 for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [13_000, 100_000])
+@pytest.mark.parametrize("flooder", ["another client", "the same client"])
+def test_ids_of_one_client_do_not_evict_conversations_of_another(count: int, flooder: str) -> None:
+    table = AffinityTable(SharedMemory.private(bindings=16_384))
+    ours, client = ids(20, 1), -7
+    for turn in range(2):
+        for one in ours:
+            table.keep(one, 1, NOW + turn, client=client, again=turn > 0)
+    attacker = client if flooder == "the same client" else -8
+    for n, other in enumerate(ids(count, 2)):
+        table.keep(other, 2, NOW + 2.0 + n / count, client=attacker)
+    assert known(table, NOW + 4.0, *ours) == ours
+
+
+def test_not_even_ids_that_come_again_take_more_than_a_share_from_another_client() -> None:
+    table = AffinityTable(SharedMemory.private(bindings=16_384))
+    ours = ids(20, 1)
+    for one in ours:
+        table.keep(one, 1, NOW, client=-7)
+    for turn in range(2):
+        for other in ids(50_000, 2):
+            table.keep(other, 2, NOW + 1.0, client=-8, again=turn > 0)
+    assert known(table, NOW + 2.0, *ours) == ours
+
+
+def test_a_client_that_has_filled_a_set_gives_half_of_it_to_another(small: AffinityTable) -> None:
+    for k in range(1, 9):
+        small.keep(k, 1, NOW, client=-1, again=True)
+    for k in range(11, 31):
+        small.keep(k, 1, NOW + k, client=-2)
+    assert len(known(small, NOW + 50.0, *range(1, 9))) == 4
+    assert known(small, NOW + 50.0, *range(11, 31)) == [27, 28, 29, 30]
+
+
+def test_one_that_came_again_stays_so_and_is_evicted_after_one_that_came_once(
+    small: AffinityTable,
+) -> None:
+    small.keep(1, 1, NOW)
+    small.keep(1, 1, NOW + 1.0, again=True)
+    small.keep(1, 1, NOW + 1.0)
+    for k in range(2, 40):
+        small.keep(k, 1, NOW + k)
+    assert known(small, NOW + 50.0, 1, 2) == [1]
+
+
+def test_the_places_of_bindings_depend_on_a_key_that_each_memory_has(
+    tmp_path: Path,
+) -> None:
+    def kept(memory: SharedMemory) -> list[int]:
+        table = AffinityTable(memory)
+        for one in range(1, 200):
+            table.keep(one, 1, NOW)
+        return known(table, NOW, *range(1, 200))
+
+    with (tmp_path / "memory").open("w+b") as file:
+        SharedMemory.format(file.fileno(), workers=2, targets=2, endpoints=1, bindings=64)
+        first = SharedMemory(file.fileno(), 0)
+        mine = kept(first)
+        again = AffinityTable(SharedMemory(file.fileno(), 1))  # a worker of the next generation
+    assert known(again, NOW, *range(1, 200)) == mine
+    assert any(kept(SharedMemory.private(bindings=64)) != mine for _ in range(5))
