@@ -5,9 +5,12 @@ A connection keeps the result while its requests carry the same headers (`Downst
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.http1 import FieldId, Head
+from ccrelay.config.address import is_loopback
 from ccrelay.config.model import Server
 from ccrelay.errors import BadRequest, Forbidden, Unauthorized, WrongToken
 from ccrelay.wire.headers import (
@@ -32,7 +35,9 @@ class ClientAuth(NamedTuple):
     token_in_bearer: bool  # the Authorization header has a relay token
     token_in_key: bool  # the x-api-key header has one
     has_own: bool  # a header has a credential that is not a relay token
-    client: bytes | None = None  # names the holder of the token; None: the client is its address
+    # Whose requests these are, for all that clients share: a hash of the relay token; below 0, one
+    # of the address, which is no proof; 0: unknown.
+    client: int = 0
 
 
 class Authenticator:
@@ -44,6 +49,10 @@ class Authenticator:
     def __init__(self, server: Server) -> None:
         self._tokens = [_digest(token.encode()) for token in server.auth.tokens]
         host, _, _ = server.listen.rpartition(":")
+        # Nobody else can come: one token, or programs of this machine.
+        self.is_for_one = len(set(self._tokens)) == 1 or (
+            not self._tokens and is_loopback(host.strip("[]"))
+        )
         self._hosts = host_set([*server.allowed_hosts, host])
         self._origins = frozenset(origin.lower() for origin in server.allowed_origins)
 
@@ -113,8 +122,9 @@ class Authenticator:
             return ClientAuth(False, False, authorization is not None or x_api_key is not None)
         bearer = client_tokens(authorization, None)
         key = client_tokens(None, x_api_key)
-        in_bearer = any(self._is_token(token) for token in bearer)
-        in_key = any(self._is_token(token) for token in key)
+        shown_in_bearer = self._token_among(bearer)
+        shown_in_key = self._token_among(key)
+        in_bearer, in_key = shown_in_bearer is not None, shown_in_key is not None
         if not (in_bearer or in_key):
             if bearer or key:
                 raise WrongToken(
@@ -126,16 +136,42 @@ class Authenticator:
         own = (authorization is not None and not in_bearer) or (
             x_api_key is not None and not in_key
         )
-        shown = bearer if in_bearer else key
-        client = next(b"token:" + _digest(token) for token in shown if self._is_token(token))
+        client = _number(b"token", shown_in_bearer or shown_in_key or b"")
         return ClientAuth(in_bearer, in_key, own, client)
 
-    def _is_token(self, token: bytes) -> bool:
-        digest = _digest(token)
-        found = False
-        for known in self._tokens:
-            found |= hmac.compare_digest(digest, known)
-        return found
+    def _token_among(self, tokens: Sequence[bytes]) -> bytes | None:
+        """The digest of the first relay token among these; None: there is none."""
+        for token in tokens:
+            digest = _digest(token)
+            found = False
+            for known in self._tokens:
+                found |= hmac.compare_digest(digest, known)
+            if found:
+                return digest
+        return None
+
+
+def client_of(auth: ClientAuth, address: bytes, head: Head) -> ClientAuth:
+    """Complete the result for a client without a relay token: its address says whose it is.
+
+    Where there is none (a Unix socket), its own credential does.
+
+    Args:
+        auth: what `Authenticator.admit` returned.
+        address: of the connection's other end (`Downstream.client`).
+        head: the request's.
+    """
+    if auth.client:
+        return auth
+    if address:
+        return auth._replace(client=-_number(b"peer", address))
+    credential = head.value(_AUTHORIZATION) or head.value(_X_API_KEY)
+    return auth._replace(client=-_number(b"own", credential)) if credential else auth
+
+
+def _number(kind: bytes, shown: bytes) -> int:
+    """63 bits, positive, equal in all workers."""
+    return hash64(kind + b"\0" + shown) >> 1 or 1
 
 
 def _digest(token: bytes) -> bytes:

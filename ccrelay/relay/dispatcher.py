@@ -8,7 +8,7 @@ from ccrelay._fast.http1 import FieldId
 from ccrelay.errors import BadRequest, RelayError, SlowClient, TooLarge, WrongToken
 from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.relay.api_endpoints import DIRECT, LOCAL, LOCAL_PATHS, MODELS, ROUTED, match
-from ccrelay.relay.client_auth import ClientAuth
+from ccrelay.relay.client_auth import ClientAuth, client_of
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.local_reply import local_answer
@@ -125,8 +125,10 @@ class Dispatcher(ConnectionHandler):
         config = self.context.config
         auth: ClientAuth | None = down.recall()
         if auth is None:
-            auth = down.memo = config.authenticator.admit(down.head)
-            down.charge_to(auth.client)
+            head = down.head
+            auth = config.authenticator.admit(head)
+            down.charge_to(b"token:%d" % auth.client if auth.client else None)
+            auth = down.memo = client_of(auth, down.client, head)
         if config.token_guard is not None and config.token_guard.hold_back(down.head):
             raise BadRequest("The request target contains a relay token. Send it in a header.")
         return auth

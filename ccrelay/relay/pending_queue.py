@@ -3,15 +3,16 @@
 A queued request blocks its eligible targets for requests behind it: the targets of its model, less
 those it has tried and those where its own credential cools down. A blocked target is full for a
 request behind, whether that one has just arrived, failed elsewhere or is queued: it goes to another
-target, or waits. A request that waits for its conversation's own key blocks that key alone, and
-only for lower ranks: it gets the key soon or moves, and equal ranks need not wait for that.
+target, or waits. Requests of other clients are behind it until it is their turn
+(`routing.fair_queue`). A request that waits for its conversation's own key blocks that key alone,
+and only for lower ranks: it gets the key soon or moves, and equal ranks need not wait for that.
 
 So no request is overtaken at a target it waits for, and targets that no earlier request waits for
 are not left idle.
 """
 
 import asyncio
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from math import inf
 from typing import Protocol
 
@@ -26,6 +27,9 @@ from ccrelay.types import RequestClass, TrafficClass
 
 # A try comes a little late rather than a hair too early.
 LATE_S = 0.002
+# What one turn of the loop may do: a try costs some 30 us, and a thousand requests may wait.
+TRIES_PER_TURN = 64
+TURN_S = 0.001
 
 _NONE: Set[int] = frozenset()
 _MESSAGES = int(RequestClass.MESSAGES)
@@ -71,10 +75,13 @@ class Waiter(Protocol):
 class _Entry:
     """What is known of a queued request."""
 
-    __slots__ = ("blocked", "blocks_from", "eligible", "expires_at", "joined_at", "rank")
+    __slots__ = ("blocked", "blocks_from", "client", "eligible", "expires_at", "joined_at", "rank")
 
-    def __init__(self, rank: int, eligible: Set[int], now: float, expires_at: float) -> None:
+    def __init__(
+        self, rank: int, client: int, eligible: Set[int], now: float, expires_at: float
+    ) -> None:
         self.rank = rank
+        self.client = client
         self.eligible = eligible  # slots it could go to
         self.blocked = _NONE
         self.blocks_from = rank  # the first rank that its blocked targets are full for
@@ -88,12 +95,13 @@ class _Entry:
 
 
 class _Pass:
-    """One pass over all queued requests."""
+    """One pass over all queued requests; it may take several turns of the loop."""
 
-    __slots__ = ("ahead", "full", "next_at", "now")
+    __slots__ = ("ahead", "full", "next_at", "now", "waiters")
 
-    def __init__(self, now: float) -> None:
-        self.now = now
+    def __init__(self, waiters: Iterator[Waiter]) -> None:
+        self.waiters = waiters
+        self.now = 0.0
         self.ahead = Claims()  # of requests that were tried and stay
         self.full: set[Route] = set()  # every target is blocked: a short way for many requests
         self.next_at = inf
@@ -116,6 +124,7 @@ class PendingQueue:
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = inf
         self._is_poked = False
+        self._pass: _Pass | None = None  # under way
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -123,8 +132,9 @@ class PendingQueue:
     def select(self, waiter: Waiter, *, stays: bool = True) -> Selection | Unavailable:
         """Acquire a target for a request that is not queued, of those that none ahead blocks."""
         eligible = _eligible(waiter)
+        assert waiter.request is not None
         rank = RANKS[TrafficClass(waiter.queue_position()[0])]
-        held = self._claims.of(eligible, rank) if eligible else _NONE
+        held = self._claims.of(eligible, rank, waiter.request.client) if eligible else _NONE
         choice = _select(waiter, eligible, held, waits=stays)
         if held and isinstance(choice, Unavailable) and not choice.bound:
             # Conversations take turns, so it may precede some that block it: try again soon.
@@ -135,10 +145,14 @@ class PendingQueue:
         """Queue: the request is given a target, or told at `expires_at` that there is none."""
         traffic, conversation = waiter.queue_position()
         traffic_class = TrafficClass(traffic)
-        entry = _Entry(RANKS[traffic_class], _eligible(waiter), self._reactor.now, expires_at)
+        assert waiter.request is not None
+        client = waiter.request.client
+        entry = _Entry(
+            RANKS[traffic_class], client, _eligible(waiter), self._reactor.now, expires_at
+        )
         self.entries[waiter] = entry
         self._block(waiter, entry, bound=unavailable.bound)
-        self._queue.join(waiter, traffic_class, conversation)
+        self._queue.join(waiter, traffic_class, conversation, client)
         self._wake_at(min(unavailable.until, expires_at))
 
     def leave(self, waiter: Waiter, *, served: bool = False) -> None:
@@ -147,7 +161,7 @@ class PendingQueue:
         if entry is None:
             return
         self._queue.leave(waiter, served=served)
-        self._claims.remove(entry.blocked, entry.blocks_from)
+        self._claims.remove(entry.blocked, entry.blocks_from, _claimant(entry))
         if not served:
             self.poke()  # those behind it may need less
         waiter.add_queue_time(max(self._reactor.now - entry.joined_at, 0.0))
@@ -162,6 +176,10 @@ class PendingQueue:
         """The queued requests, the next one first."""
         return list(self._queue.in_order())
 
+    def waiting_of(self, client: int) -> int:
+        """How many requests of a client are queued."""
+        return self._queue.waiting_of(client)
+
     def close(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
@@ -175,9 +193,9 @@ class PendingQueue:
             assert waiter.request.binding is not None
             slots, blocks_from = frozenset({waiter.request.binding.slot}), entry.rank + 1
         if slots is not entry.blocked or blocks_from != entry.blocks_from:
-            self._claims.remove(entry.blocked, entry.blocks_from)
-            self._claims.add(slots, blocks_from)
+            self._claims.remove(entry.blocked, entry.blocks_from, _claimant(entry))
             entry.blocked, entry.blocks_from = slots, blocks_from
+            self._claims.add(slots, blocks_from, _claimant(entry))
 
     def _wake_at(self, at: float) -> None:
         at += LATE_S
@@ -194,21 +212,51 @@ class PendingQueue:
         self._try_all()
 
     def _try_all(self) -> None:
-        """Give each request that can go a target, in order, around what those ahead wait for."""
+        """Give each request that can go a target, in order, around what those ahead wait for.
+
+        As many as a turn of the loop allows; the others follow in the next turns.
+        """
+        if self._pass is not None:
+            return  # it is under way, and goes on with a pass from the beginning
         self._is_poked = False
-        now = self._reactor.clock()
-        this = _Pass(now)
-        for waiter in list(self._queue.in_order()):
+        self._pass = _Pass(iter(list(self._queue.in_order())))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        this = self._pass
+        assert this is not None
+        try:
+            is_done = self._take_turn(this)
+        except BaseException:
+            self._pass = None
+            raise
+        if not is_done:
+            self._loop.call_soon(self._go_on)
+            return
+        self._pass = None
+        if this.next_at < inf:
+            self._wake_at(this.next_at)
+        if self._is_poked:
+            self._loop.call_soon(self._try_all)
+
+    def _take_turn(self, this: _Pass) -> bool:
+        """Try some of the requests that are left in a pass. True: it is over."""
+        this.now = self._reactor.clock()
+        ends_at = this.now + TURN_S
+        tries = 0
+        for waiter in this.waiters:
             entry = self.entries.get(waiter)
             if entry is None:
                 continue  # what happened to an earlier one has ended it
-            if entry.follows_others and waiter.route in this.full and now < entry.expires_at:
+            if entry.follows_others and waiter.route in this.full and this.now < entry.expires_at:
                 if entry.expires_at < this.next_at:
                     this.next_at = entry.expires_at
-            else:
-                self._try(waiter, entry, this)
-        if this.next_at < inf:
-            self._wake_at(this.next_at)
+                continue
+            self._try(waiter, entry, this)
+            tries += 1
+            if tries >= TRIES_PER_TURN or self._reactor.clock() > ends_at:
+                return False
+        return True
 
     def _try(self, waiter: Waiter, entry: _Entry, this: _Pass) -> None:
         """Let one request go, fail it, or let it stay."""
@@ -231,10 +279,18 @@ class PendingQueue:
             return
         self._block(waiter, entry, bound=choice.bound)
         if len(held) < len(entry.eligible):
-            this.ahead.add(entry.blocked, entry.blocks_from)
+            # All that follow in this pass are behind it, whoever's they are.
+            this.ahead.add(
+                entry.blocked, 0 if entry.blocks_from == entry.rank else entry.blocks_from
+            )
         if entry.follows_others and len(entry.eligible) == len(route.by_slot) and not route.passes:
             this.full.add(route)
         this.next_at = min(this.next_at, max(choice.until, now + LOOK_AGAIN_S), entry.expires_at)
+
+
+def _claimant(entry: _Entry) -> int | None:
+    """Whose claim it is that stands for a request; None: it blocks lower ranks only, of anybody."""
+    return entry.client if entry.blocks_from == entry.rank else None
 
 
 def _eligible(waiter: Waiter) -> Set[int]:

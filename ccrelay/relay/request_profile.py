@@ -78,6 +78,7 @@ def build(
     """What the request needs of a target; None: only the whole body tells."""
     request = RoutingRequest()
     request.kind = client.kind
+    request.client = client.auth.client
     request.now = context.reactor.now
     request.waits_since = request.now - queued_s
     request.body_bytes = client.size()

@@ -164,9 +164,13 @@ def may_queue(
     request: RoutingRequest,
     unavailable: Unavailable,
 ) -> bool:
-    """Whether there is time and room to wait for a target."""
+    """Whether there is time and room to wait for a target.
+
+    A client takes at most its share of the room, so that others always find some.
+    """
     routing = config.config.routing
-    if len(context.queue) >= routing.queue_max:
+    queue = context.queue
+    if len(queue) >= routing.queue_max or queue.waiting_of(request.client) >= config.queue_share:
         return False
     return unavailable.until <= request.waits_since + routing.queue_timeout_s
 

@@ -22,6 +22,7 @@ cdef class RuntimeConfig:
     cdef readonly bint affinity
     cdef readonly bint debug
     cdef readonly int64_t body_bytes_max
+    cdef public int64_t queue_share
     cdef public object models_api
     cdef readonly dict by_slot
     cdef readonly Target only

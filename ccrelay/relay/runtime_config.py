@@ -52,6 +52,7 @@ class RuntimeConfig:
         "pool_keys",
         "pools",
         "providers",
+        "queue_share",
         "router",
         "routes",
         "rules",
@@ -76,6 +77,9 @@ class RuntimeConfig:
         tokens = [token.encode() for token in config.server.auth.tokens]
         self.token_guard = TokenGuard(tokens) if tokens else None
         self.limits = downstream_limits(config)
+        # Places of the pending queue that one client may take.
+        room = routing.queue_max
+        self.queue_share = room if authenticator.is_for_one else (room + 1) // 2
         self.router = Router(routing)
         self.strategy = strategy_for(routing)
         rules = compile_rules(routing)

@@ -9,6 +9,7 @@ cdef class RoutingRequest:
     cdef public int output_class
     cdef public int marks
     cdef public object credential
+    cdef public int64_t client
     cdef public object conversation
     cdef public int64_t tokens_in
     cdef public int64_t tokens_home

@@ -27,6 +27,7 @@ class RoutingRequest:
         "binding",
         "body_bytes",
         "cache",
+        "client",
         "conversation",
         "credential",
         "home_open",
@@ -63,6 +64,7 @@ class RoutingRequest:
         self.kind = kind
         self.traffic = traffic
         self.credential = 0  # hash of the client's own, where a provider passes it through
+        self.client = 0  # whose it is (`ClientAuth.client`)
         self.conversation = conversation
         self.tokens_in = tokens_in
         self.tokens_home = tokens_in if tokens_home is None else tokens_home

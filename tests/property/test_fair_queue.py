@@ -13,6 +13,7 @@ from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.rate_limits import Capacity, Cooldown
 from ccrelay.config.model import Affinity, Config, Key, Provider, Routing
 from ccrelay.fleet.provider_state import Target
+from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.pending_queue import PendingQueue
 from ccrelay.routing.fair_queue import RANKS, Claims, FairQueue
@@ -73,6 +74,41 @@ def test_the_queue_holds_each_that_joined_and_did_not_leave_once(steps: list[obj
             here.append(number)
         assert sorted(queue.in_order()) == sorted(here)
         assert len(queue) == len(here)
+
+
+@CALM
+@given(
+    st.lists(
+        st.one_of(st.tuples(TRAFFIC, st.integers(1, 2), st.integers(1, 4)), st.just("serve")),
+        max_size=60,
+    )
+)
+def test_each_other_client_overtakes_at_most_as_often_as_its_own_requests_are_ahead(
+    steps: list[object],
+) -> None:
+    queue: FairQueue[tuple[int, int]] = FairQueue()
+    joined: dict[tuple[int, int], int] = {}  # how many had been served
+    served: list[tuple[int, int]] = []
+
+    def serve() -> None:
+        thing = next(queue.in_order())
+        queue.leave(thing, served=True)
+        before = served[joined[thing] :]
+        own = sum(client == thing[1] for _, client in before)
+        for other in {client for _, client in before} - {thing[1]}:
+            assert sum(client == other for _, client in before) <= own + 1
+        served.append(thing)
+
+    for number, step in enumerate(steps):
+        if step == "serve":
+            if len(queue):
+                serve()
+        elif isinstance(step, tuple):
+            thing = (number, step[2])
+            joined[thing] = len(served)
+            queue.join(thing, step[0], step[1], client=step[2])
+    while len(queue):
+        serve()
 
 
 @CALM
@@ -148,13 +184,26 @@ BODIES = {
     for model in "mn"
     for is_large in (False, True)
 }
+CLIENTS = st.sampled_from([1, 1, 2, 3])
 # Most events are arrivals; the others name a request or a key by number.
 HAPPENS = st.lists(
     st.one_of(
         st.tuples(
-            st.just("comes"), st.sampled_from("mn"), st.booleans(), st.booleans(), st.integers(0, 2)
+            st.just("comes"),
+            st.sampled_from("mn"),
+            st.booleans(),
+            st.booleans(),
+            st.integers(0, 2),
+            CLIENTS,
         ),
-        st.tuples(st.just("comes"), st.just("m"), st.just(True), st.just(False), st.integers(0, 2)),
+        st.tuples(
+            st.just("comes"),
+            st.just("m"),
+            st.just(True),
+            st.just(False),
+            st.integers(0, 2),
+            CLIENTS,
+        ),
         st.tuples(st.sampled_from(["ends", "leaves", "fails", "used", "rests"]), st.integers(0, 9)),
         st.tuples(st.just("passes"), st.sampled_from([0.02, 0.6, 4.0])),
     ),
@@ -192,12 +241,15 @@ class WatchedQueue(PendingQueue):
         order = self.order
         if order is None or exchange not in order:
             queue: FairQueue[Exchange] = FairQueue()
-            for turns in self._queue._ranks:
-                for conversation, line in turns.items():
-                    for one in line:
-                        queue.join(one, TrafficClass(one.queue_position()[0]), conversation)
-            traffic, conversation = exchange.queue_position()
-            queue.join(exchange, TrafficClass(traffic), conversation)
+            for client, known in self._queue._clients.items():
+                for turns in known.ranks:
+                    for conversation, line in turns.items():
+                        for one in line:
+                            traffic = TrafficClass(one.queue_position()[0])
+                            queue.join(one, traffic, conversation, client)  # type: ignore[arg-type]
+            place, conversation = exchange.queue_position()
+            assert exchange.request is not None
+            queue.join(exchange, TrafficClass(place), conversation, exchange.request.client)
             order = list(queue.in_order())
         return [one for one in order[: order.index(exchange)] if one in self.entries]
 
@@ -262,12 +314,13 @@ class World:
         self.relay.loop.run()
         self.no_target_is_idle_that_none_ahead_waits_for()
 
-    def comes(self, model: str, is_large: bool, is_agent: bool, session: int) -> None:
+    def comes(self, model: str, is_large: bool, is_agent: bool, session: int, client: int) -> None:
         extra = b"x-claude-code-agent-id: a-1\r\n" if is_agent else b""
         down = FakeDown(
             self.relay.reactor, body=BODIES[model, is_large], session=f"s-{session}", extra=extra
         )
-        self.all.append(self.relay.request(down))
+        auth = ClientAuth(False, False, False, client)
+        self.all.append(self.relay.request(down, auth=auth))
 
     def _under_way(self, number: int) -> FakeUpstream | None:
         sent = [one for one in self.all if is_sent(one)]
@@ -329,7 +382,9 @@ class World:
         self.relay.pass_time(21.0)
         assert self.queue.waiters() == []
         everything = {target.slot for target in self.targets}
-        assert [self.queue._claims.of(everything, rank) for rank in range(3)] == [set()] * 3
+        for client in (None, 1, 2, 3):
+            held = [self.queue._claims.of(everything, rank, client) for rank in range(3)]
+            assert held == [set()] * 3
 
 
 @CALM

@@ -1,11 +1,12 @@
 """Who comes in, and what is said to who does not."""
 
+
 import pytest
 
 from ccrelay._fast.http1 import Head, parse_request
 from ccrelay.config.model import Auth, Server
 from ccrelay.errors import BadRequest, Forbidden, Unauthorized
-from ccrelay.relay.client_auth import Authenticator, ClientAuth
+from ccrelay.relay.client_auth import Authenticator, ClientAuth, client_of
 
 TOKENS = ["test-token-1", "test-token-2"]
 OPEN = Server()
@@ -30,7 +31,7 @@ def head(*lines: bytes, host: bytes = b"127.0.0.1:8787") -> Head:
 def test_every_configured_token_opens_in_either_field(
     line: bytes, passed: ClientAuth, token: bytes
 ) -> None:
-    assert Authenticator(GUARDED).admit(head(line % token)) == passed
+    assert Authenticator(GUARDED).admit(head(line % token))[:3] == passed[:3]
 
 
 def test_the_other_field_may_hold_the_clients_own_credential() -> None:
@@ -39,10 +40,10 @@ def test_the_other_field_may_hold_the_clients_own_credential() -> None:
     own_bearer = head(b"x-api-key: test-token-1", b"authorization: Bearer mine")
     own_basic = head(b"x-api-key: test-token-1", b"authorization: Basic bWluZQ==")
     both = head(b"x-api-key: test-token-1", b"authorization: Bearer test-token-2")
-    assert gate.admit(own_key) == ClientAuth(True, False, True)
-    assert gate.admit(own_bearer) == ClientAuth(False, True, True)
-    assert gate.admit(own_basic) == ClientAuth(False, True, True)
-    assert gate.admit(both) == ClientAuth(True, True, False)
+    assert gate.admit(own_key)[:3] == (True, False, True)
+    assert gate.admit(own_bearer)[:3] == (False, True, True)
+    assert gate.admit(own_basic)[:3] == (False, True, True)
+    assert gate.admit(both)[:3] == (True, True, False)
 
 
 @pytest.mark.parametrize(
@@ -113,3 +114,44 @@ def test_a_browsers_page_needs_its_origin_allowed() -> None:
 def test_host_and_origin_are_looked_at_before_the_token() -> None:
     with pytest.raises(Forbidden):
         Authenticator(GUARDED).admit(head(host=b"evil.example"))
+
+
+# ---- whose request it is
+
+
+def whose(lines: list[bytes], server: Server = GUARDED, address: bytes = b"") -> ClientAuth:
+    parsed = head(*lines)
+    return client_of(Authenticator(server).admit(parsed), address, parsed)
+
+
+def test_a_client_is_its_relay_token_in_either_field_and_at_any_address() -> None:
+    one = whose([b"authorization: Bearer test-token-1"])
+    assert one.client > 0
+    assert whose([b"x-api-key: test-token-1", b"authorization: Bearer mine"]).client == one.client
+    assert whose([b"x-api-key: test-token-2"]).client not in (0, one.client)
+
+
+def test_a_client_without_a_token_is_its_address_which_proves_nothing() -> None:
+    lines = ([b"x-api-key: a"], [b"x-api-key: b"])  # as many as it likes
+    one, same = (whose(line, Server(), b"\x7f\0\0\1").client for line in lines)
+    assert one == same < 0
+    assert whose([], Server(), b"\x7f\0\0\2").client not in (0, one)
+
+
+def test_a_client_without_an_address_is_its_credential() -> None:
+    one = whose([b"x-api-key: a"], Server())
+    assert one.client not in (0, whose([b"x-api-key: b"], Server()).client)
+    assert whose([], Server()).client == 0
+
+
+@pytest.mark.parametrize(
+    ("server", "is_alone"),
+    [
+        (Server(), True),  # programs of this machine
+        (Server(listen="0.0.0.0:1"), False),
+        (Server(listen="0.0.0.0:1", auth=Auth(tokens=["test-token-1"])), True),
+        (Server(auth=Auth(tokens=["test-token-1", "test-token-2"])), False),
+    ],
+)
+def test_a_relay_for_one_client_keeps_no_room_for_others(server: Server, is_alone: bool) -> None:
+    assert Authenticator(server).is_for_one == is_alone

@@ -7,6 +7,8 @@ import pytest
 from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.rate_limits import Cooldown
 from ccrelay.config.model import Affinity
+from ccrelay.relay import pending_queue
+from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.pending_queue import LATE_S
 from ccrelay.types import RequestClass
@@ -640,3 +642,75 @@ def test_a_trial_without_an_answer_holds_nobody_up_for_long() -> None:
     for sent in (1, 2, 3, 4):
         relay.pass_time(1.1 if sent == 1 else 2.1)
         assert sum(is_sent(turn) for turn in turns) == sent
+
+
+# ---- clients, and work per turn of the loop
+
+
+def of_client(relay: FakeRelay, client: int, **more: Any) -> Exchange:
+    auth = ClientAuth(False, False, False, client)
+    return relay.request(FakeDown(relay.reactor, **more), auth=auth)
+
+
+def test_clients_take_turns_at_a_target(relay: FakeRelay) -> None:
+    held = fill(relay)
+    flood = [of_client(relay, 1) for _ in range(5)]
+    other = of_client(relay, 2, extra=AGENT)
+    let_go(relay, held[0])
+    let_go(relay, held[1])
+    assert [is_sent(one) for one in (*flood, other)] == [True, False, False, False, False, True]
+
+
+def test_a_newcomer_of_a_busy_client_does_not_overtake_a_lower_class_of_another(
+    relay: FakeRelay,
+) -> None:
+    held = fill(relay)
+    agent = of_client(relay, 2, extra=AGENT)
+    held[0].client.down.leave()
+    turn = of_client(relay, 1)
+    assert not is_sent(turn)  # of its own client it would have been: see above
+    relay.loop.run()
+    assert is_sent(agent)
+
+
+def test_one_client_may_have_its_share_of_the_queue_and_others_the_rest() -> None:
+    relay = FakeRelay(
+        provider("one", keys=keys("a", max_concurrent=1)), config=settings(queue_max=4)
+    )
+    relay.context.config.queue_share = 2
+    of_client(relay, 9)
+    flood = [of_client(relay, 1) for _ in range(4)]
+    assert [one.settled for one in flood] == [False, False, True, True]
+    assert flood[2].outcome.status == 429
+    others = [of_client(relay, client) for client in (2, 3, 4)]
+    assert [one.settled for one in others] == [False, False, True]
+
+
+def test_a_pass_over_many_requests_takes_many_turns_of_the_loop(
+    relay: FakeRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending_queue, "TRIES_PER_TURN", 3)
+    held = fill(relay)
+    waits = [
+        of_client(relay, 1, body=BODY.replace(b'"m"', b'"m%d"' % n)) for n in range(20)
+    ]  # each for a route of its own: none is passed over
+    tries: list[int] = []
+    take_turn, try_one = relay.queue._take_turn, relay.queue._try
+
+    def counted_turn(*how: Any) -> bool:
+        tries.append(0)
+        return take_turn(*how)
+
+    def counted_try(*how: Any) -> None:
+        tries[-1] += 1
+        try_one(*how)
+
+    monkeypatch.setattr(relay.queue, "_take_turn", counted_turn)
+    monkeypatch.setattr(relay.queue, "_try", counted_try)
+    for one in held:
+        one.client.down.leave()
+    waits[5].client.down.leave()  # while it goes on
+    relay.loop.run()
+    assert max(tries) == 3
+    assert len(tries) >= 7
+    assert [is_sent(one) for one in waits[:3]] == [True, True, False]

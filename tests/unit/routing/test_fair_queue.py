@@ -111,3 +111,57 @@ def test_a_slot_is_free_when_its_last_claim_is_removed() -> None:
     assert claimed(made, 1, 2, 3) == [set(), {2, 3}, {2, 3}]
     made.remove([2, 3], 1)
     assert claimed(made, 1, 2, 3) == [set()] * 3
+
+
+# ---- clients
+
+
+def test_clients_take_turns_whatever_they_ask_for() -> None:
+    made = queue()
+    for name in "abcd":
+        made.join(name, MAIN, ord(name), client=1)
+    made.join("X", BACK, 1, client=2)
+    made.join("Y", SUB, 1, client=2)
+    made.join("Z", MAIN, 1, client=3)
+    assert order(made) == "aYZbXcd"
+    assert served(made) == "aYZbXcd"
+    assert repr(queue(("a", MAIN, 1))) == "<FairQueue [1, 0, 0]>"
+
+
+def test_a_client_that_was_served_goes_behind_one_that_came_meanwhile() -> None:
+    made = queue(("a", MAIN, 1), ("b", MAIN, 2))
+    made.join("X", BACK, 3, client=2)
+    made.leave("a", served=True)
+    assert order(made) == "Xb"
+
+
+def test_the_requests_of_a_client_are_counted() -> None:
+    made = queue(("a", MAIN, 1), ("b", SUB, 2))
+    made.join("X", MAIN, 1, client=2)
+    assert [made.waiting_of(client) for client in range(4)] == [2, 0, 1, 0]
+    made.leave("a")
+    made.leave("b")
+    assert made.waiting_of(0) == 0
+
+
+def test_a_claim_of_a_client_blocks_all_requests_of_others() -> None:
+    claims, slots = Claims(), {1, 2, 3}
+    claims.add({1, 2}, 1, client=5)
+    assert [claims.of(slots, rank, 5) for rank in range(3)] == [set(), {1, 2}, {1, 2}]
+    assert [claims.of(slots, rank, 6) for rank in range(3)] == [{1, 2}] * 3
+    claims.add({1}, 0, client=6)
+    assert claims.of(slots, 0, 5) == {1}
+    claims.remove({1}, 0, client=6)
+    claims.remove({1, 2}, 1, client=5)
+    assert [claims.of(slots, rank, client) for rank in range(3) for client in (5, 6)] == [set()] * 6
+
+
+def test_a_claim_for_lower_ranks_alone_blocks_those_of_all_clients() -> None:
+    claims = Claims()
+    claims.add({1}, 1)
+    assert [claims.of({1}, rank, client) for rank in (0, 1) for client in (5, 6)] == [
+        set(),
+        set(),
+        {1},
+        {1},
+    ]
