@@ -67,6 +67,7 @@ COMPILED = [
     "relay.dispatcher",
     "relay.exchange",
     "relay.exchange_base",
+    "relay.exchange_preparing",
     "relay.exchange_routing",
     "relay.exchange_sending",
     "relay.outcome",

@@ -102,6 +102,7 @@ FUNCTION_LINES_MAX = 60
 # socket are tested over real ones, in the shells that use them.
 TESTED_BY = {
     "_fast.json_items": "tests/parity/test_json.py",
+    "relay.exchange_preparing": "tests/loopback/relay/test_large_bodies.py",
     "_fast.body": "tests/loopback/relay/test_bodies.py",
     "_fast.client_body": "tests/loopback/relay/test_slow_bodies.py",
     "_fast.client_conn": "tests/loopback/relay/test_turns.py",

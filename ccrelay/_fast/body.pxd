@@ -52,6 +52,7 @@ cdef class RequestBody:
     cdef bint window_full(self) noexcept
     cdef bint model_ready(self) noexcept
     cdef bytes slot(self, int slot)
+    cdef bytes piece(self, Py_ssize_t at, Py_ssize_t n)
     cdef bytes whole(self)
     cdef void consumed(self, int64_t upto) noexcept
     cdef void drop(self) noexcept

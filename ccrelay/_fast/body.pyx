@@ -220,6 +220,11 @@ cdef class RequestBody:
         """Raw JSON of a member that has been seen whole, or None."""
         return self.scan.value(slot) if self.scan is not None and self.scan.ready(slot) else None
 
+    cdef bytes piece(self, Py_ssize_t at, Py_ssize_t n):
+        if at < 0 or n <= 0 or at >= self.size:
+            return b""
+        return PyBytes_FromStringAndSize(self.data + at, min(n, self.size - at))
+
     cdef bytes whole(self):
         return PyBytes_FromStringAndSize(self.data, self.size) if self.size else b""
 

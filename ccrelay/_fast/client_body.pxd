@@ -38,6 +38,8 @@ cdef class ClientBody(ClientConn):
     cpdef bint can_replay(self)
     cpdef bint length_known(self)
     cpdef bint flows(self)
+    cpdef int64_t body_elements(self)
+    cpdef bytes body_piece(self, Py_ssize_t at, Py_ssize_t n)
     cpdef bytes body_bytes(self)
     cpdef object await_model(self)
     cpdef object await_body(self)

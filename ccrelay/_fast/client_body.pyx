@@ -61,6 +61,14 @@ cdef class ClientBody(ClientConn):
             return seen >= PROMPT_BYTES    # there is no room to wait for all of it
         return pace_is_prompt(&self.pace, self.reactor.now, seen)
 
+    cpdef int64_t body_elements(self):
+        """`MemberScan.elements` of what has arrived; -1: it was not scanned."""
+        return self.body.scan.elements if self.body.scan is not None else -1
+
+    cpdef bytes body_piece(self, Py_ssize_t at, Py_ssize_t n):
+        """At most n bytes of a body that is kept whole, copied, from an offset on."""
+        return self.body.piece(at, n)
+
     cpdef bytes body_bytes(self):
         """The complete body, copied."""
         return self.body.whole()

@@ -19,11 +19,9 @@ cdef class ClientConn(Conn):
     cdef Buffer ahead                  # a head that arrived in pieces, or pipelined requests
     cdef Py_ssize_t ahead_scanned
     cdef bint resuming                 # what is ahead waits for its turn
-    cdef int64_t copies                # bodies unpacked and rewritten, bytes
 
     cpdef object admit(self)
     cpdef object charge_to(self, bytes client)
-    cpdef bint hold(self, int64_t n)
 
     cdef void join(self, Reactor reactor, bytes address) except *
     cdef bint keep_ahead(self, const char* p, Py_ssize_t n) except -1

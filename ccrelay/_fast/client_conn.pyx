@@ -30,6 +30,11 @@ cdef class ClientConn(Conn):
         """Whom the connection is charged to: the digest of its relay token, else its address."""
         return self.share.client
 
+    @property
+    def memory(self) -> Share:
+        """The share that what is held for this connection is charged to."""
+        return self.share
+
     cpdef object admit(self):
         """A request was admitted: the connection is a client's like any other."""
         if not self.admitted and self.fd >= 0:
@@ -40,7 +45,7 @@ cdef class ClientConn(Conn):
         """Charge what is held to this client; None: to its address."""
         cdef Share old = self.share
         cdef Share new = self.origin
-        cdef int64_t held = self.out_cap + self.ahead.cap + self.copies + self.body_bytes_held()
+        cdef int64_t held = self.out_cap + self.ahead.cap + self.body_bytes_held()
         if client is not None:
             new = self.reactor.account.share(client)
         if new is old or self.fd < 0:
@@ -53,19 +58,6 @@ cdef class ClientConn(Conn):
         old.give(held)
         if old is not self.origin:
             old.leave(False)
-
-    cpdef bint hold(self, int64_t n):
-        """Charge copies of the body made for the request, n bytes in all. False: no room.
-
-        They are given back when the request ends.
-        """
-        if n > self.copies:
-            if not self.share.take(n - self.copies):
-                return False
-        elif n < self.copies:
-            self.share.give(self.copies - n)
-        self.copies = n
-        return True
 
     cdef bint keep_ahead(self, const char* p, Py_ssize_t n) except -1:
         """Keep bytes for later. False: there is no room, and nothing is kept any more."""
@@ -98,7 +90,6 @@ cdef class ClientConn(Conn):
 
     cdef void on_closed(self) noexcept:
         self.drop_ahead()
-        self.hold(0)
         self.origin.leave(not self.admitted)
         if self.share is not self.origin:
             self.share.leave(False)

@@ -458,8 +458,6 @@ cdef class Downstream(ClientBody):
     cdef void _reset_request(self) noexcept:
         self.body.reset()
         self.read_stopped = self.wants_model = self.wants_body = self.wants_flow = False
-        if self.copies:
-            self.hold(0)
         self.head = None
         self.pending_head = None
 

@@ -154,7 +154,13 @@ class Routing(Section, frozen=True):
         ),
     ] = 20.0
     queue_max: Annotated[
-        int, Meta(ge=0, le=1 << 20, description="Maximum number of queued requests per worker.")
+        int,
+        Meta(
+            ge=0,
+            le=1 << 20,
+            description="Maximum number of queued requests per worker; one of several clients may "
+            "have half of them.",
+        ),
     ] = 1000
     panic: Annotated[
         Panic,

@@ -17,9 +17,10 @@ from ccrelay.wire.bodies import (
     UNREADABLE,
     Members,
     fold_system_turns,
+    is_dense,
     json_string,
     read_body,
-    write,
+    write_body,
 )
 from ccrelay.wire.matching import ModelMatcher
 
@@ -140,7 +141,7 @@ class Dialect:
         top["model"] = json_string(model)
         if kind in CONVERSATIONS:
             self.edit(top, model)
-        return bytes(write(top))
+        return write_body(top)
 
     def edit(self, top: Members, model: str) -> None:
         """Edit the members of a body in place; subclasses extend this."""
@@ -170,7 +171,7 @@ def read_fault(status: int, body: bytes) -> Fault:
     text, the same members without `error`, `msg`, `detail`, `base_resp.{status_code,status_msg}`.
     """
     try:
-        found = _ANY.decode(body)
+        found = None if is_dense(body) else _ANY.decode(body)
     except UNREADABLE:
         text = "" if body.lstrip()[:1] == b"<" else body[:MESSAGE_MAX].decode("utf-8", "replace")
         status = status if status >= 400 else 500

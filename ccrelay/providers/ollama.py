@@ -15,9 +15,11 @@ from msgspec import Raw
 
 from ccrelay.providers.base import Dialect
 from ccrelay.wire.bodies import (
+    OBJECT,
     STRING,
     UNREADABLE,
     Members,
+    Word,
     convert_blocks,
     drop_members,
     drop_tool_member,
@@ -46,19 +48,20 @@ KNOWN_BLOCKS = frozenset(
 PLACEHOLDER_TOOL = "DeferredToolPlaceholder"
 
 
+# Members of any type are read: see `ccrelay.wire.bodies`.
 class _Source(msgspec.Struct, gc=False):
-    type: str = ""
+    type: Word = ""
     data: Raw = Raw(b'""')
 
 
 class _Block(msgspec.Struct, gc=False):
-    source: _Source | None = None
-    title: str | None = None
-    tool_name: str | None = None
+    source: _Source | str | int | float | bool | list[Raw] | None = None
+    title: Word = None
+    tool_name: Word = None
 
 
 class _Tool(msgspec.Struct, gc=False):
-    name: str = ""
+    name: Word = ""
 
 
 _BLOCK = msgspec.json.Decoder(_Block)
@@ -89,6 +92,8 @@ class OllamaDialect(Dialect):
 
 
 def _without_placeholder(tool: Raw) -> Raw | None:
+    if first_byte(tool) != OBJECT:
+        return tool
     try:
         return None if _TOOL.decode(tool).name == PLACEHOLDER_TOOL else tool
     except UNREADABLE:
@@ -102,14 +107,15 @@ def _convert(kind: str, raw: Raw) -> Raw:
         block = _BLOCK.decode(raw)
     except UNREADABLE:
         block = _Block()
-    source = block.source or _Source()
+    source = block.source if isinstance(block.source, _Source) else _Source()
     if kind == "image" and source.type == "base64":
         return raw
     if kind == "document" and source.type == "text" and first_byte(source.data) == STRING:
         return text_block(source.data)
     if kind == "tool_reference":
-        return _note(f"Tool found: {block.tool_name or 'unknown'}.")
-    title = f" ({block.title})" if block.title else ""
+        name = block.tool_name if isinstance(block.tool_name, str) else ""
+        return _note(f"Tool found: {name or 'unknown'}.")
+    title = f" ({block.title})" if isinstance(block.title, str) and block.title else ""
     return _note(
         f"A block of type {kind or 'unknown'}{title} was left out: it cannot be read here."
     )

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ccrelay.wire.bodies import UNREADABLE
+from ccrelay.wire.bodies import UNREADABLE, is_dense
 
 # Codes and types, in lower case without separators.
 _CODES = frozenset(
@@ -295,7 +295,7 @@ def seconds_to_reset(body: bytes, message: str, now_wall: float) -> float:
 def _members(body: bytes) -> Iterator[tuple[str, object]]:
     """The members of a JSON body that hold numbers or text, the outer ones first."""
     try:
-        level: list[object] = [_ANY.decode(body)]
+        level: list[object] = [None if is_dense(body) else _ANY.decode(body)]
     except UNREADABLE:
         return
     seen = 0

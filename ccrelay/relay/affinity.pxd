@@ -36,6 +36,10 @@ cpdef object bind(
 )
 
 
+@cython.locals(validates=bint)
+cpdef object begin(WorkerContext context, RoutingRequest request, Attempt attempt, double now)
+
+
 @cython.locals(
     target=Target, binding=Binding, flags=int, prefix=int64_t, size=int64_t, cached=int64_t,
     tag=int, seen_at=double, ttl_s=double, moved=bint, is_aside=bint,

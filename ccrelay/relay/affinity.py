@@ -1,7 +1,8 @@
 """Where a conversation is bound: find its sticky target, bind it, and update the binding.
 
-A binding names the target that holds the conversation's prompt cache. The first one is written when
-a request is sent; another target takes the conversation over when it has served a turn.
+A binding names the target that holds the conversation's prompt cache. It is written when an answer
+has begun: before it is served, a request costs others no place in the table. Another target takes
+the conversation over when it has served a turn.
 """
 
 from ccrelay._fast.affinity_table import FOREIGN, MODEL_BITS, MOVED, UNSIGNED, Binding, hash64
@@ -78,7 +79,7 @@ def find(
     if route.aside and request.traffic != _MAIN and request.traffic != _COMPACTION:
         session += b"\n" + route.aside
     conversation = hash64(session)
-    binding = context.affinity.find(conversation, request.now)
+    binding = context.affinity.find(conversation, request.now, request.client)
     request.thread = conversation
     request.cache = binding
     if config.affinity:
@@ -105,7 +106,7 @@ def _find_thread(
     agent = client.down.head.value(_AGENT)
     if agent and route.limited:
         request.thread = hash64(session + b"\0" + agent[:AGENT_BYTES_MAX])
-        request.cache = context.affinity.find(request.thread, request.now)
+        request.cache = context.affinity.find(request.thread, request.now, request.client)
 
 
 def _find_for_model(
@@ -125,7 +126,7 @@ def _find_for_model(
         request.marks |= _FOREIGN  # what is known of its thinking holds for all models
     request.conversation = request.thread = hash64(session + b"\n" + route.model.encode())
     request.binding = request.cache = found = context.affinity.find(
-        request.conversation, request.now
+        request.conversation, request.now, request.client
     )
     if found is not None:
         request.marks |= found.flags & _MARKS
@@ -151,7 +152,7 @@ def bind(
     attempt: Attempt,
     retry_state: RetryState | None,
 ) -> None:
-    """Note where the conversation goes: the first binding at once, a move when it has served.
+    """Note why the conversation goes elsewhere, should this attempt serve it.
 
     Also decides which thinking blocks the target must not see.
     """
@@ -168,19 +169,32 @@ def bind(
             attempt.strip_thinking = strip
     if not request.conversation:
         return
-    if binding is None:
-        flags = request.marks if validates else request.marks | _FOREIGN
-        context.affinity.keep(
-            request.conversation, target.slot, request.now, body_bytes=0, flags=flags
-        )
-    elif (
-        binding.slot != target.slot
+    if (
+        binding is not None
+        and binding.slot != target.slot
         and binding.prefix_tokens
         and (not is_side_call(request, binding) or _is_left(config, request, binding))
     ):
         attempt.move_reason, attempt.moved_from = _move_reason(
             config, route, request, binding, retry_state
         )
+
+
+def begin(context: WorkerContext, request: RoutingRequest, attempt: Attempt, now: float) -> None:
+    """A first turn is being answered: bind the conversation, unless another turn has.
+
+    Not before: a request that nobody serves has nothing to be kept for.
+    """
+    if context.affinity.find(request.conversation, now, request.client) is not None:
+        return
+    validates = attempt.target.provider.validates
+    context.affinity.keep(
+        request.conversation,
+        attempt.target.slot,
+        now,
+        flags=request.marks if validates else request.marks | _FOREIGN,
+        client=request.client,
+    )
 
 
 def _is_left(config: RuntimeConfig, request: RoutingRequest, binding: Binding) -> bool:
@@ -235,7 +249,7 @@ def update(
             return False
     target = attempt.target
     # As it is now: another turn may have moved the conversation since this one began.
-    binding = context.affinity.find(request.conversation, now)
+    binding = context.affinity.find(request.conversation, now, request.client)
     flags = _flags_of(request, attempt, binding)
     seen_at = now
     ttl_s = _ttl_of(usage, binding)
@@ -261,6 +275,8 @@ def update(
         cached_tokens=cached,
         body_bytes=size,
         flags=flags | tag,
+        client=request.client,
+        again=request.binding is not None,
     )
     return moved
 
@@ -311,6 +327,8 @@ def _keep_cache(
         cached_tokens=_cached_of(usage),
         body_bytes=request.body_bytes,
         flags=route.tag,
+        client=request.client,
+        again=request.cache is not None,
     )
 
 
@@ -356,6 +374,7 @@ def _keep_binding(
             cached_tokens=binding.cached_tokens // 2,
             body_bytes=binding.body_bytes // 2,
             flags=flags | binding.flags & _MODEL_BITS,
+            client=request.client,
         )
 
 

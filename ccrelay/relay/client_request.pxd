@@ -1,7 +1,9 @@
+cimport cython
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.http1 cimport Head
+from ccrelay._fast.memory_account cimport Share
 
 cdef int _AGENT, _CLASS, _MESSAGES, _MAIN
 
@@ -13,15 +15,24 @@ cdef class ClientRequest:
     cdef public object model
     cdef public bytes body
     cdef readonly bytes path
+    cdef readonly Share memory
+    cdef public int64_t held
+    cdef int64_t _elements
+    cdef bint _streams
     cdef int _traffic
 
     cpdef bint is_complete(self)
     cpdef bint is_kept(self)
     cpdef bint is_readable(self)
     cpdef bint flows(self)
-    cpdef bint hold(self, bytes rewritten)
+    cpdef bint charge(self, int64_t n)
+    cpdef object release(self)
     cpdef int64_t size(self)
     cpdef bytes whole(self)
+    @cython.locals(size=int64_t)
+    cpdef bytes copied(self)
+    cpdef int64_t elements(self)
+    cpdef object set_body(self, bytes body, int64_t elements, bint streams)
     cpdef bint asks_for_stream(self)
     cpdef bint can_resend(self, bint early_head_sent)
     cpdef object set_traffic(self, int traffic)

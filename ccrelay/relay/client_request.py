@@ -6,6 +6,8 @@ whether it is kept, how long it is, whether the request can be sent again.
 
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.http1 import FieldId
+from ccrelay._fast.json import count_elements
+from ccrelay._fast.memory_account import Share
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.routing.features import traffic_of_head
 from ccrelay.types import RequestClass, TrafficClass
@@ -15,6 +17,7 @@ _CLASS = int(FieldId.F_REQUEST_CLASS)
 _MESSAGES = int(RequestClass.MESSAGES)
 _MAIN = int(TrafficClass.MAIN)
 UNKNOWN_TRAFFIC = -1
+PIECE_BYTES = 262_144
 
 
 class ClientRequest:
@@ -27,7 +30,19 @@ class ClientRequest:
         path: path and query that are sent upstream, of the relay's own making.
     """
 
-    __slots__ = ("_traffic", "auth", "body", "down", "kind", "model", "path")
+    __slots__ = (
+        "_elements",
+        "_streams",
+        "_traffic",
+        "auth",
+        "body",
+        "down",
+        "held",
+        "kind",
+        "memory",
+        "model",
+        "path",
+    )
 
     def __init__(
         self, down: Downstream, kind: int, auth: ClientAuth, path: bytes = b"/v1/messages"
@@ -38,6 +53,10 @@ class ClientRequest:
         self.path = path
         self.model: str | None = None  # as the client spells it, once known
         self.body: bytes | None = None  # unpacked; None: the body is the connection's
+        self.memory: Share = down.memory  # what is made of the body is charged to it
+        self.held = 0  # bytes charged
+        self._elements = -1  # of `body`
+        self._streams = False
         self._traffic = UNKNOWN_TRAFFIC
 
     # ---- the body
@@ -58,12 +77,18 @@ class ClientRequest:
         """Whether a target may be held for the body: it is here, or comes fast enough."""
         return self.body is not None or self.down.flows()
 
-    def hold(self, rewritten: bytes | None) -> bool:
-        """Charge the copies of the body: unpacked, rewritten. False: there is no memory left."""
-        size = len(self.body) if self.body is not None else 0
-        if rewritten is not None and rewritten is not self.body:
-            size += len(rewritten)
-        return self.down.hold(size)
+    def charge(self, n: int) -> bool:
+        """Charge the client for so many bytes made of its body. False: there is no room."""
+        if not self.memory.take(n):
+            return False
+        self.held += n
+        return True
+
+    def release(self) -> None:
+        """Give back what was charged: the request is over."""
+        if self.held:
+            self.memory.give(self.held)
+            self.held = 0
 
     def size(self) -> int:
         """Bytes of the body: all of it where its length is known, else what has arrived."""
@@ -76,10 +101,43 @@ class ClientRequest:
         """The complete body."""
         return self.body if self.body is not None else self.down.body_bytes()
 
+    def copied(self) -> bytes:
+        """`whole` in many short steps. For a thread: others get their turns between them."""
+        if self.body is not None:
+            return self.body
+        pieces: list[bytes] = []
+        size = 0
+        while piece := self.down.body_piece(size, PIECE_BYTES):
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)  # it gives up the interpreter's lock where they are long
+
+    def elements(self) -> int:
+        """About how many items and members the body has, as far as it has arrived."""
+        if self.body is None:
+            seen: int = self.down.body_elements()
+            if seen >= 0 or not self.is_readable():
+                return max(seen, 0)
+        if self._elements < 0:
+            self._elements = count_elements(self.whole())
+        return self._elements
+
+    def set_body(self, body: bytes, elements: int, streams: bool) -> None:
+        """Put an unpacked body in place of the connection's.
+
+        Args:
+            body: it.
+            elements: its items and members; -1: not counted.
+            streams: whether it asks for a stream.
+        """
+        self.body = body
+        self._elements = elements
+        self._streams = streams
+
     def asks_for_stream(self) -> bool:
         """Whether `"stream": true` has been seen."""
         if self.body is not None:
-            return b'"stream":true' in self.body.replace(b" ", b"")
+            return self._streams
         return self.down.stream_flag()
 
     def can_resend(self, early_head_sent: bool) -> bool:

@@ -18,7 +18,7 @@ cdef class WorkerContext:
     cdef readonly RetryBudget budget
     cdef readonly object queue
     cdef readonly dict queued
-    cdef public object inflate
+    cdef readonly object worker
     cdef readonly str id_prefix
     cdef readonly Estimator estimator
     cdef public int64_t served

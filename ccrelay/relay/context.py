@@ -7,15 +7,12 @@ from typing import Any
 from ccrelay._fast.affinity_table import AffinityTable
 from ccrelay._fast.conn import Reactor
 from ccrelay._fast.endpoint_stats import RetryBudget
-from ccrelay.errors import RelayError
 from ccrelay.fleet.estimate import Estimator
+from ccrelay.relay.body_worker import BodyWorker
 from ccrelay.relay.notices import Notices
 from ccrelay.relay.pending_queue import PendingQueue
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.types import LogSink
-
-Inflate = Callable[[bytes, int, Callable[[bytes | None, RelayError | None], None]], None]
-"""Unpacks a gzip body (data, limit) and calls back with the plain body or an error."""
 
 
 class WorkerContext:
@@ -29,7 +26,8 @@ class WorkerContext:
         affinity: the table of conversations.
         budget: the fleet's retry budget.
         queue: requests that wait for a target.
-        inflate: unpacks gzip bodies.
+        memory: the memory for request bodies.
+        worker: unpacks and rewrites large bodies.
         id_prefix: begins the ids of this worker's requests.
     """
 
@@ -40,7 +38,6 @@ class WorkerContext:
         "config",
         "estimator",
         "id_prefix",
-        "inflate",
         "log",
         "noted",
         "notices",
@@ -50,6 +47,7 @@ class WorkerContext:
         "rng",
         "served",
         "wall",
+        "worker",
     )
 
     def __init__(
@@ -62,7 +60,7 @@ class WorkerContext:
         affinity: AffinityTable,
         budget: RetryBudget,
         queue: PendingQueue,
-        inflate: Inflate,
+        worker: BodyWorker,
         id_prefix: str,
     ) -> None:
         self.reactor = reactor
@@ -75,7 +73,7 @@ class WorkerContext:
         self.budget = budget
         self.queue = queue
         self.queued: dict[Any, Any] = queue.entries  # every request asks whether it is empty
-        self.inflate = inflate
+        self.worker = worker
         self.id_prefix = id_prefix
         self.estimator = Estimator()
         self.served = 0

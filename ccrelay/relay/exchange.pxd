@@ -43,5 +43,5 @@ cdef class Exchange(SendingExchange):
         attempt=Attempt, request=RoutingRequest, client=ClientRequest, context=WorkerContext,
         target=Target,
     )
-    cdef bint _retry_without_thinking(self) except -1
+    cdef bint _retry_without_thinking(self, object reply) except -1
     cdef object _log_failover(self, Target target)

@@ -1,14 +1,16 @@
 """One exchange: a request, the attempts to answer it, and what follows when one fails.
 
-    ROUTING -> AWAITING_BODY, QUEUED -> CONNECTING -> AWAITING_HEAD -> HOLDING -> STREAMING -> DONE
+    ROUTING -> AWAITING_BODY, PREPARING, QUEUED -> CONNECTING -> AWAITING_HEAD -> HOLDING
+        -> STREAMING -> DONE
 
 `exchange_state` holds the whole table. ROUTING is entered again (retry, failover) from every state
 before STREAMING, never from it: once content has gone to the client, no other attempt is made.
 
-Four layers, by phase, make one class: `exchange_base` (state, endings), `exchange_routing` (finding
-a target), `exchange_sending` (request and response), this one (failures). They alone act: every
-other file of this folder takes facts and returns a decision. The connections call the methods named
-`on_*` (`_fast.downstream`, `_fast.upstream`).
+Five layers, by phase, make one class: `exchange_base` (state, endings), `exchange_routing`
+(finding a target), `exchange_preparing` (the body that is sent), `exchange_sending` (request and
+response), this one (failures). They alone act: every other file of this folder takes facts and
+returns a decision. The connections call the methods named `on_*` (`_fast.downstream`,
+`_fast.upstream`).
 """
 
 from ccrelay._fast.rate_limits import Cooldown
@@ -21,11 +23,12 @@ from ccrelay.relay import accounting, refusals, request_body, response_content, 
 from ccrelay.relay.attempt import Attempt, attempt_on
 from ccrelay.relay.exchange_sending import SendingExchange
 from ccrelay.relay.exchange_state import ExchangeState, Resume
-from ccrelay.relay.local_reply import ErrorReply
+from ccrelay.relay.local_reply import ErrorReply, Rejection
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.routing.verdict import Blame, ErrorPriority, Verdict, of_connect, of_loss
 from ccrelay.types import Ending, RequestClass
+from ccrelay.wire.bodies import ELEMENTS_MAX
 from ccrelay.wire.chunks import LAST_CHUNK, chunk
 from ccrelay.wire.errors import is_error
 from ccrelay.wire.whole_message import events_of_message
@@ -103,7 +106,7 @@ class Exchange(SendingExchange):
         if refusals.is_told_by_us(verdict):
             reply = refusals.reply(target, verdict, upstream.head.status)
         reply.priority = verdict.priority
-        if not (verdict.blame is Blame.SIGNATURE and self._retry_without_thinking()):
+        if not (verdict.blame is Blame.SIGNATURE and self._retry_without_thinking(reply)):
             self._failed(verdict, reply)
 
     def _on_no_answer(self, upstream: Upstream, body: bytes) -> None:
@@ -191,7 +194,7 @@ class Exchange(SendingExchange):
         if refusals.is_told_by_us(verdict):
             reply = refusals.reply(target, verdict, reply.status)
         self._cool_down_client(verdict, upstream)
-        if verdict.blame is Blame.SIGNATURE and self._retry_without_thinking():
+        if verdict.blame is Blame.SIGNATURE and self._retry_without_thinking(reply):
             return
         self._finish_attempt(verdict, "error_event")
         self.best_error = retry.better_of(self.best_error, reply)
@@ -390,8 +393,11 @@ class Exchange(SendingExchange):
             seconds = min(after.seconds, self.config.config.health.key_cooldown_max_s)
             provider.cool_down_client(request.credential, context.reactor.now + seconds)
 
-    def _retry_without_thinking(self) -> bool:
-        """Once more on the same target, without the thinking blocks that it did not sign."""
+    def _retry_without_thinking(self, reply: ErrorReply) -> bool:
+        """Once more on the same target, without the thinking blocks that it did not sign.
+
+        `reply` is how it rejected them. What to leave out of a large body is found by the worker.
+        """
         attempt, request, client, context = self.attempt, self.request, self.client, self.context
         assert attempt is not None
         if (
@@ -400,11 +406,16 @@ class Exchange(SendingExchange):
             or attempt.strip_thinking is True
             or not client.is_complete()
             or not client.can_resend(self.early_head_sent)
+            or client.elements() > ELEMENTS_MAX
         ):
             return False
-        everything = request_body.thinking_to_strip(client.whole(), attempt.strip_thinking)
+        is_large = request_body.is_large(client)
+        everything: bool | None = False
+        if not is_large:
+            everything = request_body.thinking_to_strip(client.whole(), attempt.strip_thinking)
         if everything is None:
             return False
+        rejection = Rejection(reply, attempt.strip_thinking) if is_large else None
         target, now = attempt.target, context.reactor.now
         request.mended = True
         request.strip = everything
@@ -414,13 +425,8 @@ class Exchange(SendingExchange):
         ticket = target.provider.endpoint.breaker.admit(now, context.rng)
         if ticket is None:
             return False
-        context.log.event(
-            "info",
-            "thinking_stripped",
-            id=self.id,
-            provider=target.provider.name,
-            all=everything,
-        )
+        if rejection is None:
+            self._log_stripped(target, everything)
         reservation = None
         if client.kind != _COUNT_TOKENS:
             reservation = target.limits.reserve_unchecked(
@@ -429,7 +435,9 @@ class Exchange(SendingExchange):
         self._drop_upstream()  # the refusal may have come inside a stream
         candidate = attempt.candidate
         assert candidate is not None
-        self._start_attempt(Selection(candidate, target, reservation, ticket), everything)
+        selection = Selection(candidate, target, reservation, ticket)
+        self.rejection = rejection
+        self._start_attempt(selection, everything)
         return True
 
     def _log_failover(self, target: Target) -> None:

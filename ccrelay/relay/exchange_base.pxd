@@ -29,6 +29,7 @@ cdef class ExchangeBase(ExchangeHandler):
     cdef public Attempt attempt
     cdef public RetryState retry_state
     cdef public object best_error
+    cdef public object rejection
     cdef public bint early_head_sent
     cdef readonly Outcome outcome
 

@@ -1,6 +1,6 @@
 """An exchange's state, and how it ends: replies, heartbeats, the one place where it finishes.
 
-The lowest of four layers, by phase; `exchange` names them all.
+The lowest of five layers, by phase; `exchange` names them all.
 """
 
 from ccrelay._fast.downstream import Downstream
@@ -14,7 +14,7 @@ from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.exchange_state import STATES, ExchangeState, allowed
 from ccrelay.relay.heartbeat import Beat, next_beat
-from ccrelay.relay.local_reply import ErrorReply
+from ccrelay.relay.local_reply import ErrorReply, Rejection
 from ccrelay.relay.outcome import Outcome
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.routing.retry_state import RetryState
@@ -52,6 +52,7 @@ class ExchangeBase(ExchangeHandler):
         "context",
         "early_head_sent",
         "outcome",
+        "rejection",
         "request",
         "resume",
         "retry_state",
@@ -79,6 +80,8 @@ class ExchangeBase(ExchangeHandler):
         self.attempt: Attempt | None = None  # the last one
         self.retry_state: RetryState | None = None  # attempts that failed
         self.best_error: ErrorReply | None = None  # of the errors so far the one to send
+        # Why it is sent again without thinking, where the worker has yet to find some.
+        self.rejection: Rejection | None = None
         self.early_head_sent = False  # a 200 head went out before the provider's
         self.outcome = Outcome()
 
@@ -135,6 +138,7 @@ class ExchangeBase(ExchangeHandler):
                 )
                 self._poke_queue()
         context.active.discard(self)
+        self.client.release()
         context.log.exchange(
             AccessLogEntry(
                 exchange_id, self.client, self.route, self.request, attempt, outcome, now

@@ -7,7 +7,7 @@ from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 from ccrelay.routing.selection cimport Selection, Unavailable
 
-cdef int _ROUTING, _AWAITING_BODY, _QUEUED, _DONE
+cdef int _ROUTING, _AWAITING_BODY, _PREPARING, _QUEUED, _DONE
 
 
 cdef class RoutedExchange(ExchangeBase):
@@ -18,6 +18,10 @@ cdef class RoutedExchange(ExchangeBase):
     @cython.locals(down=Downstream, raw=bytes)
     cdef object _find_route(self)
     cdef object _unpack(self)
+    cpdef object _begin_unpacking(self)
+    cpdef object _unpacked(self, object unpacking, object error)
+    cdef object _take_unpacked(self, object unpacking)
+    cdef double _queue_timeout_s(self) except? -1
     @cython.locals(config=RuntimeConfig, route=Route)
     cdef object _route_model(self, bytes raw)
     cdef object _match_rules(self)

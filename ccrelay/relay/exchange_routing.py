@@ -1,19 +1,22 @@
 """An exchange on its way to a target: model, route, rules, needs, selection, the pending queue.
 
-The second of four layers, by phase: `exchange_sending` takes over when a target is acquired.
+The second of five layers, by phase: those above take over when a target is acquired.
 """
 
 from collections.abc import Set
 
 from ccrelay.errors import RelayError
 from ccrelay.relay import request_body, request_profile, retry
+from ccrelay.relay.body_worker import Job
 from ccrelay.relay.exchange_base import ExchangeBase
 from ccrelay.relay.exchange_state import ExchangeState, Resume
 from ccrelay.relay.local_reply import not_served
+from ccrelay.relay.unpacking import STEP_BYTES, Unpacking
 from ccrelay.routing.selection import Selection, Unavailable
 
 _ROUTING = int(ExchangeState.ROUTING)
 _AWAITING_BODY = int(ExchangeState.AWAITING_BODY)
+_PREPARING = int(ExchangeState.PREPARING)
 _QUEUED = int(ExchangeState.QUEUED)
 _DONE = int(ExchangeState.DONE)
 # A look at a waiting client that is due at once.
@@ -65,28 +68,58 @@ class RoutedExchange(ExchangeBase):
         self._route_model(raw)
 
     def _unpack(self) -> None:
-        """A compressed body is read whole and unpacked before anything else."""
-        down = self.client.down
+        """A compressed body is read whole and unpacked before anything else.
+
+        What fits into one step is unpacked at once. A longer one is left to the worker, which
+        unpacks it from the beginning.
+        """
+        down, context = self.client.down, self.context
         if not down.body_complete():
             self._await_body(Resume.UNPACK)
             return
-        self.context.inflate(down.body_bytes(), self.config.body_bytes_max, self._unpacked)
+        if down.body_seen() <= STEP_BYTES:
+            unpacking = Unpacking(down.body_bytes(), self.config.body_bytes_max, self.client.memory)
+            if unpacking.step():
+                self._take_unpacked(unpacking)
+                return
+            unpacking.drop()
+        self._enter(_PREPARING)
+        context.worker.run(
+            self.client.auth.client, self._begin_unpacking, self._unpacked, self._queue_timeout_s()
+        )
 
-    def _unpacked(self, body: bytes | None, error: RelayError | None) -> None:
+    def _begin_unpacking(self) -> Job | None:
+        """It is its turn; None: the client has left."""
         if self.state == _DONE:
+            return None
+        limit = self.config.body_bytes_max
+        return Unpacking(self.client.down.body_bytes(), limit, self.client.memory).run
+
+    def _unpacked(self, unpacking: Unpacking | None, error: RelayError | None) -> None:
+        """The worker has unpacked the body."""
+        if self.state == _DONE:
+            if unpacking is not None:
+                unpacking.drop()
             return
-        if body is None:
-            assert error is not None
-            self.fail(error)
-            return
-        self.client.body = body
+        self.context.reactor.clock()
+        self._enter(_ROUTING)
         try:
-            if not self.client.hold(None):
-                raise request_body.no_memory()
-            start, end = request_body.span_of_model(body)
-            self._route_model(body[start:end])
+            if unpacking is None:
+                assert error is not None
+                raise error
+            self._take_unpacked(unpacking)
         except RelayError as failure:
             self.fail(failure)
+
+    def _take_unpacked(self, unpacking: Unpacking) -> None:
+        self.client.set_body(unpacking.body, unpacking.elements, unpacking.streams)
+        self.client.held += unpacking.held
+        self._route_model(unpacking.model)
+
+    def _queue_timeout_s(self) -> float:
+        """How long its body may wait to be worked on."""
+        timeout_s: float = self.config.config.routing.queue_timeout_s
+        return timeout_s
 
     def _route_model(self, raw: bytes) -> None:
         """Find the route of the model, given as raw JSON."""

@@ -8,7 +8,7 @@ from ccrelay._fast.upstream cimport Upstream
 from ccrelay.fleet.provider_state cimport ProviderState, Target
 from ccrelay.relay.attempt cimport Attempt
 from ccrelay.relay.client_request cimport ClientRequest
-from ccrelay.relay.exchange_routing cimport RoutedExchange
+from ccrelay.relay.exchange_preparing cimport PreparingExchange
 from ccrelay.relay.outcome cimport Outcome
 from ccrelay.routing.candidate cimport Candidate
 from ccrelay.routing.route_table cimport Route
@@ -20,7 +20,7 @@ cdef int _KEEP, _CHUNKED, _CLOSE, _FORWARD, _HOLD, _MESSAGES, _COUNT_TOKENS, _CO
 cdef int _ROUTING, _CONNECTING, _AWAITING_HEAD, _HOLDING, _STREAMING, _COLLECTING_ERROR, _DONE
 
 
-cdef class SendingExchange(RoutedExchange):
+cdef class SendingExchange(PreparingExchange):
     cdef object _log_failover(self, Target target)
     cdef object _on_connect_failed(self, object error)
     @cython.locals(
@@ -32,13 +32,14 @@ cdef class SendingExchange(RoutedExchange):
     cdef object _with_whole_body(self)
     cpdef object send_to(self, Target target)
     @cython.locals(
-        client=ClientRequest, attempt=Attempt, target=Target, provider=ProviderState,
-        plan=RequestPlan, candidate=Candidate, upstream=Upstream,
+        client=ClientRequest, attempt=Attempt, candidate=Candidate, target=Target,
+        plan=RequestPlan,
     )
     cdef object _send(self)
+    @cython.locals(client=ClientRequest, attempt=Attempt, upstream=Upstream)
+    cdef object _connect(self)
     @cython.locals(attempt=Attempt, splice=bytes, plan=RequestPlan)
     cdef object _send_over(self, Upstream upstream)
-    cdef object _answer_estimate(self)
     @cython.locals(
         attempt=Attempt, client=ClientRequest, outcome=Outcome, target=Target,
         provider=ProviderState, head=Head, status=int, stream=bint, is_routed=bint,
@@ -51,6 +52,7 @@ cdef class SendingExchange(RoutedExchange):
     cdef bint _decode(self, Upstream upstream, bint for_client) except -1
     @cython.locals(attempt=Attempt, head=Head, framing=int, repairs=bint, unpacked=bint)
     cdef object _follow_early_head(self, Upstream upstream)
+    @cython.locals(attempt=Attempt, request=RoutingRequest)
     cpdef object on_commit(self, Upstream upstream)
     cpdef object on_unfinished(self, Upstream upstream)
     @cython.locals(attempt=Attempt, outcome=Outcome)

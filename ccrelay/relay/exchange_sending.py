@@ -1,6 +1,6 @@
 """An exchange with a target: send the request, decide about the response, forward it.
 
-The third of four layers, by phase: `exchange` decides what follows a failure.
+The fourth of five layers, by phase: `exchange` decides what follows a failure.
 """
 
 from ccrelay._fast.head_writer import Framing
@@ -11,16 +11,16 @@ from ccrelay.errors import RelayError
 from ccrelay.fleet.provider_state import Target
 from ccrelay.relay import accounting, affinity, request_body, response_content, retry
 from ccrelay.relay.attempt import Attempt, attempt_on
-from ccrelay.relay.exchange_routing import RoutedExchange
+from ccrelay.relay.exchange_preparing import PreparingExchange
 from ccrelay.relay.exchange_state import ExchangeState, Resume
 from ccrelay.routing.selection import Selection
 from ccrelay.types import Ending, RequestClass
 from ccrelay.wire.chunks import chunk
-from ccrelay.wire.errors import json_response, sse_error
-from ccrelay.wire.tokens import ESTIMATE_HEADER, answer, estimate
+from ccrelay.wire.errors import sse_error
 
-# A whole message where a stream was asked for; it is held before it is sent.
-ANSWER_MAX = 33_554_432
+# A whole message where a stream was asked for; it is held, and decoded, before it is sent. The
+# longest answer, of 128,000 tokens, has half a megabyte.
+ANSWER_MAX = 8_388_608
 # Events that are logged once: what providers send as a coding has no end.
 NOTED_MAX = 256
 # An error body is text for a person; providers send a few hundred bytes.
@@ -46,7 +46,7 @@ _COLLECTING_ERROR = int(ExchangeState.COLLECTING_ERROR)
 _DONE = int(ExchangeState.DONE)
 
 
-class SendingExchange(RoutedExchange):
+class SendingExchange(PreparingExchange):
     """An exchange that sends its request and forwards the response."""
 
     __slots__ = ()
@@ -119,7 +119,7 @@ class SendingExchange(RoutedExchange):
         self._send()
 
     def _send(self) -> None:
-        """Get a connection to the target, and send.
+        """Get the body that is sent, and a connection to the target, and send.
 
         Raises:
             RelayError: nothing can be sent; no connection was acquired.
@@ -129,20 +129,28 @@ class SendingExchange(RoutedExchange):
         if client.body is None and not client.down.length_known():
             self._await_body(Resume.SEND)
             return
-        target = attempt.target
-        provider = target.provider
+        candidate, target = attempt.candidate, attempt.target
         plan = target.plan
-        if provider.passes_client_credential:
+        if target.provider.passes_client_credential:
             plan = request_body.pass_through_plan(client.auth, target)
-        candidate = attempt.candidate
-        if candidate is not None and (
-            candidate.rewrites or client.body is not None or attempt.strip_thinking is not None
-        ):
-            plan, attempt.body = request_body.rewritten(client, attempt, plan)
-            if not client.hold(attempt.body):
-                raise request_body.no_memory()
+        if client.body is not None and candidate is not None:
+            plan = target.decoded_plan(plan)
+            attempt.body = client.body
         attempt.plan = plan
-        pool = self.config.pools[provider.name]
+        if candidate is not None and (
+            candidate.rewrites
+            or attempt.strip_thinking is not None
+            or (client.body is not None and candidate.splice is not None)
+        ):
+            self._rewrite()
+        else:
+            self._connect()
+
+    def _connect(self) -> None:
+        """The body is ready: get a connection to the target, and send."""
+        client, attempt = self.client, self.attempt
+        assert attempt is not None
+        pool = self.config.pools[attempt.target.provider.name]
         # A pooled connection may be stale: then the body is sent a second time.
         upstream = pool.take() if client.is_kept() and not attempt.needs_new_connection else None
         if upstream is None:
@@ -177,17 +185,6 @@ class SendingExchange(RoutedExchange):
                 self._send_over(upstream)
         except RelayError as failure:
             self.fail(failure)
-
-    def _answer_estimate(self) -> None:
-        """Answer count_tokens with an estimate of our own."""
-        down = self.client.down
-        self.outcome.status = 200
-        extra = [ESTIMATE_HEADER, (b"request-id", self.id.encode())]
-        if self.config.debug:
-            extra += self._debug_fields()
-        tokens = answer(estimate(self.client.whole()))
-        data = json_response(200, tokens, extra, down.keep_alive)
-        self._answer(data, Ending.ANSWERED, down.keep_alive)
 
     # ---- the response
 
@@ -292,10 +289,17 @@ class SendingExchange(RoutedExchange):
     def on_commit(self, upstream: Upstream) -> None:
         """What was held goes to the client."""
         self._enter(_STREAMING)
-        attempt = self.attempt
+        attempt, request = self.attempt, self.request
         self.outcome.stream = upstream.is_event_stream()
         if attempt is None or self.client.kind != _MESSAGES:
             return
+        if (
+            request is not None
+            and request.binding is None
+            and request.conversation
+            and upstream.head.status == 200
+        ):
+            affinity.begin(self.context, request, attempt, self.context.reactor.now)
         if self.outcome.stream:
             accounting.on_content(self.context, self.config, attempt, upstream)
         elif upstream.head.status < 400:

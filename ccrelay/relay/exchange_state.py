@@ -2,6 +2,7 @@
 
 ROUTING            finding the model, its route and a target
 AWAITING_BODY      routing or sending waits for the request body
+PREPARING          the body is unpacked or rewritten in a thread, or waits for that
 QUEUED             in the pending queue: no target has capacity
 CONNECTING         a connection to the target is being dialled
 AWAITING_HEAD      the request is being sent, or the provider thinks
@@ -20,13 +21,14 @@ class ExchangeState(IntEnum):
 
     ROUTING = 0
     AWAITING_BODY = 1
-    QUEUED = 2
-    CONNECTING = 3
-    AWAITING_HEAD = 4
-    HOLDING = 5
-    STREAMING = 6
-    COLLECTING_ERROR = 7
-    DONE = 8
+    PREPARING = 2
+    QUEUED = 3
+    CONNECTING = 4
+    AWAITING_HEAD = 5
+    HOLDING = 6
+    STREAMING = 7
+    COLLECTING_ERROR = 8
+    DONE = 9
 
 
 class Resume(IntEnum):
@@ -46,6 +48,7 @@ TRANSITIONS: dict[ExchangeState, frozenset[ExchangeState]] = {
     ExchangeState.ROUTING: frozenset(
         {
             ExchangeState.AWAITING_BODY,
+            ExchangeState.PREPARING,
             ExchangeState.QUEUED,
             ExchangeState.CONNECTING,
             ExchangeState.AWAITING_HEAD,
@@ -53,6 +56,7 @@ TRANSITIONS: dict[ExchangeState, frozenset[ExchangeState]] = {
         }
     ),
     ExchangeState.AWAITING_BODY: frozenset({ExchangeState.ROUTING, ExchangeState.DONE}),
+    ExchangeState.PREPARING: frozenset({ExchangeState.ROUTING, ExchangeState.DONE}),
     ExchangeState.QUEUED: frozenset({ExchangeState.ROUTING, ExchangeState.DONE}),
     ExchangeState.CONNECTING: frozenset(
         {ExchangeState.ROUTING, ExchangeState.AWAITING_HEAD, ExchangeState.DONE}

@@ -5,6 +5,7 @@ Pure functions that return bytes.
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import orjson
@@ -128,6 +129,13 @@ class ErrorReply:
         self.fields = fields
         self.error = error
         self.plain = False
+
+
+class Rejection(NamedTuple):
+    """How a target rejected the signatures of thinking blocks."""
+
+    reply: ErrorReply  # what the client hears if no thinking can be left out
+    stripped: bool | None  # what had been left out: all thinking (True), foreign, nothing (None)
 
 
 def render_error(

@@ -1,7 +1,7 @@
-"""Request bodies: model lookup, decompression, rewriting, and the errors of invalid ones."""
+"""Request bodies: model lookup, rewriting, and the errors of invalid ones."""
 
-import zlib
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -14,12 +14,16 @@ from ccrelay.fleet.provider_state import Target
 from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.client_request import ClientRequest
+from ccrelay.routing.candidate import Candidate
 from ccrelay.types import RequestClass
-from ccrelay.wire.bodies import json_string, splice_member, too_deep
+from ccrelay.wire.bodies import ELEMENTS_MAX, json_string, splice_member, too_deep
 from ccrelay.wire.thinking import strip_foreign
 
 # Longer than any model name; ARNs of inference profiles have up to 250.
 MODEL_NAME_MAX = 512
+# Larger bodies are rewritten in a thread. So many bytes or elements take about a millisecond.
+INLINE_BYTES_MAX = 65_536
+INLINE_ELEMENTS_MAX = 2_000
 
 _decode_text = msgspec.json.Decoder(str).decode
 _MODEL_KEYS = MemberKeys(["model"], guarded=GUARDED)
@@ -143,27 +147,6 @@ def is_gzip(head: Head) -> bool:
     return codings in ([b"gzip"], [b"x-gzip"])
 
 
-def gunzip(data: bytes, limit: int) -> bytes:
-    """Decompress a gzip body to at most `limit` bytes.
-
-    Raises:
-        BadRequest: not gzip, truncated, or followed by other data.
-        TooLarge: the decompressed body exceeds `limit`.
-    """
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        plain = unpacker.decompress(data, limit + 1)
-    except zlib.error as error:
-        raise BadRequest(
-            "The request body is not valid gzip, as content-encoding declares."
-        ) from error
-    if len(plain) > limit:
-        raise FAULTS[int(BodyFault.TOO_LONG)]()
-    if not unpacker.eof or unpacker.unused_data:
-        raise BadRequest("The gzip body is truncated or has data after its end.")
-    return plain
-
-
 def model_json(model: str) -> bytes:
     """A model name as raw JSON."""
     return bytes(json_string(model))
@@ -172,26 +155,72 @@ def model_json(model: str) -> bytes:
 # ---- the upstream request
 
 
-def rewritten(
-    client: ClientRequest, attempt: Attempt, plan: RequestPlan
-) -> tuple[RequestPlan, bytes]:
-    """The request plan and body to send where the body differs from the client's bytes.
+def check_elements(client: ClientRequest) -> None:
+    """Refuse a body that has too many items and members to be decoded.
 
     Raises:
-        BadRequest: the dialect cannot parse the body.
+        BadRequest: it has.
     """
-    candidate, target = attempt.candidate, attempt.target
+    if client.elements() > ELEMENTS_MAX:
+        raise BadRequest(
+            f"The request body has more than {ELEMENTS_MAX:,} JSON items and members, too many to "
+            "be rewritten for this provider: send a shorter conversation."
+        )
+
+
+def is_large(client: ClientRequest) -> bool:
+    """Whether work on the whole body would hold the loop up: it goes to `BodyWorker`."""
+    return client.size() > INLINE_BYTES_MAX or client.elements() > INLINE_ELEMENTS_MAX
+
+
+def rewriting(client: ClientRequest, attempt: Attempt) -> Callable[[], bytes]:
+    """What makes the body to send where it differs from the client's; may run in a thread.
+
+    It raises BadRequest where the dialect cannot parse the body.
+    """
+    candidate = attempt.candidate
     assert candidate is not None
-    body = client.whole()
+    kind = RequestClass(client.kind)
+    return partial(_rewrite, client, candidate, kind, attempt.strip_thinking)
+
+
+def stripping(
+    client: ClientRequest, attempt: Attempt, stripped: bool | None
+) -> Callable[[], tuple[bool, bytes] | None]:
+    """The same for an attempt that follows a rejected signature.
+
+    What it makes begins with what was stripped (`thinking_to_strip`); None: there is nothing to
+    strip.
+    """
+    candidate = attempt.candidate
+    assert candidate is not None
+    return partial(_strip, client, candidate, RequestClass(client.kind), stripped)
+
+
+def _rewrite(
+    client: ClientRequest, candidate: Candidate, kind: RequestClass, strip: bool | None
+) -> bytes:
+    return _changed(client.copied(), candidate, kind, strip)
+
+
+def _changed(body: bytes, candidate: Candidate, kind: RequestClass, strip: bool | None) -> bytes:
     if candidate.rewrites:
-        body = target.provider.dialect.rewrite(body, candidate.sent, RequestClass(client.kind))
+        body = candidate.provider.dialect.rewrite(body, candidate.sent, kind)
     elif candidate.splice is not None:
         body = splice_member(body, span_of_model(body), candidate.splice)
-    if attempt.strip_thinking is not None:
-        body, _ = strip_foreign(body, everything=attempt.strip_thinking)
-    if client.body is not None:
-        plan = target.decoded_plan(plan)
-    return plan, body
+    if strip is not None:
+        body, _ = strip_foreign(body, everything=strip)
+    return body
+
+
+def _strip(
+    client: ClientRequest, candidate: Candidate, kind: RequestClass, stripped: bool | None
+) -> tuple[bool, bytes] | None:
+    body = client.copied()
+    everything = thinking_to_strip(body, stripped)
+    if everything is None:
+        return None
+    return everything, _changed(body, candidate, kind, everything)
 
 
 def pass_through_plan(auth: ClientAuth, target: Target) -> RequestPlan:

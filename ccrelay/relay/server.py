@@ -5,7 +5,6 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
 
 from ccrelay._fast.affinity_table import AffinityTable
 from ccrelay._fast.conn import Conn, Reactor
@@ -20,6 +19,7 @@ from ccrelay.fleet.breaker import State
 from ccrelay.fleet.layout import Layout
 from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.relay import connection_limits
+from ccrelay.relay.body_worker import BodyWorker
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.dispatcher import Dispatcher
 from ccrelay.relay.exchange import Exchange
@@ -27,13 +27,10 @@ from ccrelay.relay.health_checks import HealthChecks
 from ccrelay.relay.model_discovery import ModelDiscovery, fetch_over
 from ccrelay.relay.models_api import ModelsApi
 from ccrelay.relay.pending_queue import PendingQueue
-from ccrelay.relay.request_body import gunzip
 from ccrelay.relay.runtime_config import RuntimeConfig, RuntimeConfigBuilder
 from ccrelay.types import LogSink
 from ccrelay.upstream.tasks import TaskSet
 
-# Unpacking blocks the loop at about 300 MB/s: larger bodies go to a thread.
-INFLATE_INLINE_MAX = 65_536
 DRAIN_LOOK_S = 0.05
 # A gentle drain leaves idle connections open so long: a client that uses one is answered, and told
 # to close it. Closing at once would meet requests that are on their way.
@@ -83,7 +80,7 @@ class Relay:
             affinity=AffinityTable(memory),
             budget=RetryBudget(memory),
             queue=PendingQueue(loop, self.reactor),
-            inflate=self._inflate,
+            worker=BodyWorker(loop, self._task_failed),
             id_prefix=f"req_ccrelay_{worker_id}{os.urandom(5).hex()}",
         )
         self.dispatcher = Dispatcher(self.context)
@@ -225,6 +222,7 @@ class Relay:
             pool.close()
         self.dispatcher.refusal_log.flush()
         self._health_checks.stop()
+        self.context.worker.close()
         self.context.queue.close()
         await self._tasks.cancel_all()
         self.reactor.stop()
@@ -241,30 +239,6 @@ class Relay:
             "body_bytes": self.reactor.arena.out,
             "held_bytes": self.reactor.account.held,
         }
-
-    # ---- for exchanges
-
-    def _inflate(
-        self, data: bytes, limit: int, ready: Callable[[bytes | None, RelayError | None], None]
-    ) -> None:
-        """Unpack a gzip body, in a thread when it is large; `ready(body, error)` follows."""
-        if len(data) <= INFLATE_INLINE_MAX:
-            try:
-                ready(gunzip(data, limit), None)
-            except RelayError as error:
-                ready(None, error)
-            return
-        self._tasks.spawn(self._inflate_in_thread(data, limit, ready), "inflate")
-
-    async def _inflate_in_thread(
-        self, data: bytes, limit: int, ready: Callable[[bytes | None, RelayError | None], None]
-    ) -> None:
-        try:
-            body = await self.loop.run_in_executor(None, gunzip, data, limit)
-        except RelayError as error:
-            ready(None, error)
-            return
-        ready(body, None)
 
     # ---- what breakers tell
 

@@ -7,15 +7,21 @@ prefix (gateway contract, section 5).
 
 Unreadable levels stay unchanged: the upstream rejects them with wording that Claude Code
 recognises. Only a body that is not a JSON object raises `BadRequest`.
+
+A body may be written by an enemy. The work is linear in its bytes, and in its elements, which
+`relay.request_body` bounds before anything is decoded (`ELEMENTS_MAX`). An item of the wrong type
+costs no exception: its first byte is looked at, and members that are read accept any type.
 """
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from ccrelay._fast.json import count_elements
+from ccrelay._fast.json_items import end_of_items, join
 from ccrelay.errors import BadRequest
+from ccrelay.wire.surrogates import without_lone
 
 # Everything that decoding a hostile value can raise. Strings are checked for UTF-8, Raw spans not.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -27,18 +33,37 @@ TOOL_CHANGES = frozenset({"tool_addition", "tool_removal"})
 # First bytes of a value.
 OBJECT, ARRAY, STRING = b'{["'
 
+# Items and members of a body that is decoded, at all levels. Each costs some 100 bytes and a
+# microsecond or two. A context of a million tokens holds some 7,000 pairs of tool call and result
+# with 18 elements each, and 500 tools have some 30,000: 160,000 together.
+ELEMENTS_MAX = 500_000
+# The same of a provider's response, which is at most one message or one error.
+RESPONSE_ELEMENTS_MAX = 50_000
+# Shorter texts have no room for so many.
+_DENSE_BYTES_MIN = RESPONSE_ELEMENTS_MAX
+# Larger arrays are worked on in runs of about so many bytes and items: no step takes a millisecond.
+RUN_BYTES = 131_072
+RUN_ITEMS = 500
+_SPACE = b" \t\r\n"
+
 Members = dict[str, Raw]
+Piece = bytes | memoryview | Raw
 Edit = Callable[[Raw], Raw | None]
 
 
+# A member that should be a word: any other type is read as well, because an exception for each of
+# many items is what a hostile body is made for.
+Word = str | int | float | bool | list[Raw] | dict[str, Raw] | None
+
+
 class _Turn(msgspec.Struct, gc=False):
-    role: str = ""
+    role: Word = ""
     content: Raw = Raw(b"null")
     output_config: Raw | UnsetType = UNSET
 
 
 class _Typed(msgspec.Struct, gc=False):
-    type: str = ""
+    type: Word = ""
 
 
 _EMPTY_USER = Raw(b'{"role":"user","content":[]}')
@@ -47,15 +72,6 @@ _ITEMS = msgspec.json.Decoder(list[Raw])
 _TURN = msgspec.json.Decoder(_Turn)
 _TYPED = msgspec.json.Decoder(_Typed)
 _ENCODER = msgspec.json.Encoder()
-
-# A surrogate pair in escapes (valid), or a lone surrogate escape.
-_SURROGATES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
-_PAIR_BYTES = 12
-# Escapes checked before a body is rejected: some 50 ms of work, more than real clients need.
-SURROGATES_MAX = 100_000
-_REPLACEMENT = rb"\ufffd"
 
 
 # --- reading and writing ----------------------------------------------------------------------
@@ -77,7 +93,7 @@ def read_body(body: bytes) -> Members:
     except UNREADABLE:
         pass
     try:
-        return _MEMBERS.decode(_SURROGATES.sub(_replace_lone, body, SURROGATES_MAX))
+        return _MEMBERS.decode(without_lone(body))
     except RecursionError as fault:
         raise too_deep() from fault
     except UNREADABLE as fault:
@@ -114,17 +130,83 @@ def read_items(value: bytes) -> list[Raw] | None:
         return None
 
 
+def runs_of_items(value: bytes) -> Iterator[list[Raw]]:
+    """The items of an array, some at a time; nothing for another value or an unreadable one.
+
+    Of a large array that is a bounded number of items and, but for a single item, of bytes: so the
+    work on it has no long step, and only what is kept of the items takes memory.
+    """
+    view = memoryview(value)
+    if len(view) <= RUN_BYTES:
+        items = read_items(value)
+        if items:
+            yield items
+        return
+    if view[0] != ARRAY:
+        return
+    at = 1
+    while at < len(view):
+        end = end_of_items(view, at, RUN_BYTES, RUN_ITEMS)
+        if end - at > 2 * RUN_BYTES:  # it is long for its last item: that one is not copied
+            yield from _long_run(view, at, end)
+        else:
+            items = read_items(b"[%b]" % bytes(view[at:end]))
+            if items:
+                yield items
+        at = end + 1
+
+
+def _long_run(view: memoryview, at: int, end: int) -> Iterator[list[Raw]]:
+    while at < end:
+        stop = min(end_of_items(view, at, 0, 1), end)
+        start = at
+        while start < stop and view[start] in _SPACE:
+            start += 1
+        while stop > start and view[stop - 1] in _SPACE:
+            stop -= 1
+        if stop > start:
+            yield [Raw(view[start:stop])]
+        at = min(end_of_items(view, at, 0, 1), end) + 1
+
+
 def read_type(value: bytes) -> str | None:
     """The `type` of a block or tool: empty when absent, None when unreadable."""
+    if first_byte(value) != OBJECT:
+        return None
     try:
-        return _TYPED.decode(value).type
+        word = _TYPED.decode(value).type
     except UNREADABLE:
         return None
+    return word if isinstance(word, str) else None
+
+
+def is_dense(text: bytes) -> bool:
+    """Whether a provider's JSON has too many elements to be decoded as a whole."""
+    return len(text) > _DENSE_BYTES_MIN and count_elements(text) > RESPONSE_ELEMENTS_MAX
 
 
 def write(value: Members | list[Raw]) -> Raw:
     """Encode one level as compact JSON; Raw values are copied unchanged."""
     return Raw(_ENCODER.encode(value))
+
+
+def write_body(top: Members) -> bytes:
+    """Encode the top level of a body, which may be large."""
+    if sum(len(memoryview(raw)) for raw in top.values()) <= RUN_BYTES:
+        return _ENCODER.encode(top)
+    pieces: list[Piece] = []
+    for name, raw in top.items():
+        pieces += (b"," if pieces else b"{", _ENCODER.encode(name), b":", raw)
+    return join([*pieces, b"}"])
+
+
+def write_items(runs: Iterable[list[Raw]]) -> Raw:
+    """Encode an array that is made some items at a time."""
+    pieces: list[Piece] = []
+    for items in runs:
+        if items:
+            pieces += (b"," if pieces else b"[", memoryview(_ENCODER.encode(items))[1:-1])
+    return Raw(join([*pieces, b"]"] if pieces else [b"[]"]))
 
 
 def json_string(text: str) -> Raw:
@@ -149,18 +231,23 @@ def drop_members(top: Members, names: Iterable[str]) -> None:
 def splice_member(body: bytes, span: tuple[int, int], value: bytes) -> bytes:
     """The body with the bytes of one value replaced; `span` as found by the scan."""
     view = memoryview(body)
-    return b"".join((view[: span[0]], value, view[span[1] :]))
+    return join([view[: span[0]], value, view[span[1] :]])
 
 
 def map_items(array: Raw, edit: Edit) -> Raw:
     """Edit each item of an array; None drops it. Unchanged or not an array: the same object."""
-    before = read_items(array)
-    if before is None:
+    pieces: list[Piece] = []
+    is_changed = False
+    for before in runs_of_items(array):
+        edited = [edit(item) for item in before]
+        if any(new is not old for new, old in zip(edited, before, strict=True)):
+            is_changed = True
+            edited = [item for item in edited if item is not None]
+        if edited:
+            pieces += (b",", memoryview(_ENCODER.encode(edited))[1:-1])
+    if not is_changed:
         return array
-    edited = [edit(item) for item in before]
-    if all(new is old for new, old in zip(edited, before, strict=True)):
-        return array
-    return write([item for item in edited if item is not None])
+    return Raw(join([b"[", *pieces[1:], b"]"]))
 
 
 def map_member(value: Raw, name: str, edit: Edit) -> Raw:
@@ -222,13 +309,23 @@ def fold_system_turns(messages: Raw, gap: Raw | None = None) -> Raw:
     `gap`: a block to insert between system text and its neighbours, for providers that concatenate
     the texts of a message without a separator.
     """
-    turns = read_items(messages)
-    if turns is None:
+    if not any(_is_folded(_peek(turn)) for turns in runs_of_items(messages) for turn in turns):
         return messages
-    peeks = [_peek(turn) for turn in turns]
-    if not any(peek.role == "system" or peek.output_config is not UNSET for peek in peeks):
-        return messages
-    return write([folded.render(gap) for folded in _fold(turns, peeks)])
+    return write_items(_rendered(messages, gap))
+
+
+def _is_folded(peek: _Turn) -> bool:
+    return peek.role == "system" or peek.output_config is not UNSET
+
+
+def _rendered(messages: Raw, gap: Raw | None) -> Iterator[list[Raw]]:
+    run: list[Raw] = []
+    for folded in _fold(messages):
+        run.append(folded.render(gap))
+        if len(run) >= RUN_ITEMS:
+            yield run
+            run = []
+    yield run
 
 
 class _Folded:
@@ -262,35 +359,46 @@ class _Folded:
         return content
 
 
-def _fold(turns: list[Raw], peeks: list[_Turn]) -> list[_Folded]:
-    folded: list[_Folded] = []
-    host: _Folded | None = None  # the user turn that takes system text, until an assistant turn
+def _fold(messages: Raw) -> Iterator[_Folded]:
+    """The turns of the result, each when nothing more can be merged into it."""
+    host: _Folded | None = None  # the user turn that takes system text, until the next turn
     pending: list[Raw] = []  # system text without a user turn before it
-
-    def flush() -> None:
-        if pending:
-            own = _Folded(_EMPTY_USER, _Turn("user", Raw(b"[]")))
+    for turns in runs_of_items(messages):
+        for turn in turns:
+            peek = _peek(turn)
+            if peek.role == "system":
+                (host.after if host else pending).extend(_system_blocks(peek.content))
+                continue
+            if host is not None:
+                yield host
+                host = None
+            hosts = peek.role == "user" and first_byte(peek.content) in (STRING, ARRAY)
+            if not hosts and pending:
+                yield _alone(pending)
+                pending = []
+            own = _Folded(turn, peek)
             own.before.extend(pending)
-            folded.append(own)
-            pending.clear()
+            pending = []
+            if hosts:
+                host = own
+            else:
+                yield own
+    if host is not None:
+        yield host
+    if pending:
+        yield _alone(pending)
 
-    for turn, peek in zip(turns, peeks, strict=True):
-        if peek.role == "system":
-            (host.after if host else pending).extend(_system_blocks(peek.content))
-            continue
-        hosts = peek.role == "user" and first_byte(peek.content) in (STRING, ARRAY)
-        if not hosts:
-            flush()
-        own = _Folded(turn, peek)
-        own.before.extend(pending)
-        pending.clear()
-        folded.append(own)
-        host = own if hosts else None
-    flush()
-    return folded
+
+def _alone(blocks: list[Raw]) -> _Folded:
+    """System text that joins no turn."""
+    own = _Folded(_EMPTY_USER, _Turn("user", Raw(b"[]")))
+    own.before.extend(blocks)
+    return own
 
 
 def _peek(turn: Raw) -> _Turn:
+    if first_byte(turn) != OBJECT:
+        return _Turn()
     try:
         return _TURN.decode(turn)
     except UNREADABLE:
@@ -309,15 +417,3 @@ def _system_blocks(content: Raw) -> list[Raw]:
     if first_byte(content) not in (STRING, ARRAY):
         return []
     return [block for block in _blocks(content) if read_type(block) not in TOOL_CHANGES]
-
-
-def _replace_lone(match: re.Match[bytes]) -> bytes:
-    # An escaped backslash starts no escape: count the backslashes before it.
-    text, at, body = match.group(), match.start(), match.string
-    before = at
-    while before > 0 and body[before - 1] == 0x5C:
-        before -= 1
-    is_escape = (at - before) % 2 == 0
-    if len(text) == _PAIR_BYTES:
-        return text if is_escape else text[: len(_REPLACEMENT)] + _REPLACEMENT
-    return _REPLACEMENT if is_escape else text

@@ -11,7 +11,12 @@ from importlib import import_module
 from typing import Protocol
 
 # What one piece of br or zstd may become: they are not asked to stop in the middle of one.
-_PIECE_MAX = 64 * 1024 * 1024
+_PIECE_MAX = 8 * 1024 * 1024
+# A response may become so much longer than it came, beyond the first bytes. Events of a stream that
+# differ in a word each become 10 to 20 times as long; what becomes more is made to cost memory or
+# time.
+_FREE_BYTES = 1024 * 1024
+_RATIO_MAX = 64
 _ITEM = re.compile(rb"\s*([^\s;,]+)\s*(?:;\s*q\s*=\s*([^\s;,]*))?[^,]*", re.IGNORECASE)
 _SAME = {b"x-gzip": b"gzip"}
 
@@ -28,6 +33,22 @@ class ContentDecoder(Protocol):
         Raises:
             ValueError: `data` is not in this coding.
         """
+
+
+class _Bounded:
+    """A decoder whose output is in proportion to its input."""
+
+    def __init__(self, decoder: ContentDecoder) -> None:
+        self._decoder = decoder
+        self._allowed = _FREE_BYTES
+
+    def decode(self, data: bytes, most: int, /) -> tuple[bytes, bytes]:
+        """See `ContentDecoder`."""
+        piece, rest = self._decoder.decode(data, most)
+        self._allowed += _RATIO_MAX * (len(data) - len(rest)) - len(piece)
+        if self._allowed < 0:
+            raise ValueError("it becomes too long")
+        return piece, rest
 
 
 class _Zlib:
@@ -77,11 +98,13 @@ class _Brotli:
     def decode(self, data: bytes, most: int, /) -> tuple[bytes, bytes]:
         """See `ContentDecoder`; here `most` holds for each step, all steps are taken."""
         pieces = []
+        size = 0
         try:
             piece = self._decoder.process(data, output_buffer_limit=most)
             while piece:
                 pieces.append(piece)
-                if sum(map(len, pieces)) > _PIECE_MAX:
+                size += len(piece)
+                if size > _PIECE_MAX:
                     raise ValueError("too much for one piece")
                 piece = self._decoder.process(b"", output_buffer_limit=most)
         except self._error as error:
@@ -104,9 +127,11 @@ class _Zstd:
         decoder = self._decoder
         try:
             pieces = [decoder.decompress(data, most)]
+            size = len(pieces[0])
             while not decoder.eof and not decoder.needs_input:
                 pieces.append(decoder.decompress(b"", most))
-                if sum(map(len, pieces)) > _PIECE_MAX:
+                size += len(pieces[-1])
+                if size > _PIECE_MAX:
                     raise ValueError("too much for one piece")
         except self._library.ZstdError as error:
             raise ValueError(str(error)) from error
@@ -135,7 +160,7 @@ def decoder_for(coding: bytes) -> ContentDecoder | None:
     """A decoder for one response; None: there is none, or its library is not installed."""
     make = _DECODERS.get(coding)
     try:
-        return None if make is None else make()
+        return None if make is None else _Bounded(make())
     except ImportError:
         return None
 

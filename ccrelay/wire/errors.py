@@ -11,7 +11,7 @@ from http import HTTPStatus
 import msgspec
 
 from ccrelay.errors import TYPE_BY_STATUS, MethodNotAllowed, RelayError
-from ccrelay.wire.bodies import UNREADABLE, json_string
+from ccrelay.wire.bodies import UNREADABLE, is_dense, json_string
 
 # Claude Code does not retry on a `retry-after` above this (client reference, section 6).
 RETRY_AFTER_MAX_S = 60
@@ -145,7 +145,7 @@ def foreign_message(status: int, body: bytes) -> str:
 
 def _sentence(body: bytes) -> str:
     try:
-        found: object = _ANY.decode(body)
+        found: object = None if is_dense(body) else _ANY.decode(body)
     except UNREADABLE:
         return body[: 4 * FOREIGN_TEXT_MAX].decode("utf-8", "replace")
     for _ in range(2):

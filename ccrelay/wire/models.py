@@ -11,8 +11,9 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Raw
 
+from ccrelay._fast.json import count_elements
 from ccrelay.config.model import Model, Provider
-from ccrelay.wire.bodies import UNREADABLE, json_string, read_members
+from ccrelay.wire.bodies import OBJECT, UNREADABLE, first_byte, json_string, read_members
 from ccrelay.wire.matching import ModelMatcher, is_glob, strip_window
 
 # The API requires a release time, which the relay does not know.
@@ -21,6 +22,10 @@ CREATED_AT = "2025-01-01T00:00:00Z"
 # 20). Claude Code requests 1000.
 PAGE_MAX = 1000
 QUERY_MEMBERS_MAX = 32  # more are not read: a head may have thousands
+# What is read of one page of a provider's list. The largest list, OpenRouter's, has 400 models with
+# some hundred members each.
+ROWS_MAX = 2000
+LISTING_ELEMENTS_MAX = 400_000
 
 # Words with irregular capitalisation.
 SPELLING = {
@@ -80,11 +85,13 @@ def discovered_entries(listing: bytes, matcher: ModelMatcher) -> list[ModelEntry
     Anthropic's entries keep every member; of OpenAI's only the id is used. Invalid entries are
     skipped.
     """
+    if len(listing) > LISTING_ELEMENTS_MAX and count_elements(listing) > LISTING_ELEMENTS_MAX:
+        return []
     try:
         rows = _LISTING.decode(listing).data
     except UNREADABLE:
         return []
-    entries = (_discovered(row) for row in rows)
+    entries = (_discovered(row) for row in rows[:ROWS_MAX])
     return [entry for entry in entries if entry and matcher.resolve(entry.id) is not None]
 
 
@@ -183,6 +190,8 @@ def _entry(model: Model) -> ModelEntry:
 
 
 def _discovered(row: Raw) -> ModelEntry | None:
+    if first_byte(row) != OBJECT:
+        return None
     try:
         listed = _LISTED.decode(row)
     except UNREADABLE:

@@ -18,8 +18,11 @@ from msgspec import Raw
 
 from ccrelay.errors import BadRequest
 from ccrelay.wire.bodies import (
+    OBJECT,
     UNREADABLE,
     Members,
+    Word,
+    first_byte,
     map_items,
     map_member,
     read_body,
@@ -27,6 +30,7 @@ from ccrelay.wire.bodies import (
     read_members,
     read_type,
     write,
+    write_body,
 )
 
 THINKING = frozenset({"thinking", "redacted_thinking"})
@@ -38,12 +42,12 @@ _NO_EDITS = {"edits": Raw(b"[]")}
 
 
 class _Turn(msgspec.Struct, gc=False):
-    role: str = ""
+    role: Word = ""
     content: Raw = Raw(b"null")
 
 
 class _Signed(msgspec.Struct, gc=False):
-    signature: str | None = None
+    signature: Word = None
 
 
 _TURN = msgspec.json.Decoder(_Turn)
@@ -71,32 +75,42 @@ def strip_foreign(body: bytes, *, everything: bool) -> tuple[bytes, int]:
         top = read_body(body)
     except BadRequest:
         return body, 0
-    turns = read_items(top["messages"]) if "messages" in top else None
-    if turns is None:
+    if "messages" not in top:
         return body, 0
-    kept: list[Raw] = []
-    removed = 0
-    bare = False  # the last assistant turn has called tools and does not begin with thinking
-    for turn in turns:
-        blocks = _assistant_blocks(turn)
-        if blocks is None:
-            kept.append(turn)
-            continue
-        keeps = [block for block in blocks if not _goes(block, everything)]
-        removed += len(blocks) - len(keeps)
-        if blocks and not keeps:
-            continue
-        bare = _is_bare(blocks, keeps, everything)
-        if len(keeps) == len(blocks):
-            kept.append(turn)
-        else:
-            kept.append(map_member(turn, "content", _replaced_by(keeps)))
+    stripped = _Stripped(everything)
+    messages = map_items(top["messages"], stripped.turn)
+    removed, bare = stripped.removed, stripped.bare
     if bare and _disable(top):
         removed = removed or 1  # the setting alone
     if removed == 0:
         return body, 0
-    top["messages"] = write(kept)
-    return bytes(write(top)), removed
+    top["messages"] = messages
+    return write_body(top), removed
+
+
+class _Stripped:
+    """Edits the turns in order, and keeps what it found on the way."""
+
+    def __init__(self, everything: bool) -> None:
+        self._everything = everything
+        self.removed = 0
+        self.bare = (
+            False  # the last assistant turn has called tools and does not begin with thinking
+        )
+
+    def turn(self, turn: Raw) -> Raw | None:
+        """The turn without its thinking; None: nothing is left of it."""
+        blocks = _assistant_blocks(turn)
+        if blocks is None:
+            return turn
+        keeps = [block for block in blocks if not _goes(block, self._everything)]
+        self.removed += len(blocks) - len(keeps)
+        if blocks and not keeps:
+            return None
+        self.bare = _is_bare(blocks, keeps, self._everything)
+        if len(keeps) == len(blocks):
+            return turn
+        return map_member(turn, "content", _replaced_by(keeps))
 
 
 def looks_like_claudes(signature: str | None) -> bool:
@@ -105,6 +119,8 @@ def looks_like_claudes(signature: str | None) -> bool:
 
 
 def _assistant_blocks(turn: Raw) -> list[Raw] | None:
+    if first_byte(turn) != OBJECT:
+        return None
     try:
         peek = _TURN.decode(turn)
     except UNREADABLE:
@@ -121,9 +137,10 @@ def _goes(block: Raw, everything: bool) -> bool:
 
 def _signature(block: Raw) -> str | None:
     try:
-        return _SIGNED.decode(block).signature
+        signature = _SIGNED.decode(block).signature
     except UNREADABLE:
         return None
+    return signature if isinstance(signature, str) else None
 
 
 def _is_bare(blocks: list[Raw], keeps: list[Raw], everything: bool) -> bool:

@@ -17,7 +17,17 @@ import msgspec
 from msgspec import Raw
 
 from ccrelay.errors import BadRequest
-from ccrelay.wire.bodies import UNREADABLE, read_body, read_items
+from ccrelay.wire.bodies import (
+    ARRAY,
+    OBJECT,
+    UNREADABLE,
+    Word,
+    first_byte,
+    read_body,
+    read_members,
+    read_type,
+    runs_of_items,
+)
 
 ESTIMATE_HEADER = (b"x-ccrelay-estimate", b"true")
 
@@ -28,31 +38,38 @@ PAGE_TOKENS = 1500
 PAGE_BYTES = 40_000
 # Tool results contain blocks; deeper nesting is not valid.
 NESTING_MAX = 3
+# Longer turns and blocks are read without decoding their text: escapes count as what they are.
+LONG_BYTES = 1_048_576
 
 _NULL = Raw(b"null")
 
 
+# Members and items of any type are read: see `ccrelay.wire.bodies`.
 class _Source(msgspec.Struct, gc=False):
-    type: str = ""
+    type: Word = ""
     data: Raw = _NULL
 
 
 class _Block(msgspec.Struct, gc=False):
-    type: str = ""
-    text: str = ""
-    thinking: str = ""
-    content: "str | list[_Block] | None" = None
+    type: Word = ""
+    text: Word = ""
+    thinking: Word = ""
+    content: "_Content" = None
     input: Raw = _NULL
-    source: _Source | None = None
+    source: _Source | str | int | float | bool | list[Raw] | None = None
+
+
+_Item = _Block | str | int | float | bool | list[Raw] | None
+_Content = _Block | str | int | float | bool | list[_Item] | None
 
 
 class _Turn(msgspec.Struct, gc=False):
-    content: str | list[_Block] | None = None
+    content: _Content = None
 
 
-_CONTENT = msgspec.json.Decoder(str | list[_Block] | None)
+_CONTENT = msgspec.json.Decoder(_Content)
 _TURN = msgspec.json.Decoder(_Turn)
-_TURNS = msgspec.json.Decoder(list[_Turn])
+_ITEM = msgspec.json.Decoder(_Item)
 
 
 def estimate(body: bytes) -> int:
@@ -60,10 +77,15 @@ def estimate(body: bytes) -> int:
     try:
         top = read_body(body)
     except BadRequest:
-        return max(1, round(len(body) / BYTES_PER_TOKEN))
+        return by_length(len(body))
     tokens = _system(top.get("system", _NULL)) + _length(top.get("tools", _NULL))
     tokens += _messages(top.get("messages", _NULL))
     return max(1, round(tokens))
+
+
+def by_length(size: int) -> int:
+    """The same of a body of so many bytes that is not looked into."""
+    return max(1, round(size / BYTES_PER_TOKEN))
 
 
 def answer(tokens: int) -> bytes:
@@ -79,27 +101,50 @@ def _system(raw: Raw) -> float:
 
 
 def _messages(raw: Raw) -> float:
-    # One pass; turn by turn only if one of them is invalid.
-    try:
-        turns = _TURNS.decode(raw)
-    except UNREADABLE:
-        return sum(MESSAGE_TOKENS + _turn(turn) for turn in read_items(raw) or ())
-    return sum(MESSAGE_TOKENS + _content(turn.content, 0) for turn in turns)
+    return sum(MESSAGE_TOKENS + _turn(turn) for turns in runs_of_items(raw) for turn in turns)
 
 
 def _turn(raw: Raw) -> float:
+    if first_byte(raw) != OBJECT:
+        return _length(raw)
+    if len(memoryview(raw)) > LONG_BYTES:
+        return _long_turn(raw)
     try:
         return _content(_TURN.decode(raw).content, 0)
     except UNREADABLE:
         return _length(raw)
 
 
-def _content(content: str | list[_Block] | None, depth: int) -> float:
+def _long_turn(raw: Raw) -> float:
+    """A turn that is not decoded as a whole, since that would be one long step."""
+    content = (read_members(raw) or {}).get("content", _NULL)
+    if first_byte(content) != ARRAY:
+        return _length(content)
+    return sum(_long_block(block) for blocks in runs_of_items(content) for block in blocks)
+
+
+def _long_block(raw: Raw) -> float:
+    if len(memoryview(raw)) <= LONG_BYTES:
+        try:
+            block = _ITEM.decode(raw)
+        except UNREADABLE:
+            return _length(raw)
+        return _block(block, 0) if isinstance(block, _Block) else 1
+    match read_type(raw):
+        case "image":
+            return IMAGE_TOKENS
+        case "document":
+            return PAGE_TOKENS * len(memoryview(raw)) / PAGE_BYTES
+        case _:
+            return _length(raw)
+
+
+def _content(content: object, depth: int) -> float:
     if isinstance(content, str):
         return _text(content)
-    if content is None or depth >= NESTING_MAX:
+    if not isinstance(content, list) or depth >= NESTING_MAX:
         return 0.0
-    return sum(_block(block, depth) for block in content)
+    return sum(_block(block, depth) if isinstance(block, _Block) else 1 for block in content)
 
 
 def _block(block: _Block, depth: int) -> float:
@@ -109,7 +154,7 @@ def _block(block: _Block, depth: int) -> float:
         case "image":
             return IMAGE_TOKENS
         case "document":
-            return _document(block.source or _Source())
+            return _document(block.source if isinstance(block.source, _Source) else _Source())
         case _:
             own = _text(block.text) + _text(block.thinking) + _length(block.input)
             return own + _content(block.content, depth + 1)
@@ -121,7 +166,9 @@ def _document(source: _Source) -> float:
     return PAGE_TOKENS * max(1.0, len(memoryview(source.data)) / PAGE_BYTES)
 
 
-def _text(text: str) -> float:
+def _text(text: object) -> float:
+    if not isinstance(text, str):
+        return 0.0
     size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
     return size / BYTES_PER_TOKEN
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from ccrelay._fast.usage import Usage
-from ccrelay.wire.bodies import UNREADABLE
+from ccrelay.wire.bodies import UNREADABLE, is_dense
 
 # Far above any real count, and within a database integer: larger values are invalid.
 TOKENS_MAX = 1 << 48
@@ -82,6 +82,8 @@ def usage_from_stream(start: bytes | None, delta: bytes | None) -> Usage:
     """Usage from the data of `message_start` and the last `message_delta`; either may be None."""
     first: _Report | None = None
     last: _Report | None = None
+    if any(data is not None and is_dense(data) for data in (start, delta)):
+        return Usage()
     try:
         if start is not None and (message := _START.decode(start).message) is not None:
             first = message.usage
@@ -98,7 +100,7 @@ def usage_from_stream(start: bytes | None, delta: bytes | None) -> Usage:
 
 def usage_from_json(raw_usage: bytes | None) -> Usage:
     """Usage from the raw `usage` member of a non-streamed response."""
-    if raw_usage is None:
+    if raw_usage is None or is_dense(raw_usage):
         return Usage()
     try:
         return _usage(_REPORT.decode(raw_usage))

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from ccrelay.wire.bodies import UNREADABLE
+from ccrelay.wire.bodies import UNREADABLE, is_dense
 
 _DECODER = msgspec.json.Decoder(dict[str, Any])
 _ENCODER = msgspec.json.Encoder()
@@ -25,6 +25,8 @@ def events_of_message(body: bytes) -> bytes:
     Raises:
         ValueError: it is not one.
     """
+    if is_dense(body):
+        raise ValueError("not a message: too many members")
     try:
         message = _DECODER.decode(body)
     except UNREADABLE as error:

@@ -27,13 +27,14 @@ from ccrelay._fast.body import BodyFault
 from ccrelay._fast.rate_limits import Capacity
 from ccrelay._fast.upstream import Loss, Mode
 from ccrelay.config.model import Affinity, Config, Health, Key, Provider, RetryBudget, Routing
-from ccrelay.errors import UpstreamFailed
+from ccrelay.errors import NoTarget, UpstreamFailed
 from ccrelay.fleet.breaker import Breaker
 from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.relay import retry
 from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.exchange_state import TRANSITIONS, ExchangeState
+from ccrelay.relay.request_body import INLINE_ELEMENTS_MAX
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.routing.fair_queue import RANKS
 from ccrelay.routing.retry_state import RetryState
@@ -59,10 +60,13 @@ THOUGHT = (
     b'{"model":"m","stream":true,"messages":[{"role":"assistant","content":['
     b'{"type":"thinking","thinking":"t","signature":"s"},{"type":"text","text":"a"}]}]}'
 )
+# What is made of it is made by the worker.
+LARGE_THOUGHT = THOUGHT[:-1] + b',"x":[%b0]}' % (b"0," * INLINE_ELEMENTS_MAX)
 # The plain case stands first and more than once, so that most exchanges come far.
 BODIES = [
     *[BODY] * 9,
     *[THOUGHT] * 4,
+    *[LARGE_THOUGHT] * 3,
     BODY.replace(b"true", b"false"),
     b'{"stream":true,"messages":[],"model":"m"}',
     b'{"stream":true}',
@@ -365,7 +369,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: len(self.open_lives()) < 6)
     @rule(
         body=st.sampled_from(BODIES),
-        arrived=st.sampled_from([len(BODY) * 9] * 9 + [0, MODEL_SEEN, MODEL_SEEN + 9]),
+        arrived=st.sampled_from([1 << 20] * 9 + [0, MODEL_SEEN, MODEL_SEEN + 9]),
         kind=st.sampled_from([RequestClass.MESSAGES] * 4 + [RequestClass.COUNT_TOKENS]),
         shape=st.sampled_from(["whole"] * 8 + ["chunked", "windowed", "old"]),
         session=st.sampled_from(["s-1", "s-2", "s-3", None]),
@@ -532,6 +536,16 @@ class Lives(RuleBasedStateMachine):
 
     # ---- the relay
 
+    @precondition(lambda self: self.relay.worker.waiting)
+    @rule(who=WHO, fails=SELDOM)
+    def worker_works(self, who: int, fails: bool) -> None:
+        waiting = self.relay.worker.waiting
+        if fails:  # it has waited for too long
+            _, ready = waiting.pop(who % len(waiting))
+            ready(None, NoTarget("too many"))
+        else:
+            self.relay.worker.work(who % len(waiting))
+
     @rule(happens=SELDOM, chosen=CHOSEN)
     def configuration_is_reloaded(self, happens: bool, chosen: list[int]) -> None:
         if happens:
@@ -615,6 +629,8 @@ class Lives(RuleBasedStateMachine):
                 expected = {ExchangeState.QUEUED}
             elif self.is_dialling(exchange):
                 expected = {ExchangeState.CONNECTING}
+            elif self.is_prepared(exchange):
+                expected = {ExchangeState.PREPARING}
             else:
                 assert is_served
                 assert upstream is not None
@@ -700,6 +716,17 @@ class Lives(RuleBasedStateMachine):
         dials = [ready for pool in self.relay.pools.values() for ready in pool.dials]
         return any(ready.__self__ is exchange for ready in dials)  # type: ignore[attr-defined]
 
+    def is_prepared(self, exchange: Exchange) -> bool:
+        """Whether the worker is to make its body."""
+        jobs = [begin.__self__ for begin, _ in self.relay.worker.waiting]  # type: ignore[attr-defined]
+        return exchange in jobs and not exchange.settled
+
+    @invariant()
+    def memory_of_bodies_is_given_back(self) -> None:
+        for life in self.open_lives():
+            client = life.exchange.client
+            assert client.memory.held == client.held
+
     @invariant()
     def an_exchange_under_way_waits_for_exactly_one_thing(self) -> None:
         serving = [one.exchange for one in self.serving()]
@@ -713,6 +740,7 @@ class Lives(RuleBasedStateMachine):
                 self.is_dialling(exchange),
                 exchange in serving,
                 exchange in self.relay.queue.waiters(),
+                self.is_prepared(exchange),
             )
             # A client may still be sending while its exchange waits for something else.
             assert sum(waits) == (0 if exchange.settled else 1), waits
@@ -744,7 +772,9 @@ class Lives(RuleBasedStateMachine):
                 break
             for life in self.incomplete():
                 life.down.arrive(len(life.down.body))
-            if self.dialling():
+            if self.relay.worker.waiting:
+                self.relay.worker.work()
+            elif self.dialling():
                 self.dial_ends(0, fails=False)
             elif self.asked():
                 self.stream_begins(0, STREAM_HEAD)

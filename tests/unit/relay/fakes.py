@@ -22,6 +22,7 @@ from ccrelay._fast.handlers import ConnectionPool
 from ccrelay._fast.head_writer import Framing, RequestPlan
 from ccrelay._fast.http1 import Head, parse_request, parse_response
 from ccrelay._fast.json import MemberKeys, scan
+from ccrelay._fast.memory_account import MemoryAccount
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap, Verdict
 from ccrelay._fast.taps import ContentKind, Expected, Taps
@@ -32,12 +33,12 @@ from ccrelay.errors import RelayError
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.layout import Layout
 from ccrelay.fleet.provider_state import ProviderState, Target
+from ccrelay.relay.body_worker import Begin, Ready
 from ccrelay.relay.client_auth import Authenticator, ClientAuth
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.exchange_state import ExchangeState
 from ccrelay.relay.pending_queue import PendingQueue
-from ccrelay.relay.request_body import gunzip
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.types import RequestClass
 
@@ -225,8 +226,7 @@ class FakeDown(Downstream):
         self.wants: str | None = None
         self.is_spent = False  # some of the body was sent
         self.flowing = True  # what is not here yet comes fast
-        self.has_memory = True
-        self.copies = 0  # bytes charged for copies of the body
+        self.memory = MemoryAccount().share(b"test-client")
         # What the client got.
         self.heads: list[bytes] = []
         self.got = b""
@@ -256,10 +256,6 @@ class FakeDown(Downstream):
     def flows(self) -> bool:
         return self.body_complete() or (self.flowing and not self.chunked)
 
-    def hold(self, n: int) -> bool:
-        self.copies = n
-        return self.has_memory
-
     def stalled_for(self) -> float:
         return self.stall_s
 
@@ -268,6 +264,12 @@ class FakeDown(Downstream):
 
     def stream_flag(self) -> bool:
         return scan(self.body[: self.arrived], MEMBERS).value(1) == b"true"
+
+    def body_elements(self) -> int:
+        return scan(self.body[: self.arrived], MEMBERS).elements
+
+    def body_piece(self, at: int, n: int) -> bytes:
+        return self.body[: self.arrived][at : at + n]
 
     def body_bytes(self) -> bytes:
         assert self.body_complete()
@@ -764,6 +766,29 @@ class FakeLog:
         return [fields for _, event, fields in self.entries if event == name]
 
 
+class FakeWorker:
+    """Jobs on large bodies; nothing is done until `work`."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Begin, Ready]] = []
+
+    def run(self, client: int, begin: Begin, ready: Ready, timeout_s: float) -> None:
+        assert timeout_s >= 0.0
+        self.waiting.append((begin, ready))
+
+    def work(self, at: int = 0) -> None:
+        """Do one of the jobs."""
+        begin, ready = self.waiting.pop(at)
+        try:
+            job = begin()
+            result = job() if job is not None else None
+        except RelayError as error:
+            ready(None, error)
+        else:
+            if job is not None:
+                ready(result, None)
+
+
 class FakeRelay:
     """A worker's context and configuration. Providers share one memory, as in a worker.
 
@@ -780,6 +805,7 @@ class FakeRelay:
         self.wall_offset = 1_700_000_000.0
         self.memory = SharedMemory.private(workers=2, targets=64, endpoints=16, bindings=64)
         self.affinity = AffinityTable(self.memory)
+        self.worker = FakeWorker()
         self.queue = self.queue_class(self.loop, self.reactor)  # type: ignore[arg-type]
         self.context = WorkerContext(
             reactor=self.reactor,
@@ -789,7 +815,7 @@ class FakeRelay:
             affinity=self.affinity,
             budget=RetryBudget(self.memory),
             queue=self.queue,
-            inflate=self.inflate,
+            worker=self.worker,  # type: ignore[arg-type]
             id_prefix="req_",
         )
         self.pools: dict[str, FakePool] = {}
@@ -865,16 +891,6 @@ class FakeRelay:
             self.reactor.now = max(self.loop.next_at, self.reactor.now)
             self.loop.run()
         self.reactor.now = ends_at
-
-    def inflate(
-        self, data: bytes, limit: int, ready: Callable[[bytes | None, RelayError | None], None]
-    ) -> None:
-        try:
-            plain = gunzip(data, limit)
-        except RelayError as error:
-            ready(None, error)
-            return
-        ready(plain, None)
 
     def open(
         self,

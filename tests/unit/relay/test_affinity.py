@@ -4,12 +4,16 @@ import pytest
 
 from ccrelay._fast.affinity_table import FOREIGN, MOVED, UNSIGNED, hash64
 from ccrelay._fast.rate_limits import Cooldown
+from ccrelay._fast.upstream import Loss
 from ccrelay.config.model import Price
+from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.exchange import Exchange
+from ccrelay.relay.exchange_state import ExchangeState
 from tests.unit.relay.fakes import (
     CONTENT,
     STOP,
     STREAM_HEAD,
+    FakeDown,
     FakeRelay,
     json_head,
     keys,
@@ -17,6 +21,7 @@ from tests.unit.relay.fakes import (
 )
 from tests.unit.relay.scenario import (
     AGENT,
+    INVALID,
     UNSIGNED_BLOCK,
     answer,
     ask,
@@ -59,12 +64,44 @@ def refuse(relay: FakeRelay, exchange: Exchange) -> None:
 # ---- bindings
 
 
-def test_a_new_conversation_is_bound_when_it_is_sent() -> None:
+def test_a_new_conversation_is_bound_when_its_answer_begins() -> None:
     relay = two()
     exchange = ask(relay)
     assert target_of(exchange) is not None
+    upstream = serving(relay, exchange)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(start(10))
+    assert relay.affinity.find(hash64(b"s-1"), relay.reactor.now) is None
+    upstream.feed(CONTENT)
     assert binding_of(relay).slot == target_of(exchange).slot
     assert binding_of(relay).prefix_tokens == 0
+
+
+@pytest.mark.parametrize("ending", ["refused", "left", "lost"])
+def test_a_conversation_that_is_not_served_is_not_bound(ending: str) -> None:
+    relay = FakeRelay(provider("one"))
+    exchange = ask(relay)
+    upstream = serving(relay, exchange)
+    if ending == "refused":
+        answer(upstream, 400, INVALID)
+    elif ending == "left":
+        exchange.client.down.leave()
+    else:
+        upstream.lose(Loss.GARBAGE)
+    assert exchange.state == ExchangeState.DONE
+    assert relay.affinity.find(hash64(b"s-1"), relay.reactor.now) is None
+
+
+def test_a_binding_of_an_owner_is_not_found_by_another() -> None:
+    relay = two()
+    for owner in (5, 6):
+        down = FakeDown(relay.reactor, session="s-1")
+        exchange = relay.request(down, auth=ClientAuth(True, False, False, owner))
+        assert exchange.request is not None
+        assert exchange.request.binding is None
+        serve(relay, exchange)
+        assert relay.affinity.find(hash64(b"s-1"), relay.reactor.now, owner) is not None
+    assert relay.affinity.find(hash64(b"s-1"), relay.reactor.now) is None
 
 
 def test_a_first_binding_that_failed_moves_without_an_event() -> None:

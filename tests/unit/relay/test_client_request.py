@@ -62,10 +62,19 @@ def test_stream_is_read_from_what_has_arrived(body: bytes, streams: bool) -> Non
 
 def test_stream_is_read_from_an_unpacked_body() -> None:
     client = request(body=b"packed")
-    client.body = UNPACKED
+    client.set_body(UNPACKED, -1, True)
     assert client.asks_for_stream()
-    client.body = b'{"stream":false}'
+    client.set_body(b'{"stream":false}', -1, False)
     assert not client.asks_for_stream()
+
+
+def test_elements_are_those_of_what_is_sent() -> None:
+    client = request(body=b'{"model":"m","messages":[1,2,3]}')
+    assert client.elements() == 5
+    client.set_body(b'{"model":"m","messages":[1,2,3,4]}', -1, False)
+    assert client.elements() == 6
+    client.set_body(b"{}", 77, False)
+    assert client.elements() == 77
 
 
 # ---- once more

@@ -8,6 +8,7 @@ import pytest
 from ccrelay._fast.upstream import Loss
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.exchange_state import STATES, TRANSITIONS, ExchangeState, Resume, allowed
+from ccrelay.relay.request_body import INLINE_ELEMENTS_MAX
 from tests.unit.relay.fakes import (
     BODY,
     CONTENT,
@@ -37,6 +38,7 @@ from tests.unit.relay.scenario import (
 
 ROUTING = ExchangeState.ROUTING
 AWAITING_BODY = ExchangeState.AWAITING_BODY
+PREPARING = ExchangeState.PREPARING
 QUEUED = ExchangeState.QUEUED
 CONNECTING = ExchangeState.CONNECTING
 AWAITING_HEAD = ExchangeState.AWAITING_HEAD
@@ -105,6 +107,17 @@ def queues(leaves: bool) -> Seen:
     return relay, exchange
 
 
+def is_prepared(leaves: bool) -> Seen:
+    relay = FakeRelay(provider("one", "zai"))
+    body = b'{"model":"glm-5.3","messages":[%b1]}' % (b"1," * INLINE_ELEMENTS_MAX)
+    down, exchange = request(relay, body=body)
+    relay.reactor.trail.see(exchange)
+    if leaves:
+        down.leave()
+    relay.worker.work()
+    return relay, exchange
+
+
 def connects(relay: FakeRelay, then: str) -> Seen:
     down, exchange = request(relay)
     if then == "leaves":
@@ -141,6 +154,11 @@ SCENARIOS: dict[str, tuple[Callable[[], Seen], list[ExchangeState]]] = {
         lambda: awaits_its_body(True),
         [ROUTING, AWAITING_BODY, DONE],
     ),
+    "a large body is rewritten": (
+        lambda: is_prepared(False),
+        [ROUTING, PREPARING, CONNECTING],
+    ),
+    "the client leaves while it is": (lambda: is_prepared(True), [ROUTING, PREPARING, DONE]),
     "a target becomes free": (lambda: queues(False), [ROUTING, QUEUED, CONNECTING]),
     "the client leaves the queue": (lambda: queues(True), [ROUTING, QUEUED, DONE]),
     "the client leaves during a dial": (
@@ -230,6 +248,8 @@ def test_every_transition_of_the_table_is_taken_by_one_of_them() -> None:
     }
     # Where the next attempt needs a dial, its CONNECTING follows ROUTING unseen.
     unseen = {(CONNECTING, ROUTING), (AWAITING_HEAD, ROUTING)}
+    # As does what follows PREPARING.
+    unseen |= {(PREPARING, ROUTING)}
     assert taken | unseen == {(old, new) for old in TRANSITIONS for new in TRANSITIONS[old]}
 
 

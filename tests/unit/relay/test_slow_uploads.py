@@ -96,15 +96,6 @@ def test_without_a_copy_a_stall_is_a_408(narrow: FakeRelay) -> None:
     assert in_flight(narrow) == 0
 
 
-def test_without_memory_for_a_rewritten_body_it_is_a_529() -> None:
-    relay = FakeRelay(provider("one", "ollama", auth="none", keys=keys("a")))
-    down = FakeDown(relay.reactor)
-    down.has_memory = False
-    relay.request(down)
-    assert down.heads[0].startswith(b"HTTP/1.1 529 ")
-    assert in_flight(relay) == 0
-
-
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EADDRNOTAVAIL])
 def test_a_connection_this_machine_cannot_open_proves_nothing(narrow: FakeRelay, code: int) -> None:
     for _ in range(12):

@@ -2,7 +2,7 @@ import pytest
 from msgspec import Raw
 
 from ccrelay.errors import BadRequest
-from ccrelay.wire import bodies
+from ccrelay.wire import bodies, surrogates
 
 ODD = b'{"n": 12345678901234567890, "f":1.0,"e":1e400 , "s":"\\u0041\\/", "l":[ ]}'
 
@@ -42,7 +42,7 @@ def test_only_lone_surrogates_are_replaced(text: bytes, mended: bytes) -> None:
 
 
 def test_too_many_lone_surrogates_are_rejected() -> None:
-    body = b'{"a":"%b"}' % (rb"\ud83d" * (bodies.SURROGATES_MAX + 1))
+    body = b'{"a":"%b"}' % (rb"\ud83d" * (surrogates.SURROGATES_MAX + 1))
     with pytest.raises(BadRequest):
         bodies.read_body(body)
 

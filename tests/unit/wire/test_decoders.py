@@ -1,4 +1,5 @@
 import gzip
+import random
 import zlib
 from importlib import import_module
 
@@ -129,3 +130,39 @@ def test_codings_over_each_other_have_no_decoder() -> None:
 )
 def test_what_a_client_accepts(accepted: bytes | None, coding: bytes, expected: bool) -> None:
     assert accepts(accepted, coding) is expected
+
+
+BOMBS = {
+    "gzip": (b"gzip", lambda data: gzip.compress(data)),
+    "deflate": (b"deflate", lambda data: zlib.compress(data)),
+    "br": (b"br", br),
+    "zstd": (b"zstd", zstd),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_response_that_expands_without_measure_counts_as_damaged(name: str) -> None:
+    coding, pack = BOMBS[name]
+    bomb = pack(bytes(60_000_000))
+    decoder = decoder_for(coding)
+    assert decoder is not None
+    came = []
+
+    def decode(rest: bytes) -> None:
+        while rest:
+            piece, rest = decoder.decode(rest, 262_144)
+            came.append(len(piece))
+
+    with pytest.raises(ValueError, match="too"):
+        decode(bomb)
+    assert sum(came) <= 2**20 + 64 * len(bomb)
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_an_answer_that_repeats_itself_does_not(name: str) -> None:
+    coding, pack = BOMBS[name]
+    event = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":'
+    event += b'{"type":"text_delta","text":"%d"}}\n\n'
+    dice = random.Random(1)
+    plain = b"".join(event % dice.randrange(1000) for _ in range(30_000))
+    assert unpacked(coding, pack(plain), 100_000) == plain
