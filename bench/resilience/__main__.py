@@ -24,7 +24,7 @@ import uvloop
 
 from bench.loopback import machine
 from bench.loopback.run import say
-from bench.resilience import affinity, hostile, limits, outages, upkeep
+from bench.resilience import affinity, bodies, hostile, limits, outages, upkeep
 from bench.resilience.findings import Finding, Findings, markdown, missed, plain
 from bench.resilience.stage import Stage, StageError
 
@@ -53,6 +53,7 @@ SCENARIOS = {
     "worker-killed": Scenario(upkeep.worker_killed, 28, 17),
     "reloads": Scenario(upkeep.reloads, 22, 12),
     "hostile": Scenario(hostile.hostile, 75, 30),
+    "bodies": Scenario(bodies.bodies, 420, 75),
 }
 
 

@@ -199,5 +199,6 @@ def test_every_row_of_the_table_has_its_scenario() -> None:
         "worker-killed",
         "reloads",
         "hostile",
+        "bodies",
     ]
     assert all(0 < one.quick_s < one.full_s for one in SCENARIOS.values())
