@@ -1,4 +1,4 @@
-"""Keys of JSON objects: escapes resolved (RFC 8259 section 7), and names that differ in case only."""
+"""Keys of JSON objects: escapes (RFC 8259 section 7), and names that differ in case only."""
 
 cdef inline int simple_escape(char c) noexcept:
     if c == c'"' or c == c"\\" or c == c"/":

@@ -5,8 +5,7 @@
 
 The exchange (Python) is called up when the head is there (`on_head`, which answers with `forward`
 or `collect`), when the response is whole (`on_done`), or when the upstream is lost (`on_lost`). In
-between, bytes go from the shared read buffer straight to the client's socket; chunked framing is
-tunnelled and only walked, to find the end and to let the taps see the payload.
+between, bytes go from the shared read buffer to the client; chunks are walked for end and payload.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE

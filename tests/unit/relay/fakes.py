@@ -22,7 +22,7 @@ from ccrelay._fast.handlers import ConnectionPool
 from ccrelay._fast.head_writer import Framing, RequestPlan
 from ccrelay._fast.http1 import Head, parse_request, parse_response
 from ccrelay._fast.json import MemberKeys, scan
-from ccrelay._fast.memory_account import MemoryAccount
+from ccrelay._fast.memory_account import MemoryAccount, Share
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap, Verdict
 from ccrelay._fast.taps import ContentKind, Expected, Taps
@@ -226,7 +226,7 @@ class FakeDown(Downstream):
         self.wants: str | None = None
         self.is_spent = False  # some of the body was sent
         self.flowing = True  # what is not here yet comes fast
-        self.memory = MemoryAccount().share(b"test-client")
+        self.share = MemoryAccount().share(b"test-client")
         # What the client got.
         self.heads: list[bytes] = []
         self.got = b""
@@ -234,6 +234,10 @@ class FakeDown(Downstream):
         self.breaks = False  # the client has gone; the next byte sent finds out
 
     # ---- what an exchange reads
+
+    @property
+    def memory(self) -> Share:
+        return self.share
 
     def is_closed(self) -> bool:
         return self.closed

@@ -1,6 +1,5 @@
 """Who comes in, and what is said to who does not."""
 
-
 import pytest
 
 from ccrelay._fast.http1 import Head, parse_request
