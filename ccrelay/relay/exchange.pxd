@@ -11,7 +11,6 @@ from ccrelay.routing.routing_request cimport RoutingRequest
 from ccrelay.routing.selection cimport Selection
 
 cdef int _MESSAGES, _COUNT_TOKENS, _CONNECTING, _COMPLETE, _ANSWER, _ENCODED
-cdef int _ROUTING, _AWAITING_BODY, _QUEUED, _AWAITING_HEAD, _HOLDING, _STREAMING
 
 
 cdef class Exchange(SendingExchange):
@@ -29,8 +28,6 @@ cdef class Exchange(SendingExchange):
     cpdef object on_lost(self, Upstream upstream, int reason)
     @cython.locals(attempt=Attempt, client=ClientRequest)
     cdef object _on_lost(self, Upstream upstream, int reason)
-    @cython.locals(attempt=Attempt, context=WorkerContext, state=int, is_kept=bint, now=double)
-    cpdef object on_body_stalls(self)
     cdef object _redial(self)
     cdef object _go_on_with(self, object choice)
     cdef object _next_target(self, object verdict)

@@ -22,7 +22,7 @@ from ccrelay.fleet.provider_state import Target
 from ccrelay.relay import accounting, refusals, request_body, response_content, retry
 from ccrelay.relay.attempt import Attempt, attempt_on
 from ccrelay.relay.exchange_sending import SendingExchange
-from ccrelay.relay.exchange_state import ExchangeState, Resume
+from ccrelay.relay.exchange_state import ExchangeState
 from ccrelay.relay.local_reply import ErrorReply, Rejection
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.selection import Selection, Unavailable
@@ -36,14 +36,6 @@ from ccrelay.wire.whole_message import events_of_message
 _MESSAGES = int(RequestClass.MESSAGES)
 _COUNT_TOKENS = int(RequestClass.COUNT_TOKENS)
 _CONNECTING = int(ExchangeState.CONNECTING)
-_ROUTING = int(ExchangeState.ROUTING)
-_AWAITING_BODY = int(ExchangeState.AWAITING_BODY)
-_QUEUED = int(ExchangeState.QUEUED)
-_AWAITING_HEAD = int(ExchangeState.AWAITING_HEAD)
-_HOLDING = int(ExchangeState.HOLDING)
-_STREAMING = int(ExchangeState.STREAMING)
-# Where a target, or a place in the queue, is held while the body arrives. A dial ends by itself.
-_HOLDS_PLACE = frozenset({_AWAITING_BODY, _QUEUED, _AWAITING_HEAD, _HOLDING, _STREAMING})
 _COMPLETE = int(Ending.COMPLETE)
 _ANSWER = int(ContentKind.ANSWER)
 _ENCODED = int(ContentKind.ENCODED)
@@ -242,34 +234,6 @@ class Exchange(SendingExchange):
         if attempt.candidate is None:
             raise error
         self._failed(verdict, ErrorReply(verdict.priority, error.status, error=error), counts)
-
-    # ---- a body that comes slowly
-
-    def on_body_stalls(self) -> None:
-        """The body comes too slowly to hold a target: give it back, and wait for the whole body."""
-        state, attempt, context = self.state, self.attempt, self.context
-        if self.request is None or state not in _HOLDS_PLACE:
-            return
-        is_kept = self.client.down.can_replay()
-        if state == _QUEUED:
-            if not is_kept:
-                return
-            context.queue.leave(self)
-        else:
-            if attempt is None or attempt.finished:
-                return  # it waits for its body already
-            if not is_kept or state == _STREAMING:
-                self.on_slow_body()
-                return
-            self._drop_upstream()
-            now = context.reactor.now
-            attempt.cancel(now)
-            attempt.finish(now, context.rng, 0, 0)
-            self._poke_queue()
-        self.resume = int(Resume.SELECT)
-        if state != _AWAITING_BODY:
-            self._enter(_ROUTING)
-            self._await_body(Resume.SELECT)
 
     def _redial(self) -> None:
         """The same attempt once more, on a fresh connection."""

@@ -8,6 +8,7 @@ from ccrelay._fast.upstream cimport Upstream
 from ccrelay.fleet.provider_state cimport ProviderState, Target
 from ccrelay.relay.attempt cimport Attempt
 from ccrelay.relay.client_request cimport ClientRequest
+from ccrelay.relay.context cimport WorkerContext
 from ccrelay.relay.exchange_preparing cimport PreparingExchange
 from ccrelay.relay.outcome cimport Outcome
 from ccrelay.routing.candidate cimport Candidate
@@ -17,7 +18,7 @@ from ccrelay.routing.selection cimport Selection
 
 cdef int _CONTENT_ENCODING, _A_MESSAGE, _A_COUNT
 cdef int _KEEP, _CHUNKED, _CLOSE, _FORWARD, _HOLD, _MESSAGES, _COUNT_TOKENS, _COMPLETE
-cdef int _ROUTING, _CONNECTING, _AWAITING_HEAD, _HOLDING, _STREAMING, _COLLECTING_ERROR, _DONE
+cdef int _ROUTING, _AWAITING_BODY, _QUEUED, _CONNECTING, _AWAITING_HEAD, _HOLDING, _STREAMING, _COLLECTING_ERROR, _DONE
 
 
 cdef class SendingExchange(PreparingExchange):
@@ -58,3 +59,5 @@ cdef class SendingExchange(PreparingExchange):
     @cython.locals(attempt=Attempt, outcome=Outcome)
     cpdef object on_done(self, Upstream upstream)
     cdef object _note_late_error(self, Upstream upstream)
+    @cython.locals(attempt=Attempt, context=WorkerContext, state=int, is_kept=bint, now=double)
+    cpdef object on_body_stalls(self)

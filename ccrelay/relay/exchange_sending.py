@@ -38,12 +38,16 @@ _MESSAGES = int(RequestClass.MESSAGES)
 _COUNT_TOKENS = int(RequestClass.COUNT_TOKENS)
 _COMPLETE = int(Ending.COMPLETE)
 _ROUTING = int(ExchangeState.ROUTING)
+_AWAITING_BODY = int(ExchangeState.AWAITING_BODY)
+_QUEUED = int(ExchangeState.QUEUED)
 _CONNECTING = int(ExchangeState.CONNECTING)
 _AWAITING_HEAD = int(ExchangeState.AWAITING_HEAD)
 _HOLDING = int(ExchangeState.HOLDING)
 _STREAMING = int(ExchangeState.STREAMING)
 _COLLECTING_ERROR = int(ExchangeState.COLLECTING_ERROR)
 _DONE = int(ExchangeState.DONE)
+# Where a target, or a place in the queue, is held while the body arrives. A dial ends by itself.
+_HOLDS_PLACE = frozenset({_AWAITING_BODY, _QUEUED, _AWAITING_HEAD, _HOLDING, _STREAMING})
 
 
 class SendingExchange(PreparingExchange):
@@ -347,3 +351,31 @@ class SendingExchange(PreparingExchange):
         self.outcome.error = "error_event"
         verdict = retry.classify_event(self.context, self.config, attempt.target, upstream, data)
         attempt.breaker_result = verdict.counts
+
+    # ---- a body that comes slowly
+
+    def on_body_stalls(self) -> None:
+        """The body comes too slowly to hold a target: give it back, and wait for the whole body."""
+        state, attempt, context = self.state, self.attempt, self.context
+        if self.request is None or state not in _HOLDS_PLACE:
+            return
+        is_kept = self.client.down.can_replay()
+        if state == _QUEUED:
+            if not is_kept:
+                return
+            context.queue.leave(self)
+        else:
+            if attempt is None or attempt.finished:
+                return  # it waits for its body already
+            if not is_kept or state == _STREAMING:
+                self.on_slow_body()
+                return
+            self._drop_upstream()
+            now = context.reactor.now
+            attempt.cancel(now)
+            attempt.finish(now, context.rng, 0, 0)
+            self._poke_queue()
+        self.resume = int(Resume.SELECT)
+        if state != _AWAITING_BODY:
+            self._enter(_ROUTING)
+            self._await_body(Resume.SELECT)

@@ -66,7 +66,7 @@ def error_of(target: Target, upstream: Upstream, body: bytes) -> UpstreamFailed:
     """What came instead of an answer, for the client: no text of the provider's is in it."""
     head, name = upstream.head, target.provider.name
     status = head.status
-    if is_redirect(status):
+    if is_redirect(status) and status != 304:
         place = _place(head)
         return UpstreamFailed(
             f"Provider {name} answered {status} with a redirect{place}: fix its base_url."

@@ -54,7 +54,7 @@ def _fed(data: bytes, size: int) -> Members:
     for at in range(0, len(data), size):
         found.feed_bytes(data[at : at + size])
     slots = [Slot(found.seen(n), found.span(n), found.value(n)) for n in range(len(NAMES))]
-    return Members(found.state, found.offset, slots)
+    return Members(found.state, found.offset, slots, found.elements)
 
 
 def run(seconds: float, seed: int) -> int:

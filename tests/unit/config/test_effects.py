@@ -63,7 +63,7 @@ def test_what_only_a_command_can_tell_is_not_told_by_its_default(name):
 def test_nothing_in_a_file_can_hide_a_line(text):
     data = {"providers": [{"keys": [{"key": f"${{cmd:a{text}b}}"}]}]}
     (line,) = [line for line in effects(data, Config()).lines() if "runs" in line[:8]]
-    assert line.startswith("  runs       a?")
+    assert line.startswith("  runs       a\\")
     assert line.isprintable()
 
 

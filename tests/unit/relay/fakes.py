@@ -226,7 +226,7 @@ class FakeDown(Downstream):
         self.wants: str | None = None
         self.is_spent = False  # some of the body was sent
         self.flowing = True  # what is not here yet comes fast
-        self.share = MemoryAccount().share(b"test-client")
+        self.client_share = MemoryAccount().share(b"test-client")
         # What the client got.
         self.heads: list[bytes] = []
         self.got = b""
@@ -237,7 +237,7 @@ class FakeDown(Downstream):
 
     @property
     def memory(self) -> Share:
-        return self.share
+        return self.client_share
 
     def is_closed(self) -> bool:
         return self.closed
