@@ -15,7 +15,7 @@ cdef class ClientRequest:
     cdef public object model
     cdef public bytes body
     cdef readonly bytes path
-    cdef readonly Share memory
+    cdef Share _memory
     cdef public int64_t held
     cdef int64_t _elements
     cdef bint _streams
@@ -25,6 +25,7 @@ cdef class ClientRequest:
     cpdef bint is_kept(self)
     cpdef bint is_readable(self)
     cpdef bint flows(self)
+    cpdef Share memory(self)
     cpdef bint charge(self, int64_t n)
     cpdef object release(self)
     cpdef int64_t size(self)

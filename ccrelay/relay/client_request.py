@@ -32,6 +32,7 @@ class ClientRequest:
 
     __slots__ = (
         "_elements",
+        "_memory",
         "_streams",
         "_traffic",
         "auth",
@@ -39,7 +40,6 @@ class ClientRequest:
         "down",
         "held",
         "kind",
-        "memory",
         "model",
         "path",
     )
@@ -53,7 +53,7 @@ class ClientRequest:
         self.path = path
         self.model: str | None = None  # as the client spells it, once known
         self.body: bytes | None = None  # unpacked; None: the body is the connection's
-        self.memory: Share = down.memory  # what is made of the body is charged to it
+        self._memory: Share | None = None  # what is made of the body is charged to it
         self.held = 0  # bytes charged
         self._elements = -1  # of `body`
         self._streams = False
@@ -77,9 +77,15 @@ class ClientRequest:
         """Whether a target may be held for the body: it is here, or comes fast enough."""
         return self.body is not None or self.down.flows()
 
+    def memory(self) -> Share:
+        """What is made of the body is charged to it: looked up when it is needed first."""
+        if self._memory is None:
+            self._memory = self.down.memory
+        return self._memory
+
     def charge(self, n: int) -> bool:
         """Charge the client for so many bytes made of its body. False: there is no room."""
-        if not self.memory.take(n):
+        if not self.memory().take(n):
             return False
         self.held += n
         return True
@@ -87,7 +93,7 @@ class ClientRequest:
     def release(self) -> None:
         """Give back what was charged: the request is over."""
         if self.held:
-            self.memory.give(self.held)
+            self.memory().give(self.held)
             self.held = 0
 
     def size(self) -> int:

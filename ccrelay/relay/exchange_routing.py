@@ -78,7 +78,8 @@ class RoutedExchange(ExchangeBase):
             self._await_body(Resume.UNPACK)
             return
         if down.body_seen() <= STEP_BYTES:
-            unpacking = Unpacking(down.body_bytes(), self.config.body_bytes_max, self.client.memory)
+            limit = self.config.body_bytes_max
+            unpacking = Unpacking(down.body_bytes(), limit, self.client.memory())
             if unpacking.step():
                 self._take_unpacked(unpacking)
                 return
@@ -93,7 +94,7 @@ class RoutedExchange(ExchangeBase):
         if self.state == _DONE:
             return None
         limit = self.config.body_bytes_max
-        return Unpacking(self.client.down.body_bytes(), limit, self.client.memory).run
+        return Unpacking(self.client.down.body_bytes(), limit, self.client.memory()).run
 
     def _unpacked(self, unpacking: Unpacking | None, error: RelayError | None) -> None:
         """The worker has unpacked the body."""

@@ -725,7 +725,7 @@ class Lives(RuleBasedStateMachine):
     def memory_of_bodies_is_given_back(self) -> None:
         for life in self.open_lives():
             client = life.exchange.client
-            assert client.memory.held == client.held
+            assert client.memory().held == client.held
 
     @invariant()
     def an_exchange_under_way_waits_for_exactly_one_thing(self) -> None:
