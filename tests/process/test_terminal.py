@@ -32,8 +32,8 @@ for fd in (0, 1, 2):
     other = os.open(f"{folder}/fd{fd}", os.O_RDWR | os.O_CREAT, 0o600)
     os.dup2(terminal if str(fd) in ttys else other, fd)
 os.closerange(3, 64)
-if ignores_sighup == "True":
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+# Whatever the tests were started with: nohup(1) is inherited.
+signal.signal(signal.SIGHUP, signal.SIG_IGN if ignores_sighup == "True" else signal.SIG_DFL)
 os.execv(command[0], command)
 """
 

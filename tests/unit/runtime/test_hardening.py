@@ -2,9 +2,11 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import ccrelay
 from ccrelay._fast.hardening import is_dumpable
 from ccrelay.runtime.hardening import VARIABLE
 
@@ -23,7 +25,8 @@ print(before, is_dumpable(), resource.getrlimit(resource.RLIMIT_CORE)[0])
 def hardened(**variables):
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT],
-        env={**os.environ, **variables, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, **variables, "PYTHONPATH": str(Path(ccrelay.__file__).parents[1])},
+        cwd="/",  # not that of a checkout, which is not built where a wheel is tested
         capture_output=True,
         text=True,
         check=True,
