@@ -231,7 +231,7 @@ def test_route_and_settle(benchmark: Benchmark, pool: str) -> None:
 
 def test_write_the_head(benchmark: Benchmark) -> None:
     (provider,) = provider_states(1)
-    assert b"bearer" not in benchmark(provider.targets[0].plan.render, head(), 102_400, False)
+    assert b"bearer" not in benchmark(provider.targets[0].plan.render, head(), 102_400, False, b"/v1/messages")
 
 
 def logged() -> AccessLogEntry:
