@@ -231,7 +231,8 @@ def test_route_and_settle(benchmark: Benchmark, pool: str) -> None:
 
 def test_write_the_head(benchmark: Benchmark) -> None:
     (provider,) = provider_states(1)
-    assert b"bearer" not in benchmark(provider.targets[0].plan.render, head(), 102_400, False, b"/v1/messages")
+    render = provider.targets[0].plan.render
+    assert b"bearer" not in benchmark(render, head(), 102_400, False, b"/v1/messages")
 
 
 def logged() -> AccessLogEntry:
