@@ -43,7 +43,7 @@ cdef class Conn:
     cdef readonly Reactor reactor
     cdef readonly int fd               # -1: closed
     cdef bint reading, writing
-    cdef readonly Share share          # whom its memory is charged to; None: nobody
+    cdef readonly Share share          # the client its memory is charged to, or None
     cdef bint sheds                    # closed rather than queue beyond the share
     cdef char* out                     # bytes the kernel would not take yet; NULL most of the time
     cdef Py_ssize_t out_at, out_end, out_cap

@@ -22,7 +22,7 @@ from ccrelay._fast.http1 cimport (
 cdef enum:
     RULES_MAX = 160
     KEYS = 256               # keys of an index: by what of a name its rules are found
-    NAME_MAX = 64            # of a name with odd punctuation; a longer one is nobody's
+    NAME_MAX = 64            # of a name with odd punctuation; a longer one is F_ALIAS
 
 _NAMES = (
     (<int>F_HOST, "host"),

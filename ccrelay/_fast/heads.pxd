@@ -254,7 +254,7 @@ cdef inline int take_meaning(Parts* head, const uint8_t* data, const Field* fiel
         if first_field(fields, head.count, F_HOST) >= 0 or not is_host(value, field.value_len):
             return BAD_HOST
     elif (field.id == F_ORIGIN or field.id == F_SEC_FETCH_SITE) and head.is_request:
-        # The relay judges the first; whoever reads the last would judge another one.
+        # The relay judges the first; a server that reads the last would judge another one.
         if first_field(fields, head.count, field.id) >= 0:
             return REPEATED_FIELD
     elif field.id == F_EXPECT and head.is_request and head.minor == 1:

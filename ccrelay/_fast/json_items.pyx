@@ -77,7 +77,7 @@ def end_of_items(data not None, Py_ssize_t at, Py_ssize_t bytes_max, Py_ssize_t 
         raise IndexError(f"offset {at} of {n} bytes")
     p = <const char*>&view[0]
     # With the lock: giving it up for microseconds, again and again, keeps the others waiting. Each
-    # time they are woken, find it taken, and begin to count the switch interval anew.
+    # time they are woken, find it taken, and restart their switch interval.
     return skip_items(p, at, n, bytes_max, items_max)
 
 

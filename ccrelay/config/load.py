@@ -80,7 +80,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class Found(NamedTuple):
-    """A configuration file, and whether it was found in the working directory, named by nobody."""
+    """A configuration file, and whether it was found in the working directory instead of named."""
 
     path: Path
     is_unnamed: bool = False
