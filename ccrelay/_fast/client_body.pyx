@@ -106,7 +106,7 @@ cdef class ClientBody(ClientConn):
         self.body.share = share
 
     cdef void body_arrived(self, Py_ssize_t n) except *:
-        """More of the body is here: fail, wait for room, or pass it on to whoever waits for it."""
+        """More of the body is here: fail, wait for room, or notify the waiting side."""
         cdef RequestBody body = self.body
         cdef RequestHandler exchange = self.exchange
         pace_add(

@@ -1,6 +1,6 @@
-"""SipHash-1-3 of two words (Aumasson, Bernstein, 2012): nobody without its key can steer it.
+"""SipHash-1-3 of two words (Aumasson, Bernstein, 2012): unpredictable without the key.
 
-The variant with the fewer rounds is the usual one for hash tables, whose values nobody sees.
+The variant with the fewer rounds is the usual one for hash tables, whose values are not exposed.
 """
 
 from libc.stdint cimport uint64_t

@@ -183,7 +183,7 @@ def bind(
 def begin(context: WorkerContext, request: RoutingRequest, attempt: Attempt, now: float) -> None:
     """A first turn is being answered: bind the conversation, unless another turn has.
 
-    Not before: a request that nobody serves has nothing to be kept for.
+    Not earlier: a request that fails needs no binding.
     """
     if context.affinity.find(request.conversation, now, request.client) is not None:
         return

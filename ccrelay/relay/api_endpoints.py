@@ -136,7 +136,7 @@ def _at(path: bytes) -> tuple[ApiEndpoint, tuple[str, ...]] | None:
 
 
 def _query(query: bytes, names: frozenset[str]) -> bytes:
-    """The members that may pass, encoded anew; of a repeated name the last one."""
+    """The allowed members, re-encoded; of a repeated name the last one."""
     if not query or not names or query.count(b"&") >= QUERY_MEMBERS_MAX:
         return b""
     members = parse_qsl(query.decode("latin-1"))

@@ -20,7 +20,7 @@ from ccrelay.errors import NoTarget, RelayError
 Job = Callable[[], Any]
 """Runs in the thread. Raises RelayError for what the client has to hear."""
 Begin = Callable[[], Job | None]
-"""Called in the loop when it is its turn; None: nobody waits for it any more."""
+"""Called in the loop when it is its turn; None: the job was cancelled."""
 Ready = Callable[[Any, RelayError | None], None]
 """Called in the loop with the result or the error."""
 
@@ -101,7 +101,7 @@ class BodyWorker:
             self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _next(self) -> None:
-        """Begin with the next one that somebody waits for."""
+        """Start the next job that was not cancelled."""
         while self._lines and self._running is None:
             client, line = self._lines.popitem(last=False)
             waiting = line.popleft()
