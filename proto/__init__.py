@@ -1,0 +1,1 @@
+"""The schema of the management API, and its generator."""
