@@ -60,6 +60,10 @@ cdef class AffinityTable:
     cdef int ways                  # WAYS, or the whole table if that is smaller
 
     cpdef Binding find(self, uint64_t conversation, double now, int64_t client=*)
+    cpdef object keep(
+        self, uint64_t conversation, int slot, double now, double ttl_s=*, int64_t prefix_tokens=*,
+        int64_t cached_tokens=*, int64_t body_bytes=*, int flags=*, int64_t client=*, bint again=*
+    )
     cdef uint64_t _keyed(self, uint64_t conversation, int64_t client) noexcept
     cdef int64_t* _set_of(self, uint64_t keyed) noexcept
     cdef int64_t* _victim(self, int64_t* first, int64_t now, int64_t mark) noexcept

@@ -151,8 +151,8 @@ cdef class AffinityTable:
                 return binding
         return None
 
-    def keep(
-        self, uint64_t conversation, int slot, double now, *, double ttl_s=300.0,
+    cpdef object keep(
+        self, uint64_t conversation, int slot, double now, double ttl_s=300.0,
         int64_t prefix_tokens=0, int64_t cached_tokens=0, int64_t body_bytes=0, int flags=0,
         int64_t client=0, bint again=False,
     ):

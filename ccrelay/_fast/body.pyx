@@ -44,14 +44,14 @@ cdef class BodyLimits:
 
 cdef bint names_a_model(Head head) noexcept:
     """Whether a body, which is not compressed, has a model to route by."""
+    # Behind any prefix: clouds have the path below one (`relay.cloud_paths`).
+    cdef const char* end = head.buf + head.target + head.path_len
     return (
         head.method_len == 4
         and head.path_len >= 12
         and memcmp(head.buf, b"POST", 4) == 0
-        and memcmp(head.buf + head.target, b"/v1/messages", 12) == 0
-        and (head.path_len == 12 or (
-            head.path_len == 25
-            and memcmp(head.buf + head.target + 12, b"/count_tokens", 13) == 0
+        and (memcmp(end - 12, b"/v1/messages", 12) == 0 or (
+            head.path_len >= 25 and memcmp(end - 25, b"/v1/messages/count_tokens", 25) == 0
         ))
         and head.find(F_CONTENT_ENCODING) < 0
     )

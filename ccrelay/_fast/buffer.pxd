@@ -1,6 +1,5 @@
 """A growable byte buffer, for partial heads and held responses. Owns no memory while empty."""
 
-from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
 
@@ -13,12 +12,12 @@ ctypedef struct Buffer:
     Py_ssize_t cap
 
 
-cdef inline int buffer_add(Buffer* buffer, const char* p, Py_ssize_t n) except -1:
-    """Append n bytes."""
+cdef inline char* buffer_room(Buffer* buffer, Py_ssize_t n) except NULL:
+    """Room for n more bytes, which the caller counts in `size`; n 0: only where there is some."""
     cdef Py_ssize_t cap
     cdef char* grown
     if buffer.size + n > buffer.cap:
-        cap = buffer.cap * 2 if buffer.cap else 2048
+        cap = buffer.cap * 2 if buffer.cap else 1024      # which malloc keeps at hand
         if cap < buffer.size + n:
             cap = buffer.size + n
         grown = <char*>realloc(buffer.data, cap)
@@ -26,7 +25,14 @@ cdef inline int buffer_add(Buffer* buffer, const char* p, Py_ssize_t n) except -
             raise MemoryError
         buffer.data = grown
         buffer.cap = cap
-    memcpy(buffer.data + buffer.size, p, n)
+    return buffer.data + buffer.size
+
+
+cdef inline int buffer_add(Buffer* buffer, const char* p, Py_ssize_t n) except -1:
+    """Append n bytes."""
+    if n == 0:
+        return 0
+    memcpy(buffer_room(buffer, n), p, n)
     buffer.size += n
     return 0
 
@@ -65,14 +71,22 @@ cdef inline int buffer_chunk(
     Buffer* buffer, const char* p, const Piece* pieces, int count
 ) except -1:
     """Append the pieces of p as one chunk (RFC 9112 section 7.1); nothing if they are empty."""
-    cdef char line[20]
-    cdef Py_ssize_t size = 0
-    cdef int k
+    cdef char[20] line
+    cdef Py_ssize_t size = 0, left
+    cdef int k, at = 18
     for k in range(count):
         size += pieces[k].size
     if size == 0:
         return 0
-    buffer_add(buffer, line, snprintf(line, sizeof(line), "%zx\r\n", <size_t>size))
+    line[18] = c"\r"
+    line[19] = c"\n"
+    left = size
+    while left:
+        at -= 1
+        line[at] = (<char*>b"0123456789abcdef")[left & 15]
+        left >>= 4
+    buffer_room(buffer, size + 22)
+    buffer_add(buffer, line + at, 20 - at)
     for k in range(count):
         buffer_add(buffer, p + pieces[k].at, pieces[k].size)
     buffer_add(buffer, "\r\n", 2)

@@ -23,8 +23,8 @@ from ccrelay._fast.conn cimport READ_BYTES, Reactor
 from ccrelay._fast.handlers cimport RequestHandler
 from ccrelay._fast.heads cimport without_identity
 from ccrelay._fast.http1 cimport (
-    F_AUTHORIZATION, F_CONTENT_ENCODING, F_HOST, F_ORIGIN, F_REFERER, F_SEC_FETCH_SITE, F_X_API_KEY,
-    HEAD_TOO_LARGE, Head, head_end, read_request,
+    F_API_KEY, F_AUTHORIZATION, F_CONTENT_ENCODING, F_HOST, F_ORIGIN, F_REFERER, F_SEC_FETCH_SITE,
+    F_X_API_KEY, HEAD_TOO_LARGE, Head, head_end, read_request,
 )
 
 cdef extern from "sock.h" nogil:
@@ -92,18 +92,19 @@ cdef class Downstream(ClientBody):
         Otherwise the memo is forgotten; the relay checks again and leaves a new one.
         """
         cdef char shown[SHOWN_MAX]
-        cdef int ids[4]
+        cdef int ids[5]
         cdef int k, at
         cdef Py_ssize_t n = 0, size
         cdef Head head = self.head
         ids[0], ids[1], ids[2], ids[3] = F_AUTHORIZATION, F_X_API_KEY, F_HOST, F_ORIGIN
+        ids[4] = F_API_KEY
         for k in range(head.count):
-            if head.fields[k].id == F_AUTHORIZATION or head.fields[k].id == F_X_API_KEY:
+            if head.fields[k].id in (F_AUTHORIZATION, F_X_API_KEY, F_API_KEY):
                 if head.find(head.fields[k].id) != k:
                     return self._forget()      # a second one: the relay refuses it
             elif head.fields[k].id == F_SEC_FETCH_SITE or head.fields[k].id == F_REFERER:
                 return self._forget()          # of a browser: checked each time
-        for k in range(4):
+        for k in range(5):
             at = head.find(ids[k])
             size = head.fields[at].value_len if at >= 0 else 0
             if n + size + 3 > SHOWN_MAX:

@@ -24,13 +24,18 @@ cdef class RequestPlan:
     cdef frozenset drop_betas    # anthropic-beta values (bytes) not forwarded; None: verbatim
 
     # content_length -1: keep no length (a GET); chunked wins over content_length. `path`: path and
-    # query, of the relay's own making: nothing of the client's target is copied
-    cdef bytes write(self, Head head, int64_t content_length, bint chunked, bytes path)
+    # query, of the relay's own making: nothing of the client's target is copied. `more`: ready
+    # header lines of this request
+    cdef bytes write(
+        self, Head head, int64_t content_length, bint chunked, bytes path, bytes more
+    )
 
 
 # The head sent downstream for an upstream head: the fields that may pass, byte for byte and in
 # order; framing and `extra` (encoded lines or b"") come last. `keep_alive` False adds `Connection:
-# close`. `plain`: the content coding was undone. A status without a body gets no framing.
+# close`. `plain`: the content coding was undone. `media_type`: replaces the Content-Type; b"": it
+# stays. A status without a body gets no framing.
 cdef bytes write_response(
-    Head head, int framing, int64_t length, bint keep_alive, bytes extra, bint plain
+    Head head, int framing, int64_t length, bint keep_alive, bytes extra, bint plain,
+    bytes media_type,
 )

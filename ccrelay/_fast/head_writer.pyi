@@ -20,7 +20,9 @@ class RequestPlan:
         drop_names: Iterable[bytes] = (),
         drop_betas: Iterable[bytes] | None = None,
     ) -> None: ...
-    def render(self, head: Head, content_length: int, chunked: bool, path: bytes) -> bytes: ...
+    def render(
+        self, head: Head, content_length: int, chunked: bool, path: bytes, more: bytes = b""
+    ) -> bytes: ...
 
 def render_response(
     head: Head,
@@ -29,4 +31,5 @@ def render_response(
     keep_alive: bool = True,
     extra: bytes = b"",
     plain: bool = False,
+    media_type: bytes = b"",
 ) -> bytes: ...

@@ -14,10 +14,10 @@ from ccrelay._fast.grammar cimport TARGET, TOKEN, is_host, next_item, skip, skip
 from ccrelay._fast.http1 cimport (
     F_ACCEPT_ENCODING, F_ALIAS, F_ANTHROPIC_BETA, F_API_KEY, F_AUTHORIZATION, F_BROWSER,
     F_CHALLENGE, F_CLOUD, F_CONDITIONAL, F_CONNECTION, F_CONTENT_ENCODING, F_CONTENT_LENGTH,
-    F_COOKIE, F_CREDENTIAL, F_EXPECT, F_FORWARDING, F_HOP, F_HOST, F_KEEP_ALIVE, F_NAVIGATION,
-    F_ORIGIN, F_OTHER, F_OVERRIDE, F_PROXY_AUTHENTICATE, F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION,
-    F_REFERER, F_RELAY, F_SEC_FETCH_SITE, F_SET_COOKIE, F_TE, F_TRAILER, F_TRANSFER_ENCODING,
-    F_UPGRADE, F_X_API_KEY, Field, Head,
+    F_CONTENT_TYPE, F_COOKIE, F_CREDENTIAL, F_EXPECT, F_FORWARDING, F_HOP, F_HOST, F_KEEP_ALIVE,
+    F_NAVIGATION, F_ORIGIN, F_OTHER, F_OVERRIDE, F_PROXY_AUTHENTICATE, F_PROXY_AUTHORIZATION,
+    F_PROXY_CONNECTION, F_REFERER, F_RELAY, F_SEC_FETCH_SITE, F_SET_COOKIE, F_TE, F_TRAILER,
+    F_TRANSFER_ENCODING, F_UPGRADE, F_X_API_KEY, Field, Head,
 )
 
 from ccrelay._fast.field_names import id_of_name
@@ -28,7 +28,6 @@ cdef enum:
 cdef uint8_t[64] WRITTEN         # by FieldId: fields that only the relay writes
 cdef uint8_t[64] REQUEST_DROP    # these, and what is not a provider's business
 cdef uint8_t[64] RESPONSE_DROP   # framing, and what is not a client's business
-cdef uint8_t[64] DECODED_DROP    # the same, and the coding that was undone
 
 
 cdef void _fill_tables() noexcept:
@@ -51,9 +50,6 @@ cdef void _fill_tables() noexcept:
         F_FORWARDING, F_CLOUD, F_CONDITIONAL, F_ORIGIN, F_AUTHORIZATION, F_X_API_KEY, F_API_KEY,
     ):
         REQUEST_DROP[field_id] = 1
-    memcpy(DECODED_DROP, RESPONSE_DROP, sizeof(RESPONSE_DROP))
-    field_id = F_CONTENT_ENCODING
-    DECODED_DROP[field_id] = 1
 
 
 _fill_tables()
@@ -225,9 +221,12 @@ cdef class RequestPlan:
         if self.drop_betas is not None and b"*" in self.drop_betas:
             self.drop[<int>F_ANTHROPIC_BETA] = 1
 
-    cdef bytes write(self, Head head, int64_t content_length, bint chunked, bytes path):
+    cdef bytes write(
+        self, Head head, int64_t content_length, bint chunked, bytes path, bytes more
+    ):
         cdef Py_ssize_t bound = (
-            head.size + len(self.prefix) + len(path) + len(self.lines) + FRAMING_BYTES_MAX
+            head.size + len(self.prefix) + len(path) + len(self.lines) + len(more)
+            + FRAMING_BYTES_MAX
         )
         cdef bytes out = PyBytes_FromStringAndSize(NULL, bound)
         cdef char* start = PyBytes_AS_STRING(out)
@@ -237,33 +236,49 @@ cdef class RequestPlan:
         at = _put_bytes(at, path)
         at = _put(at, b" HTTP/1.1\r\n", 11)
         at = _put_bytes(at, self.lines)
+        at = _put_bytes(at, more)
         at = _put_fields(at, head, self.drop, self.drop_names, self.drop_betas)
         at = _put_framing(at, content_length, chunked)
         at = _put(at, b"\r\n", 2)
         return out[:at - start]
 
-    def render(self, Head head not None, int64_t content_length, bint chunked, bytes path not None):
-        """The head sent upstream; `content_length` -1: none. `path`: path and query."""
+    def render(
+        self, Head head not None, int64_t content_length, bint chunked, bytes path not None,
+        bytes more not None=b"",
+    ):
+        """The head sent upstream; `content_length` -1: none. `path`: path and query. `more`: ready
+        header lines of this request."""
         if not head.is_request:
             raise ValueError("not a request head")
         if not _is_origin_form(path):
             raise ValueError(f"not a path: {path!r}")
-        return self.write(head, content_length, chunked, path)
+        return self.write(head, content_length, chunked, path, more)
 
     def __repr__(self):
         return f"<RequestPlan {self.host.decode()}{self.prefix.decode()}>"
 
 
 cdef bytes write_response(
-    Head head, int framing, int64_t length, bint keep_alive, bytes extra, bint plain
+    Head head, int framing, int64_t length, bint keep_alive, bytes extra, bint plain,
+    bytes media_type,
 ):
-    cdef bytes out = PyBytes_FromStringAndSize(NULL, head.size + len(extra) + FRAMING_BYTES_MAX)
+    cdef bytes out = PyBytes_FromStringAndSize(
+        NULL, head.size + len(extra) + len(media_type) + FRAMING_BYTES_MAX
+    )
     cdef char* start = PyBytes_AS_STRING(out)
     cdef char* at = start
+    cdef uint8_t[64] drop
     cdef bint chunked = framing == CHUNKED or (framing == KEEP and head.chunked)
+    memcpy(drop, RESPONSE_DROP, sizeof(RESPONSE_DROP))
+    drop[<int>F_CONTENT_ENCODING] |= plain
+    drop[<int>F_CONTENT_TYPE] |= PyBytes_GET_SIZE(media_type) > 0
     at = _put(at, head.buf, head.fields[0].name if head.count else head.size - 2)
     start[7] = c"1"  # also for an HTTP/1.0 upstream: the version is per hop
-    at = _put_fields(at, head, &DECODED_DROP[0] if plain else &RESPONSE_DROP[0], None, None)
+    at = _put_fields(at, head, drop, None, None)
+    if PyBytes_GET_SIZE(media_type):
+        at = _put(at, b"Content-Type: ", 14)
+        at = _put_bytes(at, media_type)
+        at = _put(at, b"\r\n", 2)
     if framing == KEEP:
         length = head.content_length
     elif framing == CLOSE:
@@ -280,9 +295,9 @@ cdef bytes write_response(
 
 def render_response(
     Head head not None, int framing, int64_t length=-1, bint keep_alive=True,
-    bytes extra not None=b"", bint plain=False,
+    bytes extra not None=b"", bint plain=False, bytes media_type not None=b"",
 ):
     """The head sent downstream for an upstream head; see `write_response` in head_writer.pxd."""
     if head.status == 0:
         raise ValueError("not a response head")
-    return write_response(head, framing, length, keep_alive, extra, plain)
+    return write_response(head, framing, length, keep_alive, extra, plain, media_type)

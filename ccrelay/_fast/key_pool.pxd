@@ -26,6 +26,7 @@ cdef class KeyPool:
     cdef int64_t best_tier         # of the best key, READY or not
     # of the last refresh
     cdef readonly int ready
+    cdef readonly int unready          # keys that are not READY, or were skipped
     cdef int64_t tier              # candidates: READY keys of this tier
     # of this process
     cdef int next                  # where tie-breaking starts

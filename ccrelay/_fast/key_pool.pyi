@@ -34,6 +34,8 @@ class KeyPool:
     @property
     def ready(self) -> int: ...
     @property
+    def unready(self) -> int: ...
+    @property
     def room(self) -> float:
         """Weighted room of the READY keys of that priority, as a share of the provider's total
         weight: 0..1, at least 0.001 when there is such a key."""

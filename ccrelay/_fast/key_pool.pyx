@@ -61,17 +61,19 @@ cdef class KeyPool:
         cdef Key* key
         cdef int k
         check.group = group
-        self.ready = 0
+        self.ready = self.unready = 0
         for k in range(self.count):
             key = self.keys + k
             if skips and skip >> k & 1:
                 key.state = -1
                 key.room = 0.0
+                self.unready += 1
                 continue
             key.state = check_capacity(key.target, &check, &key.room)
             if anyway:
                 key.state = READY if key.state == TIGHT else -1
             if key.state != READY:
+                self.unready += 1
                 continue
             if self.ready == 0 or key.tier > self.tier:
                 self.tier = key.tier

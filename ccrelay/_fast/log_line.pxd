@@ -31,9 +31,9 @@ cdef class JsonLine(LineBuffer):
     cdef bint is_first
 
 
-cdef class TextLine(LineBuffer):
-    pass
-
-
 cdef class DictLine(LogLine):
     cdef readonly dict members
+
+
+# The macros of CPython's headers read any object as a str.
+cdef int check_text(object value) except -1

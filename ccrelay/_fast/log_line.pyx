@@ -135,14 +135,12 @@ cdef class LineBuffer(LogLine):
         return self.add(decimals, n)
 
 
-cdef bint is_plain(const char* p, Py_ssize_t n, bint spaced) noexcept:
-    """Whether a text can stand as it is: printable ASCII without quotes, `=` and backslash; with
-    `spaced`, spaces and `=` are fine."""
+cdef bint is_plain(const char* p, Py_ssize_t n) noexcept:
+    """Whether a text can stand as it is: printable ASCII without quotes and backslash."""
     cdef Py_ssize_t k
     for k in range(n):
-        if p[k] < 33 or p[k] > 126 or p[k] == b'"' or p[k] == b"\\" or p[k] == b"=":
-            if not (spaced and (p[k] == 32 or p[k] == b"=")):
-                return False
+        if p[k] < 32 or p[k] > 126 or p[k] == b'"' or p[k] == b"\\":
+            return False
     return True
 
 
@@ -197,7 +195,7 @@ cdef class JsonLine(LineBuffer):
         if PyUnicode_IS_COMPACT_ASCII(value):
             p = PyUnicode_1BYTE_DATA(value)
             n = PyUnicode_GET_LENGTH(value)
-            if is_plain(p, n, True):
+            if is_plain(p, n):
                 self.add_quoted(p, n)
                 return
         self.add_bytes(as_json(value))
@@ -208,42 +206,6 @@ cdef class JsonLine(LineBuffer):
             return
         self.member(name)
         self.add_quoted(PyUnicode_1BYTE_DATA(value), PyUnicode_GET_LENGTH(value))
-
-
-@cython.final
-cdef class TextLine(LineBuffer):
-    """`name=value` separated by spaces; members without a value are left out."""
-
-    cdef int member(self, bytes name) except -1:
-        cdef Py_ssize_t n = PyBytes_GET_SIZE(name)
-        self.room(n + 2)
-        self.data[self.size] = b" "
-        memcpy(self.data + self.size + 1, PyBytes_AS_STRING(name), n)
-        self.data[self.size + n + 1] = b"="
-        self.size += n + 2
-        return 0
-
-    cpdef object text(self, bytes name, object value):
-        cdef const char* p
-        cdef Py_ssize_t n
-        if not value:
-            return
-        check_text(value)
-        self.member(name)
-        if PyUnicode_IS_COMPACT_ASCII(value):
-            p = PyUnicode_1BYTE_DATA(value)
-            n = PyUnicode_GET_LENGTH(value)
-            if is_plain(p, n, False):
-                self.add(p, n)
-                return
-        self.add_bytes(as_json(value))
-
-    cpdef object token(self, bytes name, str value):
-        if value is None or not PyUnicode_IS_COMPACT_ASCII(value):
-            self.text(name, value)
-            return
-        self.member(name)
-        self.add(PyUnicode_1BYTE_DATA(value), PyUnicode_GET_LENGTH(value))
 
 
 @cython.final

@@ -22,6 +22,7 @@ cpdef enum Cooldown:
     RATE = 1
     QUOTA = 2
     REFUSED = 3
+    NO_CREDENTIAL = 4              # the bits of REFUSED, with an end
 
 # Array indices; without a name, because Cython indexes arrays with plain integers only. Python has
 # them as Dimension.

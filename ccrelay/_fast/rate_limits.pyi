@@ -21,6 +21,7 @@ class Cooldown(IntEnum):
     RATE = 1  # 429 with a reset time
     QUOTA = 2  # balance or quota spent
     REFUSED = 3  # 401, 403: DISABLED
+    NO_CREDENTIAL = 4  # of a cloud
 
 class Dimension(IntEnum):
     REQUESTS = 0
@@ -87,6 +88,13 @@ class TargetLimits:
 
     def clear_cooldown(self) -> None:
         """End a REFUSED cooldown; timed cooldowns stay."""
+
+    def end_cooldowns(self, now: float) -> int:
+        """End every cooldown, rest and trial, also of groups; returns how many were under way. The
+        count of refusals stays (`Refusals.clear`)."""
+
+    def group_cooldowns(self, now: float) -> dict[int, float]:
+        """Groups of models that cool down or rest, with the end."""
 
     def cooldown_until(self) -> float:
         """End of the last cooldown, perhaps past. 0.0: none, or it is on trial; inf: DISABLED."""

@@ -237,13 +237,13 @@ cdef class TargetLimits:
     # ---- cooldowns
 
     def start_cooldown(self, double until, int reason):
-        if not 0 < reason <= <int>REFUSED:     # an enum's members are unsigned
+        if not 0 < reason <= <int>NO_CREDENTIAL:     # an enum's members are unsigned
             raise ValueError(f"no such cooldown reason: {reason}")
         # Capped below NEVER_US: only REFUSED has no end.
         _raise(
             self.target.words + T_COOLDOWN,
             DISABLED_WORD if reason == REFUSED
-            else min(instant_us(until), NEVER_US - 1) << 2 | reason,
+            else min(instant_us(until), NEVER_US - 1) << 2 | min(reason, <int>REFUSED),
             3,
             NONE,
         )
@@ -295,6 +295,31 @@ cdef class TargetLimits:
     def clear_cooldown(self):
         word_swap(self.target.words + T_COOLDOWN, DISABLED_WORD, 0)
 
+    def end_cooldowns(self, double now):
+        cdef int64_t now_us = instant_us(now)
+        cdef int64_t* words = self.target.words
+        cdef int64_t word = word_get(words + T_COOLDOWN)
+        cdef int group
+        # A word that another process has changed meanwhile is a new cooldown: it stays.
+        cdef int ended = word_swap(words + T_COOLDOWN, word, 0) and word >> 2 > now_us and (
+            word & 3 != NONE
+        )
+        for group in range(1, GROUPS + 1):
+            word = word_get(group_of(&self.target, group))
+            if word and word_swap(group_of(&self.target, group), word, 0):
+                ended += word >> GROUP_BITS > now_us and not word & TRIAL
+        return ended
+
+    def group_cooldowns(self, double now):
+        cdef int64_t word, now_us = instant_us(now)
+        cdef int group
+        found = {}
+        for group in range(1, GROUPS + 1):
+            word = word_get(group_of(&self.target, group))
+            if word >> GROUP_BITS > now_us and not word & TRIAL:
+                found[group] = <double>(word >> GROUP_BITS) / 1e6
+        return found
+
     cpdef double cooldown_until(self):
         cdef int64_t cooldown = word_get(self.target.words + T_COOLDOWN)
         if cooldown & 3 == NONE:
@@ -303,7 +328,8 @@ cdef class TargetLimits:
 
     @property
     def cooldown_reason(self):
-        return word_get(self.target.words + T_COOLDOWN) & 3
+        cdef int64_t word = word_get(self.target.words + T_COOLDOWN)
+        return <int>NO_CREDENTIAL if word & 3 == REFUSED and word != DISABLED_WORD else word & 3
 
     # ---- learned from headers
 

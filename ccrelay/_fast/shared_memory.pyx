@@ -5,6 +5,7 @@ Times use the monotonic clock, which all processes of a machine share (clock_get
 CLOCK_MONOTONIC).
 """
 
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from os import urandom
@@ -24,15 +25,21 @@ cdef extern from "<errno.h>" nogil:
     int errno
 
 cdef enum:
-    MAGIC = 0x63637235             # "ccr5": change it with the layout
+    MAGIC = 0x63637237             # "ccr7": change it with the layout
     H_MAGIC = 0
     H_WORKERS = 1
     H_TARGETS = 2
     H_ENDPOINTS = 3
     H_BINDINGS = 4
     H_KEY = 5                      # two words: the key of the bindings' hash
+    H_RING_BYTES = 7
+    H_IDENTITY = 8
     WORKERS_MAX = 4096
     SLOTS_MAX = 1 << 20
+    RING_MIN = 64
+    RING_MAX = 1 << 30
+    RING_BYTES = 1 << 20           # some 2,500 records: the manager restarts within seconds
+    RING_BYTES_ALONE = 1 << 14
 
 
 cdef class SharedMemory:
@@ -63,7 +70,7 @@ cdef class SharedMemory:
             raise ValueError("shared memory of another ccrelay version")
         self._shape(
             <int>header[H_WORKERS], <int>header[H_TARGETS],
-            <int>header[H_ENDPOINTS], <int>header[H_BINDINGS], worker,
+            <int>header[H_ENDPOINTS], <int>header[H_BINDINGS], worker, header[H_RING_BYTES],
         )
         if self.bytes > <size_t>size:
             raise ValueError("not ccrelay shared memory: truncated")
@@ -74,15 +81,21 @@ cdef class SharedMemory:
             munmap(self.base, self.bytes)
 
     @staticmethod
-    def format(int fd, *, int workers, int targets, int endpoints, int bindings):
+    def format(
+        int fd, *, int workers, int targets, int endpoints, int bindings,
+        int64_t ring_bytes=RING_BYTES,
+    ):
         """Initialise a memory file: set its size, zero it, write the header.
+
+        `ring_bytes`: of each worker's ring of records, a power of two. Pages that were never
+        written take no memory.
 
         Raises:
             OSError: not enough memory.
             ValueError: a count is out of range.
         """
         cdef SharedMemory memory = SharedMemory.__new__(SharedMemory)
-        memory._shape(workers, targets, endpoints, bindings, -1)
+        memory._shape(workers, targets, endpoints, bindings, -1, ring_bytes)
         if ftruncate(fd, 0) < 0 or ftruncate(fd, <long>memory.bytes) < 0:
             raise OSError(errno, "cannot allocate the shared memory")
         memory._map(fd)
@@ -91,10 +104,11 @@ cdef class SharedMemory:
     @staticmethod
     def private(
         *, int workers=1, int targets=64, int endpoints=64, int bindings=1024, int worker=0,
+        int64_t ring_bytes=RING_BYTES_ALONE,
     ):
         """Memory of a single process, for tests and commands."""
         cdef SharedMemory memory = SharedMemory.__new__(SharedMemory)
-        memory._shape(workers, targets, endpoints, bindings, worker)
+        memory._shape(workers, targets, endpoints, bindings, worker, ring_bytes)
         memory._map(-1)
         memory._head()
         return memory
@@ -102,25 +116,34 @@ cdef class SharedMemory:
     def as_worker(self, int worker):
         """The same memory as seen by another worker, in this process. Tests only."""
         cdef SharedMemory memory = _Twin.__new__(_Twin)
-        memory._shape(self.workers, self.targets, self.endpoints, self.bindings, worker)
+        memory._shape(
+            self.workers, self.targets, self.endpoints, self.bindings, worker, self.ring_bytes
+        )
         memory.base = self.base
         (<_Twin>memory).owner = self
         return memory
 
-    def _shape(self, int workers, int targets, int endpoints, int bindings, int worker):
+    def _shape(
+        self, int workers, int targets, int endpoints, int bindings, int worker,
+        int64_t ring_bytes,
+    ):
         if not 1 <= workers <= WORKERS_MAX or not -1 <= worker < workers:
             raise ValueError(f"worker {worker} of {workers}")
         for count in (targets, endpoints, bindings):
             if not 1 <= count <= SLOTS_MAX:
                 raise ValueError(f"{count} slots")
+        if not RING_MIN <= ring_bytes <= RING_MAX or ring_bytes & (ring_bytes - 1):
+            raise ValueError(f"a ring of {ring_bytes} bytes")
         self.workers = workers
         self.targets = targets
         self.endpoints = endpoints
         self.bindings = bindings
         self.worker = worker
+        self.ring_bytes = ring_bytes
         self.bytes = 8 * (
             HEADER_WORDS + SHARED_WORDS + <size_t>targets * self.target_words()
-            + <size_t>endpoints * ENDPOINT_WORDS + <size_t>bindings * BINDING_WORDS
+            + <size_t>endpoints * ENDPOINT_WORDS + <size_t>bindings * BINDING_WORDS + NOTES_WORDS
+            + <size_t>workers * self._ring_words()
         )
 
     def _map(self, int fd):
@@ -139,6 +162,10 @@ cdef class SharedMemory:
         # workers, and as long as the memory lasts, over reloads and upgrades.
         for k in range(2):
             self.base[H_KEY + k] = int.from_bytes(urandom(8), "little", signed=True)
+        # Positions in the rings mean something in this memory only: they are kept with its name,
+        # which is no secret, unlike the key.
+        self.base[H_IDENTITY] = int.from_bytes(urandom(8), "little", signed=True)
+        self.base[H_RING_BYTES] = self.ring_bytes
         word_set(self.base + H_MAGIC, MAGIC)
 
     # ---- regions
@@ -154,6 +181,10 @@ cdef class SharedMemory:
             at += <size_t>self.targets * self.target_words()
         if number > 2:
             at += <size_t>self.endpoints * ENDPOINT_WORDS
+        if number > 3:
+            at += <size_t>self.bindings * BINDING_WORDS
+        if number > 4:
+            at += NOTES_WORDS
         return at
 
     cdef int64_t* shared(self) noexcept:
@@ -170,6 +201,20 @@ cdef class SharedMemory:
 
     cdef int64_t* binding(self, int index) noexcept:
         return self._region(3) + <size_t>index * BINDING_WORDS
+
+    cdef int64_t* notes(self) noexcept:
+        return self._region(4)
+
+    cdef size_t _ring_words(self) noexcept:
+        return RING_WORDS + <size_t>self.ring_bytes // 8
+
+    cdef int64_t* ring(self, int worker) noexcept:
+        return self._region(5) + <size_t>worker * self._ring_words()
+
+    @property
+    def identity(self):
+        """Names this memory among all: 16 hexadecimal digits, random."""
+        return f"{<uint64_t>self.base[H_IDENTITY]:016x}"
 
     # ---- for the supervisor
 
@@ -204,7 +249,7 @@ cdef class SharedMemory:
     def __repr__(self):
         return (
             f"<SharedMemory {self.bytes} bytes workers={self.workers} targets={self.targets} "
-            f"endpoints={self.endpoints} bindings={self.bindings}>"
+            f"endpoints={self.endpoints} bindings={self.bindings} ring_bytes={self.ring_bytes}>"
         )
 
 

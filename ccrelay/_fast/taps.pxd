@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t
 
 from ccrelay._fast.buffer cimport Buffer
+from ccrelay._fast.eventstream cimport EventStreamDecoder
 from ccrelay._fast.http1 cimport Head
 from ccrelay._fast.json cimport MemberScan
 from ccrelay._fast.sse cimport SseTap
@@ -48,8 +49,9 @@ cdef class Taps:
     # a content coding
     cdef bint encoded
     cdef object decoder                # None: identity, or one that cannot be decoded
+    cdef EventStreamDecoder frames     # the decoder, if it is one
     cdef bint decodes_for_client       # what is decoded is collected in `decoded`
-    cdef list decoded
+    cdef Buffer decoded
     # the body, where it is kept
     cdef bint keeps
     cdef bint overflow                 # it was longer than keep_max
@@ -65,6 +67,7 @@ cdef class Taps:
     cdef void keep(self, Py_ssize_t keep_max) noexcept
     cdef void decode_with(self, object decoder, bint for_client) noexcept
     cdef void feed(self, const char* p, Py_ssize_t n, double now) except *
+    cdef void _feed_frames(self, const char* p, Py_ssize_t n, double now) except *
     cdef void _feed_plain(self, const char* p, Py_ssize_t n, double now) except *
     cdef void _break(self) noexcept
     cdef void _open(self, const char* p, Py_ssize_t n) except *
@@ -74,5 +77,6 @@ cdef class Taps:
     cdef int verdict(self) noexcept
     cdef bint is_cut(self) noexcept
     cdef bint is_unfinished(self) noexcept
+    cdef int64_t held(self) noexcept
     cdef bytes take_kept(self)
     cdef void clear(self) noexcept

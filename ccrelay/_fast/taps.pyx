@@ -9,13 +9,15 @@ undone for this inspection, if there is a decoder for it.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t
 from libc.string cimport memcmp
 
-from ccrelay._fast.buffer cimport buffer_add, buffer_free
+from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_free
+from ccrelay._fast.eventstream cimport EventStreamDecoder
 from ccrelay._fast.http1 cimport F_CONTENT_ENCODING, F_CONTENT_TYPE, Head
 from ccrelay._fast.json cimport COMPLETE, SCANNING, MemberKeys
 from ccrelay._fast.sse cimport CONTENT, FAILED, WAITING, SseTap
-from ccrelay._fast.usage cimport Usage, usage_of_json, usage_of_stream
+from ccrelay._fast.usage cimport Usage, add_metrics, usage_of_json, usage_of_stream
 
 from ccrelay._fast.json import MemberKeys as _MemberKeys, MemberScan as _MemberScan
 from ccrelay._fast.sse import SseTap as _SseTap
@@ -32,6 +34,7 @@ cdef enum:
     SLOT_MSG = 7
     DECODED_PIECE = 262144     # bytes that a decoder may return at a time
     DECODED_MAX = 1 << 28      # of one response: beyond, it is no answer but a bomb
+    FEED_MAX = 1 << 30         # a feed is at most a read
     KEPT_MAX = 1 << 20         # while it is not known yet what this is
     UNPROVEN_MAX = 131072      # what has shown no sign of an answer by then is none
 
@@ -77,6 +80,7 @@ cdef class Taps:
 
     def __dealloc__(self):
         buffer_free(&self.kept)
+        buffer_free(&self.decoded)
 
     cdef void begin(self, Head head, int event_bytes_max, double now) except *:
         """Choose by the response's head what to look for."""
@@ -112,21 +116,28 @@ cdef class Taps:
         self.decodes_for_client = False
 
     cdef void decode_with(self, object decoder, bint for_client) noexcept:
-        """Undo the content coding.
+        """Undo the content coding, or what a cloud puts its events into.
 
         `decoder.decode(data, most)` returns a piece and what is left of `data`; ValueError: not in
         that coding. `for_client`: what is decoded is also collected in `decoded`.
         """
         self.decoder = decoder
+        self.frames = None
+        if isinstance(decoder, EventStreamDecoder):
+            self.frames = <EventStreamDecoder>decoder
+            self.declared = True               # what comes out of it is events
         self.decodes_for_client = for_client
-        self.decoded = []
         self.kind = UNDECIDED_KIND
 
     cdef void feed(self, const char* p, Py_ssize_t n, double now) except *:
         """Payload bytes, as they come."""
         cdef bytes data, piece
         if self.decoder is None:
-            self._feed_plain(p, n, now)
+            if not (self.broken and self.decodes_for_client):
+                self._feed_plain(p, n, now)
+            return
+        if self.frames is not None:
+            self._feed_frames(p, n, now)
             return
         data = p[:n]
         while data:
@@ -141,7 +152,19 @@ cdef class Taps:
             if piece:
                 self._feed_plain(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece), now)
                 if self.decodes_for_client:
-                    self.decoded.append(piece)
+                    buffer_add(&self.decoded, PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+
+    cdef void _feed_frames(self, const char* p, Py_ssize_t n, double now) except *:
+        """Frames of AWS: no object is made of them, and none of their events."""
+        cdef Buffer* out = &self.decoded
+        cdef Py_ssize_t begin = out.size
+        cdef bint is_broken = self.frames.push(p, n, FEED_MAX, out) < 0
+        if out.size > begin:
+            self._feed_plain(out.data + begin, out.size - begin, now)
+        if is_broken:
+            self._break()
+        if not self.decodes_for_client:
+            buffer_free(out)
 
     cdef void _break(self) noexcept:
         """It is not in the coding that it claims: nothing more can be read of it."""
@@ -276,8 +299,12 @@ cdef class Taps:
         """Whether a body that ends here ends in the middle of something."""
         if not self.expected or self.broken:
             return False
+        if self.sse is not None and self.sse.stopped:
+            return False
+        if self.frames is not None and self.frames.is_mid_frame():
+            return True
         if self.sse is not None:
-            return not self.sse.stopped and not self.sse.at_boundary
+            return not self.sse.at_boundary
         return self.json is not None and self.json.state == SCANNING
 
     cdef bint is_unfinished(self) noexcept:
@@ -288,12 +315,21 @@ cdef class Taps:
 
     cpdef Usage usage(self):
         cdef SseTap sse = self.sse
+        cdef Usage usage
         if sse is not None:
-            return usage_of_stream(sse.kept_start, sse.kept_delta)
+            usage = usage_of_stream(sse.kept_start, sse.kept_delta)
+            if usage is not None and self.frames is not None:
+                add_metrics(usage, self.frames.metrics)
+            return usage
         return usage_of_json(self.raw_usage())
 
     cpdef bytes raw_usage(self):
         return self.json.value(SLOT_USAGE) if self.json is not None else None
+
+    cdef int64_t held(self) noexcept:
+        """Bytes of memory that the response takes here."""
+        cdef int64_t held = self.kept.cap + self.decoded.cap
+        return held if self.frames is None else held + self.frames.partial.cap
 
     cdef bytes take_kept(self):
         """What was kept of the body, decoded, without a byte order mark."""
@@ -309,8 +345,7 @@ cdef class Taps:
         """Ready for the next response."""
         self.sse = None
         self.json = None
-        self.decoder = None
-        self.decoded = None
+        self.decoder = self.frames = None
         self.life_at = self.first_event_at = 0
         self.events_seen = self.size = 0
         self.kind = UNDECIDED_KIND
@@ -320,3 +355,4 @@ cdef class Taps:
         self.keeps = self.overflow = self.broken = False
         self.keep_max = 0
         buffer_free(&self.kept)
+        buffer_free(&self.decoded)

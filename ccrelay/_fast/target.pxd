@@ -23,6 +23,7 @@ from ccrelay._fast.window cimport (
 cdef enum:
     T_GENERATION = 0               # clear_target increments it: older reservations are inert
     # End in microseconds << 2 | Cooldown: the later one is larger. NONE, with an end: on trial.
+    # REFUSED, with an end: NO_CREDENTIAL.
     T_COOLDOWN = 1
     T_LEARNED_UNTIL = 2            # no learned word is valid longer
     T_REFUSALS = 6                 # in a row, by the provider (401, 403)

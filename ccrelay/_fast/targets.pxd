@@ -35,9 +35,18 @@ cdef inline bint path_may_escape(int byte) noexcept:
     return byte not in (c"/", c"\\", c"%", c";", c"?", c"#")
 
 
+cdef inline bint names_by_arn(const uint8_t* p, Py_ssize_t n) noexcept:
+    """Whether a path may have an ARN as a segment, whose slashes are escaped (Bedrock's)."""
+    return (n > 7 and memcmp(p, b"/model/", 7) == 0) or (
+        n > 20 and memcmp(p, b"/inference-profiles/", 20) == 0
+    )
+
+
 cdef inline bint has_one_reading(const uint8_t* p, Py_ssize_t n) noexcept:
     """Of a path that begins with a slash."""
     cdef Py_ssize_t i = 0, dots
+    cdef int byte
+    cdef bint arns = names_by_arn(p, n)
     while i < n:
         if p[i] == c"/":
             dots = i + 1
@@ -46,7 +55,9 @@ cdef inline bint has_one_reading(const uint8_t* p, Py_ssize_t n) noexcept:
             if (dots == n or p[dots] == c"/") and n > 1:
                 return False  # an empty segment, also the last, or one of dots
         elif p[i] == c"%":
-            if not path_may_escape(escaped(p + i, n - i)):
+            byte = escaped(p + i, n - i)
+            # Such a slash is part of an id, which goes nowhere as a path.
+            if not (path_may_escape(byte) or (arns and byte == c"/")):
                 return False
             i += 2
         elif p[i] in (c";", c"^", c"`", c"{", c"|", c"}"):

@@ -11,6 +11,7 @@ from ccrelay._fast.handlers cimport ConnectionPool, RequestHandler, UpstreamLimi
 from ccrelay._fast.head_writer cimport RequestPlan
 from ccrelay._fast.http1 cimport Head, Piece
 from ccrelay._fast.outgoing cimport Outgoing
+from ccrelay._fast.response_writer cimport ResponseWriter
 from ccrelay._fast.taps cimport Taps
 
 
@@ -65,7 +66,7 @@ cdef class Upstream(Conn):
     cdef public Head head
     cdef EarlyHead early               # a head that arrived in pieces
     cdef public int mode
-    cdef int framing                   # how it goes downstream
+    cdef ResponseWriter writer         # how it goes downstream
     cdef BodyFraming body
     cdef public Taps taps
     cdef Buffer held                   # in its final framing
@@ -76,16 +77,19 @@ cdef class Upstream(Conn):
     cdef public bint any_byte          # something of the response has come
     cdef readonly int64_t bytes_in
     cdef public double started_at, sent_at, head_seen_at
+    cdef public double forwarded_at    # the first bytes had been given to the client; 0: not yet
 
     # for exchanges
     cpdef object send_request(
         self, ExchangeHandler exchange, Downstream down, RequestPlan plan, bytes model=*,
-        bytes body=*, bytes path=*
+        bytes body=*, bytes path=*, bytes lines=*
     )
     cpdef object expect(self, int expected, Py_ssize_t whole_max=*)
     cpdef object decode(self, object decoder, bint for_client)
+    cpdef object encode(self, object encoder)
     cpdef object forward(
-        self, int mode, int framing, bint with_head, bytes extra=*, bint repairs=*
+        self, int mode, int framing, bint with_head, bytes extra=*, bint repairs=*,
+        bytes media_type=*
     )
     cpdef object collect(self, Py_ssize_t limit)
     cpdef object drop(self)
@@ -101,8 +105,6 @@ cdef class Upstream(Conn):
     cdef void _pass_on(self, const char* p, Py_ssize_t n, const Piece* pieces, int count) except *
     cdef void _emit(self, const char* p, Py_ssize_t n) except *
     cdef bint _charge(self) except -1
-    cdef void _emit_decoded(self) except *
-    cdef void _emit_chunked(self, const char* p, const Piece* pieces, int count) except *
     cdef void _arm(self, double limit) except *
     cdef void _commit(self, const char* p, Py_ssize_t n) except *
     cdef void _response_done(self, bint clean) except *

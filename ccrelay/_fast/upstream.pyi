@@ -1,5 +1,5 @@
 from enum import IntEnum
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from ccrelay._fast.conn import Conn, Reactor
 from ccrelay._fast.downstream import Downstream
@@ -26,6 +26,9 @@ class Loss(IntEnum):
     TOTAL = 6
     TOO_BIG = 7
 
+class _Encoder(Protocol):
+    def encode(self, data: bytes, /) -> bytes: ...
+
 class ExchangeHandler(RequestHandler):
     def on_head(self, upstream: Upstream) -> object: ...
     def on_held_error(self, upstream: Upstream) -> object: ...
@@ -50,6 +53,7 @@ class Upstream(Conn):
     started_at: float
     sent_at: float
     head_seen_at: float
+    forwarded_at: float
     def is_event_stream(self) -> bool: ...
     def may_insert(self) -> bool: ...
     def keeps_framing(self) -> bool: ...
@@ -64,9 +68,11 @@ class Upstream(Conn):
         model: bytes | None = None,
         body: bytes | None = None,
         path: bytes = b"/v1/messages",
+        lines: bytes = b"",
     ) -> None: ...
     def expect(self, expected: int, whole_max: int = 0) -> None: ...
     def decode(self, decoder: _Decoder | None, for_client: bool) -> None: ...
+    def encode(self, encoder: _Encoder | None) -> None: ...
     def forward(
         self,
         mode: int,
@@ -74,6 +80,7 @@ class Upstream(Conn):
         with_head: bool,
         extra: bytes = b"",
         repairs: bool = False,
+        media_type: bytes = b"",
     ) -> None: ...
     def collect(self, limit: int) -> None: ...
     def release(self) -> None: ...

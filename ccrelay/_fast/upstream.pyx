@@ -9,15 +9,15 @@ between, bytes go from the shared read buffer to the client; chunks are walked f
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp
 
 from ccrelay._fast.body cimport NO_ROOM, SLOT_MODEL
 from ccrelay._fast.body_framing cimport (
-    B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, PIECES_MAX, begin_body, body_is_over, has_trailer,
-    take_payload, without_trailer,
+    B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, PIECES_MAX, begin_body, body_is_over, take_payload,
 )
-from ccrelay._fast.buffer cimport Buffer, buffer_add, buffer_add_unmarked
-from ccrelay._fast.buffer cimport buffer_chunk, buffer_free, buffer_take
+from ccrelay._fast.buffer cimport (
+    Buffer, buffer_add, buffer_add_unmarked, buffer_free, buffer_take,
+)
 from ccrelay._fast.conn cimport Conn, Reactor
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay._fast.early_head cimport take_head
@@ -25,6 +25,7 @@ from ccrelay._fast.handlers cimport ConnectionPool, RequestHandler, UpstreamLimi
 from ccrelay._fast.head_writer cimport CHUNKED, CLOSE, KEEP, RequestPlan, write_response
 from ccrelay._fast.http1 cimport Head, Piece
 from ccrelay._fast.outgoing cimport Outgoing
+from ccrelay._fast.response_writer cimport ResponseWriter
 from ccrelay._fast.sse cimport CONTENT, FAILED
 from ccrelay._fast.taps cimport ANSWER, Taps
 
@@ -62,6 +63,7 @@ cdef class Upstream(Conn):
         self.attach(reactor, fd)
         self.request = Outgoing()
         self.taps = Taps()
+        self.writer = ResponseWriter()
         self.pool = pool
         self.limits = limits
 
@@ -72,10 +74,11 @@ cdef class Upstream(Conn):
 
     cpdef object send_request(
         self, ExchangeHandler exchange, Downstream down, RequestPlan plan, bytes model=None,
-        bytes body=None, bytes path=b"/v1/messages",
+        bytes body=None, bytes path=b"/v1/messages", bytes lines=b"",
     ):
         """Start an attempt: the client's head rewritten by `plan`, its body with `model`, raw JSON,
-        in place of its own. `body` replaces the body; `path`: path and query, of our making."""
+        in place of its own. `body` replaces the body; `path`: path and query, of our making;
+        `lines`: ready header lines, of names that the plan drops."""
         cdef int64_t length, start, end
         cdef Outgoing out = self.request
         cdef double now = self.reactor.now
@@ -96,7 +99,7 @@ cdef class Upstream(Conn):
         if length == 0 and down.head.content_length < 0:
             length = -1                     # no body, and nothing said of one
         self.is_head = down.head.method_len == 4 and memcmp(down.head.buf, b"HEAD", 4) == 0
-        out.head = plan.write(down.head, length, False, path)
+        out.head = plan.write(down.head, length, False, path, lines)
         down.source = self
         down.pending_head = None            # of an attempt that failed
         self._arm(now + self.limits.first_byte_s)
@@ -117,27 +120,39 @@ cdef class Upstream(Conn):
         Call it behind `expect`. `decoder`: see `Taps.decode_with`."""
         self.taps.decode_with(decoder, for_client)
 
+    cpdef object encode(self, object encoder):
+        """What goes to the client passes through `encoder.encode(data)`; the taps see it as it was.
+
+        For one response; its `forward` names CHUNKED or CLOSE. ValueError of the encoder: the
+        upstream is lost as GARBAGE.
+        """
+        self.writer.encode_with(encoder)
+
     cpdef object forward(
         self, int mode, int framing, bint with_head, bytes extra=b"", bint repairs=False,
+        bytes media_type=b"",
     ):
         """Let the response through.
 
         Args:
             mode: FORWARD, or HOLD until the body has proved itself.
-            framing: http1.Framing of what goes downstream; not KEEP where it is decoded.
+            framing: http1.Framing of what goes downstream; not KEEP where it is decoded or encoded.
             with_head: False when a head was sent early.
             extra: ready header lines to add.
             repairs: a stream that ends without message_stop gets an error event.
+            media_type: replaces the response's Content-Type.
         """
         cdef Downstream down = self.down
         cdef bint plain = self.taps.decodes_for_client
         self.mode = mode
-        self.framing = framing
+        self.writer.framing = framing
         self.repairs = repairs
         if with_head:
             if framing == CLOSE or not down.body.complete:
                 down.keep_alive = False
-            down.pending_head = write_response(self.head, framing, 0, down.keep_alive, extra, plain)
+            down.pending_head = write_response(
+                self.head, framing, 0, down.keep_alive, extra, plain, media_type
+            )
         if mode == FORWARD:
             self.committed = True
 
@@ -150,7 +165,7 @@ cdef class Upstream(Conn):
             self._arm(self.head_seen_at + COLLECT_S)
 
     cpdef object drop(self):
-        """Abort the attempt: the connection is closed, the provider stops working for nobody."""
+        """Abort the attempt: the connection is closed."""
         self._release()
         self.exchange = None
         self.down = None
@@ -182,7 +197,7 @@ cdef class Upstream(Conn):
             return taps.sse is not None or taps.declared
         if taps.sse is None or taps.sse.stopped or not taps.sse.at_boundary:
             return False
-        if self.framing == KEEP and self.body.kind == B_CHUNKED:
+        if self.writer.framing == KEEP and self.body.kind == B_CHUNKED:
             return self.body.walker.between
         return True
 
@@ -227,8 +242,7 @@ cdef class Upstream(Conn):
             if self.fd >= 0 and self.exchange is not None and self.head is None:
                 self._lost(RESET)
 
-    cdef bint expects_more(self) noexcept:
-        return self.exchange is not None
+    cdef bint expects_more(self) noexcept: return self.exchange is not None
 
     cdef void on_peer_drained(self) except *:
         if self.fd >= 0:
@@ -300,68 +314,44 @@ cdef class Upstream(Conn):
     cdef void _pass_on(self, const char* p, Py_ssize_t n, const Piece* pieces, int count) except *:
         """What `taps` have seen goes downstream in its framing, is held, or is kept."""
         cdef Taps taps = self.taps
-        cdef int k
+        cdef Buffer made = Buffer(NULL, 0, 0)
         if self.mode == COLLECT:
             if taps.overflow and self.head.status < 400 and taps.kind != ANSWER:
                 self._response_done(False)  # enough of what is no answer
             elif taps.overflow:
                 self._lost(TOO_BIG)
             return
-        if taps.decodes_for_client:
-            self._emit_decoded()
-        elif self.framing == KEEP and has_trailer(&self.body):
-            self._emit(p, without_trailer(&self.body, n))
-            if self.body.walker.done and self.exchange is not None:
-                self._emit(b"\r\n", 2)
-        elif self.framing == KEEP:
-            self._emit(p, n)
-        elif self.framing == CHUNKED:
-            self._emit_chunked(p, pieces, count)
-        else:
-            for k in range(count):
-                self._emit(p + pieces[k].at, pieces[k].size)
+        try:
+            # JSON that is collected may give an encoder of events nothing to send.
+            if self.writer.put(taps, &self.body, &made, p, n, pieces, count) or (
+                self.mode == HOLD and self.wants_whole and taps.sse is None
+            ):
+                self._emit(self.writer.data, self.writer.size)
+        finally:
+            buffer_free(&made)
+        if self.writer.failed:
+            self._lost(GARBAGE)
         if self.exchange is None or self.fd < 0:
             return
-        if self.mode == HOLD:
-            if taps.verdict() == FAILED:
-                self.exchange.on_held_error(self)
-        elif taps.decodes_for_client and taps.broken:
-            self._lost(GARBAGE)
-        elif taps.sse is not None and taps.sse.stopped and self.stopped_at == 0:
+        if self.mode == HOLD and taps.verdict() == FAILED:
+            self.exchange.on_held_error(self)
+            return
+        if self.mode != HOLD and taps.sse is not None and taps.sse.stopped \
+                and self.stopped_at == 0:
             self.stopped_at = self.reactor.now
             self._arm(self.stopped_at + STOPPED_S)
+        if taps.decodes_for_client and taps.broken:
+            self._lost(GARBAGE)             # behind the last event it does no harm
 
     cdef bint _charge(self) except -1:
         """Charge what is held of the response to its client. False: there is no room for it."""
-        cdef int64_t more = self.early.buffer.cap + self.held.cap + self.taps.kept.cap - self.holds
+        cdef int64_t more = self.early.buffer.cap + self.held.cap - self.holds
+        more += self.taps.held() + self.writer.held()
         if more > 0 and not self.share.take(more):
             self.exchange.on_bad_body(<int>NO_ROOM)
             return False
         self.holds += max(more, 0)
         return True
-
-    cdef void _emit_decoded(self) except *:
-        cdef Piece whole
-        cdef bytes data
-        cdef list decoded = self.taps.decoded
-        self.taps.decoded = []
-        whole.at = 0
-        for data in decoded:
-            whole.size = PyBytes_GET_SIZE(data)
-            if self.framing == CHUNKED:
-                self._emit_chunked(PyBytes_AS_STRING(data), &whole, 1)
-            else:
-                self._emit(PyBytes_AS_STRING(data), whole.size)
-
-    cdef void _emit_chunked(self, const char* p, const Piece* pieces, int count) except *:
-        """Wrap payload pieces into one chunk."""
-        cdef Buffer chunk
-        memset(&chunk, 0, sizeof(Buffer))
-        try:
-            buffer_chunk(&chunk, p, pieces, count)
-            self._emit(chunk.data, chunk.size)
-        finally:
-            buffer_free(&chunk)
 
     cdef void _emit(self, const char* p, Py_ssize_t n) except *:
         """Bytes in their final framing: downstream now, or held."""
@@ -402,12 +392,13 @@ cdef class Upstream(Conn):
                     self.stop_reading()
         finally:
             buffer_free(&held)
+        self.forwarded_at = self.reactor.tick()
 
     cdef void _response_done(self, bint clean) except *:
         """The last byte is here. `clean`: nothing came behind it."""
         cdef ExchangeHandler exchange = self.exchange
         cdef Downstream down = self.down
-        cdef bint reusable
+        cdef bint reusable, chunked
         if exchange is None or down is None:
             return
         self.taps.end()
@@ -424,9 +415,10 @@ cdef class Upstream(Conn):
             exchange.on_unfinished(self)
             if self.exchange is None:
                 return
-        if self.mode == FORWARD and (self.framing == CHUNKED or down.pending_head is not None):
+        chunked = self.writer.framing == CHUNKED
+        if self.mode == FORWARD and (chunked or down.pending_head is not None):
             # The end of the chunks, or a head without a body.
-            down.forward(PyBytes_AS_STRING(LAST_CHUNK), 5 if self.framing == CHUNKED else 0)
+            down.forward(PyBytes_AS_STRING(LAST_CHUNK), 5 if chunked else 0)
             if self.exchange is None:
                 return
         reusable = (
@@ -461,7 +453,7 @@ cdef class Upstream(Conn):
             return
         if error == 0 and self.head is not None and self.body.kind == B_CLOSE:
             if self.mode != UNDECIDED and not (self.mode == FORWARD and self.taps.is_cut()):
-                if self.framing == CLOSE and self.mode != COLLECT:
+                if self.writer.framing == CLOSE and self.mode != COLLECT:
                     self.down.keep_alive = False
                 self._response_done(False)
                 return
@@ -471,10 +463,10 @@ cdef class Upstream(Conn):
         """Whether the response can be ended without the provider: its last event has come."""
         if self.stopped_at == 0 or self.mode != FORWARD:
             return False
-        if self.framing == KEEP:
+        if self.writer.framing == KEEP:
             if self.body.kind != B_CHUNKED or not self.body.walker.between:
                 return False
-            self.framing = CHUNKED
+            self.writer.framing = CHUNKED
         return True
 
     def _idle_ended(self):
@@ -535,10 +527,10 @@ cdef class Upstream(Conn):
         self.committed = self.any_byte = self.repairs = self.is_head = self.spoiled = False
         self.head = None
         self.mode = UNDECIDED
-        self.framing = KEEP
+        self.writer.begin()
         self.body.kind = B_NONE
         self.wants_whole = False
-        self.bytes_in = self.stopped_at = self.head_seen_at = 0
+        self.bytes_in = self.stopped_at = self.head_seen_at = self.forwarded_at = 0
         self.taps.clear()
 
     cdef void _release(self) noexcept:

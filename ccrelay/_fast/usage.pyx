@@ -30,7 +30,8 @@ cdef class Usage:
 
     def __init__(
         self, int64_t input=0, int64_t output=0, int64_t cache_read=0, int64_t cache_write_5m=0,
-        int64_t cache_write_1h=0, int64_t thinking=0,
+        int64_t cache_write_1h=0, int64_t thinking=0, int64_t searches=0, bint fast=False,
+        bint in_us=False,
     ):
         self.input = input
         self.output = output
@@ -38,11 +39,14 @@ cdef class Usage:
         self.cache_write_5m = cache_write_5m
         self.cache_write_1h = cache_write_1h
         self.thinking = thinking
+        self.searches = searches
+        self.fast = fast
+        self.in_us = in_us
 
     def _values(self):
         return (
             self.input, self.output, self.cache_read, self.cache_write_5m, self.cache_write_1h,
-            self.thinking,
+            self.thinking, self.searches, self.fast, self.in_us,
         )
 
     def __eq__(self, other):
@@ -55,7 +59,8 @@ cdef class Usage:
         return (
             f"Usage(input={self.input}, output={self.output}, cache_read={self.cache_read}, "
             f"cache_write_5m={self.cache_write_5m}, cache_write_1h={self.cache_write_1h}, "
-            f"thinking={self.thinking})"
+            f"thinking={self.thinking}, searches={self.searches}, fast={self.fast}, "
+            f"in_us={self.in_us})"
         )
 
 
@@ -207,6 +212,14 @@ cdef const char* read_counts(
             return NULL
 
 
+cdef inline const char* read_word(
+    const char* p, const char* end, const char* word, Py_ssize_t n, int* found
+) noexcept nogil:
+    """Any value; `found`: whether it is this one, quotes included."""
+    found[0] = end - p > n and memcmp(p, word, n) == 0
+    return skip_value(p, end)
+
+
 cdef bint memchr_escape(const Member* at) noexcept nogil:
     """Whether a name has an escape: it may be one that matters."""
     cdef Py_ssize_t k
@@ -218,8 +231,9 @@ cdef bint memchr_escape(const Member* at) noexcept nogil:
 
 cdef void report_clear(Report* report) noexcept nogil:
     report.input_tokens = report.output_tokens = report.cache_read = report.cache_creation = -1
-    report.split_5m = report.split_1h = report.thinking = -1
-    report.found = report.has_split = report.has_details = False
+    report.split_5m = report.split_1h = report.thinking = report.searches = -1
+    report.speed = report.geo = -1
+    report.found = report.has_split = report.has_details = report.has_tools = False
 
 
 cdef const char* read_report(const char* p, const char* end, Report* report) noexcept nogil:
@@ -254,6 +268,15 @@ cdef const char* read_report(const char* p, const char* end, Report* report) noe
                 p, end, b"thinking_tokens", 15, &report.thinking, NULL, 0, NULL,
                 &report.has_details,
             )
+        elif is_name(&at, b"server_tool_use", 15):
+            p = read_counts(
+                p, end, b"web_search_requests", 19, &report.searches, NULL, 0, NULL,
+                &report.has_tools,
+            )
+        elif is_name(&at, b"speed", 5):
+            p = read_word(p, end, b'"fast"', 6, &report.speed)
+        elif is_name(&at, b"inference_geo", 13):
+            p = read_word(p, end, b'"us"', 4, &report.geo)
         elif is_name(&at, b"iterations", 10):
             if end - p < 4 or memcmp(p, b"null", 4) != 0:
                 return NULL
@@ -311,6 +334,10 @@ cdef Usage made_of(const Report* report):
     usage.cache_read = max(report.cache_read, 0)
     if report.has_details:
         usage.thinking = max(report.thinking, 0)
+    if report.has_tools:
+        usage.searches = max(report.searches, 0)
+    usage.fast = report.speed == 1
+    usage.in_us = report.geo == 1
     if not report.has_split:
         usage.cache_write_5m = max(report.cache_creation, 0)
     else:
@@ -369,7 +396,50 @@ cpdef Usage usage_of_stream(bytes start, bytes delta):
     if last.has_details:
         first.has_details = True
         first.thinking = last.thinking
+    if last.has_tools:
+        first.has_tools = True
+        first.searches = last.searches
+    if last.speed >= 0:
+        first.speed = last.speed
+    if last.geo >= 0:
+        first.geo = last.geo
     return made_of(&first)
+
+
+cpdef object add_metrics(Usage usage, bytes metrics):
+    """Add counts that the events of a stream did not have; `metrics`: Bedrock's, raw, or None.
+
+    `inputTokenCount` is without the cache. Cache counts may stand in the metrics only (reference:
+    providers, section 5.4); what was written is then taken as written for 5 minutes, the default.
+    """
+    cdef const char* p
+    cdef const char* end
+    cdef Member at
+    cdef int64_t count
+    if metrics is None:
+        return
+    p = PyBytes_AS_STRING(metrics)
+    end = p + PyBytes_GET_SIZE(metrics)
+    if p[0] != b"{":
+        return
+    p += 1
+    while True:
+        p = next_member(p, end, &at)
+        if p == NULL or at.value == NULL:
+            return
+        if read_count(at.value, end, &count) != NULL:
+            if is_name(&at, b"inputTokenCount", 15):
+                usage.input = usage.input or max(count, 0)
+            elif is_name(&at, b"outputTokenCount", 16):
+                usage.output = usage.output or max(count, 0)
+            elif is_name(&at, b"cacheReadInputTokenCount", 24):
+                usage.cache_read = usage.cache_read or max(count, 0)
+            elif is_name(&at, b"cacheWriteInputTokenCount", 25):
+                if not usage.cache_write_1h:
+                    usage.cache_write_5m = usage.cache_write_5m or max(count, 0)
+        p = skip_value(at.value, end)
+        if p == NULL:
+            return
 
 
 cpdef Usage usage_of_json(bytes raw):

@@ -66,7 +66,14 @@ def error_response(
     fields: Iterable[tuple[bytes, bytes]] = (),
 ) -> bytes:
     """A complete HTTP/1.1 response. `body_wanted` is False in response to HEAD."""
-    extra = [(b"request-id", request_id.encode("ascii", "replace")), *fields]
+    extra = [*error_fields(error, request_id), *fields]
+    body = error_body(error, request_id)
+    return json_response(error.status, body, extra, keep_alive, body_wanted)
+
+
+def error_fields(error: RelayError, request_id: str) -> list[tuple[bytes, bytes]]:
+    """The header fields of an error: its id, when to come again, what is allowed instead."""
+    extra = [(b"request-id", request_id.encode("ascii", "replace"))]
     if error.retry_after_s is not None:
         wait_s = max(error.retry_after_s, 0)
         if not error.knows_when:
@@ -76,8 +83,7 @@ def error_response(
         extra.append((b"allow", error.allow))
     if error.should_retry is not None:
         extra.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
-    body = error_body(error, request_id)
-    return json_response(error.status, body, extra, keep_alive, body_wanted)
+    return extra
 
 
 def json_response(
@@ -86,6 +92,7 @@ def json_response(
     extra: Iterable[tuple[bytes, bytes]] = (),
     keep_alive: bool = True,
     body_wanted: bool = True,
+    media_type: bytes = b"application/json",
 ) -> bytes:
     """A complete HTTP/1.1 response with a JSON body. `extra`: more header fields, name and value.
 
@@ -93,7 +100,7 @@ def json_response(
     """
     lines = [
         b"HTTP/1.1 %d %b" % (status, _reason(status)),
-        b"content-type: application/json",
+        b"content-type: " + media_type,
         b"content-length: %d" % len(body),
         *(b"%b: %b" % field for field in extra),
     ]
@@ -114,6 +121,15 @@ def is_error(data: bytes) -> bool:
         return _SHAPE.decode(data).type == "error"
     except UNREADABLE:
         return False
+
+
+def read_error_shape(body: bytes) -> tuple[str, str] | None:
+    """Type and message of an Anthropic-shaped error; None: it is none."""
+    try:
+        shape = _SHAPE.decode(body)
+    except UNREADABLE:
+        return None
+    return (shape.error.type, shape.error.message) if shape.type == "error" else None
 
 
 def sse_error_from_body(status: int, body: bytes) -> bytes:

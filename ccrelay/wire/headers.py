@@ -6,6 +6,7 @@ from collections.abc import Iterable
 ANY = "*"
 
 _BEARER = re.compile(rb"\s*bearer +(\S+)\s*", re.IGNORECASE)
+_SIGNED = re.compile(rb"\s*AWS4-[A-Z0-9-]+(?:\s|\Z)", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{0,5})?")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#@\\\s]+)(?=[/?#]|\Z)")
 _LOOPBACK_V4 = re.compile(r"127(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
@@ -23,6 +24,11 @@ def client_tokens(authorization: bytes | None, x_api_key: bytes | None) -> tuple
     if x_api_key is not None and (key := x_api_key.strip()) and key not in found:
         found.append(key)
     return tuple(found)
+
+
+def is_signed(authorization: bytes | None) -> bool:
+    """Whether a request is signed as AWS's are (Signature Version 4): only AWS can verify it."""
+    return authorization is not None and _SIGNED.match(authorization) is not None
 
 
 def host_set(names: Iterable[str]) -> frozenset[str]:

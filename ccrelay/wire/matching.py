@@ -8,7 +8,7 @@ all other characters, brackets included, are literal.
 
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ccrelay.config.model import Model
 
@@ -31,9 +31,21 @@ def is_glob(name: str) -> bool:
 
 
 class ModelMatcher:
-    """One provider's model mapping and models, compiled once. Globs are case-sensitive."""
+    """One provider's model mapping and models, compiled once. Globs are case-sensitive.
 
-    def __init__(self, mapping: Mapping[str, str], models: Sequence[str | Model]) -> None:
+    Args:
+        mapping: requested model -> the one to send.
+        models: served under their own names.
+        rename: what the provider calls one of those; None: the same.
+    """
+
+    def __init__(
+        self,
+        mapping: Mapping[str, str],
+        models: Sequence[str | Model],
+        rename: Callable[[str], str] | None = None,
+    ) -> None:
+        self._rename = rename
         own = [model if isinstance(model, str) else model.id for model in models]
         self._exact = {_fold(k): strip_window(v) for k, v in mapping.items() if not is_glob(k)}
         self._globs = [
@@ -69,7 +81,7 @@ class ModelMatcher:
             if windowed >= wants_window and pattern.match(name):
                 return target
         if name in self._own or any(pattern.match(name) for pattern in self._own_globs):
-            return name
+            return name if self._rename is None else self._rename(name)
         return None
 
     def __repr__(self) -> str:

@@ -88,6 +88,21 @@ def strip_foreign(body: bytes, *, everything: bool) -> tuple[bytes, int]:
     return write_body(top), removed
 
 
+def thinking_to_strip(body: bytes, stripped: bool | None) -> bool | None:
+    """Whether to strip all thinking blocks (True) or foreign ones (False) after a rejection.
+
+    None: there is nothing to strip.
+
+    Args:
+        body: the client's body.
+        stripped: what was stripped before; None: nothing.
+    """
+    everything = stripped is False or strip_foreign(body, everything=False)[1] == 0
+    if everything and strip_foreign(body, everything=True)[1] == 0:
+        return None
+    return everything
+
+
 class _Stripped:
     """Edits the turns in order, and keeps what it found on the way."""
 

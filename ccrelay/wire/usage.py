@@ -33,6 +33,10 @@ class _Details(msgspec.Struct, gc=False):
     thinking_tokens: Tokens = None
 
 
+class _Searches(msgspec.Struct, gc=False):
+    web_search_requests: Tokens = None
+
+
 class _Iteration(msgspec.Struct, gc=False):
     type: str = ""
     input_tokens: Tokens = None
@@ -50,6 +54,10 @@ class _Report(msgspec.Struct, gc=False):
     cache_creation: _Split | None = None
     output_tokens_details: _Details | None = None
     iterations: list[_Iteration] | None = None
+    # Read leniently: they are about the price, and must not cost the counts.
+    server_tool_use: msgspec.Raw = msgspec.Raw()
+    speed: msgspec.Raw = msgspec.Raw()
+    inference_geo: msgspec.Raw = msgspec.Raw()
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -76,6 +84,10 @@ _START = msgspec.json.Decoder(_Start)
 _DELTA = msgspec.json.Decoder(_Delta)
 _STOP = msgspec.json.Decoder(_DeltaStop)
 _REPORT = msgspec.json.Decoder(_Report)
+_SEARCHES = msgspec.json.Decoder(_Searches)
+_NULL = b"null"
+_FAST = b'"fast"'
+_US = b'"us"'
 
 
 def usage_from_stream(start: bytes | None, delta: bytes | None) -> Usage:
@@ -135,6 +147,16 @@ def _overwrite(first: _Report, last: _Report) -> None:
         first.output_tokens_details = last.output_tokens_details
     if last.iterations is not None:
         first.iterations = last.iterations
+    _overwrite_price(first, last)
+
+
+def _overwrite_price(first: _Report, last: _Report) -> None:
+    if bytes(last.server_tool_use) not in (b"", _NULL):
+        first.server_tool_use = last.server_tool_use
+    if last.speed:
+        first.speed = last.speed
+    if last.inference_geo:
+        first.inference_geo = last.inference_geo
 
 
 def _usage(report: _Report) -> Usage:
@@ -147,8 +169,20 @@ def _usage(report: _Report) -> Usage:
         write_5m,
         write_1h,
         _count(details.thinking_tokens) if details is not None else 0,
+        _searches(bytes(report.server_tool_use)),
+        bytes(report.speed) == _FAST,
+        bytes(report.inference_geo) == _US,
     )
     return usage if report.iterations is None else _with_compaction(usage, report.iterations)
+
+
+def _searches(tool_use: bytes) -> int:
+    if tool_use in (b"", _NULL):
+        return 0
+    try:
+        return _count(_SEARCHES.decode(tool_use).web_search_requests)
+    except UNREADABLE:
+        return 0
 
 
 def _writes(report: _Report | _Iteration) -> tuple[int, int]:
@@ -182,5 +216,8 @@ def _with_compaction(usage: Usage, iterations: list[_Iteration]) -> Usage:
             usage.cache_write_5m + write_5m,
             usage.cache_write_1h + write_1h,
             usage.thinking,
+            usage.searches,
+            usage.fast,
+            usage.in_us,
         )
     return usage

@@ -1,0 +1,3 @@
+from ccrelay._fast.http1 import Head
+
+def texts_of(head: Head | None) -> tuple[str, str, str, str]: ...
