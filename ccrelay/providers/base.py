@@ -4,6 +4,7 @@ A dialect is built once per provider and configuration, and is stateless. The ba
 the plain Anthropic format; subclasses override what differs.
 """
 
+from collections.abc import Callable
 from typing import ClassVar, Literal
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -11,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from ccrelay.config.model import Provider
+from ccrelay.providers.cloud_models import matcher_of
 from ccrelay.providers.quota import is_spent
 from ccrelay.types import RequestClass
 from ccrelay.wire.bodies import (
@@ -22,7 +24,8 @@ from ccrelay.wire.bodies import (
     read_body,
     write_body,
 )
-from ccrelay.wire.matching import ModelMatcher
+from ccrelay.wire.cloud_credential import AwsKeys, BearerToken
+from ccrelay.wire.decoders import ContentDecoder
 
 BETA_HEADER = b"anthropic-beta"
 ANY = "*"
@@ -53,6 +56,18 @@ MESSAGE_MAX = 4096
 
 _ANY = msgspec.json.Decoder()
 
+# What an error is about where its status does not say it, as a dialect reads it:
+#   credential  expired or invalid: another one of the same entry may do
+#   key         what the credential may do: another entry may do more
+#   access      the account has no access to this model
+#   model       the provider does not have the model, or not in this region
+#   place       where the request comes from
+#   size        more bytes than this provider takes, and others may take
+#   flagged     content that is not allowed
+Cause = Literal["", "credential", "key", "access", "model", "place", "size", "flagged"]
+# Whose midnight ends the quota of a day, by the name of its time zone.
+QuotaDay = Literal["", "UTC", "America/Los_Angeles"]
+
 
 class Fault(msgspec.Struct, frozen=True, gc=False):
     """An upstream's error in Anthropic's terms."""
@@ -65,12 +80,69 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     # When it is available again, seconds since 1970, where the dialect knows how to read it better
     # than `quota.seconds_to_reset`; 0.0: it does not.
     resets_at: float = 0.0
+    cause: Cause = ""  # overrules what the status says
+    day: QuotaDay = ""  # `spent` is the quota of a day
+    per_model: bool = False  # a limit or quota is that of the model at this key
+
+
+# A header's value by its name in lower case; None: it is absent.
+Get = Callable[[bytes], bytes | None]
+
+
+def no_head(name: bytes) -> bytes | None:
+    """A `Get` for what has no head: an event, a body alone."""
+    return None
+
+
+class Outgoing(msgspec.Struct, gc=False):
+    """A client's request, for a dialect that bridges it.
+
+    Args:
+        body: whole, in Anthropic's form.
+        model: the one to send.
+        kind: MESSAGES or COUNT_TOKENS.
+        stream: whether it asks for a stream.
+        version: value of `anthropic-version`; empty: absent.
+        betas: values of `anthropic-beta`, in order.
+        dropped: features that this provider and model are known to refuse (`providers.bridge`).
+    """
+
+    body: bytes
+    model: str
+    kind: RequestClass
+    stream: bool
+    version: bytes = b""
+    betas: tuple[str, ...] = ()
+    dropped: frozenset[str] = frozenset()
+
+
+class Bridged(msgspec.Struct, gc=False):
+    """A request as it is sent to a cloud.
+
+    Args:
+        body: whole.
+        path: path and query, below `Dialect.prefix()`.
+        lines: header fields of this request, without credential. The plan drops the client's.
+        left_out: features that were left out, as `providers.bridge` names them, for the log.
+    """
+
+    body: bytes
+    path: bytes
+    lines: list[tuple[bytes, bytes]]
+    left_out: tuple[str, ...] = ()
 
 
 class Dialect:
     """How requests and errors of one provider are translated."""
 
     translates_errors: ClassVar[bool] = False
+    # True: requests are made by `bridge`, from whole bodies; `needs_rewrite` is not asked.
+    bridges: ClassVar[bool] = False
+    # SigV4 service that requests are signed for, with AwsKeys; empty: they are not.
+    sigv4_service: str = ""
+    sigv4_region: str = ""
+    # Bytes of a request body that the provider accepts; 0: not known.
+    payload_bytes_max: int = 0
     # True: a stream that ends without `message_stop` has failed and gets an `error` event.
     repairs_stream: ClassVar[bool] = False
     # A separator between folded system text and its neighbours, if the provider adds none.
@@ -82,7 +154,7 @@ class Dialect:
         url = urlsplit(provider.base_url)
         self.name = provider.name
         self.provider = provider
-        self.matcher = ModelMatcher(provider.model_mapping, provider.models or ())
+        self.matcher = matcher_of(provider)
         self.counts_tokens: Literal["forward", "estimate"] = provider.count_tokens
         self.folds_system = provider.system_role == "user"
         # The client's own login is sent only to an anthropic provider without keys.
@@ -124,6 +196,23 @@ class Dialect:
             return [(b"x-api-key", value)]
         return [(b"authorization", b"Bearer " + value)]
 
+    def secret_lines(self, secret: AwsKeys | BearerToken) -> list[tuple[bytes, bytes]]:
+        """The header fields of an issued credential; none for AWS keys, which sign.
+
+        Raises:
+            ValueError: it has characters not allowed in headers. It is not shown.
+        """
+        if isinstance(secret, AwsKeys):
+            return []
+        lines = [(b"authorization", b"Bearer " + _field(secret.token, self.provider))]
+        if secret.quota_project:
+            lines.append((b"x-goog-user-project", _field(secret.quota_project, self.provider)))
+        return lines
+
+    def signed_lines(self, lines: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """What SigV4 covers of a request with these lines (`Bridged.lines`), besides its host."""
+        return [*lines, *self.static_headers]
+
     def needs_rewrite(self, model: str) -> bool:
         """Whether a body for `model` (the one sent) must be decoded.
 
@@ -148,11 +237,44 @@ class Dialect:
         if self.folds_system and "messages" in top:
             top["messages"] = fold_system_turns(top["messages"], self.fold_gap)
 
-    def translate_error(self, status: int, body: bytes) -> tuple[int, bytes]:
+    def bridge(self, request: Outgoing) -> Bridged:
+        """The request to send. Called only if `bridges`; may run in a thread.
+
+        Raises:
+            BadRequest: the body is not a JSON object.
+            CannotServe: the provider lacks what the request needs.
+        """
+        raise NotImplementedError
+
+    def stream_decoder(self, get: Get) -> ContentDecoder | None:
+        """What turns a streamed response into server-sent events; None: it has them already."""
+        return None
+
+    def translate_answer(self, kind: RequestClass, body: bytes) -> bytes | None:
+        """A whole answer in Anthropic's form; None: it is in that form already.
+
+        Raises:
+            ValueError: it is no answer.
+        """
+        return None
+
+    def features_refused(self, status: int, body: bytes) -> tuple[str, ...]:
+        """The features of a bridged request that an error names, which may be left out."""
+        return ()
+
+    def guesses_features(self, status: int, body: bytes) -> bool:
+        """Whether `features_refused` can only guess what an error is about."""
+        return False
+
+    def is_expired(self, status: int, body: bytes, get: Get) -> bool:
+        """Whether an error says that the credential has expired, so that another one may do."""
+        return False
+
+    def translate_error(self, status: int, body: bytes, get: Get = no_head) -> tuple[int, bytes]:
         """Status and body for the client. Called only if `translates_errors`."""
         return status, body
 
-    def read_error(self, status: int, body: bytes) -> Fault:
+    def read_error(self, status: int, body: bytes, get: Get = no_head) -> Fault:
         """Parse an error body. `status` below 400: `body` is the data of an `error` event."""
         return read_fault(status, body)
 

@@ -8,7 +8,7 @@ in public issues of these services and their clients.
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -290,6 +290,20 @@ def seconds_to_reset(body: bytes, message: str, now_wall: float) -> float:
         if seconds > 0.0:
             return seconds
     return _of_text(message, now_wall)
+
+
+def seconds_to_midnight(zone: str, now_wall: float) -> float:
+    """Seconds until the next midnight of a time zone, by its name; of UTC where it is not known.
+
+    `now_wall`: seconds since 1970.
+    """
+    try:
+        now = datetime.fromtimestamp(now_wall, ZoneInfo(zone) if "/" in zone else UTC)
+    except (ValueError, KeyError, OSError, OverflowError):
+        now = datetime.fromtimestamp(now_wall, UTC)
+    # A day may have 23 or 25 hours: both instants are in UTC.
+    midnight = datetime.combine(now.date() + timedelta(days=1), time(), now.tzinfo)
+    return midnight.timestamp() - now_wall
 
 
 def _members(body: bytes) -> Iterator[tuple[str, object]]:

@@ -13,7 +13,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import Raw
 
-from ccrelay.providers.base import Dialect, Fault, read_fault
+from ccrelay.providers.base import Dialect, Fault, Get, no_head, read_fault
 from ccrelay.wire.bodies import UNREADABLE, Members, read_members, read_type, write
 from ccrelay.wire.errors import error_body, error_type
 
@@ -129,7 +129,7 @@ class ZaiDialect(Dialect):
             output = read_members(top.get("output_config", Raw(b"{}"))) or {}
             top["output_config"] = write({**output, "effort": LOW})
 
-    def translate_error(self, status: int, body: bytes) -> tuple[int, bytes]:
+    def translate_error(self, status: int, body: bytes, get: Get = no_head) -> tuple[int, bytes]:
         """Anthropic's status and shape for a Z.AI error; the message keeps the code.
 
         A body that is Anthropic-shaped already, or not to be read, stays as it is.
@@ -147,7 +147,7 @@ class ZaiDialect(Dialect):
             message = f"[{code}] {message}"
         return meaning.status, error_body((meaning.type, message), parsed.request_id)
 
-    def read_error(self, status: int, body: bytes) -> Fault:
+    def read_error(self, status: int, body: bytes, get: Get = no_head) -> Fault:
         """Parse an error body or event; the code decides, wherever it is."""
         fault = read_fault(status, body)
         code = _code_anywhere(body)
