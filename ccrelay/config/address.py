@@ -4,11 +4,13 @@ import errno
 import ipaddress
 import re
 import sys
+from collections.abc import Sequence
 
 # RFC 1123 labels, plus `_`, which container networks use.
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?\Z")
 _PORT = re.compile(r"[0-9]{1,5}\Z")
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _PRIVATE_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa")
 
 
@@ -46,6 +48,26 @@ def split_listen(text: str) -> tuple[str, int]:
 def join_address(host: str, port: int) -> str:
     """The inverse of `split_listen`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def page_url(listen: str, *, is_tls: bool = False, hosts: Sequence[str] = ()) -> str:
+    """Return the URL of a listener for clients on this machine, without a path.
+
+    Args:
+        listen: its address; for one of all addresses, loopback is named.
+        is_tls: whether it speaks TLS; then a certificate is for a name.
+        hosts: names of the listener, without `*`; the first one is used with TLS.
+    """
+    host, port = split_listen(listen)
+    host = _WILDCARDS.get(host, host)
+    named = [name for name in hosts if name != "*"] if is_tls else []
+    if named:
+        return f"https://{named[0] if _has_port(named[0]) else f'{named[0]}:{port}'}"
+    return f"{'https' if is_tls else 'http'}://{join_address(host, port)}"
+
+
+def _has_port(name: str) -> bool:
+    return _PORT.match(name.rpartition(":")[2]) is not None and name.count(":") == 1
 
 
 def listen_problem(

@@ -9,12 +9,15 @@ import re
 
 from ccrelay.config.address import is_loopback, split_listen
 from ccrelay.config.check_health import check_health
-from ccrelay.config.check_provider import check_provider
+from ccrelay.config.check_management import check_management
+from ccrelay.config.check_provider import check_provider, identity
 from ccrelay.config.check_routing import check_routing
+from ccrelay.config.check_telemetry import CREDENTIAL_HEADERS, check_telemetry
+from ccrelay.config.cloud import is_cloud, resolved_keys
 from ccrelay.config.findings import Findings
-from ccrelay.config.model import Config, Server
+from ccrelay.config.model import Config, Key, Provider, Server
 from ccrelay.config.problems import Path, Problem
-from ccrelay.config.resolve import defaults_of
+from ccrelay.config.resolve import base_url_of
 
 TOKEN_LENGTH_MIN = 8
 _DEFAULT_PORT = re.compile(r"\A(?:(https://[^/]*):443|(http://[^/]*):80)(?=/|\Z)")
@@ -45,6 +48,10 @@ def check(
     _check_providers(config, findings)
     check_routing(config, findings)
     check_health(config, findings)
+    check_telemetry(config.telemetry, findings)
+    check_management(config, findings)
+    for index, entry in enumerate(config.management.allowed_hosts):
+        _check_allowed(("management", "allowed_hosts", index), entry, findings)
     if config.logging.file is not None and not config.logging.file.strip():
         findings.error(("logging", "file"), "must not be empty")
     if expanded is not None:
@@ -110,7 +117,7 @@ def _check_providers(config: Config, findings: Findings) -> None:
     if not config.providers:
         findings.missing(
             ("providers",),
-            "no providers: add at least one (`ccrelay config init` writes a starter file)",
+            "no providers: add at least one (`ccrelay init` writes a starter file)",
             needs=("providers",),
         )
     elif not any(provider.enabled for provider in config.providers):
@@ -119,22 +126,35 @@ def _check_providers(config: Config, findings: Findings) -> None:
 
 def _check_shared_keys(config: Config, findings: Findings) -> None:
     """One key at one base URL has one limit, which two providers would count by halves."""
-    first: dict[tuple[str, str], int] = {}
+    first: dict[tuple[str, ...], int] = {}
     for index, provider in enumerate(config.providers):
-        base_url = provider.base_url or defaults_of(provider).base_url
+        base_url = base_url_of(provider)
         if not (provider.enabled and base_url):
             continue
         url = _DEFAULT_PORT.sub(r"\1\2", base_url.lower()).rstrip("/")
-        for number, key in enumerate(provider.keys):
-            if not (key.enabled and key.key):
+        for number, key in enumerate(provider.keys or _default_chain(provider)):
+            member, own = identity(key)
+            if not (key.enabled and own):
                 continue
-            other = first.setdefault((url, key.key), index)
+            other = first.setdefault((url, *_quota(provider), own), index)
             if other != index:
                 message = (
-                    f"also a key of providers[{other}], at the same base_url: each would count "
-                    "half of its use; name it once"
+                    f"also a {member} of providers[{other}], at the same base_url: each would "
+                    "count half of its use; name it once"
                 )
-                findings.error(("providers", index, "keys", number, "key"), message)
+                findings.error(("providers", index, "keys", number, member), message)
+
+
+def _default_chain(provider: Provider) -> list[Key]:
+    return resolved_keys(provider) if is_cloud(provider) else []
+
+
+def _quota(provider: Provider) -> tuple[str, ...]:
+    """What a cloud has a quota of its own for, besides base URL and credential."""
+    if not is_cloud(provider):
+        return ()
+    profile = provider.inference_profile or "geo"
+    return (provider.project or "", provider.workspace or "", provider.api or "", profile)
 
 
 def _check_plain_text_secrets(
@@ -149,3 +169,11 @@ def _check_plain_text_secrets(
             path = ("providers", number, "keys", index, "key")
             if key.key and path not in expanded:
                 findings.warning(path, PLAIN_TEXT_SECRET)
+            path = (*path[:-1], "credential", "client_secret")
+            secret = key.credential.client_secret if key.credential is not None else None
+            if secret and path not in expanded:
+                findings.warning(path, PLAIN_TEXT_SECRET)
+    for name, value in config.telemetry.headers.items():
+        path = ("telemetry", "headers", name)
+        if value and path not in expanded and name.lower() in CREDENTIAL_HEADERS:
+            findings.warning(path, PLAIN_TEXT_SECRET)

@@ -12,6 +12,7 @@ from ccrelay.config.check_names import (
     check_patterns,
     is_glob,
 )
+from ccrelay.config.cloud import has_cloud_members, identity_of, is_cloud
 from ccrelay.config.findings import Findings
 from ccrelay.config.model import Key, Model, Provider
 from ccrelay.config.problems import Path, quoted
@@ -40,6 +41,7 @@ def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
     if provider.preset is not None and provider.type != "compatible":
         message = f"a preset requires type compatible, not {provider.type}"
         findings.error((*path, "preset"), message)
+    _check_cloud(provider, path, findings)
     if provider.base_url is not None:
         _check_base_url(provider, path, findings)
     elif provider.type == "compatible" and provider.preset is None:
@@ -62,6 +64,13 @@ def check_provider(provider: Provider, path: Path, findings: Findings) -> None:
     for index, beta in enumerate(provider.drop_betas or ()):
         if not TOKEN.match(beta):
             findings.wrong((*path, "drop_betas", index), "invalid beta name", beta)
+
+
+def _check_cloud(provider: Provider, path: Path, findings: Findings) -> None:
+    if is_cloud(provider) or has_cloud_members(provider):
+        from ccrelay.config.check_cloud import check_cloud  # most relays start without
+
+        check_cloud(provider, path, findings)
 
 
 def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
@@ -95,7 +104,7 @@ def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
             "/v1/messages"
         )
         findings.wrong(path, message, text)
-    elif tail:
+    elif tail and not (provider.type == "vertex" and tail[1] is None):
         findings.error(path, f"must be the URL before /v1/messages: remove {quoted(tail[0])}")
     if url.scheme == "http":
         _check_plain_http(provider, host, path, findings)
@@ -104,7 +113,10 @@ def _check_base_url(provider: Provider, path: Path, findings: Findings) -> None:
 def _check_plain_http(provider: Provider, host: str, path: Path, findings: Findings) -> None:
     if is_loopback(host) or (provider.type == "anthropic" and not provider.keys):
         return  # pass-through has a stricter rule
-    if provider.keys and auth_of(provider) != "none":
+    if is_cloud(provider) and not is_private(host):
+        message = "plain http to a public host: credentials and prompts would travel unencrypted"
+        findings.error(path, message)
+    elif (provider.keys or is_cloud(provider)) and auth_of(provider) != "none":
         findings.warning(path, "plain http to another host: keys and prompts travel unencrypted")
     elif not is_private(host):
         findings.warning(path, "plain http to another host: prompts travel unencrypted")
@@ -116,7 +128,7 @@ def _check_credentials(provider: Provider, path: Path, findings: Findings) -> No
         _check_pass_through(provider, path, findings)
     elif auth == "none" and provider.keys:
         findings.error((*path, "auth"), "auth none sends no key, but keys are configured")
-    elif auth != "none" and not provider.keys:
+    elif auth != "none" and not provider.keys and not is_cloud(provider):
         findings.missing(
             (*path, "keys"),
             f"auth {auth} requires at least one key",
@@ -157,14 +169,15 @@ def _check_keys(provider: Provider, path: Path, findings: Findings) -> None:
     first: dict[str, int] = {}
     for index, key in enumerate(provider.keys):
         _check_key(key, (*path, index), findings)
-        if key.enabled and key.key:
-            if key.key in first:
+        member, own = identity(key)
+        if key.enabled and own:
+            if own in first:
                 message = (
-                    f"duplicate of keys[{first[key.key]}]: its limits would be counted twice; "
+                    f"duplicate of keys[{first[own]}]: its limits would be counted twice; "
                     "remove one"
                 )
-                findings.error((*path, index, "key"), message)
-            first.setdefault(key.key, index)
+                findings.error((*path, index, member), message)
+            first.setdefault(own, index)
     usable = [key for key in provider.keys if key.enabled]
     if not provider.enabled or not provider.keys:
         return
@@ -175,8 +188,16 @@ def _check_keys(provider: Provider, path: Path, findings: Findings) -> None:
         findings.warning(path, message)
 
 
+def identity(key: Key) -> tuple[str, str]:
+    """Return the member that tells an entry of `keys` apart, and what it says; "": nothing."""
+    if key.credential is not None:
+        return "credential", identity_of(key.credential)
+    return "key", key.key
+
+
 def _check_key(key: Key, path: Path, findings: Findings) -> None:
-    findings.secret((*path, "key"), key.key, "the key")
+    if key.credential is None and not findings.is_invalid((*path, "credential")):
+        findings.secret((*path, "key"), key.key, "the key")
     if key.name is not None and not (key.name.strip() and key.name.isprintable()):
         findings.error((*path, "name"), "must not be empty or contain control characters")
     check_label((*path, "name"), key.name or "", findings)

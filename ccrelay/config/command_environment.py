@@ -66,3 +66,12 @@ def _is(name: str, withheld: Collection[str]) -> bool:
     if name in _PLAIN:
         return True
     return name not in withheld and (name in _PASSED or name.startswith(_PREFIXES))
+
+
+def keychain_environment(env: Mapping[str, str], withheld: Collection[str] = ()) -> dict[str, str]:
+    """The environment of the process that asks the keychain: that of a command, and the settings of
+    its library. Arguments as of `command_environment`."""
+    own = {name: value for name, value in env.items() if name.startswith("PYTHON_KEYRING_")}
+    if "CCRELAY_DUMPABLE" in env:
+        own["CCRELAY_DUMPABLE"] = env["CCRELAY_DUMPABLE"]
+    return command_environment(env, withheld) | own

@@ -1,4 +1,5 @@
-"""Decides over the `${cmd:...}` of one load: run, leave out, or refuse when it is new."""
+"""Decides over the `${cmd:...}` and `${keyring:...}` of one load: run or ask, leave out, or refuse
+what is new."""
 
 import shlex
 from collections.abc import Callable, Container
@@ -37,6 +38,28 @@ class Commands:
         if self._known is not None and text not in self._known:
             raise SecretError(f"the command {program(text)} {NEW_COMMAND}")
         return self._run(text)
+
+
+class Keychain:
+    """Stands before the function that reads entries of the keychain, which may ask the user.
+
+    Args:
+        read: returns the secret of an entry.
+        is_asked: False: each entry has a placeholder as its secret.
+    """
+
+    def __init__(self, read: Callable[[str], str], *, is_asked: bool) -> None:
+        self._read = read
+        self._is_asked = is_asked
+        self._seen: list[str] = []
+
+    def __call__(self, name: str) -> str:
+        """Return the secret of an entry. Raises SecretError."""
+        if self._is_asked:
+            return self._read(name)
+        if name not in self._seen:
+            self._seen.append(name)
+        return f"keychain-not-asked-{self._seen.index(name)}"
 
 
 def program(text: str) -> str:

@@ -1,12 +1,16 @@
-"""The configuration without a file, and the starter file of `ccrelay config init`."""
+"""The configuration without a file, and the starter file of `ccrelay init --yes`."""
 
 import json
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ccrelay.config.model import Config, Key, Preset, Provider, ProviderType
+
+if TYPE_CHECKING:
+    from ccrelay.config.starter_clouds import FoundCloud  # where there is a file, not loaded
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}\Z")
 _TAGS_MAX = 50  # further models are not listed
@@ -67,11 +71,12 @@ class Ollama(msgspec.Struct, frozen=True):
 
 
 class Detected(msgspec.Struct, frozen=True):
-    """What `config init` found. Contains names of variables, never keys."""
+    """What `ccrelay init --yes` found. Contains names of variables, never keys."""
 
     anthropic: bool
     keys: tuple[KnownKey, ...]
     ollama: Ollama | None
+    clouds: "tuple[FoundCloud, ...]" = ()
 
 
 def config_without_file(env: Mapping[str, str]) -> Config:
@@ -103,22 +108,29 @@ def ollama_url(env: Mapping[str, str]) -> str:
     return f"{scheme or 'http'}://{authority}{slash}{path}"
 
 
-def detect(env: Mapping[str, str], ollama: Ollama | None) -> Detected:
-    """Return the providers available from environment variables and a local Ollama."""
+def detect(
+    env: Mapping[str, str], ollama: Ollama | None, clouds: "tuple[FoundCloud, ...]" = ()
+) -> Detected:
+    """Return the providers available from environment variables, a local Ollama, and clouds."""
     keys = tuple(known for known in KNOWN_KEYS if env.get(known.variable))
-    return Detected(bool(env.get("ANTHROPIC_API_KEY")), keys, ollama)
+    return Detected(bool(env.get("ANTHROPIC_API_KEY")), keys, ollama, clouds)
 
 
 def starter_config(detected: Detected) -> str:
     """Return a commented YAML configuration, with keys as ${VAR} references."""
-    # Without an Anthropic key, the first other provider serves the Claude models.
-    takes_over = bool(detected.keys) and not detected.anthropic
-    blocks = [_HEAD, *_anthropic(detected.anthropic, takes_over)]
+    # Without an Anthropic key, clouds or the first other provider serve the Claude models.
+    used = [cloud for cloud in detected.clouds if cloud.is_used]
+    takes_over = bool(detected.keys or used) and not detected.anthropic
+    # Not all at once: prompt caches are of one provider.
+    in_order = len(used) + detected.anthropic > 1
+    head = HEAD.replace("strategy: simple-shuffle", "strategy: failover") if in_order else HEAD
+    blocks = [head, *_anthropic(detected.anthropic, takes_over)]
+    blocks += [cloud.block for cloud in detected.clouds]
     for index, known in enumerate(detected.keys):
-        blocks.append(_known(known, mapped=takes_over and index == 0))
+        blocks.append(_known(known, mapped=takes_over and not used and index == 0))
     if detected.ollama is not None:
         blocks.append(_ollama(detected.ollama))
-    return "\n".join([*blocks, _TAIL])
+    return "\n".join([*blocks, TAIL])
 
 
 def _anthropic(has_key: bool, is_replaced: bool) -> list[str]:
@@ -137,7 +149,7 @@ def _known(known: KnownKey, *, mapped: bool) -> str:
         lines.append(f"    preset: {known.preset}")
     lines += ["    keys:", f'      - key: "${{{known.variable}}}"']
     lines.append(f"    models: {json.dumps(list(known.models))}")
-    return "\n".join(lines + _mapping(known.small, known.large, active=mapped)) + "\n"
+    return "\n".join(lines + mapping_lines(known.small, known.large, active=mapped)) + "\n"
 
 
 def _ollama(ollama: Ollama) -> str:
@@ -149,19 +161,27 @@ def _ollama(ollama: Ollama) -> str:
         f"    models: {json.dumps(tags)}",
     ]
     example = tags[0] if tags else "qwen3:32b"
-    return "\n".join(lines + _mapping(example, example, active=False)) + "\n"
+    return "\n".join(lines + mapping_lines(example, example, active=False)) + "\n"
 
 
-def _mapping(small: str, large: str, *, active: bool) -> list[str]:
+def mapping_lines(small: str, large: str, *, active: bool) -> list[str]:
+    """The lines of `model_mapping` in a provider, as comments unless `active`.
+
+    Args:
+        small: model for claude-haiku*, as YAML.
+        large: for the others.
+        active: whether they are in force.
+    """
     lines = ["model_mapping:", f'  "claude-haiku*": {small}', f'  "claude-*": {large}']
     if active:
         return [f"    {line}" for line in lines]
     return ["    # Serve Claude models, too:", *(f"    # {line}" for line in lines)]
 
 
-_HEAD = """\
+HEAD = """\
 # ccrelay configuration. All settings: `ccrelay config schema`, docs/configuration.md.
-# Check it with `ccrelay config check`. Secrets: ${VAR}, ${file:/path}, ${cmd:...}.
+# Check it with `ccrelay config check`. Secrets: ${VAR}, ${file:/path},
+# ${keyring:NAME}, ${cmd:...}.
 
 server:
   listen: "127.0.0.1:8787"
@@ -171,9 +191,9 @@ server:
 
 routing:
   # Load balancing: simple-shuffle, round-robin, least-busy, failover, cost-based,
-  # latency-based or model-based (docs/strategies.md).
+  # latency-based or model-based (docs/routing.md).
   strategy: simple-shuffle
-  # rules:                      # overrides; the first match wins (docs/rules.md)
+  # rules:                      # overrides; the first match wins (docs/routing.md#rules)
   #   - when: {request_class: [background]}
   #     use: {model: claude-haiku-4-5}
 
@@ -182,7 +202,7 @@ providers:"""
 _ANTHROPIC_KEY = """\
   - name: anthropic
     type: anthropic
-    keys:                       # load is balanced over keys (docs/limits.md)
+    keys:                       # load is balanced over keys (docs/routing.md)
       - key: "${ANTHROPIC_API_KEY}"
         # rpm_limit: 50         # per minute: requests, tokens
         # tpm_limit: 100000
@@ -194,7 +214,7 @@ _ANTHROPIC_LOGIN = """\
     type: anthropic
 """
 
-_TAIL = """\
+TAIL = """\
 logging:
   level: info
   # format: json

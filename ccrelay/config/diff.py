@@ -9,7 +9,10 @@ from ccrelay.config.fingerprint import fingerprint
 from ccrelay.config.model import Config, Key, Provider
 
 # Listening sockets, worker count and log output are fixed at startup.
-NEEDS_RESTART = ("server.listen", "server.workers", "logging")
+NEEDS_RESTART = (
+    *("server.listen", "server.workers", "logging.format", "logging.file", "logging.exchanges"),
+    *("management.enabled", "management.listen"),
+)
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,11 @@
-"""Expands `${...}` in string values: secrets from environment, files and commands.
+"""Expands `${...}` in string values: secrets from environment, files, keychain and commands.
 
 | expression | value |
 |---|---|
 | `${VAR}` | the environment variable; an error when unset |
 | `${VAR:-default}` | the same; the default when it is unset or empty |
 | `${file:/path}` | the file's content, stripped; nobody else may read or change it |
+| `${keyring:NAME}` | the entry of the keychain that `ccrelay keys set NAME` makes |
 | `${cmd:program argument}` | output of the program; no shell, 10 s timeout |
 | `$${` | a literal `${` |
 
@@ -46,19 +47,25 @@ class SecretUnavailable(SecretError):
     """Valid, but unavailable here: variable unset, file unreadable, command failed."""
 
 
+def no_keychain(name: str) -> str:
+    """A keychain that is not asked. Raises SecretError."""
+    raise SecretError(f"the keychain is not asked for {quoted(name)} here")
+
+
 class Sources(msgspec.Struct, frozen=True):
     """The sources of values. The functions raise `SecretError`."""
 
     env: Mapping[str, str]
     read_file: Callable[[str], str]
     run_command: Callable[[str], str]
+    read_keychain: Callable[[str], str] = no_keychain
 
 
 class Expanded(msgspec.Struct, frozen=True):
     """Expanded data, the paths of expanded values, and problems.
 
     `unavailable`: the paths of problems that depend on the environment. `from_commands`: the paths
-    of values that a `${cmd:...}` is a part of.
+    of values that a `${cmd:...}` is a part of, `from_keychain`: a `${keyring:...}`.
     """
 
     data: Any
@@ -66,6 +73,7 @@ class Expanded(msgspec.Struct, frozen=True):
     problems: list[Problem]
     unavailable: frozenset[Path] = frozenset()
     from_commands: frozenset[Path] = frozenset()
+    from_keychain: frozenset[Path] = frozenset()
 
 
 def expand(data: Any, sources: Sources) -> Expanded:
@@ -78,6 +86,7 @@ def expand(data: Any, sources: Sources) -> Expanded:
         expander.problems,
         frozenset(expander.unavailable),
         frozenset(expander.from_commands),
+        frozenset(expander.from_keychain),
     )
 
 
@@ -118,8 +127,9 @@ class _Expander:
         self.problems: list[Problem] = []
         self.unavailable: set[Path] = set()
         self.from_commands: set[Path] = set()
+        self.from_keychain: set[Path] = set()
         self._sources = sources
-        self._has_command = False  # the value that is being expanded
+        self._kinds: set[str] = set()  # of the value that is being expanded
         # A command that occurs twice, or is reached by two YAML aliases, runs once.
         self._known: dict[str, str | SecretError] = {}
 
@@ -152,7 +162,7 @@ class _Expander:
         self.problems.append(Problem(message=message, path=path, severity=severity))
 
     def _string(self, text: str, path: Path) -> str:
-        self._has_command = False
+        self._kinds.clear()
         try:
             value, changed = self._text(text, 0)
         except SecretError as error:
@@ -163,8 +173,10 @@ class _Expander:
             return ""
         if changed:
             self.paths.add(path)
-        if self._has_command:
+        if "cmd" in self._kinds:
             self.from_commands.add(path)
+        if "keyring" in self._kinds:
+            self.from_keychain.add(path)
         return value
 
     def _text(self, text: str, nesting: int) -> tuple[str, bool]:
@@ -183,12 +195,13 @@ class _Expander:
         return "".join([*out, text[at:]]), changed
 
     def _value(self, inside: str, nesting: int) -> str:
-        if inside.startswith(("file:", "cmd:")):
+        if inside.startswith(("file:", "keyring:", "cmd:")):
             return self._outside(inside)
         name, colon, default = inside.partition(":-")
         if not _NAME.match(name):
             advice = self._meant(inside) or (
-                "use NAME, NAME:-default, file:/path or cmd:program; write $${ for a literal ${"
+                "use NAME, NAME:-default, file:/path, keyring:NAME or cmd:program; "
+                "write $${ for a literal ${"
             )
             raise SecretError(f"invalid ${{...}}: {advice}")
         value = self._sources.env.get(name)
@@ -211,13 +224,18 @@ class _Expander:
         return f"probably meant: ${{{form[1]}:-default}}"
 
     def _outside(self, inside: str) -> str:
-        self._has_command |= inside.startswith("cmd:")
+        kind, _, argument = inside.partition(":")
+        self._kinds.add(kind)
         known = self._known.get(inside)
         if known is None:
-            kind, _, argument = inside.partition(":")
-            read = self._sources.read_file if kind == "file" else self._sources.run_command
+            sources = self._sources
+            readers = {
+                "file": sources.read_file,
+                "keyring": sources.read_keychain,
+                "cmd": sources.run_command,
+            }
             try:
-                known = read(argument.strip())
+                known = readers[kind](argument.strip())
             except SecretError as error:
                 known = error
             self._known[inside] = known

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ccrelay.config.places import make_private, state_folder
+
 FILE = "fingerprint.key"
 KEY_BYTES = 32
 
@@ -25,7 +27,7 @@ class FingerprintKey(NamedTuple):
 
 def load_key(env: Mapping[str, str]) -> FingerprintKey:
     """Return the key of this installation. Makes the file when there is none; never raises."""
-    folder = _folder(env)
+    folder = state_folder(env)
     if folder is None:
         return FingerprintKey(os.urandom(KEY_BYTES), "neither HOME nor STATE_DIRECTORY is set")
     path = folder / FILE
@@ -39,17 +41,6 @@ def load_key(env: Mapping[str, str]) -> FingerprintKey:
         return FingerprintKey(_create(path))
     except (OSError, ValueError) as error:
         return FingerprintKey(os.urandom(KEY_BYTES), f"{path}: {_reason(error)}")
-
-
-def _folder(env: Mapping[str, str]) -> Path | None:
-    state = env.get("STATE_DIRECTORY", "").partition(":")[0]
-    if os.path.isabs(state):
-        return Path(state)
-    state = env.get("XDG_STATE_HOME", "")
-    if os.path.isabs(state):  # relative paths are invalid: XDG Base Directory Specification
-        return Path(state, "ccrelay")
-    home = env.get("HOME", "")
-    return Path(home, ".local", "state", "ccrelay") if os.path.isabs(home) else None
 
 
 def _read(path: Path) -> bytes:
@@ -69,7 +60,7 @@ def _read(path: Path) -> bytes:
 
 
 def _create(path: Path) -> bytes:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     draft = path.with_name(f".{FILE}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -13,18 +13,22 @@ from typing import NamedTuple
 import msgspec
 
 from ccrelay.config.check import PLAIN_TEXT_SECRET, check
-from ccrelay.config.commands import Commands
+from ccrelay.config.cloud_environment import located as with_environment, missing_here
+from ccrelay.config.commands import Commands, Keychain
 from ccrelay.config.defaults import config_without_file
 from ccrelay.config.effects import Effects, effects
 from ccrelay.config.expand import Expanded, Sources, expand, variables
 from ccrelay.config.files import Untrusted, open_trusted
-from ccrelay.config.model import Config, Provider, Server
+from ccrelay.config.model import Config, Ledger, Provider, Server
+from ccrelay.config.placeholders import elsewhere, is_secret, left_out, with_placeholders
+from ccrelay.config.places import state_folder
 from ccrelay.config.problems import (
     ConfigError,
     Document,
     Mark,
     Path as Place,
     Problem,
+    Severity,
     sorted_by_position,
 )
 from ccrelay.config.resolve import resolve
@@ -38,6 +42,11 @@ NOT_RUN = (
     "the command is not run here, so its value is not checked; "
     "`ccrelay config check --run-commands` runs it"
 )
+NOT_ASKED = (
+    "the keychain is not asked here, so its value is not checked; "
+    "`ccrelay config check --run-commands` asks it"
+)
+DEMO_LEDGER = "demo-ledger.db"  # in the folder of the state
 VARIABLE = "CCRELAY_CONFIG"
 
 # Searched for in the working directory.
@@ -53,6 +62,7 @@ __all__ = [
     "find",
     "load",
     "load_found",
+    "load_text",
     "locate",
     "search_paths",
 ]
@@ -102,6 +112,7 @@ class _Policy(NamedTuple):
     require_secrets: bool = True
     run_commands: bool = True
     known_commands: Container[str] | None = None
+    is_elsewhere: bool = False  # the relay has variables and files that this process has not
 
 
 def load(
@@ -212,8 +223,13 @@ def config_folders(env: Mapping[str, str]) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
-def demo_config(base_url: str, listen: str | None = None) -> Config:
-    """Return a resolved configuration with one provider `demo`, without keys, for all models."""
+def demo_config(
+    base_url: str, listen: str | None = None, env: Mapping[str, str] | None = None
+) -> Config:
+    """Return a resolved configuration with one provider `demo`, without keys, for all models.
+
+    Its ledger is not that of real exchanges: nobody is charged for those of a demo.
+    """
     provider = Provider(
         name="demo",
         type="compatible",
@@ -223,7 +239,9 @@ def demo_config(base_url: str, listen: str | None = None) -> Config:
         discover_models=True,  # for GET /v1/models
     )
     server = Server() if listen is None else Server(listen=listen)
-    return resolve(Config(server=server, providers=[provider]))
+    folder = state_folder(os.environ if env is None else env)
+    ledger = Ledger(path=str(folder / DEMO_LEDGER)) if folder else Ledger()
+    return resolve(Config(server=server, providers=[provider], ledger=ledger))
 
 
 def _exists(path: Path) -> bool:
@@ -244,12 +262,31 @@ def _without_file(env: Mapping[str, str]) -> Loaded:
     return Loaded(resolve(config), None, [])
 
 
+def load_text(data: bytes, path: Path, *, env: Mapping[str, str] | None = None) -> Loaded:
+    """Load a text as if it were the content of the file at `path`, for another process.
+
+    No command is run, and no value that is missing here is an error: of secrets placeholders stand
+    for it, others keep their defaults. A warning tells of each.
+
+    Raises:
+        ConfigError: with all problems.
+    """
+    env = os.environ if env is None else env
+    return _from_data(path, data, 0o600, env, _Policy(False, False, is_elsewhere=True))
+
+
 def _from_file(found: Found, env: Mapping[str, str], policy: _Policy) -> Loaded:
     path = found.path
     data, mode = _read(path, env)
-    digest = hashlib.sha256(data).hexdigest()
     if found.is_unnamed:
-        _require_confirmation(path, digest, env)
+        _require_confirmation(path, hashlib.sha256(data).hexdigest(), env)
+    return _from_data(path, data, mode, env, policy)
+
+
+def _from_data(
+    path: Path, data: bytes, mode: int, env: Mapping[str, str], policy: _Policy
+) -> Loaded:
+    _check_size(path, data)
     document = _decode(path, _text(path, data))
     problems = list(document.problems)
     config = Config()
@@ -262,14 +299,22 @@ def _from_file(found: Found, env: Mapping[str, str], policy: _Policy) -> Loaded:
     )
     if document.data is not None:
         problems += respell(document.data, document.marks)
-        expanded = expand(document.data, Sources(sources.env, sources.read_file, commands))
+        keychain = Keychain(sources.read_keychain, is_asked=policy.run_commands)
+        expanded = expand(
+            document.data, Sources(sources.env, sources.read_file, commands, keychain)
+        )
         if not policy.require_secrets:
-            expanded, missing = _with_placeholders(expanded)
+            expanded, missing = with_placeholders(expanded)
+        if policy.is_elsewhere:
+            expanded = elsewhere(expanded)
         if not policy.run_commands:
-            not_run = expanded.from_commands
-            missing |= _left_out(expanded)
+            not_run = expanded.from_commands | expanded.from_keychain
+            missing |= left_out(expanded)
             missing = dict(sorted(missing.items(), key=lambda one: one[1].path))
-        config = _build(expanded, mode, problems, not_run, is_toml=_is_toml(path))
+        config = _build(expanded, mode, problems, not_run, env, path)
+        if not policy.is_elsewhere:
+            severity: Severity = "error" if policy.require_secrets else "warning"
+            problems += missing_here(config, severity)
     located = [problem.located(str(path), document.marks) for problem in problems]
     if any(problem.severity == "error" for problem in located):
         raise ConfigError(located)
@@ -281,7 +326,7 @@ def _from_file(found: Found, env: Mapping[str, str], policy: _Policy) -> Loaded:
         missing,
         not_run,
         frozenset(commands.seen),
-        digest,
+        hashlib.sha256(data).hexdigest(),
         None if policy.run_commands else effects(document.data, config, not_run),
         names,
     )
@@ -295,88 +340,56 @@ def _require_confirmation(path: Path, digest: str, env: Mapping[str, str]) -> No
         raise ConfigError([Problem(message=str(error), source=str(path))]) from None
 
 
-def _left_out(expanded: Expanded) -> dict[str, Problem]:
-    """Return the values that stand for the output of commands, where they are secrets."""
-    found = {}
-    for path in filter(_is_secret, expanded.from_commands):
-        value = expanded.data
-        for part in path:
-            value = value[part]
-        found[value] = Problem(message="the command is not run here", path=path)
-    return found
-
-
-def _with_placeholders(expanded: Expanded) -> tuple[Expanded, dict[str, Problem]]:
-    """Replace unavailable secrets, and only these, by placeholders."""
-    missing: dict[str, Problem] = {}
-    left: list[Problem] = []
-    for problem in expanded.problems:
-        if problem.path not in expanded.unavailable or not _is_secret(problem.path):
-            left.append(problem)
-            continue
-        # Unique, because duplicate keys in a provider are errors.
-        placeholder = f"missing-secret-{len(missing)}"
-        missing[placeholder] = problem
-        *way, last = problem.path
-        place = expanded.data  # created by `expand`, so it may be changed
-        for part in way:
-            place = place[part]
-        place[last] = placeholder
-    return msgspec.structs.replace(expanded, problems=left), missing
-
-
-def _is_secret(path: Place) -> bool:
-    match path:
-        case (
-            ("server", "auth", "tokens", _)
-            | ("providers", _, "keys", _, "key")
-            | ("providers", _, "headers", _)
-        ):
-            return True
-        case _:
-            return False
-
-
 def _build(
     expanded: Expanded,
     mode: int,
     problems: list[Problem],
     not_run: frozenset[Place],
-    *,
-    is_toml: bool,
+    env: Mapping[str, str],
+    path: Path,
 ) -> Config:
     """Return the configuration; or a draft, after adding errors to `problems`.
 
-    Values at `not_run` are not known: secrets have placeholders, others are left out.
+    Regions and projects of clouds that are not set are those of the environment. Values at
+    `not_run` are not known: secrets have placeholders, others are left out.
     """
     failed = frozenset(p.path for p in expanded.problems if p.severity == "error")
-    failed |= {path for path in not_run if not _is_secret(path)}
-    problems += [Problem(message=NOT_RUN, path=path, severity="warning") for path in not_run]
-    validated = validate(expanded.data, expanded.paths, failed, is_toml=is_toml)
+    failed |= {path for path in not_run if not is_secret(path)}
+    told = {problem.path for problem in expanded.problems}
+    problems += [
+        Problem(
+            message=NOT_RUN if path in expanded.from_commands else NOT_ASKED,
+            path=path,
+            severity="warning",
+        )
+        for path in not_run - told
+    ]
+    validated = validate(expanded.data, expanded.paths, failed, is_toml=_is_toml(path))
+    draft = with_environment(validated.draft, env, str(path.absolute().parent))
     findings = check(
-        validated.draft,
+        draft,
         invalid=validated.invalid,
         unknown=validated.unknown,
         expanded=expanded.paths,
     )
     problems += [*expanded.problems, *validated.problems, *findings]
     if any(problem.severity == "error" for problem in problems):
-        return validated.draft
+        return draft
     if mode & 0o077 and any(p.message == PLAIN_TEXT_SECRET for p in findings):
         message = (
             f"the file contains secrets and is readable by others (mode {mode:04o}): chmod 600"
         )
         problems.append(Problem(message=message, severity="warning"))
     if failed:
-        return validated.draft  # what stands for unknown values may be of no valid length
+        return draft  # what stands for unknown values may be of no valid length
     # validate() has checked all of this; msgspec is the safety net.
     try:
-        return msgspec.convert(msgspec.to_builtins(validated.draft), Config)
+        return msgspec.convert(msgspec.to_builtins(draft), Config)
     except msgspec.ValidationError as error:
         # Where, but not what: the message quotes the value.
         place = str(error).rpartition(" - at ")[2]
         problems.append(Problem(message=f"invalid value at {place}"))
-        return validated.draft
+        return draft
 
 
 def _read(path: Path, env: Mapping[str, str]) -> tuple[bytes, int]:
@@ -391,10 +404,14 @@ def _read(path: Path, env: Mapping[str, str]) -> tuple[bytes, int]:
     except OSError as error:
         message = f"cannot read the file: {error.strerror}"
         raise ConfigError([Problem(message=message, source=str(path))]) from None
+    _check_size(path, data)
+    return data, stat.S_IMODE(mode)
+
+
+def _check_size(path: Path, data: bytes) -> None:
     if len(data) > FILE_BYTES_MAX:
         message = f"larger than {FILE_BYTES_MAX} bytes"
         raise ConfigError([Problem(message=message, source=str(path))])
-    return data, stat.S_IMODE(mode)
 
 
 def _text(path: Path, data: bytes) -> str:

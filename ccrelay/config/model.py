@@ -11,8 +11,13 @@ from msgspec import Meta, field
 
 from ccrelay.config.model_provider import (
     AuthStyle,
+    BedrockApi,
+    Billing,
     CountTokens,
+    Credential,
+    CredentialSource,
     Health,
+    InferenceProfile,
     Key,
     KeyStrategy,
     Model,
@@ -201,6 +206,73 @@ class Logging(Section, frozen=True):
     exchanges: Annotated[bool, Meta(description="Log one line per exchange.")] = True
 
 
+class Management(Section, frozen=True):
+    """The management plane: a process of its own with gRPC, the ledger and metrics."""
+
+    enabled: Annotated[
+        bool, Meta(description="false: no manager, no ledger, no `ccrelay status`.")
+    ] = True
+    listen: Annotated[
+        str | None,
+        Meta(
+            extra={"expects": 'HOST:PORT, such as "127.0.0.1:8789"'},
+            description="HOST:PORT for browsers, scrapers and gRPC clients that send the token. "
+            "Default: 127.0.0.1:8789, or a free port where that is taken. Addresses other than "
+            "loopback require tls_cert and tls_key.",
+        ),
+    ] = None
+    allowed_hosts: Annotated[
+        list[str],
+        Meta(description="Accepted Host header values, in addition to loopback names."),
+    ] = field(default_factory=list)
+    tls_cert: Annotated[
+        str | None, Meta(description="Path of the certificate chain for listen, PEM.")
+    ] = None
+    tls_key: Annotated[str | None, Meta(description="Path of its private key, PEM.")] = None
+
+
+class Ledger(Section, frozen=True):
+    """What is kept of exchanges: counts, times, costs; never prompts or answers."""
+
+    enabled: Annotated[bool, Meta(description="false: nothing is kept.")] = True
+    path: Annotated[
+        str | None,
+        Meta(description="Path of the SQLite file; default: $XDG_STATE_HOME/ccrelay/ledger.db."),
+    ] = None
+    keep_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=36_500,
+            description="Days that single exchanges are kept; sums by the hour are kept for ever.",
+        ),
+    ] = 90
+
+
+class Telemetry(Section, frozen=True):
+    """Traces and metrics for an OpenTelemetry collector; needs the extra `otel`."""
+
+    otlp_endpoint: Annotated[
+        str | None,
+        Meta(
+            extra={"expects": 'an http or https URL, such as "http://127.0.0.1:4318"'},
+            description="Base URL of the collector's OTLP/HTTP receiver; `/v1/traces` and "
+            "`/v1/metrics` are added. Default: OTEL_EXPORTER_OTLP_ENDPOINT and its kin; without "
+            "them nothing is sent.",
+        ),
+    ] = None
+    headers: Annotated[
+        dict[str, str],
+        Meta(description="Headers for the collector, such as its token; secret."),
+    ] = field(default_factory=dict)
+    traces: Annotated[bool, Meta(description="Send a trace of every exchange.")] = True
+    metrics: Annotated[bool, Meta(description="Send metrics.")] = True
+
+    def __repr__(self) -> str:
+        # Without headers and URL: either may contain a secret.
+        return f"<Telemetry traces={self.traces} metrics={self.metrics}>"
+
+
 class Config(Section, frozen=True):
     """The configuration."""
 
@@ -217,21 +289,38 @@ class Config(Section, frozen=True):
         default_factory=Health
     )
     logging: Annotated[Logging, Meta(description="Log output.")] = field(default_factory=Logging)
+    management: Annotated[
+        Management,
+        Meta(description="The management plane: gRPC, ledger, metrics."),
+    ] = field(default_factory=Management)
+    ledger: Annotated[Ledger, Meta(description="What is kept of exchanges.")] = field(
+        default_factory=Ledger
+    )
+    telemetry: Annotated[
+        Telemetry, Meta(description="Traces and metrics for an OpenTelemetry collector.")
+    ] = field(default_factory=Telemetry)
 
 
 __all__ = [
     "Affinity",
     "Auth",
     "AuthStyle",
+    "BedrockApi",
+    "Billing",
     "Config",
     "CountTokens",
+    "Credential",
+    "CredentialSource",
     "Health",
+    "InferenceProfile",
     "Key",
     "KeyStrategy",
+    "Ledger",
     "Level",
     "Limits",
     "LogFormat",
     "Logging",
+    "Management",
     "Model",
     "Panic",
     "Preset",
@@ -248,6 +337,7 @@ __all__ = [
     "Signatures",
     "StrategyName",
     "SystemRole",
+    "Telemetry",
     "ToolTypeCustom",
     "UpstreamTimeouts",
     "Use",

@@ -7,7 +7,33 @@ from msgspec import Meta, field
 from ccrelay.config.model_routing import UpstreamTimeouts
 from ccrelay.config.section import Positive, Seconds, Section
 
-ProviderType = Literal["anthropic", "zai", "ollama", "compatible"]
+ProviderType = Literal[
+    "anthropic",
+    "zai",
+    "ollama",
+    "compatible",
+    "bedrock",
+    "claude-aws",
+    "vertex",
+    "claude-google",
+    "azure",
+]
+# Surfaces of Bedrock: the Messages API of bedrock-mantle and of bedrock-runtime, and InvokeModel.
+BedrockApi = Literal["mantle", "messages", "invoke"]
+InferenceProfile = Literal["geo", "global", "none"]
+CredentialSource = Literal[
+    "default",  # the cloud's own chain, without asking a metadata server that may not exist
+    "env",
+    "profile",
+    "web-identity",
+    "container",
+    "metadata",  # IMDS, the metadata server, a managed identity
+    "file",
+    "secret",
+    "certificate",
+    "workload",
+    "cli",
+]
 Preset = Literal["minimax", "kimi", "deepseek", "openrouter"]
 AuthStyle = Literal["x-api-key", "bearer", "none"]
 SystemRole = Literal["keep", "user"]
@@ -16,18 +42,73 @@ ToolTypeCustom = Literal["keep", "drop"]
 KeyStrategy = Literal["most-room", "least-loaded", "round-robin", "random"]
 Signatures = Literal["claude", "none"]
 Passthrough = Literal["batches", "files", "skills"]
+Billing = Literal["tokens", "plan"]
 Probe = Literal["off", "connect", "count_tokens", "message"]
 # Two orders of magnitude above any known price; keeps micro-dollars within 64 bits.
 Dollars = Annotated[float, Meta(ge=0, le=100_000)]
 
 
+class Credential(Section, frozen=True):
+    """Where the credential of a cloud comes from; empty: the cloud's default chain."""
+
+    source: Annotated[
+        CredentialSource | None,
+        Meta(description="Where to look; default: as the other members imply, else the chain."),
+    ] = None
+    profile: Annotated[
+        str | None, Meta(description="AWS: profile of ~/.aws/config, also of SSO.")
+    ] = None
+    role_arn: Annotated[
+        str | None,
+        Meta(description="AWS: role to assume, with the credential found otherwise."),
+    ] = None
+    external_id: Annotated[str | None, Meta(description="AWS: external id for role_arn.")] = None
+    file: Annotated[
+        str | None,
+        Meta(
+            description="Google: JSON file of a service account, user, or workload identity.",
+        ),
+    ] = None
+    impersonate: Annotated[
+        str | None,
+        Meta(description="Google: e-mail of the service account to impersonate."),
+    ] = None
+    tenant_id: Annotated[str | None, Meta(description="Azure: tenant.")] = None
+    client_id: Annotated[
+        str | None,
+        Meta(description="Azure: application, or user-assigned managed identity."),
+    ] = None
+    client_secret: Annotated[
+        str | None,
+        Meta(description="Azure: secret of the application, as ${VAR} or ${file:}."),
+    ] = None
+    certificate_file: Annotated[
+        str | None,
+        Meta(description="Azure: PEM file of the application's certificate and key."),
+    ] = None
+
+    def __repr__(self) -> str:
+        return f"<Credential source={self.source!r}>"
+
+
 class Key(Section, frozen=True):
-    """An API key of a provider."""
+    """An API key of a provider, or another credential of a cloud."""
 
     key: Annotated[
         str,
-        Meta(min_length=1, description="The API key, as ${VAR}, ${file:/path} or ${cmd:...}."),
-    ]
+        Meta(
+            min_length=1,
+            description="The API key, as ${VAR}, ${file:/path} or ${cmd:...}; or use credential.",
+            extra={"unless": "credential"},
+        ),
+    ] = ""
+    credential: Annotated[
+        Credential | None,
+        Meta(
+            description="Instead of a key: where the credential of a cloud comes from (types "
+            "bedrock, claude-aws, vertex, claude-google, azure)."
+        ),
+    ] = None
     name: Annotated[str | None, Meta(description="Shown with the fingerprint.")] = None
     weight: Annotated[
         int,
@@ -107,6 +188,45 @@ class Provider(Section, frozen=True):
     base_url: Annotated[
         str | None, Meta(description="URL before /v1/messages; default by type or preset.")
     ] = None
+    region: Annotated[
+        str | None,
+        Meta(description="AWS region (types bedrock, claude-aws)."),
+    ] = None
+    location: Annotated[
+        str | None,
+        Meta(
+            description="Google location: a region, us, eu or global (types vertex, "
+            "claude-google; default global).",
+        ),
+    ] = None
+    project: Annotated[
+        str | None,
+        Meta(description="Google Cloud project (types vertex, claude-google)."),
+    ] = None
+    workspace: Annotated[
+        str | None,
+        Meta(
+            description="Workspace id (types claude-aws, claude-google; bedrock: optional).",
+        ),
+    ] = None
+    resource: Annotated[str | None, Meta(description="Azure AI Foundry resource (type azure).")] = (
+        None
+    )
+    api: Annotated[
+        BedrockApi | None,
+        Meta(
+            description="Surface of type bedrock: mantle, messages (both on event streams of text) "
+            "or invoke (InvokeModel: ids of version v1:0, ARNs, guardrails). Default: mantle, or "
+            "invoke where the models named need it."
+        ),
+    ] = None
+    inference_profile: Annotated[
+        InferenceProfile | None,
+        Meta(
+            description="Prefix of Bedrock's model ids for api messages and invoke: geo (us., eu. "
+            "and so on, by region), global, or none. Default: geo."
+        ),
+    ] = None
     auth: Annotated[
         AuthStyle | None, Meta(description="Header for the key; default by type or preset.")
     ] = None
@@ -133,6 +253,14 @@ class Provider(Section, frozen=True):
         dict[str, Price],
         Meta(description="Upstream model (name or glob) -> price; overrides the built-in table."),
     ] = field(default_factory=dict)
+    billing: Annotated[
+        Billing | None,
+        Meta(
+            description="How tokens are paid: tokens (at the price), or plan (a subscription; "
+            "costs are shown at list price and as covered). Default: plan for a Claude login "
+            "that is passed through, tokens for others."
+        ),
+    ] = None
     signatures: Annotated[
         Signatures | None,
         Meta(

@@ -116,7 +116,7 @@ class Routing(Section, frozen=True):
         StrategyName,
         Meta(
             description="Load balancing over the available providers of the model; see "
-            "strategies.md."
+            "docs/routing.md."
         ),
     ] = "simple-shuffle"
     models: Annotated[

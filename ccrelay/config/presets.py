@@ -39,6 +39,14 @@ BY_TYPE: dict[str, ServiceDefaults] = {
         count_tokens="estimate",
     ),
     "compatible": ServiceDefaults(),
+    # The base URLs of the clouds depend on region, location, resource: `ccrelay.config.cloud`.
+    "bedrock": ServiceDefaults(
+        models=("claude-*", "anthropic.*", "*.anthropic.*", "arn:aws*"), signatures="claude"
+    ),
+    "claude-aws": ServiceDefaults(auth="x-api-key", models=("claude-*",), signatures="claude"),
+    "vertex": ServiceDefaults(models=("claude-*",), signatures="claude"),
+    "claude-google": ServiceDefaults(models=("claude-*",), signatures="claude"),
+    "azure": ServiceDefaults(auth="x-api-key", models=("claude-*",), signatures="claude"),
 }
 
 PRESETS: dict[str, ServiceDefaults] = {

@@ -3,6 +3,7 @@
 A test compares the page with this output.
 """
 
+import re
 import sys
 from typing import Any
 
@@ -12,7 +13,8 @@ from msgspec import inspect
 from ccrelay.config.model import Config
 from ccrelay.config.presets import BY_TYPE, PRESETS, ServiceDefaults
 
-_NUMBER = "@NUMBER@"  # replaced once the name of the member is known
+_SENTENCE_MAX = 75  # characters of a sentence that is shown with all its clauses
+_DEFAULT = re.compile("[Dd]efault|[0-9]+: |'\\*'")  # begins what is said of a default or of 0
 
 EXAMPLE = """\
 server:
@@ -50,24 +52,38 @@ def reference() -> str:
     described = inspect.type_info(Config)
     assert isinstance(described, inspect.StructType)
     parts += _sections(described, "")
-    parts += ["## Defaults by type and preset\n", _services(), _CHECKS]
+    parts += ["## Defaults by type and preset\n", _DEFAULTS, _services(), _CHECKS]
     return "\n".join(parts)
 
 
 def _sections(kind: inspect.StructType, path: str) -> list[str]:
-    """Return the tables of a section and its subsections, in the order of the model."""
-    title = f"`{path}`" if path else "Top level"
-    rows = [f"## {title}\n", f"{(kind.cls.__doc__ or '').strip()}\n"]
-    rows += ["| key | type | default | meaning |", "|---|---|---|---|"]
+    """Return the lists of a section and its subsections, in the order of the model."""
+    rows: list[str] = []
     below: list[str] = []
     for field in kind.fields:
-        rows.append(_row(field))
         here = f"{path}.{field.encode_name}" if path else field.encode_name
-        for section, suffix in _structs(field.type):
-            # One table for both places of the upstream timeouts.
+        sections = _structs(field.type)
+        for section, suffix in sections:
+            # One list for both places of the upstream timeouts.
             if here != "providers[].timeouts":
                 below += _sections(section, here + suffix)
-    return [*rows, "", *below]
+        if not sections or not _is_section_alone(field.type) or here == "providers[].timeouts":
+            rows.append(_row(field))
+    return [*([f"## `{path}`\n", *rows, ""] if rows else []), *below]
+
+
+def _is_section_alone(kind: inspect.Type) -> bool:
+    """Whether a value can be nothing but a section, which has a list of its own."""
+    if isinstance(kind, inspect.Metadata):
+        return _is_section_alone(kind.type)
+    if isinstance(kind, inspect.ListType):
+        return _is_section_alone(kind.item_type)
+    if isinstance(kind, inspect.DictType):
+        return _is_section_alone(kind.value_type)
+    if isinstance(kind, inspect.UnionType):
+        options = [o for o in kind.types if not isinstance(o, inspect.NoneType)]
+        return all(_is_section_alone(option) for option in options)
+    return isinstance(kind, inspect.StructType)
 
 
 def _structs(kind: inspect.Type) -> list[tuple[inspect.StructType, str]]:
@@ -85,23 +101,48 @@ def _structs(kind: inspect.Type) -> list[tuple[inspect.StructType, str]]:
 
 
 def _row(field: inspect.Field) -> str:
+    """Return name, default, meaning, and the words that it may be if the meaning lacks them."""
     description = ""
     if isinstance(field.type, inspect.Metadata):
         description = (field.type.extra_json_schema or {}).get("description", "")
-    # The suffix of a name is its unit.
-    number = "seconds" if field.encode_name.endswith("_s") else "number"
-    kind = _type(field.type).replace(_NUMBER, number)
-    cells = [f"`{field.encode_name}`", kind, _default(field), description]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    text = _short(description)
+    choices = [str(choice) for choice in _choices(field.type)]
+    if any(choice not in text for choice in choices):
+        text += f" One of {', '.join(f'`{choice}`' for choice in choices)}."
+    default = _default(field)
+    return f"- `{field.encode_name}`{f' ({default})' if default else ''}: {text}"
+
+
+def _short(description: str) -> str:
+    """Return the first sentence and what is said of defaults; the schema has all.
+
+    Of a long sentence: the first clause, and those that a default or a number begins.
+    """
+    first, *others = re.split(r"(?<=[^ .]\.) (?=[A-Z`\[0])", description)
+    clauses = re.split(r"; (?![^(]*\))", first.removesuffix("."))
+    if len(first) > _SENTENCE_MAX:
+        clauses = [clauses[0], *(clause for clause in clauses[1:] if _DEFAULT.match(clause))]
+    defaults = [sentence for sentence in others if _DEFAULT.match(sentence)]
+    return " ".join(["; ".join(clauses) + ".", *defaults])
+
+
+def _choices(kind: inspect.Type) -> tuple[object, ...]:
+    """Return the words that a value may be."""
+    if isinstance(kind, inspect.Metadata):
+        return _choices(kind.type)
+    if isinstance(kind, inspect.ListType):
+        return _choices(kind.item_type)
+    if isinstance(kind, inspect.UnionType):
+        return tuple(word for option in kind.types for word in _choices(option))
+    return tuple(kind.values) if isinstance(kind, inspect.LiteralType) else ()
 
 
 def _default(field: inspect.Field) -> str:
     if field.required:
         return "required"
-    if field.default is not msgspec.NODEFAULT:
-        return "" if field.default is None else f"`{_plain(field.default)}`"
-    made: Any = field.default_factory() if callable(field.default_factory) else None
-    return "none" if made in ([], {}) else ""
+    if field.default in (msgspec.NODEFAULT, None, ""):
+        return ""
+    return f"`{_plain(field.default)}`"
 
 
 def _plain(value: Any) -> str:
@@ -110,56 +151,24 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _type(kind: inspect.Type) -> str:
-    if isinstance(kind, inspect.Metadata):
-        return _type(kind.type)
-    if isinstance(kind, inspect.UnionType):
-        options = [o for o in kind.types if not isinstance(o, inspect.NoneType)]
-        return " or ".join(_type(option) for option in options)
-    if isinstance(kind, inspect.ListType):
-        return f"list of {_type(kind.item_type)}"
-    if isinstance(kind, inspect.DictType):
-        return f"{_type(kind.key_type)} -> {_type(kind.value_type)}"
-    if isinstance(kind, inspect.StructType):
-        return "section"
-    if isinstance(kind, inspect.LiteralType):
-        return ", ".join(f"`{value}`" for value in kind.values)
-    return _scalar(kind)
-
-
-def _scalar(kind: inspect.Type) -> str:
-    if isinstance(kind, inspect.BoolType):
-        return "boolean"
-    if isinstance(kind, inspect.StrType):
-        return "text"
-    assert isinstance(kind, inspect.IntType | inspect.FloatType), f"no type name for {kind}"
-    name = "integer" if isinstance(kind, inspect.IntType) else _NUMBER
-    low = f"{kind.ge:,}" if kind.ge is not None else f"above {kind.gt:,}"
-    return f"{name}, {low} to {kind.le:,}"
-
-
 def _services() -> str:
-    rows = [
-        "| type / preset | base_url | auth | models | drop_betas | system_role | count_tokens |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    rows += [_service(f"type `{name}`", service) for name, service in BY_TYPE.items()]
-    rows += [_service(f"preset `{name}`", service) for name, service in PRESETS.items()]
-    return "\n".join(rows) + "\n"
+    """Return what a type or preset sets, where it is not what most have."""
+    found = [*BY_TYPE.items(), *PRESETS.items()]
+    return "\n".join(f"- `{name}`: {_service(service)}." for name, service in found) + "\n"
 
 
-def _service(name: str, service: ServiceDefaults) -> str:
-    models = ", ".join(f"`{model}`" for model in service.models or ())
-    cells = [
-        name,
-        f"`{service.base_url}`" if service.base_url else "required",
-        "none; bearer with keys" if service.auth == "none" else service.auth,
-        models or "`*`, or only `model_mapping`",
-        ", ".join(f"`{beta}`" for beta in service.drop_betas),
-        service.system_role,
-        service.count_tokens,
+def _service(service: ServiceDefaults) -> str:
+    url = f"`{service.base_url}`" if service.base_url else ""
+    models = " ".join(f"`{model}`" for model in service.models or ())
+    parts = [
+        url,
+        f"auth {service.auth}",
+        f"models {models}" if models else "",
+        "no betas" if "*" in service.drop_betas else "",
+        f"system_role {service.system_role}" if service.system_role != "keep" else "",
+        f"count_tokens {service.count_tokens}" if service.count_tokens != "forward" else "",
     ]
-    return "| " + " | ".join(cells) + " |"
+    return ", ".join(part for part in parts if part)
 
 
 _HEAD = """\
@@ -167,61 +176,46 @@ _HEAD = """\
 
 <!-- Generated by `python -m ccrelay.config.reference`; edit the model, not this page. -->
 
-ccrelay runs without a configuration file: it then has one provider `anthropic` with the key of the
-environment variable `ANTHROPIC_API_KEY`; without that variable the client's own credential is
-passed through to `https://api.anthropic.com`. `ccrelay config init` writes a commented starter file
-from environment variables and a local Ollama.
-
-| command | effect |
-|---|---|
-| `ccrelay config init` | writes a starter file (mode 0600) without keys |
-| `ccrelay config check` | prints all problems with `file:line:column`; exit code 0 or 2 |
-| `ccrelay config trust` | confirms a file found in the working directory |
-| `ccrelay config show` | prints the effective configuration, secrets as fingerprints |
-| `ccrelay config path` | prints the path of the file in use; `--all`: all locations |
-| `ccrelay config schema` | prints the JSON Schema, for editors |
+Without a file ccrelay has one provider `anthropic`, with the key of `ANTHROPIC_API_KEY`, else the
+client's own credential. `ccrelay init` writes a commented file, `config check` prints every
+problem with `file:line:column`, `config show` the effective configuration, `config schema` the JSON
+Schema with all types, ranges and full descriptions.
 
 ## Location
 
-`--config FILE`, then `$CCRELAY_CONFIG`, then the first of these that exists: `ccrelay.yaml`,
-`ccrelay.yml`, `ccrelay.toml` in the working directory; `config.yaml`, `config.yml`, `config.toml`
-in `$XDG_CONFIG_HOME/ccrelay`, then in `~/.config/ccrelay`. Files named `*.toml` are TOML, all
-others YAML 1.2: `yes` and `on` are text, and JSON is valid.
+`--config FILE`, then `$CCRELAY_CONFIG`, then the first that exists: `ccrelay.yaml`, `.yml`, `.toml`
+in the working directory; `config.yaml`, `.yml`, `.toml` in `$XDG_CONFIG_HOME/ccrelay`, then in
+`~/.config/ccrelay`. `*.toml` is TOML, all others YAML 1.2, where `yes` and `on` are text.
 
-A file found in the working directory may have come with a checkout or an archive. It is used only
-after one confirmation: `ccrelay config trust` shows where it sends requests, which programs it runs
-and which files it reads, and records path and SHA-256 in `$XDG_STATE_HOME/ccrelay/trusted.json`,
-else in `~/.local/state`. `ccrelay serve` asks for it itself at a terminal. A changed file needs
-another confirmation at the next start. A file that `--config` or `$CCRELAY_CONFIG` names, and one
-in your configuration folder, need none.
+A file found in the working directory may have come with a checkout. It is used after one
+confirmation of its content: `ccrelay config trust` shows where it sends requests, which programs it
+runs and which files it reads. `ccrelay serve` asks for it at a terminal.
 
 ## Who can write it
 
-A configuration can run programs and decides where your keys go. So a file is refused, with the
-reason and the command that mends it, when others than you and root can change it:
+A configuration runs programs and decides where keys go. So a file is refused when others than you
+and root can write it, its folder or one above, or own it; the message has the `chmod` or `chown`.
 
-| the file, its folder or one above | mended by |
+- `/tmp` and the like: only the entries below the sticky bit count. A group with your name and no
+  other member may write. Symbolic links are followed and judged.
+- `${file:...}` must not be readable by others, either. Programs of `${cmd:...}` are not judged.
+- WSL2: keep the file in the Linux file system, not below `/mnt/c`.
+- `CCRELAY_FILE_CHECKS=off` switches the checks off ([containers](operations.md#containers)).
+
+## Secrets
+
+| expression | value |
 |---|---|
-| can be written by every user, or by a group | `chmod o-w`, `chmod g-w` |
-| belongs neither to you nor to root; as root: not to root | `chown`, or a copy of the file |
+| `${VAR}`, `${VAR:-default}` | the environment variable |
+| `${file:/path}` | content of the file, stripped; mode 0600 |
+| `${keyring:NAME}` | entry of the keychain that `ccrelay keys set NAME` makes; extra `keyring` |
+| `${cmd:program argument}` | output of the program, without a shell, within 10 seconds |
+| `$${` | a literal `${` |
 
-- A folder with the sticky bit, such as `/tmp`, may be written by all: there only the entries below
-  it count, links included.
-- A group that has your name and no other member may write: with a umask of 002, as on Debian and
-  Fedora, your own files pass.
-- Symbolic links are followed, and what they lead to is judged, too.
-- Under sudo(8), files of the user who called it pass: that user chose the command and the file.
-- The same holds for `${file:...}`, which others must not read either (a group may, when root owns
-  the file), and for the record of confirmations. Programs that `${cmd:...}` runs are not judged.
-- WSL2 shows every file of a Windows drive (`/mnt/c`) as writable by all: keep the configuration in
-  the Linux file system.
-- Of access control lists, those of Linux count as the group bits that they show as. Those of macOS
-  are not read.
-
-The file is judged at every start, reload and upgrade, by the open file, so that it cannot be
-replaced in between. `CCRELAY_FILE_CHECKS=off` in the environment switches these checks off, for
-mounted files with owners that cannot be set ([operations.md](operations.md#containers)); nothing in
-a file does.
+They work in text values and are expanded after parsing. In YAML, quote them inside `{ }` and
+`[ ]`. Relative paths start at the file's folder. `config check`, `config show` and `route explain`
+run no program (`config check --run-commands` does). Programs get `PATH`, `HOME`, locale, agents'
+sockets and settings of password managers; `CCRELAY_CMD_ENV=NAME,NAME` adds variables.
 
 ## Example
 
@@ -229,93 +223,31 @@ a file does.
 @EXAMPLE@
 ```
 
-The same in TOML:
-
 ```toml
-[server]
-listen = "127.0.0.1:8787"
-
 [[providers]]
 name = "anthropic"
 type = "anthropic"
 keys = [{ key = "${ANTHROPIC_API_KEY}" }]
 ```
 
-## Secrets
+Below: `name` (default): meaning. `_s` is seconds.
+"""
 
-| expression | value |
-|---|---|
-| `${VAR}` | the environment variable; an error when unset |
-| `${VAR:-default}` | the same; the default when it is unset or empty |
-| `${file:/path}` | content of the file, stripped; mode 0600 or less, [yours](#who-can-write-it) |
-| `${cmd:program argument}` | output of the program, run without a shell; timeout 10 seconds |
-| `$${` | a literal `${` |
-
-Expressions work in text values, not in keys or numbers. They are expanded after parsing, so a
-secret cannot change the structure of the file, and values are not expanded again. In YAML, quote
-`"${VAR}"` inside `{ }` and `[ ]`. Relative paths are relative to the directory of the configuration
-file, in which commands run, too.
-
-`ccrelay serve` runs the commands at its start, and again at each reload. `ccrelay config check`,
-`config show`, `config trust` and `ccrelay route explain` run none; `config check --run-commands`
-does. A change of the file alone runs no command that it did not have before
-([reload.md](reload.md#new-commands)).
-
-Commands do not get the relay's whole environment, but what programs that keep secrets need: `PATH`,
-`HOME`, user, locale and terminal; sockets of agents and the desktop (`GNUPGHOME`, `GPG_TTY`,
-`SSH_AUTH_SOCK`, `DBUS_SESSION_BUS_ADDRESS`, `DISPLAY`, `XDG_*`); settings and sessions of password
-managers (`PASSWORD_STORE_*`, `GOPASS_*`, `OP_*`, `BW_*`, `BWS_*`, `VAULT_*`, `LPASS_*`); proxies
-and certificates; the profile of a cloud (`AWS_PROFILE`, `GOOGLE_APPLICATION_CREDENTIALS` ...), not
-its access keys; and none of those that a `${VAR}` of the file names. `CCRELAY_CMD_ENV=NAME,NAME` in
-the relay's environment adds others.
+_DEFAULTS = """\
+Without `models`: all, or only `model_mapping`. Base URLs of clouds follow from their members.
 """
 
 _CHECKS = """\
-Preset `deepseek` also sets `tool_type_custom: drop`.
-
 ## Errors and warnings
 
-All problems are reported at once, with the wrong value unless it may be a secret (by its place, or
-because it looks random or begins as API keys do); what stands in a misspelt section is checked,
-too. `serve` and `config check` find the same errors and exit with 2. Errors are unknown and
-duplicate keys, wrong types, values out of range, and:
-
-- A reference to a variable in another form than `${VAR}`: `$VAR`, `%VAR%`, `env:VAR`,
-  `os.environ/VAR`. Inside other text, `$VAR` of a variable that is set is a warning.
-- `server.listen` other than loopback without `server.auth.tokens`.
-- Tokens shorter than 8 characters, or 16 if `server.listen` is not loopback; tokens and keys with
-  whitespace, control or non-ASCII characters.
-- No enabled provider; two providers with the same name.
-- A name of a provider, key or rule that by beginning and length is an API key; one that looks
-  random is a warning.
-- `compatible` without `base_url` and `preset`; a `preset` with another type.
-- A `base_url` that is not http or https, ends in `/v1`, or has a query, fragment, user or password.
-- `auth: none` with keys; `x-api-key` or `bearer` without keys. Exception: type `anthropic` without
-  keys and without `auth` passes the client's credential through, to `https://api.anthropic.com` or
-  loopback only.
-- `passthrough` with another type than `anthropic`; an invalid name in `drop_headers`.
-- Invalid static headers, and those that the relay sets: framing, routing and authentication
-  (`host`, `content-length`, `authorization` ...).
-- An upstream model in `model_mapping` that is empty or a glob. In globs `*` is any text, `?` any
-  character.
-- A duplicate key in a provider: its limits would be counted twice.
-- An unknown provider in `routing.models`, `routing.models_default` or a rule.
-- A rule with an empty `use`, with contradicting token limits, or with a credential header in its
-  conditions.
-- `health.open_s` greater than `health.open_max_s`.
-- `health.probe: count_tokens` or `message` without `health.probe_model`, when a provider has no
-  model without wildcards.
-
-Warnings:
-
-- plain http to another host; secrets in plain text;
-- providers with all keys disabled, or all keys with weight 0; limits of a key that are never
-  reached;
-- globs of `model_mapping` or `prices`, and rules, that are shadowed by earlier ones;
-- disabled providers in rules and model tables; an unused model table; `model-based` without one;
-- `affinity.wait_s` above `queue_timeout_s`; an empty retry budget; billed probes.
+`serve` and `config check` find the same errors, all at once, with their place and the wrong value
+unless it may be a secret, and exit with 2. Among them, beside unknown keys and wrong values: `$VAR`
+instead of `${VAR}`; listening off loopback without tokens; a name or key twice; a `base_url` with
+`/v1`, query or password; `auth` that does not fit the keys; pass-through to a host other than
+`https://api.anthropic.com` and loopback; unknown providers in rules; a cloud's missing member or
+library. Warnings: plain http elsewhere, secrets in plain text, keys and rules that can never be
+used, billed probes.
 """
-
 
 if __name__ == "__main__":
     sys.stdout.write(reference())

@@ -60,6 +60,9 @@ def _looks_random(word: str) -> bool:
     )
 
 
+_SETTINGS = frozenset({"client_secret"})  # a member's name, not its value
+
+
 def without_secrets(text: str) -> str:
     """Return the text with `...` in place of words that look like secrets."""
     text = _RUN.sub(lambda run: "..." if looks_secret_run(run[0]) else run[0], text)
@@ -84,6 +87,8 @@ def names_secret(word: str) -> bool:
 
     Settings' own words have no digits, and names of variables are in capitals.
     """
+    if word in _SETTINGS:
+        return False
     return _NAMED.match(word) is not None and not _CAPITALS.fullmatch(word)
 
 

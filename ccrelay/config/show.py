@@ -6,15 +6,16 @@ from typing import Any
 import msgspec
 
 from ccrelay.config.fingerprint import fingerprint
-from ccrelay.config.model import Auth, Config, Key, Provider, When
+from ccrelay.config.model import Auth, Config, Credential, Key, Provider, Telemetry, When
 from ccrelay.config.problems import Path
 
-NOT_RUN = "(of a command that is not run here)"
+NOT_RUN = "(of a command or the keychain, not asked here)"
 # Segments of services' base URLs: those of the types and presets, and of common gateways.
 _PATH_WORDS = frozenset(
     {
         *("", "api", "anthropic", "v1", "v2", "v3", "v4", "beta", "messages", "claude"),
         *("coding", "paas", "proxy", "gateway", "llm", "ai", "relay", "openai", "compatible-mode"),
+        *("projects", "locations", "workspaces", "invoke", "global", "us", "eu"),
     }
 )
 
@@ -59,12 +60,20 @@ def _hidden(section: msgspec.Struct) -> dict[str, Any]:
     """Return the redacted values of the secret members of a section."""
     if isinstance(section, Key):
         return {"key": fingerprint(section.key)}
+    if isinstance(section, Credential):
+        secret = section.client_secret
+        return {} if secret is None else {"client_secret": fingerprint(secret)}
     if isinstance(section, Auth):
         return {"tokens": [fingerprint(token) for token in section.tokens]}
     if isinstance(section, Provider):
         hidden: dict[str, Any] = {"headers": _fingerprints(section.headers)}
         if section.base_url is not None:
             hidden["base_url"] = shown_url(section.base_url)
+        return hidden
+    if isinstance(section, Telemetry):
+        hidden = {"headers": _fingerprints(section.headers)}
+        if section.otlp_endpoint is not None:
+            hidden["otlp_endpoint"] = shown_url(section.otlp_endpoint)
         return hidden
     if isinstance(section, When):
         return {"headers": _fingerprints(section.headers)}

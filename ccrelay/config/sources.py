@@ -1,4 +1,4 @@
-"""Reads `${file:...}` and runs `${cmd:...}`, with limits.
+"""Reads `${file:...}` and `${keyring:...}`, and runs `${cmd:...}`, with limits.
 
 Besides `ccrelay.config.load` the only module of this package with I/O. Messages name the file or
 program, never its output.
@@ -14,11 +14,11 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from ccrelay.config.command_environment import command_environment
+from ccrelay.config.command_environment import command_environment, keychain_environment
 from ccrelay.config.expand import SecretError, Sources
 from ccrelay.config.files import Untrusted, open_trusted
 from ccrelay.config.ownership import ROOT_UID, are_checks_on
-from ccrelay.config.problems import quoted_path
+from ccrelay.config.problems import quoted, quoted_path
 
 SECRET_BYTES_MAX = 65_536  # larger files and outputs are errors
 COMMAND_TIMEOUT_S = 10.0
@@ -47,7 +47,21 @@ def system_sources(
     def run_command(text: str) -> str:
         return _run_command(text, command_environment(env, withheld), directory, timeout_s)
 
-    return Sources(env, read_file, run_command)
+    def read_keychain(name: str) -> str:
+        return _read_keychain(name, env, withheld)
+
+    return Sources(env, read_file, run_command, read_keychain)
+
+
+def _read_keychain(name: str, env: Mapping[str, str], withheld: Collection[str]) -> str:
+    # Imported here: most configurations name no entry.
+    from ccrelay.config.keychain import KeychainError, read_entry
+
+    try:
+        secret = read_entry(name, keychain_environment(env, withheld))
+    except KeychainError as error:
+        raise SecretError(str(error)) from None
+    return _text(secret.encode(), "the keychain entry " + quoted(name))
 
 
 def _path(text: str, env: Mapping[str, str], directory: Path) -> Path:

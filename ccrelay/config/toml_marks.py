@@ -17,7 +17,8 @@ _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _DOT = re.compile(r"[ \t]*\.[ \t]*")
 _EQUALS = re.compile(r"[ \t]*=[ \t]*")
-_STRING = re.compile(
+# A string with its quotes, of any kind.
+STRING = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}'  # up to two quotes before the closing three
     r"|'''.*?'{3,5}"
     r'|"(?:\\.|[^"\\\n])*"'
@@ -120,7 +121,7 @@ class _Scanner:
     def _key_names(self) -> list[str]:
         names: list[str] = []
         while True:
-            quoted = self._match(_STRING)
+            quoted = self._match(STRING)
             if quoted:
                 names.append(_unquoted(quoted))
             else:
@@ -135,7 +136,7 @@ class _Scanner:
             self._array(path)
         elif opening == "{":
             self._inline_table(path)
-        elif not self._match(_STRING):
+        elif not self._match(STRING):
             self._match(_ATOM)
 
     def _array(self, path: Path) -> None:

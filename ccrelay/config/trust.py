@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ccrelay.config.files import Untrusted, open_trusted
+from ccrelay.config.places import make_private
 
 RECORD_BYTES_MAX = 1 << 20  # some ten thousand files
 
@@ -51,7 +52,7 @@ def confirm(file: Path, digest: str, env: Mapping[str, str]) -> Path:
     if record is None:
         raise NoRecord("neither HOME nor XDG_STATE_HOME is set: use --config FILE")
     try:
-        _make_folder(record.parent)
+        make_private(record.parent)
         os.close(open_trusted(record.parent, env))
         _write(record, {**_read(record, env), _name(file): digest})
     except OSError as error:
@@ -82,13 +83,6 @@ def _no_record(verb: str, record: Path, error: OSError) -> NoRecord:
     if isinstance(error, Untrusted):
         return NoRecord(f"the record of confirmed files is not trusted: {error}")
     return NoRecord(f"cannot {verb} the record of confirmed files {record}: {error.strerror}")
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.exists():
-        _make_folder(folder.parent)
-        with contextlib.suppress(FileExistsError):  # another process was faster
-            folder.mkdir(mode=0o700)
 
 
 def _write(record: Path, files: dict[str, str]) -> None:

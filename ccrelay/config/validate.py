@@ -106,16 +106,19 @@ class _Validator:
             given = value.get(name, _BAD)
             if given is None and _is_section(field.type):
                 continue  # a section with all lines commented out
+            other = _alternative(field.type)
+            needed = field.required or (other is not None and value.get(other) is None)
             if given is _BAD:
                 result: Any = _BAD
-                if field.required and not any(closest(key, [name]) for key in unknown):
+                meant = [name] if other is None else [name, other]
+                if needed and not any(closest(key, meant) for key in unknown):
                     written = self._written("keys") if name == "key" else ""
                     self._add(f"is missing{written}", (*path, name))
             else:
                 result = self.value(field.type, given, (*path, name))
             if result is not _BAD:
                 members[name] = result
-            elif field.required:
+            elif needed:
                 self.placeholders.add((*path, name))
                 members[name] = _placeholder(field.type)
         return kind.cls(**members)
@@ -259,6 +262,12 @@ def _kind_note(path: Path, value: str) -> str:
         if other != path[-1] and meant:
             return f' (did you mean "{other}: {meant}"?)'
     return _PROTOCOL_NOTE if protocols(value) else ""
+
+
+def _alternative(kind: inspect.Type) -> str | None:
+    """Return the member that may stand in place of a member that is needed otherwise."""
+    extra = kind.extra if isinstance(kind, inspect.Metadata) else None
+    return (extra or {}).get("unless")
 
 
 def _is_section(kind: inspect.Type) -> bool:

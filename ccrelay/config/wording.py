@@ -8,6 +8,8 @@ from ccrelay.config.secret_shapes import looks_secret, looks_secret_run, names_s
 _VALUE_CHARACTERS_MAX = 120  # a base URL fits
 
 _SECRET_MEMBERS = frozenset({"keys", "headers"})
+# Members of a credential that hold no secret.
+_CREDENTIAL_WORDS = frozenset({"source", "profile", "role_arn", "impersonate"})
 _USER_INFO = re.compile(r"(?<=//).*@|\A(?!.*//).*@", re.DOTALL)
 _QUERY = re.compile(r"[?#].*\Z", re.DOTALL)
 # `api_key:...`, which YAML takes as text without a space, and the value of a header.
@@ -20,9 +22,11 @@ _RUN = re.compile(r"[A-Za-z0-9_.~+/=-]+")
 
 def is_secret(path: Path) -> bool:
     """Whether the value at `path`, or one below it, is meant to be a secret."""
+    if len(path) > 2 and path[-2] == "credential" and path[-1] in _CREDENTIAL_WORDS:
+        return False
     # Wherever they stand in a provider, which may be of a wrong shape itself.
     in_provider = path[:1] == ("providers",) and not _SECRET_MEMBERS.isdisjoint(path)
-    return in_provider or path[:2] == ("server", "auth")
+    return in_provider or path[:2] in (("server", "auth"), ("telemetry", "headers"))
 
 
 def shown(path: Path, text: str, *, is_expanded: bool = False) -> str:

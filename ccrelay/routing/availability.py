@@ -8,17 +8,24 @@ from math import inf
 from ccrelay._fast.rate_limits import Capacity
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.provider_state import Target
+from ccrelay.ledger.record import Why
 from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
-from ccrelay.routing.selection import WHY, Unavailable
+from ccrelay.routing.selection import WHY, Selection, Unavailable
+from ccrelay.routing.target_names import listed
+from ccrelay.types import RequestClass
 
 # When another worker was faster, or frees its share at an unknown time.
 LOOK_AGAIN_S = 0.05
 
 _READY = int(Capacity.READY)
 _TIGHT = int(Capacity.TIGHT)
+_COUNT_TOKENS = int(RequestClass.COUNT_TOKENS)
+_ONLY = int(Why.ONLY)
+_AFFINITY = int(Why.AFFINITY)
+_STRATEGY = int(Why.STRATEGY)
 
 
 def is_ready(candidate: Candidate, target: Target, request: RoutingRequest) -> bool:
@@ -110,3 +117,58 @@ def state_of(candidate: Candidate, target: Target, request: RoutingRequest) -> s
     need = request.need(target.slot)
     state = target.limits.state(request.now, need, request.tokens_out, candidate.group)
     return WHY[state]
+
+
+# ---- what is said of a choice
+
+
+def why_taken(route: Route, request: RoutingRequest, selection: Selection) -> int:
+    """Why the router took a target, a `ledger.record.Why`."""
+    if selection.why:
+        return selection.why
+    if route.lone is not None:
+        return _ONLY
+    binding = request.binding
+    if binding is not None and binding.slot == selection.target.slot:
+        return _AFFINITY
+    return _STRATEGY
+
+
+def passed_over(
+    route: Route, request: RoutingRequest, retry_state: RetryState | None, taken: Target
+) -> str | None:
+    """The other targets that could not take a request: `provider/key=why` each; None: all could.
+
+    Call it when the router has just looked at all of them: what its survey saw tells whether there
+    is anything to say. Limits do not count requests that count tokens.
+    """
+    if route.lone is not None or request.kind == _COUNT_TOKENS:
+        return None
+    if retry_state is None and _all_are_fine(route, request):
+        return None
+    found: list[str] = []
+    for candidate, target in route.by_slot.values():
+        if target is taken:
+            continue
+        if retry_state is not None and (
+            target in retry_state.targets or candidate.provider in retry_state.failed
+        ):
+            why = "tried"
+        else:
+            why = state_of(candidate, target, request)
+        if why != "ready":
+            found.append(f"{candidate.names[target.index]}={why}")
+    return listed(found) if found else None
+
+
+def _all_are_fine(route: Route, request: RoutingRequest) -> bool:
+    """Whether the survey found every key of every candidate ready."""
+    for candidate in route.candidates:
+        provider = candidate.provider
+        if (
+            provider.key_pool.unready
+            or provider.client_cooldowns
+            or not provider.endpoint.breaker.available(request.now)
+        ):
+            return False
+    return True

@@ -21,7 +21,7 @@ from ccrelay.config.model import (
     StrategyName,
     When,
 )
-from ccrelay.ledger.pricing import TTL_SHORT_S, expected_micros, price_for
+from ccrelay.ledger.pricing import TTL_SHORT_S, PriceList, expected_micros, price_at
 from ccrelay.providers.base import Dialect
 from ccrelay.providers.registry import dialect_for
 from ccrelay.routing.features import Features, traffic_of, traffic_of_head
@@ -150,10 +150,8 @@ def explain(
         question: the request.
         not_had: placeholders of secrets that could not be resolved.
     """
-    asked = _asked(question)
-    rules = compile_rules(config.routing)
-    seen = _seen(question, asked, reads_body=rules.needs_body)
-    rule, passed_over = _rule(rules, config.routing, seen)
+    match = match_rules(config.routing, question)
+    asked, rule = match.asked, match.rule
     model = (rule.model if rule is not None else None) or asked.model
     strategy = (rule.strategy if rule is not None else None) or config.routing.strategy
     inside: list[Inside] = []
@@ -164,12 +162,13 @@ def explain(
             outside.append(Outside(provider.name, reasons))
         else:
             why = _why(provider, model, sent)
-            inside.append(_inside(provider, sent, why, asked.tokens, not_had))
+            price = price_at(provider, sent, model)
+            inside.append(_inside(provider, sent, why, price, asked.tokens, not_had))
     return Explanation(
         asked=asked,
-        seen_as=_KINDS[seen.traffic],
-        reads_body=rules.needs_body,
-        passed_over=passed_over,
+        seen_as=_KINDS[match.traffic],
+        reads_body=match.reads_body,
+        passed_over=match.passed_over,
         rule=rule.name if rule is not None else None,
         model=model,
         strategy=strategy,
@@ -180,6 +179,25 @@ def explain(
 
 
 # --- the request and its rule -----------------------------------------------------------------
+
+
+class Match(NamedTuple):
+    """The rule that applies to a request, and the class that the relay would assign."""
+
+    asked: Asked
+    traffic: TrafficClass
+    reads_body: bool
+    rule: CompiledRule | None
+    passed_over: list[PassedOver]
+
+
+def match_rules(routing: Routing, question: Question) -> Match:
+    """Find the rule of a request, as the relay does."""
+    asked = _asked(question)
+    rules = compile_rules(routing)
+    seen = _seen(question, asked, reads_body=rules.needs_body)
+    rule, passed_over = _rule(rules, routing, seen)
+    return Match(asked, seen.traffic, rules.needs_body, rule, passed_over)
 
 
 def _asked(question: Question) -> Asked:
@@ -197,13 +215,14 @@ def _asked(question: Question) -> Asked:
     )
 
 
-def _header(question: Question) -> Header:
+def header_of(question: Question) -> Header:
+    """Look up a header of the request by its lower-case name."""
     values = {name.lower().encode(): value.encode() for name, value in question.headers.items()}
     return values.get
 
 
 def _told_by_head(question: Question, kind: RequestClass) -> TrafficClass | None:
-    header = _header(question)
+    header = header_of(question)
     agent_id, request_class = b"x-claude-code-agent-id", b"x-claude-code-request-class"
     return traffic_of_head(header(agent_id), header(request_class), kind)
 
@@ -227,7 +246,7 @@ def _seen(question: Question, asked: Asked, *, reads_body: bool) -> _Seen:
         own = CLASSES[asked.kind]
         features = Features(asked.images, asked.thinking, asked.tools, True, own)
     traffic = traffic_of(told, features)
-    return _Seen(asked.model, traffic, asked.tokens, features, _header(question))
+    return _Seen(asked.model, traffic, asked.tokens, features, header_of(question))
 
 
 def _rule(
@@ -306,15 +325,19 @@ def _why(provider: Provider, model: str, sent: str) -> str:
         if ModelMatcher({name: mapping[name]}, ()).resolve(model) == sent:
             return f"model_mapping {name}"
     for own in provider.models or ():
-        if ModelMatcher({}, [own]).resolve(model) == sent:
+        if ModelMatcher({}, [own]).resolve(model) is not None:
             return f"models {own if isinstance(own, str) else own.id}"
     return ""
 
 
 def _inside(
-    provider: Provider, sent: str, why: str, tokens: int, not_had: Container[str]
+    provider: Provider,
+    sent: str,
+    why: str,
+    price: PriceList | None,
+    tokens: int,
+    not_had: Container[str],
 ) -> Inside:
-    price = price_for(provider.type, sent, provider.prices)
     new = cached = None
     if price is not None:
         new = expected_micros(

@@ -13,6 +13,9 @@ cdef class Route:
     cdef readonly bytes entry
     cdef readonly bytes aside
     cdef readonly int tag
+    cdef readonly str targets
+    cdef readonly bytes packed_targets
+    cdef readonly bytes packed_choice
     cdef public bint limited
 
 

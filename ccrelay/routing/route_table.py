@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 from ccrelay._fast.affinity_table import MODEL_BITS, hash64
+from ccrelay._fast.record_ring import NAMES_BYTES_MAX, pack
 from ccrelay.fleet.provider_state import ProviderState, Target
 from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.rules import CompiledRule
 from ccrelay.routing.strategies import ModelBased, Strategy
+from ccrelay.routing.target_names import listed
 
 # Model names come from clients: the cache is bounded.
 ROUTES_MAX = 1024
@@ -30,10 +32,13 @@ class Route:
         "limited",
         "lone",
         "model",
+        "packed_choice",
+        "packed_targets",
         "passes",
         "rule",
         "strategy",
         "tag",
+        "targets",
         "weighs_cache",
     )
 
@@ -56,6 +61,10 @@ class Route:
             for candidate in candidates
             for target in candidate.provider.targets
         }
+        # For records of exchanges.
+        self.targets = listed(c.names[t.index] for c, t in self.by_slot.values())
+        self.packed_targets = pack(self.targets, most=NAMES_BYTES_MAX)
+        self.packed_choice = pack(rule.name if rule is not None else None, strategy.name)
         # The only target: there is nothing to select.
         self.lone = next(iter(self.by_slot.values())) if len(self.by_slot) == 1 else None
         # Whether a client's own credential goes to one of them.

@@ -11,7 +11,7 @@ from ccrelay.routing.candidate cimport Candidate
 from ccrelay.routing.retry_state cimport RetryState
 from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
-from ccrelay.routing.selection cimport Selection, Unavailable
+from ccrelay.routing.selection cimport Selection, Unavailable, as_last_resort, selected
 
 cdef int _READY, _COUNT_TOKENS, _MAIN
 

@@ -25,7 +25,7 @@ from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
-from ccrelay.routing.selection import Selection, Unavailable
+from ccrelay.routing.selection import PANIC, Selection, Unavailable, as_last_resort, selected
 from ccrelay.routing.trials import try_refused
 from ccrelay.types import RequestClass, TrafficClass
 
@@ -71,9 +71,8 @@ class Router:
             selection = self._acquire(candidate, target, request, rng)
             if selection is not None:
                 return selection
-            return self._last_resort(route, request, None, rng) or self._wait_or_ask(
-                route, request, None, rng, stays
-            )
+            last = as_last_resort(self._last_resort(route, request, None, rng))
+            return last or self._wait_or_ask(route, request, None, rng, stays)
         tried = retry_state
         if request.binding is not None:
             if route.weighs_cache:
@@ -88,7 +87,7 @@ class Router:
         selection = self._select_any(route, request, retry_state, rng)
         if selection is not None:
             return selection
-        last = self._last_resort(route, request, retry_state, rng)
+        last = as_last_resort(self._last_resort(route, request, retry_state, rng))
         if last is not None:
             return last
         if held and stays and request.now < self._ends_at(request):
@@ -299,14 +298,14 @@ class Router:
                 target.limits.state(request.now, 0, 0) == _READY
                 or target.limits.cooldown_until() <= request.now
             ):
-                return Selection(candidate, target, None, ticket)
+                return selected(candidate, target, None, ticket)
         else:
             need = request.need(target.slot)
             reservation = target.limits.reserve(
                 request.now, need, request.tokens_out, request.anyway, candidate.group
             )
             if reservation is not None:
-                return Selection(candidate, target, reservation, ticket)
+                return selected(candidate, target, reservation, ticket)
         breaker.settle(ticket, request.now, rng, None)
         return None
 
@@ -351,7 +350,7 @@ class Router:
         if waits and request.now < unavailable.until <= self._ends_at(request):
             return unavailable
         request.anyway = True
-        found = self._ask_anyway(route, request, retry_state, rng)
+        found = as_last_resort(self._ask_anyway(route, request, retry_state, rng))
         request.anyway = False
         return found if found is not None else soonest(route, request, retry_state, True)
 
@@ -447,4 +446,4 @@ class Router:
             if reservation is None:
                 return None
         ticket = provider.endpoint.breaker.force(request.now)
-        return Selection(candidate, target, reservation, ticket)
+        return Selection(candidate, target, reservation, ticket, PANIC)

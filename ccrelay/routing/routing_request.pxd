@@ -3,6 +3,9 @@ from libc.stdint cimport int64_t
 from ccrelay._fast.affinity_table cimport Binding
 
 
+cdef int _MESSAGES, _MAIN, _STREAM
+
+
 cdef class RoutingRequest:
     cdef public int kind
     cdef public int traffic
@@ -26,4 +29,5 @@ cdef class RoutingRequest:
     cdef public bint mended
     cdef public object strip
 
+    cpdef object clear(self)
     cpdef int64_t need(self, int slot)

@@ -2,6 +2,7 @@
 
 from ccrelay._fast.rate_limits import Capacity, Reservation
 from ccrelay.fleet.provider_state import Target
+from ccrelay.ledger.record import Why
 from ccrelay.routing.candidate import Candidate
 
 # Why a key takes no request: words for `Unavailable.why` and for the log.
@@ -15,6 +16,11 @@ WHY = {
 }
 
 
+_UNKNOWN = int(Why.UNKNOWN)
+_LAST_RESORT = int(Why.LAST_RESORT)
+PANIC = int(Why.PANIC)
+
+
 class Selection:
     """A target that was selected. What was acquired belongs to the caller, who gives it back once.
 
@@ -23,9 +29,10 @@ class Selection:
         target: its credential.
         reservation: of the target's limits; None: the request counts against none.
         ticket: of the endpoint's breaker.
+        why: why it was taken, a `ledger.record.Why`; UNKNOWN: not said yet.
     """
 
-    __slots__ = ("candidate", "reservation", "target", "ticket")
+    __slots__ = ("candidate", "reservation", "target", "ticket", "why")
 
     def __init__(
         self,
@@ -33,11 +40,13 @@ class Selection:
         target: Target,
         reservation: Reservation | None,
         ticket: int,
+        why: int = _UNKNOWN,
     ) -> None:
         self.candidate = candidate
         self.target = target
         self.reservation = reservation
         self.ticket = ticket
+        self.why = why
 
     def __repr__(self) -> str:
         return f"<Selection {self.target!r}>"
@@ -61,3 +70,25 @@ class Unavailable:
 
     def __repr__(self) -> str:
         return f"<Unavailable until={self.until} bound={self.bound} why={self.why}>"
+
+
+def as_last_resort(found: Selection | Unavailable | None) -> Selection | Unavailable | None:
+    """What was found where nothing else could take the request."""
+    if isinstance(found, Selection):
+        selection = found
+        if selection.why == _UNKNOWN:
+            selection.why = _LAST_RESORT
+    return found
+
+
+def selected(
+    candidate: Candidate, target: Target, reservation: Reservation | None, ticket: int
+) -> Selection:
+    """A selection, made without the detour of a constructor's arguments."""
+    selection = Selection.__new__(Selection)
+    selection.candidate = candidate
+    selection.target = target
+    selection.reservation = reservation
+    selection.ticket = ticket
+    selection.why = _UNKNOWN
+    return selection

@@ -20,8 +20,8 @@ from ccrelay._fast.rate_limits import Cooldown
 from ccrelay._fast.upstream import Loss
 from ccrelay.config.model import Health
 from ccrelay.fleet.learned import Get, RetryAfter, clock_of, family_pause, pause
-from ccrelay.providers.base import Dialect, Fault
-from ccrelay.providers.quota import seconds_to_reset
+from ccrelay.providers.base import Cause, Dialect, Fault
+from ccrelay.providers.quota import seconds_to_midnight, seconds_to_reset
 
 
 class Blame(IntEnum):
@@ -33,6 +33,7 @@ class Blame(IntEnum):
     REQUEST = 3  # it would fail at any target
     MODEL = 4  # the provider does not have the model
     SIGNATURE = 5  # thinking blocks whose signature the provider rejects
+    CREDENTIAL = 6  # a cloud's, expired or invalid: a fresh one may do, else as KEY
 
 
 class ErrorPriority(IntEnum):
@@ -65,6 +66,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     cooldown_s: float = 0.0  # seconds until the key, or `timed` the model there, is back
     cooldown_reason: Cooldown = Cooldown.NONE  # REFUSED: until a trial, whatever `cooldown_s`
     timed: bool = False  # a 429 that named `cooldown_s`: no failure of the key, if waited for
+    per_model: bool = False  # the cooldown is that of the model at this key
 
 
 # A long context that the account does not include. Claude Code shows the first sentence as it is.
@@ -165,6 +167,8 @@ _REFUSED = Verdict(
     counts=True,
     cooldown_reason=Cooldown.REFUSED,
 )
+# Unless a refresh helps, it is disabled until a trial as a refused key: a role may be restored.
+_EXPIRED = replace(_REFUSED, blame=Blame.CREDENTIAL, reason="credential_expired")
 _CLIENT_REFUSED = Verdict(Blame.REQUEST, False, "client_refused", ErrorPriority.FINAL, counts=True)
 _CROWDED = Verdict(Blame.REQUEST, True, "too_many_requests", ErrorPriority.CROWDED)
 # A 403 that is not from the provider's API but from a firewall before it, about the content or the
@@ -173,9 +177,20 @@ _BLOCKED = Verdict(Blame.ENDPOINT, True, "blocked", ErrorPriority.FAILED)
 _FOREIGN_PLACE = Verdict(Blame.ENDPOINT, True, "place_refused", ErrorPriority.FAILED)
 _NOT_CHECKED = Verdict(Blame.ENDPOINT, True, "auth_unavailable", ErrorPriority.FAILED, counts=False)
 _TOO_LONG = Verdict(Blame.REQUEST, True, "long_context", ErrorPriority.LONG_CONTEXT, counts=True)
+# No key of this provider changes what it takes; another provider may take more.
+_TOO_LARGE = Verdict(Blame.MODEL, True, "too_large", ErrorPriority.LONG_CONTEXT, counts=True)
 # The path is not served: the base URL is wrong, or something else answers at it.
 _NO_ROUTE = Verdict(Blame.ENDPOINT, True, "no_route", ErrorPriority.FAILED, counts=False)
 _FAILED = Verdict(Blame.ENDPOINT, True, "server_error", ErrorPriority.FAILED, counts=False)
+# Where a dialect has read what an error is about.
+_BY_CAUSE: dict[Cause, Verdict] = {
+    "key": _REFUSED,
+    "access": _NO_ACCESS,
+    "model": _NO_SUCH_MODEL,
+    "place": _FOREIGN_PLACE,
+    "size": _TOO_LARGE,
+    "flagged": _FLAGGED_REQUEST,
+}
 _BY_STATUS = {
     408: Verdict(Blame.ENDPOINT, True, "timed_out", ErrorPriority.FAILED, counts=False),
     409: Verdict(Blame.ENDPOINT, True, "conflict", ErrorPriority.FAILED),
@@ -184,6 +199,18 @@ _BY_STATUS = {
 }
 # A status below 400 without an answer: a page, text, an error in disguise, a redirect.
 NO_ANSWER = Verdict(Blame.ENDPOINT, True, "no_answer", ErrorPriority.FAILED, counts=False)
+# The provider was not asked: it lacks what the request needs (`errors.CannotServe`).
+CANNOT_SERVE = Verdict(Blame.MODEL, True, "cannot_serve", ErrorPriority.MODEL)
+# The provider was not asked: there is no credential for it. A new one ends the cooldown.
+NO_CREDENTIAL = Verdict(
+    Blame.KEY,
+    True,
+    "no_credential",
+    ErrorPriority.OURS,
+    cooldown_s=30.0,
+    cooldown_reason=Cooldown.NO_CREDENTIAL,
+)
+NOT_ASKED = (CANNOT_SERVE, NO_CREDENTIAL)
 _UNREACHABLE = Verdict(Blame.ENDPOINT, True, "unreachable", ErrorPriority.LOST, counts=False)
 _LOSSES = {
     int(loss): Verdict(Blame.ENDPOINT, elsewhere, loss.name.lower(), ErrorPriority.LOST, counts)
@@ -223,14 +250,16 @@ def of_status(
     """
     if status < 400:
         return FINE
-    return _judge(dialect.read_error(status, body), get, body, health, now_wall, own_key=own_key)
+    return _judge(
+        dialect.read_error(status, body, get), get, body, health, now_wall, own_key=own_key
+    )
 
 
 def of_event(
     data: bytes, get: Get, dialect: Dialect, health: Health, now_wall: float, *, own_key: bool
 ) -> Verdict:
     """Classify an `error` event before any content. `get` returns a header of the 200."""
-    return _judge(dialect.read_error(200, data), get, data, health, now_wall, own_key=own_key)
+    return _judge(dialect.read_error(200, data, get), get, data, health, now_wall, own_key=own_key)
 
 
 def as_http(data: bytes, dialect: Dialect) -> tuple[int, bytes]:
@@ -260,10 +289,12 @@ def _judge(
         return _SIGNED_ELSEWHERE
     if _is_about_long_context(fault, get, now_wall):
         return _TOO_LONG
-    if _is_spent(fault, get):
-        return _spent(fault, get, body, health, now_wall, own_key=own_key)
-    if status == 429:
-        return _limited(fault, get, body, health, now_wall, own_key=own_key)
+    if _is_spent(fault, get) or status == 429:
+        judge = _spent if _is_spent(fault, get) else _limited
+        verdict = judge(fault, get, body, health, now_wall, own_key=own_key)
+        return replace(verdict, per_model=True) if fault.per_model else verdict
+    if fault.cause:
+        return _by_cause(fault)
     if status in _MODEL_STATUSES and _lacks_model(fault):
         return _NO_SUCH_MODEL
     if _may_not_use(fault):
@@ -275,6 +306,12 @@ def _judge(
     if status not in _BY_STATUS and not _is_api_error(fault):
         return _NO_ROUTE if status in _NO_ROUTE_STATUSES else _BLOCKED
     return _BY_STATUS.get(status, _REQUEST)
+
+
+def _by_cause(fault: Fault) -> Verdict:
+    if fault.cause == "credential":
+        return _NOT_CHECKED if _UNCHECKED.search(fault.message) else _EXPIRED
+    return _BY_CAUSE[fault.cause]
 
 
 def _is_api_error(fault: Fault) -> bool:
@@ -315,7 +352,9 @@ def _spent(
     if not own_key:
         return Verdict(Blame.KEY, True, "quota_spent", ErrorPriority.SPENT, counts=True)
     cooldown_s = fault.resets_at - now_wall
-    if not fault.resets_at:
+    if fault.day:
+        cooldown_s = seconds_to_midnight(fault.day, now_wall)
+    elif not fault.resets_at:
         cooldown_s = seconds_to_reset(body[:SEARCHED_BYTES_MAX], fault.message, now_wall)
     if cooldown_s <= 0:
         told = pause(get, now_wall)
