@@ -108,6 +108,14 @@ class Breaker:
         word = self._stats.load()
         return _until(word) if word & _STATE else 0.0
 
+    @property
+    def failures(self) -> int:
+        """Failures in a row; while it is not closed, how often in a row it has opened."""
+        word = self._stats.load()
+        if word & _STATE:
+            return word >> _STATE_BITS & _OPENINGS_MAX
+        return (word & ~_GENERATION) // _FAILURE
+
     def available(self, now: float) -> bool:
         """Whether `admit` would let a request through."""
         word = self._stats.load()

@@ -76,8 +76,19 @@ _TELLTALES = (
     b"x-ratelimit-remaining-tokens",
 )
 
+# Windows as they are told of a key, by name.
+_SEEN_WINDOWS = (*(w.decode() for w in WINDOWS), *(f"7d_{family}" for family in FAMILIES))
+# As _FAMILIES, named as in the schema (`Window.name`).
+_SEEN_LIMITS = ("requests", "input_tokens", "output_tokens", "tokens", "requests", "tokens")
+_WORD = re.compile(rb"[a-z][a-z_]{0,31}")
+UTILIZATION_MAX = 100.0  # with overage a window may be more than full
+RESET_MAX_S = 40 * 86_400.0  # no window is longer than a month
+
 _INTEGER = re.compile(rb"[0-9]{1,15}")
-_NUMBER = re.compile(rb"[0-9]{1,15}(?:\.[0-9]{0,9})?")
+# A share that was computed has up to 17 digits behind the point (0.30000000000000004), one that is
+# nearly 0 an exponent.
+_NUMBER = re.compile(rb"[0-9]{1,15}(?:\.[0-9]{0,20})?")
+_SHARE = re.compile(rb"[0-9]{1,15}(?:\.[0-9]{0,20})?(?:[eE]-[0-9]{1,3})?")
 _DURATION = re.compile(rb"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|d|h|m|s))+")
 _PART = re.compile(rb"([0-9.]+)(ms|d|h|m|s)")
 _UNIT_S = {b"ms": 0.001, b"s": 1.0, b"m": 60.0, b"h": 3600.0, b"d": 86400.0}
@@ -92,6 +103,17 @@ class Spent(msgspec.Struct, frozen=True):
 
     seconds: float  # until the key is back; 0.0: none of all models
     families: dict[str, float]  # of one family of models: seconds, by name, where that is news
+
+
+class Window(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An allowance that headers told; members as of `ledger.record.WindowSeen`."""
+
+    name: str
+    utilization: float
+    resets_at_ms: int
+    limit: int
+    remaining: int
+    status: str
 
 
 NOTHING_SPENT = Spent(0.0, {})
@@ -153,6 +175,48 @@ def learn(get: Get, limits: TargetLimits, now: float, now_wall: float, health: H
                 families[family] = seconds
             limits.start_group_cooldown(group, now + seconds)
     return Spent(spent_s, families) if spent_s or families else NOTHING_SPENT
+
+
+def windows(get: Get, now_wall: float) -> list[Window]:
+    """The allowances that response headers tell, each one once.
+
+    Args:
+        get: a header of the response.
+        now_wall: seconds since 1970.
+    """
+    clock = clock_of(get, now_wall)
+    found = [_window_seen(get, name, clock, now_wall) for name in _SEEN_WINDOWS]
+    for name, (_, limit_name, remaining_name, reset_name) in zip(
+        _SEEN_LIMITS, _FAMILIES, strict=True
+    ):
+        limit, remaining = _count(get(limit_name)), _count(get(remaining_name))
+        if not limit or remaining is None or any(w and w.name == name for w in found):
+            continue
+        remaining = min(remaining, limit)
+        resets_at = _resets_at(get(reset_name), clock, now_wall)
+        found.append(Window(name, 1.0 - remaining / limit, resets_at, limit, remaining, ""))
+    return [window for window in found if window is not None]
+
+
+def _window_seen(get: Get, name: str, clock: float, now_wall: float) -> Window | None:
+    """A window of a subscription; None: it is not told."""
+    field = _UNIFIED + name.encode()
+    value, status = get(field + b"-utilization"), get(field + b"-status")
+    utilization = -1.0
+    if value is not None and _SHARE.fullmatch(value):
+        utilization = min(float(value), UTILIZATION_MAX)
+    word = status.decode() if status is not None and _WORD.fullmatch(status) else ""
+    if utilization < 0.0 and not word:
+        return None
+    return Window(
+        name, utilization, _resets_at(get(field + b"-reset"), clock, now_wall), 0, 0, word
+    )
+
+
+def _resets_at(value: bytes | None, clock: float, now_wall: float) -> int:
+    """When a window resets by our own clock, milliseconds since 1970; 0: not told."""
+    seconds = seconds_until(value, clock)
+    return 0 if seconds is None or seconds > RESET_MAX_S else round((now_wall + seconds) * 1000)
 
 
 def pause(get: Get, now_wall: float) -> RetryAfter | None:

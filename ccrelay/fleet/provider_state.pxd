@@ -24,6 +24,8 @@ cdef class Target:
     cdef readonly object seed
     cdef public bint limited
     cdef object _secret
+    cdef readonly object credential
+    cdef public double lacks_until
     cdef dict _decoded
     cdef readonly RequestPlan plan
     cdef readonly RequestPlan plan_no_key
@@ -47,6 +49,9 @@ cdef class ProviderState:
     cdef readonly bint passes_client_credential
     cdef readonly bint translates_errors
     cdef readonly bint repairs_stream
+    cdef readonly bint bridges
+    cdef public double clock_skew_s
+    cdef public double clock_read_at
     cdef readonly dict client_cooldowns
     cdef readonly bint validates
     cdef int _key_strategy

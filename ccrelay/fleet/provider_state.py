@@ -13,11 +13,27 @@ from ccrelay._fast.refusals import Refusals
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.config.model import Health, Key, KeyStrategy, Provider
+from ccrelay.fleet.credential_store import CloudCredential, CredentialStore
 from ccrelay.fleet.endpoint import Endpoint, OnChange
 from ccrelay.providers.base import Dialect
 from ccrelay.providers.registry import dialect_for
 
 CLIENT_COOLDOWNS_MAX = 1024
+# What a client's own request to a cloud may carry, and what the relay writes itself there: header
+# lines of a bridged request (`Bridged.lines`), of a signature, of a token.
+BRIDGED_FIELDS = (
+    b"anthropic-beta",
+    b"anthropic-version",
+    b"anthropic-workspace-id",
+    b"amz-sdk-invocation-id",
+    b"amz-sdk-request",
+    b"api-key",
+    b"content-encoding",  # a body that is bridged was unpacked
+    b"x-amz-content-sha256",
+    b"x-amz-date",
+    b"x-amz-security-token",
+    b"x-goog-user-project",
+)
 
 _KEY_STRATEGIES: dict[KeyStrategy, int] = {
     "most-room": 0,
@@ -31,14 +47,17 @@ class Target:
     """One credential of one provider, with its request plans.
 
     `plan` is the usual one. A pass-through target has two more, which drop the credential header
-    that carried a relay token.
+    that carried a relay token. Where the credential is a cloud's, no plan has it: it is a line of
+    each request.
     """
 
     __slots__ = (
         "_decoded",
         "_secret",
+        "credential",
         "fingerprint",
         "index",
+        "lacks_until",
         "learn_at",
         "limited",
         "limits",
@@ -55,7 +74,12 @@ class Target:
     )
 
     def __init__(
-        self, provider: "ProviderState", key: Key | None, limits: TargetLimits, index: int
+        self,
+        provider: "ProviderState",
+        key: Key | None,
+        limits: TargetLimits,
+        index: int,
+        credentials: CredentialStore | None = None,
     ) -> None:
         self.provider = provider
         self.index = index  # in its provider's key pool
@@ -77,6 +101,14 @@ class Target:
         self.seed = hash64(f"{provider.name}\n{identity}".encode())
         self.limited = key is not None and _limit(limits, key)
         secret = key.key if key else None
+        # A cloud's, as it is now; None: it is a key, or no requests are sent.
+        self.credential: CloudCredential | None = None
+        # End of the cooldown for want of a credential; 0.0: there is none. Monotonic seconds.
+        self.lacks_until = 0.0
+        if key is not None and key.credential is not None:
+            secret = None  # its text only names it
+            if credentials is not None:
+                self.credential = credentials.of(provider.name, key.key)
         self._secret = secret
         self._decoded: dict[int, RequestPlan] = {}
         self.plan = _plan(dialect, secret)
@@ -119,12 +151,13 @@ def _limit(limits: TargetLimits, key: Key) -> bool:
 
 
 def _plan(dialect: Dialect, key: str | None, drop: tuple[bytes, ...] = ()) -> RequestPlan:
+    bridged = BRIDGED_FIELDS if dialect.bridges else ()
     return RequestPlan(
         prefix=dialect.prefix(),
         host=dialect.host(),
         lines=[*dialect.credential_lines(key), *dialect.static_headers],
         pass_credentials=dialect.passes_client_credential,
-        drop_names=[*dialect.drop_names, *filter(None, drop)],
+        drop_names=[*dialect.drop_names, *bridged, *filter(None, drop)],
         drop_betas=dialect.drop_betas,
     )
 
@@ -139,11 +172,15 @@ class ProviderState:
         slots: one target slot per configured key; one for a provider without keys.
         endpoint_slot: slot of its endpoint.
         on_change: called when the breaker's state changes.
+        credentials: those of clouds; None: requests are not sent from here.
     """
 
     __slots__ = (
         "_key_strategy",
+        "bridges",
         "client_cooldowns",
+        "clock_read_at",
+        "clock_skew_s",
         "config",
         "dialect",
         "endpoint",
@@ -170,6 +207,7 @@ class ProviderState:
         slots: list[int] | None = None,
         endpoint_slot: int = 0,
         on_change: OnChange | None = None,
+        credentials: CredentialStore | None = None,
     ) -> None:
         if memory is None:
             memory = SharedMemory.private(
@@ -191,8 +229,13 @@ class ProviderState:
         ]
         if not provider.keys:
             keys = [(None, slots[0])]
+        self.bridges = self.dialect.bridges
+        # How far its clock is ahead of ours, as its responses told last, and when they are read
+        # next. Signatures and expiries go by its clock.
+        self.clock_skew_s = 0.0
+        self.clock_read_at = 0.0
         self.targets = [
-            Target(self, key, TargetLimits(memory, slot), index)
+            Target(self, key, TargetLimits(memory, slot), index, credentials)
             for index, (key, slot) in enumerate(keys)
         ]
         self.key_pool = KeyPool(

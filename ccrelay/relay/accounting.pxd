@@ -1,13 +1,18 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from ccrelay._fast.affinity_table cimport Binding
+from ccrelay._fast.http1 cimport Head
 from ccrelay._fast.rate_limits cimport Reservation
 from ccrelay._fast.sse cimport SseTap
 from ccrelay._fast.taps cimport Taps
 from ccrelay._fast.upstream cimport Upstream
 from ccrelay._fast.usage cimport Usage, stop_reason_of, usage_of_stream
 from ccrelay.fleet.provider_state cimport Target
+from ccrelay.ledger.tariff cimport Tariff
+from ccrelay.relay cimport affinity
 from ccrelay.relay.attempt cimport Attempt
+from ccrelay.relay.client_request cimport ClientRequest
 from ccrelay.relay.context cimport WorkerContext
 from ccrelay.relay.outcome cimport Outcome
 from ccrelay.relay.runtime_config cimport RuntimeConfig
@@ -15,11 +20,22 @@ from ccrelay.routing.candidate cimport Candidate
 from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 
-cdef int _MESSAGES, _COMPLETE, _CLIENT_LEFT, _WHOLE
+cdef int _MESSAGES, _COMPLETE, _CLIENT_LEFT, _WHOLE, _AUTHORIZATION
+cdef int _UNKNOWN, _TOKENS, _PLAN, _FREE
 
 
 @cython.locals(taps=Taps, usage=Usage, sse=SseTap, delta=bytes)
 cpdef object read_usage(Upstream upstream, Outcome outcome)
+
+
+@cython.locals(candidate=Candidate, usage=Usage, tariff=Tariff, binding=Binding)
+cpdef object charge(
+    ClientRequest client, RoutingRequest request, Attempt attempt, Outcome outcome
+)
+
+
+@cython.locals(head=Head)
+cdef int _billing_of(ClientRequest client, Target target) except? -1
 
 
 cpdef bint is_trial(object ticket)
@@ -30,13 +46,19 @@ cpdef bint is_trial(object ticket)
     candidate=Candidate,
 )
 cpdef object on_content(
-    WorkerContext context, RuntimeConfig config, Attempt attempt, Upstream upstream
+    WorkerContext context, RuntimeConfig config, Attempt attempt, Outcome outcome,
+    Upstream upstream
 )
+
+
+@cython.locals(candidate=Candidate)
+cpdef object end_trial(WorkerContext context, Attempt attempt)
 
 
 @cython.locals(head=object)
 cpdef object learn_limits(
-    WorkerContext context, RuntimeConfig config, Target target, Upstream upstream
+    WorkerContext context, RuntimeConfig config, Target target, Outcome outcome,
+    Upstream upstream
 )
 
 

@@ -1,12 +1,16 @@
 """What an exchange used and taught: usage against limits, learned limits, cooldowns, averages."""
 
-from ccrelay._fast.rate_limits import Cooldown
+from ccrelay._fast.http1 import FieldId
+from ccrelay._fast.rate_limits import Capacity, Cooldown
 from ccrelay._fast.upstream import Upstream
 from ccrelay._fast.usage import stop_reason_of, usage_of_stream
-from ccrelay.fleet.learned import has_any, learn as read_limits
+from ccrelay.fleet.learned import has_any, learn as read_limits, windows
 from ccrelay.fleet.provider_state import Target
+from ccrelay.ledger.pricing import switch_micros
+from ccrelay.ledger.record import Billing
 from ccrelay.relay import affinity, refusals
 from ccrelay.relay.attempt import Attempt
+from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.outcome import Outcome
 from ccrelay.relay.runtime_config import RuntimeConfig
@@ -20,6 +24,11 @@ _MESSAGES = int(RequestClass.MESSAGES)
 _COMPLETE = int(Ending.COMPLETE)
 _CLIENT_LEFT = int(Ending.CLIENT_LEFT)
 _WHOLE = int(OutputClass.WHOLE)
+_AUTHORIZATION = int(FieldId.F_AUTHORIZATION)
+_UNKNOWN = int(Billing.UNKNOWN)
+_TOKENS = int(Billing.TOKENS)
+_PLAN = int(Billing.PLAN)
+_FREE = int(Billing.FREE)
 # Response headers that tell limits are read again after this long; a 429 is always read.
 LEARN_EVERY_S = 0.25
 # Requests that were under way together are refused together: one log line is enough.
@@ -49,6 +58,50 @@ def read_usage(upstream: Upstream, outcome: Outcome) -> None:
             outcome.stop_reason = stop_reason_of(delta) or stop_reason(delta)
 
 
+# ---- cost
+
+
+def charge(
+    client: ClientRequest, request: RoutingRequest | None, attempt: Attempt, outcome: Outcome
+) -> None:
+    """What the exchange cost, by the usage that was reported: -1 where no price is known.
+
+    An attempt whose answer did not come is not priced: its provider may have billed it, and does
+    not say.
+    """
+    candidate, usage = attempt.candidate, outcome.usage
+    outcome.billing = candidate.billing if candidate is not None else _UNKNOWN
+    if outcome.billing == _UNKNOWN:
+        outcome.billing = _billing_of(client, attempt.target)
+    tariff = candidate.tariff if candidate is not None else None
+    if tariff is None:
+        if outcome.billing != _FREE and usage is not None and (usage.output or usage.input):
+            outcome.cost_micros = outcome.uncached_micros = -1
+        return
+    outcome.prices_version = tariff.version
+    if usage is None:
+        return
+    outcome.cost_micros = tariff.cost(usage)
+    outcome.uncached_micros = tariff.uncached(usage)
+    if outcome.moved and request is not None:
+        binding = request.binding
+        if binding is not None and request.now < binding.seen_at + binding.ttl_s:
+            assert candidate is not None
+            assert candidate.price is not None
+            outcome.moved_micros = switch_micros(
+                candidate.price, binding.prefix_tokens, binding.ttl_s
+            )
+
+
+def _billing_of(client: ClientRequest, target: Target) -> int:
+    """By the credential that the client sent along: a login is sent as `Authorization`."""
+    head = client.down.head
+    if not target.provider.passes_client_credential or client.auth.token_in_bearer or head is None:
+        return _TOKENS
+    sent = head.value(_AUTHORIZATION)
+    return _PLAN if sent is not None and sent[:7].lower() == b"bearer " else _TOKENS
+
+
 # ---- during
 
 
@@ -58,7 +111,11 @@ def is_trial(ticket: int | None) -> bool:
 
 
 def on_content(
-    context: WorkerContext, config: RuntimeConfig, attempt: Attempt, upstream: Upstream
+    context: WorkerContext,
+    config: RuntimeConfig,
+    attempt: Attempt,
+    outcome: Outcome,
+    upstream: Upstream,
 ) -> None:
     """Content has begun: a breaker's trial has passed, and the input is known."""
     now = context.reactor.now
@@ -82,7 +139,7 @@ def on_content(
                 reservation.adjust(now, reported)
     if upstream.head.status < 400:
         end_trial(context, attempt)
-    learn_limits(context, config, target, upstream)
+    learn_limits(context, config, target, outcome, upstream)
 
 
 def end_trial(context: WorkerContext, attempt: Attempt) -> None:
@@ -93,7 +150,11 @@ def end_trial(context: WorkerContext, attempt: Attempt) -> None:
 
 
 def learn_limits(
-    context: WorkerContext, config: RuntimeConfig, target: Target, upstream: Upstream
+    context: WorkerContext,
+    config: RuntimeConfig,
+    target: Target,
+    outcome: Outcome,
+    upstream: Upstream,
 ) -> None:
     """Read what response headers say of limits.
 
@@ -104,7 +165,10 @@ def learn_limits(
     if upstream.head_seen_at < target.learn_at and head.status != 429:
         return
     target.learn_at = upstream.head_seen_at + LEARN_EVERY_S
-    if target.provider.passes_client_credential or not has_any(head.get):
+    if not has_any(head.get):
+        return
+    outcome.windows = windows(head.get, context.wall())
+    if target.provider.passes_client_credential:
         return  # the limits of another client's credential are its own
     if not target.limited:
         # From now on its requests say how many tokens they want.
@@ -141,6 +205,17 @@ def rest_group(context: WorkerContext, target: Target, candidate: Candidate, why
     if seconds > LOGGED_REST_S:
         until = context.reactor.now + seconds
         log_cooldown(context, target, until, why, candidate.sent)
+
+
+def start_group_cooldown(
+    context: WorkerContext, target: Target, candidate: Candidate, cooldown_s: float, why: str
+) -> None:
+    """Leave a key alone for one model for so many seconds: its limits there are its own."""
+    now = context.reactor.now
+    state = target.limits.state(now, 0, 0, candidate.group)
+    target.limits.start_group_cooldown(candidate.group, now + cooldown_s)
+    if state != Capacity.COOLING_DOWN:
+        log_cooldown(context, target, now + cooldown_s, why, candidate.sent)
 
 
 def log_cooldown(
@@ -189,7 +264,7 @@ def settle(
     if target.refusals.count():
         refusals.accepted(context, target)
     if upstream.head_seen_at >= target.learn_at:
-        learn_limits(context, config, target, upstream)
+        learn_limits(context, config, target, outcome, upstream)
     output_class = request.output_class if outcome.stream else _WHOLE
     if config.only is None:
         first_at = upstream.taps.first_event_at or upstream.head_seen_at

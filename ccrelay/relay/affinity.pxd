@@ -8,18 +8,19 @@ from ccrelay.relay.attempt cimport Attempt
 from ccrelay.relay.client_request cimport ClientRequest
 from ccrelay.relay.context cimport WorkerContext
 from ccrelay.relay.runtime_config cimport RuntimeConfig
+from ccrelay.routing.conversation cimport find_conversation
 from ccrelay.routing.retry_state cimport RetryState
 from ccrelay.routing.route_table cimport Route
 from ccrelay.routing.routing_request cimport RoutingRequest
 
-cdef int _MESSAGES, _MAIN, _COMPACTION, _FOREIGN, _UNSIGNED, _MARKS, _MODEL_BITS, _HYPHEN
+cdef int _MESSAGES, _MAIN, _COMPACTION, _FOREIGN, _UNSIGNED, _MODEL_BITS, _HYPHEN
 
 
 @cython.locals(value=bytes)
 cpdef bytes session_of(ClientRequest client)
 
 
-@cython.locals(session=bytes, binding=Binding)
+@cython.locals(session=bytes, agent=bytes)
 cpdef bint find(
     WorkerContext context, RuntimeConfig config, ClientRequest client, Route route,
     RoutingRequest request

@@ -5,7 +5,7 @@ has begun: before it is served, a request costs others no place in the table. An
 the conversation over when it has served a turn.
 """
 
-from ccrelay._fast.affinity_table import FOREIGN, MODEL_BITS, MOVED, UNSIGNED, Binding, hash64
+from ccrelay._fast.affinity_table import FOREIGN, MODEL_BITS, MOVED, UNSIGNED, Binding
 from ccrelay._fast.http1 import FieldId
 from ccrelay._fast.usage import Usage
 from ccrelay.fleet.provider_state import Target
@@ -15,6 +15,7 @@ from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.routing.availability import state_of
+from ccrelay.routing.conversation import find_conversation
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
 from ccrelay.routing.routing_request import RoutingRequest
@@ -28,11 +29,9 @@ _MAIN = int(TrafficClass.MAIN)
 _COMPACTION = int(TrafficClass.COMPACTION)
 _FOREIGN = int(FOREIGN)
 _UNSIGNED = int(UNSIGNED)
-_MARKS = int(FOREIGN | UNSIGNED)
 _MODEL_BITS = int(MODEL_BITS)
 _HYPHEN = ord("-")
 _ZERO = ord("0")
-AGENT_BYTES_MAX = 128
 UUID_BYTES = 36
 HOUR_S = 3600.0
 FIVE_MINUTES_S = 300.0
@@ -74,62 +73,11 @@ def find(
         session = conversation_key(None, client.whole())
         if session is None:
             return True
-    if route.entry:
-        session += b"\n" + route.entry
-    if route.aside and request.traffic != _MAIN and request.traffic != _COMPACTION:
-        session += b"\n" + route.aside
-    conversation = hash64(session)
-    binding = context.affinity.find(conversation, request.now, request.client)
-    request.thread = conversation
-    request.cache = binding
-    if config.affinity:
-        request.conversation = conversation
-        request.binding = binding
-        if binding is not None and binding.slot in route.by_slot:
-            request.marks = binding.flags & _MARKS
-        elif binding is not None:
-            _find_for_model(context, config, route, request, session, binding)
-    if request.traffic != _MAIN:
-        _find_thread(context, client, route, request, session)
-    return True
-
-
-def _find_thread(
-    context: WorkerContext,
-    client: ClientRequest,
-    route: Route,
-    request: RoutingRequest,
-    session: bytes,
-) -> None:
-    """A sub-agent's prompt has a cache of its own. What else runs aside has no next turn."""
-    request.thread, request.cache = 0, None
-    agent = client.down.head.value(_AGENT)
-    if agent and route.limited:
-        request.thread = hash64(session + b"\0" + agent[:AGENT_BYTES_MAX])
-        request.cache = context.affinity.find(request.thread, request.now, request.client)
-
-
-def _find_for_model(
-    context: WorkerContext,
-    config: RuntimeConfig,
-    route: Route,
-    request: RoutingRequest,
-    session: bytes,
-    binding: Binding,
-) -> None:
-    """A model of the same session that other providers serve has a binding of its own."""
-    request.marks = binding.flags & _MARKS
-    known = config.by_slot.get(binding.slot)
-    if known is None:
-        return  # its target is gone: the conversation moves
-    if not known.provider.validates:
-        request.marks |= _FOREIGN  # what is known of its thinking holds for all models
-    request.conversation = request.thread = hash64(session + b"\n" + route.model.encode())
-    request.binding = request.cache = found = context.affinity.find(
-        request.conversation, request.now, request.client
+    agent = client.down.head.value(_AGENT) if request.traffic != _MAIN else None
+    find_conversation(
+        context.affinity, config.by_slot, config.affinity, route, request, session, agent
     )
-    if found is not None:
-        request.marks |= found.flags & _MARKS
+    return True
 
 
 # ---- bind
@@ -192,6 +140,10 @@ def begin(context: WorkerContext, request: RoutingRequest, attempt: Attempt, now
         request.conversation,
         attempt.target.slot,
         now,
+        ttl_s=FIVE_MINUTES_S,
+        prefix_tokens=0,
+        cached_tokens=0,
+        body_bytes=0,
         flags=request.marks if validates else request.marks | _FOREIGN,
         client=request.client,
     )

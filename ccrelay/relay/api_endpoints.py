@@ -70,6 +70,15 @@ TABLE = (
     _row("skills", "/v1/skills/{}/versions", "POST GET", "beta limit page"),
     _row("skills", "/v1/skills/{}/versions/{}", "GET DELETE", "beta"),
 )
+# The first bytes of paths in the forms of clouds (`cloud_paths`); none of the table begins so.
+CLOUD_PREFIXES = (
+    b"/model/",
+    b"/inference-profiles",
+    b"/foundation-models",
+    b"/projects/",
+    b"/v1/projects/",
+    b"/anthropic/",
+)
 LOCAL_PATHS = frozenset(row.path.encode() for row in TABLE if row.group == LOCAL)
 # Names of models have slashes, colons and more: the path is read by `models_api`, and goes nowhere.
 _ONE_MODEL = _row(MODELS, "/v1/models/{}", "GET", "")

@@ -11,6 +11,7 @@ from ccrelay._fast.head_writer import RequestPlan
 from ccrelay._fast.rate_limits import Reservation
 from ccrelay._fast.upstream import Upstream
 from ccrelay.fleet.provider_state import Target
+from ccrelay.relay.cloud_request import Prepared
 from ccrelay.routing.candidate import Candidate
 from ccrelay.routing.selection import Selection
 
@@ -33,8 +34,13 @@ class Attempt:
         "move_reason",
         "moved_from",
         "needs_new_connection",
+        "noted",
         "plan",
+        "prepared",
         "reservation",
+        "serial",
+        "signed_at",
+        "started_at",
         "strip_thinking",
         "target",
         "ticket",
@@ -48,6 +54,16 @@ class Attempt:
         reservation: Reservation | None,
         ticket: int | None,
     ) -> None:
+        self.begin(candidate, target, reservation, ticket)
+
+    def begin(
+        self,
+        candidate: Candidate | None,
+        target: Target,
+        reservation: Reservation | None,
+        ticket: int | None,
+    ) -> None:
+        """As the constructor, for one that `__new__` has made: it spares the arguments a trip."""
         self.candidate = candidate
         self.target = target
         self.reservation = reservation
@@ -55,6 +71,10 @@ class Attempt:
         self.upstream: Upstream | None = None
         self.plan: RequestPlan | None = None  # how the request head is written
         self.body: bytes | None = None  # sent instead of the client's bytes
+        # A bridged request, whose body is `body`; None: the dialect does not bridge.
+        self.prepared: Prepared | None = None
+        self.serial = 0  # of the cloud's credential that was sent; 0: none
+        self.signed_at = 0.0  # time of the signature, seconds since 1970; 0.0: there is none
         self.needs_new_connection = False  # a pooled connection was stale
         self.breaker_result: bool | None = None  # what it proves of the endpoint; None: nothing
         # Leave out thinking blocks that the provider did not sign; True: all of them.
@@ -63,6 +83,8 @@ class Attempt:
         self.move_reason: str | None = None
         self.moved_from: Target | None = None
         self.finished = False
+        self.started_at = 0.0  # monotonic seconds
+        self.noted = False  # it failed, and is among the tries of its outcome
 
     def settle_breaker(self, now: float, rng: random.Random, result: bool | None) -> None:
         """Give the breaker's ticket back ahead of the end: content proves a trial."""
@@ -106,4 +128,6 @@ class Attempt:
 
 def attempt_on(selection: Selection) -> Attempt:
     """The attempt for a selection."""
-    return Attempt(selection.candidate, selection.target, selection.reservation, selection.ticket)
+    attempt = Attempt.__new__(Attempt)
+    attempt.begin(selection.candidate, selection.target, selection.reservation, selection.ticket)
+    return attempt

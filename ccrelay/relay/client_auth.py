@@ -8,21 +8,23 @@ import hmac
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ccrelay._fast.affinity_table import hash64
 from ccrelay._fast.http1 import FieldId, Head
 from ccrelay.config.address import is_loopback
 from ccrelay.config.model import Server
 from ccrelay.errors import BadRequest, Forbidden, Unauthorized, WrongToken
+from ccrelay.routing.conversation import client_number
 from ccrelay.wire.headers import (
     client_tokens,
     host_allowed,
     host_set,
+    is_signed,
     origin_allowed,
     site_allowed,
 )
 
 _AUTHORIZATION = int(FieldId.F_AUTHORIZATION)
 _X_API_KEY = int(FieldId.F_X_API_KEY)
+_API_KEY = int(FieldId.F_API_KEY)
 _HOST = int(FieldId.F_HOST)
 _ORIGIN = int(FieldId.F_ORIGIN)
 _SEC_FETCH_SITE = int(FieldId.F_SEC_FETCH_SITE)
@@ -32,7 +34,7 @@ _REFERER = int(FieldId.F_REFERER)
 class ClientAuth(NamedTuple):
     """Result of authentication for one set of headers."""
 
-    token_in_bearer: bool  # the Authorization header has a relay token
+    token_in_bearer: bool  # the Authorization header has a relay token, or AWS's signature
     token_in_key: bool  # the x-api-key header has one
     has_own: bool  # a header has a credential that is not a relay token
     # Whose requests these are, for all that clients share: a hash of the relay token; below 0, one
@@ -94,6 +96,12 @@ class Authenticator:
         """
         self.check_host(head)
         auth = self._identified(head)
+        if auth is None and is_signed(head.value(_AUTHORIZATION)):
+            raise Unauthorized(
+                "The relay cannot verify AWS signatures, and the request has no relay token. Set "
+                "AWS_BEARER_TOKEN_BEDROCK to one of the relay's server.auth.tokens.",
+                should_retry=False,
+            )
         if auth is None:
             raise Unauthorized(
                 "The credential is missing. Set ANTHROPIC_AUTH_TOKEN (or ANTHROPIC_API_KEY) "
@@ -114,30 +122,35 @@ class Authenticator:
     def _identified(self, head: Head) -> ClientAuth | None:
         """The result of authentication; None: tokens are configured, and no credential is there."""
         names = [name.lower() for name, _ in head.items()]
-        if names.count(b"authorization") > 1 or names.count(b"x-api-key") > 1:
+        if any(names.count(name) > 1 for name in (b"authorization", b"x-api-key", b"api-key")):
             raise BadRequest("Duplicate credential header: send Authorization or x-api-key once.")
         authorization = head.value(_AUTHORIZATION)
         x_api_key = head.value(_X_API_KEY)
+        # A signature is for AWS, and for the host that it names: it goes no further, like a token.
+        signed = is_signed(authorization)
         if not self._tokens:
-            return ClientAuth(False, False, authorization is not None or x_api_key is not None)
+            own = (authorization is not None and not signed) or x_api_key is not None
+            return ClientAuth(signed, False, own)
         bearer = client_tokens(authorization, None)
         key = client_tokens(None, x_api_key)
+        azure = client_tokens(None, head.value(_API_KEY))  # Foundry's spelling; never passed on
         shown_in_bearer = self._token_among(bearer)
         shown_in_key = self._token_among(key)
+        shown = shown_in_bearer or shown_in_key or self._token_among(azure)
         in_bearer, in_key = shown_in_bearer is not None, shown_in_key is not None
-        if not (in_bearer or in_key):
-            if bearer or key:
+        if shown is None:
+            if bearer or key or azure:
                 raise WrongToken(
                     "The credential is not a valid relay token. Set ANTHROPIC_AUTH_TOKEN (or "
                     "ANTHROPIC_API_KEY) to one of the relay's server.auth.tokens.",
                     should_retry=False,
                 )
             return None
+        in_bearer |= signed
         own = (authorization is not None and not in_bearer) or (
             x_api_key is not None and not in_key
         )
-        client = _number(b"token", shown_in_bearer or shown_in_key or b"")
-        return ClientAuth(in_bearer, in_key, own, client)
+        return ClientAuth(in_bearer, in_key, own, client_number(b"token", shown))
 
     def _token_among(self, tokens: Sequence[bytes]) -> bytes | None:
         """The digest of the first relay token among these; None: there is none."""
@@ -164,14 +177,10 @@ def client_of(auth: ClientAuth, address: bytes, head: Head) -> ClientAuth:
     if auth.client:
         return auth
     if address:
-        return auth._replace(client=-_number(b"peer", address))
-    credential = head.value(_AUTHORIZATION) or head.value(_X_API_KEY)
-    return auth._replace(client=-_number(b"own", credential)) if credential else auth
-
-
-def _number(kind: bytes, shown: bytes) -> int:
-    """63 bits, positive, equal in all workers."""
-    return hash64(kind + b"\0" + shown) >> 1 or 1
+        return auth._replace(client=-client_number(b"peer", address))
+    credential = None if auth.token_in_bearer else head.value(_AUTHORIZATION)
+    credential = credential or head.value(_X_API_KEY)
+    return auth._replace(client=-client_number(b"own", credential)) if credential else auth
 
 
 def _digest(token: bytes) -> bytes:

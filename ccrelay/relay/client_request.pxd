@@ -14,9 +14,14 @@ cdef class ClientRequest:
     cdef public object auth
     cdef public object model
     cdef public bytes body
-    cdef readonly bytes path
+    cdef public bytes path
+    cdef public object cloud
+    cdef public object answers
+    cdef public object respell
+    cdef public bytes respelt
     cdef Share _memory
     cdef public int64_t held
+    cdef int64_t _copies
     cdef int64_t _elements
     cdef bint _streams
     cdef int _traffic
@@ -27,6 +32,7 @@ cdef class ClientRequest:
     cpdef bint flows(self)
     cpdef Share memory(self)
     cpdef bint charge(self, int64_t n)
+    cpdef bint charge_copies(self, int64_t n)
     cpdef object release(self)
     cpdef int64_t size(self)
     cpdef bytes whole(self)
@@ -34,6 +40,7 @@ cdef class ClientRequest:
     cpdef bytes copied(self)
     cpdef int64_t elements(self)
     cpdef object set_body(self, bytes body, int64_t elements, bint streams)
+    cpdef object come_from(self, object cloud, object answers)
     cpdef bint asks_for_stream(self)
     cpdef bint can_resend(self, bint early_head_sent)
     cpdef object set_traffic(self, int traffic)

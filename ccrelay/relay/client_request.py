@@ -4,6 +4,9 @@ Every question about the body is answered here, so that it has one answer: wheth
 whether it is kept, how long it is, whether the request can be sent again.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.http1 import FieldId
 from ccrelay._fast.json import count_elements
@@ -11,6 +14,9 @@ from ccrelay._fast.memory_account import Share
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.routing.features import traffic_of_head
 from ccrelay.types import RequestClass, TrafficClass
+
+if TYPE_CHECKING:  # what only cloud clients need is imported when the first of them comes
+    from ccrelay.relay.cloud_answers import AwsAnswers
 
 _AGENT = int(FieldId.F_AGENT_ID)
 _CLASS = int(FieldId.F_REQUEST_CLASS)
@@ -31,17 +37,22 @@ class ClientRequest:
     """
 
     __slots__ = (
+        "_copies",
         "_elements",
         "_memory",
         "_streams",
         "_traffic",
+        "answers",
         "auth",
         "body",
+        "cloud",
         "down",
         "held",
         "kind",
         "model",
         "path",
+        "respell",
+        "respelt",
     )
 
     def __init__(
@@ -52,9 +63,17 @@ class ClientRequest:
         self.auth = auth
         self.path = path
         self.model: str | None = None  # as the client spells it, once known
+        # Of a cloud client: what puts its body into Anthropic's form; how it reads answers (None:
+        # as Anthropic's clients do); what finds the name of a model by its id, and what it found,
+        # as raw JSON.
+        self.cloud: Any = None  # a `cloud_ingress.CloudBody`
+        self.answers: AwsAnswers | None = None
+        self.respell: Callable[[bytes], bytes | None] | None = None
+        self.respelt: bytes | None = None
         self.body: bytes | None = None  # unpacked; None: the body is the connection's
         self._memory: Share | None = None  # what is made of the body is charged to it
         self.held = 0  # bytes charged
+        self._copies = 0  # of them for what an attempt makes of the body
         self._elements = -1  # of `body`
         self._streams = False
         self._traffic = UNKNOWN_TRAFFIC
@@ -90,11 +109,20 @@ class ClientRequest:
         self.held += n
         return True
 
+    def charge_copies(self, n: int) -> bool:
+        """As `charge`, for what an attempt makes of the body: the next one's takes its place."""
+        if n > self._copies:
+            if not self.charge(n - self._copies):
+                return False
+            self._copies = n
+        return True
+
     def release(self) -> None:
         """Give back what was charged: the request is over."""
         if self.held:
             self.memory().give(self.held)
             self.held = 0
+            self._copies = 0
 
     def size(self) -> int:
         """Bytes of the body: all of it where its length is known, else what has arrived."""
@@ -140,9 +168,15 @@ class ClientRequest:
         self._elements = elements
         self._streams = streams
 
+    def come_from(self, cloud: Any, answers: "AwsAnswers | None") -> None:
+        """It is a request in a cloud's form; see `cloud` and `answers`."""
+        self.cloud = cloud
+        self.answers = answers
+        self._streams = cloud.stream
+
     def asks_for_stream(self) -> bool:
         """Whether `"stream": true` has been seen."""
-        if self.body is not None:
+        if self.body is not None or self.cloud is not None:  # the path may have told
             return self._streams
         return self.down.stream_flag()
 

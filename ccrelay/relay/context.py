@@ -1,5 +1,6 @@
 """What all exchanges of one worker share."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 from ccrelay._fast.affinity_table import AffinityTable
 from ccrelay._fast.conn import Reactor
 from ccrelay._fast.endpoint_stats import RetryBudget
+from ccrelay._fast.record_ring import RecordRing
 from ccrelay.fleet.estimate import Estimator
 from ccrelay.relay.body_worker import BodyWorker
 from ccrelay.relay.notices import Notices
 from ccrelay.relay.pending_queue import PendingQueue
 from ccrelay.relay.runtime_config import RuntimeConfig
+from ccrelay.relay.totals import Totals
 from ccrelay.types import LogSink
 
 
@@ -29,6 +32,8 @@ class WorkerContext:
         memory: the memory for request bodies.
         worker: unpacks and rewrites large bodies.
         id_prefix: begins the ids of this worker's requests.
+        records: where finished exchanges are written for the manager; None: there is none.
+        loop: the worker's event loop; None: nothing waits for credentials of clouds.
     """
 
     __slots__ = (
@@ -39,13 +44,17 @@ class WorkerContext:
         "estimator",
         "id_prefix",
         "log",
+        "loop",
         "noted",
         "notices",
         "queue",
         "queued",
         "reactor",
+        "records",
+        "refused",
         "rng",
         "served",
+        "totals",
         "wall",
         "worker",
     )
@@ -62,6 +71,8 @@ class WorkerContext:
         queue: PendingQueue,
         worker: BodyWorker,
         id_prefix: str,
+        records: RecordRing | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.reactor = reactor
         self.log = log
@@ -75,8 +86,13 @@ class WorkerContext:
         self.queued: dict[Any, Any] = queue.entries  # every request asks whether it is empty
         self.worker = worker
         self.id_prefix = id_prefix
+        self.records = records
+        self.loop = loop
+        # What clouds have refused, and is left out; None: no provider is one.
+        self.refused: Any = None  # a `fleet.refused_features.RefusedFeatures`
         self.estimator = Estimator()
         self.served = 0
+        self.totals = Totals()
         self.active: set[Any] = set()  # exchanges and other answers under way
         self.config: RuntimeConfig  # in force; requests under way keep the one they began with
 

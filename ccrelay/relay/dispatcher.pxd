@@ -27,6 +27,8 @@ cdef class Dispatcher(ConnectionHandler):
     @cython.locals(
         context=WorkerContext, limit=int64_t, length=int64_t, fault=int, exchange=Exchange
     )
-    cdef Exchange _open(self, Downstream down, int kind, bytes path, object auth)
+    cdef Exchange _open(self, Downstream down, int kind, bytes path, object auth, object cloud=*)
     @cython.locals(head=Head, exchange=Exchange)
-    cdef object _route(self, Downstream down, int kind, bytes path, object auth)
+    cdef object _route(
+        self, Downstream down, int kind, bytes path, object auth, object respell=*
+    )

@@ -1,13 +1,22 @@
 """Admits requests: authentication, paths, and who answers. Called by client connections."""
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ccrelay._fast.downstream import ConnectionHandler, Downstream
-from ccrelay._fast.http1 import FieldId
+from ccrelay._fast.http1 import FieldId, Head
 from ccrelay.errors import BadRequest, RelayError, SlowClient, TooLarge, WrongToken
 from ccrelay.fleet.provider_state import ProviderState, Target
-from ccrelay.relay.api_endpoints import DIRECT, LOCAL, LOCAL_PATHS, MODELS, ROUTED, match
+from ccrelay.relay.api_endpoints import (
+    CLOUD_PREFIXES,
+    DIRECT,
+    LOCAL,
+    LOCAL_PATHS,
+    MODELS,
+    ROUTED,
+    match,
+)
 from ccrelay.relay.client_auth import ClientAuth, client_of
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.exchange import Exchange
@@ -16,9 +25,13 @@ from ccrelay.relay.peer import peer_address
 from ccrelay.relay.refusal_log import RefusalLog
 from ccrelay.relay.request_body import FAULTS, head_error, is_gzip, no_memory
 from ccrelay.relay.token_throttle import TokenThrottle
+from ccrelay.types import RequestClass
 from ccrelay.upstream.exhaustion import next_step
 from ccrelay.wire.errors import error_response
 from ccrelay.wire.targets import HIDDEN, shown_target
+
+if TYPE_CHECKING:  # what only cloud clients need is imported when the first of them comes
+    from ccrelay.relay.cloud_paths import CloudRequest
 
 _CONTENT_ENCODING = int(FieldId.F_CONTENT_ENCODING)
 
@@ -87,7 +100,6 @@ class Dispatcher(ConnectionHandler):
         """Answer with an error without an exchange."""
         context, head = self.context, down.head
         keep_alive = head is not None and down.keep_alive and down.body_complete()
-        body_wanted = head is None or head.method != b"HEAD"
         request_id = context.id_of(context.next_serial())
         asked: dict[str, object] = {}
         if head is not None:
@@ -97,11 +109,24 @@ class Dispatcher(ConnectionHandler):
             asked["path"] = HIDDEN if is_secret else shown_target(head.path, head.query)
         peer = peer_address(down.fd)
         self.refusal_log.add(error.status, peer, error.message, id=request_id, **asked)
-        data = error_response(error, request_id, keep_alive=keep_alive, body_wanted=body_wanted)
+        data = self._rendered(error, request_id, head, keep_alive)
         if isinstance(error, WrongToken):
             self.token_throttle.answer(down, peer, data, keep_alive)
         else:
             down.answer(data, keep_alive)
+
+    def _rendered(
+        self, error: RelayError, request_id: str, head: Head | None, keep_alive: bool
+    ) -> bytes:
+        """An error as the client of this head reads it."""
+        body_wanted = head is None or head.method != b"HEAD"
+        if head is not None and head.path.startswith(CLOUD_PREFIXES):
+            from ccrelay.relay import cloud_answers, cloud_paths
+
+            if cloud_paths.is_aws(head.path):
+                answers = cloud_answers.AwsAnswers(request_id, RequestClass.OTHER_V1, False)
+                return answers.error_response(error, keep_alive=keep_alive, body_wanted=body_wanted)
+        return error_response(error, request_id, keep_alive=keep_alive, body_wanted=body_wanted)
 
     # ---- admission
 
@@ -133,13 +158,27 @@ class Dispatcher(ConnectionHandler):
             raise BadRequest("The request target contains a relay token. Send it in a header.")
         return auth
 
-    def _open(self, down: Downstream, kind: int, path: bytes, auth: ClientAuth) -> Exchange:
+    def _open(
+        self,
+        down: Downstream,
+        kind: int,
+        path: bytes,
+        auth: ClientAuth,
+        cloud: "CloudRequest | None" = None,
+    ) -> Exchange:
+        """The exchange of a request. `cloud`: what it is, if its body is in a cloud's form.
+
+        Raises:
+            RelayError: its body is over a limit, or is not what it has to be.
+        """
         context = self.context
         limit = context.config.body_bytes_max
         down.admit()
         exchange = Exchange(context, down, kind, auth, path)
         down.exchange = exchange
         context.active.add(exchange)
+        if cloud is not None:
+            self._note_cloud(exchange, cloud)
         length = down.head.content_length
         if length > limit:
             raise TooLarge(
@@ -151,9 +190,18 @@ class Dispatcher(ConnectionHandler):
             raise FAULTS[fault]()
         return exchange
 
-    def _route(self, down: Downstream, kind: int, path: bytes, auth: ClientAuth) -> None:
+    def _route(
+        self,
+        down: Downstream,
+        kind: int,
+        path: bytes,
+        auth: ClientAuth,
+        respell: Callable[[bytes], bytes | None] | None = None,
+    ) -> None:
+        """Begin the exchange of a request in Anthropic's form. `respell`: of `ClientRequest`."""
         head = down.head
         exchange = self._open(down, kind, path, auth)
+        exchange.client.respell = respell
         if head.value(_CONTENT_ENCODING) is None:
             exchange.start()
         elif is_gzip(head):
@@ -167,6 +215,9 @@ class Dispatcher(ConnectionHandler):
             self._answer_local(down, head.path, head.method == b"GET")
             return
         auth = self._authenticate(down)
+        if head.path.startswith(CLOUD_PREFIXES):
+            self._admit_cloud(down, auth)
+            return
         endpoint, path = match(head.method, head.path, head.query, config.passthrough.__contains__)
         if endpoint.group == ROUTED:
             self._route(down, int(endpoint.kind), path, auth)
@@ -178,6 +229,54 @@ class Dispatcher(ConnectionHandler):
             assert endpoint.group != LOCAL
             exchange = self._open(down, int(endpoint.kind), path, auth)
             exchange.send_to(self._any_target(config.passthrough[endpoint.group]))
+
+    def _admit_cloud(self, down: Downstream, auth: ClientAuth) -> None:
+        """Admit a request in the form of a cloud.
+
+        Its credentials but a relay's token are its cloud's: no provider gets them.
+        """
+        from ccrelay.relay import cloud_paths
+
+        head, config = down.head, self.context.config
+        asked = cloud_paths.find(head.method, head.path)
+        auth = ClientAuth(True, True, False, auth.client)
+        if asked.form == cloud_paths.LISTING:
+            from ccrelay.relay.cloud_listings import aws_list
+
+            assert config.models_api is not None
+            down.admit()
+            config.models_api.answer(down, auth, aws_list)
+        elif asked.form == cloud_paths.MESSAGES:
+            self._admit_prefixed(down, asked.path, auth)
+        elif head.value(_CONTENT_ENCODING) is not None:
+            raise BadRequest("Unsupported content-encoding: send no compression.")
+        else:
+            self._open(down, int(asked.kind), b"/v1/messages", auth, asked).start()
+
+    def _admit_prefixed(self, down: Downstream, path: bytes, auth: ClientAuth) -> None:
+        """Admit a request in Anthropic's form that came below a cloud's prefix."""
+        from ccrelay.relay.cloud_ingress import first_party_head, respelt
+
+        head, config = down.head, self.context.config
+        down.head = first_party_head(head, path + b"?" + head.query if head.query else path)
+        if config.token_guard is not None:
+            config.token_guard.hold_back(down.head)
+        endpoint, sent = match(head.method, path, head.query, config.passthrough.__contains__)
+        if endpoint.group == MODELS:
+            assert config.models_api is not None
+            down.admit()
+            config.models_api.answer(down, auth)
+        else:
+            self._route(down, int(endpoint.kind), sent, auth, respelt)
+
+    def _note_cloud(self, exchange: Exchange, cloud: "CloudRequest") -> None:
+        """Say how a request in a cloud's form becomes one of Anthropic's, and reads answers."""
+        from ccrelay.relay import cloud_answers, cloud_ingress, cloud_paths
+
+        answers = None
+        if cloud.form == cloud_paths.BEDROCK:
+            answers = cloud_answers.AwsAnswers(exchange.id, cloud.kind, cloud.stream)
+        exchange.client.come_from(cloud_ingress.CloudBody(cloud), answers)
 
     def _answer_local(self, down: Downstream, path: bytes, body_wanted: bool) -> None:
         config = self.context.config

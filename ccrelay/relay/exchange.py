@@ -6,9 +6,10 @@
 `exchange_state` holds the whole table. ROUTING is entered again (retry, failover) from every state
 before STREAMING, never from it: once content has gone to the client, no other attempt is made.
 
-Five layers, by phase, make one class: `exchange_base` (state, endings), `exchange_routing`
-(finding a target), `exchange_preparing` (the body that is sent), `exchange_sending` (request and
-response), this one (failures). They alone act: every other file of this folder takes facts and
+Seven layers, by phase, make one class: `exchange_base` (state, endings), `exchange_routing`
+(finding a target), `exchange_preparing` (the body that is sent), `exchange_bridging` (a cloud's
+request), `exchange_sending` (request and response), `exchange_mending` (the same target once
+more), this one (failures). They alone act: every other file of this folder takes facts and
 returns a decision. The connections call the methods named `on_*` (`_fast.downstream`,
 `_fast.upstream`).
 """
@@ -19,17 +20,24 @@ from ccrelay._fast.upstream import Upstream
 from ccrelay.errors import RelayError, UpstreamFailed
 from ccrelay.fleet.learned import pause
 from ccrelay.fleet.provider_state import Target
-from ccrelay.relay import accounting, refusals, request_body, response_content, retry
+from ccrelay.relay import accounting, refusals, response_content, retry
 from ccrelay.relay.attempt import Attempt, attempt_on
-from ccrelay.relay.exchange_sending import SendingExchange
+from ccrelay.relay.exchange_mending import MendingExchange
 from ccrelay.relay.exchange_state import ExchangeState
-from ccrelay.relay.local_reply import ErrorReply, Rejection
+from ccrelay.relay.local_reply import ErrorReply, passed_on
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.selection import Selection, Unavailable
-from ccrelay.routing.verdict import Blame, ErrorPriority, Verdict, of_connect, of_loss
+from ccrelay.routing.verdict import (
+    CANNOT_SERVE,
+    NOT_ASKED,
+    Blame,
+    ErrorPriority,
+    Verdict,
+    of_connect,
+    of_loss,
+)
 from ccrelay.types import Ending, RequestClass
-from ccrelay.wire.bodies import ELEMENTS_MAX
-from ccrelay.wire.chunks import LAST_CHUNK, chunk
+from ccrelay.wire.chunks import LAST_CHUNK
 from ccrelay.wire.errors import is_error
 from ccrelay.wire.whole_message import events_of_message
 
@@ -41,7 +49,7 @@ _ANSWER = int(ContentKind.ANSWER)
 _ENCODED = int(ContentKind.ENCODED)
 
 
-class Exchange(SendingExchange):
+class Exchange(MendingExchange):
     """One request and everything that is done to answer it."""
 
     __slots__ = ()
@@ -98,6 +106,10 @@ class Exchange(SendingExchange):
         if refusals.is_told_by_us(verdict):
             reply = refusals.reply(target, verdict, upstream.head.status)
         reply.priority = verdict.priority
+        if attempt.prepared is not None and self._retry_mended(
+            upstream, upstream.head.status, body, reply
+        ):
+            return
         if not (verdict.blame is Blame.SIGNATURE and self._retry_without_thinking(reply)):
             self._failed(verdict, reply)
 
@@ -106,7 +118,11 @@ class Exchange(SendingExchange):
         attempt, context = self.attempt, self.context
         assert attempt is not None
         target = attempt.target
-        if upstream.taps.kind == _ANSWER and self._deliver_whole(upstream, body):
+        is_cloud = attempt.prepared is not None or self.client.answers is not None
+        if is_cloud and self.client.kind == _COUNT_TOKENS:
+            if self._deliver_count(attempt, upstream, body):
+                return
+        elif upstream.taps.kind == _ANSWER and self._deliver_whole(upstream, body):
             return
         error = response_content.error_of(target, upstream, body)
         if attempt.candidate is None:
@@ -132,6 +148,20 @@ class Exchange(SendingExchange):
             reply = response_content.reply(target, verdict, upstream, body, error)
         self._failed(verdict, reply)
 
+    def _deliver_count(self, attempt: Attempt, upstream: Upstream, body: bytes) -> bool:
+        """A cloud's count of tokens, in Anthropic's form. False: it is none."""
+        dialect = attempt.target.provider.dialect
+        try:
+            translated = dialect.translate_answer(RequestClass.COUNT_TOKENS, body)
+        except ValueError:
+            return False
+        if translated is None and upstream.taps.kind != _ANSWER:
+            return False
+        fields = passed_on(upstream.head, False)
+        body = body if translated is None else translated
+        self._reply(ErrorReply(ErrorPriority.FINAL, upstream.head.status, body, fields=fields))
+        return True
+
     def _deliver_whole(self, upstream: Upstream, body: bytes) -> bool:
         """A whole message came where events were announced. False: it only claims to be one."""
         attempt, down = self.attempt, self.client.down
@@ -146,7 +176,7 @@ class Exchange(SendingExchange):
         accounting.end_trial(self.context, attempt)
         self.outcome.stream = wants_events
         if self.early_head_sent:
-            down.write(chunk(body) + LAST_CHUNK)
+            down.write(self._own_events(body) + LAST_CHUNK)
             self.finish(_COMPLETE)
             down.finish()
             return True
@@ -178,7 +208,9 @@ class Exchange(SendingExchange):
             self._on_no_answer(upstream, b"")
             return
         verdict = retry.classify_event(self.context, self.config, target, upstream, data)
-        reply = retry.reply_of_event(target, verdict, data)
+        head = upstream.head
+        assert head is not None
+        reply = retry.reply_of_event(target, verdict, data, head.get)
         if not is_error(reply.body):
             self._drop_upstream()
             self._on_no_answer(upstream, data)
@@ -186,15 +218,23 @@ class Exchange(SendingExchange):
         if refusals.is_told_by_us(verdict):
             reply = refusals.reply(target, verdict, reply.status)
         self._cool_down_client(verdict, upstream)
+        if attempt.prepared is not None and self._retry_mended(upstream, reply.status, data, reply):
+            return
         if verdict.blame is Blame.SIGNATURE and self._retry_without_thinking(reply):
             return
-        self._finish_attempt(verdict, "error_event")
+        self._finish_attempt(verdict, "error_event", reply)
         self.best_error = retry.better_of(self.best_error, reply)
         choice = self._next_target(verdict)
         if choice is not None:
             self._drop_upstream()
             self._go_on_with(choice)
-        elif self.best_error is reply and reply.error is None and is_error(data):
+        elif (
+            self.best_error is reply
+            and reply.error is None
+            and is_error(data)
+            and attempt.prepared is None  # a cloud's becomes the HTTP error that it means
+        ):
+            self.outcome.is_final = retry.is_final(reply, attempt)
             self._forward_held(upstream)
         else:
             self._drop_upstream()
@@ -247,9 +287,15 @@ class Exchange(SendingExchange):
 
     # ---- what follows
 
+    def _not_sent(self, verdict: Verdict, error: RelayError) -> None:
+        attempt = self.attempt
+        assert attempt is not None
+        attempt.cancel(self.context.reactor.now)
+        self._failed(verdict, ErrorReply(verdict.priority, error.status, error=error))
+
     def _failed(self, verdict: Verdict, reply: ErrorReply, *counts: bool | None) -> None:
         """An attempt has failed: go on with another target, or reply."""
-        self._finish_attempt(verdict, verdict.reason, *counts)
+        self._finish_attempt(verdict, verdict.reason, reply, *counts)
         self.best_error = retry.better_of(self.best_error, reply)
         choice = self._next_target(verdict)
         if choice is not None:
@@ -263,11 +309,14 @@ class Exchange(SendingExchange):
         else:
             self._queue(choice)
 
-    def _finish_attempt(self, verdict: Verdict, reason: str, *counts: bool | None) -> None:
+    def _finish_attempt(
+        self, verdict: Verdict, reason: str, reply: ErrorReply, *counts: bool | None
+    ) -> None:
         """Give back what the attempt acquired, say what it proves of its key, and note it."""
         attempt, request, context = self.attempt, self.request, self.context
         assert attempt is not None
         target, now = attempt.target, context.reactor.now
+        self._note_try(attempt, verdict.reason, reply)
         attempt.breaker_result = counts[0] if counts else verdict.counts
         tokens_in = 0
         if request is not None:
@@ -286,6 +335,10 @@ class Exchange(SendingExchange):
             refusals.judged(context, target, verdict)
         if verdict.cooldown_reason is Cooldown.REFUSED:
             refusals.refused(context, target)
+        elif verdict.per_model and verdict.cooldown_s > 0.0 and attempt.candidate is not None:
+            accounting.start_group_cooldown(
+                context, target, attempt.candidate, verdict.cooldown_s, reason
+            )
         elif verdict.cooldown_reason is not Cooldown.NONE:
             accounting.start_cooldown(
                 context, target, verdict.cooldown_s, verdict.cooldown_reason, reason
@@ -312,7 +365,9 @@ class Exchange(SendingExchange):
             verdict.reason,
             endpoint_failed=verdict.blame is Blame.ENDPOINT,
             could_serve=(
-                verdict.blame is not Blame.KEY and verdict.priority is not ErrorPriority.CROWDED
+                verdict.blame is not Blame.KEY
+                and verdict.priority is not ErrorPriority.CROWDED
+                and verdict is not CANNOT_SERVE
             ),
         )
         if verdict.blame is Blame.MODEL:
@@ -332,7 +387,7 @@ class Exchange(SendingExchange):
         if not isinstance(choice, Selection):
             return self._settle_for(choice)
         budget, now = self.config.config.routing.retry_budget, context.reactor.now
-        if context.budget.retry(now, budget.ratio, budget.minimum):
+        if verdict in NOT_ASKED or context.budget.retry(now, budget.ratio, budget.minimum):
             return choice
         context.log.event("warning", "retry_budget_spent", id=self.id)
         unused = attempt_on(choice)
@@ -356,73 +411,3 @@ class Exchange(SendingExchange):
         if request is not None and request.credential and after is not None:
             seconds = min(after.seconds, self.config.config.health.key_cooldown_max_s)
             provider.cool_down_client(request.credential, context.reactor.now + seconds)
-
-    def _retry_without_thinking(self, reply: ErrorReply) -> bool:
-        """Once more on the same target, without the thinking blocks that it did not sign.
-
-        `reply` is how it rejected them. What to leave out of a large body is found by the worker.
-        """
-        attempt, request, client, context = self.attempt, self.request, self.client, self.context
-        assert attempt is not None
-        if (
-            request is None
-            or request.mended
-            or attempt.strip_thinking is True
-            or not client.is_complete()
-            or not client.can_resend(self.early_head_sent)
-            or client.elements() > ELEMENTS_MAX
-        ):
-            return False
-        is_large = request_body.is_large(client)
-        everything: bool | None = False
-        if not is_large:
-            everything = request_body.thinking_to_strip(client.whole(), attempt.strip_thinking)
-        if everything is None:
-            return False
-        rejection = Rejection(reply, attempt.strip_thinking) if is_large else None
-        target, now = attempt.target, context.reactor.now
-        request.mended = True
-        request.strip = everything
-        attempt.breaker_result = True
-        attempt.finish(now, context.rng, 0, 0)
-        self._poke_queue()
-        ticket = target.provider.endpoint.breaker.admit(now, context.rng)
-        if ticket is None:
-            return False
-        if rejection is None:
-            self._log_stripped(target, everything)
-        reservation = None
-        if client.kind != _COUNT_TOKENS:
-            reservation = target.limits.reserve_unchecked(
-                now, request.need(target.slot), request.tokens_out
-            )
-        self._drop_upstream()  # the refusal may have come inside a stream
-        candidate = attempt.candidate
-        assert candidate is not None
-        selection = Selection(candidate, target, reservation, ticket)
-        self.rejection = rejection
-        self._start_attempt(selection, everything)
-        return True
-
-    def _log_failover(self, target: Target) -> None:
-        """Log that another target is tried, or the same one again, unless that was logged."""
-        retry_state = self.retry_state
-        assert retry_state is not None
-        before = retry_state.last
-        if not retry_state.why or before is None:
-            return
-        known = {"provider": before.provider.name, "key": before.fingerprint}
-        why, log = retry_state.why, self.context.log
-        retry_state.why = ""
-        if before is target:
-            log.event("info", "retry", id=self.id, **known, why=why)
-            return
-        log.event(
-            "info",
-            "failover",
-            id=self.id,
-            **known,
-            why=why,
-            to_provider=target.provider.name,
-            to_key=target.fingerprint,
-        )

@@ -1,21 +1,25 @@
 """An exchange's state, and how it ends: replies, heartbeats, the one place where it finishes.
 
-The lowest of five layers, by phase; `exchange` names them all.
+The lowest of seven layers, by phase; `exchange` names them all.
 """
 
+from ccrelay._fast.asker import texts_of
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.upstream import ExchangeHandler
-from ccrelay.errors import NoTarget, RelayError, SlowClient
-from ccrelay.relay import accounting, local_reply, request_body, retry
+from ccrelay.errors import NoTarget, RelayError, SlowClient, UpstreamFailed
+from ccrelay.relay import accounting, local_reply, request_body, retry, tries
 from ccrelay.relay.access_log import AccessLogEntry
 from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.context import WorkerContext
+from ccrelay.relay.credential_wait import CredentialWait
+from ccrelay.relay.exchange_record import write_record
 from ccrelay.relay.exchange_state import STATES, ExchangeState, allowed
 from ccrelay.relay.heartbeat import Beat, next_beat
 from ccrelay.relay.local_reply import ErrorReply, Rejection
-from ccrelay.relay.outcome import Outcome
+from ccrelay.relay.outcome import STALLED, Outcome, result_of
+from ccrelay.relay.remedies import Remedies
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route
@@ -27,10 +31,25 @@ from ccrelay.wire.errors import PING, error_response, sse_error, sse_error_from_
 
 _MESSAGES = int(RequestClass.MESSAGES)
 _ROUTING = int(ExchangeState.ROUTING)
+_PREPARING = int(ExchangeState.PREPARING)
 _QUEUED = int(ExchangeState.QUEUED)
 _DONE = int(ExchangeState.DONE)
 _STATES = int(STATES)
 _ALLOWED = allowed()
+# States in which the exchange waits for somebody; STREAMING and AWAITING_HEAD begin before the
+# bytes are given to the socket.
+_WAITS = bytes(
+    state
+    in (
+        ExchangeState.AWAITING_BODY,
+        ExchangeState.PREPARING,
+        ExchangeState.QUEUED,
+        ExchangeState.CONNECTING,
+        ExchangeState.HOLDING,
+        ExchangeState.COLLECTING_ERROR,
+    )
+    for state in ExchangeState
+)
 
 
 class ExchangeBase(ExchangeHandler):
@@ -52,13 +71,17 @@ class ExchangeBase(ExchangeHandler):
         "context",
         "early_head_sent",
         "outcome",
+        "own_from",
+        "own_until",
         "rejection",
+        "remedies",
         "request",
         "resume",
         "retry_state",
         "route",
         "serial",
         "state",
+        "waits",
     )
 
     def __init__(
@@ -82,8 +105,12 @@ class ExchangeBase(ExchangeHandler):
         self.best_error: ErrorReply | None = None  # of the errors so far the one to send
         # Why it is sent again without thinking, where the worker has yet to find some.
         self.rejection: Rejection | None = None
+        self.remedies: Remedies | None = None  # of a request to a cloud
+        self.waits: CredentialWait | None = None  # for a credential
         self.early_head_sent = False  # a 200 head went out before the provider's
         self.outcome = Outcome()
+        self.own_until = 0.0  # the end of the last section that counts as own time
+        self.own_from = 0.0  # the beginning of the one that gave the client its first bytes
 
     @property
     def id(self) -> str:
@@ -100,7 +127,30 @@ class ExchangeBase(ExchangeHandler):
         assert _ALLOWED[self.state * _STATES + state], (
             f"no transition {ExchangeState(self.state).name} -> {ExchangeState(state).name}"
         )
+        if self.state == _PREPARING:  # the thread's time, too: nobody else was waited for
+            now = self.context.reactor.now
+            self.outcome.own_s += now - self.own_until
+            self.own_until = now
         self.state = state
+        if _WAITS[state]:
+            self._end_section()
+
+    def _end_section(self) -> None:
+        """Add a section to the relay's own time: it ends now.
+
+        Sections are those in which neither the client nor a provider is waited for. Each begins
+        when a socket, a timer or a thread woke the worker for this exchange, and ends when it
+        waits: for a body, a place, a connection, a response; when its request has been given to the
+        socket; when the first bytes of the answer have been given to the client; when it is over.
+        A thread's work on a large body counts with its time in line. Left out are chunks forwarded
+        later, pings, and what the kernel does by itself.
+        """
+        reactor = self.context.reactor
+        began = reactor.now
+        if began < self.own_until:
+            began = self.own_until
+        self.own_until = reactor.clock()
+        self.outcome.own_s += self.own_until - began
 
     # ---- ends
 
@@ -115,7 +165,11 @@ class ExchangeBase(ExchangeHandler):
             return
         self._enter(_DONE)
         self.resume = 0
+        if self.waits is not None:
+            self.waits.cancel()
+            self.waits = None
         context, outcome, attempt = self.context, self.outcome, self.attempt
+        self._end_last_section()
         now = context.reactor.now
         outcome.ending = ending
         outcome.own_bytes = own_bytes
@@ -123,26 +177,60 @@ class ExchangeBase(ExchangeHandler):
             context.queue.leave(self)  # type: ignore[arg-type]  # the next layer queues
         exchange_id = context.id_of(self.serial)
         if attempt is not None:
-            if attempt.upstream is not None:
-                accounting.read_usage(attempt.upstream, outcome)
-            if self.route is not None and self.request is not None:
-                accounting.settle(
-                    context,
-                    self.config,
-                    self.route,
-                    self.request,
-                    attempt,
-                    outcome,
-                    now,
-                    exchange_id,
-                )
-                self._poke_queue()
+            self._settle(attempt, now, exchange_id)
+        self._judge(attempt, now)
         context.active.discard(self)
         self.client.release()
-        context.log.exchange(
-            AccessLogEntry(
-                exchange_id, self.client, self.route, self.request, attempt, outcome, now
+        client, route, request = self.client, self.route, self.request
+        asker = texts_of(client.down.head)
+        if context.records is not None:
+            write_record(
+                context.records,
+                context.wall,
+                exchange_id,
+                client,
+                route,
+                request,
+                attempt,
+                outcome,
+                now,
+                asker,
             )
+        context.totals.add(outcome)
+        entry = AccessLogEntry.__new__(AccessLogEntry)
+        entry.fill(exchange_id, client, route, request, attempt, outcome, now, asker)
+        context.log.exchange(entry)
+
+    def _end_last_section(self) -> None:
+        """The exchange is over: the section that gave the client its first bytes, and this one."""
+        attempt = self.attempt
+        upstream = attempt.upstream if attempt is not None else None
+        if self.own_from > 0.0 and upstream is not None and upstream.forwarded_at > self.own_from:
+            self.outcome.own_s += upstream.forwarded_at - self.own_from
+            self.own_until = upstream.forwarded_at
+        self._end_section()
+
+    def _settle(self, attempt: Attempt, now: float, exchange_id: str) -> None:
+        """Read the usage, give back what the attempt acquired, learn from it, and price it."""
+        outcome, route, request = self.outcome, self.route, self.request
+        if attempt.upstream is not None:
+            accounting.read_usage(attempt.upstream, outcome)
+        if route is not None and request is not None:
+            accounting.settle(
+                self.context, self.config, route, request, attempt, outcome, now, exchange_id
+            )
+            self._poke_queue()
+        accounting.charge(self.client, request, attempt, outcome)
+
+    def _judge(self, attempt: Attempt | None, now: float) -> None:
+        """Say how the exchange went, and add its last attempt to those that failed before it."""
+        outcome = self.outcome
+        changed_target = False
+        if outcome.tries is not None and attempt is not None:
+            tries.note_last(outcome, attempt, self.client.down.received_at, now)
+            changed_target = tries.changed_target(outcome, attempt.target)
+        outcome.result = result_of(
+            outcome.status, outcome.ending, outcome.error, outcome.is_final, changed_target
         )
 
     def _poke_queue(self) -> None:
@@ -164,16 +252,21 @@ class ExchangeBase(ExchangeHandler):
         if reply.error is not None:
             raise reply.error
         self.outcome.status = reply.status
+        self.outcome.is_final = retry.is_final(reply, self.attempt)
         down = self.client.down
         if self.early_head_sent:
-            down.write(chunk(sse_error_from_body(reply.status, reply.body)) + LAST_CHUNK)
+            event = sse_error_from_body(reply.status, reply.body)
+            down.write(self._own_events(event) + LAST_CHUNK)
             self.finish(Ending.COMPLETE)
             down.finish()
             return
         keep_alive = down.keep_alive and down.body_complete()
         seconds = retry.retry_after_s(self.context, self.config, self.route, self.request, reply)
         extra = self._debug_fields() if self.config.debug else []
-        data = local_reply.render_error(reply, seconds, keep_alive, extra)
+        render = local_reply.render_error
+        if self.client.answers is not None:
+            render = self.client.answers.render
+        data = render(reply, seconds, keep_alive, extra)
         self._answer(data, Ending.COMPLETE, keep_alive)
 
     def fail(self, error: RelayError) -> None:
@@ -184,12 +277,13 @@ class ExchangeBase(ExchangeHandler):
         self._drop_upstream()
         outcome, down = self.outcome, self.client.down
         outcome.error = outcome.error or error.message
+        outcome.is_final = not isinstance(error, (NoTarget, UpstreamFailed)) and error.status < 500
         if down.is_closed():
             self.finish(Ending.CLIENT_LEFT)
         elif down.started:
             # Past the commit point no other attempt is made, and no ending is faked.
             if may_send:
-                down.write(chunk(sse_error(error.type, error.message)) + LAST_CHUNK)
+                down.write(self._own_events(sse_error(error.type, error.message)) + LAST_CHUNK)
             self.finish(retry.ending_of(error))
             if may_send:
                 down.finish()
@@ -198,14 +292,25 @@ class ExchangeBase(ExchangeHandler):
         else:
             outcome.status = error.status
             keep_alive = down.keep_alive and down.body_complete()
-            data = error_response(
-                error,
-                self.id,
-                keep_alive=keep_alive,
-                body_wanted=down.head is None or down.head.method != b"HEAD",
-                fields=self._debug_fields() if self.config.debug else (),
-            )
-            self._answer(data, Ending.ANSWERED, keep_alive)
+            self._answer(self._error_response(error, keep_alive), Ending.ANSWERED, keep_alive)
+
+    def _error_response(self, error: RelayError, keep_alive: bool) -> bytes:
+        """One of the relay's own errors as the client reads it."""
+        down, answers = self.client.down, self.client.answers
+        body_wanted = down.head is None or down.head.method != b"HEAD"
+        fields = self._debug_fields() if self.config.debug else []
+        if answers is not None:
+            return answers.error_response(error, keep_alive=keep_alive, fields=fields)
+        return error_response(
+            error, self.id, keep_alive=keep_alive, body_wanted=body_wanted, fields=fields
+        )
+
+    def _own_events(self, events: bytes) -> bytes:
+        """Events of the relay's own in a chunk, as the client reads them; empty: it reads none."""
+        answers = self.client.answers
+        if answers is not None:
+            events = answers.events(events)
+        return chunk(events) if events else b""
 
     def _may_send_event(self, error: RelayError) -> bool:
         """Whether an error event can go into a response that has begun.
@@ -256,7 +361,7 @@ class ExchangeBase(ExchangeHandler):
         """Time has passed: abort a client that takes nothing, ping one that waits."""
         down, config = self.client.down, self.config.config
         if down.stalled_for() > config.server.timeouts.write_stall_s:
-            self.outcome.error = "client_stalled"
+            self.outcome.error = STALLED
             self._drop_upstream()
             self.finish(Ending.TIMED_OUT)
             down.abort()
@@ -282,15 +387,17 @@ class ExchangeBase(ExchangeHandler):
             self.state == _QUEUED,
         )
         if due.beat is Beat.PING:
-            down.write(chunk(PING))
+            down.write(self._own_events(PING))
         elif due.beat is Beat.FLUSH_HEAD:
             if down.flush_head():
                 self.early_head_sent = True  # from here on an error is an event
-                down.write(chunk(PING))
+                down.write(self._own_events(PING))
         elif due.beat is Beat.EARLY_HEAD:
             self.early_head_sent = True
             self.outcome.status = 200
-            down.begin(early_head(self.id) + chunk(PING))
+            answers = self.client.answers
+            head = early_head(self.id) if answers is None else answers.early_head()
+            down.begin(head + self._own_events(PING))
         return due.wait_s
 
     # ---- debug headers
@@ -308,6 +415,10 @@ class ExchangeBase(ExchangeHandler):
             target = self.attempt.target
             fields.insert(0, (b"x-ccrelay-key", target.fingerprint.encode()))
             fields.insert(0, (b"x-ccrelay-provider", target.provider.name.encode()))
+            prepared = self.attempt.prepared
+            if prepared is not None and prepared.left_out:
+                left_out = ", ".join(prepared.left_out).encode("ascii", "replace")
+                fields.append((b"x-ccrelay-left-out", left_out))
         if route is not None and route.rule is not None:
             fields.append((b"x-ccrelay-rule", route.rule.name.encode("ascii", "replace")))
         return fields

@@ -1,8 +1,8 @@
 """An exchange whose body has to be worked on: rewritten, stripped of thinking, or counted.
 
-The third of five layers, by phase: `exchange_sending` sends what comes out. Small bodies are worked
-on at once, large ones by the worker's thread (`body_worker`); meanwhile the exchange is PREPARING.
-It may end then like in any other state: what the thread makes for it is dropped.
+The third of seven layers, by phase: `exchange_sending` sends what comes out. Small bodies are
+worked on at once, large ones by the worker's thread (`body_worker`); meanwhile the exchange is
+PREPARING. It may end then like in any other state: what the thread makes for it is dropped.
 """
 
 from functools import partial
@@ -69,7 +69,7 @@ class PreparingExchange(RoutedExchange):
         assert attempt is not None
         # The copy that is worked on, and what is made of it.
         size = 2 * client.size()
-        if not client.charge(size):
+        if not client.charge_copies(size):
             raise request_body.no_memory()
         if self.rejection is not None:
             return request_body.stripping(client, attempt, self.rejection.stripped)
@@ -155,7 +155,10 @@ class PreparingExchange(RoutedExchange):
         extra = [ESTIMATE_HEADER, (b"request-id", self.id.encode())]
         if self.config.debug:
             extra += self._debug_fields()
-        data = json_response(200, answer(tokens), extra, down.keep_alive)
+        body = answer(tokens)
+        if self.client.answers is not None:
+            body = self.client.answers.count(body)
+        data = json_response(200, body, extra, down.keep_alive)
         self._answer(data, Ending.ANSWERED, down.keep_alive)
 
 

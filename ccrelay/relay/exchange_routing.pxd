@@ -1,6 +1,8 @@
 cimport cython
 
 from ccrelay._fast.downstream cimport Downstream
+from ccrelay.relay cimport request_profile
+from ccrelay.relay.client_request cimport ClientRequest
 from ccrelay.relay.exchange_base cimport ExchangeBase
 from ccrelay.relay.runtime_config cimport RuntimeConfig
 from ccrelay.routing.route_table cimport Route
@@ -22,7 +24,11 @@ cdef class RoutedExchange(ExchangeBase):
     cpdef object _unpacked(self, object unpacking, object error)
     cdef object _take_unpacked(self, object unpacking)
     cdef double _queue_timeout_s(self) except? -1
-    @cython.locals(config=RuntimeConfig, route=Route)
+    cdef object _translate(self)
+    cpdef object _begin_translating(self)
+    cpdef object _translated(self, object result, object error)
+    cdef object _take_translated(self, object found)
+    @cython.locals(config=RuntimeConfig, client=ClientRequest, route=Route)
     cdef object _route_model(self, bytes raw)
     cdef object _match_rules(self)
     @cython.locals(route=Route, request=RoutingRequest)

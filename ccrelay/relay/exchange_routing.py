@@ -1,13 +1,16 @@
 """An exchange on its way to a target: model, route, rules, needs, selection, the pending queue.
 
-The second of five layers, by phase: those above take over when a target is acquired.
+The second of seven layers, by phase: those above take over when a target is acquired.
 """
 
 from collections.abc import Set
+from functools import partial
+from typing import Any
 
 from ccrelay.errors import RelayError
 from ccrelay.relay import request_body, request_profile, retry
 from ccrelay.relay.body_worker import Job
+from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.exchange_base import ExchangeBase
 from ccrelay.relay.exchange_state import ExchangeState, Resume
 from ccrelay.relay.local_reply import not_served
@@ -50,7 +53,9 @@ class RoutedExchange(ExchangeBase):
         Raises:
             RelayError: the request cannot be served.
         """
-        if is_packed:
+        if self.client.cloud is not None:
+            self._translate()
+        elif is_packed:
             self._unpack()
         else:
             self._find_route()
@@ -117,6 +122,53 @@ class RoutedExchange(ExchangeBase):
         self.client.held += unpacking.held
         self._route_model(unpacking.model)
 
+    def _translate(self) -> None:
+        """A body in a cloud's form is read whole and put into Anthropic's before anything else."""
+        client = self.client
+        if not client.is_complete():
+            self._await_body(Resume.TRANSLATE)
+        elif not client.is_readable():
+            raise request_body.no_memory()
+        elif request_body.is_large(client):
+            self._enter(_PREPARING)
+            self.context.worker.run(
+                client.auth.client,
+                self._begin_translating,
+                self._translated,
+                self._queue_timeout_s(),
+            )
+        else:
+            self._take_translated(_translated_body(client))
+
+    def _begin_translating(self) -> Job | None:
+        """It is its turn; None: the client has left."""
+        if self.state == _DONE:
+            return None
+        return partial(_translated_body, self.client)
+
+    def _translated(self, result: Any, error: RelayError | None) -> None:
+        """The worker has put the body into Anthropic's form."""
+        if self.state == _DONE:
+            return
+        self.context.reactor.clock()
+        self._enter(_ROUTING)
+        try:
+            if error is not None:
+                raise error
+            self._take_translated(result)
+        except RelayError as failure:
+            self.fail(failure)
+
+    def _take_translated(self, found: Any) -> None:
+        client = self.client
+        if not client.charge(len(found.body)):
+            raise request_body.no_memory()
+        client.set_body(found.body, found.elements, found.streams)
+        client.down.head, client.path = client.cloud.first_party(client.down.head, found)
+        if self.config.token_guard is not None:
+            self.config.token_guard.hold_back(client.down.head)
+        self._route_model(found.model)
+
     def _queue_timeout_s(self) -> float:
         """How long its body may wait to be worked on."""
         timeout_s: float = self.config.config.routing.queue_timeout_s
@@ -124,11 +176,13 @@ class RoutedExchange(ExchangeBase):
 
     def _route_model(self, raw: bytes) -> None:
         """Find the route of the model, given as raw JSON."""
-        config = self.config
+        config, client = self.config, self.client
+        if client.respell is not None and (name := client.respell(raw)) is not None:
+            client.respelt = raw = name
         route = config.routes.remembered.get(raw)
         if route is None:
             route = config.routes.of(raw, request_body.model_name(raw))
-        self.client.model = route.model
+        client.model = route.model
         self.route = route
         if config.rules is not None:
             self._match_rules()
@@ -247,6 +301,8 @@ class RoutedExchange(ExchangeBase):
                     self._find_route()
                 case Resume.UNPACK:
                     self._unpack()
+                case Resume.TRANSLATE:
+                    self._translate()
                 case Resume.MATCH_RULES:
                     self._match_rules()
                 case Resume.PROFILE:
@@ -351,3 +407,8 @@ class RoutedExchange(ExchangeBase):
     def add_queue_time(self, seconds: float) -> None:
         """The pending queue has held it for so long."""
         self.outcome.queued_s += seconds
+
+
+def _translated_body(client: ClientRequest) -> Any:
+    """The body of a cloud client in Anthropic's form, a `cloud_ingress.Translated`."""
+    return client.cloud.translate(client.copied())

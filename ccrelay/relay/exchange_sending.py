@@ -1,6 +1,6 @@
 """An exchange with a target: send the request, decide about the response, forward it.
 
-The fourth of five layers, by phase: `exchange` decides what follows a failure.
+The fifth of seven layers, by phase: `exchange` decides what follows a failure.
 """
 
 from ccrelay._fast.head_writer import Framing
@@ -9,13 +9,14 @@ from ccrelay._fast.taps import Expected
 from ccrelay._fast.upstream import Mode, Upstream
 from ccrelay.errors import RelayError
 from ccrelay.fleet.provider_state import Target
+from ccrelay.ledger.record import Why
 from ccrelay.relay import accounting, affinity, request_body, response_content, retry
 from ccrelay.relay.attempt import Attempt, attempt_on
-from ccrelay.relay.exchange_preparing import PreparingExchange
+from ccrelay.relay.exchange_bridging import BridgingExchange
 from ccrelay.relay.exchange_state import ExchangeState, Resume
+from ccrelay.routing.availability import passed_over, why_taken
 from ccrelay.routing.selection import Selection
 from ccrelay.types import Ending, RequestClass
-from ccrelay.wire.chunks import chunk
 from ccrelay.wire.errors import sse_error
 
 # A whole message where a stream was asked for; it is held, and decoded, before it is sent. The
@@ -25,6 +26,8 @@ ANSWER_MAX = 8_388_608
 NOTED_MAX = 256
 # An error body is text for a person; providers send a few hundred bytes.
 ERROR_BODY_MAX = 1_048_576
+
+EVENT_STREAM = b"text/event-stream"
 
 _CONTENT_ENCODING = int(FieldId.F_CONTENT_ENCODING)
 _A_MESSAGE = int(Expected.A_MESSAGE)
@@ -46,11 +49,16 @@ _HOLDING = int(ExchangeState.HOLDING)
 _STREAMING = int(ExchangeState.STREAMING)
 _COLLECTING_ERROR = int(ExchangeState.COLLECTING_ERROR)
 _DONE = int(ExchangeState.DONE)
+_ONLY = int(Why.ONLY)
+_AFFINITY = int(Why.AFFINITY)
+_QUEUE = int(Why.QUEUE)
+_FAILOVER = int(Why.FAILOVER)
+_LAST_RESORT = int(Why.LAST_RESORT)  # and PANIC: said by the router
 # Where a target, or a place in the queue, is held while the body arrives. A dial ends by itself.
 _HOLDS_PLACE = frozenset({_AWAITING_BODY, _QUEUED, _AWAITING_HEAD, _HOLDING, _STREAMING})
 
 
-class SendingExchange(PreparingExchange):
+class SendingExchange(BridgingExchange):
     """An exchange that sends its request and forwards the response."""
 
     __slots__ = ()
@@ -73,11 +81,13 @@ class SendingExchange(PreparingExchange):
             self._enter(_ROUTING)
         attempt = attempt_on(selection)
         attempt.strip_thinking = strip_thinking
+        attempt.started_at = self.context.reactor.now
         self.attempt = attempt
         target = attempt.target
         request, route = self.request, self.route
         assert request is not None
         assert route is not None
+        self._explain(selection)
         if self.retry_state is not None:
             self._log_failover(target)
         binding = request.binding
@@ -103,6 +113,23 @@ class SendingExchange(PreparingExchange):
         else:
             self._send()
 
+    def _explain(self, selection: Selection) -> None:
+        """Note why the target was taken, and which others could not take the request."""
+        route, request, outcome = self.route, self.request, self.outcome
+        retry_state = self.retry_state
+        assert route is not None
+        assert request is not None
+        why = why_taken(route, request, selection)
+        if why < _LAST_RESORT:
+            if retry_state is not None and retry_state.last is not selection.target:
+                why = _FAILOVER
+            elif outcome.queued_s > 0.0:
+                why = _QUEUE
+        outcome.why = why
+        outcome.passed = None
+        if why != _AFFINITY and why != _ONLY:  # else nobody has looked at the others
+            outcome.passed = passed_over(route, request, retry_state, selection.target)
+
     def _with_whole_body(self) -> None:
         """Go on with a candidate that needs the body whole."""
         attempt = self.attempt
@@ -120,6 +147,7 @@ class SendingExchange(PreparingExchange):
     def send_to(self, target: Target) -> None:
         """Send a request that is not routed: no limit counts it, no other target is tried."""
         self.attempt = Attempt(None, target, None, None)
+        self.attempt.started_at = self.context.reactor.now
         self._send()
 
     def _send(self) -> None:
@@ -144,9 +172,12 @@ class SendingExchange(PreparingExchange):
         if candidate is not None and (
             candidate.rewrites
             or attempt.strip_thinking is not None
-            or (client.body is not None and candidate.splice is not None)
+            or (client.body is not None and (candidate.splice or client.respelt) is not None)
         ):
-            self._rewrite()
+            if candidate.bridges:
+                self._bridge()
+            else:
+                self._rewrite()
         else:
             self._connect()
 
@@ -166,13 +197,23 @@ class SendingExchange(PreparingExchange):
     def _send_over(self, upstream: Upstream) -> None:
         attempt = self.attempt
         assert attempt is not None
+        path, lines = self.client.path, b""
+        if attempt.prepared is not None:
+            made = self._lines_over(upstream, attempt)
+            if made is None:
+                return
+            path, lines = attempt.prepared.path, made
         self.outcome.attempts += 1
         attempt.upstream = upstream
         self._enter(_AWAITING_HEAD)
         splice = attempt.candidate.splice if attempt.candidate is not None else None
+        if splice is None:
+            splice = self.client.respelt
         plan = attempt.plan
         assert plan is not None
-        upstream.send_request(self, self.client.down, plan, splice, attempt.body, self.client.path)
+        upstream.send_request(self, self.client.down, plan, splice, attempt.body, path, lines)
+        if self.state == _AWAITING_HEAD:
+            self._end_section()
 
     def _connected(self, upstream: Upstream | None, error: RelayError | None) -> None:
         """A dial has ended."""
@@ -200,8 +241,9 @@ class SendingExchange(PreparingExchange):
         provider = target.provider
         head = upstream.head
         status = head.status
+        extra = self._begin_response(upstream) if attempt.prepared is not None else b""
         if status >= 400 and client.kind == _MESSAGES:
-            accounting.learn_limits(self.context, self.config, target, upstream)
+            accounting.learn_limits(self.context, self.config, target, outcome, upstream)
         if self.early_head_sent:
             self._follow_early_head(upstream)
             return
@@ -219,26 +261,45 @@ class SendingExchange(PreparingExchange):
             return
         if status >= 400 and is_routed:
             attempt.breaker_result = status < 500
+        self._forward(upstream, extra)
+
+    def _forward(self, upstream: Upstream, extra: bytes) -> None:
+        """Let a response through that may be an answer. `extra`: lines to add to its head."""
+        attempt, client = self.attempt, self.client
+        assert attempt is not None
+        head, answers = upstream.head, client.answers
+        status = head.status
         stream = upstream.taps.declared
-        must_prove = is_routed and status < 300
-        repairs = must_prove and provider.repairs_stream and (stream or client.asks_for_stream())
-        unpacked = False
+        must_prove = attempt.candidate is not None and status < 300
+        repairs = attempt.target.provider.repairs_stream
+        repairs = must_prove and repairs and (stream or client.asks_for_stream())
+        unpacked, media_type = False, b""
         if must_prove:
             # An answer that turns out to be JSON behind a flushed head is sent as events.
-            upstream.expect(self._expected(), ANSWER_MAX if stream else 0)
+            whole = stream or (answers is not None and answers.stream)
+            upstream.expect(self._expected(), ANSWER_MAX if whole else 0)
+            if self._is_read_whole(upstream):
+                self._collect(upstream)
+                return
             unpacked = self._decode(upstream, repairs)
+            if attempt.prepared is not None and not unpacked and self._undo_frames(upstream):
+                unpacked, media_type = True, EVENT_STREAM
+            if answers is not None and answers.stream:
+                upstream.encode(answers.encoder())
+                unpacked, media_type = True, answers.media_type
         else:
-            outcome.stream = upstream.is_event_stream()
+            self.outcome.stream = upstream.is_event_stream()
         framing = _KEEP if upstream.keeps_framing() and not repairs and not unpacked else _CHUNKED
         if client.down.head.minor == 0 and (framing == _CHUNKED or head.chunked):
             framing = _CLOSE
-        extra = b""
         if self.config.debug:
-            extra = b"".join([b"%b: %b\r\n" % field for field in self._debug_fields()])
+            extra += b"".join([b"%b: %b\r\n" % field for field in self._debug_fields()])
         # Its head waits for the first byte of the body: until then another attempt is possible.
         self._enter(_HOLDING)
         mode = _HOLD if must_prove or (upstream.is_event_stream() and status == 200) else _FORWARD
-        upstream.forward(mode, framing, True, extra, repairs)
+        if answers is not None:
+            extra += answers.lines(head)
+        upstream.forward(mode, framing, True, extra, repairs, media_type)
 
     def _expected(self) -> int:
         return _A_MESSAGE if self.client.kind == _MESSAGES else _A_COUNT
@@ -285,6 +346,11 @@ class SendingExchange(PreparingExchange):
             return
         upstream.expect(_A_MESSAGE, ANSWER_MAX)
         unpacked = self._decode(upstream, True)
+        if attempt.prepared is not None and not unpacked:
+            unpacked = self._undo_frames(upstream)
+        if self.client.answers is not None:
+            upstream.encode(self.client.answers.encoder())
+            unpacked = True
         repairs = attempt.target.provider.repairs_stream
         framing = _KEEP if head.chunked and not repairs and not unpacked else _CHUNKED
         self._enter(_HOLDING)
@@ -293,6 +359,7 @@ class SendingExchange(PreparingExchange):
     def on_commit(self, upstream: Upstream) -> None:
         """What was held goes to the client."""
         self._enter(_STREAMING)
+        self.own_from = max(self.context.reactor.now, self.own_until)
         attempt, request = self.attempt, self.request
         self.outcome.stream = upstream.is_event_stream()
         if attempt is None or self.client.kind != _MESSAGES:
@@ -305,7 +372,7 @@ class SendingExchange(PreparingExchange):
         ):
             affinity.begin(self.context, request, attempt, self.context.reactor.now)
         if self.outcome.stream:
-            accounting.on_content(self.context, self.config, attempt, upstream)
+            accounting.on_content(self.context, self.config, attempt, self.outcome, upstream)
         elif upstream.head.status < 400:
             accounting.end_trial(self.context, attempt)
 
@@ -326,7 +393,7 @@ class SendingExchange(PreparingExchange):
             return
         name = attempt.target.provider.name
         message = f"Provider {name} ended the stream before the message was complete."
-        self.client.down.write(chunk(sse_error("api_error", message)))
+        self.client.down.write(self._own_events(sse_error("api_error", message)))
 
     def on_done(self, upstream: Upstream) -> None:
         """The response is whole and forwarded."""
@@ -337,6 +404,8 @@ class SendingExchange(PreparingExchange):
         # Counting tokens proves nothing of messages.
         if attempt.breaker_result is None and self.client.kind == _MESSAGES:
             attempt.breaker_result = outcome.error is None
+        if upstream.head.status >= 400:
+            outcome.is_final = upstream.head.status < 500
         if outcome.stream:
             self._note_late_error(upstream)
         self.finish(_COMPLETE)

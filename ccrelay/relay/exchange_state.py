@@ -42,6 +42,7 @@ class Resume(IntEnum):
     SELECT = 5
     WHOLE_BODY = 6
     SEND = 7
+    TRANSLATE = 8
 
 
 TRANSITIONS: dict[ExchangeState, frozenset[ExchangeState]] = {

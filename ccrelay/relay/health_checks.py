@@ -16,16 +16,21 @@ provider: `count_tokens`, else `message`. Where there is none, the key is given 
 import asyncio
 from math import inf
 
-from ccrelay import __version__
 from ccrelay.config.model import Health, Probe
 from ccrelay.errors import RelayError, UpstreamFailed
 from ccrelay.fleet.provider_state import ProviderState, Target
-from ccrelay.relay import refusals
+from ccrelay.providers.probe import (
+    ProbeRequest,
+    probe_body,
+    probe_fields,
+    probe_model,
+    probe_path,
+)
+from ccrelay.relay import cloud_request, refusals
 from ccrelay.relay.context import WorkerContext
 from ccrelay.upstream.dial import Dialer
-from ccrelay.upstream.fetch import FetchFailed, Fields, post_status
+from ccrelay.upstream.fetch import FetchFailed, post_status
 from ccrelay.upstream.tasks import TaskSet
-from ccrelay.wire.bodies import json_string
 
 LOOK_EVERY_S = 0.25
 # Added to the probe's time limit: the lease of a worker that died expires.
@@ -35,12 +40,6 @@ KEY_AGAIN_S = 30.0
 # By these statuses the provider has taken the key and judged the rest.
 _ACCEPTED = frozenset({400, 402, 413, 422, 429})
 _REFUSED = frozenset({401, 403})
-
-_BODIES = {
-    "count_tokens": b'{"model":%b,"messages":[{"role":"user","content":"ping"}]}',
-    "message": b'{"model":%b,"max_tokens":1,"messages":[{"role":"user","content":"ping"}]}',
-}
-_PATHS = {"count_tokens": b"/v1/messages/count_tokens", "message": b"/v1/messages"}
 
 
 class HealthChecks:
@@ -127,7 +126,7 @@ class HealthChecks:
                     return True
         return False
 
-    async def _probe_key(self, target: Target, kinds: list[Probe], dialer: Dialer) -> None:
+    async def _probe_key(self, target: Target, kinds: list[ProbeRequest], dialer: Dialer) -> None:
         context = self._context
         health = context.config.config.health
         began_at = context.reactor.clock()
@@ -197,7 +196,7 @@ class HealthChecks:
 
     async def _try(self, provider: ProviderState, kind: Probe, dialer: Dialer) -> str | None:
         """Why the endpoint is unhealthy; None: it is healthy."""
-        if kind not in _BODIES:
+        if kind != "count_tokens" and kind != "message":
             dialed = await dialer.dial()
             dialed.sock.close()
             return None
@@ -210,19 +209,29 @@ class HealthChecks:
         return f"status {status}" if status >= 500 or status == 408 else None
 
     async def _post(
-        self, provider: ProviderState, kind: Probe, dialer: Dialer, target: Target | None
+        self, provider: ProviderState, kind: ProbeRequest, dialer: Dialer, target: Target | None
     ) -> int:
         """Status of the response to a probe with a target's key, None: with the first one.
 
         Raises:
             FetchFailed: no response, or no model to name.
+            RelayError: a cloud cannot be asked, for want of a credential for example.
         """
-        model = _model_of(provider, self._context.config.config.health)
+        model = probe_model(provider.dialect, self._context.config.config.health.probe_model)
         if model is None:
             raise FetchFailed("no known model to probe with: set health.probe_model")
-        body = _BODIES[kind] % bytes(json_string(model))
-        path = provider.dialect.prefix() + _PATHS[kind]
-        return await post_status(dialer, self._loop, path, _fields(provider, body, target), body)
+        if provider.bridges:
+            asked = target or provider.targets[0]
+            now_there = self._context.wall() + provider.clock_skew_s
+            sent = cloud_request.probe_of(asked, kind, model, now_there)
+            return await post_status(dialer, self._loop, *sent)
+        body = probe_body(kind, model)
+        enabled = [key.key for key in provider.config.keys if key.enabled]
+        key = enabled[target.index if target is not None else 0] if enabled else None
+        fields = probe_fields(provider.dialect, key, body)
+        return await post_status(
+            dialer, self._loop, probe_path(provider.dialect, kind), fields, body
+        )
 
 
 def _kind(provider: ProviderState, health: Health) -> Probe:
@@ -234,38 +243,10 @@ def _kind(provider: ProviderState, health: Health) -> Probe:
     return health.probe
 
 
-def _key_kinds(provider: ProviderState, health: Health) -> list[Probe]:
+def _key_kinds(provider: ProviderState, health: Health) -> list[ProbeRequest]:
     """The probes that show a key to the provider, the cheapest first."""
-    if health.probe == "off" or _model_of(provider, health) is None:
+    if health.probe == "off" or probe_model(provider.dialect, health.probe_model) is None:
         return []
     if provider.dialect.counts_tokens == "estimate":
         return ["message"]
     return ["count_tokens", "message"]
-
-
-def _model_of(provider: ProviderState, health: Health) -> str | None:
-    """The model to name in a probe; None: none is known."""
-    matcher = provider.dialect.matcher
-    if health.probe_model is not None:
-        return matcher.resolve(health.probe_model) or health.probe_model
-    names = [m if isinstance(m, str) else m.id for m in provider.config.models or ()]
-    names += provider.config.model_mapping.values()
-    return next((name for name in names if "*" not in name and "?" not in name), None)
-
-
-def _fields(provider: ProviderState, body: bytes, target: Target | None) -> Fields:
-    dialect = provider.dialect
-    enabled = [key.key for key in provider.config.keys if key.enabled]
-    key = enabled[target.index if target is not None else 0] if enabled else None
-    own = [
-        (b"host", dialect.host()),
-        (b"accept", b"application/json"),
-        (b"accept-encoding", b"identity"),
-        (b"connection", b"close"),
-        (b"user-agent", f"ccrelay/{__version__}".encode()),
-        (b"anthropic-version", b"2023-06-01"),
-        *dialect.credential_lines(key),
-    ]
-    given = [field for field in own if field[0] not in dialect.drop_names]
-    framing = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    return [*given, *framing, *dialect.static_headers]

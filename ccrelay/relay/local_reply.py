@@ -83,11 +83,30 @@ def not_served(model: str, served: list[str]) -> RelayError:
 _PASSED_ON = (b"request-id", b"retry-after", b"x-should-retry")
 # Limits of the provider, an open set.
 _LIMITS = (b"anthropic-ratelimit-", b"x-ratelimit-")
+# How clouds name a request, where Anthropic says `request-id`.
+_REQUEST_IDS = (
+    b"x-amzn-requestid",
+    b"x-amz-request-id",
+    b"x-goog-request-id",
+    b"apim-request-id",
+    b"x-ms-request-id",
+)
+
+
+def request_id(head: Head) -> bytes | None:
+    """The provider's name of a request, by whatever header; None: it tells none."""
+    for name in (b"request-id", *_REQUEST_IDS):
+        value = head.get(name)
+        if value:
+            return value
+    return None
 
 
 def passed_on(head: Head, forbids_retry: bool) -> list[tuple[bytes, bytes]]:
     """Header fields of a provider's error that are sent with its translated body."""
     fields = [(name, value) for name in _PASSED_ON if (value := head.get(name)) is not None]
+    if head.get(b"request-id") is None and (named := request_id(head)) is not None:
+        fields.append((b"request-id", named))
     fields += [
         (name.lower(), value) for name, value in head.items() if name.lower().startswith(_LIMITS)
     ]
@@ -138,17 +157,22 @@ class Rejection(NamedTuple):
     stripped: bool | None  # what had been left out: all thinking (True), foreign, nothing (None)
 
 
+def replaced_fields(fields: Fields, retry_after_s: int | None) -> list[tuple[bytes, bytes]]:
+    """Header fields of an error with the relay's own `retry-after`; None: the provider's stays."""
+    if retry_after_s is None:
+        return list(fields)
+    is_soon = retry_after_s <= RETRY_AFTER_MAX_S
+    replaced = _REPLACED if is_soon else _REPLACED - {b"x-should-retry"}
+    kept = [field for field in fields if field[0] not in replaced]
+    return [*kept, (b"retry-after", b"%d" % retry_after_s)]
+
+
 def render_error(
     reply: ErrorReply, retry_after_s: int | None, keep_alive: bool, extra: Fields
 ) -> bytes:
     """A provider's error as an HTTP response. `retry_after_s` replaces its `retry-after`."""
     if reply.head is None:
-        fields = list(reply.fields)
-        if retry_after_s is not None:
-            is_soon = retry_after_s <= RETRY_AFTER_MAX_S
-            replaced = _REPLACED if is_soon else _REPLACED - {b"x-should-retry"}
-            fields = [field for field in fields if field[0] not in replaced]
-            fields.append((b"retry-after", b"%d" % retry_after_s))
+        fields = replaced_fields(reply.fields, retry_after_s)
         return json_response(reply.status, reply.body, [*fields, *extra], keep_alive)
     lines = b"".join(b"%b: %b\r\n" % field for field in extra)
     length, length_framing = len(reply.body), int(Framing.LENGTH)

@@ -89,7 +89,10 @@ class ModelDiscovery:
         log: LogSink,
     ) -> None:
         self.configured = merge(configured_entries(provider.config) for provider in providers)
-        self._services = [s for s in providers if s.config.discover_models and s.targets]
+        # Clouds list models at other hosts, or not at all.
+        self._services = [
+            s for s in providers if s.config.discover_models and s.targets and not s.bridges
+        ]
         self._lists = {
             provider.name: _List(provider)
             for provider in self._services

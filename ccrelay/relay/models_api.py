@@ -19,6 +19,8 @@ from ccrelay.wire.models import ModelEntry, find_model
 
 MODELS = b"/v1/models"
 
+BodyOf = Callable[[list[ModelEntry], bytes, bytes], bytes]
+"""Makes the body of a list: of the models, the path, the query. Raises NotFound, BadRequest."""
 Refuse = Callable[[Downstream, RelayError], None]
 """Sends one of the relay's own errors."""
 
@@ -46,8 +48,13 @@ class ModelsApi:
         self.active = active
         self.refuse = refuse
 
-    def answer(self, down: Downstream, passed: ClientAuth) -> None:
+    def answer(self, down: Downstream, passed: ClientAuth, body_of: BodyOf = models_body) -> None:
         """Answer a GET or HEAD of /v1/models or of one model, now or after discovery.
+
+        Args:
+            down: the client's connection.
+            passed: what authentication found.
+            body_of: makes the body, for lists in other forms.
 
         Raises:
             NotFound: unknown model.
@@ -59,9 +66,9 @@ class ModelsApi:
         if entries is None and _is_configured(discovery.configured, head.path):
             entries = discovery.configured
         if entries is not None:
-            send(down, entries)
+            send(down, entries, body_of)
             return
-        listing = ModelsRequest(self, down)
+        listing = ModelsRequest(self, down, body_of)
         down.exchange = listing
         self.active.add(listing)
         listing.begin(client)
@@ -70,10 +77,11 @@ class ModelsApi:
 class ModelsRequest(RequestHandler):
     """A request that waits for model discovery; acts as an exchange on its connection."""
 
-    __slots__ = ("_desk", "_down", "_task", "settled")
+    __slots__ = ("_body_of", "_desk", "_down", "_task", "settled")
 
-    def __init__(self, desk: ModelsApi, down: Downstream) -> None:
+    def __init__(self, desk: ModelsApi, down: Downstream, body_of: BodyOf = models_body) -> None:
         self.settled = False
+        self._body_of = body_of
         self._desk = desk
         self._down = down
         self._task: asyncio.Task[None] | None = None
@@ -87,7 +95,7 @@ class ModelsRequest(RequestHandler):
         try:
             entries = await desk.discovery.gather(client)
             if self._settle():
-                send(down, entries)
+                send(down, entries, self._body_of)
         except RelayError as error:
             desk.refuse(down, error)
         finally:
@@ -134,19 +142,19 @@ class ModelsRequest(RequestHandler):
         return is_first
 
 
-def send(down: Downstream, entries: list[ModelEntry]) -> None:
+def send(down: Downstream, entries: list[ModelEntry], body_of: BodyOf = models_body) -> None:
     """Send the page of models or the model that the request is for.
 
     Raises:
         NotFound: unknown model.
     """
     head = down.head
-    body = models_body(entries, head.path, head.query)
+    body = body_of(entries, head.path, head.query)
     keep_alive = down.keep_alive and down.body_complete()
     down.answer(json_response(200, body, (), keep_alive, head.method == b"GET"), keep_alive)
 
 
 def _is_configured(entries: list[ModelEntry], path: bytes) -> bool:
     """Whether the request is for one model, and it is configured."""
-    name = unquote(path[len(MODELS) + 1 :].decode("latin-1"))
+    name = unquote(path.removeprefix(MODELS + b"/").decode("latin-1"))
     return bool(name) and find_model(entries, name) is not None

@@ -9,11 +9,12 @@ from ccrelay.errors import UpstreamFailed
 from ccrelay.fleet.provider_state import Target
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.local_reply import ErrorReply
-from ccrelay.routing.verdict import Blame, Verdict
+from ccrelay.routing.verdict import NOT_ASKED, Blame, Verdict
 
 FIRST_S = 30.0
 LONGEST_S = 900.0
 REASON = "key_refused"  # of a Verdict
+EXPIRED = "credential_expired"  # the same of a cloud's, where no fresh one has helped
 UNCHECKED = "auth_unavailable"
 
 
@@ -41,9 +42,9 @@ def accepted(context: WorkerContext, target: Target) -> None:
 
 def judged(context: WorkerContext, target: Target, verdict: Verdict) -> None:
     """An attempt with a key that was refused before has failed: what that proves of the key."""
-    if verdict.reason == REASON:
+    if verdict.reason in (REASON, EXPIRED):
         return
-    if verdict.blame in (Blame.KEY, Blame.REQUEST, Blame.MODEL):
+    if verdict.blame in (Blame.KEY, Blame.REQUEST, Blame.MODEL) and verdict not in NOT_ASKED:
         accepted(context, target)  # the provider has looked at more than the key
     else:
         target.refusals.release()
@@ -52,7 +53,7 @@ def judged(context: WorkerContext, target: Target, verdict: Verdict) -> None:
 
 def is_told_by_us(verdict: Verdict) -> bool:
     """Whether the client must not get the provider's status: it is about the relay's key."""
-    return verdict.reason == REASON or verdict.reason == UNCHECKED
+    return verdict.reason in (REASON, EXPIRED, UNCHECKED)
 
 
 def reply(target: Target, verdict: Verdict, status: int) -> ErrorReply:
@@ -60,7 +61,13 @@ def reply(target: Target, verdict: Verdict, status: int) -> ErrorReply:
     provider, name = target.provider.name, target.fingerprint
     if target.name != name:
         name = f"{target.name} ({name})"
-    if verdict.reason == REASON:
+    if verdict.reason == EXPIRED and is_credential(target):
+        error = UpstreamFailed(
+            f"Provider {provider} refused the relay's credential {name} with status {status}: "
+            "see the relay's log, and check the role or account that it is for.",
+            should_retry=False,
+        )
+    elif verdict.reason in (REASON, EXPIRED):
         error = UpstreamFailed(
             f"Provider {provider} refused the relay's key {name} with status {status}: "
             "replace it in the relay's configuration.",
@@ -71,6 +78,11 @@ def reply(target: Target, verdict: Verdict, status: int) -> ErrorReply:
             f"Provider {provider} could not check the relay's key {name}: status {status}."
         )
     return ErrorReply(verdict.priority, error.status, error=error)
+
+
+def is_credential(target: Target) -> bool:
+    """Whether it is a cloud's credential, which is issued, and no key of the configuration."""
+    return target.credential is not None
 
 
 def _known(target: Target) -> dict[str, str]:

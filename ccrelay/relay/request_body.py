@@ -17,7 +17,7 @@ from ccrelay.relay.client_request import ClientRequest
 from ccrelay.routing.candidate import Candidate
 from ccrelay.types import RequestClass
 from ccrelay.wire.bodies import ELEMENTS_MAX, json_string, splice_member, too_deep
-from ccrelay.wire.thinking import strip_foreign
+from ccrelay.wire.thinking import strip_foreign, thinking_to_strip
 
 # Longer than any model name; ARNs of inference profiles have up to 250.
 MODEL_NAME_MAX = 512
@@ -200,14 +200,20 @@ def stripping(
 def _rewrite(
     client: ClientRequest, candidate: Candidate, kind: RequestClass, strip: bool | None
 ) -> bytes:
-    return _changed(client.copied(), candidate, kind, strip)
+    return _changed(client.copied(), candidate, kind, strip, client.respelt)
 
 
-def _changed(body: bytes, candidate: Candidate, kind: RequestClass, strip: bool | None) -> bytes:
+def _changed(
+    body: bytes,
+    candidate: Candidate,
+    kind: RequestClass,
+    strip: bool | None,
+    respelt: bytes | None,
+) -> bytes:
     if candidate.rewrites:
         body = candidate.provider.dialect.rewrite(body, candidate.sent, kind)
-    elif candidate.splice is not None:
-        body = splice_member(body, span_of_model(body), candidate.splice)
+    elif (model := candidate.splice or respelt) is not None:
+        body = splice_member(body, span_of_model(body), model)
     if strip is not None:
         body, _ = strip_foreign(body, everything=strip)
     return body
@@ -220,7 +226,7 @@ def _strip(
     everything = thinking_to_strip(body, stripped)
     if everything is None:
         return None
-    return everything, _changed(body, candidate, kind, everything)
+    return everything, _changed(body, candidate, kind, everything, client.respelt)
 
 
 def pass_through_plan(auth: ClientAuth, target: Target) -> RequestPlan:
@@ -238,18 +244,3 @@ def pass_through_plan(auth: ClientAuth, target: Target) -> RequestPlan:
             should_retry=False,
         )
     return target.plan_no_key if auth.token_in_key else target.plan_no_bearer
-
-
-def thinking_to_strip(body: bytes, stripped: bool | None) -> bool | None:
-    """Whether to strip all thinking blocks (True) or foreign ones (False) after a rejection.
-
-    None: there is nothing to strip.
-
-    Args:
-        body: the client's body.
-        stripped: what was stripped before; None: nothing.
-    """
-    everything = stripped is False or strip_foreign(body, everything=False)[1] == 0
-    if everything and strip_foreign(body, everything=True)[1] == 0:
-        return None
-    return everything

@@ -5,6 +5,7 @@ from ccrelay._fast.affinity_table cimport Binding
 from ccrelay._fast.downstream cimport Downstream
 from ccrelay.fleet.estimate cimport ModelEstimate
 from ccrelay.fleet.provider_state cimport Target
+from ccrelay.relay cimport affinity
 from ccrelay.relay.client_request cimport ClientRequest
 from ccrelay.relay.context cimport WorkerContext
 from ccrelay.relay.runtime_config cimport RuntimeConfig

@@ -76,7 +76,8 @@ def build(
     queued_s: float,
 ) -> RoutingRequest | None:
     """What the request needs of a target; None: only the whole body tells."""
-    request = RoutingRequest()
+    request = RoutingRequest.__new__(RoutingRequest)
+    request.clear()
     request.kind = client.kind
     request.client = client.auth.client
     request.now = context.reactor.now

@@ -17,6 +17,7 @@ from ccrelay.relay.local_reply import ErrorReply
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.routing.verdict import NO_ANSWER, Blame, Verdict
 from ccrelay.types import RequestClass
+from ccrelay.wire.cloud_credential import AwsKeys, BearerToken
 from ccrelay.wire.decoders import ContentDecoder, accepts, coding_of, decoder_for
 from ccrelay.wire.errors import is_error
 
@@ -93,7 +94,16 @@ def secrets_of(client_head: Head, target: Target) -> list[str]:
     """What a provider may send back of the request: its own keys and the client's credential."""
     given = [client_head.get(name) or b"" for name in _CREDENTIAL_FIELDS]
     own = [key.key for key in target.provider.config.keys]
+    if target.credential is not None:
+        own += secrets_in(target.credential.issued.secret)
     return own + [value.decode("latin-1").rpartition(" ")[2] for value in given]
+
+
+def secrets_in(secret: AwsKeys | BearerToken | None) -> list[str]:
+    """The secrets of an issued credential."""
+    if isinstance(secret, AwsKeys):
+        return [secret.secret_key, secret.session_token]
+    return [secret.token] if secret is not None else []
 
 
 def shown(body: bytes, secrets: list[str]) -> str:
@@ -125,7 +135,7 @@ def classify(
     verdict = NO_ANSWER
     if body and upstream.taps.kind in _JSON_KINDS:
         told = retry.classify_event(context, config, target, upstream, body)
-        if told.elsewhere and told.blame in (Blame.KEY, Blame.MODEL):
+        if told.elsewhere and told.blame in (Blame.KEY, Blame.MODEL, Blame.CREDENTIAL):
             verdict = told
     if kind != RequestClass.MESSAGES:
         return replace(verdict, cooldown_reason=Cooldown.NONE, cooldown_s=0.0, counts=None)
@@ -137,7 +147,7 @@ def reply(
 ) -> ErrorReply:
     """What the client is told when no other target is left."""
     if upstream.taps.kind == ContentKind.FOREIGN_JSON and target.provider.dialect.translates_errors:
-        told = retry.reply_of_event(target, verdict, body)
+        told = retry.reply_of_event(target, verdict, body, upstream.head.get)
         if is_error(told.body):
             return told
     return ErrorReply(verdict.priority, error.status, error=error)

@@ -7,10 +7,12 @@ from math import ceil, inf
 
 from msgspec.structs import replace
 
-from ccrelay._fast.rate_limits import Cooldown
+from ccrelay._fast.rate_limits import Capacity, Cooldown
 from ccrelay._fast.upstream import Loss, Upstream
 from ccrelay.errors import AllUnavailable, RelayError, UpstreamFailed
 from ccrelay.fleet.provider_state import Target
+from ccrelay.providers.base import Get, no_head
+from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.context import WorkerContext
 from ccrelay.relay.local_reply import ErrorReply, passed_on
@@ -22,7 +24,7 @@ from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.routing.selection import Unavailable
 from ccrelay.routing.verdict import ErrorPriority, Verdict, as_http, of_event, of_status
 from ccrelay.types import Ending, RequestClass
-from ccrelay.wire.errors import RETRY_AFTER_MAX_S
+from ccrelay.wire.errors import RETRY_AFTER_MAX_S, is_error
 
 # Instants in shared memory are whole microseconds: without this margin ceil() reports a cooldown of
 # 1 s as 2 s.
@@ -54,7 +56,11 @@ def read_response(upstream: Upstream, target: Target, body: bytes) -> ErrorReply
     if not dialect.translates_errors:
         return ErrorReply(ErrorPriority.FINAL, status, body, head=upstream.head)
     fields = passed_on(upstream.head, dialect.forbids_retry(body))
-    return ErrorReply(ErrorPriority.FINAL, *dialect.translate_error(status, body), fields=fields)
+    translated = dialect.translate_error(status, body, upstream.head.get)
+    if body and translated == (status, body) and not is_error(body):
+        # A page of what stands before the provider: its label is not JSON.
+        return ErrorReply(ErrorPriority.FINAL, status, body, head=upstream.head)
+    return ErrorReply(ErrorPriority.FINAL, *translated, fields=fields)
 
 
 def classify_response(
@@ -100,12 +106,12 @@ def classify_event(
     )
 
 
-def reply_of_event(target: Target, verdict: Verdict, data: bytes) -> ErrorReply:
-    """An `error` event as the HTTP error it would have been."""
+def reply_of_event(target: Target, verdict: Verdict, data: bytes, get: Get = no_head) -> ErrorReply:
+    """An `error` event as the HTTP error it would have been. `get`: a header of the 200."""
     dialect = target.provider.dialect
     status, body = as_http(data, dialect)
     if dialect.translates_errors:
-        status, body = dialect.translate_error(status, body)
+        status, body = dialect.translate_error(status, body, get)
     return ErrorReply(verdict.priority, status, body)
 
 
@@ -151,6 +157,15 @@ def may_retry(
     if route.lone is not None and not retry_state.was_told_when:
         return False
     return retry_state.count < config.config.routing.attempts_max
+
+
+def is_final(reply: ErrorReply, attempt: Attempt | None) -> bool:
+    """Whether an error that is passed on is the client's to deal with: no other target helps."""
+    if attempt is None or attempt.candidate is None:
+        return reply.status < 500
+    if reply.priority == ErrorPriority.MODEL:
+        return reply.status == 404
+    return reply.priority in (ErrorPriority.FINAL, ErrorPriority.LONG_CONTEXT)
 
 
 def better_of(best: ErrorReply | None, reply: ErrorReply) -> ErrorReply:
@@ -215,9 +230,40 @@ def retry_after_s(
         return None  # no time helps
     if route.lone is not None:
         limits = route.lone[1].limits
-        if reply.head is not None or limits.cooldown_until() <= context.reactor.now:
+        if reply.head is not None:
             return None
+        if limits.cooldown_until() <= context.reactor.now:
+            return _cloud_rest_s(context, config, route, request, reply)
     return soonest_s(context, config, route, request)
+
+
+def _cloud_rest_s(
+    context: WorkerContext,
+    config: RuntimeConfig,
+    route: Route,
+    request: RoutingRequest | None,
+    reply: ErrorReply,
+) -> int | None:
+    """The pause after a 429 of a cloud that names no time in its head, in whole seconds.
+
+    It is how long the model rests at this key, which all workers and clients share: clients that
+    pause by themselves come back together. None: the head says it, or nothing is known.
+    """
+    assert route.lone is not None
+    candidate, target = route.lone
+    if (
+        reply.status != 429
+        or not candidate.provider.dialect.bridges
+        or any(name == b"retry-after" for name, _ in reply.fields)
+    ):
+        return None
+    now = context.reactor.now
+    rest_s = target.limits.resting_until(candidate.group) - now
+    if rest_s > 0.0:
+        return max(ceil(rest_s - ROUNDING_S), 1)
+    if target.limits.state(now, 0, 0, candidate.group) == Capacity.COOLING_DOWN:
+        return soonest_s(context, config, route, request)
+    return None
 
 
 def unavailable_error(
@@ -229,19 +275,32 @@ def unavailable_error(
 ) -> AllUnavailable:
     """The error where no target can take the request in time."""
     seconds = soonest_s(context, config, route, request)
-    what = _WHY.get(unavailable.why, "No provider for this model ({names}) has capacity now.")
+    why = unavailable.why
+    if why == "cooldown" and route is not None and _lacks_credentials(route):
+        why = "no_credential"
+    what = _WHY.get(why, "No provider for this model ({names}) has capacity now.")
     names = ", ".join(c.provider.name for c in route.candidates) if route is not None else ""
     when = f"Try again in {seconds} s." if seconds is not None else "See the relay's log."
     return AllUnavailable(
         f"{what.format(names=names)} {when}",
-        status=_status(unavailable.why),
+        status=_status(why),
         retry_after_s=seconds,
-        should_retry=False if unavailable.why == "key_refused" else None,
+        should_retry=False if why == "key_refused" else None,
     )
 
 
+def _lacks_credentials(route: Route) -> bool:
+    """Whether what keeps the targets back is no limit, but that clouds have no credential."""
+    reasons = {
+        target.limits.cooldown_reason
+        for candidate in route.candidates
+        for target in candidate.provider.targets
+    }
+    return Cooldown.NO_CREDENTIAL in reasons and reasons <= _LACKS
+
+
 def _status(why: str) -> int:
-    if why == "key_refused":
+    if why in ("key_refused", "no_credential"):
         return 502  # for the operator to mend, and not by trying again
     return 429 if why in _LIMITS else 529
 
@@ -259,10 +318,12 @@ def ending_of(error: RelayError) -> int:
 
 
 _LIMITS = frozenset({"limit", "cooldown", "max_concurrent", "queued ahead", "its own key"})
+_LACKS = frozenset({int(Cooldown.NO_CREDENTIAL), int(Cooldown.REFUSED)})
 _WHY = {
     "limit": "All keys for this model ({names}) have reached their request or token limits.",
     "max_concurrent": "All keys for this model ({names}) have reached max_concurrent.",
     "cooldown": "All keys for this model ({names}) are rate-limited.",
+    "no_credential": "No provider for this model ({names}) has a credential of its cloud.",
     "breaker_open": "All providers for this model ({names}) are failing: circuit breakers open.",
     "key_refused": "All keys for this model ({names}) were refused: replace them.",
     "no target left": "All providers for this model ({names}) were tried.",

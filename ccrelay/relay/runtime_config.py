@@ -15,6 +15,7 @@ from ccrelay._fast.handlers import DownstreamLimits, UpstreamLimits
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.token_guard import TokenGuard
 from ccrelay.config.model import Config, Provider
+from ccrelay.fleet.credential_store import CredentialStore
 from ccrelay.fleet.endpoint import OnChange
 from ccrelay.fleet.layout import Layout
 from ccrelay.fleet.provider_state import ProviderState
@@ -118,12 +119,14 @@ class RuntimeConfigBuilder:
         memory: SharedMemory,
         tasks: TaskSet,
         on_change: OnChange,
+        credentials: CredentialStore | None = None,
     ) -> None:
         self._loop = loop
         self._reactor = reactor
         self._board = memory
         self._tasks = tasks
         self._on_change = on_change
+        self._credentials = credentials
 
     def make(
         self,
@@ -145,10 +148,13 @@ class RuntimeConfigBuilder:
                 slots=layout.targets[provider.name],
                 endpoint_slot=layout.endpoints[provider.name],
                 on_change=self._on_change,
+                credentials=self._credentials,
             )
             for provider in config.providers
             if provider.enabled
         ]
+        if old is not None:
+            _keep_clocks(providers, old.providers)
         known = old.pool_keys if old is not None else {}
         keys: dict[PoolKey, Pool] = {}
         pools: dict[str, Pool] = {}
@@ -185,6 +191,13 @@ class RuntimeConfigBuilder:
             event_bytes_max=config.server.limits.event_bytes_max,
         )
         return Pool(self._reactor, dialer, limits, self._tasks, routing.pool_idle_max)
+
+
+def _keep_clocks(providers: list[ProviderState], old: list[ProviderState]) -> None:
+    """What was learned of an endpoint's clock outlives a reload."""
+    known = {provider.config.base_url: provider.clock_skew_s for provider in old}
+    for provider in providers:
+        provider.clock_skew_s = known.get(provider.config.base_url, 0.0)
 
 
 # What runs on the user's own machine, and how it is started.

@@ -11,16 +11,19 @@ from ccrelay._fast.conn import Conn, Reactor
 from ccrelay._fast.downstream import Downstream
 from ccrelay._fast.endpoint_stats import RetryBudget
 from ccrelay._fast.listener import Listener
+from ccrelay._fast.record_ring import RecordRing
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.upstream import Upstream
 from ccrelay.config.model import Config
 from ccrelay.errors import RelayError
 from ccrelay.fleet.breaker import State
+from ccrelay.fleet.credential_store import CredentialStore
 from ccrelay.fleet.layout import Layout
 from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.relay import connection_limits
 from ccrelay.relay.body_worker import BodyWorker
 from ccrelay.relay.context import WorkerContext
+from ccrelay.relay.credential_wait import end_lacks
 from ccrelay.relay.dispatcher import Dispatcher
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.health_checks import HealthChecks
@@ -30,6 +33,7 @@ from ccrelay.relay.pending_queue import PendingQueue
 from ccrelay.relay.runtime_config import RuntimeConfig, RuntimeConfigBuilder
 from ccrelay.types import LogSink
 from ccrelay.upstream.tasks import TaskSet
+from ccrelay.wire.cloud_credential import IssuedCredential
 
 DRAIN_LOOK_S = 0.05
 # A gentle drain leaves idle connections open so long: a client that uses one is answered, and told
@@ -82,13 +86,17 @@ class Relay:
             queue=PendingQueue(loop, self.reactor),
             worker=BodyWorker(loop, self._task_failed),
             id_prefix=f"req_ccrelay_{worker_id}{os.urandom(5).hex()}",
+            records=RecordRing(memory) if config.management.enabled else None,
+            loop=loop,
         )
         self.dispatcher = Dispatcher(self.context)
+        self.credentials = CredentialStore()
         self._tasks = TaskSet(loop, self._task_failed)
         self._builder = RuntimeConfigBuilder(
-            loop, self.reactor, memory, self._tasks, self._breaker_changed
+            loop, self.reactor, memory, self._tasks, self._breaker_changed, self.credentials
         )
         self.context.config = self._builder.make(config, layout, None, self._make_models_api)
+        self._learn_refusals()
         self._open_files = connection_limits.open_files_max()
         self._listeners: list[Listener] = []
         self._sockets: list[socket.socket] = []
@@ -129,6 +137,7 @@ class Relay:
         old = self.context.config
         made = self._builder.make(config, layout, old, self._make_models_api)
         self.context.config = made
+        self._learn_refusals()
         self.reactor.clock()  # the last event may be minutes ago
         self._limit(config)
         for down in self.dispatcher.connections:
@@ -145,6 +154,20 @@ class Relay:
             queue.leave(exchange)  # all of them first: none is to wait for one behind it
         for exchange in queued:
             exchange.reroute()
+
+    def _learn_refusals(self) -> None:
+        """Learn what clouds refuse, where there are any; the supervisor forgets it at a reload."""
+        if self.context.refused is None and any(provider.bridges for provider in self.providers):
+            from ccrelay.fleet.refused_features import RefusedFeatures  # costs a relay without none
+
+            self.context.refused = RefusedFeatures(self.memory)
+
+    def take_credentials(self, issued: list[IssuedCredential]) -> None:
+        """Use these credentials of clouds from now on."""
+        self.reactor.clock()
+        self.credentials.update(issued)
+        if end_lacks(self.providers, self.reactor.now, self.context.wall()):
+            self.context.queue.poke()
 
     # ---- life
 
@@ -239,6 +262,20 @@ class Relay:
             "body_bytes": self.reactor.arena.out,
             "held_bytes": self.reactor.account.held,
         }
+
+    def totals(self) -> dict[str, int]:
+        """What the exchanges came to since the start (`relay.totals`)."""
+        return self.context.totals.values()
+
+    def running(self, limit: int) -> bytes:
+        """The oldest exchanges under way (`relay.running`)."""
+        from ccrelay.relay.running import running  # only where it is watched
+
+        try:
+            return running(self.context, limit)
+        except Exception as error:  # outermost shell: to be watched must harm no exchange
+            self._task_failed("running", error)
+            return b""
 
     # ---- what breakers tell
 

@@ -13,7 +13,7 @@ def early_exits(so_far: int, lived_s: float) -> int:
     return so_far + 1 if lived_s < EARLY_EXIT_S else 0
 
 
-def delay_s(exits: int) -> float:
+def delay_s(exits: int, delay_max_s: float = DELAY_MAX_S) -> float:
     """Seconds to wait before the replacement, after so many consecutive early exits.
 
     The first replacement starts at once: most crashes are a single bad request.
@@ -21,4 +21,4 @@ def delay_s(exits: int) -> float:
     if exits <= 1:
         return 0.0
     # The exponent is bounded: a slot that fails for days must not overflow a float.
-    return min(DELAY_MAX_S, DELAY_FIRST_S * 2.0 ** min(exits - 2, 16))
+    return min(delay_max_s, DELAY_FIRST_S * 2.0 ** min(exits - 2, 16))

@@ -9,7 +9,9 @@ import socket
 from collections.abc import Callable
 from typing import Generic
 
-from ccrelay.runtime.control import Decoder, FromWorker, Message, ToWorker, encode
+import msgspec
+
+from ccrelay.runtime.control import Decoder, Message, encode
 
 READ_BYTES = 65_536
 
@@ -48,7 +50,7 @@ class Channel(Generic[Message]):
             self._decoder.receive(data)
         return message
 
-    def send(self, message: ToWorker | FromWorker) -> None:
+    def send(self, message: msgspec.Struct) -> None:
         """Send one message. When the peer is gone nothing happens: `receive` reports it."""
         self.send_raw(encode(message))
 

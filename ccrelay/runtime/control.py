@@ -5,10 +5,12 @@
         listeners -->
                                            <-- Ready | Failed(error, detail)
       Reload(config, layout) -->           <-- Reloaded | ReloadFailed(error)
-      Stats -->                            <-- StatsReply(values)
+      Stats(running) -->                   <-- StatsReply(values, totals, running)
+      Credentials(issued) -->
+                                           <-- CredentialRejected(provider, key, serial)
                                            <-- Draining  (the worker itself got SIGTERM)
-      Drain(limit_s, gentle) -->           <-- Drained(cut)
-      Stop -->
+      Drain(limit_s, gentle) -->           <-- Drained(cut, totals)
+      Stop -->                             <-- StatsReply(values, totals)
 
 A frame is four bytes of length (big-endian) and one msgpack message. The descriptors of the shared
 memory and the listening sockets are sent with the first byte of Start (SCM_RIGHTS), so a worker can
@@ -27,6 +29,7 @@ import msgspec
 
 from ccrelay.config.model import Config
 from ccrelay.fleet.layout import Layout
+from ccrelay.wire.cloud_credential import IssuedCredential
 
 # A Start carries the whole configuration. 64 MB is far above any, and catches a corrupt length.
 MESSAGE_BYTES_MAX = 64 << 20
@@ -50,6 +53,7 @@ class Start(msgspec.Struct, tag="start", frozen=True):
     layout: Layout
     column: int
     fingerprint_key: bytes = b""
+    credentials: list[IssuedCredential] = []
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):
@@ -96,27 +100,58 @@ class Drain(msgspec.Struct, tag="drain", frozen=True):
 
 
 class Drained(msgspec.Struct, tag="drained", frozen=True):
-    """The last message of a drained worker; `cut` is the number of exchanges it aborted."""
+    """The last message of a drained worker; `cut` is the number of exchanges it aborted.
+
+    `totals`: as in StatsReply.
+    """
 
     cut: int
+    totals: dict[str, int] = {}
 
 
 class Stop(msgspec.Struct, tag="stop", frozen=True):
     """Abort everything and exit."""
 
 
+class Credentials(msgspec.Struct, tag="credentials", frozen=True):
+    """Credentials of clouds that were issued, or could not be, since the message before."""
+
+    issued: list[IssuedCredential]
+
+
+class CredentialRejected(msgspec.Struct, tag="credential_rejected", frozen=True):
+    """A cloud refused a credential as expired or unknown, or none has come yet (serial 0)."""
+
+    provider: str
+    key: str
+    serial: int
+
+
 class Stats(msgspec.Struct, tag="stats", frozen=True):
-    """Ask for the worker's counters."""
+    """Ask for the worker's counters.
+
+    `running`: and for so many exchanges under way, the oldest.
+    """
+
+    running: int = 0
 
 
 class StatsReply(msgspec.Struct, tag="stats_reply", frozen=True):
-    """The worker's counters, as `Relay.stats()` gives them."""
+    """The worker's counters, as `Relay.stats()` gives them; unasked for also after a Stop.
+
+    `totals`: what its exchanges came to since it started, as `Relay.totals()` gives it. `running`:
+    exchanges under way, as `Relay.running()` gives them; empty: not asked for, or an older version.
+    """
 
     values: dict[str, int]
+    totals: dict[str, int] = {}
+    running: bytes = b""
 
 
-ToWorker = Start | Reload | Drain | Stop | Stats
-FromWorker = Ready | Failed | Reloaded | ReloadFailed | Draining | Drained | StatsReply
+ToWorker = Start | Reload | Drain | Stop | Stats | Credentials
+FromWorker = (
+    Ready | Failed | Reloaded | ReloadFailed | Draining | Drained | StatsReply | CredentialRejected
+)
 Message = TypeVar("Message")
 
 
@@ -124,7 +159,7 @@ class ControlError(Exception):
     """The peer sent an invalid frame, or one over the limit."""
 
 
-def encode(message: ToWorker | FromWorker) -> bytes:
+def encode(message: msgspec.Struct) -> bytes:
     """Frame one message. Raises ControlError when it is over MESSAGE_BYTES_MAX or not text."""
     try:
         body = msgspec.msgpack.encode(message)
@@ -194,8 +229,12 @@ def send_start(
 
     Raises OSError when the worker is gone, ControlError as `encode` does.
     """
-    frame = encode(start)
-    descriptors = [memory_fd, *(listener.fileno() for listener in listeners)]
+    return send_first(sock, start, [memory_fd, *(listener.fileno() for listener in listeners)])
+
+
+def send_first(sock: socket.socket, message: msgspec.Struct, descriptors: list[int]) -> bytes:
+    """Send the first message of a channel and descriptors; as `send_start`, for any process."""
+    frame = encode(message)
     sent = socket.send_fds(sock, [frame], descriptors)
     return frame[sent:]
 
@@ -205,6 +244,24 @@ def receive_start(sock: socket.socket, decoder: Decoder[ToWorker]) -> Received |
 
     Messages after it stay in `decoder`. Raises ControlError when the first message is another one.
     """
+    received = receive_first(sock, decoder)
+    if received is None:
+        return None
+    message, descriptors = received
+    if not isinstance(message, Start) or not descriptors:
+        raise ControlError(f"expected Start and descriptors, got {type(message).__name__}")
+    memory_fd, *listeners = descriptors
+    return Received(message, memory_fd, [socket.socket(fileno=fd) for fd in listeners])
+
+
+def receive_first(
+    sock: socket.socket, decoder: Decoder[Message]
+) -> tuple[Message, list[int]] | None:
+    """Block until the first message has arrived; returns it and the descriptors that came with it.
+
+    None when the peer closed the channel before. Messages after it stay in `decoder`. Raises
+    ControlError.
+    """
     descriptors: list[int] = []
     while True:
         data, more, _, _ = socket.recv_fds(sock, READ_BYTES, DESCRIPTORS_MAX)
@@ -213,9 +270,5 @@ def receive_start(sock: socket.socket, decoder: Decoder[ToWorker]) -> Received |
             return None
         decoder.receive(data)
         message = decoder.next_message()
-        if message is None:
-            continue
-        if not isinstance(message, Start) or not descriptors:
-            raise ControlError(f"expected Start and descriptors, got {type(message).__name__}")
-        memory_fd, *listeners = descriptors
-        return Received(message, memory_fd, [socket.socket(fileno=fd) for fd in listeners])
+        if message is not None:
+            return message, descriptors

@@ -7,6 +7,8 @@ processes import at the same time. The new image of an upgrade and its preflight
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +17,9 @@ from ccrelay.runtime.hardening import harden_process
 from ccrelay.runtime.no_ssl import import_asyncio_without_ssl
 from ccrelay.runtime.open_files import raise_open_file_limit
 from ccrelay.runtime.processes import (
+    CREDENTIALS_COMMAND,
     HANDOVER_VARIABLE,
+    MANAGER_COMMAND,
     NO_FILE_VARIABLE,
     PREFLIGHT_VARIABLE,
     PREFLIGHT_VARIABLE_0_2,
@@ -27,7 +31,10 @@ from ccrelay.runtime.terminal import Terminal, open_standard_descriptors
 
 if TYPE_CHECKING:
     from ccrelay.config.model import Config
+    from ccrelay.runtime.cloud_credentials import CloudCredentials
     from ccrelay.runtime.logs import LogWriter
+    from ccrelay.runtime.management import ManagementSetup
+    from ccrelay.runtime.upgrade import Handover, HandoverState
 
 Print = Callable[[str], None]
 Confirm = Callable[[Path], bool]
@@ -39,18 +46,23 @@ def launch(
     print_err: Print,
     command: Sequence[str] = WORKER_COMMAND,
     confirm: Confirm = lambda path: False,
+    manager_command: Sequence[str] = MANAGER_COMMAND,
+    credentials_command: Sequence[str] = CREDENTIALS_COMMAND,
 ) -> int:
     """Run the relay until a signal ends it; return 0 after a drain, 1 after a forced shutdown.
 
     Args:
         options: the options of `ccrelay serve`.
-        print_out: receives the banner.
+        print_out: receives the banner, and what is said at the end.
         print_err: receives configuration warnings.
         command: starts a worker process.
         confirm: asks the user for the confirmation of a file; False: there is none.
+        manager_command: starts a manager process.
+        credentials_command: starts a credentials process.
 
     Raises ConfigError, ListenError, WorkersFailed, and OSError when the log file cannot be opened.
     """
+    began_at = time.monotonic()
     open_standard_descriptors()
     harden_process()
     # Removed from the environment, so that no child process inherits them.
@@ -73,19 +85,19 @@ def launch(
         return 0
     # A new image must not ignore signals: that discards those that were blocked for it.
     terminal = Terminal() if inherited else _ignore_signals()
-    preforked = PreforkedWorkers(command)
+    preforked = PreforkedWorkers(command, manager_command, credentials_command)
     preforked.prefork()
     try:
         import_asyncio_without_ssl()
         import asyncio
 
         if inherited:
-            return asyncio.run(_resume(options, inherited[0], preforked))
+            return asyncio.run(_resume(options, inherited[0], print_out, preforked))
         if options.demo:
-            return asyncio.run(_run_demo(options, print_out, preforked, terminal))
+            return asyncio.run(_run_demo(options, print_out, preforked, terminal, began_at))
         source = Source.find(options)
         config = _load(source, print_err, confirm)
-        return asyncio.run(_start(config, source, print_out, preforked, terminal))
+        return asyncio.run(_start(config, source, print_out, preforked, terminal, began_at))
     finally:
         preforked.close()
 
@@ -115,7 +127,11 @@ def _load(source: Source, print_err: Print, confirm: Confirm) -> "Config":
 
 
 async def _run_demo(
-    options: Options, print_out: Print, preforked: PreforkedWorkers, terminal: Terminal
+    options: Options,
+    print_out: Print,
+    preforked: PreforkedWorkers,
+    terminal: Terminal,
+    began_at: float,
 ) -> int:
     from ccrelay.config.load import demo_config
     from ccrelay.demo.server import start_demo
@@ -123,7 +139,7 @@ async def _run_demo(
     demo = await start_demo()
     try:
         config = apply_options(demo_config(f"http://127.0.0.1:{demo.port}"), options)
-        return await _start(config, None, print_out, preforked, terminal)
+        return await _start(config, None, print_out, preforked, terminal, began_at)
     finally:
         await demo.close()
 
@@ -148,12 +164,64 @@ def _log_temporary_key(log: "LogWriter", problem: str) -> None:
         )
 
 
+def _management(
+    config: "Config",
+    source: Source | None,
+    listen: list[str],
+    log: "LogWriter",
+    preforked: PreforkedWorkers,
+    handover: "Handover | None" = None,
+) -> "ManagementSetup | None":
+    """Bind the doors of the management plane; None where there is none. Raises ListenError."""
+    if not config.management.enabled and (handover is None or handover.doors is None):
+        return None
+    import time
+
+    from ccrelay.config.address import split_listen
+    from ccrelay.runtime.management import ManagementSetup
+    from ccrelay.runtime.manager_doors import Doors
+    from ccrelay.runtime.sign_in_code import make_code
+
+    port = split_listen(listen[0])[1]
+    if handover is None:
+        doors = Doors.open(config.management, port, os.environ, log)
+    else:
+        doors = Doors.restore(handover.doors, config.management, port, os.environ, log)
+    if not config.management.enabled:
+        return None
+    path = None if source is None else source.path
+    return ManagementSetup(
+        doors,
+        lambda: preforked.spawn_manager(source.variables if source else ()),
+        listen,
+        "" if path is None else str(path),
+        os.getpid(),
+        (0 if handover is None else handover.started_at_ms) or int(time.time() * 1000),
+        # Of a start only: the next image of an upgrade prints no banner.
+        make_code(sys.stdout, os.environ) if handover is None else None,
+    )
+
+
+def _credentials(
+    state: "HandoverState", source: Source | None, log: "LogWriter", preforked: PreforkedWorkers
+) -> "CloudCredentials":
+    from ccrelay.runtime.cloud_credentials import CloudCredentials
+
+    return CloudCredentials(
+        state.snapshot.config,
+        log,
+        lambda: preforked.spawn_credentials(source.variables if source else ()),
+        state.credentials,
+    )
+
+
 async def _start(
     config: "Config",
     source: Source | None,
     print_out: Print,
     preforked: PreforkedWorkers,
     terminal: Terminal,
+    began_at: float,
 ) -> int:
     from ccrelay.runtime import listeners
     from ccrelay.runtime.banner import banner
@@ -167,34 +235,51 @@ async def _start(
     problem = _load_fingerprint_key()
     slots = listeners.bind(config.server.listen, config.server.workers)
     path = None if source is None else source.path
-    text = banner(
-        config, listeners.addresses(slots), pid=os.getpid(), config_file=path, demo=source is None
-    )
+    addresses = listeners.addresses(slots)
     memory = MemoryAllocator.create(config)
     log = LogWriter(config.logging)
     _log_temporary_key(log, problem)
+
+    def on_ready() -> None:
+        text = banner(
+            config,
+            addresses,
+            pid=os.getpid(),
+            config_file=path,
+            demo=source is None,
+            ready_s=time.monotonic() - began_at,
+            management=(management.doors.listen or None) if management else None,
+            code=management.sign_in.code if management and management.sign_in else "",
+            is_terminal=bool(terminal.fds),
+        )
+        print_out(text + "\n")
+        log.begin()
+
     try:
+        management = _management(config, source, listeners.addresses(slots), log, preforked)
+        snapshot = ConfigSnapshot(config, memory.assign_layout(config))
+        state = HandoverState(snapshot, slots, config.server.listen, memory, terminal=terminal)
         supervisor = Supervisor(
-            HandoverState(
-                ConfigSnapshot(config, memory.assign_layout(config)),
-                slots,
-                config.server.listen,
-                memory,
-                terminal=terminal,
-            ),
+            state,
             log,
             notifier=Notifier(os.environ),
-            on_ready=lambda: print_out(text),
+            on_ready=on_ready,
             start_process=lambda: preforked.spawn(source.variables if source else ()),
             source=source,
+            say=print_out,
+            management=management,
+            credentials=_credentials(state, source, log, preforked),
         )
         return await supervisor.run()
     finally:
         log.close()
 
 
-async def _resume(options: Options, inherited: int, preforked: PreforkedWorkers) -> int:
+async def _resume(
+    options: Options, inherited: int, print_out: Print, preforked: PreforkedWorkers
+) -> int:
     from ccrelay.config.fingerprint import set_key
+    from ccrelay.runtime import listeners
     from ccrelay.runtime.logs import LogWriter
     from ccrelay.runtime.notify import Notifier
     from ccrelay.runtime.supervisor import Supervisor
@@ -218,7 +303,7 @@ async def _resume(options: Options, inherited: int, preforked: PreforkedWorkers)
         problem = ""
     else:  # of an image that had none
         problem = _load_fingerprint_key()
-    log = LogWriter(result.config.logging)
+    log = LogWriter(handover.adjustments.apply(result.config).logging)
     _log_temporary_key(log, problem)
     try:
         for warning in result.warnings:
@@ -231,6 +316,16 @@ async def _resume(options: Options, inherited: int, preforked: PreforkedWorkers)
             on_ready=lambda: log.event("info", "upgraded", workers=len(state.slots)),
             start_process=lambda: preforked.spawn(source.variables),
             source=source,
+            say=print_out,
+            management=_management(
+                state.snapshot.config,
+                source,
+                listeners.addresses(state.slots),
+                log,
+                preforked,
+                handover,
+            ),
+            credentials=_credentials(state, source, log, preforked),
         )
         return await supervisor.run()
     finally:

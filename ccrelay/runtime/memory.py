@@ -9,7 +9,7 @@ configured again finds its state there.
 import hashlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -79,12 +79,17 @@ class MemoryAllocator:
     Args:
         fd: descriptor of a formatted memory; closed by `close`.
         allocations: those of an earlier image; None when nothing is allocated.
+        older: descriptors of memories that were replaced, the newest first: workers of earlier
+            images write their records there. Closed by `close`, too.
 
     Raises ValueError when the memory has the format of another version.
     """
 
-    def __init__(self, fd: int, allocations: Allocations | None = None) -> None:
+    def __init__(
+        self, fd: int, allocations: Allocations | None = None, older: Sequence[int] = ()
+    ) -> None:
         self.fd = fd
+        self.older = list(older)
         self.memory = SharedMemory(fd)
         self.allocations = allocations or Allocations(
             SlotAllocator(self.memory.targets), SlotAllocator(self.memory.endpoints)
@@ -159,11 +164,20 @@ class MemoryAllocator:
             Refusals(limit).clear()
         return len(refused)
 
+    def forget_refused_features(self, providers: Iterable[str]) -> int:
+        """Try again what these providers refused of requests; returns how much that is."""
+        from ccrelay.fleet.refused_features import RefusedFeatures  # at reloads only
+
+        refused = RefusedFeatures(self.memory)
+        return sum(refused.forget(name) for name in providers)
+
     def close(self) -> None:
-        """Close the descriptor. Idempotent."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        """Close the descriptors. Idempotent."""
+        for fd in (self.fd, *self.older):
+            if fd >= 0:
+                os.close(fd)
+        self.fd = -1
+        self.older = []
 
     def _clear_targets(self, targets: list[int]) -> None:
         from ccrelay._fast.affinity_table import (

@@ -16,6 +16,8 @@ from ccrelay.runtime.worker_environment import (
     NEEDED_NAMES,
     PASSED_NAMES,
     PATH_VARIABLE,
+    credentials_environment,
+    manager_environment,
     worker_environment,
 )
 
@@ -29,14 +31,19 @@ PREFLIGHT_VARIABLE_0_2 = "CCRELAY_REHEARSAL"  # set by ccrelay 0.2, whose handov
 
 BOOTSTRAP = (
     f"import os, sys; sys.path[:] = os.environ.pop({PATH_VARIABLE!r}).split(os.pathsep); "
-    "from ccrelay.runtime.worker import main; main()"
+    "from ccrelay.{} import main; main()"
 )
 # Built-in options only: -m would import runpy, 3 ms.
-WORKER_COMMAND: Sequence[str] = (sys.executable, "-P", "-c", BOOTSTRAP)
+WORKER_COMMAND: Sequence[str] = (sys.executable, "-P", "-c", BOOTSTRAP.format("runtime.worker"))
+MANAGER_COMMAND: Sequence[str] = (sys.executable, "-P", "-c", BOOTSTRAP.format("manager.main"))
+CREDENTIALS_COMMAND: Sequence[str] = (
+    *(sys.executable, "-P", "-c"),
+    BOOTSTRAP.format("credentials.main"),
+)
 
 
 class WorkerProcess:
-    """A worker's pid and the supervisor's end of its control socket.
+    """The pid of a worker, or another process, and the supervisor's end of its control socket.
 
     `exit_code` is None until the process has been reaped, then its exit status, or minus the signal
     number.
@@ -75,10 +82,23 @@ class WorkerProcess:
 
 
 class PreforkedWorkers:
-    """Spawns worker processes; the first can be started before it is needed."""
+    """Spawns processes; the first worker can be started before it is needed.
 
-    def __init__(self, command: Sequence[str] = WORKER_COMMAND) -> None:
+    Args:
+        command: starts a worker process.
+        manager_command: starts a manager process.
+        credentials_command: starts a credentials process.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str] = WORKER_COMMAND,
+        manager_command: Sequence[str] = MANAGER_COMMAND,
+        credentials_command: Sequence[str] = CREDENTIALS_COMMAND,
+    ) -> None:
         self._command = command
+        self._credentials_command = credentials_command
+        self._manager_command = manager_command
         self._first: WorkerProcess | None = None
 
     def prefork(self) -> None:
@@ -96,6 +116,16 @@ class PreforkedWorkers:
         process, self._first = self._first or spawn_worker(self._command, withheld), None
         return process
 
+    def spawn_manager(self, withheld: Collection[str] = ()) -> WorkerProcess:
+        """Start a manager process, which waits for ManagerStart. Raises OSError as `spawn`."""
+        environment = manager_environment(os.environ, sys.path, withheld)
+        return _spawn(self._manager_command, environment)
+
+    def spawn_credentials(self, withheld: Collection[str] = ()) -> WorkerProcess:
+        """Start a credentials process, which waits for CredentialsStart. Raises as `spawn`."""
+        environment = credentials_environment(os.environ, sys.path, withheld)
+        return _spawn(self._credentials_command, environment)
+
     def close(self) -> None:
         """Kill the preforked process if it is unused."""
         if self._first is not None:
@@ -111,9 +141,14 @@ def spawn_worker(
 ) -> WorkerProcess:
     """Start a worker process. It imports, then waits for Start on its control channel.
 
-    Stop signals are blocked in it until it has installed handlers, so that Ctrl-C during startup
-    prints no traceback. Raises OSError when the system cannot start a process.
+    Raises OSError when the system cannot start a process.
     """
+    return _spawn(command, worker_environment(os.environ, sys.path, withheld))
+
+
+def _spawn(command: Sequence[str], environment: dict[str, str]) -> WorkerProcess:
+    # Stop signals are blocked in it until it has installed handlers, so that Ctrl-C during startup
+    # prints no traceback.
     ours, theirs = socket.socketpair()
     # dup2 onto itself would keep close-on-exec: move the descriptor out of the way first.
     inherited = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, CONTROL_FD + 1)
@@ -121,7 +156,7 @@ def spawn_worker(
         pid = os.posix_spawnp(
             command[0],
             list(command),
-            worker_environment(os.environ, sys.path, withheld),
+            environment,
             file_actions=[(os.POSIX_SPAWN_DUP2, inherited, CONTROL_FD)],
             setsigmask=BLOCKED_UNTIL_HANDLED,
         )

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ccrelay.config.problems import Path as Place, Problem
 
 
+NEW_LEDGER = (
+    "ledger.path is new, and a change of a file found in the working directory brings no new "
+    "path: send SIGHUP to apply it, or restart with --config"
+)
 NEW_HOST = (
     "is new, and a change of a file found in the working directory applies no new host: send "
     "SIGHUP to apply it, or restart with --config"
@@ -65,6 +69,7 @@ class Source:
         self.commands = frozenset(commands)
         self.variables: frozenset[str] = frozenset()
         self._hosts: frozenset[str] = frozenset()
+        self._ledger: str | None = None
         self._is_started = config is not None
         self._options = options
         if config is not None:
@@ -93,6 +98,7 @@ class Source:
 
         from ccrelay.config.load import Found, load_found
         from ccrelay.config.problems import ConfigError
+        from ccrelay.runtime.management_files import management_file_problems
         from ccrelay.upstream.environment import environment_problems
 
         self.last_digest = self.digest()  # before loading: a change in between must not be missed
@@ -106,7 +112,11 @@ class Source:
         )
         self.variables = loaded.variables
         config = apply_options(loaded.config, self._options, unknown=loaded.not_run)
-        found = log_file_problems(config, loaded.not_run) + environment_problems(config, os.environ)
+        found = [
+            *log_file_problems(config, loaded.not_run),
+            *management_file_problems(config, loaded.not_run),
+            *environment_problems(config, os.environ),
+        ]
         if any(problem.severity == "error" for problem in found):
             raise ConfigError([*loaded.warnings, *found])
         if is_signalled:
@@ -115,6 +125,26 @@ class Source:
         elif self.is_unnamed:
             self._check_hosts(config)
         return replace(loaded, config=config, warnings=[*loaded.warnings, *found])
+
+    def adopt(self) -> bool:
+        """Use the file of the user's configuration folder where there was none at the start.
+
+        One of the working directory is not looked for: nobody has confirmed it. False: there is no
+        file, or one is in use.
+        """
+        found = self.appeared()
+        if found is not None:
+            self.path = found
+        return found is not None
+
+    def appeared(self) -> Path | None:
+        """The file that `adopt` would use."""
+        if self.path is not None:
+            return None
+        from ccrelay.config.load import NAMES, search_paths
+
+        places = search_paths(os.environ)[len(NAMES) :]
+        return next((place for place in places if os.path.exists(place)), None)
 
     def digest(self) -> bytes | None:
         """SHA-256 of the file's content; None when there is no file, or it cannot be read."""
@@ -136,6 +166,7 @@ class Source:
         from ccrelay.config.effects import origins
 
         self._hosts = origins(config)
+        self._ledger = config.ledger.path
         self._is_started = True
 
     def _check_hosts(self, config: "Config") -> None:
@@ -145,6 +176,8 @@ class Source:
         if new := origins(config) - self._hosts:
             hosts = ", ".join(quoted(host) for host in sorted(new))
             raise ConfigError([Problem(message=f"{hosts} {NEW_HOST}", source=str(self.path))])
+        if config.ledger.path != self._ledger:  # a file would be made there
+            raise ConfigError([Problem(message=NEW_LEDGER, source=str(self.path))])
 
 
 def apply_options(
@@ -168,7 +201,9 @@ def apply_options(
     )
     # Only errors that options can cause, such as `--listen 0.0.0.0:8787` without relay tokens.
     found = check(changed, invalid=unknown)
-    errors = [p for p in found if p.severity == "error" and p.path[:1] == ("server",)]
+    # The port of `--listen` may be that of management.listen.
+    own = (("server",), ("management",))
+    errors = [p for p in found if p.severity == "error" and p.path[:1] in own]
     if errors:
         raise ConfigError(errors)
     return changed

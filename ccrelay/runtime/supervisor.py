@@ -8,6 +8,9 @@
 
 SIGHUP after the terminal has been closed is a SIGTERM (`ccrelay.runtime.terminal`).
 
+Once all slots serve, a manager is started (`ccrelay.runtime.management`); it is no worker, and is
+stopped when all workers are gone.
+
 One task per slot keeps it filled; one more per worker monitors it until it has been reaped. The
 supervisor never reads client bytes.
 """
@@ -17,15 +20,19 @@ import contextlib
 import signal
 import traceback
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Literal, TypeAlias
 
 from ccrelay.runtime import backoff, listeners
+from ccrelay.runtime.closing_words import ClosingWords
+from ccrelay.runtime.cloud_credentials import CloudCredentials
 from ccrelay.runtime.control import Drain, Stop
 from ccrelay.runtime.logs import LogWriter
+from ccrelay.runtime.management import Host, Management, ManagementSetup
+from ccrelay.runtime.manager_link import Origin
 from ccrelay.runtime.notify import Notifier
 from ccrelay.runtime.processes import WorkerProcess
-from ccrelay.runtime.reload import Reloader, Trigger, drain_limit_s, notify_reloading
+from ccrelay.runtime.reload import NO_FILE, Reloader, drain_limit_s, notify_reloading
 from ccrelay.runtime.source import Source
 from ccrelay.runtime.upgrade import (
     BLOCKED_SIGNALS,
@@ -59,6 +66,9 @@ class Supervisor:
         on_ready: called once, when every slot serves.
         start_process: starts a worker process.
         source: where the configuration came from; None when it cannot be reloaded.
+        say: prints where the banner was printed; None: nothing is said.
+        management: how to run a manager; None: there is none.
+        credentials: those of clouds; None: there are none.
     """
 
     def __init__(
@@ -70,6 +80,9 @@ class Supervisor:
         on_ready: Callable[[], None],
         start_process: Callable[[], WorkerProcess],
         source: Source | None = None,
+        say: Callable[[str], None] | None = None,
+        management: ManagementSetup | None = None,
+        credentials: CloudCredentials | None = None,
     ) -> None:
         self._slots = state.slots
         self._listen = state.listen
@@ -80,13 +93,16 @@ class Supervisor:
         self._on_ready = on_ready
         self._start_process = start_process
         self._source = source
-        self._pool = WorkerPool(state.snapshot, state.memory, log, self._on_change)
+        self._pool = WorkerPool(state.snapshot, state.memory, log, self._on_change, credentials)
         self._pool.workers.update(state.previous)
+        self._pool.past_totals = state.totals
         self._is_upgrade = bool(state.previous)
         self._is_reload_due = state.is_reload_due
         self._is_upgrade_due = state.is_upgrade_due
         self._terminal = state.terminal
+        self._closing = ClosingWords(self._pool, log, state.terminal, state.started_at, say)
         self._is_ready = False
+        self._has_served = self._is_upgrade  # there may be records to write
         self._failure: str | None = None
         self._exit_code = 0
         self._stopping = asyncio.Event()
@@ -96,11 +112,21 @@ class Supervisor:
         self._jobs: set[asyncio.Task[None]] = set()
         self._pending: Counter[_Job] = Counter()  # jobs that have not started
         self._watcher: Watcher | None = None
-        self._reloader: Reloader | None = None
-        if source is not None and source.path is not None:
-            self._reloader = Reloader(
-                source, self._pool, state.memory, log, notifier, running_config=state.running_config
-            )
+        self._reloader = Reloader(
+            source,
+            self._pool,
+            state.memory,
+            log,
+            notifier,
+            running_config=state.running_config,
+            base=state.base,
+            adjustments=state.adjustments,
+        )
+        self._are_workers_gone = False
+        host = Host(self._exclusively, self._add_job, self._drain, self._stop_at_once)
+        self._management = Management(
+            management, self._pool, state.memory, self._reloader, log, host
+        )
 
     async def run(self) -> int:
         """Serve until a signal ends it; return the exit code. Call it in the main thread.
@@ -113,47 +139,84 @@ class Supervisor:
             signal.SIGINT: self.stop,
             signal.SIGHUP: self._on_sighup,
             signal.SIGUSR2: self._on_upgrade,
-            signal.SIGCHLD: self._pool.reap,
+            signal.SIGCHLD: self._reap,
         }
         for number, handler in handlers.items():
             self._loop.add_signal_handler(number, handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_SIGNALS)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                for worker in self._pool.workers:
-                    tasks.create_task(self._pool.monitor(worker))
-                for slot in range(len(self._slots)):
-                    tasks.create_task(self._run_slot(slot), name=f"slot-{slot}")
-                if self._is_reload_due:
-                    self._reload_by_signal()
-                if self._is_upgrade_due:
-                    self._on_upgrade()
-                self._check_terminal()  # SIGHUP was ignored until now
+            async with asyncio.TaskGroup() as manager_tasks:
+                self._manager_tasks = manager_tasks
+                self._pool.credentials.start(manager_tasks)
+                await self._run_workers()
+                await self._pool.credentials.stop()
+                self._are_workers_gone = True
+                if self._has_served:  # perhaps before all workers were ready
+                    self._management.start(manager_tasks)
+                await self._management.stop()
         finally:
             for number in handlers:
                 self._loop.remove_signal_handler(number)
             self._close()
         if self._failure is not None:
             raise WorkersFailed(self._failure)
-        self._log.event("info", "stopped", exit_code=self._exit_code)
+        was_ready = self._is_ready or self._is_upgrade
+        self._closing.stopped(self._exit_code, was_ready=was_ready)
         return self._exit_code
+
+    async def _run_workers(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._polling = tasks.create_task(self._closing.poll())
+            for worker in self._pool.workers:
+                tasks.create_task(self._pool.monitor(worker))
+            for slot in range(len(self._slots)):
+                tasks.create_task(self._run_slot(slot), name=f"slot-{slot}")
+            if self._is_reload_due:
+                self._reload_by_signal()
+            if self._is_upgrade_due:
+                self._on_upgrade()
+            self._check_terminal()  # SIGHUP was ignored until now
 
     def stop(self) -> None:
         """Drain all workers; when called again, stop them at once."""
-        if self._pool.shutdown is None:
+        if self._are_workers_gone:
+            self._management.kill()  # nothing else is left to wait for
+        elif self._pool.shutdown is None:
             limit_s = self._pool.snapshot.config.server.timeouts.drain_s
             workers = len(self._pool.workers)
             self._log.event("info", "draining", limit_s=limit_s, workers=workers)
+            asked = self._pool.ask_stats()  # before they drain
+            self._tasks.create_task(self._closing.stopping(asked, limit_s))
             self._shut_down(Drain(limit_s), kill_after_s=limit_s + DRAIN_GRACE_S)
         else:
-            self._log.event("warning", "forced_shutdown", workers=len(self._pool.workers))
             self._exit_code = 1
-            self._shut_down(Stop(), kill_after_s=STOP_GRACE_S)
+            self._force()
 
     async def stats(self) -> list[dict[str, int]]:
         """Counters of every worker that is ready; one that exits meanwhile is left out."""
         return await self._pool.stats()
+
+    def _drain(self) -> None:
+        if self._pool.shutdown is None:
+            self.stop()
+
+    def _stop_at_once(self) -> None:
+        # Asked for with all its consequences, unlike a second signal: exit code 0, since a service
+        # manager that restarts after failures is not to bring the relay back.
+        self._drain()
+        if self._are_workers_gone:
+            self._management.kill()
+        else:
+            self._force()
+
+    def _force(self) -> None:
+        self._log.event("warning", "forced_shutdown", workers=len(self._pool.workers))
+        self._shut_down(Stop(), kill_after_s=STOP_GRACE_S)
+
+    def _reap(self) -> None:
+        self._pool.reap()
+        self._management.reap()
 
     # ---- slots
 
@@ -183,9 +246,12 @@ class Supervisor:
             self._log.event("error", "worker_spawn_failed", worker=slot, error=str(error))
             return error
         self._tasks.create_task(self._pool.monitor(worker), name=f"worker-{worker.process.pid}")
+        self._management.workers_changed()
         return worker
 
     def _on_change(self) -> None:
+        self._management.workers_changed()
+        self._has_served = self._has_served or self._pool.slots_ready() > 0
         if self._pool.shutdown is not None:
             return
         if not self._is_ready and self._pool.slots_ready() == len(self._slots):
@@ -203,6 +269,7 @@ class Supervisor:
         self._pool.drain(previous, drain_limit_s(config))
         listeners.close([list(self._surplus)])
         self._watch()
+        self._management.start(self._manager_tasks)
 
     def _on_start_failures(self, error: str) -> None:
         if not self._is_upgrade:
@@ -214,6 +281,7 @@ class Supervisor:
             self._log.event("error", "upgrade_failed", error=error)
             self._notifier.send("READY=1")
             self._watch()  # the error may be fixed in the file
+            self._management.start(self._manager_tasks)
 
     # ---- reload and upgrade
 
@@ -236,18 +304,17 @@ class Supervisor:
             self.stop()
 
     def _reload_by_signal(self) -> None:
-        if self._reloader is None:
-            self._log.event("info", "reload_unavailable", reason="there is no configuration file")
+        if self._reloader.can_reload:
+            self._submit("reload", self._reload("signal"))
         else:
-            self._submit("reload", self._reload(self._reloader, "signal"))
+            self._log.event("info", "reload_unavailable", reason=NO_FILE)
 
     def _on_file_event_in_thread(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed already
             self._loop.call_soon_threadsafe(self._on_file_event)
 
     def _on_file_event(self) -> None:
-        if self._reloader is not None:
-            self._submit("check_file", self._reload(self._reloader, "file"))
+        self._submit("check_file", self._reload("file"))
 
     def _on_watch_failed_in_thread(self, problem: str) -> None:
         with contextlib.suppress(RuntimeError):  # as above
@@ -272,25 +339,39 @@ class Supervisor:
             job.close()  # a pending job of this kind will see the newest state
             return
         self._pending[kind] += 1
-        task = self._tasks.create_task(self._run_job(kind, job))
+        self._add_job(self._run_exclusively(kind, job))
+
+    def _add_job(self, job: Coroutine[object, object, None]) -> None:
+        task = self._tasks.create_task(self._run_job(job))
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
 
-    async def _run_job(self, kind: _Job, job: Coroutine[object, object, None]) -> None:
+    async def _run_job(self, job: Coroutine[object, object, None]) -> None:
         try:
-            async with self._job_lock:
-                await self._startup_done.wait()
-                self._pending[kind] -= 1
-                await job
+            await job
         except Exception as error:  # outermost shell: a failed job must not stop serving
             detail = "".join(traceback.format_exception(error))
             self._log.event("error", "internal_error", error=repr(error), where=detail)
         finally:
             job.close()
 
-    async def _reload(self, reloader: Reloader, trigger: Trigger) -> None:
-        await reloader.reload(trigger)
-        self._watch()
+    @contextlib.asynccontextmanager
+    async def _exclusively(self) -> AsyncIterator[None]:
+        async with self._job_lock:
+            await self._startup_done.wait()
+            yield
+            self._watch()
+
+    async def _run_exclusively(self, kind: _Job, job: Coroutine[object, object, None]) -> None:
+        try:
+            async with self._exclusively():
+                self._pending[kind] -= 1
+                await job
+        finally:
+            job.close()
+
+    async def _reload(self, trigger: Origin) -> None:
+        await self._reloader.reload(trigger)
 
     def _watch(self) -> None:
         is_wanted = self._pool.snapshot.config.server.watch
@@ -308,6 +389,8 @@ class Supervisor:
         try:
             preflight_result = await preflight(source.path)
             notify_reloading(self._notifier)
+            await self._management.stop(is_end=False)  # the new image starts one of its own
+            await self._pool.credentials.stop()
             await self._wait_for_exits()
             replace_image(
                 self._pool,
@@ -320,11 +403,18 @@ class Supervisor:
                 is_upgrade_due=self._pending["upgrade"] > 0,
                 terminal=self._terminal,
                 is_file_unnamed=source.is_unnamed,
+                started_at=self._closing.started_at,
                 log=self._log,
+                adjustments=self._reloader.adjustments,
+                doors=self._management.doors_handover(),
+                started_at_ms=self._management.started_at_ms,
             )
         except (UpgradeFailed, OSError) as error:
             self._log.event("error", "upgrade_failed", error=str(error))
             self._notifier.send("READY=1")
+        finally:  # reached only when the exec failed, or was called off: somebody has to write
+            self._management.start(self._manager_tasks)
+            self._pool.credentials.start(self._manager_tasks)
 
     async def _wait_for_exits(self) -> None:
         try:
@@ -336,8 +426,10 @@ class Supervisor:
 
     def _shut_down(self, command: Drain | Stop, *, kill_after_s: float) -> None:
         self._stopping.set()
+        self._polling.cancel()
         self._notifier.send("STOPPING=1", f"STATUS={type(command).__name__.lower()}")
         self._pool.shut_down(command)
+        self._management.workers_changed()  # who watches sees that it drains
         for job in self._jobs:
             job.cancel()
         if self._watcher is not None:
@@ -349,6 +441,7 @@ class Supervisor:
 
     def _close(self) -> None:
         self._pool.close()
+        self._management.close()
         listeners.close([*self._slots, list(self._surplus)])
         self._memory.close()
         if self._watcher is not None:

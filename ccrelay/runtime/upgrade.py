@@ -17,8 +17,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, NoReturn
 
 import msgspec
@@ -28,9 +29,12 @@ from ccrelay.config.load import VARIABLE
 from ccrelay.config.model import Config
 from ccrelay.config.problems import ConfigError
 from ccrelay.runtime import listeners
+from ccrelay.runtime.adjustments import Adjustments, judge
 from ccrelay.runtime.channel import Channel
+from ccrelay.runtime.cloud_credentials import HandedCredential
 from ccrelay.runtime.control import Decoder, FromWorker
 from ccrelay.runtime.logs import LogWriter
+from ccrelay.runtime.manager_doors import DoorsHandover
 from ccrelay.runtime.memory import Allocations, MemoryAllocator, anonymous_file
 from ccrelay.runtime.processes import (
     HANDOVER_VARIABLE,
@@ -45,6 +49,7 @@ from ccrelay.types import LogSink
 
 PREFLIGHT_TIMEOUT_S = 30.0  # imports take 0.2 s; the rest is for ${cmd:...}
 ERROR_LENGTH_MAX = 4000
+OLDER_MAX = 3  # memories that were replaced and are still read
 # Blocked from before the exec until the new image has handlers: none is lost, and none kills it.
 BLOCKED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
 
@@ -70,7 +75,10 @@ class PreflightResult(msgspec.Struct, frozen=True):
 
 
 class WorkerHandover(msgspec.Struct, frozen=True):
-    """A worker that keeps running. `received`, `unsent`: buffered bytes of its control channel."""
+    """A worker that keeps running. `received`, `unsent`: buffered bytes of its control channel.
+
+    `totals`: what its exchanges came to, as it last told. `takes_credentials`: of `Worker`.
+    """
 
     slot: int
     pid: int
@@ -80,6 +88,9 @@ class WorkerHandover(msgspec.Struct, frozen=True):
     is_draining: bool
     received: bytes
     unsent: bytes
+    totals: dict[str, int] = {}
+    started_at_ms: int = 0
+    takes_credentials: bool = False
 
 
 class Handover(msgspec.Struct, frozen=True):
@@ -89,7 +100,10 @@ class Handover(msgspec.Struct, frozen=True):
 
     `listen` is the address that the sockets of `slots` are bound to; the configuration may say
     another one by now. `terminal`: the descriptors of `Terminal`. `is_file_unnamed`: of `Source`.
-    `fingerprint_key`: so that fingerprints stay where the key is in no file.
+    `fingerprint_key`: so that fingerprints stay where the key is in no file. `totals`: what the
+    exchanges of workers that are gone came to. `started_at`: of the first image, monotonic seconds;
+    0: not known. `doors`: listeners of the management plane. `adjustments`: what was set at run
+    time. `started_at_ms`: of the first image, since 1970. `older`: as of `MemoryAllocator`.
 
     Read by newer versions than the one that wrote it: members are added, with a default, and never
     renamed or given another meaning.
@@ -106,6 +120,13 @@ class Handover(msgspec.Struct, frozen=True):
     terminal: list[int] = []
     is_file_unnamed: bool = False
     fingerprint_key: bytes = b""
+    totals: dict[str, int] = {}
+    started_at: float = 0.0
+    doors: DoorsHandover | None = None
+    adjustments: Adjustments = Adjustments()
+    started_at_ms: int = 0
+    older: list[int] = []
+    credentials: list[HandedCredential] = []
 
     def preflight_result(self) -> PreflightResult:
         """The result of the preflight.
@@ -118,7 +139,9 @@ class Handover(msgspec.Struct, frozen=True):
     def descriptors(self) -> list[int]:
         """All descriptors that must stay open across the exec."""
         sockets = [fd for slot in self.slots for fd in slot]
-        return [self.memory, *sockets, *(worker.control for worker in self.workers)]
+        doors = [] if self.doors is None else [self.doors.unix, self.doors.tcp]
+        controls = [worker.control for worker in self.workers]
+        return [self.memory, *self.older, *sockets, *controls, *(fd for fd in doors if fd >= 0)]
 
 
 class HandoverState(NamedTuple):
@@ -126,7 +149,9 @@ class HandoverState(NamedTuple):
 
     `listen` is the address that the sockets of `slots` are bound to: the configured one, unless
     binding it failed. `previous` are the workers of the image before, `surplus` its sockets that no
-    slot uses. `is_reload_due`, `is_upgrade_due`: run one as soon as every slot serves.
+    slot uses. `is_reload_due`, `is_upgrade_due`: run one as soon as every slot serves. `totals`,
+    `started_at`, `credentials`: of earlier images, as in `Handover`; 0: it starts now. `base` is
+    what the file says, without `adjustments`; None: the configuration of `snapshot`.
     """
 
     snapshot: ConfigSnapshot
@@ -138,6 +163,11 @@ class HandoverState(NamedTuple):
     is_reload_due: bool = False
     is_upgrade_due: bool = False
     terminal: Terminal = Terminal()
+    totals: Mapping[str, int] = MappingProxyType({})
+    started_at: float = 0.0
+    base: Config | None = None
+    adjustments: Adjustments = Adjustments()
+    credentials: Sequence[HandedCredential] = ()
 
     @property
     def running_config(self) -> Config:
@@ -239,7 +269,11 @@ def replace_image(
     is_upgrade_due: bool,
     terminal: Terminal,
     is_file_unnamed: bool,
+    started_at: float,
     log: LogWriter,
+    doors: DoorsHandover | None,
+    adjustments: Adjustments,
+    started_at_ms: int,
 ) -> NoReturn:
     """Exec the new code. Raises OSError when the exec fails; nothing has changed then.
 
@@ -259,6 +293,13 @@ def replace_image(
         terminal=list(terminal.fds),
         is_file_unnamed=is_file_unnamed,
         fingerprint_key=current_key(),
+        totals=pool.past_totals,
+        started_at=started_at,
+        doors=doors,
+        adjustments=adjustments,
+        started_at_ms=started_at_ms,
+        older=memory.older,
+        credentials=pool.credentials.handover(),
     )
     fd = anonymous_file()
     try:
@@ -281,6 +322,9 @@ def _worker_handover(worker: Worker) -> WorkerHandover:
         is_draining=worker.is_draining,
         received=received,
         unsent=unsent,
+        totals=worker.totals,
+        started_at_ms=worker.started_at_ms,
+        takes_credentials=worker.takes_credentials,
     )
 
 
@@ -322,7 +366,9 @@ def restore(handover: Handover, config: Config, log: LogSink) -> HandoverState:
     memory = _memory(handover, config, log)
     is_shared = memory.fd == handover.memory
     previous = [_restored_worker(worker, has_column=is_shared) for worker in handover.workers]
-    snapshot = ConfigSnapshot(config, memory.assign_layout(config))
+    adjustments = _adjustments(handover, config, log)
+    effective = adjustments.apply(config)
+    snapshot = ConfigSnapshot(effective, memory.assign_layout(effective))
     return HandoverState(
         snapshot,
         slots,
@@ -333,7 +379,22 @@ def restore(handover: Handover, config: Config, log: LogSink) -> HandoverState:
         is_reload_due=handover.is_reload_due,
         is_upgrade_due=handover.is_upgrade_due,
         terminal=Terminal(handover.terminal),
+        totals=handover.totals,
+        started_at=handover.started_at,
+        base=config,
+        adjustments=adjustments,
+        credentials=handover.credentials,
     )
+
+
+def _adjustments(handover: Handover, config: Config, log: LogSink) -> Adjustments:
+    adjustments = handover.adjustments
+    overrides = adjustments.overrides
+    if problem := judge(config, overrides, overrides).problem:
+        # The file has changed with the upgrade, and says what is to be in force.
+        log.event("warning", "overrides_dropped", problem=problem)
+        return msgspec.structs.replace(adjustments, overrides=[])
+    return adjustments
 
 
 def _slots(
@@ -354,24 +415,35 @@ def _slots(
 
 def _memory(handover: Handover, config: Config, log: LogSink) -> MemoryAllocator:
     try:
-        memory = MemoryAllocator(handover.memory, handover.allocations)
+        memory = MemoryAllocator(handover.memory, handover.allocations, handover.older)
         reason = memory.capacity_error(config)
         if reason is None:
             return memory
     except ValueError as error:
         reason = str(error)
-    # The previous workers keep the old memory, which lives as long as they do.
+    # The previous workers keep the old memory, and write the records of what they finish there.
     log.event("warning", "upgrade_counters_reset", reason=reason)
     created = MemoryAllocator.create(config)
-    os.close(handover.memory)
+    created.older = [handover.memory, *handover.older]
+    for fd in created.older[OLDER_MAX:]:
+        os.close(fd)
+    del created.older[OLDER_MAX:]
     return created
 
 
 def _restored_worker(handed: WorkerHandover, *, has_column: bool) -> Worker:
     process = WorkerProcess(handed.pid, socket.socket(fileno=handed.control))
-    worker = Worker(handed.slot, process, handed.column if has_column else None, is_previous=True)
+    worker = Worker(
+        handed.slot,
+        process,
+        handed.column if has_column else None,
+        is_previous=True,
+        started_at_ms=handed.started_at_ms or None,
+    )
     worker.is_ready = handed.is_ready
     worker.is_draining = handed.is_draining
+    worker.totals = handed.totals
+    worker.takes_credentials = handed.takes_credentials
     decoder: Decoder[FromWorker] = Decoder(FromWorker)
     decoder.receive(handed.received)
     worker.channel = Channel(process.control, decoder, handed.unsent)

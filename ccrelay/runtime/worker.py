@@ -21,10 +21,13 @@ import uvloop
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.fingerprint import set_key
 from ccrelay.config.model import Config
+from ccrelay.fleet.credential_store import CredentialStore
 from ccrelay.fleet.layout import Layout
 from ccrelay.runtime.channel import Channel
 from ccrelay.runtime.control import (
     ControlError,
+    CredentialRejected,
+    Credentials,
     Decoder,
     Drain,
     Drained,
@@ -47,6 +50,7 @@ from ccrelay.runtime.hardening import harden_process
 from ccrelay.runtime.logs import LogWriter
 from ccrelay.runtime.processes import BLOCKED_UNTIL_HANDLED, CONTROL_FD
 from ccrelay.types import LogSink
+from ccrelay.wire.cloud_credential import IssuedCredential
 
 # Reference counts free the garbage of the data plane. By default the collector runs every 700
 # allocations and walks the objects of running exchanges, which are alive. 20,000 makes that rare,
@@ -58,6 +62,8 @@ CLOSE_LIMIT_S = 2.0  # a hanging close must not keep an orphaned worker alive
 class RelayLike(Protocol):
     """The part of `ccrelay.relay.server.Relay` that a worker uses."""
 
+    credentials: CredentialStore
+
     def listen(self, sockets: list[socket.socket]) -> None:
         """Start accepting."""
 
@@ -66,6 +72,9 @@ class RelayLike(Protocol):
 
     def reload(self, config: Config, layout: Layout) -> None:
         """Use this for requests that start from now on; when it raises, nothing has changed."""
+
+    def take_credentials(self, issued: list[IssuedCredential]) -> None:
+        """Use these credentials of clouds from now on."""
 
     async def drain(self, limit_s: float, gentle: bool) -> int:
         """Let running exchanges finish for `limit_s` seconds; return how many were cut off.
@@ -79,6 +88,12 @@ class RelayLike(Protocol):
 
     def stats(self) -> dict[str, int]:
         """Counters by name."""
+
+    def totals(self) -> dict[str, int]:
+        """What its exchanges came to, by name."""
+
+    def running(self, limit: int) -> bytes:
+        """The oldest exchanges under way, a `ccrelay.ledger.running.RunningList` as msgpack."""
 
 
 RelayFactory = Callable[
@@ -123,16 +138,22 @@ async def _serve(
     decoder: Decoder[ToWorker],
     received: Received,
     make_relay: RelayFactory,
-    log: LogSink,
+    log: LogWriter,
 ) -> bool:
     start, memory, listeners = received
     loop = asyncio.get_running_loop()
+    log.fold_bursts(loop.call_later)
     loop.set_exception_handler(lambda _, context: _log_loop_error(log, context))
     channel = Channel(control, decoder)
     try:
         shared_memory = SharedMemory(memory, start.column)
         os.close(memory)
         relay = make_relay(start.config, loop, log, start.worker_id, shared_memory, start.layout)
+        relay.credentials.refresh = lambda provider, key, serial: channel.send(
+            CredentialRejected(provider, key, serial)
+        )
+        if start.credentials:
+            relay.take_credentials(start.credentials)
         relay.listen(listeners)
     except Exception as error:  # outermost shell, as in main()
         channel.send(_failed(error))
@@ -155,7 +176,7 @@ class _CommandLoop:
         relay: RelayLike,
         listeners: list[socket.socket],
         channel: Channel[ToWorker],
-        log: LogSink,
+        log: LogWriter,
         drain_s: float,
     ) -> None:
         self._relay = relay
@@ -175,8 +196,11 @@ class _CommandLoop:
             handling.cancel()
             if self._drain_task is not None:
                 self._drain_task.cancel()
+        counters = self._relay.stats()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._relay.close(), CLOSE_LIMIT_S)
+        if not self._finished.done():  # exchanges that were just aborted count as well
+            self._channel.send(StatsReply(counters, self._relay.totals()))
 
     def drain_on_sigterm(self) -> None:
         """SIGTERM to this worker alone: drain, and let the supervisor fill the slot at once."""
@@ -191,8 +215,12 @@ class _CommandLoop:
                     self._start_drain(command)
                 case Reload(config, layout):
                     self._reload(config, layout)
-                case Stats():
-                    self._channel.send(StatsReply(self._relay.stats()))
+                case Credentials(issued):
+                    self._relay.take_credentials(issued)
+                case Stats(limit):
+                    running = self._relay.running(limit) if limit else b""
+                    reply = StatsReply(self._relay.stats(), self._relay.totals(), running)
+                    self._channel.send(reply)
                 case Stop() | None:
                     return
                 case Start():
@@ -207,6 +235,7 @@ class _CommandLoop:
             self._channel.send(ReloadFailed(f"{type(error).__name__}: {error}"))
             return
         self._drain_s = config.server.timeouts.drain_s
+        self._log.set_level(config.logging.level)
         self._channel.send(Reloaded())
 
     def _start_drain(self, command: Drain) -> None:
@@ -226,7 +255,7 @@ class _CommandLoop:
     def _on_drained(self, task: asyncio.Task[int]) -> None:
         if task.cancelled() or task.exception() is not None or self._finished.done():
             return  # another command came, or the task group raises the error
-        self._channel.send(Drained(task.result()))
+        self._channel.send(Drained(task.result(), self._relay.totals()))
         self._finished.set_result(None)
 
 

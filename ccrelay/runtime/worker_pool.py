@@ -9,15 +9,19 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 from ccrelay.config.fingerprint import current_key
 from ccrelay.config.model import Config
 from ccrelay.fleet.layout import Layout
 from ccrelay.runtime.channel import Channel
+from ccrelay.runtime.cloud_credentials import CloudCredentials
 from ccrelay.runtime.control import (
     ControlError,
+    CredentialRejected,
+    Credentials,
     Decoder,
     Drain,
     Drained,
@@ -38,8 +42,11 @@ from ccrelay.runtime.control import (
 from ccrelay.runtime.memory import MemoryAllocator
 from ccrelay.runtime.processes import WorkerProcess, describe_exit
 from ccrelay.types import LogSink
+from ccrelay.wire.cloud_credential import IssuedCredential
 
 EXIT_TIMEOUT_S = 3.0  # from closing its channel to SIGKILL: a worker flushes its log meanwhile
+RUNNING_TIMEOUT_S = 0.5  # who watches does not wait longer for a worker that hangs
+UNANSWERED_MAX = 4  # questions after which a worker is not asked for its exchanges
 RELOAD_TIMEOUT_S = 30.0  # a worker that has not replied by then has failed the reload
 
 Value = TypeVar("Value")
@@ -59,21 +66,32 @@ class Worker:
         slot: index of its listening sockets; its number in logs.
         column: its column in the shared memory; None when it uses an older memory than the pool.
         is_previous: started by an earlier image of this supervisor.
+        started_at_ms: since 1970; None: now.
     """
 
     def __init__(
-        self, slot: int, process: WorkerProcess, column: int | None, *, is_previous: bool = False
+        self,
+        slot: int,
+        process: WorkerProcess,
+        column: int | None,
+        *,
+        is_previous: bool = False,
+        started_at_ms: int | None = None,
     ) -> None:
         self.slot = slot
         self.process = process
         self.column = column
         self.is_previous = is_previous
         self.started_at = time.monotonic()
+        self.started_at_ms = int(time.time() * 1000) if started_at_ms is None else started_at_ms
         self.channel: Channel[FromWorker] | None = None
         self.is_ready = False
         self.is_draining = False
         self.error: str | None = None
+        self.takes_credentials = True  # one of an older version ends when it is sent them
         self.cut = 0
+        self.totals: dict[str, int] = {}  # what its exchanges came to, as last told
+        self.running = b""  # its exchanges under way, as last told
         self.slot_free = asyncio.Event()  # the slot can take another worker
         self.exited = asyncio.Event()  # the exit status is there
         self.reaped = asyncio.Event()  # everything it held is released
@@ -91,7 +109,7 @@ class Worker:
         """Whether its channel is closed, but it has not been reaped."""
         return self.channel is None or self.process.control.fileno() < 0
 
-    def send(self, message: Drain | Stop | Stats) -> None:
+    def send(self, message: Drain | Stop | Stats | Credentials) -> None:
         """Send a message; a worker that is gone is noticed by `WorkerPool.monitor`."""
         if self.channel is not None:
             self.channel.send(message)
@@ -113,7 +131,8 @@ class WorkerPool:
         snapshot: what a worker starts with; `reload` replaces it.
         memory: the memory that workers share.
         log: receives the worker_* events.
-        on_change: called when a worker has become ready, and when one is gone.
+        on_change: called when a worker has become ready, drains, or is gone.
+        credentials: those of clouds; None: there are none.
     """
 
     def __init__(
@@ -122,11 +141,15 @@ class WorkerPool:
         memory: MemoryAllocator,
         log: LogSink,
         on_change: Callable[[], None],
+        credentials: CloudCredentials | None = None,
     ) -> None:
         self.snapshot = snapshot
+        self.credentials = credentials or CloudCredentials(snapshot.config, log)
+        self.credentials.on_issued = self._send_credentials
         self.workers: set[Worker] = set()
         # None until the shutdown begins.
         self.shutdown: Drain | Stop | None = None
+        self._past_totals: Counter[str] = Counter()  # of workers that are gone
         self._memory = memory
         self._log = log
         self._on_change = on_change
@@ -150,11 +173,10 @@ class WorkerPool:
             self._memory.release_column(column)
             raise
         self.workers.add(worker)
-        self._send_start(
-            worker,
-            Start(self.snapshot.config, slot, self.snapshot.layout, column, current_key()),
-            listeners,
-        )
+        config, layout = self.snapshot
+        issued = self.credentials.issued()
+        start = Start(config, slot, layout, column, current_key(), issued)
+        self._send_start(worker, start, listeners)
         return worker
 
     def _send_start(self, worker: Worker, start: Start, listeners: list[socket.socket]) -> None:
@@ -195,6 +217,7 @@ class WorkerPool:
         """
         frame = encode(Reload(snapshot.config, snapshot.layout))
         self.snapshot = snapshot
+        self.credentials.configure(snapshot.config)
         replies: dict[asyncio.Future[str | None], Worker] = {}
         for worker in self.workers:
             if worker.is_active and worker.channel is not None:
@@ -225,14 +248,60 @@ class WorkerPool:
 
     async def stats(self) -> list[dict[str, int]]:
         """Counters of every worker that is ready; one that exits meanwhile is left out."""
+        replies = await asyncio.gather(*self.ask_stats(), return_exceptions=True)
+        return [reply for reply in replies if isinstance(reply, dict)]
+
+    def ask_stats(self) -> list[asyncio.Future[dict[str, int]]]:
+        """Ask every worker that is ready for its counters; cancelled when it exits before."""
         pending: list[asyncio.Future[dict[str, int]]] = []
         for worker in self.workers:
             if worker.is_ready and worker.channel is not None:
                 worker.pending_stats.append(asyncio.get_running_loop().create_future())
                 pending.append(worker.pending_stats[-1])
                 worker.send(Stats())
-        replies = await asyncio.gather(*pending, return_exceptions=True)
-        return [reply for reply in replies if isinstance(reply, dict)]
+        return pending
+
+    async def running(self, limit: int) -> list[bytes]:
+        """Exchanges under way of every worker that is ready, the oldest `limit` of each.
+
+        Those that exit meanwhile are left out, and those that do not answer in time.
+        """
+        asked: dict[asyncio.Future[dict[str, int]], Worker] = {}
+        for worker in self.workers:
+            hangs = len(worker.pending_stats) >= UNANSWERED_MAX
+            if worker.is_ready and worker.channel is not None and not hangs:
+                worker.running = b""
+                future: asyncio.Future[dict[str, int]] = asyncio.get_running_loop().create_future()
+                worker.pending_stats.append(future)
+                asked[future] = worker
+                worker.send(Stats(limit))
+        if asked:
+            await asyncio.wait(asked, timeout=RUNNING_TIMEOUT_S)
+        return [worker.running for worker in asked.values() if worker.running]
+
+    def poll_stats(self) -> None:
+        """Have the workers tell their totals: one that dies without a word has told before."""
+        for worker in self.workers:
+            # One that does not answer is not asked again.
+            if worker.is_ready and worker.channel is not None and not worker.pending_stats:
+                worker.pending_stats.append(asyncio.get_running_loop().create_future())
+                worker.send(Stats())
+
+    def totals(self) -> dict[str, int]:
+        """What the exchanges of all workers came to since the start, as last told, by name."""
+        totals = self._past_totals.copy()
+        for worker in self.workers:
+            totals.update(worker.totals)
+        return dict(totals)
+
+    @property
+    def past_totals(self) -> dict[str, int]:
+        """The part of `totals` of workers that are gone; set it after an upgrade."""
+        return dict(self._past_totals)
+
+    @past_totals.setter
+    def past_totals(self, totals: Mapping[str, int]) -> None:
+        self._past_totals = Counter(totals)
 
     async def wait_for_exits(self) -> None:
         """Wait until no worker is exiting: EXIT_TIMEOUT_S for each, but others may follow."""
@@ -253,6 +322,7 @@ class WorkerPool:
         for worker in self.workers:
             if worker.process.reap():
                 worker.exited.set()
+        self.credentials.reap()
 
     def kill(self) -> None:
         """Send SIGKILL to the workers that are left when the shutdown timeout is over."""
@@ -265,6 +335,7 @@ class WorkerPool:
         for worker in self.workers:
             worker.process.close()
         self.workers.clear()
+        self.credentials.close()
 
     def _on_message(self, worker: Worker, message: FromWorker) -> None:
         match message:
@@ -281,15 +352,26 @@ class WorkerPool:
                 _resolve_first(worker.pending_reloads, error)
             case Draining():
                 self._mark_draining(worker)
-            case Drained(cut):
+            case Drained(cut, totals):
                 worker.cut = cut
-            case StatsReply(values):
+                worker.totals = totals or worker.totals
+            case CredentialRejected(provider, key, serial):
+                self.credentials.rejected(provider, key, serial)
+            case StatsReply(values, totals, running):
+                worker.totals = totals or worker.totals
+                worker.running = running
                 _resolve_first(worker.pending_stats, values)
+
+    def _send_credentials(self, issued: list[IssuedCredential]) -> None:
+        for worker in self.workers:  # those that drain, too: they may have to ask once more
+            if worker.takes_credentials:
+                worker.send(Credentials(issued))
 
     def _mark_draining(self, worker: Worker) -> None:
         worker.is_draining = True
         worker.slot_free.set()
         self._log.event("info", "worker_draining", worker=worker.slot, pid=worker.process.pid)
+        self._on_change()
 
     def _on_protocol_error(self, worker: Worker, error: ControlError) -> None:
         worker.error = worker.error or str(error)
@@ -298,6 +380,7 @@ class WorkerPool:
 
     def _on_exit(self, worker: Worker) -> None:
         self.workers.discard(worker)
+        self._past_totals.update(worker.totals)
         worker.process.close()
         for pending in worker.pending_stats:
             pending.cancel()
