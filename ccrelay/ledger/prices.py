@@ -16,6 +16,15 @@ from typing import NamedTuple
 
 from ccrelay.config.model import Price, ProviderType
 
+# Names this table in records; change it with any price. `config` stands for a configured price.
+PRICES_VERSION = "2026-11-22"
+
+# What the usage of Anthropic tells beside tokens (providers reference, section 15.2), in percent.
+FAST_MODELS: frozenset[str] = frozenset({"claude-opus-4-8", "claude-opus-5", "claude-opus-5-5"})
+FAST_PERCENT = 200  # `speed: fast`
+US_PERCENT = 110  # `inference_geo: us`
+WEB_SEARCH_MICROS = 10_000  # a web search of the provider's, millionths of a dollar
+
 # No price per token, whatever the model's name: local, or billed monthly. Ollama users may name a
 # model freely.
 UNBILLED: frozenset[ProviderType] = frozenset({"ollama"})

@@ -1,8 +1,8 @@
 """Token costs: the price that applies to a model, and actual and expected costs of exchanges.
 
 Costs follow Anthropic's usage fields: input, cache writes by cache lifetime, cache reads and output
-each have a price, and some models a higher one for long prompts. Factors not in the usage (batches,
-fast mode, region) and web searches are ignored.
+each have a price, and some models a higher one for long prompts. Fast mode, the region and web
+searches count where the usage names them (`percent_for`); what it does not name (batches) does not.
 
 Sums are integers: picodollars per token represent every price of the table exactly.
 """
@@ -14,8 +14,16 @@ from collections.abc import Mapping
 import msgspec
 
 from ccrelay._fast.usage import Usage
-from ccrelay.config.model import Price, ProviderType
-from ccrelay.ledger.prices import PRICES, UNBILLED
+from ccrelay.config.model import Price, Provider, ProviderType
+from ccrelay.ledger.prices import (
+    FAST_MODELS,
+    FAST_PERCENT,
+    PRICES,
+    UNBILLED,
+    US_PERCENT,
+    WEB_SEARCH_MICROS,
+)
+from ccrelay.ledger.prices_by_region import LIST_PERCENT, RENAMING, region_percent
 
 PICOS_PER_MICRO = 1_000_000
 # Caches live for 5 minutes or an hour; a longer lifetime than this means an hour.
@@ -80,8 +88,26 @@ def price_list(price: Price, above_tokens: int = 0, above: Price | None = None) 
     )
 
 
+def price_at(provider: Provider, sent: str, asked: str = "") -> PriceList | None:
+    """The prices of a model at a provider, with what its region adds; None: unknown.
+
+    Args:
+        provider: resolved.
+        sent: the model sent.
+        asked: the model asked for, which is the same one at a cloud where `sent` tells nothing: a
+            deployment, the ARN of an application's inference profile.
+    """
+    found = price_for(provider.type, sent, provider.prices, region_percent(provider, sent))
+    if found is None and asked and provider.type in RENAMING:
+        return price_for(provider.type, asked, provider.prices, region_percent(provider, sent))
+    return found
+
+
 def price_for(
-    provider_type: ProviderType, model: str, overrides: Mapping[str, Price]
+    provider_type: ProviderType,
+    model: str,
+    overrides: Mapping[str, Price],
+    percent: int = LIST_PERCENT,
 ) -> PriceList | None:
     """The prices of a model at a provider; None: unknown.
 
@@ -94,28 +120,58 @@ def price_for(
         provider_type: type of the provider; the table has no prices for Ollama.
         model: the model sent.
         overrides: the provider's `prices`: exact names first, then globs in order.
+        percent: of the list price; configured prices are what they say.
     """
+    configured = configured_price(model, overrides)
+    if configured is not None:
+        return price_list(configured)
+    if provider_type in UNBILLED:
+        return None
+    for name in _spellings(model):
+        folded = _fold(name)
+        found = _TABLE.get((provider_type, folded)) or _TABLE.get(("*", folded))
+        if found is not None:
+            return _scaled(found, percent)
+    return None
+
+
+def configured_price(model: str, overrides: Mapping[str, Price]) -> Price | None:
+    """The price of a model by a provider's `prices`; None: they do not name it."""
+    if not overrides:
+        return None
     names = _spellings(model)
     for name in names:
         if name in overrides:
-            return price_list(overrides[name])
+            return overrides[name]
     for pattern, price in overrides.items():
         # Brackets are literal, as in model_mapping.
         glob = pattern.replace("[", "[[]")
         if any(fnmatch.fnmatchcase(name, glob) for name in names):
-            return price_list(price)
-    if provider_type in UNBILLED:
-        return None
-    for name in names:
-        folded = _fold(name)
-        found = _TABLE.get((provider_type, folded)) or _TABLE.get(("*", folded))
-        if found is not None:
-            return found
+            return price
     return None
 
 
-def cost_micros(price: PriceList, usage: Usage) -> int:
-    """Cost of an exchange in millionths of a dollar, rounded half up."""
+def percents(model: str) -> tuple[int, int]:
+    """What fast mode and inference in the US cost of a model's price, in percent of it."""
+    names = {_fold(name) for name in _spellings(model)}
+    is_claude = any(name.startswith("claude-") for name in names)
+    return FAST_PERCENT if names & FAST_MODELS else 100, US_PERCENT if is_claude else 100
+
+
+def percent_for(model: str, usage: Usage) -> int:
+    """What an exchange costs of a model's price, in percent of it."""
+    fast, in_us = percents(model)
+    return (fast if usage.fast else 100) * (in_us if usage.in_us else 100) // 100
+
+
+def cost_micros(price: PriceList, usage: Usage, percent: int = 100) -> int:
+    """Cost of an exchange in millionths of a dollar, rounded half up.
+
+    Args:
+        price: of the model at the provider.
+        usage: as the provider reported it.
+        percent: of the price (`percent_for`).
+    """
     prompt = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
     now = price.at(prompt)
     picos = (
@@ -125,7 +181,15 @@ def cost_micros(price: PriceList, usage: Usage) -> int:
         + usage.cache_read * now.cache_read
         + usage.output * now.output
     )
-    return _micros(picos)
+    return _micros(picos * percent // 100) + usage.searches * WEB_SEARCH_MICROS
+
+
+def uncached_micros(price: PriceList, usage: Usage, percent: int = 100) -> int:
+    """As `cost_micros`, had the same tokens been sent without a prompt cache."""
+    prompt = usage.input + usage.cache_read + usage.cache_write_5m + usage.cache_write_1h
+    now = price.at(prompt)
+    picos = prompt * now.input + usage.output * now.output
+    return _micros(picos * percent // 100) + usage.searches * WEB_SEARCH_MICROS
 
 
 def expected_micros(
@@ -153,6 +217,20 @@ def switch_micros(price_here: PriceList, prefix_tokens: int, ttl_s: float) -> in
     """Cost of moving a cached prefix here: written once more instead of read."""
     now = price_here.at(prefix_tokens)
     return _micros(prefix_tokens * max(now.fresh(ttl_s) - now.cache_read, 0))
+
+
+def _scaled(price: PriceList, percent: int) -> PriceList:
+    if percent == LIST_PERCENT:
+        return price
+    return PriceList(
+        input=price.input * percent // 100,
+        output=price.output * percent // 100,
+        cache_read=price.cache_read * percent // 100,
+        cache_write_5m=price.cache_write_5m * percent // 100,
+        cache_write_1h=price.cache_write_1h * percent // 100,
+        above_tokens=price.above_tokens,
+        above=None if price.above is None else _scaled(price.above, percent),
+    )
 
 
 def _spellings(model: str) -> list[str]:

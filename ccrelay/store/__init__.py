@@ -1,0 +1,1 @@
+"""The ledger on disk: SQLite, one writer thread, readers of their own."""

@@ -1,0 +1,1 @@
+"""Metrics for Prometheus, traces and metrics for OpenTelemetry; in the manager process only."""
