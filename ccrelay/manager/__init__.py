@@ -1,0 +1,1 @@
+"""The manager process: state, ledger and the services of the management plane."""
