@@ -1,6 +1,6 @@
 """`python -m ccrelay` is `ccrelay`."""
 
-from ccrelay.cli.main import main
+from ccrelay.cli.entry import main
 
 if __name__ == "__main__":
     main()

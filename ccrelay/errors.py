@@ -2,6 +2,7 @@
 
     RelayError
       BadRequest        400, the request is unreadable or cannot be routed
+        CannotServe     a provider lacks what the request needs: another may have it
       Unauthorized      401, no valid relay token
         WrongToken      a credential that is none: perhaps a guess
       Forbidden         403, Host not allowed, or a web page
@@ -80,6 +81,13 @@ class BadRequest(RelayError):
     """The request is unreadable or cannot be routed."""
 
     status = 400
+
+
+class CannotServe(BadRequest):
+    """A provider lacks what the request needs, and is not asked: another may have it.
+
+    `message` names the provider and what it lacks, and is for the client when no other is left.
+    """
 
 
 class Unauthorized(RelayError):

@@ -1,9 +1,10 @@
 """Words shared by every floor above the bytes: classes, endings, where logs go."""
 
 import enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ccrelay._fast.log_line import LogLine
+from ccrelay._fast.row_line import RowLine
 
 
 class Ending(enum.IntEnum):
@@ -47,11 +48,30 @@ class OutputClass(enum.IntEnum):
     WHOLE = 2  # not streamed: everything arrives at once
 
 
+class RowGroup(NamedTuple):
+    """What a row of the text log has in common with others, by which bursts are folded."""
+
+    session: bytes  # the client's, or its project; empty: it told neither
+    name: bytes  # of it, as the row shows it
+    is_count: bool  # it only counted tokens
+    tone: int  # how bad it was: 0 good, 1 handled, 2 broken
+    has_failed: bool  # tokens were not counted
+    seconds: float  # its duration
+    target: str  # the last one that was asked; empty: none
+    words: str  # what went wrong; empty: nothing
+
+
 class LogEntry(Protocol):
     """An entry of the access log."""
 
     def write(self, line: LogLine) -> object:
         """Give all members to a line, in order."""
+
+    def row(self, row: RowLine, clock: bytes) -> bool:
+        """Write it as a row for people; whether such rows are folded."""
+
+    def group(self) -> RowGroup:
+        """By what its row is folded."""
 
 
 class LogSink(Protocol):

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import textwrap
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import IO, TypeVar
@@ -15,6 +16,8 @@ import msgspec
 
 from ccrelay.cli.output import echo
 from ccrelay.config.address import join_address, listen_problem, split_listen
+from ccrelay.demo.cloud import DIALECTS, Accepted, Cloud, DialectName
+from ccrelay.demo.cloud_examples import cloud_examples
 from ccrelay.demo.faults import FAULTS
 from ccrelay.demo.limits import Quotas, fingerprint
 from ccrelay.demo.rate_windows import WINDOWS, WindowKind
@@ -23,6 +26,7 @@ from ccrelay.demo.server import GAP_MS, Recorded, start_demo
 from ccrelay.errors import BadRequest
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 CREDENTIALS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization")
 EPILOG = """\b
@@ -36,6 +40,12 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
         return split_listen(f"127.0.0.1{value}" if value.startswith(":") else value)
     except ValueError as error:
         raise click.BadParameter(f"{value!r}: {error}.") from None
+
+
+def _accepted(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> Accepted | None:
+    return _parsed(Accepted.parse, values) if values else None
 
 
 def _one_call(
@@ -62,7 +72,7 @@ def _key_faults(
     return tuple(found)
 
 
-def _parsed(parse: Callable[[str], T], value: str) -> T:
+def _parsed(parse: Callable[[V], T], value: V) -> T:
     try:
         return parse(value)
     except BadRequest as error:
@@ -151,6 +161,27 @@ def _parsed(parse: Callable[[str], T], value: str) -> T:
     type=click.Path(dir_okay=False, writable=True),
     help="Append each request to this file as a JSON line; credentials as fingerprints.",
 )
+@click.option(
+    "--dialect",
+    type=click.Choice(list(DIALECTS)),
+    help="Play a cloud: its paths, credentials, refusals and errors.",
+)
+@click.option(
+    "--accept",
+    "accepted",
+    metavar="KIND:CREDENTIAL",
+    multiple=True,
+    callback=_accepted,
+    help="With --dialect: aws:ID:SECRET[:SESSION], token:TOKEN, key:KEY, or expired:ONE_OF_THEM. "
+    "Default: AKIDEXAMPLE with test-secret-1, test-token-1, test-key-1. May be repeated.",
+)
+@click.option("--region", help="With --dialect: the AWS region; default: any.")
+@click.option(
+    "--clock-skew",
+    type=float,
+    default=0.0,
+    help="With --dialect: seconds by which the cloud's clock is ahead.",
+)
 @click.option("--list-faults", is_flag=True, help="Print the table of faults and exit.")
 def mock(
     listen: tuple[str, int],
@@ -166,9 +197,13 @@ def mock(
     delay_ms: int,
     gap_ms: float,
     record: str | None,
+    dialect: DialectName | None,
+    accepted: Accepted | None,
+    region: str | None,
+    clock_skew: float,
     list_faults: bool,
 ) -> None:
-    """Run a mock provider with the Anthropic API and fault injection."""
+    """Run a mock of Anthropic's API or a cloud's, with faults."""
     if list_faults:
         echo(fault_table())
         return
@@ -183,9 +218,10 @@ def mock(
         by_key=key_faults,
     )
     quotas = _quotas(limits, window, limit_headers)
+    cloud = _cloud(dialect, accepted, region, clock_skew)
     try:
         with _open_record(record) as file:
-            asyncio.run(_run(listen, script, quotas, gap_ms, file))
+            asyncio.run(_run(listen, script, quotas, gap_ms, file, cloud))
     except OSError as error:
         raise click.ClickException(str(error)) from error
 
@@ -197,6 +233,21 @@ def _quotas(limits: str, window: WindowKind, headers: str) -> Quotas:
         )
     except BadRequest as error:
         raise click.BadParameter(error.message, param_hint="--limits") from error
+
+
+def _cloud(
+    dialect: DialectName | None, accepted: Accepted | None, region: str | None, clock_skew: float
+) -> Cloud | None:
+    if dialect is not None:
+        return Cloud(
+            dialect=dialect,
+            accepted=accepted or Accepted(),
+            region=region,
+            clock_skew_s=clock_skew,
+        )
+    if accepted is not None or region is not None or clock_skew:
+        raise click.UsageError("--accept, --region and --clock-skew need --dialect.")
+    return None
 
 
 def fault_table() -> str:
@@ -229,7 +280,12 @@ def record_line(recorded: Recorded) -> str:
 
 
 async def _run(
-    listen: tuple[str, int], script: Script, quotas: Quotas, gap_ms: float, file: IO[str] | None
+    listen: tuple[str, int],
+    script: Script,
+    quotas: Quotas,
+    gap_ms: float,
+    file: IO[str] | None,
+    cloud: Cloud | None,
 ) -> None:
     def on_finished(recorded: Recorded) -> None:
         target, what = recorded.target, f"{recorded.fault}, {recorded.outcome}"
@@ -250,11 +306,12 @@ async def _run(
             record=file is not None,
             on_finished=on_finished,
             quotas=quotas,
+            cloud=cloud,
         )
     except OSError as error:
         problem = listen_problem(error, join_address(*listen), *listen, command="ccrelay mock")
         raise click.ClickException(problem) from error
-    echo(_startup_text(server.url))
+    echo(_startup_text(server.url) if cloud is None else _cloud_text(cloud, server.url))
     try:
         await stop.wait()
     finally:
@@ -274,6 +331,23 @@ Mock provider listening on {url}
 
   without ccrelay:
     ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=test-key-1 claude
+
+Press Ctrl-C to stop.
+"""
+
+
+def _cloud_text(cloud: Cloud, url: str) -> str:
+    shown = cloud_examples(cloud, url)
+    start = f"{shown.environment} ccrelay serve".lstrip()
+    return f"""\
+Mock provider ({cloud.dialect}) listening on {url}
+
+  as a provider in the configuration of ccrelay:
+{textwrap.indent(shown.config, "    ")}
+    {start}
+
+  without ccrelay:
+    {shown.client}
 
 Press Ctrl-C to stop.
 """

@@ -1,31 +1,42 @@
-"""`ccrelay route explain`: calls `ccrelay.routing.explain` and formats the result.
+"""`ccrelay route explain`: asks the running relay, else explains by the configuration alone.
+
+`ccrelay.cli.route_live` has the first, this file the second, by `ccrelay.routing.explain`.
 
 Imports are inside the command: `--help` must not import the configuration.
 """
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ccrelay.cli import exit_codes
+from ccrelay.cli.connection import Failed, Relay
+from ccrelay.cli.groups import SuggestingGroup, json_option, socket_option
 from ccrelay.cli.output import echo
+from ccrelay.cli.route_rules import rules
 
 if TYPE_CHECKING:
     from ccrelay.config.model import RequestKind
-    from ccrelay.routing.explain import Asked, Explanation, Inside, KeyNote
+    from ccrelay.routing.explain import Asked, Explanation, Inside, KeyNote, Question
 
 CLASSES = ("main", "subagent", "background", "compaction", "count_tokens", "web-search")
-NO_PROVIDER = 1  # exit code: no provider is eligible
-INVALID_CONFIG = 2  # exit code
+NO_PROVIDER = exit_codes.FAILED  # no provider is eligible, or no target can be used now
+INVALID_CONFIG = exit_codes.USAGE
+OFFLINE = "{}. So this is by the configuration."
 NOTE = "Configuration only: current rate limits, cooldowns, breakers and caches are not considered."
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def route() -> None:
     """Explain how requests are routed."""
+
+
+route.add_command(rules)
 
 
 @route.command()
@@ -53,9 +64,13 @@ def route() -> None:
     "-c",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file. Default: $CCRELAY_CONFIG, else the first file found.",
+    help="Configuration file, explained alone. Default: what runs; else $CCRELAY_CONFIG, else the "
+    "first file found.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--session", default="", metavar="ID", help="Session, for its prompt cache.")
+@click.option("--offline", is_flag=True, help="By the configuration alone, although a relay runs.")
+@json_option
+@socket_option
 def explain(
     model: str,
     kind: "RequestKind | None",
@@ -65,17 +80,41 @@ def explain(
     tools: bool | None,
     headers: tuple[str, ...],
     file: Path | None,
+    session: str,
+    offline: bool,
     as_json: bool,
+    socket: str | None,
 ) -> None:
-    """Print the rule that matches a request and its eligible providers, with reasons.
+    """Print where a request would go, and why; nothing is sent.
 
-    Exit codes: 0 at least one eligible provider, 1 none, 2 invalid configuration.
+    The running relay is asked: limits, cooldowns, breakers and caches as they are now. Without one,
+    with --config or with --offline: the rule that matches and the eligible providers.
+    Exit codes: 0 there is a target, 1 there is none, 2 invalid configuration.
     """
-    from ccrelay.config.fingerprint import set_key
-    from ccrelay.config.fingerprint_key import load_key
-    from ccrelay.config.load import ConfigError, load
-    from ccrelay.config.problems import path_text
-    from ccrelay.routing.explain import TOKENS, Question, explain as explain_route
+    asked = dict(_header(text) for text in headers)
+    if not offline and file is None:
+        from ccrelay.cli.route_live import explain_live
+
+        try:
+            answer = explain_live(
+                Relay(socket),
+                model=model,
+                kind=kind,
+                tokens=tokens,
+                images=images,
+                thinking=thinking,
+                tools=tools,
+                headers=asked,
+                session=session,
+            )
+        except Failed as error:
+            if error.exit_code != exit_codes.NO_RELAY or socket:
+                raise
+            echo(OFFLINE.format(error.message.removesuffix(".")), err=True)
+        else:
+            _print_live(answer, model, as_json)
+            return
+    from ccrelay.routing.explain import TOKENS, Question
 
     question = Question(
         model=model,
@@ -84,8 +123,32 @@ def explain(
         images=images,
         thinking=thinking,
         tools=tools,
-        headers=dict(_header(text) for text in headers),
+        headers=asked,
     )
+    _explain_offline(question, file, as_json)
+
+
+def _print_live(answer: Any, model: str, as_json: bool) -> None:
+    if as_json:
+        from ccrelay.cli.json_output import as_dict, print_json
+
+        print_json({"live": True, **as_dict(answer)})
+    else:
+        from ccrelay.cli.route_live import live_lines
+        from ccrelay.cli.screen import find_screen, write_lines
+
+        write_lines(live_lines(answer, model, int(time.time() * 1000), find_screen()))
+    if not answer.target:
+        sys.exit(NO_PROVIDER)
+
+
+def _explain_offline(question: "Question", file: Path | None, as_json: bool) -> None:
+    from ccrelay.config.fingerprint import set_key
+    from ccrelay.config.fingerprint_key import load_key
+    from ccrelay.config.load import ConfigError, load
+    from ccrelay.config.problems import path_text
+    from ccrelay.routing.explain import explain as explain_route
+
     try:
         loaded = load(file, require_secrets=False, run_commands=False)
     except ConfigError as error:
@@ -99,7 +162,7 @@ def explain(
 
         import msgspec
 
-        output = msgspec.to_builtins(explanation) | {"missing_secrets": missing}
+        output = {"live": False} | msgspec.to_builtins(explanation) | {"missing_secrets": missing}
         echo(json.dumps(output, indent=2))
     else:
         echo("\n".join(format_text(explanation, missing)))

@@ -1,17 +1,20 @@
 """`ccrelay serve`: calls `ccrelay.runtime.launch`, and maps failures to exit codes."""
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from ccrelay.cli.detach import start_detached, telling
 from ccrelay.cli.output import echo
 from ccrelay.runtime.launch import launch
 from ccrelay.runtime.source import Options
 
 FAILED = 1  # address in use, no worker starts, forced shutdown
 MISCONFIGURED = 2  # as click's own usage errors
+STDOUT_FD = 1
 
 
 @click.command()
@@ -30,6 +33,7 @@ MISCONFIGURED = 2  # as click's own usage errors
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="Overrides logging.level.",
 )
+@click.option("--detach", is_flag=True, help="Run in the background; return once it serves.")
 def serve(
     config: Path | None,
     listen: str | None,
@@ -37,6 +41,7 @@ def serve(
     demo: bool,
     log_format: str | None,
     log_level: str | None,
+    detach: bool,
 ) -> None:
     """Run the relay.
 
@@ -45,13 +50,15 @@ def serve(
     installed program without downtime. Exit codes: 0 after a drain, 1 after a failure, 2 when the
     configuration is invalid.
     """
+    if detach:
+        sys.exit(start_detached(os.environ, echo))
     options = Options(config, listen, workers, demo, log_format, log_level)
     sys.exit(_launch(options))
 
 
 def _launch(options: Options) -> int:
     try:
-        return launch(options, _print_out, _print_err, confirm=_confirm)
+        return launch(options, telling(_print_out), _print_err, confirm=_confirm)
     except Exception as error:  # outermost shell; unknown errors are re-raised
         exit_code = _exit_code(error)
         if exit_code is None:
@@ -83,8 +90,13 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _print_out(text: str) -> None:
-    with contextlib.suppress(OSError):  # a closed standard output must not stop the relay
+    try:
         echo(text)
+    except OSError:  # a closed standard output must not stop the relay
+        # What is left in its buffer would fail again at the exit, with code 120.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, STDOUT_FD)
+        os.close(null)
 
 
 def _print_err(text: str) -> None:

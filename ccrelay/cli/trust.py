@@ -19,11 +19,11 @@ INVALID_CONFIG = 2  # exit code
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def trust(file: Path | None, yes: bool) -> None:
-    """Confirm a configuration file of a working directory, so that it is used there.
+    """Confirm the file of a working directory.
 
-    Prints where FILE sends requests, what it runs and reads, and records its SHA-256. Default: the
-    file found in the working directory. No program is run. Exit codes: 0 recorded, 1 not confirmed
-    or no file, 2 invalid or refused.
+    Only then it is used there. Prints where FILE sends requests, what it runs and reads, and
+    records its SHA-256. Default: the file found in the working directory. No program is
+    run. Exit codes: 0 recorded, 1 not confirmed or no file, 2 invalid or refused.
     """
     from ccrelay.config.load import NAMES, ConfigError, locate
 

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from ccrelay.demo import error_responses, stream_faults, unusual_responses
+from ccrelay.demo import cloud_faults, error_responses, stream_faults, unusual_responses
 from ccrelay.demo.plan import Plan, ReadBody, RequestContext, Stream, respond
 from ccrelay.errors import BadRequest
 
@@ -26,6 +26,7 @@ class Fault(msgspec.Struct, frozen=True):
     types: dict[str, Any]
     reads_body: bool  # False: the fault decides whether and when the body is read
     streams_only: bool  # True: no fault for a request without `stream`
+    only_text: bool = False  # True: no fault for a stream of binary messages
 
     def convert(self, options: dict[str, str]) -> dict[str, Any]:
         """Convert the options to the types of the fault.
@@ -48,13 +49,20 @@ class Fault(msgspec.Struct, frozen=True):
         """Yield the steps of this fault; `options` as returned by `convert`."""
         if self.reads_body and not body_is_read:
             yield ReadBody()
-        if self.streams_only and not isinstance(context.reply(), Stream):
+        is_other = self.streams_only and not isinstance(context.reply(), Stream)
+        if is_other or (self.only_text and context.is_framed):
             yield from respond(context)
         else:
             yield from self.run(context, **options)
 
 
-def _row(run: Callable[..., Plan], *, reads_body: bool = True, streams_only: bool = False) -> Fault:
+def _row(
+    run: Callable[..., Plan],
+    *,
+    reads_body: bool = True,
+    streams_only: bool = False,
+    only_text: bool = False,
+) -> Fault:
     hints = get_type_hints(run, include_extras=True)
     defaults = {
         name: parameter.default
@@ -69,6 +77,7 @@ def _row(run: Callable[..., Plan], *, reads_body: bool = True, streams_only: boo
         types={name: hints[name] for name in defaults},
         reads_body=reads_body,
         streams_only=streams_only,
+        only_text=only_text,
     )
 
 
@@ -102,13 +111,21 @@ _ROWS = (
     _row(unusual_responses.big_head),
     _row(unusual_responses.huge_event),
     _row(unusual_responses.split),
-    _row(unusual_responses.crlf, streams_only=True),
-    _row(unusual_responses.comments, streams_only=True),
-    _row(unusual_responses.nameless, streams_only=True),
+    _row(unusual_responses.crlf, streams_only=True, only_text=True),
+    _row(unusual_responses.comments, streams_only=True, only_text=True),
+    _row(unusual_responses.nameless, streams_only=True, only_text=True),
     _row(unusual_responses.pings_only, streams_only=True),
     _row(unusual_responses.gzip),
     _row(unusual_responses.sized, streams_only=True),
     _row(unusual_responses.close_delimited),
+    # of clouds
+    _row(cloud_faults.cloud_error),
+    _row(cloud_faults.clock_skew),
+    _row(cloud_faults.exception, streams_only=True),
+    _row(cloud_faults.error_frame, streams_only=True),
+    _row(cloud_faults.bad_crc, streams_only=True),
+    _row(cloud_faults.unknown_frames, streams_only=True),
+    _row(cloud_faults.pause_mid_stream, streams_only=True),
 )
 
 FAULTS: dict[str, Fault] = {row.name: row for row in _ROWS}

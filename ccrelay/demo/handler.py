@@ -8,7 +8,7 @@ import urllib.parse
 import msgspec
 
 from ccrelay.demo.faults import FAULTS
-from ccrelay.demo.limits import Limiter, credential_of
+from ccrelay.demo.limits import Limiter
 from ccrelay.demo.plan import Document, Plan, ReadBody, RequestContext, Wait, error_document, send
 from ccrelay.demo.script import FaultCall, ScriptRun, parse_call
 from ccrelay.errors import BadRequest, NotFound, RelayError
@@ -25,9 +25,9 @@ class RequestHandler:
         self._context = context
         self._run = run
         self._limiter = limiter
-        self._credential = credential_of(context.head)
-        self._scripted = run.next_call(context.head.path, self._credential)
-        self._delay_s = run.delay_s(context.head.path)
+        self._credential = context.credential
+        self._scripted = run.next_call(context.script_path, self._credential)
+        self._delay_s = run.delay_s(context.script_path)
 
     def steps(self) -> Plan:
         """Yield the steps. The request header overrides the script, the script the prompt."""
@@ -41,7 +41,7 @@ class RequestHandler:
             yield from self._steps()
         except BadRequest as error:
             # Raised while the fault is selected, or before it has sent anything.
-            yield from send(context, error_document(context, 400, error.message))
+            yield from send(context, context.refuse(error))
 
     def _steps(self) -> Plan:
         context = self._context
@@ -70,8 +70,8 @@ class RequestHandler:
         context.rate_limits = limiter.headers(self._credential)
         if rejection is not None:
             self.fault = "limit"
-            limits = limiter.quotas.send_headers
-            fields = [("retry-after", str(rejection.retry_after_s))] if limits else []
+            says_when = limiter.quotas.send_headers and context.sends_retry_after
+            fields = [("retry-after", str(rejection.retry_after_s))] if says_when else []
             yield from send(context, error_document(context, 429, rejection.message, *fields))
             return
         try:

@@ -75,6 +75,8 @@ class Stream(msgspec.Struct, frozen=True):
     message: content.Message
     gap_s: float
     on_output: Callable[[int], None]  # called with the output tokens sent so far
+    render: Render = content.Event.encode
+    media: str = EVENT_STREAM
 
 
 class RequestContext:
@@ -116,6 +118,44 @@ class RequestContext:
         return f"req_demo{self.serial}"
 
     @property
+    def now(self) -> datetime.datetime:
+        """The time of the `date` header."""
+        return self._now
+
+    @property
+    def credential(self) -> str:
+        """What limits and key faults know the credential by."""
+        return credential_of(self.head)
+
+    @property
+    def script_path(self) -> str:
+        """The path for a script."""
+        return self.head.path
+
+    @property
+    def sends_retry_after(self) -> bool:
+        """Whether a 429 of the limits has `retry-after`."""
+        return True
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether streams are binary messages instead of text."""
+        return False
+
+    @property
+    def media(self) -> str:
+        """The media type of a stream."""
+        return EVENT_STREAM
+
+    def render(self, event: content.Event) -> bytes:
+        """Return an event as it is sent; b"": it is not sent here."""
+        return event.encode()
+
+    def render_error(self, type: str, message: str) -> bytes:
+        """Return an `error` event as it is sent."""
+        return content.error_event(type, message, self.request_id).encode()
+
+    @property
     def is_messages(self) -> bool:
         """Whether this is `POST /v1/messages`, the only request with a prompt."""
         return self.head.method == "POST" and self.head.path == "/v1/messages"
@@ -136,7 +176,7 @@ class RequestContext:
     def request(self) -> MessagesRequest:
         """Parse the body, which must have been read. Raises BadRequest."""
         if self._request is None:
-            request = parse_request(self.text())
+            request = self._parse()
             if self._cache is not None and request.prefix is not None:
                 request = request.with_cached(
                     self._cache.read(credential_of(self.head), request.prefix)
@@ -148,17 +188,17 @@ class RequestContext:
         """Return the response without faults; an error document when the request is invalid."""
         try:
             if not self.is_messages:
-                return _other_reply(self)
+                return self._other_reply()
             return self.reply_with(content.compose(self.request(), self.serial))
         except RelayError as error:
-            return error_document(self, error.status, error.message)
+            return self.refuse(error)
 
     def reply_with(self, message: content.Message) -> Document | Stream:
         """Return a message as a stream or a document, as requested."""
         gap_ms = message.request.directives.gap_ms
         gap_s = self._gap_s if gap_ms is None else gap_ms / 1000
         if message.request.stream:
-            return Stream(message, gap_s, self._on_output)
+            return Stream(message, gap_s, self._on_output, self.render, self.media)
         self._on_output(content.output_tokens(message))
         return Document(200, content.document(message))
 
@@ -167,8 +207,34 @@ class RequestContext:
     ) -> bytes:
         """Return a response head with Anthropic's fields; `close` adds `connection: close`."""
         headers = [
-            ("date", self._now.strftime("%a, %d %b %Y %H:%M:%S GMT")),
+            ("date", self.now.strftime("%a, %d %b %Y %H:%M:%S GMT")),
             ("content-type", content_type),
+            *self._identity(status),
+            *more,
+        ]
+        if close or not self.head.keep_alive:
+            headers.append(("connection", "close"))
+        return http1.response_head(status, headers)
+
+    def error(self, status: int, message: str, headers: http1.Headers) -> Document:
+        """Return an error document."""
+        type = TYPE_BY_STATUS.get(status, "invalid_request_error" if status < 500 else "api_error")
+        error = {"type": type, "message": message}
+        body = {"type": "error", "error": error, "request_id": self.request_id}
+        return Document(status, msgspec.json.encode(body), headers=tuple(headers))
+
+    def refuse(self, error: RelayError) -> Document:
+        """Return the response to a request that cannot be served."""
+        return self.error(error.status, error.message, [])
+
+    def _parse(self) -> MessagesRequest:
+        return parse_request(self.text())
+
+    def _other_reply(self) -> Document:
+        return _other_reply(self)
+
+    def _identity(self, status: int) -> http1.Headers:
+        headers = [
             ("request-id", self.request_id),
             ("anthropic-organization-id", "demo-organization"),
             ("server", "ccrelay-demo"),
@@ -180,10 +246,7 @@ class RequestContext:
                 if rate_limits is None
                 else rate_limits
             )
-        headers += more
-        if close or not self.head.keep_alive:
-            headers.append(("connection", "close"))
-        return http1.response_head(status, headers)
+        return headers
 
     def _on_output(self, tokens: int) -> None:
         prefix = self._request.prefix if self._request is not None else None
@@ -227,7 +290,7 @@ def send(context: RequestContext, reply: Document | Stream) -> Plan:
 
 def send_stream(context: RequestContext, parts: Iterable[bytes | Wait]) -> Plan:
     """Send an event stream, each part in its own chunk, and end the body."""
-    yield _streaming_head(context, 200, EVENT_STREAM)
+    yield _streaming_head(context, 200, context.media)
     for part in parts:
         yield frame(context, part)
     yield from end_body(context)
@@ -239,7 +302,7 @@ def chunked_head(
     """Return a head with chunked framing, for documents too; HTTP/1.0 gets a close instead."""
     if isinstance(reply, Document):
         return _streaming_head(context, reply.status, reply.content_type, *reply.headers, *more)
-    return _streaming_head(context, 200, EVENT_STREAM, *more)
+    return _streaming_head(context, 200, reply.media, *more)
 
 
 def frame(context: RequestContext, part: bytes | Wait) -> bytes | Wait:
@@ -263,12 +326,10 @@ def document_head(
 
 def content_type(reply: Document | Stream) -> str:
     """Return the media type of a reply."""
-    return reply.content_type if isinstance(reply, Document) else EVENT_STREAM
+    return reply.content_type if isinstance(reply, Document) else reply.media
 
 
-def split_reply(
-    reply: Document | Stream, render: Render = content.Event.encode
-) -> Iterator[bytes | Wait]:
+def split_reply(reply: Document | Stream, render: Render | None = None) -> Iterator[bytes | Wait]:
     """Yield the events of a stream with their gaps, or the two halves of a document."""
     if isinstance(reply, Document):
         half = len(reply.body) // 2
@@ -281,7 +342,8 @@ def split_reply(
                 yield Wait(reply.gap_s)
             deltas += 1
             reply.on_output(min(deltas, total))
-        yield render(event)
+        if part := (render or reply.render)(event):
+            yield part
 
 
 def first_parts(reply: Document | Stream, count: int) -> Iterator[bytes | Wait]:
@@ -296,11 +358,8 @@ def first_parts(reply: Document | Stream, count: int) -> Iterator[bytes | Wait]:
 def error_document(
     context: RequestContext, status: int, message: str, *headers: tuple[str, str]
 ) -> Document:
-    """Return an error in Anthropic's format."""
-    type = TYPE_BY_STATUS.get(status, "invalid_request_error" if status < 500 else "api_error")
-    error = {"type": type, "message": message}
-    body = {"type": "error", "error": error, "request_id": context.request_id}
-    return Document(status, msgspec.json.encode(body), headers=headers)
+    """Return an error in the format of the provider: Anthropic's, without a dialect."""
+    return context.error(status, message, list(headers))
 
 
 def _streaming_head(

@@ -21,6 +21,8 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from ccrelay.demo.cloud import Cloud
+from ccrelay.demo.cloud_context import CloudContext
 from ccrelay.demo.handler import RequestHandler
 from ccrelay.demo.http1 import CONTINUE, ProtocolError, RequestHead, RequestParser
 from ccrelay.demo.limits import Limiter, Quotas
@@ -75,11 +77,13 @@ class DemoServer:
         record: bool,
         on_finished: Callable[[Recorded], None] | None,
         quotas: Quotas,
+        cloud: Cloud | None = None,
     ) -> None:
         self.requests: deque[Recorded] = deque(maxlen=REQUESTS_KEPT)
         self.connections = 0  # accepted so far
         self.host = ""
         self.port = 0
+        self.cloud = cloud  # may be replaced: new credentials, a clock that is set
         # The wall clock: fixed windows are minutes of it, and the reset headers show it.
         self.limiter = Limiter(quotas, time.time)
         self._cache = PromptCache(time.monotonic)
@@ -143,13 +147,21 @@ class DemoServer:
     ) -> tuple[RequestContext, RequestHandler, Recorded]:
         """Record a request, and create its context and handler."""
         self._number += 1
-        context = RequestContext(
-            head,
-            serial=f"{self._salt}{self._number:06d}",
-            now=datetime.datetime.now(datetime.UTC),
-            gap_s=self._gap_s,
-            cache=self._cache,
-        )
+        serial, now = f"{self._salt}{self._number:06d}", datetime.datetime.now(datetime.UTC)
+        context: RequestContext
+        if self.cloud is None:
+            context = RequestContext(
+                head, serial=serial, now=now, gap_s=self._gap_s, cache=self._cache
+            )
+        else:
+            context = CloudContext(
+                head,
+                serial=serial,
+                now=now,
+                gap_s=self._gap_s,
+                cache=self._cache,
+                cloud=self.cloud,
+            )
         recorded = Recorded(
             number=self._number,
             connection=connection,
@@ -184,6 +196,7 @@ async def start_demo(
     record: bool = False,
     on_finished: Callable[[Recorded], None] | None = None,
     quotas: Quotas | None = None,
+    cloud: Cloud | None = None,
 ) -> DemoServer:
     """Start a mock provider.
 
@@ -195,6 +208,7 @@ async def start_demo(
         record: keep request bodies in `DemoServer.requests`.
         on_finished: called with each request when its outcome is known.
         quotas: rate limits of each credential; `DemoServer.limiter` has the ledger.
+        cloud: the cloud to play, with its credentials; None: Anthropic, any credential.
 
     Raises:
         OSError: the address cannot be bound.
@@ -205,6 +219,7 @@ async def start_demo(
         record=record,
         on_finished=on_finished,
         quotas=quotas or Quotas(),
+        cloud=cloud,
     )
     await server.listen(host, port)
     return server

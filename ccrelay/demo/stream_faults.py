@@ -93,9 +93,7 @@ def error_first(
     context: RequestContext, *, type: str = "overloaded_error", message: str = "Overloaded"
 ) -> Plan:
     """Send an `error` event as the first event of a 200 stream."""
-    yield from send_stream(
-        context, [content.error_event(type, message, context.request_id).encode()]
-    )
+    yield from send_stream(context, [context.render_error(type, message)])
 
 
 def error_mid(
@@ -109,24 +107,23 @@ def error_mid(
 
     def parts() -> Iterator[bytes | Wait]:
         yield from first_parts(context.reply(), after)
-        yield content.error_event(type, message, context.request_id).encode()
+        yield context.render_error(type, message)
 
     yield from send_stream(context, parts())
 
 
 def no_message_stop(context: RequestContext) -> Plan:
     """End the stream properly, but without `message_stop`."""
-    whole = (part for part in split_reply(context.reply(), _skip_message_stop) if part != b"")
-    yield from send_stream(context, whole)
+
+    def render(event: content.Event) -> bytes:
+        return b"" if event.name == "message_stop" else context.render(event)
+
+    yield from send_stream(context, split_reply(context.reply(), render))
 
 
 def only_message_start(context: RequestContext) -> Plan:
     """End the stream properly after `message_start`."""
     yield from send_stream(context, first_parts(context.reply(), 1))
-
-
-def _skip_message_stop(event: content.Event) -> bytes:
-    return b"" if event.name == "message_stop" else event.encode()
 
 
 def _start_then_stop(context: RequestContext, after: int) -> Plan:

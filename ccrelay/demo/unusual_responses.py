@@ -111,7 +111,7 @@ def pings_only(context: RequestContext, *, seconds: Seconds = 30.0, every: Posit
 
     def parts() -> Iterator[bytes | Wait]:
         for _ in range(int(seconds / every)):
-            yield content.PING.encode()
+            yield context.render(content.PING)
             yield Wait(every)
         yield from split_reply(context.reply())
 

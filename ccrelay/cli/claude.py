@@ -1,0 +1,59 @@
+"""`ccrelay claude`: Claude Code through the relay, which is started where none runs."""
+
+import os
+from typing import Any
+
+import click
+
+from ccrelay.cli.output import echo
+
+# What Claude Code answers by itself: no relay is started for it.
+ASKS_NO_MODEL = frozenset({("--help",), ("-h",), ("--version",), ("-v",)})
+
+
+class Verbatim(click.Command):
+    """A command that understands no option itself: all arguments go on as they are, `--` too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take all arguments."""
+        ctx.params["arguments"] = tuple(args)
+        return []
+
+
+@click.command(cls=Verbatim, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def claude(arguments: tuple[str, ...]) -> Any:
+    """Run Claude Code through the relay.
+
+    All arguments are Claude Code's. It uses the relay that runs, else starts one that ends with
+    Claude Code. Variables are set for that process only.
+    """
+    from ccrelay.cli import launcher, relay_users
+    from ccrelay.cli.client_environment import BASE_URL, environment
+    from ccrelay.cli.connection import Failed
+    from ccrelay.config.places import state_folder
+
+    env = dict(os.environ)
+    program = launcher.find_claude(env)
+    if arguments[:1] in ASKS_NO_MODEL:
+        launcher.replace_process(program, arguments, env)
+    try:
+        facts, pid = launcher.facts_of_running()
+        state = state_folder(env)
+        if state is not None:
+            relay_users.join(relay_users.users_file(state, pid), os.getpid())
+    except Failed as error:
+        if not launcher.is_no_relay(error) or env.get("CCRELAY_SOCKET"):
+            raise
+        from ccrelay.cli import own_relay
+
+        started = own_relay.start(env)
+        facts = started.facts
+        echo(f"ccrelay: started a relay at {facts.url} until Claude Code ends.", err=True)
+        echo(f"ccrelay: its log is {started.log}.", err=True)
+    launcher.check_settings(facts, env)
+    variables = launcher.decided(facts, env)
+    for said in launcher.conflicts(variables, env):
+        echo(f"ccrelay: {said}", err=True)
+    changed = {BASE_URL: facts.url, **environment(variables)}
+    launcher.replace_process(program, arguments, {**env, **changed})

@@ -1,0 +1,44 @@
+"""Variables as commands of a shell, quoted so that it runs nothing that is in them."""
+
+import json
+import os
+from collections.abc import Mapping
+
+SHELLS = ("sh", "fish", "powershell", "json")
+# PowerShell takes all of these for an end of a quoted text; doubled, they stand for themselves.
+_POWERSHELL_QUOTES = "'\u2018\u2019\u201a\u201b"
+
+
+def render(variables: Mapping[str, str], shell: str) -> str:
+    """Return the commands that set variables, one per line; of `json` an object.
+
+    Args:
+        variables: names, which must be those of variables, and values without NUL.
+        shell: one of SHELLS.
+    """
+    if shell == "json":
+        return json.dumps(dict(variables), indent=2) + "\n"
+    line = {"sh": _sh, "fish": _fish, "powershell": _powershell}[shell]
+    return "".join(f"{line(name, value)}\n" for name, value in variables.items())
+
+
+def guess_shell(env: Mapping[str, str]) -> str:
+    """Return the shell of the user, by `SHELL`."""
+    name = os.path.basename(env.get("SHELL", ""))
+    return {"fish": "fish", "pwsh": "powershell"}.get(name, "sh")
+
+
+def _sh(name: str, value: str) -> str:
+    import shlex
+
+    return f"export {name}={shlex.quote(value)}"
+
+
+def _fish(name: str, value: str) -> str:
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"set -gx {name} '{quoted}'"
+
+
+def _powershell(name: str, value: str) -> str:
+    quoted = "".join(one * 2 if one in _POWERSHELL_QUOTES else one for one in value)
+    return f"$Env:{name} = '{quoted}'"

@@ -1,0 +1,177 @@
+"""Claude Code's settings file on disk, and the record of what was written into it.
+
+Order of a change: the record of what was before and what will be, then the file, then the record as
+it is from then on. Each is replaced at once. So a process that is killed at any point leaves an old
+or a new file, and a record with which the next `connect` or `disconnect` goes on.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ccrelay.cli.settings_merge import Change, Record, from_json, to_json
+from ccrelay.config.places import make_private, state_folder
+
+FILE = "settings.json"
+BYTES_MAX = 1 << 22
+_MODE_NEW = 0o600
+
+
+class StoreError(Exception):
+    """A file cannot be read or written. `str()` is one sentence."""
+
+
+def settings_file(env: Mapping[str, str]) -> Path:
+    """Return the path of Claude Code's settings of this user. Raises StoreError."""
+    own = env.get("CLAUDE_CONFIG_DIR") or ""
+    if own:
+        return Path(os.path.abspath(own), FILE)
+    home = env.get("HOME") or ""
+    if not os.path.isabs(home):
+        raise StoreError("Claude Code's settings cannot be found: HOME is not set.")
+    return Path(home, ".claude", FILE)
+
+
+class Store:
+    """A settings file and its record.
+
+    Args:
+        file: path of the settings; a symbolic link is followed, and stays.
+        env: names the folder of the record.
+    """
+
+    def __init__(self, file: Path, env: Mapping[str, str]) -> None:
+        self.file = file
+        state = state_folder(env)
+        if state is None:
+            raise StoreError("No place for the record: neither HOME nor XDG_STATE_HOME is set.")
+        name = hashlib.sha256(os.fsencode(file)).hexdigest()[:16]
+        self._record = state / "connect" / f"{name}.json"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other commands of ours away. Raises StoreError."""
+        with _explained(self._record.parent):
+            make_private(self._record.parent)
+            lock = os.open(self._record.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError):  # a filesystem without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            _remove_leftovers(self._record)
+            _remove_leftovers(Path(os.path.realpath(self.file)))
+            yield
+        finally:
+            os.close(lock)
+
+    def text(self) -> str | None:
+        """Return the settings; None: there is no file. Raises StoreError."""
+        with _explained(self.file):
+            return _read(self.file)
+
+    def record(self) -> Record | None:
+        """Return the record; None: there is none. Raises StoreError."""
+        with _explained(self._record):
+            text = _read(self._record)
+        if text is None:
+            return None
+        try:
+            return from_json(text)
+        except ValueError:
+            raise StoreError(
+                f"{self._record} is damaged: take back by hand what ccrelay wrote into "
+                f"{self.file}, and remove the record."
+            ) from None
+
+    def apply(self, change: Change, seen: str | None) -> None:
+        """Write a change.
+
+        Args:
+            change: what to write.
+            seen: the text that it was made from.
+
+        Raises:
+            StoreError: something cannot be written, or the file has changed meanwhile.
+        """
+        if change.during is not None:
+            self._write_record(change.during)
+        with _explained(self.file):
+            target = Path(os.path.realpath(self.file))
+            if _read(target) != seen:
+                raise StoreError(f"{self.file} was changed just now: try again.")
+            if change.text is None:
+                target.unlink(missing_ok=True)
+            elif change.text != seen:
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _replace(target, change.text)
+        if change.after is None:
+            with _explained(self._record):
+                self._record.unlink(missing_ok=True)
+        elif change.after != change.during:
+            self._write_record(change.after)
+
+    def _write_record(self, record: Record) -> None:
+        with _explained(self._record):
+            _replace(self._record, to_json(record, str(self.file)))
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise StoreError(f"{path} is no UTF-8 text.") from None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}.") from None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StoreError(f"{path} is no file.")
+            data = file.read(BYTES_MAX + 1)
+    except FileNotFoundError:
+        return None
+    if len(data) > BYTES_MAX:
+        raise StoreError(f"{path} is larger than {BYTES_MAX >> 20} MB.")
+    return data.decode()
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a new file in place of one, with its mode and owner."""
+    try:
+        status = path.stat()
+        mode = stat.S_IMODE(status.st_mode)
+    except FileNotFoundError:
+        status, mode = None, _MODE_NEW
+    temporary = path.with_name(f".{path.name}.ccrelay-{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(text.encode())
+            os.fchmod(file.fileno(), mode)
+            if status is not None and status.st_uid != os.geteuid():
+                os.fchown(file.fileno(), status.st_uid, status.st_gid)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what a killed process left; we are locked, so none of ours is at work."""
+    for left in path.parent.glob(f".{path.name}.ccrelay-*"):
+        with contextlib.suppress(OSError):
+            left.unlink()

@@ -1,0 +1,208 @@
+"""`ccrelay usage` and `ccrelay prices` as lines of a terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ccrelay.cli.cells import join
+from ccrelay.cli.format_counts import count, tokens_or_none
+from ccrelay.cli.format_money import UNKNOWN, dollars, dollars_or_none, price
+from ccrelay.cli.format_share import hits
+from ccrelay.cli.format_time import DAY_S, clock, day
+from ccrelay.cli.screen import Screen
+from ccrelay.cli.table import Cell, Column, draw, fit
+from ccrelay.cli.time_range import Range
+from ccrelay.cli.words import short_model
+
+# By dimension: the title of its column, and its words in a sentence.
+DIMENSIONS = {
+    "provider": ("PROVIDER", "provider that answered"),
+    "model": ("MODEL", "model that answered"),
+    "key": ("KEY", "key that answered"),
+    "class": ("CLASS", "class of traffic"),
+    "session": ("SESSION", "session"),
+    "project": ("PROJECT", "project"),
+    "agent": ("AGENT", "sub-agent"),
+    "day": ("DAY", "day"),
+    "hour": ("HOUR", "hour"),
+    "rule": ("RULE", "rule that matched"),
+}
+_FIGURES = (
+    Column("EXCHANGES", right=True),
+    Column("INPUT", right=True, least=6),
+    Column("C.WRITE", right=True, least=7),
+    Column("C.READ", right=True, least=7),
+    Column("OUTPUT", right=True, least=6),
+    Column("HITS", right=True),
+    Column("BILLED", right=True, least=8),
+    Column("PLANS", right=True, least=7),
+    Column("SAVED", right=True, least=9),
+)
+_SHRINK = {"day": 0, "hour": 0, "session": 8}  # figures are not cut
+_MONEY = {"BILLED", "PLANS", "SAVED"}
+
+
+def usage_lines(
+    answer: Any,
+    by: Sequence[str],
+    bounds: Range,
+    now_ms: int,
+    screen: Screen,
+    *,
+    text: str = "",
+) -> list[str]:
+    """Return the lines of a `QueryResponse` with all rows, within the screen's width.
+
+    Args:
+        answer: sums; its `rows` are those of all pages.
+        by: dimensions, of DIMENSIONS.
+        bounds: what was asked for.
+        now_ms: since 1970.
+        screen: what they are for.
+        text: filter; empty: none.
+    """
+    heading = screen.wrap(screen.text(title(by, bounds, now_ms, text)))
+    if not answer.rows and not answer.total.exchanges:
+        empty = "No exchanges in this time. Longer ago: ccrelay usage --since 30d"
+        return [*heading, "", *screen.wrap(empty)]
+    columns = [
+        *(Column(DIMENSIONS[name][0], shrink_to=_SHRINK.get(name, 10)) for name in by),
+        *((Column("", least=3),) if not by else ()),
+        *_FIGURES,
+    ]
+    rows = [[*_group(row, by, screen), *_sums(row.totals)] for row in answer.rows]
+    first = [Cell("all"), *(Cell("") for _ in by[1:])]
+    sums = [*first, *_sums(answer.total)]
+    is_one = not by or len(rows) <= 1
+    every = [sums] if not by else [*rows, sums]
+    fitted = fit(columns, every, screen.width)
+    if is_one:
+        lines = draw(columns, [sums] if not by else rows, screen, fitted=fitted)
+    else:
+        lines = draw(columns, rows, screen, fitted=fitted, sums=sums)
+    lost_columns = _MONEY & set(fitted.dropped)
+    return [*heading, "", *lines, "", *_notes(answer, screen, say_money=bool(lost_columns))]
+
+
+def _group(row: Any, by: Sequence[str], screen: Screen) -> list[Cell]:
+    cells = []
+    for name, value in zip(by, row.group, strict=True):
+        shown = screen.text(value) or "-"
+        if name == "hour":
+            shown = shown.replace("T", " ") + ":00"
+        elif name == "session":
+            cells.append(Cell(shown, shorter=(shown[:8],)))
+            continue
+        shorter = (short_model(shown),) if name == "model" else ()
+        cells.append(Cell(shown, shorter=shorter))
+    return cells
+
+
+def _sums(one: Any) -> list[Cell]:
+    plain, written, read = one.input_tokens, one.cache_write_tokens, one.cache_read_tokens
+    # Nothing that has a price: an amount would say less than nothing.
+    is_unpriced = one.unpriced > 0 and not one.billed_micros
+    billed = UNKNOWN if is_unpriced else dollars_or_none(one.billed_micros)
+    return [
+        Cell(count(one.exchanges)),
+        Cell(tokens_or_none(plain)),
+        Cell(tokens_or_none(written)),
+        Cell(tokens_or_none(read)),
+        Cell(tokens_or_none(one.output_tokens)),
+        Cell(hits(read, written, plain)),
+        Cell(billed, mark="?" if one.unpriced and not is_unpriced else ""),
+        Cell(dollars_or_none(one.plan_micros)),
+        Cell(dollars_or_none(one.saved_micros)),
+    ]
+
+
+def title(by: Sequence[str], bounds: Range, now_ms: int, text: str) -> str:
+    """Return `Fri 27 Nov to Thu 3 Dec, by model that answered`."""
+    words = " and ".join(DIMENSIONS[name][1] for name in by)
+    return join(
+        [_period(bounds, now_ms), f"by {words}" if by else "", f"only {text}" if text else ""]
+    )
+
+
+def _period(bounds: Range, now_ms: int) -> str:
+    end_ms = bounds.until_ms or now_ms
+    is_midnight = clock(end_ms) == "00:00:00"
+    last = day(end_ms - 1, now_ms) if is_midnight or not bounds.until_ms else ""
+    if not bounds.since_ms:
+        return f"All until {last or day(end_ms, now_ms)}"
+    if clock(bounds.since_ms) == "00:00:00" and last:
+        first = day(bounds.since_ms, now_ms)
+        return last if first == last else f"{first} to {last}"
+    first = f"{day(bounds.since_ms, now_ms)} {clock(bounds.since_ms)[:5]}"
+    end = f"{day(end_ms, now_ms)} {clock(end_ms)[:5]}"
+    if end_ms - bounds.since_ms < DAY_S * 1000 and day(end_ms, now_ms) == day(
+        bounds.since_ms, now_ms
+    ):
+        end = clock(end_ms)[:5]
+    return f"{first} to {end}"
+
+
+def _notes(answer: Any, screen: Screen, *, say_money: bool) -> list[str]:
+    total = answer.total
+    lines = []
+    if say_money:  # where columns were lost, their sums are not
+        money = [
+            f"Billed {dollars(total.billed_micros)}",
+            f"covered by plans {dollars(total.plan_micros)} at list price",
+            f"saved by caches {dollars(total.saved_micros)}",
+        ]
+        lines += screen.wrap(f"{join(money)}.")
+    facts = []
+    if total.moves or total.moved_micros:
+        left = f"{count(total.moves, 'conversation')} left a warm cache"
+        facts.append(f"Lost by moves: {dollars(total.moved_micros)} ({left}).")
+    if answer.today_expected_micros:
+        expected = dollars(answer.today_expected_micros)
+        facts.append(f"Today should end near {expected} at list price.")
+    if facts:
+        lines += screen.wrap(join(facts, " "))
+    version = answer.prices_version or "an unknown date"
+    unpriced = f"{count(total.unpriced, 'exchange')} without a known price"
+    return [*lines, *screen.wrap(screen.text(f"Prices of {version}; {unpriced}."))]
+
+
+def prices_lines(answer: Any, screen: Screen) -> list[str]:
+    """Return the lines of a `PricesResponse`."""
+    columns = [
+        Column("MODEL", shrink_to=18),  # shorter ones are the same for several
+        Column("OF", shrink_to=6),
+        Column("ABOVE", right=True),  # tells two prices of a model apart
+        Column("INPUT", right=True),
+        Column("OUTPUT", right=True),
+        Column("C.READ", right=True),
+        Column("C.WRITE 5M", right=True),
+        Column("C.WRITE 1H", right=True),
+    ]
+    rows = [
+        [
+            Cell(screen.text(one.model)),
+            Cell(_whose(one, screen)),
+            Cell(tokens_or_none(one.above_tokens)),
+            Cell(price(one.input_micros)),
+            Cell(price(one.output_micros)),
+            Cell(_cache_price(one.cache_read_micros)),
+            Cell(_cache_price(one.cache_write_5m_micros)),
+            Cell(_cache_price(one.cache_write_1h_micros)),
+        ]
+        for one in answer.prices
+    ]
+    configured = sum(one.configured for one in answer.prices)
+    facts = f"{count(configured, 'price')} of the configuration (*)" if configured else ""
+    head = f"US dollars per million tokens; built-in prices of {answer.version}"
+    lines = screen.wrap(screen.text(f"{join([head, facts])}."))
+    if not rows:
+        return [*lines, *screen.wrap("No price is known. Set one: providers[].prices.")]
+    return [*lines, "", *draw(columns, rows, screen)]
+
+
+def _cache_price(micros: int) -> str:
+    return price(micros) if micros else "-"  # a provider without such a cache
+
+
+def _whose(one: Any, screen: Screen) -> str:
+    name = "all" if one.provider == "*" else screen.text(one.provider)
+    return f"{name}*" if one.configured else name

@@ -1,0 +1,252 @@
+"""Keeps the keys and writes the configuration: all of it, or nothing."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ccrelay.config import keychain
+from ccrelay.config.command_environment import keychain_environment
+from ccrelay.config.defaults import ollama_url
+from ccrelay.config.load import load_text
+from ccrelay.config.places import make_private
+from ccrelay.config.problems import ConfigError
+from ccrelay.config.starter_clouds import find_clouds
+from ccrelay.first_run.check import problem_text
+from ccrelay.first_run.choice import COMMAND, Choice, KeyStore, SetupProblem, settled
+from ccrelay.first_run.detect import existing, target
+from ccrelay.first_run.machine import machine_of
+from ccrelay.first_run.ollama import probe_ollama
+from ccrelay.first_run.text import config_text, with_listen
+
+KEYS = "keys"  # folder beside the file
+
+
+class HasConfig(SetupProblem):
+    """There is a configuration already, which is not overwritten."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"There is a configuration already: {path}. It was not changed.")
+        self.path = path
+
+
+class Plan(NamedTuple):
+    """What would be written.
+
+    Args:
+        file: the configuration.
+        text: its text; it holds no key.
+        keys: store, name of the entry or path of the file, and key.
+    """
+
+    file: Path
+    text: str
+    keys: tuple[tuple[KeyStore, str, str], ...] = ()
+
+
+class Written(NamedTuple):
+    """What was written.
+
+    Args:
+        file: the configuration.
+        text: its text.
+        lines: what was written where.
+        undo: removes all of it.
+    """
+
+    file: Path
+    text: str
+    lines: tuple[str, ...]
+    undo: Callable[[], None]
+
+
+def keychain_problem(env: Mapping[str, str]) -> str:
+    """Why the keychain cannot be used, one sentence; empty: it can. Takes half a second."""
+    return keychain.problem_of(keychain_environment(env))
+
+
+def plan(
+    choices: Sequence[Choice],
+    env: Mapping[str, str],
+    file: Path | None = None,
+    *,
+    listen: str = "",
+) -> Plan:
+    """Decide where everything goes, and check the configuration that results.
+
+    Args:
+        choices: the providers, the preferred first.
+        env: of the relay that is to use it.
+        file: the configuration; None: that of the user.
+        listen: HOST:PORT; empty: the default.
+
+    Raises:
+        SetupProblem: it cannot be set up like this; HasConfig where there is one.
+    """
+    place = file or target(env)
+    if place.suffix.lower() == ".toml":
+        raise SetupProblem("The first configuration is YAML: name a file *.yaml.")
+    found = existing(env) if file is None else place if os.path.lexists(place) else None
+    if found is not None:
+        raise HasConfig(found)
+    chosen = [_with_model(choice, env) for choice in settled(choices)]
+    default = KeyStore.FILE
+    if any(one.key and one.store is None for one in chosen) and not keychain_problem(env):
+        default = KeyStore.KEYCHAIN
+    keys: list[tuple[KeyStore, str, str]] = []
+    references: dict[str, str] = {}
+    kept = []
+    for choice in chosen:
+        store = KeyStore.ENVIRONMENT if choice.variable else choice.store or default
+        kept.append(msgspec.structs.replace(choice, store=store))
+        if choice.variable:
+            references[choice.name] = f"${{{choice.variable}}}"
+        elif choice.key and store is KeyStore.KEYCHAIN:
+            references[choice.name] = f"${{keyring:{choice.name}}}"
+            keys.append((store, choice.name, choice.key))
+        elif choice.key:
+            name = _free_name(place.parent / KEYS, choice.name)
+            references[choice.name] = f"${{file:{KEYS}/{name}}}"
+            keys.append((store, str(place.parent / KEYS / name), choice.key))
+    text = config_text(kept, references, find_clouds(machine_of(env)))
+    if listen:
+        text = with_listen(text, listen)
+    _check(text, place, env)
+    return Plan(place, text, tuple(keys))
+
+
+def write_plan(planned: Plan, env: Mapping[str, str]) -> Written:
+    """Keep the keys, then write the file. What fails half-way, or is interrupted, is undone.
+
+    Raises:
+        SetupProblem: it could not be done; nothing is left of it.
+    """
+    undo: list[Callable[[], None]] = []
+    lines = []
+    try:
+        for store, place, key in planned.keys:
+            if store is KeyStore.KEYCHAIN:
+                _keep_in_keychain(place, key, env, undo)
+                lines.append(f"key in the keychain, as {keychain.SERVICE}/{place}")
+            else:
+                _create(Path(place), key + "\n", undo)
+                lines.append(f"key in {place} (mode 0600)")
+        _create(planned.file, planned.text, undo)
+    except BaseException as error:
+        _undo(undo)
+        if isinstance(error, FileExistsError):
+            raise HasConfig(planned.file) from None
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise SetupProblem(
+                f"Cannot write {error.filename or planned.file}: {reason}."
+            ) from None
+        if isinstance(error, keychain.KeychainError):
+            raise SetupProblem(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+        raise
+    lines.append(f"configuration in {planned.file} (mode 0600)")
+    return Written(planned.file, planned.text, tuple(lines), lambda: _undo(undo))
+
+
+def _undo(steps: list[Callable[[], None]]) -> None:
+    while steps:
+        with contextlib.suppress(OSError, keychain.KeychainError):
+            steps.pop()()
+
+
+def command_after(file: Path, env: Mapping[str, str]) -> str:
+    """The line that starts Claude Code with a configuration."""
+    found = existing(env)
+    return COMMAND if found == file else f"ccrelay serve --config {file}"
+
+
+def replace_key_file(path: Path, key: str) -> None:
+    """Keep a key in a file, in place of the one that is there. Raises OSError."""
+    make_private(path.parent)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"{key}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _with_model(choice: Choice, env: Mapping[str, str]) -> Choice:
+    """An Ollama has to have a model that Claude's names can be mapped to."""
+    if choice.type != "ollama" or choice.model:
+        return choice
+    url = choice.base_url or ollama_url(env)
+    ollama = probe_ollama(url)
+    if ollama is None:
+        raise SetupProblem(f"No Ollama answers at {url}: start it, or name a model.")
+    if not ollama.models:
+        raise SetupProblem(f"Ollama at {url} has no model yet: ollama pull qwen3:32b")
+    return msgspec.structs.replace(choice, model=ollama.models[0], base_url=url)
+
+
+def _check(text: str, place: Path, env: Mapping[str, str]) -> None:
+    try:
+        load_text(text.encode(), place, env=env)
+    except ConfigError as error:
+        raise SetupProblem(f"{problem_text(error)}.") from None
+
+
+def _free_name(folder: Path, name: str) -> str:
+    """A name that no other key has: one that is in use elsewhere is not replaced."""
+    found, number = name, 2
+    while os.path.lexists(folder / found):
+        found, number = f"{name}-{number}", number + 1
+    return found
+
+
+def _keep_in_keychain(
+    name: str, key: str, env: Mapping[str, str], undo: list[Callable[[], None]]
+) -> None:
+    here = keychain_environment(env)
+    try:
+        before = keychain.read_entry(name, here)
+    except keychain.KeychainError as error:
+        if error.why != "missing":
+            raise
+        undo.append(lambda: keychain.delete_entry(name, here))
+    else:
+        undo.append(lambda: keychain.write_entry(name, before, here))
+    keychain.write_entry(name, key, here)
+
+
+def _create(path: Path, text: str, undo: list[Callable[[], None]]) -> None:
+    """Make a file, whole from the moment that it has its name, mode 0600.
+
+    Raises FileExistsError, and other OSError.
+    """
+    _make_folders(path.parent, undo)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(name, path)  # unlike a rename it does not replace what is there
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text)
+    finally:
+        os.unlink(name)
+    undo.append(lambda: os.unlink(path))
+
+
+def _make_folders(folder: Path, undo: list[Callable[[], None]]) -> None:
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    undo += [lambda one=one: os.rmdir(one) for one in reversed(missing)]  # type: ignore[misc]
+    make_private(folder)
