@@ -21,7 +21,7 @@ from bench.loopback import machine, peer, programs, report, spec
 ROOT = Path(__file__).parents[2]
 README = ROOT / "bench" / "README.md"
 RESULT = ROOT / "bench" / "results" / "instructions.json"
-PEERS = ("ccrelay_one", "ccrelay", "ccrelay_many")
+PEERS = ("ccrelay_one", "ccrelay_managed", "ccrelay", "ccrelay_many")
 
 
 def main() -> int:

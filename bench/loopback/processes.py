@@ -46,8 +46,19 @@ def proportional_kb(pid: int) -> dict[str, int]:
 
 
 def leaves(pid: int) -> list[int]:
-    """The processes without children: the workers, not the one that watches them."""
-    return [process for process in tree(pid) if len(tree(process)) == 1]
+    """The processes without children: the workers, not the one that watches them, nor a manager."""
+    beside = set(managers(pid))
+    return [one for one in tree(pid) if len(tree(one)) == 1 and one not in beside]
+
+
+def managers(pid: int) -> list[int]:
+    """The managers of a ccrelay."""
+    found = []
+    for process in tree(pid):
+        with contextlib.suppress(OSError):
+            if b"ccrelay.manager" in Path(f"/proc/{process}/cmdline").read_bytes():
+                found.append(process)
+    return found
 
 
 def leaf_rss_kb(pid: int) -> int:

@@ -198,9 +198,9 @@ class Round:
         upstream = attempt.upstream = self.upstream
         upstream.started_at = upstream.head_seen_at = now
         upstream.taps.first_event_at = now
-        accounting.on_content(context, config, attempt, upstream)
-        attempt.breaker_result = True
         outcome = Outcome()
+        accounting.on_content(context, config, attempt, outcome, upstream)
+        attempt.breaker_result = True
         outcome.status, outcome.stream = 200, True
         outcome.ending = int(Ending.COMPLETE)
         accounting.read_usage(upstream, outcome)

@@ -1,0 +1,1 @@
+"""Faces, side by side with those of another relay."""

@@ -1,0 +1,1 @@
+"""How large the ledger gets, how fast it is written, and how fast it answers."""

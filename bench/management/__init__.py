@@ -1,0 +1,1 @@
+"""What the management plane costs, and what its end costs: `python -m bench.management`."""
