@@ -12,6 +12,8 @@ PAGES = [
     *sorted(DOCS.glob("*.md")),
     ROOT / "bench" / "README.md",
     ROOT / "proto" / "README.md",
+    ROOT / "tests" / "faults" / "README.md",
+    ROOT / "tests" / "parity" / "README.md",
 ]
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)

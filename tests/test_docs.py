@@ -44,6 +44,16 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             secret.parent.mkdir(parents=True, exist_ok=True)
             secret.write_text(f"test-key-of-{name}")
             secret.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        for kind, path in re.findall(r"tls_(cert|key): ~/(\S+)", text):
+            file = tmp_path / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            what = "CERTIFICATE" if kind == "cert" else "PRIVATE KEY"
+            file.write_text(f"-----BEGIN {what}-----\n")  # whether it is one is asked at the start
+            file.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        for path in re.findall(r"\{file: (?:~/)?([\w.-]+\.json)\}", text):
+            account = tmp_path / path
+            account.write_text('{"type": "service_account"}')
+            account.chmod(stat.S_IRUSR | stat.S_IWUSR)
         for command in re.findall(r"\$\{cmd:(\w+)", text):
             program = programs / command
             program.write_text("#!/bin/sh\necho test-key-of-a-program\n")
@@ -95,18 +105,7 @@ def options_of(command: click.Command) -> set[str]:
     return {name for param in command.params for name in param.opts if name.startswith("--")}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_of_a_command_is_on_its_page_and_no_other(name: str) -> None:
-    level = "#" * (name.count(" ") + 2)
-    shown = section(text_of("cli.md"), f"{level} `ccrelay {name}`")
-    named = {option for row in rows(shown) for option in re.findall(r"^\| `(--[\w-]+)", row)}
-    assert named == options_of(COMMANDS[name])
-
-
-def test_no_section_describes_a_command_that_is_gone() -> None:
-    shown = set(re.findall(r"^#+ `ccrelay ([\w ]+)`$", text_of("cli.md"), re.MULTILINE))
-    groups = {name.rpartition(" ")[0] for name in COMMANDS} - {""}
-    assert shown == COMMANDS.keys() | groups
+GROUPS = {name.rpartition(" ")[0] for name in COMMANDS} - {""}
 
 
 def shown_commands() -> Iterator[tuple[str, list[str]]]:
@@ -122,20 +121,30 @@ def shown_commands() -> Iterator[tuple[str, list[str]]]:
                     yield page.name, shlex.split(call, comments=True)[1:]
 
 
+# Commands that the pages show and that are being built; remove what exists.
+COMING: set[str] = set()
+
+
+def test_no_command_that_exists_is_called_coming() -> None:
+    assert COMING & COMMANDS.keys() == set()
+
+
 def test_every_command_shown_exists_with_its_options() -> None:
-    shown = list(shown_commands())
+    shown = [(page, words) for page, words in shown_commands() if words[0] not in COMING]
     assert len(shown) > 10
     for page, words in shown:
         if words[0].startswith("-"):
             continue
-        name = " ".join(words[:2]) if words[0] in ("config", "route") else words[0]
+        name = " ".join(words[:2]) if words[0] in GROUPS else words[0]
+        if words[0] in GROUPS and not words[1:]:
+            continue  # a group that shows something by itself
         assert name in COMMANDS, f"{page}: ccrelay {' '.join(words)}"
         used = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert used <= options_of(COMMANDS[name]), f"{page}: ccrelay {' '.join(words)}"
 
 
 def test_the_explanation_shown_is_what_the_command_prints(sources: Path) -> None:
-    page = text_of("rules.md")
+    page = section(text_of("routing.md"), "## Rules")
     [(configuration, shown)] = zip(
         [match[2] for match in FENCE.finditer(page) if match[1] == "yaml"][:1],
         [match[2] for match in FENCE.finditer(page) if match[1] == "text"],
@@ -147,7 +156,7 @@ def test_the_explanation_shown_is_what_the_command_prints(sources: Path) -> None
     result = CliRunner().invoke(cli, [*command, "--config", str(file)])
     fingerprint = re.compile(r"hmac:\w+")
     printed = fingerprint.sub("hmac:", result.output)
-    assert printed.strip() == fingerprint.sub("hmac:", shown).strip(), "docs/rules.md"
+    assert printed.strip() == fingerprint.sub("hmac:", shown).strip(), "docs/routing.md"
 
 
 def test_the_names_that_mock_offers_to_tests_exist() -> None:
@@ -182,35 +191,40 @@ STRUCTS = {
 
 
 @pytest.mark.parametrize("place", STRUCTS)
-def test_every_setting_has_its_row(place: str) -> None:
-    shown = section(text_of("configuration.md"), f"## `{place}`")
-    named = re.findall(r"^\| `(\w+)` \|", shown, re.MULTILINE)
-    assert named == [field.encode_name for field in fields(STRUCTS[place])]
+def test_every_setting_has_its_row_or_a_heading(place: str) -> None:
+    page = text_of("configuration.md")
+    headings = re.findall(r"^## `(.*)`$", page, re.MULTILINE)
+    inner = [heading.removeprefix(f"{place}.") for heading in headings if place in heading]
+    below = {re.split(r"[.\[]", heading)[0] for heading in inner}
+    shown = section(page, f"## `{place}`")
+    named = re.findall(r"^- `(\w+)`(?: \([^)]*\))?: \S", shown, re.MULTILINE)
+    wanted = [field.encode_name for field in fields(STRUCTS[place])]
+    assert [name for name in wanted if name in named or name not in below] == named
 
 
 @pytest.mark.parametrize("struct", [model.Limits, model.ServerTimeouts, model.UpstreamTimeouts])
 def test_every_limit_is_listed_with_its_default(struct: type) -> None:
-    shown = rows(text_of("timeouts-and-limits.md"))
+    shown = text_of("configuration.md").splitlines()
     for field in fields(struct):
         default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
-        assert any(row.startswith(f"| `{field.encode_name}` | {default} |") for row in shown), (
-            f"{field.encode_name} = {default}"
-        )
+        start = f"- `{field.encode_name}`" + (f" (`{default}`)" if default != "None" else "") + ": "
+        assert any(line.startswith(start) for line in shown), start
 
 
 def test_every_type_and_preset_of_provider_is_described() -> None:
-    page = text_of("providers.md")
-    for kind in BY_TYPE:
-        assert f"\n## `{kind}`\n" in page
-    for preset in PRESETS:
-        assert f"\n| `{preset}` |" in page
+    first = " ".join(row.split("|")[1] for row in rows(text_of("providers.md")))
+    clouds = " ".join(row.split("|")[1] for row in rows(text_of("clouds.md")))
+    for name in (*BY_TYPE, *PRESETS):
+        assert f"`{name}`" in first, name
+    for name, service in BY_TYPE.items():
+        assert f"`{name}`" in clouds or service.base_url or name == "compatible", name
 
 
 # ---- HTTP
 
 
 def difference_table(listed: list[tuple[str, str, str]]) -> str:
-    """The rows of docs/http.md for one of the judges' lists."""
+    """The rows of tests/parity/README.md for one of the judges' lists."""
     lines = ["| why | parsers that think otherwise | messages |", "|---|---|---|"]
     for reason, others, names in listed:
         messages = ", ".join(f"`{name}`" for name in names.split())
@@ -230,7 +244,9 @@ def test_the_differences_to_other_parsers_are_those_that_are_tested(
     title: str, listed: list[tuple[str, str, str]]
 ) -> None:
     shown = re.search(
-        rf"<!-- begin: {title} -->\n(.*?)\n?<!-- end: {title} -->", text_of("http.md"), re.DOTALL
+        rf"<!-- begin: {title} -->\n(.*?)\n?<!-- end: {title} -->",
+        (ROOT / "tests" / "parity" / "README.md").read_text(),
+        re.DOTALL,
     )
     assert shown
     assert shown[1].strip() == difference_table(listed)
@@ -261,9 +277,67 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(file), target
 
 
-def test_the_map_shows_every_page() -> None:
-    shown = set(re.findall(r"\]\(([\w-]+\.md)\)", text_of("index.md")))
-    assert shown == {page.name for page in DOCS.glob("*.md")} - {"index.md"}
+def named_pages() -> Iterator[tuple[str, str]]:
+    """Every place in the sources that names a page, in a text for users or in a comment."""
+    folders = ("ccrelay", "proto", "tests", "bench", ".ci")
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*")):
+            is_source = path.suffix in {".py", ".pyx", ".pxd", ".proto", ".ts", ".tsx"}
+            if is_source and "node_modules" not in path.parts:
+                for name in re.findall(r"\bdocs/[\w/-]+\.md(?:#[\w-]+)?", path.read_text()):
+                    yield str(path.relative_to(ROOT)), name
+
+
+NAMED_PAGES = list(named_pages())
+
+
+def test_every_page_that_the_sources_name_exists() -> None:
+    assert len(NAMED_PAGES) > 20
+    for place, name in NAMED_PAGES:
+        file, _, anchor = name.partition("#")
+        assert (ROOT / file).exists(), f"{place}: {name}"
+        assert not anchor or anchor in anchors(ROOT / file), f"{place}: {name}"
+
+
+README = (ROOT / "README.md").read_text()
+WORDS_MAX = 20_000
+
+
+def test_the_readme_shows_every_page() -> None:
+    shown = set(re.findall(r"\]\(docs/([\w-]+\.md)\)", README))
+    assert shown == {page.name for page in DOCS.glob("**/*.md")}
+
+
+def test_the_readme_begins_with_a_picture_and_three_commands() -> None:
+    [start] = [match[2] for match in FENCE.finditer(README) if "ccrelay claude" in match[2]]
+    assert [line.partition("#")[0].strip() for line in start.splitlines()] == [
+        "pip install ccrelay-proxy",
+        "ccrelay init",
+        "ccrelay claude",
+    ]
+    assert README.index("<picture>") < README.index(start)
+
+
+def test_the_pictures_of_the_readme_are_there() -> None:
+    pictures = re.findall(r'src(?:set)?="([^"]+)"', README)
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert Path(picture).parent == Path("docs/pictures")
+        assert (ROOT / picture).exists() or not (DOCS / "pictures").exists(), picture
+
+
+def test_the_figures_of_the_readme_are_those_of_the_bench() -> None:
+    why = section(README, "## Why")
+    measured = (ROOT / "bench" / "README.md").read_text()
+    figures = re.findall(r"\d[\d.]* (?:k|rpm)\b", why)
+    assert figures
+    assert [figure for figure in figures if figure not in measured] == []
+
+
+def test_the_documentation_is_short() -> None:
+    pages = [README, *(page.read_text() for page in DOCS.glob("**/*.md"))]
+    words = sum(len(page.split()) for page in pages)
+    assert words < WORDS_MAX, f"README.md and docs have {words} words: say it once, or leave it out"
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:

@@ -1,6 +1,7 @@
 """Compares error texts, log events and log fields with their pages.
 
-A failure names the page, and the row to add, change or remove.
+A failure names the page, and the row to add, change or remove. A cell of docs/errors.md may hold
+several texts that mean the same, separated by `<br>`.
 """
 
 import ast
@@ -12,6 +13,7 @@ import pytest
 from msgspec import json as msgspec_json
 
 from ccrelay import errors
+from ccrelay._fast.upstream import Loss
 from ccrelay.relay import retry
 from ccrelay.types import Ending, RequestClass
 from tests.pages import PACKAGE, fences, rows, section, text_of
@@ -108,32 +110,70 @@ def plain(text: str) -> str:
 
 
 TEMPLATES = list(templates())
+# Texts that are put together of two places: the beginning, and what `_LOSSES` and dialling add.
+BEGINNINGS = (["Provider"], ["Cannot reach"])
+NO_CAPACITY = "No provider for this model ({names}) has capacity now."
+# The event with which a stream ends that its provider did not end.
+IN_STREAMS = "Provider NAME ended the stream before the message was complete."
+PAGE = text_of("errors.md")
+RELAY_ROWS = [row for row in rows(section(PAGE, "## From the relay")) if row.startswith("| ")][1:]
+
+
+def texts_of(row: str) -> list[str]:
+    """The texts of a row's second cell."""
+    return [text.strip() for text in row.split(" | ")[1].split("<br>")]
+
+
+def texts_with(status: int) -> list[str]:
+    found = [row for row in RELAY_ROWS if row.startswith(f"| {status} | ")]
+    return [text for row in found for text in texts_of(row)]
 
 
 @pytest.mark.parametrize(("place", "status", "pieces"), TEMPLATES, ids=[t[0] for t in TEMPLATES])
 def test_every_error_of_the_relay_is_on_its_page(
     place: str, status: int | None, pieces: list[str]
 ) -> None:
-    page = text_of("errors.md")
-    text = " ... ".join(pieces)
     if status is None:
-        missing = [piece for piece in pieces if piece not in plain(page)]
+        missing = [piece for piece in pieces if piece.lower() not in plain(PAGE).lower()]
         assert not missing, f"docs/errors.md: the prose lacks {missing} (ccrelay/{place})"
         return
-    row = f"| {status} | `{errors.TYPE_BY_STATUS[status]}` |"
-    found = [line for line in rows(page) if all(piece in line for piece in pieces)]
-    assert any(row in line for line in found), (
-        f"docs/errors.md: add or correct the row `{row} {text} | ... |` (ccrelay/{place}); "
-        f"rows with this text: {found or 'none'}"
+    text = " ... ".join(pieces)
+    assert any(all(piece in shown for piece in pieces) for shown in texts_with(status)), (
+        f"docs/errors.md: add the row `| {status} | {text} | what to do |` (ccrelay/{place})"
     )
 
 
 @pytest.mark.parametrize("why", [*retry._WHY, "queued ahead", "its own key"])
 def test_the_page_has_the_status_of_each_reason_why_no_target_is_available(why: str) -> None:
-    what = retry._WHY.get(why, "No provider for this model ({names}) has capacity now.")
-    status = retry._status(why)
-    row = f"| {what} | {status} `{errors.TYPE_BY_STATUS[status]}` |"
-    assert row in text_of("errors.md")
+    assert retry._WHY.get(why, NO_CAPACITY) in texts_with(retry._status(why))
+
+
+@pytest.mark.parametrize("reason", [int(loss) for loss in Loss if int(loss) in retry._LOSSES])
+def test_every_loss_of_a_provider_is_there(reason: int) -> None:
+    status, what = retry._LOSSES[reason]
+    assert f"Provider NAME {what}." in texts_with(status)
+
+
+@pytest.mark.parametrize("status", sorted({t[1] for t in TEMPLATES if t[1] is not None}))
+def test_the_page_has_the_type_of_each_status(status: int) -> None:
+    prose = plain(PAGE[PAGE.index("The type follows") : PAGE.index("## In Claude Code")])
+    [statuses] = re.findall(rf"([\d, ]+) `{errors.TYPE_BY_STATUS[status]}`", prose)
+    assert str(status) in re.findall(r"\d+", statuses)
+
+
+@pytest.mark.parametrize("status", sorted({t[1] for t in TEMPLATES if t[1] is not None}))
+def test_the_words_of_claude_code_for_each_status_are_there(status: int) -> None:
+    words = {
+        401: "Invalid API key",
+        403: "Failed to authenticate. API Error: 403",
+        404: "There's an issue with the selected model",
+        413: "Request too large",
+        429: "Request rejected (429)",
+        **dict.fromkeys((400, 405, 431), "API Error: 400"),
+        **dict.fromkeys((408, 500, 502, 504, 529), "529 Overloaded"),
+    }[status]
+    [row] = [row for row in rows(section(PAGE, "## In Claude Code")) if f"`{words}" in row]
+    assert str(status) in row or status == 408
 
 
 def test_the_sources_were_found_to_hold_errors() -> None:
@@ -147,12 +187,25 @@ def test_a_table_of_error_texts_exists(table: str) -> None:
 
 
 def test_no_row_describes_an_error_that_is_gone() -> None:
-    known = [pieces for _, _, pieces in TEMPLATES if pieces]
-    for row in rows(text_of("errors.md")):
-        if re.match(r"\| \d", row):
-            assert any(all(piece in row for piece in pieces) for pieces in known), (
-                f"docs/errors.md: no code makes this error any more; remove or reword the row {row}"
+    known = [pieces for _, _, pieces in TEMPLATES if pieces and pieces not in BEGINNINGS]
+    known += [[text] for text in (IN_STREAMS, *retry._WHY.values(), NO_CAPACITY)]
+    for row in RELAY_ROWS:
+        for text in texts_of(row):
+            assert any(all(piece in text for piece in pieces) for pieces in known), (
+                f"docs/errors.md: no code makes this error any more; remove or reword {text!r}"
             )
+
+
+def test_the_error_of_streams_is_in_the_code() -> None:
+    said = IN_STREAMS.removeprefix("Provider NAME ")
+    assert any(said in path.read_text() for path in (PACKAGE / "relay").glob("*.py"))
+    assert IN_STREAMS in texts_with(502)
+
+
+def test_every_log_event_that_the_page_names_is_one() -> None:
+    named = re.findall(r"log: `(\w+)`", PAGE, re.IGNORECASE)
+    assert len(named) > 8
+    assert [name for name in named if name not in logged_events()] == []
 
 
 def test_the_error_shown_is_json_of_the_shape_that_is_sent() -> None:
@@ -180,20 +233,29 @@ def record_fields() -> set[str]:
 
 
 def first_cells(text: str) -> list[str]:
-    return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    """The words in code of each row's first cell."""
+    return [word for row in rows(text) for word in re.findall(r"`(\w+)`", row.split(" | ")[0])]
 
 
 def test_every_field_of_the_exchange_line_is_listed_and_no_other() -> None:
     listed = section(text_of("operations.md"), "### Exchanges")
-    tables = re.split(r"\n\n", listed)
-    [of_fields] = [table for table in tables if table.startswith("| field")]
-    [of_kinds] = [table for table in tables if table.startswith("| `kind`")]
-    [of_endings] = [table for table in tables if table.startswith("| `ending`")]
-    assert set(first_cells(of_fields)) == record_fields()
-    kinds = [kind.name.lower() for kind in RequestClass]
-    assert [name for name in first_cells(of_kinds) if name != "kind"] == kinds
-    endings = [ending.name.lower() for ending in Ending]
-    assert [name for name in first_cells(of_endings) if name != "ending"] == endings
+    shown = first_cells(listed)
+    assert len(shown) == len(set(shown))
+    assert set(shown) == record_fields()
+    for field, words in (("kind", RequestClass), ("ending", Ending)):
+        [row] = [row for row in rows(listed) if row.startswith(f"| `{field}` |")]
+        shown = re.findall(r"`(\w+)`", row)[1:]
+        assert shown == [word.name.lower() for word in words]
+
+
+EVENT_ARGUMENT = {
+    "event": 1,
+    "_on_event": 1,
+    "_event": 1,
+    "_complain": 0,
+    "_tell": 1,
+    "_tell_of": 1,
+}
 
 
 @cache
@@ -201,19 +263,19 @@ def logged_events() -> frozenset[str]:
     names = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "event"
-                and len(node.args) >= 2
-                and isinstance(node.args[1], ast.Constant)
-            ):
-                names.add(str(node.args[1].value))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                # `log.event`, and what rooms without a log are given in its place.
+                at = EVENT_ARGUMENT.get(node.func.attr)
+                if at is not None and len(node.args) > at:
+                    name = node.args[at]
+                    names |= {str(name.value)} if isinstance(name, ast.Constant) else set()
     return frozenset(names - {"exchange"})
 
 
 def test_every_event_of_the_log_is_listed_and_no_other() -> None:
-    listed = set(first_cells(section(text_of("operations.md"), "### Events")))
+    shown = first_cells(section(text_of("operations.md"), "### Events"))
+    assert len(shown) == len(set(shown))
+    listed = set(shown)
     logged = logged_events()
     assert listed == logged, (
         f"docs/operations.md, table of events: add rows for {sorted(logged - listed)}, "

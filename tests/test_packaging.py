@@ -140,7 +140,7 @@ def test_build_requirements_have_bounds_above():
 
 def test_every_c_source_is_linked_into_a_module():
     linked = {source for sources in modules_of_setup().values() for source in sources}
-    assert linked == {"scan.c"}
+    assert linked == {"frames.c", "scan.c"}
     assert all((FAST / source).exists() for source in linked)
 
 
@@ -151,10 +151,45 @@ def test_the_source_distribution_has_every_file_that_a_build_needs():
         if line.startswith("recursive-include ccrelay/_fast ")
     ]
     patterns = line.split()[2:]
-    needed = [path.name for path in FAST.iterdir() if path.suffix in SOURCES] + ["scan.c"]
+    needed = [path.name for path in FAST.iterdir() if path.suffix in SOURCES] + [
+        "frames.c",
+        "scan.c",
+    ]
     missing = [n for n in needed if not any(fnmatch.fnmatch(n, p) for p in patterns)]
     assert missing == []
     assert "recursive-include ccrelay *.pxd" in (ROOT / "MANIFEST.in").read_text().splitlines()
+
+
+def script(name):
+    """A program of `.ci` as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_as_it_was_built_belongs_to_the_package_and_its_sources_to_the_source():
+    assert "web/dist/**" in toml("pyproject.toml")["tool"]["setuptools"]["package-data"]["ccrelay"]
+    lines = (ROOT / "MANIFEST.in").read_text().splitlines()
+    assert lines.index("graft ccrelay/web") < lines.index("prune ccrelay/web/node_modules")
+    check = script("check_dist")
+    found = check.wheel_problems(["ccrelay/web/dist/assets/x.js", "ccrelay/web/src/x.ts"])
+    assert "wheel: ccrelay/web/src/x.ts is of no kind we ship" in found
+    assert not any("x.js" in problem for problem in found)
+    found = check.sdist_problems(["ccrelay/web/node_modules/a/b.js"])
+    assert "sdist: ccrelay/web/node_modules/a/b.js does not belong there" in found
+
+
+def test_a_page_that_its_sources_are_not_built_to_is_found():
+    check = script("check_web")
+    same = {"index.html": b"<p>", "assets/a.js": b"1", "assets/a.svg": b"x" * 500}
+    assert check.problems_of(same, dict(same)) == []
+    for other in ({**same, "assets/a.js": b"2"}, {**same, "assets/b.js": b""}, {"index.html": b""}):
+        assert check.problems_of(same, other)
+        assert check.problems_of(other, same)
+    assert check.problems_of({}, {}) == ["the build has no index.html"]
+    assert check.gzip_size(same) < 60  # images come later
+    assert check.gzip_size({"a.js": os.urandom(check.GZIP_MAX)}) > check.GZIP_MAX
 
 
 def test_wheels_are_built_for_every_python_that_is_promised():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tests.client.recorder import Fields, Seen
 from tests.client.rig import RELAY_TOKEN, SENT_MODEL, UPSTREAM_KEY, Rig
 
-# Hop-by-hop: rewritten or removed for the next hop (docs/architecture.md, "Bytes").
+# Hop-by-hop: rewritten or removed for the next hop (docs/architecture.md, "Sockets and bytes").
 HOP = frozenset(
     (
         b"accept-encoding",

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,55 @@ class Claude:
         """
         if not {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"} & environment.keys():
             environment["ANTHROPIC_API_KEY"] = "test-client-key"
-        process = subprocess.Popen(
+        return self._run(prompt, arguments, model, {"ANTHROPIC_BASE_URL": url, **environment})
+
+    def run(
+        self, prompt: str, *arguments: str, model: str = MODEL, environment: dict[str, str]
+    ) -> Run:
+        """Run `claude -p` with these variables: no base URL and no credential are added."""
+        return self._run(prompt, arguments, model, environment)
+
+    def converse(
+        self, environment: dict[str, str], prompts: Sequence[str], *arguments: str, model: str
+    ) -> Run:
+        """One process that gets several prompts, each when the one before is answered."""
+        arguments = ("--input-format", "stream-json", *arguments)
+        process = self._start(arguments, model, environment)
+        timer = threading.Timer(RUN_S, os.killpg, (process.pid, signal.SIGKILL))
+        timer.start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        lines: list[str] = []
+        try:
+            for prompt in prompts:
+                turn = {"type": "user", "message": {"role": "user", "content": prompt}}
+                process.stdin.write(json.dumps(turn) + "\n")
+                process.stdin.flush()
+                for line in process.stdout:
+                    lines.append(line)
+                    if json.loads(line)["type"] == "result":
+                        break
+            rest, errors = process.communicate()
+        finally:
+            timer.cancel()
+        return Run(process.returncode, "".join(lines) + rest, errors)
+
+    def _run(
+        self, standard_input: str, arguments: Sequence[str], model: str, environment: dict[str, str]
+    ) -> Run:
+        process = self._start(arguments, model, environment)
+        try:
+            output, errors = process.communicate(standard_input, timeout=RUN_S)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, errors = process.communicate()
+            raise AssertionError(f"still running after {RUN_S} s: {output[-3000:]}") from error
+        return Run(process.returncode, output, errors)
+
+    def _start(
+        self, arguments: Sequence[str], model: str, environment: dict[str, str]
+    ) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
             [
                 str(self._binary),
                 "-p",
@@ -128,7 +178,6 @@ class Claude:
                 "LANG": "C.UTF-8",
                 "IS_SANDBOX": "1",  # else root may not skip permissions
                 **QUIET,
-                "ANTHROPIC_BASE_URL": url,
                 **environment,
             },
             stdin=subprocess.PIPE,
@@ -138,10 +187,3 @@ class Claude:
             encoding="utf-8",
             start_new_session=True,  # so that its children can be killed with it
         )
-        try:
-            output, errors = process.communicate(prompt, timeout=RUN_S)
-        except subprocess.TimeoutExpired as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, errors = process.communicate()
-            raise AssertionError(f"still running after {RUN_S} s: {output[-3000:]}") from error
-        return Run(process.returncode, output, errors)

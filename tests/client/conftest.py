@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from ccrelay.demo.cloud import Cloud
 from ccrelay.demo.limits import Quotas
 from tests.client.checks import Pair, assert_mapped, assert_passed_through
 from tests.client.claude import Claude
@@ -19,7 +20,7 @@ INSTALLED = Path(".work/claude/node_modules/.bin/claude")  # by .ci/run
 NO_CLAUDE = """\
 The Claude Code CLI is needed for these tests. Install it once:
 
-  npm install --prefix .work/claude --ignore-scripts @anthropic-ai/claude-code@2.1.330
+  npm install --prefix .work/claude --ignore-scripts @anthropic-ai/claude-code@2.1.332
   node .work/claude/node_modules/@anthropic-ai/claude-code/install.cjs
 
 or name an installed one: CCRELAY_CLAUDE=/path/to/claude"""
@@ -39,6 +40,12 @@ def claude_binary() -> Path:
 @pytest.fixture
 def claude(claude_binary: Path, tmp_path: Path) -> Claude:
     return Claude(claude_binary, tmp_path)
+
+
+@pytest.fixture
+def new_claude(claude_binary: Path, tmp_path: Path) -> Callable[[str], Claude]:
+    """Makes a CLI with a home directory of its own: `new_claude("name")`."""
+    return lambda name: Claude(claude_binary, tmp_path / name)
 
 
 @pytest.fixture
@@ -65,10 +72,18 @@ def open_rig(tmp_path: Path) -> Iterator[OpenRig]:
             others: Sequence[str] = (),
             limit_headers: bool = True,
             quotas: Quotas | None = None,
+            cloud: Cloud | None = None,
+            environment: Callable[[str], dict[str, str]] | None = None,
         ) -> Rig:
             scripts = (script, *others)
             rig = Rig(
-                tmp_path, providers, scripts=scripts, limit_headers=limit_headers, quotas=quotas
+                tmp_path,
+                providers,
+                scripts=scripts,
+                limit_headers=limit_headers,
+                quotas=quotas,
+                cloud=cloud,
+                environment=environment,
             )
             return stack.enter_context(rig)
 

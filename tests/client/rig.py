@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import ccrelay
+from ccrelay.demo.cloud import Cloud
 from ccrelay.demo.limits import Quotas
 from ccrelay.demo.script import Script
 from ccrelay.demo.server import DemoServer, start_demo
@@ -90,6 +91,8 @@ class Rig:
             them; "" for one that takes no connections.
         limit_headers: whether the upstreams send rate limit headers (`--limit-headers`).
         quotas: of the upstreams, instead.
+        cloud: what the upstreams play; None: Anthropic.
+        environment: more variables of the relay, given the address of the first mock.
     """
 
     def __init__(
@@ -100,10 +103,14 @@ class Rig:
         scripts: Sequence[str] = ("ok",),
         limit_headers: bool = True,
         quotas: Quotas | None = None,
+        cloud: Cloud | None = None,
+        environment: Callable[[str], dict[str, str]] | None = None,
     ) -> None:
         self._folder = folder
         self._providers = providers
         self._scripts = scripts
+        self._cloud = cloud
+        self._environment = environment
         self._quotas = quotas or Quotas(send_headers=limit_headers)
         self._closed: list[socket.socket] = []
         self._loop = asyncio.new_event_loop()
@@ -175,7 +182,9 @@ class Rig:
 
     def _start_upstream(self, script: str) -> str:
         calls = Script.parse(script or "ok")
-        demo = self._run(start_demo(script=calls, gap_ms=0, record=True, quotas=self._quotas))
+        demo = self._run(
+            start_demo(script=calls, gap_ms=0, record=True, quotas=self._quotas, cloud=self._cloud)
+        )
         self.demos.append(demo)
         self.backs.append(Tap(demo.port))
         self._run(self.backs[-1].open())
@@ -206,15 +215,21 @@ class Rig:
                     "UPSTREAM_KEY": UPSTREAM_KEY,
                     "OTHER_KEY": OTHER_KEY,
                     "THIRD_KEY": THIRD_KEY,
+                    **self._more_environment(),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
             )
-        return int(self._first_line().split("http://127.0.0.1:")[1].split()[0])
+        return int(self._relay_line().split("http://127.0.0.1:")[1].split()[0])
 
-    def _first_line(self) -> str:
+    def _more_environment(self) -> dict[str, str]:
+        if self._environment is None:
+            return {}
+        return self._environment(f"127.0.0.1:{self.demo.port}")
+
+    def _relay_line(self) -> str:
         assert self._relay is not None
         output = self._relay.stdout
         assert output is not None
@@ -226,8 +241,10 @@ class Rig:
             said.put("")
 
         threading.Thread(target=read, daemon=True).start()
-        line = said.get(timeout=READY_S)
-        assert "listening on" in line, self.log()
+        line = " "
+        while "http://" not in line:  # the banner begins with the version
+            line = said.get(timeout=READY_S)
+            assert line, self.log()
         return line
 
     def _stop_relay(self) -> int:

@@ -52,7 +52,9 @@ def test_another_key_does_not_help_and_a_retry_does(claude, open_rig, fault):
     run = claude.ask(rig.url, "hi", **FEW)
     assert run.exit_code == 0
     assert GREETING in run.text
-    assert len(rig.demo.requests) == 4
+    # The client also asks for a title and checks its keys: only the conversation counts.
+    mine = [record for record in rig.exchanges(2) if record.get("class") == "main"]
+    assert [(record["status"], record["attempts"]) for record in mine] == [(502, 3), (200, 1)]
 
 
 def test_a_quota_in_a_403_rests_its_key_and_disables_none(claude, open_rig):
@@ -91,11 +93,16 @@ def test_a_provider_whose_quota_is_back_serves_the_next_conversation(claude, ope
     assert [record["provider"] for record in records] == ["second", "first"]
 
 
+def unhurried(*upstreams: str) -> dict[str, Any]:
+    """`chain` with time for a prompt of a megabyte on a machine that others use."""
+    return {**chain(*upstreams), "routing": {"strategy": "failover"}}
+
+
 # The headers of the answer to a small prompt allow less than the next prompt needs.
 TAUGHT = Quotas(tokens=200_000, input=200_000, enforced=False)
 
 
-@pytest.mark.parametrize(("providers", "others"), [(one_key, []), (chain, ["ok"])])
+@pytest.mark.parametrize(("providers", "others"), [(one_key, []), (unhurried, ["ok"])])
 def test_a_big_prompt_after_a_small_one_is_sent_at_once(claude, open_rig, providers, others):
     rig = open_rig(providers, quotas=TAUGHT, others=others)
     small = claude.ask(rig.url, "hi", **FEW)

@@ -28,7 +28,7 @@ def faults_of(demo):
     return [recorded.fault for recorded in demo.requests]
 
 
-# ---- the column "Claude Code, first of two" of docs/faults.md
+# ---- the column "Claude Code, first of two" of tests/faults/README.md
 
 
 def what_it_does(run, rig):

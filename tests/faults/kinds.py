@@ -1,4 +1,4 @@
-"""Provider faults: the rows of docs/faults.md."""
+"""Provider faults: the rows of tests/faults/README.md."""
 
 import enum
 from typing import NamedTuple

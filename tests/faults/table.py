@@ -1,11 +1,11 @@
-"""The measured table of docs/faults.md."""
+"""The measured table of tests/faults/README.md."""
 
 from pathlib import Path
 
 from tests.faults.kinds import KINDS, Form, Kind
 from tests.faults.measure import measure
 
-PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+PAGE = Path(__file__).parent / "README.md"
 BEGIN = "<!-- begin: measured -->\n"
 END = "<!-- end: measured -->\n"
 

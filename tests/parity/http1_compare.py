@@ -42,9 +42,13 @@ def _rendered(api: Any, head: Any) -> list[bytes]:
     if not head.is_request:
         render = head_writer.render_response if api is ours else api.render_response
         return [
-            render(head, framing, 7, keep_alive, extra)
+            render(head, framing, 7, *rest)
             for framing in head_writer.Framing
-            for keep_alive, extra in ((True, b""), (False, b"X-Extra: 1\r\n"))
+            for rest in (
+                (True, b""),
+                (False, b"X-Extra: 1\r\n"),
+                (True, b"", True, b"text/event-stream"),
+            )
         ]
     path = b"/v1/other?x=1"
     if api is ours:

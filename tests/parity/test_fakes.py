@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from ccrelay._fast.head_writer import Framing
+from ccrelay._fast.taps import Expected
 from ccrelay._fast.upstream import Loss, Mode
 from ccrelay.wire.chunks import LAST_CHUNK, chunk, early_head
 from ccrelay.wire.errors import PING
@@ -25,6 +26,7 @@ KEEP_ALIVE_JSON = (
 )
 CLOSED_JSON = KEEP_ALIVE_JSON[:-2] + b"connection: close\r\n\r\n"
 UNFRAMED_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+OPAQUE_STREAM = STREAM_HEAD.replace(b"text/event-stream", b"application/octet-stream")
 PACKED_STREAM = STREAM_HEAD[:-2] + b"content-encoding: gzip\r\n\r\n"
 ERROR = b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}'
 ERROR_HEAD = (
@@ -224,6 +226,38 @@ def two_attempts(stage: Stage) -> None:
     stage.end()
 
 
+class Brackets:
+    """A coding: each byte in brackets; encodes and decodes."""
+
+    def encode(self, data: bytes) -> bytes:
+        if b"unwritable" in data:
+            raise ValueError("no bracket for it")
+        return b"".join(b"<%c>" % byte for byte in data)
+
+    def decode(self, data: bytes, most: int, /) -> tuple[bytes, bytes]:
+        if b"!" in data:
+            raise ValueError("no bracket")
+        return data.replace(b"<", b"").replace(b">", b""), b""
+
+
+def transformed(mode: Mode, *, decoded: bool, encoded: bool) -> Reaction:
+    """Decoded for taps and client, encoded for the client, or both."""
+
+    def react(recorder: Recorder, up: object) -> None:
+        recorder.up.expect(int(Expected.A_MESSAGE))
+        if decoded:
+            recorder.up.decode(Brackets(), True)
+        if encoded:
+            recorder.up.encode(Brackets())
+        recorder.up.forward(int(mode), int(Framing.CHUNKED), True, media_type=b"text/brackets")
+
+    return react
+
+
+def packed(data: bytes) -> bytes:
+    return Brackets().encode(data)
+
+
 HOLD = forward(Mode.HOLD)
 CONVERSATIONS: dict[str, Conversation] = {
     "a body in pieces": ({"on_model": await_body}, body_in_pieces),
@@ -336,6 +370,39 @@ CONVERSATIONS: dict[str, Conversation] = {
     "aborted": ({"on_head": HOLD}, aborted),
     "cut in mid-stream": ({"on_head": HOLD}, cut_in_mid_stream),
     "the head flushed while held": ({"on_head": HOLD}, held_head_flushed),
+    "decoded": (
+        {"on_head": transformed(Mode.HOLD, decoded=True, encoded=False)},
+        whole(OPAQUE_STREAM, packed(START), packed(CONTENT), packed(STOP)),
+    ),
+    "encoded": (
+        {"on_head": transformed(Mode.HOLD, decoded=False, encoded=True)},
+        whole(STREAM_HEAD, START, CONTENT, STOP),
+    ),
+    "decoded and encoded": (
+        {"on_head": transformed(Mode.HOLD, decoded=True, encoded=True)},
+        whole(OPAQUE_STREAM, packed(START), packed(CONTENT), packed(STOP)),
+    ),
+    "not in its coding, before content": (
+        {
+            "on_head": transformed(Mode.HOLD, decoded=True, encoded=False),
+            "on_lost": answer(True),
+        },
+        streamed(packed(START), b"!", head=OPAQUE_STREAM),
+    ),
+    "not in its coding, after content": (
+        {
+            "on_head": transformed(Mode.HOLD, decoded=True, encoded=False),
+            "on_lost": lambda recorder, up: recorder.down.cut(),
+        },
+        streamed(packed(START), packed(CONTENT), b"!", head=OPAQUE_STREAM),
+    ),
+    "nothing that can be encoded": (
+        {
+            "on_head": transformed(Mode.HOLD, decoded=False, encoded=True),
+            "on_lost": lambda recorder, up: recorder.down.cut(),
+        },
+        streamed(START, CONTENT, CONTENT.replace(b"type", b"unwritable")),
+    ),
     "collected, then answered": (
         {"on_head": collect(1000), "on_collected": answer(False)},
         two_attempts,

@@ -3,7 +3,9 @@
 `pid`: reply with the process id · `hold SECONDS`: reply later · `die`: SIGKILL to itself · `env`:
 names of the environment variables · `names`: configured providers · `drain`: arguments of the last
 drain · `column`: its column of the shared memory · `cool`: put the first target into cooldown ·
-`cooling`: whether it is · `linger`: exit two seconds after closing the channel.
+`cooling`: whether it is · `linger`: exit two seconds after closing the channel · `credential`: the
+serial, the token's end and the error of the first cloud credential · `started`: the serial that it
+started with · `reject`: the cloud has refused the credential.
 """
 
 import asyncio
@@ -14,7 +16,10 @@ import socket
 import sys
 import time
 
+import msgspec
+
 from ccrelay._fast.rate_limits import Cooldown, TargetLimits
+from ccrelay.fleet.credential_store import CredentialStore
 from ccrelay.runtime.worker import main
 
 
@@ -26,8 +31,11 @@ class FakeRelay:
         self.loop = loop
         self.worker_id = worker_id
         self.listeners = []
-        self.running = set()
+        self.held = set()
         self.drained = None
+        self.answered = 0
+        self.credentials = CredentialStore()
+        self.started_with = 0
         if config.providers[0].name == "broken":
             raise RuntimeError("this relay cannot be built")
 
@@ -38,6 +46,15 @@ class FakeRelay:
         assert layout.targets.keys() == set(names)
         self.config = config
         self.layout = layout
+
+    def take_credentials(self, issued):
+        self.credentials.update(issued)
+        if not self.listeners:
+            self.started_with = self.credential().issued.serial
+
+    def credential(self):
+        provider = self.config.providers[0]
+        return self.credentials.of(provider.name, provider.keys[0].key)
 
     def listen(self, sockets):
         self.listeners = sockets
@@ -51,14 +68,15 @@ class FakeRelay:
             return
         connection.setblocking(False)
         task = self.loop.create_task(self.answer(connection))
-        self.running.add(task)
-        task.add_done_callback(self.running.discard)
+        self.held.add(task)
+        task.add_done_callback(self.held.discard)
 
     async def answer(self, connection: socket.socket):
         with connection:
             while words := (await self.loop.sock_recv(connection, 100)).decode().split():
                 if words[0] == "hold":
                     await asyncio.sleep(float(words[1]))
+                self.answered += 1
                 await self.loop.sock_sendall(connection, self.reply(words[0]).encode())
 
     def reply(self, word: str) -> str:
@@ -79,6 +97,14 @@ class FakeRelay:
                 )
             case "cooling":
                 return str(TargetLimits(self.memory, 0).cooldown_until() > 0.0)
+            case "credential":
+                issued = self.credential().issued
+                secret = getattr(issued.secret, "session_token", "")[-3:]
+                return f"{issued.serial}|{secret}|{issued.error}"
+            case "started":
+                return str(self.started_with)
+            case "reject":
+                self.credential().reject()
             case "column":
                 return str(self.memory.worker)
         return str(os.getpid())
@@ -89,18 +115,24 @@ class FakeRelay:
 
     async def drain(self, limit_s, gentle):
         self.drained = (limit_s, gentle)
-        running = set(self.running)
+        running = set(self.held)
         if not running:
             return 0
         _, pending = await asyncio.wait(running, timeout=limit_s)
         return len(pending)
 
     async def close(self):
-        for task in self.running:
+        for task in self.held:
             task.cancel()
 
     def stats(self):
-        return {"worker": self.worker_id, "running": len(self.running)}
+        return {"worker": self.worker_id, "active": len(self.held)}
+
+    def running(self, limit):
+        return msgspec.msgpack.encode([len(self.held), []])
+
+    def totals(self):
+        return {"exchanges": self.answered, "lost": 0}
 
 
 if __name__ == "__main__":

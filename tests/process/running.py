@@ -14,12 +14,21 @@ from pathlib import Path
 import msgspec
 
 import ccrelay
-from ccrelay.config.model import Config, Key, Logging, Provider, Server, ServerTimeouts
+from ccrelay.config.model import (
+    Config,
+    Key,
+    Logging,
+    Management,
+    Provider,
+    Server,
+    ServerTimeouts,
+)
 from ccrelay.config.trust import confirm
 
 RUN = str(Path(__file__).with_name("run_supervisor.py"))
 ROOT = str(Path(ccrelay.__file__).parents[1])  # of the package under test
 NO_FOLDERS = {"CCRELAY_CONFIG": "", "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": ""}
+NO_MANAGER = Management(enabled=False)  # most tests have no use for one
 PATIENCE_S = 20.0  # upper bound for a slow machine; waits end as soon as the condition holds
 
 
@@ -44,6 +53,7 @@ class Running:
             ),
             providers=how.get("providers", [provider()]),
             logging=Logging(level="debug", format="json", file=str(self.log)),
+            management=how.get("management", NO_MANAGER),
         )
         self.write(self.config)
         path, cwd, env = str(how.get("path", self.file)), None, how.get("env", {})

@@ -18,6 +18,7 @@ import ccrelay
 from ccrelay.demo.server import DemoServer, start_demo
 
 ROOT = Path(ccrelay.__file__).parents[1]  # of the package under test: tree or installed
+NO_MANAGER = {"enabled": False}  # most tests have no use for one
 PATIENCE_S = 20.0  # upper bound for a slow machine; waits end as soon as the condition holds
 
 Whole = tuple[int, bytes, bool]
@@ -63,6 +64,7 @@ class Serve:
         self.folder = folder
         given = sections.pop("logging", {})
         sections["logging"] = {"level": "debug", "format": "json", "file": str(self.log), **given}
+        sections = {"management": NO_MANAGER, **sections}
         self.config = folder / "ccrelay.yaml"
         self.config.write_text(json.dumps(sections))
         self.config.chmod(0o600)
@@ -70,20 +72,23 @@ class Serve:
         self.address = ("", 0)
         self.output = ""
         self.clients: list[Client] = []
+        self.program = ("-m", "ccrelay", "serve")
 
     async def start(self, **environment: str) -> None:
         """Start it, and wait for the banner."""
         self._spawn(environment)
         assert self.process.stdout is not None
-        self.output = await asyncio.to_thread(self.process.stdout.readline)
-        assert "http://" in self.output, f"it did not start: {self.stderr}"
+        while "http://" not in self.output:  # the banner begins with the version
+            line = await asyncio.to_thread(self.process.stdout.readline)
+            assert line, f"it did not start: {self.stderr}"
+            self.output += line
         host, _, port = self.output.split("http://")[1].split()[0].rpartition(":")
         self.address = (host, int(port))
 
     def _spawn(self, environment: dict[str, str]) -> None:
         with (self.folder / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ccrelay", "serve", *self.arguments],
+                [sys.executable, *self.program, *self.arguments],
                 env={**ENVIRONMENT, **environment},
                 cwd=self.folder,
                 stdout=subprocess.PIPE,
@@ -256,7 +261,11 @@ def is_complete(answer: Whole) -> bool:
 
 @contextlib.asynccontextmanager
 async def serving(
-    folder: Path, *arguments: str, environment: dict[str, str] | None = None, **sections: Any
+    folder: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    program: tuple[str, ...] | None = None,
+    **sections: Any,
 ) -> AsyncIterator[tuple[Serve, DemoServer]]:
     """A relay of two workers before a demo provider."""
     demo = await start_demo()
@@ -275,6 +284,7 @@ async def serving(
         "models": ["*"],
     }
     relay = Serve(folder, *arguments, server=server, providers=[provider], **sections)
+    relay.program = program or relay.program
     try:
         await relay.start(**(environment or {}))
         try:

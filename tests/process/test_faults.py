@@ -1,6 +1,7 @@
 """Every kind of fault, streamed and whole, with one provider and with three.
 
-`CCRELAY_RENDER=1` writes the measured table into docs/faults.md; without it the page is compared.
+`CCRELAY_RENDER=1` writes the measured table into tests/faults/README.md; without it the page is
+compared.
 """
 
 import gc

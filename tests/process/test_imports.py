@@ -27,13 +27,27 @@ def test_asyncio_is_imported_without_ssl_and_ssl_can_be_imported_later():
 
 
 def test_the_supervisor_does_not_import_the_data_plane():
-    unwanted = "{'ssl', 'uvloop', 'orjson', 'watchfiles', 'ccrelay.relay', 'ccrelay._fast.conn'}"
+    unwanted = (
+        "{'ssl', 'uvloop', 'orjson', 'watchfiles', 'ccrelay.relay', 'ccrelay._fast.conn',"
+        " 'grpc', 'google.protobuf', 'sqlite3', 'prometheus_client', 'ccrelay.manager'}"
+    )
     code = (
         "from ccrelay.runtime.no_ssl import import_asyncio_without_ssl as f; f(); import sys;"
         "import ccrelay.cli.serve, ccrelay.runtime.supervisor, ccrelay.runtime.banner;"
-        "import ccrelay.runtime.logs, ccrelay.config.load;"
+        "import ccrelay.runtime.logs, ccrelay.config.load, ccrelay.runtime.management;"
         f"print({unwanted} & set(sys.modules))"
     )
+    assert run(code) == "set()"
+
+
+def test_workers_do_not_import_the_management_plane():
+    unwanted = "{'grpc', 'google.protobuf', 'sqlite3', 'prometheus_client', 'ccrelay.manager'}"
+    code = f"""
+import sys
+from ccrelay.runtime.worker import load_relay
+load_relay()
+print({unwanted} & set(sys.modules))
+"""
     assert run(code) == "set()"
 
 
@@ -43,4 +57,5 @@ def test_help_imports_no_command():
         "CliRunner().invoke(cli, ['--help']);"
         "print([m for m in sys.modules if m.startswith('ccrelay.')])"
     )
-    assert run(code) == "['ccrelay.cli', 'ccrelay.cli.main']"
+    own = ["ccrelay.cli", "ccrelay.cli.exit_codes", "ccrelay.cli.groups", "ccrelay.cli.main"]
+    assert run(code) == str(own)

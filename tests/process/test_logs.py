@@ -116,8 +116,8 @@ def test_two_writers_append_to_one_file_of_mode_0600(tmp_path):
         writer.close()
     assert path.stat().st_mode & 0o777 == 0o600
     text = path.read_text()
-    assert "worker 0 hello\n" in text
-    assert "worker 1 hello\n" in text
+    assert " hello worker=0\n" in text
+    assert " hello worker=1\n" in text
 
 
 def test_a_warning_is_written_without_lingering(pipe, monkeypatch):

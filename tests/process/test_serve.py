@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -171,9 +172,9 @@ def test_the_demo_answers_and_exits_0(tmp_path):
         )
         with running:
             try:
-                first = running.stdout.readline()
-                assert f"pid {running.pid})" in first
-                address = first.split("http://")[1].split()[0]
+                assert f"(pid {running.pid})" in running.stdout.readline()
+                assert running.stdout.readline() == "\n"
+                address = running.stdout.readline().split("http://")[1].split()[0]
                 status, answer = ask(address)
                 running.send_signal(signal.SIGTERM)
                 said = running.stdout.read()
@@ -182,5 +183,6 @@ def test_the_demo_answers_and_exits_0(tmp_path):
                 running.kill()
         log.seek(0)
         assert (status, b'"type":"message"' in answer) == (200, True)
-        assert f"export ANTHROPIC_BASE_URL=http://{address}" in said
-        assert " exchange " in log.read()
+        assert "  Start Claude Code through it:   ccrelay claude\n" in said
+        assert re.search(r"^\d\d:\d\d:\d\d main +sonnet-4-6 +demo ", log.read(), re.M)
+        assert re.search(r"\n\n\d+ s, 1 exchange, 0 lost\n.* tokens in, .* out\n", said)

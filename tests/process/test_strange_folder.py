@@ -23,6 +23,7 @@ PATIENCE_S = 20.0
 STRANGER = 54321  # nobody's
 TRAP = """
 server: {listen: "127.0.0.1:0"}
+management: {enabled: false}
 providers: [{name: a, type: zai, keys: [{key: "${cmd:sh -c 'touch ran; echo test-key-1'}"}]}]
 """
 COMMANDS = ("serve", "config check", "config check --run-commands", "config show")
@@ -168,7 +169,7 @@ def test_serve_asks_once_and_starts(at_terminal, folder):
     assert "runs       sh -c 'touch ran; echo test-key-1'" in at_terminal.said
     assert not (folder / "ran").exists()
     at_terminal.answer("y\n")
-    assert "http://127.0.0.1:" in at_terminal.process.stdout.readline()
+    assert "ready in" in at_terminal.process.stdout.readline()
     assert (folder / "ran").exists()
     at_terminal.process.send_signal(signal.SIGTERM)
     assert at_terminal.process.wait(PATIENCE_S) == 0
@@ -219,7 +220,7 @@ def test_workers_judge_the_log_as_their_supervisor_does(folder):
         )
         with serve:
             try:
-                assert "http://" in serve.stdout.readline()  # every worker is ready
+                assert "ready in" in serve.stdout.readline()  # every worker is ready
                 serve.send_signal(signal.SIGTERM)
                 assert serve.wait(PATIENCE_S) == 0
             finally:
@@ -257,7 +258,7 @@ def test_a_file_that_appears_later_is_not_picked_up_by_signals(tmp_path):
             text=True,
         )
     try:
-        assert "http://" in serve.stdout.readline()
+        assert "ready in" in serve.stdout.readline()
         file = tmp_path / "ccrelay.yaml"
         file.write_text(TRAP)
         confirm(file, load(file, env={}, run_commands=False).digest, environment(tmp_path))

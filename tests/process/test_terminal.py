@@ -17,7 +17,15 @@ import pytest
 
 from ccrelay.demo.server import start_demo
 from ccrelay.runtime.terminal import STANDARD, Terminal, open_standard_descriptors
-from tests.process.serving import ENVIRONMENT, PATIENCE_S, Client, eventually, is_complete, message
+from tests.process.serving import (
+    ENVIRONMENT,
+    NO_MANAGER,
+    PATIENCE_S,
+    Client,
+    eventually,
+    is_complete,
+    message,
+)
 
 pytestmark = pytest.mark.process
 
@@ -57,6 +65,7 @@ class InTerminal:
         config = folder / "ccrelay.yaml"
         sections = {
             "server": {"listen": "127.0.0.1:0"},
+            "management": NO_MANAGER,
             "providers": [
                 {"name": "p", "base_url": base_url, "auth": "none", "models": ["*"]},
             ],
@@ -239,6 +248,7 @@ def test_it_serves_with_standard_descriptors_closed(tmp_path: Path, closed: tupl
     config = tmp_path / "ccrelay.yaml"
     sections = {
         "server": {"listen": "127.0.0.1:0"},
+        "management": NO_MANAGER,
         "providers": [{"name": "p", "type": "ollama"}],
         "logging": {"level": "debug", "format": "json", "file": str(log)},
     }

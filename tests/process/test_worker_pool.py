@@ -19,7 +19,7 @@ from ccrelay.runtime.control import (
 )
 from ccrelay.runtime.memory import MemoryAllocator
 from ccrelay.runtime.processes import WorkerProcess, spawn_worker
-from ccrelay.runtime.worker_pool import ConfigSnapshot, WorkerPool
+from ccrelay.runtime.worker_pool import UNANSWERED_MAX, ConfigSnapshot, WorkerPool
 
 pytestmark = pytest.mark.process
 
@@ -194,6 +194,47 @@ def test_stats_leave_out_workers_that_are_not_ready():
         await asyncio.sleep(0)
         rig.say(worker, StatsReply({"open": 2}))
         assert await asking == [{"open": 2}]
+
+    run(scenario)
+
+
+def test_exchanges_under_way_are_those_of_workers_that_answer(monkeypatch):
+    monkeypatch.setattr("ccrelay.runtime.worker_pool.RUNNING_TIMEOUT_S", 0.05)
+
+    async def scenario(rig):
+        workers = [rig.spawn(slot) for slot in range(2)]
+        for worker in workers:
+            rig.say(worker, Ready())
+        await until(lambda: all(worker.is_ready for worker in workers))
+        for _ in range(UNANSWERED_MAX + 2):
+            asking = asyncio.ensure_future(rig.pool.running(500))
+            await asyncio.sleep(0)
+            rig.say(workers[0], StatsReply({}, {}, b"told"))
+            assert await asking == [b"told"]
+        # One that hangs is not asked for ever.
+        assert len(workers[0].pending_stats) == 0
+        assert len(workers[1].pending_stats) == UNANSWERED_MAX
+        rig.say(workers[1], *[StatsReply({}, {}, b"late")] * UNANSWERED_MAX)
+        await until(lambda: not workers[1].pending_stats)
+        asking = asyncio.ensure_future(rig.pool.running(500))
+        await asyncio.sleep(0)
+        rig.ends[workers[1]].close()  # it dies meanwhile
+        rig.say(workers[0], StatsReply({}, {}, b"told"))
+        assert await asking == [b"told"]
+
+    run(scenario)
+
+
+def test_a_worker_of_an_older_version_tells_nothing_and_is_not_harmed():
+    async def scenario(rig):
+        worker = rig.spawn()
+        rig.say(worker, Ready())
+        await until(lambda: worker.is_ready)
+        asking = asyncio.ensure_future(rig.pool.running(500))
+        await asyncio.sleep(0)
+        rig.say(worker, StatsReply({"open": 1}))
+        assert await asking == []
+        assert worker.error is None
 
     run(scenario)
 

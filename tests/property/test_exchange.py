@@ -14,6 +14,7 @@ from math import inf
 from typing import Any
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -26,7 +27,16 @@ from hypothesis.stateful import (
 from ccrelay._fast.body import BodyFault
 from ccrelay._fast.rate_limits import Capacity
 from ccrelay._fast.upstream import Loss, Mode
-from ccrelay.config.model import Affinity, Config, Health, Key, Provider, RetryBudget, Routing
+from ccrelay.config.model import (
+    Affinity,
+    Config,
+    Credential,
+    Health,
+    Key,
+    Provider,
+    RetryBudget,
+    Routing,
+)
 from ccrelay.errors import NoTarget, UpstreamFailed
 from ccrelay.fleet.breaker import Breaker
 from ccrelay.fleet.provider_state import ProviderState, Target
@@ -43,6 +53,7 @@ from ccrelay.routing.router import Router
 from ccrelay.routing.routing_request import RoutingRequest
 from ccrelay.routing.selection import Selection, Unavailable
 from ccrelay.types import RequestClass, TrafficClass
+from ccrelay.wire.cloud_credential import AwsKeys, BearerToken, IssuedCredential
 from tests.unit.relay.fakes import (
     BODY,
     MODEL_SEEN,
@@ -62,11 +73,17 @@ THOUGHT = (
 )
 # What is made of it is made by the worker.
 LARGE_THOUGHT = THOUGHT[:-1] + b',"x":[%b0]}' % (b"0," * INLINE_ELEMENTS_MAX)
+# Of what is learned that a cloud refuses it.
+REFUSABLE = BODY[:-1] + b',"context_management":{"edits":[]}}'
+# Larger than a cloud takes, as the test has it.
+HUGE = BODY[:-1] + b',"metadata":{"user_id":"%b"}}' % (b"x" * 2000)
 # The plain case stands first and more than once, so that most exchanges come far.
 BODIES = [
     *[BODY] * 9,
     *[THOUGHT] * 4,
     *[LARGE_THOUGHT] * 3,
+    *[REFUSABLE] * 2,
+    HUGE,
     BODY.replace(b"true", b"false"),
     b'{"stream":true,"messages":[],"model":"m"}',
     b'{"stream":true}',
@@ -106,7 +123,26 @@ ANSWERS = [
     answer(404, "not_found_error", "model: m"),
     answer(400, "invalid_request_error", "messages: field required"),
     answer(400, "invalid_request_error", "Invalid `signature` in `thinking` block"),
+    answer(400, "invalid_request_error", "context_management: Extra inputs are not permitted"),
+    answer(403, "permission_error", "expired", b"x-amzn-errortype: ExpiredTokenException\r\n"),
+    answer(
+        403,
+        "permission_error",
+        "expired",
+        b"x-amzn-errortype: InvalidSignatureException\r\ndate: Fri, 01 Jan 2100 00:00:00 GMT\r\n",
+    ),
 ]
+TOKEN = BearerToken("test-token-1")
+AWS = AwsKeys("AKIDEXAMPLE", "test-secret-1")
+CLOUDS: list[tuple[str, AwsKeys | BearerToken]] = [("google", TOKEN), ("amazon", AWS)]
+
+
+def cloud_keys(limits: list[dict[str, int]]) -> list[Key]:
+    """Two credentials of a cloud."""
+    return [
+        Key(key=f"credential:{n}", credential=Credential(profile=f"p-{n}"), **more)
+        for n, more in enumerate(limits)
+    ]
 
 
 def content(by: int) -> bytes:
@@ -259,6 +295,8 @@ class WatchedRelay(FakeRelay):
             breaker = WatchedBreaker(endpoint.stats, config.health, endpoint.breaker._on_change)
             endpoint.breaker = breaker
             self.breakers.append(breaker)
+            if provider_state.bridges:
+                provider_state.dialect.payload_bytes_max = 2000
         return made
 
 
@@ -297,11 +335,27 @@ def fleet(limits: list[int], chosen: list[int]) -> list[Provider]:
         provider("translates", "zai", models=["m"], keys=keys("translates", 3)),
         provider("rewrites", models=["m"], system_role="user", keys=keys("rewrites", 4)),
         provider("login", "anthropic", models=["m"], signatures="claude", keys=[]),
+        provider(
+            "google",
+            "vertex",
+            models=["m"],
+            project="p",
+            location="global",
+            keys=cloud_keys([LIMITS[limits[n % len(limits)]] for n in range(2)]),
+        ),
+        provider(
+            "amazon",
+            "claude-aws",
+            models=["m"],
+            region="us-east-1",
+            workspace="w",
+            keys=cloud_keys([LIMITS[limits[n % len(limits)]] for n in range(2)]),
+        ),
     ]
     return [every[n] for n in chosen]
 
 
-CHOSEN = st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True)
+CHOSEN = st.lists(st.integers(0, 7), min_size=1, max_size=3, unique=True)
 
 
 class Lives(RuleBasedStateMachine):
@@ -325,8 +379,11 @@ class Lives(RuleBasedStateMachine):
         ),
         budget=st.sampled_from([RetryBudget()] * 2 + [RetryBudget(ratio=0.0, minimum=1)]),
         debug=st.booleans(),
+        issued=st.sampled_from([True, True, True, False]),
     )
-    def begin(self, chosen: list[int], limits: list[int], idle: int, **routing: Any) -> None:
+    def begin(
+        self, chosen: list[int], limits: list[int], idle: int, issued: bool, **routing: Any
+    ) -> None:
         self.limits = limits
         self.config = Config(
             routing=Routing(
@@ -340,9 +397,34 @@ class Lives(RuleBasedStateMachine):
         self.relay = WatchedRelay(*fleet(limits, chosen), config=self.config)
         self.lives: list[Life] = []
         self.settled_ids: list[str] = []
+        self.serial = 0
+        for which in CLOUDS if issued else ():
+            for key in range(2):
+                self.a_credential_comes(which, key, "good")
         for pool in self.relay.pools.values():
             for _ in range(idle):
                 pool.add_idle()
+
+    # ---- credentials of clouds
+
+    @rule(
+        which=st.sampled_from(CLOUDS),
+        key=st.integers(0, 1),
+        what=st.sampled_from(["good", "good", "good", "short", "none", "odd"]),
+    )
+    def a_credential_comes(
+        self, which: tuple[str, AwsKeys | BearerToken], key: int, what: str
+    ) -> None:
+        name, secret = which
+        self.serial += 1
+        expires_at = self.relay.wall() + 2.0 if what == "short" else 0.0
+        issued = IssuedCredential(name, f"credential:{key}", secret, self.serial, expires_at)
+        if what == "none":
+            issued = IssuedCredential(name, f"credential:{key}", None, 0, 0.0, "There is none.")
+        elif what == "odd":  # it cannot be sent there
+            odd = BearerToken("a\nb") if name == "google" else AwsKeys("\u00e4", "test-secret-1")
+            issued = msgspec.structs.replace(issued, secret=odd)
+        self.relay.take_credentials(issued)
 
     # ---- what there is
 
@@ -684,8 +766,9 @@ class Lives(RuleBasedStateMachine):
                 counted[id(exchange)] -= 1
         reloads = len(self.relay.routers)
         for times in sends.values():
-            # sent, without foreign blocks, without any; once stale; and after each time
-            assert times <= reloads * (2 * 3 + retry.WAITS_MAX)
+            # sent, without foreign blocks, without any; to a cloud with another credential, by
+            # another clock, without three features; each once stale; and after each time
+            assert times <= reloads * (2 * 8 + retry.WAITS_MAX)
         for life in self.lives:
             assert life.exchange.outcome.attempts == counted.get(id(life.exchange), 0)
 
@@ -717,9 +800,9 @@ class Lives(RuleBasedStateMachine):
         return any(ready.__self__ is exchange for ready in dials)  # type: ignore[attr-defined]
 
     def is_prepared(self, exchange: Exchange) -> bool:
-        """Whether the worker is to make its body."""
+        """Whether the worker is to make its body, or it waits for a credential."""
         jobs = [begin.__self__ for begin, _ in self.relay.worker.waiting]  # type: ignore[attr-defined]
-        return exchange in jobs and not exchange.settled
+        return (exchange in jobs or exchange.waits is not None) and not exchange.settled
 
     @invariant()
     def memory_of_bodies_is_given_back(self) -> None:

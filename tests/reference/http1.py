@@ -366,15 +366,28 @@ def _framing_line(content_length: int, chunked: bool) -> bytes:
 
 
 def render_response(
-    head: Head, framing: int, length: int = -1, keep_alive: bool = True, extra: bytes = b""
+    head: Head,
+    framing: int,
+    length: int = -1,
+    keep_alive: bool = True,
+    extra: bytes = b"",
+    plain: bool = False,
+    media_type: bytes = b"",
 ) -> bytes:
     """The head sent downstream, as `write_response` writes it."""
+    replaced = {b"content-encoding"} if plain else set()
+    if media_type:
+        replaced.add(b"content-type")
     out = [b"HTTP/1.1" + head.start[8:]]
     out += [
         line
         for (name, _), line in zip(head.fields, head.lines, strict=True)
-        if family(name) not in TO_NO_CLIENT and name.lower() not in head.nominated
+        if family(name) not in TO_NO_CLIENT
+        and name.lower() not in head.nominated
+        and name.lower() not in replaced
     ]
+    if media_type:
+        out.append(b"Content-Type: %b\r\n" % media_type)
     match framing:
         case _ if head.status < 200 or head.status in (204, 304):
             pass

@@ -10,6 +10,8 @@ UNRESERVED = frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 )  # fmt: skip
 DELIMITERS = frozenset(b"/\\%;?#")
+# Where an ARN may be a segment, with its slashes escaped.
+ARN_PATHS = (b"/model/", b"/inference-profiles/")
 NEVER_IN_A_PATH = frozenset(b";^`{|}")
 ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -48,6 +50,8 @@ def is_canonical(target: bytes) -> bool:
     in_path, in_query = escaped_bytes(path), escaped_bytes(query)
     if in_path is None or in_query is None:
         return False
+    if path.startswith(ARN_PATHS):
+        in_path = in_path.replace(b"/", b"")
     if any(byte in DELIMITERS or byte > 126 for byte in in_path):
         return False
     return not any(byte in UNRESERVED or byte < 32 or byte == 127 for byte in in_path + in_query)

@@ -195,7 +195,7 @@ async def test_deadlines_that_fall_due_together_do_not_stop_the_others(lab: Lab)
     slow = [await lab.client() for _ in range(200)]
     for client in slow:
         client.sock.send(b"GET /")
-    await eventually(lambda: relay.reactor.account.held >= 200 * 2048)
+    await eventually(lambda: relay.reactor.account.held >= 200 * 1024)
     turn = longest_turn(lab)
     for client in slow:
         assert (await client.answer("GET")).status == 408

@@ -1,6 +1,5 @@
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,8 @@ import yaml
 from click.testing import CliRunner
 
 from ccrelay.cli import config as command
-from ccrelay.config.defaults import KNOWN_KEYS, Ollama
+from ccrelay.config.defaults import KNOWN_KEYS
+from tests.child import run_code
 
 GOOD = "providers: [{name: p, type: zai, keys: [{key: '${K}', tpm_limit: 5, otpm_limit: 6}]}]\n"
 
@@ -19,11 +19,12 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for known in KNOWN_KEYS:
         monkeypatch.delenv(known.variable, raising=False)
-    for name in ("ANTHROPIC_API_KEY", "CCRELAY_CONFIG", "XDG_CONFIG_HOME", "OLLAMA_HOST"):
+    clouds = ("AWS_", "GOOGLE_", "AZURE_", "ANTHROPIC_", "CLAUDE_CODE_USE_")
+    own = [name for name in os.environ if name.startswith(clouds)]
+    for name in ("ANTHROPIC_API_KEY", "CCRELAY_CONFIG", "XDG_CONFIG_HOME", "OLLAMA_HOST", *own):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("K", "canary-key")
-    monkeypatch.setattr(command, "probe_ollama", lambda url: None)
 
     def invoke(*arguments: str):
         return CliRunner().invoke(command.config, list(arguments))
@@ -142,7 +143,9 @@ def test_check_says_which_commands_are_not_run_and_runs_them_when_asked(run):
 def test_show_names_values_of_commands_that_are_not_run(run):
     Path("c.yaml").write_text(TRAP)
     data = yaml.safe_load(run("show", "-c", "c.yaml").output)
-    assert data["providers"][0]["keys"][0]["key"] == "(of a command that is not run here)"
+    assert (
+        data["providers"][0]["keys"][0]["key"] == "(of a command or the keychain, not asked here)"
+    )
 
 
 EVERYWHERE = """
@@ -172,7 +175,7 @@ def test_a_command_may_stand_anywhere(run):
     for arguments in ("check", "show"):
         result = run(arguments, "-c", "c.yaml")
         assert result.exit_code == 0, result.output
-    unknown = "(of a command that is not run here)"
+    unknown = "(of a command or the keychain, not asked here)"
     data = yaml.safe_load(result.output)
     assert result.output.count(unknown) == EVERYWHERE.count("${cmd:x}")
     assert data["server"]["allowed_hosts"] == ["a.example", unknown, "b.example"]
@@ -208,117 +211,11 @@ def test_schema_prints_json(run):
     assert json.loads(run("schema").output)["title"] == "ccrelay"
 
 
-def test_init_writes_a_valid_file_of_mode_0600(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("ZAI_API_KEY", "canary-zai")
-    result = run("init")
-    target = tmp_path / "home/.config/ccrelay/config.yaml"
-    assert result.exit_code == 0
-    assert result.output.splitlines() == [
-        f"wrote {target}",
-        "  found $ZAI_API_KEY",
-        "next: ccrelay serve",
-    ]
-    assert target.stat().st_mode & 0o777 == 0o600
-    assert "canary" not in target.read_text()
-    assert [entry.name for entry in target.parent.iterdir()] == ["config.yaml"]
-    assert run("check").exit_code == 0
-
-
-def test_init_overwrites_only_with_force(run):
-    Path("c.yaml").write_text("mine")
-    refused = run("init", "--config", "c.yaml")
-    assert refused.exit_code == 1
-    assert "--force" in refused.output
-    assert Path("c.yaml").read_text() == "mine"
-    Path("c.yaml").chmod(0o644)
-    forced = run("init", "--config", "c.yaml", "--force")
-    assert forced.exit_code == 0
-    assert forced.output.splitlines()[-1] == "next: ccrelay serve --config c.yaml"
-    assert "providers:" in Path("c.yaml").read_text()
-    assert Path("c.yaml").stat().st_mode & 0o777 == 0o600
-
-
-def test_init_lists_ollama_models(run, monkeypatch):
-    offered = Ollama("http://localhost:11434", ("qwen3:32b",))
-    monkeypatch.setattr(command, "probe_ollama", lambda url: offered)
-    result = run("init", "--config", "c.yaml")
-    assert "found Ollama at http://localhost:11434, models: 1" in result.output
-    assert '"qwen3:32b"' in Path("c.yaml").read_text()
-
-
-def test_init_of_a_found_name_says_to_name_it(run):
-    result = run("init", "--config", "ccrelay.yaml")
-    assert result.output.splitlines()[-1] == "next: ccrelay serve --config ccrelay.yaml"
-
-
-def test_init_rejects_toml_file_names(run):
-    assert run("init", "--config", "c.toml").exit_code == 2
-    assert not Path("c.toml").exists()
-
-
-def test_init_reports_write_errors(run):
-    Path("file").write_text("")
-    result = run("init", "--config", "file/c.yaml")
-    assert result.exit_code == 1
-    assert "cannot write" in result.output
-
-
-def test_tags_parses_the_response_or_raises():
-    assert command.tags(b'{"models": [{"name": "a:1"}, {"name": 3}, "x"]}') == ("a:1",)
-    for body in (b"[]", b"{}", b"<html>"):
-        with pytest.raises(ValueError, match=r"list|Expecting"):
-            command.tags(body)
-
-
-class FakeConnection:
-    """Replaces http.client.HTTPConnection."""
-
-    status = 200
-    asked: list[tuple[object, ...]] = []  # noqa: RUF012
-
-    def __init__(self, host: str, port: int | None, timeout: float) -> None:
-        self.asked.append((host, port, timeout))
-
-    def request(self, method: str, path: str) -> None:
-        self.asked.append((method, path))
-
-    def getresponse(self):
-        return self
-
-    def read(self, size: int) -> bytes:
-        return b'{"models": [{"name": "qwen3:32b"}]}'
-
-    def close(self) -> None:
-        self.asked.append(("closed",))
-
-
-def test_probe_ollama_requests_the_tags(monkeypatch):
-    monkeypatch.setattr("http.client.HTTPConnection", FakeConnection)
-    monkeypatch.setattr(FakeConnection, "asked", [])
-    found = command.probe_ollama("http://box:11434/sub/")
-    assert found == Ollama("http://box:11434/sub/", ("qwen3:32b",))
-    assert FakeConnection.asked == [("box", 11434, 0.5), ("GET", "/sub/api/tags"), ("closed",)]
-
-
-def test_probe_ollama_returns_none_on_errors(monkeypatch):
-    monkeypatch.setattr("http.client.HTTPConnection", FakeConnection)
-    monkeypatch.setattr(FakeConnection, "status", 404)
-    assert command.probe_ollama("http://box:1") is None
-    assert command.probe_ollama("ftp://box") is None
-    assert command.probe_ollama("http://[::1") is None
-
-    def refuse(self: FakeConnection, method: str, path: str) -> None:
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr(FakeConnection, "request", refuse)
-    assert command.probe_ollama("http://box:1") is None
-
-
 def test_importing_the_command_imports_neither_yaml_nor_the_loader():
     code = (
         "import sys, ccrelay.cli.config; "
         "print([m for m in ('yaml', 'jsonschema', 'urllib.request', 'http.client', 'msgspec') "
         "if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_code(code)
     assert done.stdout == "[]\n"

@@ -1,6 +1,6 @@
 import pytest
 
-from ccrelay.config.command_environment import command_environment
+from ccrelay.config.command_environment import command_environment, keychain_environment
 
 PASSED = {
     "PATH": "/bin",
@@ -53,3 +53,9 @@ def test_who_starts_the_relay_can_name_more():
     env = PASSED | WITHHELD | {"CCRELAY_CMD_ENV": "GITHUB_TOKEN, RELAY_TOKEN,,NOT_SET"}
     more = {"GITHUB_TOKEN": "test-key-1", "RELAY_TOKEN": "test-key-1"}
     assert command_environment(env, ["RELAY_TOKEN"]) == PASSED | more
+
+
+def test_the_keychain_gets_the_settings_of_its_library_and_no_keys():
+    env = {"PATH": "/bin", "DBUS_SESSION_BUS_ADDRESS": "x", "ZAI_API_KEY": "canary"}
+    env |= {"PYTHON_KEYRING_BACKEND": "a.B", "CCRELAY_DUMPABLE": "1"}
+    assert keychain_environment(env) == {k: v for k, v in env.items() if k != "ZAI_API_KEY"}

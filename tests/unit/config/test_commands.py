@@ -1,6 +1,6 @@
 import pytest
 
-from ccrelay.config.commands import Commands, program
+from ccrelay.config.commands import Commands, Keychain, program
 from ccrelay.config.expand import SecretError
 
 
@@ -41,3 +41,14 @@ def test_only_known_commands_run_where_they_are_given():
 )
 def test_a_command_is_named_by_its_program(text, name):
     assert program(text) == name
+
+
+def test_the_keychain_is_asked_or_each_entry_has_a_placeholder():
+    def never(name: str) -> str:
+        raise AssertionError(name)
+
+    assert Keychain(run, is_asked=True)("a") == "output of a"
+    keychain = Keychain(never, is_asked=False)
+    secrets = [keychain(name) for name in ("a", "b", "a")]
+    assert secrets[0] == secrets[2] != secrets[1]
+    assert all(len(secret) >= 16 and secret.isascii() for secret in secrets)

@@ -12,6 +12,7 @@ from ccrelay.config.model import (
     Key,
     Limits,
     Logging,
+    Management,
     Model,
     Price,
     Provider,
@@ -124,11 +125,15 @@ def test_settings_that_need_a_restart_are_separate():
     new = Config(
         server=Server(listen="127.0.0.1:1", workers=2, allowed_hosts=["x"]),
         logging=Logging(level="debug", file="x.log"),
+        management=Management(enabled=False, listen="127.0.0.1:2", allowed_hosts=["x"]),
         providers=[A],
     )
     assert changes(of(A), new) == Diff(
-        settings=("server.allowed_hosts",),
-        needs_restart=("server.listen", "server.workers", "logging.level", "logging.file"),
+        settings=("server.allowed_hosts", "logging.level", "management.allowed_hosts"),
+        needs_restart=(
+            *("server.listen", "server.workers", "logging.file"),
+            *("management.enabled", "management.listen"),
+        ),
     )
 
 

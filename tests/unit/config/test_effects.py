@@ -1,7 +1,17 @@
 import pytest
 
 from ccrelay.config.effects import effects, origin, origins
-from ccrelay.config.model import Config, Logging, Provider, Server
+from ccrelay.config.model import (
+    Config,
+    Credential,
+    Key,
+    Ledger,
+    Logging,
+    Management,
+    Provider,
+    Server,
+)
+from ccrelay.config.resolve import resolve
 
 DATA = {
     "server": {"listen": "0.0.0.0:1", "auth": {"tokens": ["${RELAY}"]}},
@@ -25,6 +35,8 @@ CONFIG = Config(
         Provider(name="c"),
     ],
     logging=Logging(file="/var/log/l"),
+    management=Management(listen="127.0.0.1:2"),
+    ledger=Ledger(path="/var/lib/l.db"),
 )
 
 
@@ -47,15 +59,48 @@ def test_everything_that_reaches_outside_is_named_whatever_the_environment():
         "  uses       $A",
         "  uses       $C",
         "  logs to    /var/log/l",
+        "  managed at 127.0.0.1:2",
+        "  records to /var/lib/l.db",
     ]
 
 
-@pytest.mark.parametrize("name", ["base_url", "type", "preset"])
+def test_credentials_of_clouds_are_named():
+    keys = [
+        Key(credential=Credential(profile="dev")),
+        Key(credential=Credential(role_arn="arn:aws:iam::111122223333:role/claude")),
+        Key(key="test-key-1"),
+    ]
+    file = Key(credential=Credential(file="/etc/sa.json"))
+    config = resolve(
+        Config(
+            providers=[
+                Provider(name="a", type="bedrock", region="us-east-1", keys=keys),
+                Provider(name="b", type="vertex", project="p-1", keys=[file]),
+                Provider(name="c", type="azure", base_url="https://evil.example"),
+            ]
+        )
+    )
+    lines = effects({}, config).lines()
+    assert lines == [
+        "  listens on 127.0.0.1:8787",
+        "  sends to   https://bedrock-mantle.us-east-1.api.aws (provider a)",
+        "  sends to   https://aiplatform.googleapis.com (provider b)",
+        "  sends to   https://evil.example (provider c)",
+        "  reads      /etc/sa.json",
+        "  uses       the credential dev of bedrock (provider a)",
+        "  uses       the credential claude of bedrock (provider a)",
+        "  uses       the credential sa.json of vertex (provider b)",
+        "  uses       the credential default chain of azure (provider c)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["base_url", "type", "preset", "region", "resource"])
 def test_what_only_a_command_can_tell_is_not_told_by_its_default(name):
     places = {("server", "listen"), ("providers", 0, name), ("logging", "file")}
+    places |= {("management", "listen"), ("ledger", "path")}
     found = effects(DATA, CONFIG, places)
-    told = (found.listen, found.hosts[0][1], found.log_file)
-    assert told == ("what a command says",) * 3
+    told = (found.listen, found.hosts[0][1], found.log_file, found.management, found.ledger)
+    assert told == ("what a command says",) * 5
     assert found.hosts[1][1] == "http://[::1]:11434"
 
 

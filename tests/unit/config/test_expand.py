@@ -21,10 +21,14 @@ class Machine:
         self.asked.append(command)
         return f"output of {command}"
 
+    def read_keychain(self, name: str) -> str:
+        self.asked.append(name)
+        return f"entry {name}"
+
 
 def run(data: object) -> Expanded:
     machine = Machine()
-    return expand(data, Sources(ENV, machine.read_file, machine.run_command))
+    return expand(data, Sources(ENV, machine.read_file, machine.run_command, machine.read_keychain))
 
 
 def message(text: str) -> str:
@@ -50,6 +54,7 @@ def message(text: str) -> str:
         ("$${${KEY}", "${test-key-1"),
         ("$Key $ $$ {KEY} $OTHER", "$Key $ $$ {KEY} $OTHER"),
         ("${file:/run/key}", "file /run/key"),
+        ("${keyring:zai}", "entry zai"),
         ("${cmd:awk '{print $1}' f}", "output of awk '{print $1}' f"),
     ],
 )
@@ -122,7 +127,7 @@ def test_an_unset_variable_is_an_error_with_a_suggestion():
 
 @pytest.mark.parametrize("text", ["${}", "${A B}", "${1A}", "${sk-test-1}", "${a b}", "${unset-x}"])
 def test_an_invalid_expression_is_an_error_with_the_valid_forms(text):
-    assert "use NAME, NAME:-default, file:/path or cmd:program" in message(text)
+    assert "use NAME, NAME:-default, file:/path, keyring:NAME or cmd:program" in message(text)
 
 
 @pytest.mark.parametrize(
@@ -199,3 +204,17 @@ def test_values_of_commands_are_named():
 def test_the_variables_that_a_configuration_refers_to_are_known(text, names):
     assert variables(text) == names
     assert variables({"a": [{"b": text}, 1, None], "${KEY}": True}) == names
+
+
+def test_values_of_the_keychain_are_told_apart_from_those_of_commands():
+    expanded = run(
+        {"a": "${keyring:zai}", "b": "${cmd:x}", "c": "${file:/k}", "d": "${keyring:zai}"}
+    )
+    assert expanded.from_keychain == {("a",), ("d",)}
+    assert expanded.from_commands == {("b",)}
+
+
+def test_without_a_keychain_an_entry_is_unavailable():
+    expanded = expand({"a": "${keyring:zai}"}, Sources({}, str, str))
+    assert expanded.unavailable == {("a",)}
+    assert 'not asked for "zai"' in expanded.problems[0].message

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ccrelay.config.keychain import KeychainError
 from ccrelay.config.load import (
     ConfigError,
     Found,
@@ -16,6 +17,7 @@ from ccrelay.config.load import (
 )
 from ccrelay.config.model import Key, Price, Rule, UpstreamTimeouts, Use, When
 from ccrelay.config.trust import confirm
+from tests.child import run_code
 from tests.unit.config.conftest import ENV
 
 EXAMPLE = """\
@@ -114,7 +116,8 @@ logging: {level: loud}
         "1:18: server.listen: a non-loopback address requires server.auth.tokens: without them "
         "anyone who can connect can use your API keys",
         '1:32: server.worker: unknown key (did you mean "workers"?)',
-        '4:11: providers[0].type: expected one of "anthropic", "compatible", "ollama", "zai", '
+        '4:11: providers[0].type: expected one of "anthropic", "azure", "bedrock", "claude-aws", '
+        '"claude-google", "compatible", "ollama", "vertex", "zai", '
         'got "antropic" (did you mean "anthropic"?)',
         '6:14: providers[0].keys[0].key: environment variable "ZAI_API_KY" is not set '
         '(did you mean "ZAI_API_KEY"?)',
@@ -164,7 +167,7 @@ def test_the_report_contains_the_file_name(tmp_path):
 
 def test_an_empty_file_is_an_error_with_a_hint(problems_of):
     (problem,) = problems_of("")
-    assert "config init" in problem
+    assert "ccrelay init" in problem
 
 
 def test_a_secret_cannot_change_the_structure(load_text):
@@ -448,6 +451,15 @@ def test_the_demo_configuration_is_resolved_and_has_no_keys():
     assert demo_config("http://127.0.0.1:9", "127.0.0.1:0").server.listen == "127.0.0.1:0"
 
 
+def test_the_demo_has_a_ledger_of_its_own():
+    def path(env):
+        return demo_config("http://127.0.0.1:9", env=env).ledger.path
+
+    assert path({"HOME": "/h"}) == "/h/.local/state/ccrelay/demo-ledger.db"
+    assert path({"STATE_DIRECTORY": "/s", "HOME": "/h"}) == "/s/demo-ledger.db"
+    assert path({}) is None  # as for the other one, there is no place
+
+
 def test_load_uses_the_process_environment_by_default(tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "CCRELAY_CONFIG", str(tmp_path / "c.yaml"))
     (tmp_path / "c.yaml").write_text(MINIMAL)
@@ -455,11 +467,8 @@ def test_load_uses_the_process_environment_by_default(tmp_path, monkeypatch):
 
 
 def test_importing_the_loader_does_not_import_yaml():
-    import subprocess
-    import sys
-
     code = "import sys, ccrelay.config.load; print('yaml' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_code(code)
     assert done.stdout == "False\n"
 
 
@@ -648,3 +657,42 @@ def test_what_a_file_does_is_told_where_no_command_runs(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text(COMMANDS)
     assert load(file, env=ENV, run_commands=False).effects.commands[0] == "./trap listen"
+
+
+KEYCHAIN = """\
+providers:
+- {name: zai, type: zai, keys: [{key: "${keyring:zai}"}]}
+"""
+
+
+def test_the_keychain_is_asked_where_commands_run_and_only_there(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "ccrelay.config.keychain.read_entry", lambda name, env: asked.append(name) or "test-key-1"
+    )
+    file = tmp_path / "c.yaml"
+    file.write_text(KEYCHAIN)
+    loaded = load(file, env={}, run_commands=False)
+    assert not asked
+    assert [str(warning) for warning in loaded.warnings] == [
+        f"{file}:2:39: warning: providers[0].keys[0].key: the keychain is not asked here, so its "
+        "value is not checked; `ccrelay config check --run-commands` asks it"
+    ]
+    (problem,) = loaded.missing_secrets.values()
+    assert problem.message == "the keychain is not asked here"
+    assert loaded.effects.keychain == ("zai",)
+    assert "  reads      the keychain entry zai" in loaded.effects.lines()
+    assert load(file, env={}).config.providers[0].keys[0].key == "test-key-1"
+    assert asked == ["zai"]
+
+
+def test_a_keychain_that_fails_is_an_error_at_its_place(tmp_path, monkeypatch):
+    def fail(name, env):
+        raise KeychainError("the keychain is locked: unlock it, and try again", "locked")
+
+    monkeypatch.setattr("ccrelay.config.keychain.read_entry", fail)
+    file = tmp_path / "c.yaml"
+    file.write_text(KEYCHAIN)
+    with pytest.raises(ConfigError, match=r"2:39: .*the keychain is locked"):
+        load(file, env={})
+    assert load(file, env={}, require_secrets=False).missing_secrets

@@ -25,6 +25,7 @@ SECRETS = {
 }
 # Where it stands: %s.
 OK = "providers: [{name: p, type: ollama}]\n"
+CLOUD = "providers: [{name: p, type: azure, resource: r, keys: [{credential: %s}]}]"
 DOCS = {
     "name dup": 'providers: [{name: "%s", type: ollama},{name: "%s", type: ollama}]',
     "name newline": 'providers: [{name: "%s\\n", type: ollama}]',
@@ -66,6 +67,24 @@ DOCS = {
     "models text": 'providers: [{name: p, type: ollama, models: "%s"}]',
     "models id": 'providers: [{name: p, type: ollama, models: [{id: "%s*"}]}]',
     "betas": 'providers: [{name: p, type: ollama, drop_betas: "%s"}]',
+    "cloud region": 'providers: [{name: p, type: bedrock, region: "%s"}]',
+    "cloud region path": 'providers: [{name: p, type: bedrock, region: "%s/"}]',
+    "cloud project": 'providers: [{name: p, type: vertex, project: "%s_"}]',
+    "cloud resource": 'providers: [{name: p, type: azure, resource: "%s.x"}]',
+    "cloud workspace": 'providers: [{name: p, type: claude-aws, workspace: "%s x"}]',
+    "cloud api": 'providers: [{name: p, type: bedrock, api: "%s"}]',
+    "credential text": CLOUD % '"%s"',
+    "credential unknown": CLOUD % "{x: '%s'}",
+    "credential key": CLOUD % "{'%s': x}",
+    "credential source": CLOUD % "{source: '%s'}",
+    "credential role": CLOUD % "{role_arn: '%s'}",
+    "credential profile": CLOUD % "{source: env, profile: '%s'}",
+    "credential impersonate": CLOUD % "{impersonate: '%s'}",
+    "credential secret": CLOUD % "{client_secret: '%s'}",
+    "credential file": CLOUD.replace("azure, resource: r", "vertex, project: p-1")
+    % "{file: '/%s'}",
+    "application secret": CLOUD % "{client_secret: ' %s', client_id: c, tenant_id: t}",
+    "certificate": CLOUD % "{certificate_file: '%s', client_id: c, tenant_id: t}",
     "listen": OK + 'server: {listen: "%s"}',
     "listen port": OK + 'server: {listen: "%s:8787"}',
     "listen port2": OK + 'server: {listen: "127.0.0.1:%s"}',

@@ -12,7 +12,8 @@ CONTENT = """
     keys: [{key: "${ZAI_API_KEY}", wieght: 2}]
 """
 INSIDE = [
-    '3:11: providers[0].type: expected one of "anthropic", "compatible", "ollama", "zai", '
+    '3:11: providers[0].type: expected one of "anthropic", "azure", "bedrock", "claude-aws", '
+    '"claude-google", "compatible", "ollama", "vertex", "zai", '
     'got "zia" (did you mean "zai"?)',
     '4:36: providers[0].keys[0].wieght: unknown key (did you mean "weight"?)',
 ]

@@ -5,6 +5,7 @@ from ccrelay.config.fingerprint import fingerprint
 from ccrelay.config.model import (
     Auth,
     Config,
+    Credential,
     Key,
     Model,
     Price,
@@ -15,6 +16,7 @@ from ccrelay.config.model import (
     Use,
     When,
 )
+from ccrelay.config.resolve import resolve
 from ccrelay.config.show import redacted, shown_url
 
 CONFIG = Config(
@@ -42,6 +44,29 @@ def test_secrets_are_shown_as_fingerprints():
     assert data["server"]["auth"]["tokens"] == [fingerprint("canary-token")]
     assert data["providers"][0]["keys"][0]["key"] == fingerprint("canary-key")
     assert data["providers"][0]["headers"] == {"x-team": fingerprint("canary-header")}
+
+
+def test_a_credential_is_shown_without_its_secret():
+    credential = Credential(tenant_id="t", client_id="c", client_secret="test-secret-1")
+    provider = Provider(
+        name="p",
+        type="claude-google",
+        project="test-project-1",
+        workspace="wrkspc_test1",
+        keys=[Key(credential=credential), Key(credential=Credential(file="/x/sa.json"))],
+    )
+    (shown,) = redacted(resolve(Config(providers=[provider])))["providers"]
+    assert "test-secret-1" not in str(shown)
+    first, second = shown["keys"]
+    assert first["credential"] == {
+        "tenant_id": "t",
+        "client_id": "c",
+        "client_secret": fingerprint("test-secret-1"),
+    }
+    assert first["key"] == fingerprint('credential:{"client_id":"c","tenant_id":"t"}')
+    assert second["credential"] == {"file": "/x/sa.json"}
+    assert second["name"] == "sa.json"
+    assert shown["base_url"].startswith("https://claude.googleapis.com/v1/projects/hmac:")
 
 
 def test_defaults_are_shown_and_none_is_omitted():
@@ -77,7 +102,7 @@ def test_values_of_commands_that_did_not_run_are_named_instead():
     plain = redacted(Config(providers=[provider]), not_run=places)
     (shown,) = plain["providers"]
     values = [shown["base_url"], shown["keys"][0]["key"], shown["headers"]["x-a"]]
-    assert {*values, plain["logging"]["file"]} == {"(of a command that is not run here)"}
+    assert {*values, plain["logging"]["file"]} == {"(of a command or the keychain, not asked here)"}
 
 
 @pytest.mark.parametrize(

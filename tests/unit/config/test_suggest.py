@@ -130,3 +130,31 @@ def test_an_alias_is_suggested_only_where_the_name_exists():
 
 def test_hint_format():
     assert hint("worker", ["workers"]) == ' (did you mean "workers"?)'
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("aws", "bedrock"),
+        ("amazon-bedrock", "bedrock"),
+        ("google", "vertex"),
+        ("vertex_ai", "vertex"),
+        ("VertexAI", "vertex"),
+        ("foundry", "azure"),
+        ("azure-foundry", "azure"),
+        ("bedrok", "bedrock"),
+        ("claude_aws", "claude-aws"),
+    ],
+)
+def test_a_cloud_under_another_name_is_told(value, meant):
+    (problem,) = validate({"providers": [{"name": "p", "type": value}]}).problems
+    assert problem.message.endswith(f'got "{value}" (did you mean "{meant}"?)')
+
+
+@pytest.mark.parametrize(
+    ("member", "meant"),
+    [("aws_region", "region"), ("project_id", "project"), ("workspace-id", "workspace")],
+)
+def test_members_of_clouds_under_other_names_are_told(member, meant):
+    (problem,) = validate({"providers": [{"name": "p", "type": "bedrock", member: "x"}]}).problems
+    assert problem.message == f'unknown key (did you mean "{meant}"?)'

@@ -283,10 +283,12 @@ SECTIONS = ("server", "auth", "routing", "logging", "timeouts", "when", "use", "
 
 def _accepted_by_msgspec(data: Any) -> bool:
     try:
-        msgspec.convert(data, Config)
+        config = msgspec.convert(data, Config)
     except msgspec.ValidationError:
         return False
-    return True
+    # A key may be left out where a credential stands in its place, which msgspec cannot tell.
+    keys = [key for provider in config.providers for key in provider.keys]
+    return all(key.key or key.credential is not None for key in keys)
 
 
 def _places(node: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:

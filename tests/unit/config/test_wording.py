@@ -56,6 +56,9 @@ def test_a_word_that_looks_like_a_key_is_never_shown(text: str) -> None:
         ("providers", 0, "keys"),
         ("providers", 0, "keys", 1),
         ("providers", 0, "keys", 1, "key"),
+        ("providers", 0, "keys", 1, "credential"),
+        ("providers", 0, "keys", 1, "credential", "client_secret"),
+        ("providers", 0, "keys", 1, "credential", "client_id"),
         ("providers", 0, "headers", "x-team"),
         ("server", "auth"),
         ("server", "auth", "tokens", 0),
@@ -64,6 +67,13 @@ def test_a_word_that_looks_like_a_key_is_never_shown(text: str) -> None:
 def test_values_of_secret_settings_are_never_shown(path: tuple[str | int, ...]) -> None:
     assert is_secret(path)
     assert shown(path, "plain") == "text"
+
+
+def test_words_of_a_credential_are_shown_unless_they_look_secret() -> None:
+    place = ("providers", 0, "keys", 1, "credential", "source")
+    assert not is_secret(place)
+    assert shown(place, "imds") == '"imds"'
+    assert shown(place, "sk-" + "ant-REAL0123456789abcdefghij") == "text"
 
 
 def test_text_from_an_expression_is_never_shown() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import h11
 import pytest
 
+from ccrelay.demo.cloud import Cloud, DialectName
+from ccrelay.demo.cloud_context import CloudContext
 from ccrelay.demo.http1 import RequestHead
 from ccrelay.demo.plan import Close, Plan, ReadBody, RequestContext, Wait
 
@@ -120,3 +122,31 @@ def context() -> Callable[..., RequestContext]:
 def run() -> Callable[..., PlanResult]:
     """Run a plan: run(plan), or run(plan, context, body) when the plan reads the body."""
     return _run
+
+
+def _cloud_context(
+    dialect: DialectName,
+    body: dict[str, Any] | bytes = b"",
+    *,
+    target: str,
+    method: str = "POST",
+    headers: dict[str, str] | None = None,
+    **members: Any,
+) -> CloudContext:
+    given = {"authorization": "Bearer test-token-1", "anthropic-version": "2023-06-01"}
+    if dialect == "claude-aws":
+        given["anthropic-workspace-id"] = "wrkspc_test1"
+    head = RequestHead(method, target, 1, list((given | (headers or {})).items()))
+    cloud = Cloud(dialect=dialect, **members)
+    context = CloudContext(head, serial="s1", now=NOW, gap_s=0.0, cloud=cloud)
+    context.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return context
+
+
+@pytest.fixture
+def cloud_context() -> Callable[..., CloudContext]:
+    """Create a request to a cloud: cloud_context(dialect, body, target=..., region=...).
+
+    It has an accepted token, and the header fields that every surface needs.
+    """
+    return _cloud_context

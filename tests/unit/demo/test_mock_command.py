@@ -36,6 +36,11 @@ def test_list_faults_prints_the_table():
         (["--limit-window", "hourly"], "hourly"),
         (["--key-fault", "key-1"], "END_OF_KEY"),
         (["--key-fault", "key-1:nonsense"], "nonsense"),
+        (["--dialect", "gcp"], "gcp"),
+        (["--dialect", "vertex", "--accept", "secret:x"], "secret:x"),
+        (["--accept", "token:test-token-1"], "--dialect"),
+        (["--region", "us-east-1"], "--dialect"),
+        (["--clock-skew", "5"], "--dialect"),
     ],
 )
 def test_invalid_options_exit_2(arguments, word):

@@ -1,13 +1,12 @@
 """One line of the access log: what it says, for any members."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from ccrelay._fast.log_line import DictLine, JsonLine, LineBuffer, LogLine, TextLine
+from ccrelay._fast.log_line import DictLine, JsonLine, LineBuffer, LogLine
 
 INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 # Lone surrogates included: they come from bytes that are not UTF-8.
@@ -48,10 +47,6 @@ def as_json(members: list[Member]) -> bytes:
     return written(JsonLine(), members, b"{")
 
 
-def as_text(*members: Member) -> bytes:
-    return written(TextLine(), list(members), b"")
-
-
 def as_dict(members: list[Member]) -> dict[str, object]:
     line = DictLine()
     write(line, members)
@@ -83,13 +78,6 @@ def test_a_dictionary_line_equals_the_decoded_json_line(members: list[Member]) -
     assert {name: type(value) for name, value in as_dict(members).items()} == types
 
 
-@given(MEMBERS)
-def test_text_is_printable_ascii_in_one_line(members: list[Member]) -> None:
-    line = as_text(*members)
-    assert line.endswith(b"\n")
-    assert all(32 <= byte < 127 for byte in line[:-1])
-
-
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
@@ -108,53 +96,31 @@ def test_text_is_printable_ascii_in_one_line(members: list[Member]) -> None:
 def test_milliseconds_have_one_to_three_decimals(seconds: float, shown: bytes) -> None:
     member = ("millis", seconds)
     assert as_json([member]) == b'{"m0":' + shown + b"}\n"
-    assert as_text(member) == b" m0=" + shown + b"\n"
 
 
 @pytest.mark.parametrize("value", [0, 7, -7, 10, INT64_MAX, INT64_MIN])
 def test_integers(value: int) -> None:
     assert as_json([("count", value)]) == b'{"m0":%d}\n' % value
-    assert as_text(("count", value)) == b" m0=%d\n" % value
 
 
 @pytest.mark.parametrize("value", [INT64_MAX + 1, INT64_MIN - 1])
 def test_an_integer_over_64_bits_is_an_error(value: int) -> None:
-    for line in (JsonLine(), TextLine(), DictLine()):
+    for line in (JsonLine(), DictLine()):
         with pytest.raises(OverflowError):
             line.count(b"n", value)
 
 
 @pytest.mark.parametrize("value", [5, b"bytes", ["list"]])
-@pytest.mark.parametrize("make", [JsonLine, TextLine])
-def test_text_that_is_no_str_is_an_error(make: Callable[[], LineBuffer], value: Any) -> None:
-    line = make()
+def test_text_that_is_no_str_is_an_error(value: Any) -> None:
+    line = JsonLine()
     line.begin(b"{")
     with pytest.raises(TypeError, match="must be str or None"):
         line.text(b"n", value)
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        ("glm-5.3", b" m0=glm-5.3\n"),
-        ("a b", b' m0="a b"\n'),
-        ("a=b", b' m0="a=b"\n'),
-        ('"', b' m0="\\""\n'),
-        ("\\", b' m0="\\\\"\n'),
-        ("\x1b[2J", b' m0="\\u001b[2J"\n'),
-        ("\udc80", b' m0="\\udc80"\n'),
-        ("", b"\n"),
-        (None, b"\n"),
-    ],
-)
-def test_text_is_quoted_where_it_could_be_misread(value: str | None, shown: bytes) -> None:
-    assert as_text(("text", value)) == shown
-
-
 def test_a_token_is_written_as_it_is() -> None:
     member = ("token", "sha256:00ff")
     assert as_json([member]) == b'{"m0":"sha256:00ff"}\n'
-    assert as_text(member) == b" m0=sha256:00ff\n"
 
 
 def test_the_first_member_follows_members_of_the_prefix() -> None:
@@ -176,8 +142,6 @@ def test_the_buffer_grows(size: int, letter: str) -> None:
         "m2": INT64_MIN,
         "m3": True,
     }
-    quoted = json.dumps(text) if letter == "\n" else text
-    assert as_text(*members) == (f" m0={quoted} m1={token} m2={INT64_MIN} m3=true\n".encode())
 
 
 def test_a_prefix_longer_than_the_buffer() -> None:
@@ -187,10 +151,9 @@ def test_a_prefix_longer_than_the_buffer() -> None:
 
 @given(st.lists(MEMBERS, min_size=2, max_size=5))
 def test_one_line_object_is_used_for_many_lines(lines: list[list[Member]]) -> None:
-    line, text = JsonLine(), TextLine()
+    line = JsonLine()
     for members in lines:
         assert written(line, members, b"{") == as_json(members)
-        assert written(text, members, b"") == as_text(*members)
 
 
 def test_a_line_that_was_not_finished_leaves_nothing_behind() -> None:
@@ -208,10 +171,10 @@ def test_the_base_line_takes_members_and_keeps_nothing() -> None:
 
 @pytest.mark.parametrize("value", [None, "é", "\udc80"])
 def test_a_token_that_is_not_ascii_is_written_as_text(value: str | None) -> None:
-    for line in (JsonLine(), TextLine()):
-        line.begin(b"{" if isinstance(line, JsonLine) else b"")
-        line.token(b"id", value)  # type: ignore[arg-type]
-        by_token = line.finish()
-        line.begin(b"{" if isinstance(line, JsonLine) else b"")
-        line.text(b"id", value)
-        assert by_token == line.finish()
+    line = JsonLine()
+    line.begin(b"{")
+    line.token(b"id", value)  # type: ignore[arg-type]
+    by_token = line.finish()
+    line.begin(b"{")
+    line.text(b"id", value)
+    assert by_token == line.finish()

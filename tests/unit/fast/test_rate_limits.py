@@ -366,7 +366,7 @@ def test_clear_cooldown_keeps_timed_cooldowns() -> None:
     assert target.state(NOW, 1, 1) == Capacity.COOLING_DOWN
 
 
-@pytest.mark.parametrize("reason", [Cooldown.NONE, -1, 4])
+@pytest.mark.parametrize("reason", [Cooldown.NONE, -1, 5])
 def test_a_cooldown_needs_a_valid_reason(reason: int) -> None:
     with pytest.raises(ValueError, match="no such cooldown reason"):
         new_target().start_cooldown(NOW + 1.0, reason)

@@ -11,7 +11,13 @@ import pytest
 from ccrelay._fast.rate_limits import Capacity, Cooldown, Dimension, TargetLimits
 from ccrelay._fast.shared_memory import SharedMemory
 
-SMALL: dict[str, int] = {"workers": 2, "targets": 3, "endpoints": 2, "bindings": 8}
+SMALL: dict[str, int] = {
+    "workers": 2,
+    "targets": 3,
+    "endpoints": 2,
+    "bindings": 8,
+    "ring_bytes": 128,
+}
 
 
 @pytest.fixture
@@ -27,6 +33,17 @@ def test_a_mapping_reads_its_layout_from_the_file(memory: int) -> None:
     assert board.worker == 1
     assert SharedMemory(memory).worker == -1
     assert str(os.fstat(memory).st_size) in repr(board)
+
+
+def test_a_memory_has_a_name_of_its_own(memory: int) -> None:
+    SharedMemory.format(memory, **SMALL)
+    names = [SharedMemory(memory, 0).identity, SharedMemory(memory).identity]
+    SharedMemory.format(memory, **SMALL)
+    names.append(SharedMemory(memory).identity)
+    assert names[0] == names[1] != names[2]
+    for name in names:
+        assert len(name) == 16
+        int(name, 16)
 
 
 def test_mappings_share_memory_after_the_file_is_closed() -> None:
@@ -86,11 +103,14 @@ def test_a_pipe_is_rejected() -> None:
         {"targets": 0},
         {"endpoints": 0},
         {"bindings": (1 << 20) + 1},
+        {"ring_bytes": 32},
+        {"ring_bytes": 1000},
+        {"ring_bytes": 1 << 31},
     ],
     ids=str,
 )
 def test_counts_out_of_range_are_rejected(memory: int, wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"slots|worker"):
+    with pytest.raises(ValueError, match=r"slots|worker|ring"):
         SharedMemory.format(memory, **{**SMALL, **wrong})
 
 

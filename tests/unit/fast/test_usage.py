@@ -74,6 +74,7 @@ def or_odd(value: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 SPLITS = objects({f"ephemeral_{life}_input_tokens": COUNTS for life in ("5m", "1h")}, 4)
 DETAILS = objects({"thinking_tokens": COUNTS}, 3)
+TOOLS = objects({"web_search_requests": COUNTS}, 3)
 ITERATIONS = st.sampled_from(
     ["null", "[]", '[{"type":"message","input_tokens":3}]', '[{"type":"compaction"}]', "5"]
 )
@@ -86,6 +87,9 @@ USAGES = objects(
         "cache_creation": or_odd(SPLITS),
         "output_tokens_details": or_odd(DETAILS),
         "iterations": ITERATIONS,
+        "server_tool_use": or_odd(TOOLS),
+        "speed": or_odd(st.sampled_from(['"fast"', '"standard"', '"\\u0066ast"'])),
+        "inference_geo": or_odd(st.sampled_from(['"us"', '"global"', '"US"'])),
     }
 )
 MESSAGES = objects({"usage": or_odd(USAGES), "id": st.just('"msg_1"')}, 4)
@@ -112,6 +116,39 @@ def encoded(text: str) -> bytes:
 def test_usage_of_a_json_answer_is_none_or_what_the_decoder_reads(text: str) -> None:
     raw = encoded(text)
     assert usage_of_json(raw) in (None, usage_from_json(raw))
+
+
+@pytest.mark.parametrize(
+    ("members", "price"),
+    [
+        ('"speed":"fast"', (0, True, False)),
+        ('"speed":"standard","inference_geo":"us"', (0, False, True)),
+        ('"server_tool_use":{"web_search_requests":3,"web_fetch_requests":1}', (3, False, False)),
+        ('"server_tool_use":{"web_search_requests":"3"},"speed":7', (0, False, False)),
+        ('"server_tool_use":[],"inference_geo":null', (0, False, False)),
+    ],
+)
+def test_what_is_about_the_price_costs_no_count(
+    members: str, price: tuple[int, bool, bool]
+) -> None:
+    raw = f'{{"input_tokens":5,{members},"output_tokens":6}}'.encode()
+    decoded = usage_from_json(raw)
+    assert usage_of_json(raw) in (None, decoded)
+    assert (decoded.input, decoded.output) == (5, 6)
+    assert (decoded.searches, decoded.fast, decoded.in_us) == price
+
+
+def test_the_end_of_a_stream_overrules_its_beginning() -> None:
+    start = (
+        b'{"message":{"usage":{"input_tokens":5,"speed":"fast","inference_geo":"us",'
+        b'"server_tool_use":{"web_search_requests":1}}}}'
+    )
+    delta = (
+        b'{"usage":{"output_tokens":6,"speed":"standard",'
+        b'"server_tool_use":{"web_search_requests":2}}}'
+    )
+    expected = Usage(5, 6, searches=2, in_us=True)
+    assert usage_of_stream(start, delta) == usage_from_stream(start, delta) == expected
 
 
 @CALM

@@ -11,10 +11,12 @@ from ccrelay.fleet.learned import (
     Get,
     RetryAfter,
     Spent,
+    Window,
     has_any,
     learn,
     pause,
     seconds_until,
+    windows,
 )
 from ccrelay.fleet.model_group import group_of
 
@@ -161,6 +163,14 @@ def test_nothing_is_learned_where_no_telltale_is(headers: dict[str, str]) -> Non
         ({"status": "rejected", "reset": "1800000200"}, 200),
         ({"5h-status": "rejected", "5h-reset": "1800000100"}, 100),
         ({"5h-status": "allowed", "5h-utilization": "1.0", "5h-reset": "1800000100"}, 100),
+        (
+            {
+                "5h-status": "allowed",
+                "5h-utilization": "1.0000000000000002",
+                "5h-reset": "1800000100",
+            },
+            100,
+        ),
         ({"7d-status": "rejected", "7d-reset": "1800500000"}, 3600),
         ({"5h-status": "rejected"}, None),
         ({"5h-status": "rejected", "5h-reset": "1700000000"}, None),
@@ -365,3 +375,107 @@ def test_an_instant_is_read_in_every_form_it_was_seen_in(value: bytes, seconds: 
 )
 def test_what_is_no_instant_is_none(value: bytes | None) -> None:
     assert seconds_until(value, WALL) is None
+
+
+# ---- windows as they are shown
+
+
+def seen(headers: dict[str, str]) -> dict[str, Window]:
+    found = windows(getter(headers), WALL)
+    assert len({window.name for window in found}) == len(found)
+    return {window.name: window for window in found}
+
+
+def test_the_windows_of_a_subscription_are_shown_with_use_and_reset() -> None:
+    found = seen(
+        {
+            f"{UNIFIED}status": "allowed",
+            f"{UNIFIED}5h-status": "allowed_warning",
+            f"{UNIFIED}5h-utilization": "0.81",
+            f"{UNIFIED}5h-reset": str(int(WALL) + 3600),
+            f"{UNIFIED}7d-utilization": "1.02",
+            f"{UNIFIED}7d_sonnet-status": "rejected",
+            f"{UNIFIED}7d_sonnet-reset": str(int(WALL) + 7200),
+        }
+    )
+    assert found == {
+        "5h": Window("5h", 0.81, int(WALL + 3600) * 1000, 0, 0, "allowed_warning"),
+        "7d": Window("7d", 1.02, 0, 0, 0, ""),
+        "7d_sonnet": Window("7d_sonnet", -1.0, int(WALL + 7200) * 1000, 0, 0, "rejected"),
+    }
+
+
+def test_minute_limits_are_shown_with_what_is_left() -> None:
+    found = seen(
+        {
+            **first_party("requests", "50", "10", "2027-01-15T08:00:30Z"),
+            **first_party("input-tokens", "1000", "2000", ""),
+            **first_party("output-tokens", "0", "0", ""),
+            "x-ratelimit-limit-requests": "9",
+            "x-ratelimit-remaining-requests": "9",
+            "x-ratelimit-limit-tokens": "100",
+            "x-ratelimit-remaining-tokens": "25",
+            "x-ratelimit-reset-tokens": "1m30s",
+        }
+    )
+    assert found == {
+        "requests": Window("requests", 0.8, int(WALL + 30) * 1000, 50, 10, ""),
+        "input_tokens": Window("input_tokens", 0.0, 0, 1000, 1000, ""),
+        "tokens": Window("tokens", 0.75, int(WALL + 90) * 1000, 100, 25, ""),
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("5h-utilization", "-1"),
+        ("5h-utilization", "nan"),
+        ("5h-utilization", "1e3"),
+        ("5h-utilization", "9" * 40),
+        ("5h-status", "Allowed; x"),
+        ("5h-status", "x" * 33),
+        ("5h-status", "\xe9"),
+        ("7d_unknown-status", "allowed"),
+        ("5h-reset", "1900000000"),
+    ],
+)
+def test_what_has_no_form_of_a_window_is_left_out(field: str, value: str) -> None:
+    assert seen({UNIFIED + field: value}) == {}
+
+
+def test_absurd_values_of_a_window_are_bounded() -> None:
+    found = seen({f"{UNIFIED}5h-utilization": "99999", f"{UNIFIED}5h-reset": "1e99"})
+    assert found["5h"] == Window("5h", 100.0, 0, 0, 0, "")
+    found = seen({f"{UNIFIED}5h-utilization": "0.5", f"{UNIFIED}5h-reset": "999999999999999"})
+    assert found["5h"].resets_at_ms == 0
+
+
+def test_a_reset_is_told_by_our_own_clock() -> None:
+    found = seen(
+        {
+            "date": "Fri, 15 Jan 2027 09:00:00 GMT",  # an hour ahead of ours
+            f"{UNIFIED}5h-utilization": "0.5",
+            f"{UNIFIED}5h-reset": str(int(WALL) + 3600 + 60),
+        }
+    )
+    assert found["5h"].resets_at_ms == int(WALL + 60) * 1000
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        ("0.19999999999999998", 0.2),
+        ("0.30000000000000004", 0.3),
+        ("5.551115123125783e-17", 0.0),
+        ("0.12345678901234567890", 0.12345678901234568),
+        ("1e400", -1.0),
+        ("-0.1", -1.0),
+    ],
+)
+def test_a_share_may_be_written_as_it_was_computed(told: str, seen: float) -> None:
+    headers = {
+        b"anthropic-ratelimit-unified-5h-utilization": told.encode(),
+        b"anthropic-ratelimit-unified-5h-status": b"allowed",
+    }
+    (window,) = learned.windows(headers.get, 1_800_000_000.0)
+    assert window.utilization == pytest.approx(seen)

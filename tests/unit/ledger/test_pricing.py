@@ -19,7 +19,7 @@ from ccrelay.ledger.pricing import (
     switch_micros,
 )
 
-PAGE = Path(__file__).parents[3] / "docs" / "strategies.md"
+PAGE = Path(__file__).parents[3] / "docs" / "costs.md"
 CALM = settings(deadline=None, max_examples=200)
 MILLION = 1_000_000
 

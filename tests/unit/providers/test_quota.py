@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ccrelay.providers.base import read_fault
-from ccrelay.providers.quota import seconds_to_reset
+from ccrelay.providers.quota import seconds_to_midnight, seconds_to_reset
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z, 16:00 in Beijing
 
@@ -323,3 +323,18 @@ def test_the_reset_that_a_member_names(shape: object, seconds: float) -> None:
 )
 def test_a_body_that_makes_no_sense_names_none(junk: bytes) -> None:
     assert seconds_to_reset(junk, "reset in " + "9" * 50_000 + " hours", NOW) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "seconds"),
+    [
+        ("UTC", 1_789_948_800.0, 86_400),
+        ("UTC", 1_789_948_799.5, 0.5),
+        ("America/Los_Angeles", 1_789_948_800.0, 7 * 3600),
+        # The night in which clocks are put back has 25 hours: 2026-11-01, from UTC-7 to UTC-8.
+        ("America/Los_Angeles", 1_793_516_400.0, 25 * 3600),
+        ("No/Such_Zone", 1_789_948_800.0, 86_400),
+    ],
+)
+def test_the_next_midnight_of_a_zone(zone: str, now: float, seconds: float) -> None:
+    assert seconds_to_midnight(zone, now) == pytest.approx(seconds)

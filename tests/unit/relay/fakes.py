@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
+import msgspec
+
 from ccrelay._fast.affinity_table import AffinityTable
 from ccrelay._fast.conn import Reactor
 from ccrelay._fast.downstream import Downstream
@@ -23,6 +25,7 @@ from ccrelay._fast.head_writer import Framing, RequestPlan
 from ccrelay._fast.http1 import Head, parse_request, parse_response
 from ccrelay._fast.json import MemberKeys, scan
 from ccrelay._fast.memory_account import MemoryAccount, Share
+from ccrelay._fast.record_ring import RecordReader, RecordRing
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay._fast.sse import SseTap, Verdict
 from ccrelay._fast.taps import ContentKind, Expected, Taps
@@ -31,16 +34,20 @@ from ccrelay._fast.usage import Usage, usage_of_json, usage_of_stream
 from ccrelay.config.model import Config, Health, Key, Provider, Routing
 from ccrelay.errors import RelayError
 from ccrelay.fleet.breaker import State
+from ccrelay.fleet.credential_store import CredentialStore
 from ccrelay.fleet.layout import Layout
 from ccrelay.fleet.provider_state import ProviderState, Target
+from ccrelay.ledger.record import Record
 from ccrelay.relay.body_worker import Begin, Ready
 from ccrelay.relay.client_auth import Authenticator, ClientAuth
 from ccrelay.relay.context import WorkerContext
+from ccrelay.relay.credential_wait import end_lacks
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.exchange_state import ExchangeState
 from ccrelay.relay.pending_queue import PendingQueue
 from ccrelay.relay.runtime_config import RuntimeConfig
 from ccrelay.types import RequestClass
+from ccrelay.wire.cloud_credential import IssuedCredential
 
 BODY = b'{"model":"m","stream":true,"messages":[]}'
 # The bytes of BODY after which its model is known.
@@ -449,6 +456,7 @@ class FakeUpstream(Upstream):
         self.closed = False
         self.between = True  # no tunnelled chunk is open
         self.sent: list[tuple[RequestPlan, bytes | None, bytes | None]] = []
+        self.targets: list[tuple[bytes, bytes]] = []  # of the same: path, own header lines
         self._clear()
 
     def _clear(self) -> None:
@@ -461,6 +469,8 @@ class FakeUpstream(Upstream):
         self.whole_max = 0
         self.body = b""
         self.decoding: tuple[Any, bool] | None = None
+        self.encoder: Any = None
+        self.media_type = b""
         self.started_at = self.head_seen_at = 0.0
         self.extra = b""
         self.held = b""
@@ -480,6 +490,7 @@ class FakeUpstream(Upstream):
         model: bytes | None = None,
         body: bytes | None = None,
         path: bytes = b"/v1/messages",
+        lines: bytes = b"",
     ) -> None:
         assert self.exchange is None
         assert not self.is_closed()
@@ -494,6 +505,7 @@ class FakeUpstream(Upstream):
         self.uses += 1
         self.started_at = down.reactor.now
         self.sent.append((plan, model, body))
+        self.targets.append((path, lines))
         assert exchange.attempt is not None
         self.pool.sends.append((exchange, exchange.attempt.target))
         down.source = self
@@ -510,13 +522,24 @@ class FakeUpstream(Upstream):
         assert self.mode == Mode.UNDECIDED
         self.decoding = decoder, for_client
 
+    def encode(self, encoder: Any) -> None:
+        assert self.mode == Mode.UNDECIDED
+        self.encoder = encoder
+
     def forward(
-        self, mode: int, framing: int, with_head: bool, extra: bytes = b"", repairs: bool = False
+        self,
+        mode: int,
+        framing: int,
+        with_head: bool,
+        extra: bytes = b"",
+        repairs: bool = False,
+        media_type: bytes = b"",
     ) -> None:
         assert self.mode == Mode.UNDECIDED
+        assert framing != Framing.KEEP or self.encoder is None
         self.down.reactor.trail.expect(self.exchange, ExchangeState.HOLDING)
         self.mode, self.framing, self.repairs = mode, framing, repairs
-        self.extra = extra
+        self.extra, self.media_type = extra, media_type
         if with_head:
             if framing == Framing.CLOSE or not self.down.body_complete:
                 self.down.keep_alive = False
@@ -601,6 +624,7 @@ class FakeUpstream(Upstream):
     def feed(self, data: bytes) -> None:
         """Some of the body comes."""
         self.walked = True
+        data, broken = self._decoded(data)
         self.body += data
         if self.taps.sse is not None:
             self.taps.sse.feed_bytes(data)
@@ -608,15 +632,44 @@ class FakeUpstream(Upstream):
         is_content = self.taps.sse is not None and verdict >= Verdict.CONTENT
         if is_content and not self.taps.first_event_at:
             self.taps.first_event_at = self.down.reactor.now
+        if self.mode == Mode.COLLECT:
+            self._collected(data)
+            return
+        try:
+            self._pass_on(data if self.encoder is None else self.encoder.encode(data), verdict)
+        except ValueError:
+            broken = True
+        if self.exchange is not None and self.mode == Mode.HOLD and verdict == Verdict.FAILED:
+            self.exchange.on_held_error(self)
+        elif self.exchange is not None and broken:
+            self.lose(Loss.GARBAGE)
+
+    def _decoded(self, data: bytes) -> tuple[bytes, bool]:
+        """What a decoder makes of it for the client, and whether it can go on."""
+        decoder, for_client = self.decoding or (None, False)
+        if decoder is None or not for_client:
+            return data, False
+        pieces = []
+        while data:
+            try:
+                piece, data = decoder.decode(data, 262_144)
+            except ValueError:
+                return b"".join(pieces), True
+            pieces.append(piece)
+        return b"".join(pieces), False
+
+    def _collected(self, data: bytes) -> None:
+        if len(self.held) + len(data) <= self.limit:
+            self.held += data
+        elif self.head.status < 400 and self.taps.kind != ContentKind.ANSWER:
+            self.finish(reusable=False)  # enough of what is no answer
+        else:
+            self.lose(Loss.TOO_BIG)
+
+    def _pass_on(self, data: bytes, verdict: int) -> None:
+        """`data` as the client gets it."""
         if self.mode == Mode.FORWARD:
             self.down.forward(data)
-        elif self.mode == Mode.COLLECT:
-            if len(self.held) + len(data) <= self.limit:
-                self.held += data
-            elif self.head.status < 400 and self.taps.kind != ContentKind.ANSWER:
-                self.finish(reusable=False)  # enough of what is no answer
-            else:
-                self.lose(Loss.TOO_BIG)
         elif verdict == Verdict.CONTENT or len(self.held) + len(data) > HOLD_MAX:
             if self.whole_max and self.taps.sse is None:
                 self.mode, self.held = int(Mode.COLLECT), self.body
@@ -625,8 +678,6 @@ class FakeUpstream(Upstream):
                 self._commit(data)
         else:
             self.held += data
-            if verdict == Verdict.FAILED:
-                self.exchange.on_held_error(self)
 
     def _commit(self, data: bytes) -> None:
         held, self.held = self.held, b""
@@ -821,7 +872,10 @@ class FakeRelay:
             queue=self.queue,
             worker=self.worker,  # type: ignore[arg-type]
             id_prefix="req_",
+            records=RecordRing(self.memory),
+            loop=self.loop,  # type: ignore[arg-type]
         )
+        self.credentials = CredentialStore()
         self.pools: dict[str, FakePool] = {}
         self._slots: dict[str, int] = {}
         self.configure(*(providers or (provider(),)), config=config or IN_ORDER)
@@ -850,6 +904,7 @@ class FakeRelay:
                 slots=layout.targets[one.name],
                 endpoint_slot=layout.endpoints[one.name],
                 on_change=self._breaker_changed,
+                credentials=self.credentials,
             )
             for one in providers
         ]
@@ -877,6 +932,12 @@ class FakeRelay:
 
     def wall(self) -> float:
         return self.wall_offset + self.reactor.now
+
+    def take_credentials(self, *issued: IssuedCredential) -> None:
+        """As `Relay.take_credentials`."""
+        self.credentials.update(issued)
+        if end_lacks(self.providers, self.reactor.now, self.wall()):
+            self.queue.poke()
 
     def reload(self, *providers: Provider, config: Config | None = None) -> None:
         """As `Relay.reload`: queued requests are routed again, the others go on as they were."""
@@ -924,6 +985,11 @@ class FakeRelay:
         except RelayError as error:
             exchange.fail(error)
         return exchange
+
+    def written(self) -> list[Record]:
+        """The records of all exchanges that are over, as the manager reads them."""
+        frames, _ = RecordReader(self.memory, 0).read(0, 1 << 20)
+        return [msgspec.msgpack.decode(frame, type=Record) for frame in frames]
 
     def upstreams(self) -> "list[FakeUpstream]":
         return [upstream for pool in self.pools.values() for upstream in pool.all]

@@ -131,3 +131,24 @@ def test_an_entry_has_the_error(relay: FakeRelay) -> None:
     exchange = relay.open(FakeDown(relay.reactor))
     exchange.outcome.error = "unfinished"
     assert line_of(exchange, Ending.COMPLETE, relay.reactor.now, 0)["error"] == "unfinished"
+
+
+def test_who_asked_and_what_it_cost_are_in_the_line() -> None:
+    relay = FakeRelay(provider("one", model_mapping={"m": "claude-opus-5"}), provider("two"))
+    extra = b'x-claude-code-agent-id: a 1\r\nx-ccrelay-project: web "shop"\r\n'
+    _, _, upstream = begin(relay, session="3f8c", extra=extra)
+    upstream.respond(STREAM_HEAD)
+    upstream.feed(USAGE_START + CONTENT + DELTA)
+    upstream.finish()
+    line = relay.log.records[-1]
+    assert (line["session"], line["agent"], line["project"]) == ("3f8c", "a 1", 'web "shop"')
+    assert (line["cost_micros"], line["why"]) == (538, "strategy")
+
+
+def test_what_is_not_known_is_not_in_the_line(relay: FakeRelay) -> None:
+    down = FakeDown(relay.reactor)
+    relay.request(down)
+    down.leave()
+    line = relay.log.records[-1]
+    assert line["why"] == "only"
+    assert not {"session", "agent", "project", "cost_micros", "own_us"} & line.keys()

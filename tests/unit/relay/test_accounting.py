@@ -5,10 +5,13 @@ import pytest
 from ccrelay._fast.rate_limits import Capacity, Cooldown, Dimension
 from ccrelay._fast.upstream import Loss
 from ccrelay._fast.usage import Usage
-from ccrelay.config.model import Key
+from ccrelay.config.model import Key, Price
 from ccrelay.errors import UpstreamFailed
+from ccrelay.ledger.prices import PRICES_VERSION
+from ccrelay.ledger.record import Billing, Record
 from ccrelay.relay import accounting
 from ccrelay.relay.accounting import start_cooldown
+from ccrelay.relay.client_auth import ClientAuth
 from ccrelay.relay.exchange import Exchange
 from ccrelay.relay.outcome import Outcome
 from ccrelay.types import OutputClass, RequestClass
@@ -337,3 +340,130 @@ def test_time_to_first_event_is_averaged_per_output_class() -> None:
     pulse = relay.providers[0].endpoint.stats
     assert pulse.average(OutputClass.THINKING) == pytest.approx(1.0)
     assert pulse.average(OutputClass.STREAM) == 0.0
+
+
+# ---- cost
+
+
+OPUS = {"m": "claude-opus-5"}
+
+
+def last(relay: FakeRelay) -> Record:
+    return relay.written()[-1]
+
+
+def priced(
+    relay: FakeRelay, *events: bytes, auth: ClientAuth | None = None, extra: bytes = b""
+) -> Record:
+    exchange = relay.request(FakeDown(relay.reactor, session="s-1", extra=extra), auth=auth)
+    serve(relay, exchange, *events)
+    return last(relay)
+
+
+def test_an_answer_costs_what_its_usage_says() -> None:
+    relay = FakeRelay(provider("one", model_mapping=OPUS))
+    found = priced(
+        relay, start(1000, written=2000, hour=3000, read=10_000), CONTENT, delta(100), STOP
+    )
+    assert found.cost_micros == 5_000 + 12_500 + 30_000 + 5_000 + 2_500
+    assert found.uncached_micros == 80_000 + 2_500
+    assert (found.moved_micros, found.billing) == (0, Billing.TOKENS)
+    assert found.prices_version == PRICES_VERSION
+
+
+def test_an_unknown_price_is_no_zero_but_nothing_used_is() -> None:
+    relay = FakeRelay(provider("one", model_mapping={"m": "nobody-knows"}))
+    found = priced(relay)
+    assert (found.cost_micros, found.uncached_micros, found.prices_version) == (-1, -1, "")
+    down = FakeDown(relay.reactor)
+    relay.request(down)
+    down.leave()
+    assert (last(relay).cost_micros, last(relay).uncached_micros) == (0, 0)
+
+
+def test_a_configured_price_is_named_as_such() -> None:
+    prices = {"m": Price(input=1.0, output=10.0)}
+    relay = FakeRelay(provider("one", prices=prices))
+    found = priced(relay, start(1000), CONTENT, delta(100), STOP)
+    assert (found.cost_micros, found.prices_version) == (2_000, "config")
+
+
+def test_a_local_model_is_free() -> None:
+    relay = FakeRelay(provider("one", "ollama", count_tokens="estimate"))
+    found = priced(relay)
+    assert (found.billing, found.cost_micros) == (Billing.FREE, 0)
+
+
+def test_a_plan_is_configured() -> None:
+    relay = FakeRelay(provider("one", billing="plan", model_mapping=OPUS))
+    found = priced(relay)
+    assert found.billing == Billing.PLAN
+    assert found.cost_micros > 0
+
+
+def test_a_move_from_a_warm_cache_has_a_price() -> None:
+    relay = FakeRelay(
+        provider("one", model_mapping=OPUS),
+        provider("two", model_mapping=OPUS),
+        config=settings(queue_timeout_s=0.0),
+    )
+    priced(relay, start(1000, written=50_000), CONTENT, delta(), STOP)
+    relay.providers[0].targets[0].limits.start_cooldown(relay.reactor.now + 900.0, 1)
+    moved = priced(relay, start(51_000), CONTENT, delta(), STOP)
+    assert (moved.provider, moved.moved) == ("two", True)
+    assert moved.moved_micros == round(51_000 * (6.25 - 0.5))
+    assert moved.passed.startswith("one/")
+
+
+PASSING = {"auth": "passthrough", "keys": [], "model_mapping": OPUS}
+
+
+@pytest.mark.parametrize(
+    ("extra", "auth", "billing"),
+    [
+        (b"authorization: Bearer theirs\r\n", ClientAuth(False, False, True), Billing.PLAN),
+        (b"Authorization: bearer theirs\r\n", ClientAuth(False, False, True), Billing.PLAN),
+        (b"x-api-key: theirs\r\n", ClientAuth(False, False, True), Billing.TOKENS),
+        (b"authorization: Basic x\r\n", ClientAuth(False, False, True), Billing.TOKENS),
+        (
+            b"authorization: Bearer ours\r\nx-api-key: theirs\r\n",
+            ClientAuth(True, False, True),
+            Billing.TOKENS,
+        ),
+        (
+            b"authorization: Bearer theirs\r\nx-api-key: ours\r\n",
+            ClientAuth(False, True, True),
+            Billing.PLAN,
+        ),
+    ],
+)
+def test_a_login_that_is_passed_through_is_a_plan(
+    extra: bytes, auth: ClientAuth, billing: Billing
+) -> None:
+    relay = FakeRelay(provider("one", "anthropic", **PASSING))
+    assert priced(relay, auth=auth, extra=extra).billing == billing
+
+
+# ---- windows
+
+
+UNIFIED = (
+    b"anthropic-ratelimit-unified-status: allowed\r\n"
+    b"anthropic-ratelimit-unified-5h-utilization: 0.5\r\n"
+)
+
+
+@pytest.mark.parametrize("settings_", [{}, PASSING], ids=["own key", "passed through"])
+def test_windows_are_recorded_as_often_as_limits_are_read(settings_: dict[str, object]) -> None:
+    relay = FakeRelay(provider("one", "anthropic" if settings_ else "compatible", **settings_))
+    head = STREAM_HEAD[:-2] + UNIFIED + b"\r\n"
+    shown = []
+    for pause_s in (0.0, 0.1, 0.3):
+        relay.pass_time(pause_s)
+        _, _, upstream = begin(relay)
+        upstream.respond(head)
+        upstream.feed(CONTENT + STOP)
+        upstream.finish()
+        shown.append([(w.name, w.utilization) for w in last(relay).windows])
+    assert shown == [[("5h", 0.5)], [], [("5h", 0.5)]]
+    assert relay.providers[0].limited is False or not settings_

@@ -25,6 +25,19 @@ def state(client: ClientRequest) -> tuple[bool, bool, bool]:
 # ---- the body
 
 
+def test_what_an_attempt_makes_of_the_body_takes_the_place_of_what_the_last_one_made() -> None:
+    client = request()
+    assert client.charge(100)
+    for copies, held in ((60, 160), (60, 160), (80, 180), (40, 180)):
+        assert client.charge_copies(copies)
+        assert client.held == held
+    client.release()
+    assert client.held == 0
+    assert client.charge_copies(60)
+    assert client.held == 60
+    client.release()
+
+
 @pytest.mark.parametrize(
     ("down", "expected"),
     [

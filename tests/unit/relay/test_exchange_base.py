@@ -1,9 +1,32 @@
 """How exchanges end: shutdown, clients that leave, errors of the relay's own."""
 
+import gzip
+
+import pytest
+
 from ccrelay._fast.upstream import Loss
 from ccrelay.errors import UpstreamFailed
-from tests.unit.relay.fakes import CONTENT, START, STREAM_HEAD, FakeDown, FakeRelay, json_head
-from tests.unit.relay.scenario import BUSY, CONNECT_FAILED, relay_of, reply, request, sending, wait
+from tests.unit.relay.fakes import (
+    CONTENT,
+    START,
+    STOP,
+    STREAM_HEAD,
+    FakeDown,
+    FakeReactor,
+    FakeRelay,
+    json_head,
+    provider,
+)
+from tests.unit.relay.scenario import (
+    BUSY,
+    CONNECT_FAILED,
+    begin,
+    relay_of,
+    reply,
+    request,
+    sending,
+    wait,
+)
 
 
 def test_shutting_down_sends_an_error_event_only_between_events(relay: FakeRelay) -> None:
@@ -131,3 +154,53 @@ def test_debug_headers_name_provider_attempts_and_strategy() -> None:
     assert b"x-ccrelay-attempts: 2\r\n" in down.got
     assert b"x-ccrelay-strategy: failover\r\n" in down.got
     assert b"test-key" not in down.got
+
+
+# ---- own time
+
+
+class RunningReactor(FakeReactor):
+    """Each look at the clock finds it a little later; `now` is when the worker woke."""
+
+    step_s = 0.0
+
+    def clock(self) -> float:
+        self.now += self.step_s
+        return self.now
+
+
+def running(step_s: float) -> FakeRelay:
+    relay = FakeRelay(provider("one"))
+    relay.reactor.__class__ = RunningReactor
+    relay.reactor.step_s = step_s  # type: ignore[attr-defined]
+    return relay
+
+
+def test_own_time_is_the_sum_of_what_was_done_between_waits() -> None:
+    relay = running(0.001)
+    _, exchange, upstream = begin(relay)
+    sent = exchange.outcome.own_s
+    assert sent == pytest.approx(0.002, abs=0.0015)  # found a target, dialled; sent
+    relay.pass_time(5.0)
+    upstream.respond(STREAM_HEAD)
+    relay.pass_time(5.0)
+    upstream.feed(CONTENT)
+    relay.pass_time(5.0)
+    upstream.feed(STOP)
+    upstream.finish()
+    own_s = exchange.outcome.own_s
+    assert sent < own_s < 0.02
+    assert relay.written()[-1].own_us == pytest.approx(own_s * 1e6, abs=1)
+
+
+def test_the_time_of_a_thread_is_own_time_and_that_of_a_queue_is_not() -> None:
+    relay = running(0.0)
+    body = b'{"model":"m","stream":true,"messages":["%b"]}' % (b"x" * 300_000)
+    exchange = relay.request(FakeDown(relay.reactor, body=gzip.compress(body)), is_packed=True)
+    relay.pass_time(2.0)
+    assert len(relay.worker.waiting) == 1
+    relay.worker.work()
+    assert exchange.outcome.own_s == pytest.approx(2.0)
+    relay.pass_time(3.0)
+    exchange.on_client_left()
+    assert exchange.outcome.own_s == pytest.approx(2.0)

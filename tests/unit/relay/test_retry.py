@@ -44,6 +44,7 @@ def test_soonest_of_an_unrouted_request_is_none() -> None:
     [
         (Cooldown.RATE, b"429", b"are rate-limited", True),
         (Cooldown.REFUSED, b"502", b"were refused", False),
+        (Cooldown.NO_CREDENTIAL, b"502", b"has a credential of its cloud", True),
     ],
 )
 def test_without_any_reply_the_error_says_why_no_target_is_available(

@@ -14,7 +14,8 @@ from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Affinity, Health, Key, Price, Provider, Routing
 from ccrelay.fleet.breaker import State
 from ccrelay.fleet.provider_state import ProviderState, Target
-from ccrelay.routing.availability import LOOK_AGAIN_S, soonest
+from ccrelay.ledger.record import Why
+from ccrelay.routing.availability import LOOK_AGAIN_S, passed_over, soonest, why_taken
 from ccrelay.routing.retry_state import RetryState
 from ccrelay.routing.route_table import Route, RouteTable
 from ccrelay.routing.router import Router
@@ -686,3 +687,64 @@ def test_beside_blocked_targets_the_wait_is_for_the_soonest_other() -> None:
     fleet.target("b").limits.start_cooldown(NOW + 3.0, int(Cooldown.RATE))
     wait = fleet.choose(**held(fleet, "a"))
     assert (wait.until, wait.bound, wait.why) == (NOW + 3.0, False, "cooldown")
+
+
+# ---- what is said of a choice
+
+
+def reason(fleet: Fleet, request: RoutingRequest, retry_state: RetryState | None = None) -> Why:
+    found = fleet.choose(request, retry_state)
+    assert isinstance(found, Selection)
+    return Why(why_taken(fleet.route, request, found))
+
+
+def passed(fleet: Fleet, request: RoutingRequest, retry_state: RetryState | None = None) -> Any:
+    found = fleet.choose(request, retry_state)
+    assert isinstance(found, Selection)
+    return passed_over(fleet.route, request, retry_state, found.target)
+
+
+def test_the_reason_of_a_choice() -> None:
+    assert reason(Fleet([provider("one")]), asked()) is Why.ONLY
+    fleet = Fleet([provider("one"), provider("two")])
+    assert reason(fleet, asked()) is Why.STRATEGY
+    request = asked(conversation=7)
+    request.binding = fleet.binding(7, "two")
+    assert reason(fleet, request) is Why.AFFINITY
+    fleet.target("two").limits.start_cooldown(NOW + 900.0, int(Cooldown.RATE))
+    assert reason(fleet, request) is Why.STRATEGY
+
+
+def test_the_reason_where_nothing_else_could_serve() -> None:
+    fleet = Fleet([provider("one"), provider("two")], panic="try", queue_timeout_s=0.0)
+    fleet.open_breaker("one", "two")
+    assert reason(fleet, asked()) is Why.PANIC
+    fleet = Fleet([provider("one", key("one-a"), key("one-b"))], queue_timeout_s=0.0)
+    failed = tried(fleet.target("one-a"), endpoint_failed=True)
+    assert reason(fleet, asked(), failed) is Why.LAST_RESORT
+
+
+def test_nothing_is_passed_over_where_all_could_serve() -> None:
+    fleet = Fleet([provider("one"), provider("two", key("two-a"), key("two-b"))])
+    assert passed(fleet, asked()) is None
+    assert passed(Fleet([provider("one")]), asked()) is None
+
+
+def test_targets_that_could_not_serve_are_named_with_the_reason() -> None:
+    fleet = Fleet(
+        [
+            provider("one"),
+            provider("two", key("two-a"), key("two-b")),
+            provider("three"),
+            provider("four"),
+        ]
+    )
+    fleet.open_breaker("one")
+    fleet.target("two-a").limits.start_cooldown(NOW + 60.0, int(Cooldown.RATE))
+    failed = tried(fleet.target("three"))
+    assert passed(fleet, asked()) == "one/one=breaker_open two/two-a=cooldown"
+    assert passed(fleet, asked(), failed) == (
+        "one/one=breaker_open two/two-a=cooldown three/three=tried"
+    )
+    counting = asked(kind=int(RequestClass.COUNT_TOKENS))
+    assert passed(fleet, counting) is None

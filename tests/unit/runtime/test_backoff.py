@@ -9,6 +9,13 @@ def test_the_delay_does_not_overflow():
     assert backoff.delay_s(10_000_000) == backoff.DELAY_MAX_S
 
 
+def test_the_longest_delay_can_be_another():
+    assert [backoff.delay_s(exits, 30.0) for exits in (1, 2, 6, 10, 11, 99)] == [
+        *(0, 0.1, 1.6, 25.6),
+        *(30, 30),
+    ]
+
+
 def test_only_early_exits_count_as_consecutive():
     assert backoff.early_exits(0, 0.1) == 1
     assert backoff.early_exits(3, 4.9) == 4

@@ -1,7 +1,12 @@
+import os
+import socket
+import tempfile
+
 import pytest
 from hypothesis import given, strategies as st
 
 from ccrelay.config.model import Config, Key, Provider
+from ccrelay.config.overrides import Override
 from ccrelay.fleet.layout import Layout
 from ccrelay.runtime import control
 from ccrelay.runtime.control import (
@@ -22,6 +27,20 @@ from ccrelay.runtime.control import (
     Stop,
     ToWorker,
     encode,
+)
+from ccrelay.runtime.manager_link import (
+    DrainCommand,
+    FromManager,
+    Heartbeat,
+    LogLevelCommand,
+    ManagerFailed,
+    ManagerReady,
+    OverridesCommand,
+    ReloadCommand,
+    ReloadProblem,
+    StatsCommand,
+    StopCommand,
+    ToManager,
 )
 
 CONFIG = Config(providers=[Provider(name="zai", type="zai", keys=[Key(key="test-key-1")])])
@@ -97,3 +116,50 @@ def test_pending_bytes_can_be_passed_to_another_decoder():
     assert first.next_message() is None
     second.receive(first.pending() + frame[6:])
     assert second.next_message() == Drained(2)
+
+
+def test_the_first_message_brings_descriptors_and_later_ones_stay_in_the_decoder():
+    ours, theirs = socket.socketpair()
+    with ours, theirs, tempfile.TemporaryFile() as file:
+        file.write(b"shared")
+        file.flush()
+        assert control.send_first(ours, ReloadProblem("first"), [file.fileno()]) == b""
+        ours.sendall(encode(ReloadProblem("second")))
+        decoder: Decoder = Decoder(ToManager)
+        message, (fd,) = control.receive_first(theirs, decoder)
+        try:
+            assert message == ReloadProblem("first")
+            assert os.pread(fd, 10, 0) == b"shared"
+        finally:
+            os.close(fd)
+        if (later := decoder.next_message()) is None:
+            decoder.receive(theirs.recv(100))
+            later = decoder.next_message()
+        assert later == ReloadProblem("second")
+
+
+def test_a_channel_that_is_closed_before_the_first_message_brings_none():
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.close()
+        assert control.receive_first(theirs, Decoder(ToManager)) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ManagerReady(),
+        ManagerFailed("why", "where"),
+        Heartbeat(),
+        ReloadCommand(1, "apply"),
+        DrainCommand(2),
+        StopCommand(3),
+        LogLevelCommand(4, "debug"),
+        OverridesCommand(5, [Override("zai", "", "enabled", 0, 1)]),
+        StatsCommand(6),
+    ],
+)
+def test_messages_of_the_manager_arrive_as_they_were(message):
+    decoder = Decoder(FromManager)
+    decoder.receive(encode(message))
+    assert decoder.next_message() == message

@@ -86,7 +86,7 @@ def handlers_at_the_start(monkeypatch):
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
     class NoProcess:
-        def __init__(self, command):
+        def __init__(self, *commands):
             pass
 
         def prefork(self):

@@ -8,6 +8,7 @@ from ccrelay._fast.rate_limits import Cooldown, TargetLimits
 from ccrelay._fast.shared_memory import SharedMemory
 from ccrelay.config.model import Config, Key, Provider, Server
 from ccrelay.config.problems import ConfigError
+from ccrelay.fleet.refused_features import RefusedFeatures
 from ccrelay.runtime.memory import Allocations, MemoryAllocator, SlotAllocator, anonymous_file
 
 
@@ -173,6 +174,14 @@ def test_clear_refused_keeps_other_cooldowns(memory):
     assert memory.clear_refused(layout) == 1
     reasons = [limit.cooldown_reason for limit in (first, second, third)]
     assert reasons == [Cooldown.NONE, Cooldown.QUOTA, Cooldown.NONE]
+
+
+def test_what_providers_refused_of_requests_is_tried_again(memory):
+    refused = RefusedFeatures(memory.memory)
+    for provider in ("a", "b", "c"):
+        refused.learn(provider, "m", "effort", 1000.0)
+    assert memory.forget_refused_features({"a", "c", "gone"}) == 2
+    assert [one.provider for one in refused.all(1000.0)] == ["b"]
 
 
 # ---- upgrades

@@ -213,6 +213,15 @@ def test_a_found_file_is_confirmed_once_for_a_start(found, file):
         Source.find(Options()).load()
 
 
+def test_a_new_ledger_of_a_found_file_waits_for_a_signal(found, file, tmp_path):
+    found.load()
+    file.write_text(FILE + f"ledger: {{path: '{tmp_path}/other.db'}}")
+    with pytest.raises(ConfigError, match=r"ledger\.path is new"):
+        found.load(is_signalled=False)
+    assert found.load().config.ledger.path == f"{tmp_path}/other.db"
+    assert found.load(is_signalled=False).config.ledger.path == f"{tmp_path}/other.db"
+
+
 def test_a_new_host_in_a_found_file_waits_for_a_signal(found, file):
     found.load()
     other = FILE.replace("type: zai,", "type: zai, base_url: 'https://other.example/x',")
@@ -246,3 +255,26 @@ def test_who_can_write_is_asked_at_every_load(file):
 def test_a_pipe_has_no_digest(tmp_path):
     os.mkfifo(tmp_path / "fifo", 0o600)
     assert Source(Options(), tmp_path / "fifo").digest() is None  # and does not block
+
+
+def test_a_file_of_the_home_that_comes_later_is_taken_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("CCRELAY_CONFIG", raising=False)
+    source = Source.find(Options())
+    assert source.appeared() is None
+    assert not source.adopt()
+    # One of the working directory has not been confirmed.
+    (tmp_path / "ccrelay.yaml").write_text("providers: []\n")
+    assert not source.adopt()
+    own = tmp_path / "home" / ".config" / "ccrelay" / "config.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("providers: [{name: a, type: anthropic}]\n")
+    assert source.appeared() == own
+    assert source.path is None
+    assert source.adopt()
+    assert source.path == own
+    assert not source.is_unnamed
+    assert source.load().config.providers[0].name == "a"
+    assert not source.adopt()  # it is in use

@@ -1,6 +1,5 @@
 """What the environment lacks is said once, before a worker could die of it."""
 
-import subprocess
 import sys
 import types
 
@@ -9,6 +8,7 @@ import pytest
 from ccrelay.config.model import Config, Key, Provider
 from ccrelay.config.resolve import resolve
 from ccrelay.upstream.environment import environment_problems
+from tests.child import run_code
 
 KEYS = [Key(key="test-key-1")]
 ZAI = Provider(name="zai", type="zai", keys=KEYS)
@@ -156,5 +156,5 @@ def test_a_base_url_that_cannot_be_dialled_is_an_error() -> None:
 
 def test_the_check_imports_no_ssl() -> None:
     code = "import sys, ccrelay.upstream.environment as e; print('ssl' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_code(code)
     assert done.stdout == "False\n"

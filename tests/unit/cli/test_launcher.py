@@ -1,0 +1,88 @@
+"""What stands in the way of a launch, and what is said of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ccrelay.cli import launcher
+from ccrelay.cli.client_environment import BASE_URL, decide
+from ccrelay.cli.client_facts import Facts, RouteProvider
+from ccrelay.cli.connection import Failed
+
+URL = "http://127.0.0.1:8787"
+TEAM = RouteProvider("team", "anthropic", "https://api.anthropic.com", models=("claude-*",))
+FACTS = Facts(URL, (TEAM,))
+
+
+def test_a_missing_program_is_told_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match="npm install -g @anthropic-ai/claude-code"):
+        launcher.find_claude({"PATH": str(tmp_path)})
+    program = tmp_path / "claude"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert launcher.find_claude({"PATH": str(tmp_path)}) == str(program)
+
+
+@pytest.mark.parametrize("folder", [".local/bin", ".claude/local"])
+def test_where_installers_put_it_is_looked_at_too(tmp_path: Path, folder: str) -> None:
+    program = tmp_path / folder / "claude"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    env = {"PATH": "/nowhere", "HOME": str(tmp_path)}
+    with pytest.raises(Failed):
+        launcher.find_claude(env)  # it cannot be run
+    program.chmod(0o755)
+    assert launcher.find_claude(env) == str(program)
+
+
+def test_a_cloud_of_its_own_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Failed, match="unset CLAUDE_CODE_USE_BEDROCK"):
+        launcher.check_settings(FACTS, {"HOME": str(tmp_path), "CLAUDE_CODE_USE_BEDROCK": "1"})
+    launcher.check_settings(FACTS, {"HOME": str(tmp_path), "CLAUDE_CODE_USE_BEDROCK": "0"})
+
+
+def test_settings_that_lead_elsewhere_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    env = {"HOME": str(tmp_path), "CLAUDE_CONFIG_DIR": str(tmp_path)}
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"env": {BASE_URL: "https://gateway.test"}}))
+    with pytest.raises(Failed, match="ccrelay disconnect"):
+        launcher.check_settings(FACTS, env)
+    file.write_text(json.dumps({"env": {BASE_URL: "http://localhost:8787/"}}))
+    launcher.check_settings(FACTS, env)
+
+
+def test_what_is_not_used_is_said() -> None:
+    env = {BASE_URL: "https://gateway.test", "ENABLE_TOOL_SEARCH": "auto"}
+    said = launcher.conflicts(decide(FACTS, env), env)
+    assert said == [
+        "ANTHROPIC_BASE_URL of this shell is not used: Claude Code asks http://127.0.0.1:8787.",
+        "ENABLE_TOOL_SEARCH of this shell stays: yours; ccrelay would set true.",
+    ]
+    same = {BASE_URL: URL}
+    assert launcher.conflicts(decide(FACTS, same), same) == []
+
+
+def test_reasons_are_listed_without_secrets() -> None:
+    login = TEAM._replace(has_keys=False)
+    for facts in (
+        Facts(URL, (TEAM,), wants_token=True, token="relay-token-1"),
+        Facts(URL, (login,), wants_token=True, token="relay-token-1"),
+    ):
+        lines = launcher.explained(decide(facts, {}, "shop"), facts)
+        assert not any("relay-token-1" in line for line in lines)
+        assert any("(token)" in line for line in lines)
+    lines = launcher.explained(decide(FACTS, {"ANTHROPIC_AUTH_TOKEN": "own-1"}), FACTS)
+    assert not any("own-1" in line for line in lines)
+
+
+def test_a_program_that_cannot_be_run_is_told(tmp_path: Path) -> None:
+    program = tmp_path / "claude"
+    program.write_bytes(b"\0")
+    program.chmod(0o755)
+    with pytest.raises(Failed, match="cannot be run"):
+        launcher.replace_process(str(program), [], {})

@@ -1,0 +1,32 @@
+"""Names of AWS's errors in Anthropic's terms, as the readable twin has them."""
+
+import pytest
+
+from ccrelay._fast import frame_errors
+from ccrelay._fast.frame_errors import quoted, unquoted
+from ccrelay.providers.base import STATUS_BY_TYPE
+from tests.reference import eventstream as reference
+
+
+def test_the_tables_are_those_of_the_twin() -> None:
+    assert frame_errors.PLAIN_NAMES == reference.PLAIN
+    assert frame_errors.ERROR_TYPES == {**reference.PLAIN, **reference.NAMED}
+    assert frame_errors.TYPES_BY_STATUS == reference.BY_STATUS
+
+
+def test_every_type_is_one_of_anthropics() -> None:
+    types = {*frame_errors.ERROR_TYPES.values(), *frame_errors.TYPES_BY_STATUS.values()}
+    assert types <= STATUS_BY_TYPE.keys()
+    assert frame_errors.NAMES_BY_TYPE.keys() <= types
+
+
+@pytest.mark.parametrize("text", [b"", b'a"b\\c', b"line\nend\x00", "é✓😀".encode(), b"\xff"])
+def test_quoted_is_json(text: bytes) -> None:
+    assert quoted(text) == reference.quoted(text.decode("utf-8", "replace"))
+
+
+def test_unquoted_undoes_escapes_of_ascii_only() -> None:
+    assert unquoted(b'"abc"') == b"abc"
+    assert unquoted(b'"a\\/b\\u0041"') == b"a/bA"
+    for wrong in (b"", b'"', b"abc", b"7", b'"\\ud83d"', b'"\\u00e9"', b'"\\x"'):
+        assert unquoted(wrong) is None
