@@ -18,7 +18,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 FAST = "ccrelay/_fast"
-HEADERS = [f"{FAST}/{name}.h" for name in ("libssl", "ring", "scan", "shared", "sock")]
+HEADERS = [f"{FAST}/{name}.h" for name in ("libssl", "msgpack", "ring", "scan", "shared", "sock")]
 # module -> C sources it is linked with, beside its own
 MODULES: dict[str, list[str]] = {
     "field_names": [],
@@ -28,11 +28,17 @@ MODULES: dict[str, list[str]] = {
     "json_items": ["scan.c"],
     "sse": [],
     "shared_memory": [],
+    "asker": [],
+    "record_ring": [],
     "key_pool": [],
     "rate_limits": [],
     "refusals": [],
     "endpoint_stats": [],
+    "event_encoder": ["frames.c"],
+    "eventstream": ["frames.c"],
+    "frame_errors": ["frames.c"],
     "affinity_table": [],
+    "note_table": [],
     "libssl": [],
     "log_line": [],
     "memory_account": [],
@@ -45,6 +51,8 @@ MODULES: dict[str, list[str]] = {
     "hardening": [],
     "listener": [],
     "outgoing": [],
+    "response_writer": [],
+    "row_line": [],
     "taps": [],
     "token_guard": [],
     "upstream": [],
@@ -58,6 +66,7 @@ COMPILED = [
     "fleet.endpoint",
     "fleet.estimate",
     "fleet.provider_state",
+    "ledger.tariff",
     "relay.access_log",
     "relay.accounting",
     "relay.affinity",
@@ -67,14 +76,20 @@ COMPILED = [
     "relay.dispatcher",
     "relay.exchange",
     "relay.exchange_base",
+    "relay.exchange_bridging",
+    "relay.exchange_mending",
     "relay.exchange_preparing",
+    "relay.exchange_record",
     "relay.exchange_routing",
     "relay.exchange_sending",
+    "relay.log_row",
     "relay.outcome",
     "relay.request_profile",
     "relay.runtime_config",
+    "relay.totals",
     "routing.availability",
     "routing.candidate",
+    "routing.conversation",
     "routing.retry_state",
     "routing.route_table",
     "routing.router",
@@ -138,7 +153,7 @@ def extensions() -> list[Extension]:
             extra_link_args=link_args,
             include_dirs=[FAST],
             libraries=["dl"] if sys.platform == "linux" else [],
-            depends=HEADERS,
+            depends=[*HEADERS, *(f"{FAST}/{source[:-2]}.h" for source in sources)],
         )
         for name, sources in MODULES.items()
         if name in only and os.path.exists(f"{FAST}/{name}.pyx")

@@ -22,7 +22,10 @@ PURE = sorted(
 
 # In a wheel nothing else than the package and its metadata.
 WHEEL_TOPS = ("ccrelay/*", "ccrelay_proxy-*.dist-info/*")
-WHEEL_KINDS = ("*.py", "*.pyi", "*.pxd", "*.so", "*/py.typed", "*.dist-info/*")
+WHEEL_KINDS = ("*.py", "*.pyi", "*.pxd", "*.so", "*/py.typed", "*.dist-info/*", "*/web/dist/*")
+WEB = ROOT / "ccrelay" / "web"
+# The page as it was built; its sources are in the source distribution only.
+PAGE = sorted(str(path.relative_to(ROOT)) for path in (WEB / "dist").rglob("*") if path.is_file())
 
 
 def wheel_problems(names: list[str]) -> list[str]:
@@ -33,7 +36,7 @@ def wheel_problems(names: list[str]) -> list[str]:
     wanted += [f"ccrelay/_fast/{name}.cpython-*.so" for name in COMPILED]
     wanted += [f"ccrelay/{name}.cpython-*.so" for name in PURE]
     wanted += [f"ccrelay/_fast/{path.name}" for path in FAST.glob("*.pyi")]
-    wanted += [str(path.relative_to(ROOT)) for path in (ROOT / "ccrelay").rglob("*.py")]
+    wanted += [str(path.relative_to(ROOT)) for path in (ROOT / "ccrelay").rglob("*.py")] + PAGE
     return problems + [f"wheel: {w} is missing" for w in wanted if not fnmatch.filter(names, w)]
 
 
@@ -44,9 +47,11 @@ def sdist_problems(names: list[str]) -> list[str]:
     wanted += [f"ccrelay/{name}.pxd" for name in PURE]
     wanted += ["ccrelay/py.typed", "setup.py", "pyproject.toml", "README.md", "LICENSE"]
     wanted += ["tests/test_packaging.py", "bench/__main__.py", "conftest.py"]
-    wanted += [".ci/run", ".ci/constraints.txt", ".github/workflows/release.yml"]
+    wanted += [".ci/run", ".ci/constraints.txt", ".github/workflows/release.yml", *PAGE]
+    sources = [path for path in (WEB / "src").rglob("*") if path.is_file()] if PAGE else []
+    wanted += [str(path.relative_to(ROOT)) for path in [*sources, *WEB.glob("*.json")]]
     problems = [f"sdist: {name} is missing" for name in wanted if name not in names]
-    unwanted = ("*.so", "*.pyc", "build/*", ".work/*", ".venv/*")
+    unwanted = ("*.so", "*.pyc", "build/*", ".work/*", ".venv/*", "*/node_modules/*")
     problems += [f"sdist: {name} does not belong there" for name in names if _any(name, unwanted)]
     generated = {f"ccrelay/_fast/{name}.c" for name in COMPILED} | {f"ccrelay/{n}.c" for n in PURE}
     generated &= set(names)

@@ -21,7 +21,7 @@ def requirements() -> list[str]:
     data = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     project = data["project"]
     extras = project["optional-dependencies"]
-    chosen = [extras[name] for name in ("client", "lint", "test")]
+    chosen = [extras[name] for name in ("browser", "client", "lint", "otel", "test")]
     every = [project["dependencies"], data["build-system"]["requires"], *chosen, TOOLS]
     return sorted({entry for group in every for entry in group})
 
