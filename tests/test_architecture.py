@@ -74,7 +74,7 @@ ONLY = {
     "telemetry": {"errors", "types", "metrics", "ledger", "config"},
     "control": {
         *("errors", "types", "printable", "v1"),
-        *("config.ownership", "config.files", "config.places"),
+        *("config.atomic_file", "config.ownership", "config.files", "config.places"),
     },
     "cli": {"config", "errors", "types", "printable", "control.client", "first_run", "v1"},
     "tui": {"config", "errors", "types", "printable", "control.client", "v1"},
@@ -106,6 +106,7 @@ OUTSIDE = frozenset(
     }
 )
 MAY_GO_OUT = {
+    "config.atomic_file": {"os", "pathlib"},  # writes files
     "config.cloud_environment": {"os"},  # looks whether files of credentials can be read
     "config.keychain": {"os", "pathlib", "subprocess"},  # starts the process that asks it
     "config.keychain_child": {"os"},  # that process
@@ -114,7 +115,7 @@ MAY_GO_OUT = {
     "config.places": {"os", "pathlib"},  # names folders
     "config.sources": {"os", "pathlib", "selectors", "signal", "subprocess", "time"},
     "config.files": {"os", "pathlib"},  # opens what `config.ownership` has judged
-    "config.trust": {"os", "pathlib", "tempfile"},  # keeps the record of confirmations
+    "config.trust": {"os", "pathlib"},  # keeps the record of confirmations
 }
 # `random.Random` as the type of an argument; who calls brings the chance.
 MAY_NAME_RANDOM = {

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ccrelay.config.atomic_file import create_file
 from ccrelay.config.places import make_private, state_folder
 
 FILE = "fingerprint.key"
@@ -61,17 +62,8 @@ def _read(path: Path) -> bytes:
 
 def _create(path: Path) -> bytes:
     make_private(path.parent)
-    draft = path.with_name(f".{FILE}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            os.write(descriptor, os.urandom(KEY_BYTES))
-        finally:
-            os.close(descriptor)
-        with contextlib.suppress(FileExistsError):  # of two that start, one wins
-            os.link(draft, path)
-    finally:
-        os.unlink(draft)
+    with contextlib.suppress(FileExistsError):  # of two that start, one wins
+        create_file(path, os.urandom(KEY_BYTES))
     return _read(path)
 
 

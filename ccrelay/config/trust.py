@@ -6,12 +6,12 @@
 One digest per path: a changed file needs another confirmation.
 """
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ccrelay.config.atomic_file import replace_file
 from ccrelay.config.files import Untrusted, open_trusted
 from ccrelay.config.places import make_private
 
@@ -54,7 +54,8 @@ def confirm(file: Path, digest: str, env: Mapping[str, str]) -> Path:
     try:
         make_private(record.parent)
         os.close(open_trusted(record.parent, env))
-        _write(record, {**_read(record, env), _name(file): digest})
+        files = {**_read(record, env), _name(file): digest}
+        replace_file(record, json.dumps({"files": files}, indent=1, sort_keys=True).encode())
     except OSError as error:
         raise _no_record("write", record, error) from None
     return record
@@ -83,20 +84,3 @@ def _no_record(verb: str, record: Path, error: OSError) -> NoRecord:
     if isinstance(error, Untrusted):
         return NoRecord(f"the record of confirmed files is not trusted: {error}")
     return NoRecord(f"cannot {verb} the record of confirmed files {record}: {error.strerror}")
-
-
-def _write(record: Path, files: dict[str, str]) -> None:
-    """Replace the record at once, so that a reader sees the old one or the new one."""
-    import tempfile  # 5 ms, which a start does not need
-
-    descriptor, name = tempfile.mkstemp(dir=record.parent, prefix=".trusted.")  # mode 0600
-    try:
-        with open(descriptor, "w", encoding="ascii") as opened:
-            json.dump({"files": files}, opened, indent=1, sort_keys=True)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(name, record)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise

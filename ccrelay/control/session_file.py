@@ -7,13 +7,13 @@ is logged.
 
 import contextlib
 import os
-import secrets
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from ccrelay.config.atomic_file import replace_file
 from ccrelay.config.places import make_private
 from ccrelay.types import LogSink
 
@@ -63,18 +63,9 @@ class SessionFile:
 
     def save(self, stored: Stored) -> None:
         """Replace what was saved."""
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
             make_private(self.path.parent)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            try:
-                with open(os.open(draft, flags, 0o600), "wb") as file:
-                    file.write(msgspec.json.encode(stored))
-                os.replace(draft, self.path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    draft.unlink()
-                raise
+            replace_file(self.path, msgspec.json.encode(stored))
         except OSError as error:
             self._failed(error)
 

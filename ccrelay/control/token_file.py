@@ -13,6 +13,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from ccrelay.config.atomic_file import create_file
 from ccrelay.config.files import open_trusted
 from ccrelay.config.ownership import are_checks_on
 from ccrelay.config.places import make_private, state_folder
@@ -78,15 +79,5 @@ def read_token(path: Path, env: Mapping[str, str]) -> str:
 
 def _create(path: Path) -> None:
     make_private(path.parent)
-    draft = path.with_name(f".{FILE}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            os.write(descriptor, secrets.token_urlsafe(TOKEN_BYTES).encode() + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        with contextlib.suppress(FileExistsError):  # of two that start, one wins
-            os.link(draft, path)
-    finally:
-        os.unlink(draft)
+    with contextlib.suppress(FileExistsError):  # of two that start, one wins
+        create_file(path, secrets.token_urlsafe(TOKEN_BYTES).encode() + b"\n")

@@ -15,12 +15,12 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
+from ccrelay.config.atomic_file import replace_file
 from ccrelay.config.load import FILE_BYTES_MAX
 from ccrelay.config.places import make_private
 from ccrelay.config.trust import record_path
@@ -103,7 +103,7 @@ class Revisions:
                     lines_added=added,
                     lines_removed=removed,
                 )
-                self._write(f"{number:06d}.{self._suffix}", text)
+                replace_file(self._folder / f"{number:06d}.{self._suffix}", text)
                 self._write_index(self._pruned([*entries, entry]))
                 return entry
         except OSError as error:
@@ -196,21 +196,7 @@ class Revisions:
 
     def _write_index(self, entries: list[Entry]) -> None:
         data = json.dumps(msgspec.to_builtins(entries), indent=1)
-        self._write("index.json", data.encode())
-
-    def _write(self, name: str, data: bytes) -> None:
-        """Replace a file at once."""
-        descriptor, made = tempfile.mkstemp(dir=self._folder, prefix=".new.")  # mode 0600
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(made, self._folder / name)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(made)
-            raise
+        replace_file(self._folder / "index.json", data.encode())
 
 
 def lines_changed(before: bytes, after: bytes) -> tuple[int, int]:
