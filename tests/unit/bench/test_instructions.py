@@ -9,7 +9,7 @@ import pytest
 
 from bench.instructions import __main__ as command, ceiling
 from bench.instructions.callgrind import by_function, calls, counted
-from bench.instructions.measure import per_request
+from bench.instructions.measure import Spell, per_request, rate
 
 # f calls g twice and itself once; the lines after `calls=` are the cost of what was called.
 DUMP = """\
@@ -79,11 +79,21 @@ def test_calls_are_counted_for_the_callee_in_its_object(tmp_path: Path) -> None:
 def test_what_was_dumped_is_divided_by_the_requests(tmp_path: Path) -> None:
     second = tmp_path / "2.out.1"
     second.write_text("ob=(1) z\nfn=(1) h\n1 21\ntotals: 21\n")
-    found = per_request([dump(tmp_path), second], 100)
+    spell = Spell([dump(tmp_path), second], 2.0)
+    found = per_request(spell, 100, by_clock=0.0)
     assert found.per_request == pytest.approx(9.0)
     assert found.functions == pytest.approx(
         {"f [libx.so]": 1.79, "g [liby.so]": 7.0, "h [z]": 0.21}
     )
+    assert per_request(spell, 100, by_clock=150.0).per_request == pytest.approx(6.0)
+
+
+def test_what_is_done_by_the_clock_is_the_difference_of_two_idle_spells(tmp_path: Path) -> None:
+    short, long = tmp_path / "1.out", tmp_path / "2.out"
+    short.write_text("totals: 1500\n")  # 1,000 for the dump, and a second
+    long.write_text("totals: 4000\n")
+    assert rate(Spell([short], 1.0), Spell([long], 6.0)) == pytest.approx(500.0)
+    assert rate(Spell([long], 1.0), Spell([short], 6.0)) == 0.0
 
 
 # ---- the ceiling
