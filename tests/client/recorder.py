@@ -15,6 +15,8 @@ import h11
 # l_onoff=1, l_linger=0: close(2) sends RST instead of FIN (socket(7)).
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
+LEAVING_S = 0.05  # what is on its way over loopback has come by then
+
 Fields = list[tuple[bytes, bytes]]
 
 
@@ -164,7 +166,11 @@ class _End(asyncio.Protocol):
         self._tap.left(self)
         if not hasattr(self.peer, "transport"):
             return
-        if exc is None:
+        if self._has_ended and self._copy is self._conversation.sent:
+            # A client that left in order, maybe before it read the end of an answer: what is on its
+            # way to the tap is recorded.
+            asyncio.get_running_loop().call_later(LEAVING_S, self.peer.transport.close)
+        elif exc is None:
             self.peer.transport.close()
         else:  # as a direct connection would
             self._conversation.was_reset = True
