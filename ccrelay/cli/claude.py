@@ -1,11 +1,15 @@
 """`ccrelay claude`: Claude Code through the relay, which is started where none runs."""
 
+import contextlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ccrelay.cli.output import echo
+
+if TYPE_CHECKING:
+    from ccrelay.cli.client_facts import Facts
 
 # What Claude Code answers by itself: no relay is started for it.
 ASKS_NO_MODEL = frozenset({("--help",), ("-h",), ("--version",), ("-v",)})
@@ -28,32 +32,39 @@ def claude(arguments: tuple[str, ...]) -> Any:
     All arguments are Claude Code's. It uses the relay that runs, else starts one that ends with
     Claude Code. Variables are set for that process only.
     """
-    from ccrelay.cli import launcher, relay_users
+    from ccrelay.cli import launcher
     from ccrelay.cli.client_environment import BASE_URL, environment
-    from ccrelay.cli.connection import Failed
-    from ccrelay.config.places import state_folder
 
     env = dict(os.environ)
     program = launcher.find_claude(env)
     if arguments[:1] in ASKS_NO_MODEL:
         launcher.replace_process(program, arguments, env)
-    try:
-        facts, pid = launcher.facts_of_running()
-        state = state_folder(env)
-        if state is not None:
-            relay_users.join(relay_users.users_file(state, pid), os.getpid())
-    except Failed as error:
-        if not launcher.is_no_relay(error) or env.get("CCRELAY_SOCKET"):
-            raise
-        from ccrelay.cli import own_relay
-
-        started = own_relay.start(env)
-        facts = started.facts
-        echo(f"ccrelay: started a relay at {facts.url} until Claude Code ends.", err=True)
-        echo(f"ccrelay: its log is {started.log}.", err=True)
+    facts = _facts(env)
     launcher.check_settings(facts, env)
     variables = launcher.decided(facts, env)
     for said in launcher.conflicts(variables, env):
         echo(f"ccrelay: {said}", err=True)
     changed = {BASE_URL: facts.url, **environment(variables)}
     launcher.replace_process(program, arguments, {**env, **changed})
+
+
+def _facts(env: dict[str, str]) -> "Facts":
+    """The facts of the relay that runs, else of one that is started. Raises Failed."""
+    from ccrelay.cli import launcher, own_relay, relay_users
+    from ccrelay.cli.connection import Failed
+    from ccrelay.config.places import state_folder
+
+    state = state_folder(env)
+    with contextlib.ExitStack() as alone:
+        for is_alone in (False, True):
+            if is_alone:  # another launcher may be starting one
+                alone.enter_context(relay_users.starting(state))
+            try:
+                return launcher.facts_of_running(state=state)[0]
+            except Failed as error:
+                if not launcher.is_no_relay(error) or env.get("CCRELAY_SOCKET"):
+                    raise
+        started = own_relay.start(env)
+    echo(f"ccrelay: started a relay at {started.facts.url} until Claude Code ends.", err=True)
+    echo(f"ccrelay: its log is {started.log}.", err=True)
+    return started.facts

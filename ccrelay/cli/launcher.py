@@ -1,6 +1,7 @@
 """What `claude`, `env` and `connect` have in common: the relay's facts, the user's settings."""
 
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,23 +17,30 @@ _INSTALLED = ((".local", "bin", "claude"), (".claude", "local", "claude"))
 COLUMNS = 47  # of names in a list with reasons
 PATIENCE_S = 6.0  # for a relay that ends: the guard of one that was launched waits 5 s
 POLL_S = 0.2
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _PASSING = frozenset({"UNAVAILABLE"})  # the connection broke: it is just ending
 
 
-def facts_of_running(socket: str | None = None) -> tuple[Facts, int]:
+def facts_of_running(socket: str | None = None, state: Path | None = None) -> tuple[Facts, int]:
     """Return the facts of the running relay, and its process id.
 
     One that ends, or that is just being started, is waited for.
 
+    Args:
+        socket: path of its socket; None: it is looked for.
+        state: where launched relays are listed: one of them then lives as long as this process.
+
     Raises:
         Failed: no relay runs, or it does not answer.
     """
+    from ccrelay.cli.relay_users import join, users_file
+
     relay = Relay(socket)
     ends_at = time.monotonic() + PATIENCE_S
     while True:
         try:
             pid = _pid_of_serving(relay)
-            if pid is not None:
+            if pid is not None and (state is None or join(users_file(state, pid), os.getpid())):
                 return ask(relay), pid
         except Failed as error:
             if error.code not in _PASSING or time.monotonic() > ends_at:
@@ -137,6 +145,8 @@ def is_no_relay(error: Failed) -> bool:
 
 def replace_process(program: str, arguments: Sequence[str], env: Mapping[str, str]) -> None:
     """Become another program: same process, terminal and signals. Raises Failed."""
+    for number in _IGNORED_BY_PYTHON:  # an ignored signal would stay so in all that it starts
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execve(program, ["claude", *arguments], env)
     except OSError as error:

@@ -99,10 +99,10 @@ class Place:
     def words(self, *arguments: str) -> list[str]:
         return [*PROGRAM, str(self.folder), *arguments]
 
-    def start(self, *arguments: str, **how: Any) -> "subprocess.Popen[bytes]":
+    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            self.words(*arguments), cwd=self.project,
-            **{"env": self.env, "stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **how},
+            self.words(*arguments), cwd=self.project, env={**self.env, **more},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def run(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -132,7 +132,8 @@ class Place:
 
     def await_end(self, pid: int) -> None:
         until(lambda: not is_alive(pid), "the relay did not end")
-        assert not list((self.folder / "state" / "ccrelay" / "launched").glob("*"))
+        launched = self.folder / "state" / "ccrelay" / "launched"
+        until(lambda: not list(launched.glob("*")), "its list of users was left behind")
 
 
 @pytest.fixture
@@ -213,8 +214,30 @@ def test_a_relay_that_was_launched_lives_as_long_as_another_uses_it(place: Place
     place.await_end(relay)
 
 
+def test_launchers_that_start_at_once_share_one_relay(place: Place) -> None:
+    started = [place.start("claude", "wait", TOLD=f"{place.told_file}-{n}") for n in range(3)]
+    urls = set()
+    for number in range(3):
+        file = Path(f"{place.told_file}-{number}")
+        until(file.exists, "claude was not started")
+        urls.add(json.loads(file.read_text())["env"][BASE_URL])
+    assert urls == {f"http://127.0.0.1:{place.port}"}
+    relay = place.relay()
+    assert relay is not None
+    for process in started:
+        process.kill()
+        process.wait(PATIENCE_S)
+    place.await_end(relay)
+
+
+def test_signals_that_python_ignores_are_not_ignored_by_claude_code(place: Place) -> None:
+    (place.folder / "bin" / "claude").write_text("#!/bin/sh\nkill -PIPE $$; echo alive\n")
+    done = place.run("claude", "--version")
+    assert (done.returncode, done.stdout) == (-signal.SIGPIPE, "")
+
+
 def test_a_relay_that_runs_is_used_and_stays(place: Place) -> None:
-    relay = place.start("serve", stdout=subprocess.DEVNULL)
+    relay = place.start("serve")
     try:
         until(place.relay, "it does not serve")
         done = place.run("claude", ENABLE_TOOL_SEARCH="auto", ANTHROPIC_CUSTOM_HEADERS="x-a: 1")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ccrelay.cli import launcher
+from ccrelay.cli import launcher, relay_users
 from ccrelay.cli.client_environment import BASE_URL, decide
 from ccrelay.cli.client_facts import Facts, RouteProvider
 from ccrelay.cli.connection import Failed
@@ -86,3 +86,17 @@ def test_a_program_that_cannot_be_run_is_told(tmp_path: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(Failed, match="cannot be run"):
         launcher.replace_process(str(program), [], {})
+
+
+def test_a_relay_that_takes_no_new_user_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is about to end: what it says of itself then does not matter."""
+    answers = [False, False, True]
+    monkeypatch.setattr(launcher, "_pid_of_serving", lambda relay: 4711)
+    monkeypatch.setattr(launcher, "ask", lambda relay: FACTS)
+    monkeypatch.setattr(launcher, "POLL_S", 0.001)
+    monkeypatch.setattr(relay_users, "join", lambda file, pid: answers.pop(0))
+    assert launcher.facts_of_running(state=tmp_path) == (FACTS, 4711)
+    assert answers == []
+    assert launcher.facts_of_running() == (FACTS, 4711)  # who only asks is no user
