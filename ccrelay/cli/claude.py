@@ -39,6 +39,7 @@ def claude(arguments: tuple[str, ...]) -> Any:
     program = launcher.find_claude(env)
     if arguments[:1] in ASKS_NO_MODEL:
         launcher.replace_process(program, arguments, env)
+    launcher.check_clouds(env)
     facts = _facts(env)
     launcher.check_settings(facts, env)
     variables = launcher.decided(facts, env)

@@ -5,6 +5,7 @@ provider that requests may go to is known to bear it; where one is not, the reas
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ COMPACT_WINDOW = "CLAUDE_CODE_AUTO_COMPACT_WINDOW"
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 SECRETS = frozenset({AUTH_TOKEN, HEADERS})
 
+YOURS_STAY = "; yours stay"
 ANY_TOKEN = "ccrelay"  # no secret: the relay takes any credential, the client wants to send one
 COMPACT_MIN = 100_000  # Claude Code takes a smaller auto-compact window for this one
 WINDOW_MAX = 1_000_000  # what Claude Code assumes of newer models, and of names it does not know
@@ -45,21 +47,30 @@ class Variable(NamedTuple):
         value: what it is set to; None: it is not set.
         reason: one sentence: why, or why not.
         is_given: whether the user has set it, which stays.
+        source: settings file of Claude Code in which the user has; empty: the environment.
     """
 
     name: str
     value: str | None
     reason: str
     is_given: bool = False
+    source: str = ""
 
 
-def decide(facts: Facts, given: Mapping[str, str], project: str = "") -> list[Variable]:
+def decide(
+    facts: Facts,
+    given: Mapping[str, str],
+    project: str = "",
+    sources: Mapping[str, str] = MappingProxyType({}),
+) -> list[Variable]:
     """Return all variables that are considered, in a fixed order.
 
     Args:
         facts: of the relay.
         given: variables that the user has set. All but the base URL win.
         project: for `x-ccrelay-project`; empty: none.
+        sources: settings files of Claude Code that set some of them: the environment does not
+            change those.
     """
     found = [
         Variable(BASE_URL, facts.url, "the relay's address"),
@@ -71,7 +82,9 @@ def decide(facts: Facts, given: Mapping[str, str], project: str = "") -> list[Va
         *_models(facts),
     ]
     kept = [_kept(variable, given) for variable in found]
-    return [*kept, _headers(facts, given, project), *_no_proxy(facts, given)]
+    added = [_headers(facts, given, project), *_no_proxy(facts, given)]
+    kept += [_not_added(one, given) if one.name in sources else one for one in added]
+    return [one._replace(source=sources.get(one.name, "")) for one in kept]
 
 
 def environment(variables: Iterable[Variable]) -> dict[str, str]:
@@ -94,6 +107,14 @@ def _kept(variable: Variable, given: Mapping[str, str]) -> Variable:
     return Variable(variable.name, own, reason, is_given=True)
 
 
+def _not_added(variable: Variable, given: Mapping[str, str]) -> Variable:
+    """What is to be added to a value that the environment does not change."""
+    if variable.is_given:
+        return variable
+    reason = f"yours; ccrelay would add to it: {variable.reason.removesuffix(YOURS_STAY)}"
+    return Variable(variable.name, given[variable.name], reason, is_given=True)
+
+
 def _shown(variable: Variable) -> str:
     return "a relay token" if variable.name in SECRETS else str(variable.value)
 
@@ -113,7 +134,8 @@ def _credential(facts: Facts, given: Mapping[str, str]) -> list[Variable]:
         reason = f"your own login or key goes through to {passing}"
         return [Variable(AUTH_TOKEN, None, reason)]
     if has_own:
-        return [Variable(AUTH_TOKEN, None, "the relay takes any credential, and you have one")]
+        reason = "the relay takes any credential, and you have one"
+        return [Variable(AUTH_TOKEN, given.get(AUTH_TOKEN), reason, bool(given.get(AUTH_TOKEN)))]
     reason = "the relay takes any credential; without one Claude Code asks for a login"
     return [Variable(AUTH_TOKEN, ANY_TOKEN, reason)]
 
@@ -276,7 +298,7 @@ def _headers(facts: Facts, given: Mapping[str, str], project: str) -> Variable:
         reason += "; the relay token, beside your login"
     if headers == own:
         return Variable(HEADERS, own or None, reason, is_given=bool(own))
-    return Variable(HEADERS, headers, reason + ("; yours stay" if own else ""))
+    return Variable(HEADERS, headers, reason + (YOURS_STAY if own else ""))
 
 
 def _no_proxy(facts: Facts, given: Mapping[str, str]) -> list[Variable]:

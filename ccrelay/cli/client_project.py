@@ -16,7 +16,7 @@ def project_name(folder: Path, home: Path | None = None) -> str:
     It is the name of the git repository's folder, else that of the folder itself, in printable
     ASCII, at most CHARACTERS_MAX characters. The home folder is no project.
     """
-    top = _repository(folder, home) or folder
+    top = repository(folder, home) or folder
     if top in (home, Path(top.anchor)):
         return ""
     return printable_ascii(top.name)
@@ -33,8 +33,11 @@ def printable_ascii(name: str) -> str:
     return plain[:CHARACTERS_MAX].strip("-")
 
 
-def _repository(folder: Path, home: Path | None) -> Path | None:
-    """The nearest folder above, or this one, with a `.git`; one around the home folder is none."""
+def repository(folder: Path, home: Path | None = None) -> Path | None:
+    """Return the nearest folder above, or this one, with a `.git`; None: there is none.
+
+    One around the home folder is none, where that is given.
+    """
     for parent in [folder, *folder.parents][:_PARENTS_MAX]:
         if parent == home:
             return None
@@ -59,11 +62,16 @@ def with_header(headers: str, name: str, value: str) -> str:
     return f"{headers.rstrip()}\n{name}: {value}".lstrip()
 
 
+def working_folder() -> Path | None:
+    """Return the working directory; None: it is gone."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
 def current_project(env: Mapping[str, str]) -> str:
     """Return the project of the working directory; empty: it has none, or is gone."""
-    try:
-        folder = Path.cwd()
-    except OSError:
-        return ""
+    folder = working_folder()
     home = env.get("HOME")
-    return project_name(folder, Path(home).resolve() if home else None)
+    return project_name(folder, Path(home).resolve() if home else None) if folder else ""

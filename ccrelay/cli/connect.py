@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -126,7 +125,7 @@ def _check_managed(wanted: "Mapping[Place, Any]") -> None:
     from ccrelay.cli.doctor_client import settings_files, system_folder
 
     folder = system_folder()
-    for path in settings_files({}, Path("/nonexistent"), folder):
+    for path in settings_files({}, None, folder):
         if folder not in path.parents:
             continue
         try:

@@ -22,7 +22,6 @@ CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_
 WATCHED = (BASE_URL, API_KEY, AUTH_TOKEN, TOOL_SEARCH, *CLOUDS)
 PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 VERSION_TIMEOUT_S = 6.0
-SETTINGS_BYTES_MAX = 1 << 20
 _PORTS = {"http": 80, "https": 443}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -43,33 +42,55 @@ class Client(NamedTuple):
         helper: the settings file that names an `apiKeyHelper`; empty: none does.
         unreadable: settings files that are no JSON, with the reason.
         files: settings files that there are.
+        variables: all that settings files set, which wins over the environment.
     """
 
     settings: Mapping[str, Setting]
     helper: str
     unreadable: Sequence[tuple[str, str]]
     files: Sequence[str]
+    variables: Mapping[str, Setting] = {}
 
 
-def settings_files(env: Mapping[str, str], cwd: Path, system: Path) -> list[Path]:
+def settings_files(env: Mapping[str, str], cwd: Path | None, system: Path) -> list[Path]:
     """Return where Claude Code looks for settings, the weakest first.
 
     Args:
         env: `CLAUDE_CONFIG_DIR` or `HOME` says where the user's are.
-        cwd: the folder that it is started in.
+        cwd: the folder that it is started in; None: of no folder.
         system: the folder of managed settings.
     """
     own = env.get("CLAUDE_CONFIG_DIR", "")
     home = env.get("HOME", "")
     found = [Path(own)] if own else [Path(home, ".claude")] if home else []
     files = [folder / "settings.json" for folder in found]
-    files += [cwd / ".claude" / "settings.json", cwd / ".claude" / "settings.local.json"]
+    if cwd is not None:
+        files += [cwd / ".claude" / "settings.json", _local_settings(cwd)]
     managed = system / "managed-settings.d"
     try:
         more = sorted(managed.glob("*.json"))
     except OSError:
         more = []
     return list(dict.fromkeys([*files, system / "managed-settings.json", *more]))
+
+
+def _local_settings(cwd: Path) -> Path:
+    """The file that is not shared: Claude Code 2.1.332 takes that of the repository's top first."""
+    from ccrelay.cli.client_project import repository
+
+    top = repository(cwd)
+    folders = [cwd] if top is None else [_main_worktree(top), cwd]
+    files = [folder / ".claude" / "settings.local.json" for folder in folders]
+    return next((file for file in files if file.exists()), files[-1])
+
+
+def _main_worktree(top: Path) -> Path:
+    """The folder that a linked worktree belongs to, which is named in the file `.git`."""
+    try:
+        folder = Path(top, (top / ".git").read_text().removeprefix("gitdir:").strip())
+    except (OSError, ValueError):
+        return top
+    return folder.parents[2] if folder.parent.name == "worktrees" else top
 
 
 def system_folder() -> Path:
@@ -79,23 +100,28 @@ def system_folder() -> Path:
     return Path("/etc/claude-code")
 
 
-def read_client(env: Mapping[str, str], cwd: Path, system: Path) -> Client:
+def read_client(env: Mapping[str, str], cwd: Path | None, system: Path) -> Client:
     """Read the variables, and the settings files whose `env` overrides them."""
+    from ccrelay.cli.settings_store import StoreError, read_bytes
+
+    variables: dict[str, Setting] = {}
     settings = {name: Setting(env[name], "") for name in WATCHED if env.get(name)}
     helper = ""
     unreadable: list[tuple[str, str]] = []
     files: list[str] = []
     for path in settings_files(env, cwd, system):
         try:
-            with path.open("rb") as file:
-                content = json.loads(file.read(SETTINGS_BYTES_MAX))
+            content = json.loads(read_bytes(path))
         except FileNotFoundError:
             continue
         except OSError as error:
             if path.exists():
                 unreadable.append((str(path), error.strerror or "cannot be read"))
             continue
-        except ValueError:
+        except StoreError as error:
+            unreadable.append((str(path), str(error).removeprefix(f"{path} ").rstrip(".")))
+            continue
+        except (ValueError, RecursionError):
             unreadable.append((str(path), "no valid JSON"))
             continue
         files.append(str(path))
@@ -103,8 +129,9 @@ def read_client(env: Mapping[str, str], cwd: Path, system: Path) -> Client:
             unreadable.append((str(path), "no JSON object"))
             continue
         helper = str(path) if content.get("apiKeyHelper") else helper
-        settings |= _env_of(content, str(path))
-    return Client(settings, helper, unreadable, files)
+        variables |= _env_of(content, str(path))
+    settings |= {name: one for name, one in variables.items() if name in WATCHED}
+    return Client(settings, helper, unreadable, files, variables)
 
 
 def _env_of(content: dict[str, Any], source: str) -> dict[str, Setting]:
@@ -112,9 +139,9 @@ def _env_of(content: dict[str, Any], source: str) -> dict[str, Setting]:
     if not isinstance(own, dict):
         return {}
     return {
-        name: Setting(str(own[name]), source)
-        for name in WATCHED
-        if name in own and isinstance(own[name], str | int)
+        name: Setting(value if isinstance(value, str) else json.dumps(value), source)
+        for name, value in own.items()
+        if isinstance(value, str | int)
     }
 
 

@@ -5,12 +5,16 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccrelay.cli import exit_codes
 from ccrelay.cli.client_environment import BASE_URL, SECRETS, Variable, decide
 from ccrelay.cli.client_facts import Facts, ask
-from ccrelay.cli.client_project import current_project
+from ccrelay.cli.client_project import current_project, working_folder
 from ccrelay.cli.connection import Failed, Relay
+
+if TYPE_CHECKING:
+    from ccrelay.cli.doctor_client import Client
 
 INSTALL = "npm install -g @anthropic-ai/claude-code"
 _INSTALLED = ((".local", "bin", "claude"), (".claude", "local", "claude"))
@@ -72,18 +76,22 @@ def find_claude(env: Mapping[str, str]) -> str:
     return found
 
 
-def check_settings(facts: Facts, env: Mapping[str, str]) -> None:
-    """Fail where Claude Code's own settings would lead it past the relay. Raises Failed."""
-    from ccrelay.cli.doctor_client import CLOUDS, read_client, system_folder
+def check_clouds(env: Mapping[str, str]) -> None:
+    """Fail where Claude Code would ask a cloud itself. Raises Failed."""
+    from ccrelay.cli.doctor_client import CLOUDS
 
-    client = read_client(env, Path.cwd(), system_folder())
+    client = _client(env)
     for name in CLOUDS:
         setting = client.settings.get(name)
         if setting is not None and setting.value.lower() in ("1", "true", "yes", "on"):
             where = f" in {setting.source}" if setting.source else ""
             do = f"Remove it from {setting.source}" if setting.source else f"unset {name}"
             raise Failed(f"{name} is set{where}: Claude Code asks the cloud, not the relay. {do}")
-    url = client.settings.get(BASE_URL)
+
+
+def check_settings(facts: Facts, env: Mapping[str, str]) -> None:
+    """Fail where Claude Code's own settings would lead it past the relay. Raises Failed."""
+    url = _client(env).settings.get(BASE_URL)
     if url is not None and url.source and not is_same_url(url.value, facts.url):
         raise Failed(
             f"{url.source} sets {BASE_URL} to another address, which wins over the environment: "
@@ -92,15 +100,28 @@ def check_settings(facts: Facts, env: Mapping[str, str]) -> None:
         )
 
 
+def _client(env: Mapping[str, str]) -> "Client":
+    """What Claude Code would use in this folder."""
+    from ccrelay.cli.doctor_client import read_client, system_folder
+
+    return read_client(env, working_folder(), system_folder())
+
+
 def is_same_url(one: str, other: str) -> bool:
     """Return whether two base URLs lead to the same relay."""
-    plain = [url.rstrip("/").replace("//localhost:", "//127.0.0.1:") for url in (one, other)]
+    plain = [
+        url.rstrip("/").removesuffix("/v1").replace("//localhost:", "//127.0.0.1:")
+        for url in (one, other)
+    ]
     return plain[0] == plain[1]
 
 
 def decided(facts: Facts, env: Mapping[str, str]) -> list[Variable]:
     """Return the variables for Claude Code in this folder."""
-    return decide(facts, env, current_project(env))
+    variables = _client(env).variables
+    given = {**env, **{name: one.value for name, one in variables.items()}}
+    sources = {name: one.source for name, one in variables.items()}
+    return decide(facts, given, current_project(env), sources)
 
 
 def explained(variables: Sequence[Variable], facts: Facts) -> list[str]:
@@ -131,7 +152,7 @@ def conflicts(variables: Sequence[Variable], env: Mapping[str, str]) -> list[str
     if own and not is_same_url(own, url.value or ""):
         said.append(f"{BASE_URL} of this shell is not used: Claude Code asks {url.value}.")
     said += [
-        f"{one.name} of this shell stays: {one.reason}."
+        f"{one.name} of {one.source or 'this shell'} stays: {one.reason}."
         for one in variables
         if one.is_given and one.reason.startswith("yours;")
     ]

@@ -130,15 +130,21 @@ def _explained(path: Path) -> Iterator[None]:
 
 def _read(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise StoreError(f"{path} is no file.")
-            data = file.read(BYTES_MAX + 1)
+        return read_bytes(path).decode()
     except FileNotFoundError:
         return None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file, and never wait for a writer of what is none. Raises OSError, StoreError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise StoreError(f"{path} is no file.")
+        data = file.read(BYTES_MAX + 1)
     if len(data) > BYTES_MAX:
         raise StoreError(f"{path} is larger than {BYTES_MAX >> 20} MB.")
-    return data.decode()
+    return data
 
 
 def _replace(path: Path, text: str) -> None:

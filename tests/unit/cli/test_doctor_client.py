@@ -1,6 +1,7 @@
 """What stands between Claude Code and the relay."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +266,31 @@ def test_no_program_is_told(tmp_path: Path) -> None:
     [finding] = doctor.check_program({"PATH": str(tmp_path)})
     assert finding.verdict == "warn"
     assert "npm install" in finding.do
+
+
+@pytest.mark.parametrize("is_worktree", [False, True])
+def test_the_file_that_is_not_shared_is_that_of_the_repository(
+    tmp_path: Path, is_worktree: bool
+) -> None:
+    """Claude Code 2.1.332 looks at the top of the main worktree before the folder itself."""
+    main = tmp_path / "main"
+    inner = (tmp_path / "tree" if is_worktree else main) / "src"
+    for folder in (main, inner):
+        (folder / ".claude").mkdir(parents=True)
+        file = folder / ".claude" / "settings.local.json"
+        file.write_text(json.dumps({"env": {"ANTHROPIC_MODEL": folder.name}}))
+    (main / ".git").mkdir()
+    if is_worktree:
+        (inner.parent / ".git").write_text(f"gitdir: {main}/.git/worktrees/tree\n")
+    for expected in (main, inner):
+        client = doctor.read_client({}, inner, tmp_path)
+        assert client.variables["ANTHROPIC_MODEL"].value == expected.name
+        (main / ".claude" / "settings.local.json").unlink(missing_ok=True)
+    (inner / ".claude" / "settings.local.json").unlink()
+    assert doctor.read_client({}, inner, tmp_path).variables == {}
+
+
+def test_what_is_no_file_is_not_waited_for(place: Place) -> None:
+    os.mkfifo(place.home / ".claude" / "settings.json")
+    [(_, reason)] = place.read().unreadable
+    assert reason == "is no file"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ccrelay.cli import launcher, relay_users
-from ccrelay.cli.client_environment import BASE_URL, decide
+from ccrelay.cli.client_environment import BASE_URL, decide, environment
 from ccrelay.cli.client_facts import Facts, RouteProvider
 from ccrelay.cli.connection import Failed
 
@@ -39,8 +39,8 @@ def test_where_installers_put_it_is_looked_at_too(tmp_path: Path, folder: str) -
 def test_a_cloud_of_its_own_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Failed, match="unset CLAUDE_CODE_USE_BEDROCK"):
-        launcher.check_settings(FACTS, {"HOME": str(tmp_path), "CLAUDE_CODE_USE_BEDROCK": "1"})
-    launcher.check_settings(FACTS, {"HOME": str(tmp_path), "CLAUDE_CODE_USE_BEDROCK": "0"})
+        launcher.check_clouds({"HOME": str(tmp_path), "CLAUDE_CODE_USE_BEDROCK": "1"})
+    launcher.check_clouds({"HOME": str(tmp_path), "CLAUDE_CODE_USE_BEDROCK": "0"})
 
 
 def test_settings_that_lead_elsewhere_are_told(
@@ -52,8 +52,45 @@ def test_settings_that_lead_elsewhere_are_told(
     file.write_text(json.dumps({"env": {BASE_URL: "https://gateway.test"}}))
     with pytest.raises(Failed, match="ccrelay disconnect"):
         launcher.check_settings(FACTS, env)
-    file.write_text(json.dumps({"env": {BASE_URL: "http://localhost:8787/"}}))
+    file.write_text(json.dumps({"env": {BASE_URL: "http://localhost:8787/v1/"}}))
     launcher.check_settings(FACTS, env)
+
+
+def test_what_settings_files_set_is_told_where_it_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They win over the environment: what is set there for this process would have no effect."""
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    monkeypatch.chdir(shop)
+    env = {"HOME": str(tmp_path), "CLAUDE_CONFIG_DIR": str(tmp_path), "HTTP_PROXY": "http://p"}
+    file = tmp_path / "settings.json"
+    own = {"ENABLE_TOOL_SEARCH": "auto", "ANTHROPIC_CUSTOM_HEADERS": "x-a: 1", "NO_PROXY": "h"}
+    file.write_text(json.dumps({"env": {**own, "ANTHROPIC_API_KEY": "own-1"}}))
+    variables = launcher.decided(FACTS, env)
+    assert not own.keys() & environment(variables).keys()
+    assert launcher.conflicts(variables, env) == [
+        f"ENABLE_TOOL_SEARCH of {file} stays: yours; ccrelay would set true.",
+        f"ANTHROPIC_CUSTOM_HEADERS of {file} stays: yours; ccrelay would add to it: costs are told "
+        "by project: shop.",
+        f"NO_PROXY of {file} stays: yours; ccrelay would add to it: HTTP_PROXY is set, and the "
+        "relay is on this machine.",
+    ]
+    own["ANTHROPIC_CUSTOM_HEADERS"] = "x-ccrelay-project: own"
+    file.write_text(json.dumps({"env": own}))
+    said = launcher.conflicts(launcher.decided(FACTS, env), env)
+    assert not any("ANTHROPIC_CUSTOM_HEADERS" in one for one in said)
+
+
+def test_a_folder_that_is_gone_has_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    launcher.check_clouds({"HOME": str(tmp_path)})
+    assert launcher.decided(FACTS, {"HOME": str(tmp_path)})
 
 
 def test_what_is_not_used_is_said() -> None:
@@ -63,7 +100,7 @@ def test_what_is_not_used_is_said() -> None:
         "ANTHROPIC_BASE_URL of this shell is not used: Claude Code asks http://127.0.0.1:8787.",
         "ENABLE_TOOL_SEARCH of this shell stays: yours; ccrelay would set true.",
     ]
-    same = {BASE_URL: URL}
+    same = {BASE_URL: URL, "ANTHROPIC_AUTH_TOKEN": "own-1"}
     assert launcher.conflicts(decide(FACTS, same), same) == []
 
 
