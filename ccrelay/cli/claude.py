@@ -34,8 +34,9 @@ def claude(arguments: tuple[str, ...]) -> Any:
     """
     from ccrelay.cli import launcher
     from ccrelay.cli.client_environment import BASE_URL, environment
+    from ccrelay.cli.client_ours import marked, without_ours
 
-    env = dict(os.environ)
+    env = without_ours(os.environ)
     program = launcher.find_claude(env)
     if arguments[:1] in ASKS_NO_MODEL:
         launcher.replace_process(program, arguments, env)
@@ -46,7 +47,7 @@ def claude(arguments: tuple[str, ...]) -> Any:
     for said in launcher.conflicts(variables, env):
         echo(f"ccrelay: {said}", err=True)
     changed = {BASE_URL: facts.url, **environment(variables)}
-    launcher.replace_process(program, arguments, {**env, **changed})
+    launcher.replace_process(program, arguments, {**env, **marked(env, changed)})
 
 
 def _facts(env: dict[str, str]) -> "Facts":

@@ -5,21 +5,26 @@ import os
 from collections.abc import Mapping
 
 SHELLS = ("sh", "fish", "powershell", "json")
+_UNSET = {"sh": "unset ", "fish": "set -e ", "powershell": "Remove-Item Env:"}
 # PowerShell takes all of these for an end of a quoted text; doubled, they stand for themselves.
 _POWERSHELL_QUOTES = "'\u2018\u2019\u201a\u201b"
 
 
-def render(variables: Mapping[str, str], shell: str) -> str:
+def render(variables: Mapping[str, str | None], shell: str) -> str:
     """Return the commands that set variables, one per line; of `json` an object.
 
     Args:
-        variables: names, which must be those of variables, and values without NUL.
+        variables: names, which must be those of variables, and values without NUL; None: to unset.
         shell: one of SHELLS.
     """
     if shell == "json":
         return json.dumps(dict(variables), indent=2) + "\n"
     line = {"sh": _sh, "fish": _fish, "powershell": _powershell}[shell]
-    return "".join(f"{line(name, value)}\n" for name, value in variables.items())
+    lines = [
+        f"{_UNSET[shell]}{name}" if value is None else line(name, value)
+        for name, value in variables.items()
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def guess_shell(env: Mapping[str, str]) -> str:

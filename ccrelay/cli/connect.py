@@ -43,7 +43,7 @@ def connect(statusline: bool | None, token: bool, dry_run: bool, socket: str | N
     facts, pid = launcher.facts_of_running(socket)
     state = state_folder(os.environ)
     if state is not None and launcher.is_launched(state, pid):
-        raise Failed("This relay ends with the Claude Code that started it. First: ccrelay serve")
+        raise Failed(launcher.ENDS)
     with _explained():
         store = Store(settings_file(os.environ), os.environ)
         with store.locked():

@@ -22,17 +22,21 @@ def env(shell: str | None, explain: bool, socket: str | None) -> None:
     Variables that are set in this shell stay, but for ANTHROPIC_BASE_URL. In sh:
     eval "$(ccrelay env)". Relay tokens are among what is printed.
     """
-    from ccrelay.cli import launcher
+    from ccrelay.cli import client_ours, launcher
     from ccrelay.cli.client_environment import environment
     from ccrelay.cli.client_shell import guess_shell, render
     from ccrelay.cli.output import echo
 
-    facts, _ = launcher.facts_of_running(socket)
-    variables = launcher.decided(facts, os.environ)
+    facts, pid = launcher.facts_of_running(socket)
+    for said in launcher.hindrances(facts, pid, os.environ):
+        echo(f"ccrelay: {said}", err=True)
+    variables = launcher.decided(facts, client_ours.without_ours(os.environ))
     if explain:
         for line in launcher.explained(variables, facts):
             for part in line.split("\n"):
                 echo(part)
         return
-    text = render(environment(variables), shell or guess_shell(os.environ))
-    click.echo(text, nl=False)  # quoted for the shell: escapes would change the values
+    changes = client_ours.changes(os.environ, environment(variables))
+    text = render(changes, shell or guess_shell(os.environ))
+    # Quoted for the shell: escapes would change the values. As bytes, which need be no text.
+    click.echo(os.fsencode(text), nl=False)

@@ -16,8 +16,10 @@ from ccrelay.cli.connection import Failed, Relay
 if TYPE_CHECKING:
     from ccrelay.cli.doctor_client import Client
 
+ENDS = "This relay ends with the Claude Code that started it. One that stays: ccrelay serve"
 INSTALL = "npm install -g @anthropic-ai/claude-code"
 _INSTALLED = ((".local", "bin", "claude"), (".claude", "local", "claude"))
+LAUNCHER = "CCRELAY_LAUNCHER"  # the process that became Claude Code
 COLUMNS = 47  # of names in a list with reasons
 PATIENCE_S = 6.0  # for a relay that ends: the guard of one that was launched waits 5 s
 POLL_S = 0.2
@@ -100,6 +102,28 @@ def check_settings(facts: Facts, env: Mapping[str, str]) -> None:
         )
 
 
+def hindrances(facts: Facts, pid: int, env: Mapping[str, str]) -> list[str]:
+    """Return what keeps a Claude Code that is started by hand from this relay, or will.
+
+    Args:
+        facts: of the relay.
+        pid: its process id.
+        env: variables of the shell.
+    """
+    from ccrelay.config.places import state_folder
+
+    found = []
+    for check in (lambda: check_clouds(env), lambda: check_settings(facts, env)):
+        try:
+            check()
+        except Failed as error:
+            found.append(error.message)
+    state = state_folder(env)
+    if state is not None and is_launched(state, pid):
+        found.append(ENDS)
+    return found
+
+
 def _client(env: Mapping[str, str]) -> "Client":
     """What Claude Code would use in this folder."""
     from ccrelay.cli.doctor_client import read_client, system_folder
@@ -166,10 +190,13 @@ def is_no_relay(error: Failed) -> bool:
 
 def replace_process(program: str, arguments: Sequence[str], env: Mapping[str, str]) -> None:
     """Become another program: same process, terminal and signals. Raises Failed."""
+    own = str(os.getpid())
+    if env.get(LAUNCHER) == own:
+        raise Failed(f"Name Claude Code itself in {program}: it runs ccrelay claude, without end.")
     for number in _IGNORED_BY_PYTHON:  # an ignored signal would stay so in all that it starts
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execve(program, ["claude", *arguments], env)
+        os.execve(program, ["claude", *arguments], {**env, LAUNCHER: own})
     except OSError as error:
         raise Failed(f"{program} cannot be run: {error.strerror or error}.") from None
 

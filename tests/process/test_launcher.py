@@ -109,6 +109,7 @@ class Place:
         return subprocess.run(
             self.words(*arguments), cwd=self.project, env={**self.env, **more},
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S * 3,
+            errors="surrogateescape",
         )  # fmt: skip
 
     def told(self) -> dict[str, Any]:
@@ -208,6 +209,10 @@ def test_a_relay_that_was_launched_lives_as_long_as_another_uses_it(place: Place
     assert place.told()["health"] == 200
     assert place.relay() == relay
     assert place.run("connect").returncode == 1  # it would lead to a relay that ends
+    own = b"x-a: \xff".decode(errors="surrogateescape")  # no text
+    printed = place.run("env", ANTHROPIC_CUSTOM_HEADERS=own)
+    assert "This relay ends with the Claude Code that started it" in printed.stderr
+    assert "ANTHROPIC_CUSTOM_HEADERS" in printed.stdout
     second.kill()
     second.wait(PATIENCE_S)
     assert relay is not None
@@ -261,6 +266,11 @@ def assert_env_prints_the_same(place: Place) -> None:
     subprocess.run(["sh", "-c", script], cwd=place.project, env=place.env, check=True, timeout=60)
     told = place.told()["env"]
     assert {name: told[name] for name in printed} == printed
+    other = place.folder / "blog"  # in the same shell, and another folder
+    other.mkdir()
+    script = f'eval "$({shlex.join(place.words("env"))})"; cd {other}; {script}'
+    subprocess.run(["sh", "-c", script], cwd=place.project, env=place.env, check=True, timeout=60)
+    assert place.told()["env"]["ANTHROPIC_CUSTOM_HEADERS"] == "x-ccrelay-project: blog"
     explained = place.run("env", "--explain").stdout
     assert "mock: not api.anthropic.com" in explained
 

@@ -1,6 +1,7 @@
 """What stands in the way of a launch, and what is said of it."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,10 @@ def test_a_relay_that_takes_no_new_user_is_waited_for(
     assert launcher.facts_of_running(state=tmp_path) == (FACTS, 4711)
     assert answers == []
     assert launcher.facts_of_running() == (FACTS, 4711)  # who only asks is no user
+
+
+def test_a_program_that_runs_the_launcher_again_is_told(tmp_path: Path) -> None:
+    """A script `claude` in PATH that runs `ccrelay claude` would be executed for ever."""
+    env = {launcher.LAUNCHER: str(os.getpid())}
+    with pytest.raises(Failed, match=r"Name Claude Code itself in .*/claude"):
+        launcher.replace_process(str(tmp_path / "claude"), [], env)
