@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ccrelay.cli.doctor_client import Client
 
 ENDS = "This relay ends with the Claude Code that started it. One that stays: ccrelay serve"
+NOT_NOW = "Try again in a moment: the relay is starting or ending, and takes no requests now."
 INSTALL = "npm install -g @anthropic-ai/claude-code"
 _INSTALLED = ((".local", "bin", "claude"), (".claude", "local", "claude"))
 LAUNCHER = "CCRELAY_LAUNCHER"  # the process that became Claude Code
@@ -52,7 +53,7 @@ def facts_of_running(socket: str | None = None, state: Path | None = None) -> tu
             if error.code not in _PASSING or time.monotonic() > ends_at:
                 raise
         if time.monotonic() > ends_at:
-            raise Failed("The relay is ending and takes no new requests.", exit_codes.NO_RELAY)
+            raise Failed(NOT_NOW, exit_codes.NO_RELAY)
         relay.forget()
         time.sleep(POLL_S)
 

@@ -48,11 +48,14 @@ def start(env: Mapping[str, str]) -> Started:
         raise Failed(_no_configuration(found.findings), exit_codes.USAGE)
     path = detach.log_path(env)
     if path is None:
-        raise Failed("No place for the relay's log: neither HOME nor XDG_STATE_HOME is set.")
+        raise Failed("Set HOME or XDG_STATE_HOME: there is no place for the relay's log.")
     try:
         log = detach.open_log(path)
     except OSError as error:
-        raise Failed(f"The relay's log cannot be written: {path}: {error.strerror}.") from None
+        raise Failed(
+            "Set XDG_STATE_HOME to a folder of yours, or start a relay yourself: ccrelay serve "
+            f"(no log can be written for one: {path}: {error.strerror or error})"
+        ) from None
     with log:
         begins_at = log.seek(0, os.SEEK_END)
         text = _spawn([*_serve(), *_listen(found.config)], env, path.parent, log.fileno())
@@ -68,7 +71,7 @@ def start(env: Mapping[str, str]) -> Started:
 
 def _no_configuration(findings: Sequence[object]) -> str:
     lines = [str(getattr(finding, "text", finding)) for finding in findings]
-    return "\n".join([*lines, "No relay runs, and none can be started. See: ccrelay doctor"])
+    return "\n".join(["No relay runs, and none can be started. See: ccrelay doctor", *lines])
 
 
 def _serve() -> list[str]:

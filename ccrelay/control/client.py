@@ -29,6 +29,7 @@ __all__ = ["CallFailed", "Client", "ControlError", "NoRelay", "SeveralRelays", "
 
 VARIABLE = "CCRELAY_SOCKET"
 PACKAGE = "ccrelay.v1"
+_START = "No relay runs. Start one: ccrelay serve"  # first what to do, then where it was looked for
 CALL_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 # Whether a socket is live is asked of each that is found: a backlog that is full is not waited for.
@@ -100,11 +101,11 @@ def find_socket(environ: Mapping[str, str]) -> Path:
 def _none_found(folders: Sequence[Path]) -> str:
     if all(folder.parent == SHARED for folder in folders):
         return (
-            f"No relay runs in {folders[0]}, and none of XDG_RUNTIME_DIR, XDG_STATE_HOME and HOME "
-            f"is set. Name its socket with --socket or {VARIABLE}."
+            f"{_START}, or name its socket with --socket or {VARIABLE} (no live socket in "
+            f"{folders[0]}; none of XDG_RUNTIME_DIR, XDG_STATE_HOME and HOME is set)"
         )
     where = " or ".join(str(folder) for folder in folders)
-    return f"No relay runs (no live socket in {where}). Start one: ccrelay serve"
+    return f"{_START} (no live socket in {where})"
 
 
 def _is_own(folder: Path, uid: int) -> bool:
@@ -356,7 +357,7 @@ def _check_peer(sock: socket.socket, path: str) -> None:
 
 def _no_relay(where: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-        return f"No relay listens at {where}. Start one: ccrelay serve"
+        return f"{_START}, or correct --socket or {VARIABLE} (no relay listens at {where})"
     if isinstance(error, PermissionError):
         return f"You may not connect to {where}: ask as the user whose relay it is."
     return f"{where} cannot be reached: {error.strerror or error}."

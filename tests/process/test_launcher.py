@@ -317,7 +317,7 @@ def test_a_configuration_with_a_mistake_is_told(place: Place) -> None:
     done = place.run("claude")
     assert done.returncode == 2
     assert "antropic" in done.stderr
-    assert "ccrelay doctor" in done.stderr
+    assert done.stderr.splitlines()[0].endswith("See: ccrelay doctor")
 
 
 def test_a_relay_that_does_not_start_is_told_with_what_it_said(place: Place) -> None:
@@ -330,6 +330,13 @@ def test_a_relay_that_does_not_start_is_told_with_what_it_said(place: Place) -> 
     assert done.returncode == 1
     assert "The relay did not start" in done.stderr
     assert "192.0.2.1" in done.stderr
+
+
+def test_a_place_that_cannot_be_written_is_told_with_what_to_do(place: Place) -> None:
+    done = place.run("claude", XDG_STATE_HOME="/dev/null")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Set XDG_STATE_HOME")
+    assert "/dev/null/ccrelay/relay.log: Not a directory" in done.stderr
 
 
 def test_without_a_relay_env_says_so(place: Place) -> None:
