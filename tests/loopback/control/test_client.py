@@ -276,6 +276,13 @@ def test_the_limit_is_for_the_whole_call(tmp_path: Path) -> None:
 # ---- which relay
 
 
+@pytest.fixture(autouse=True)
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep relays of this machine away: they may stand in the folder that all share."""
+    monkeypatch.setattr(places, "SHARED", tmp_path)
+    monkeypatch.setattr(client_module, "SHARED", tmp_path)
+
+
 @pytest.fixture
 def listen() -> Iterator[Callable[[Path], Path]]:
     sockets = []
@@ -297,10 +304,8 @@ def listen() -> Iterator[Callable[[Path], Path]]:
     "names", [("XDG_RUNTIME_DIR",), ("HOME",), ("STATE_DIRECTORY",), ("XDG_STATE_HOME",), ()]
 )
 def test_the_socket_is_found_wherever_the_supervisor_binds_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+    tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(places, "SHARED", tmp_path)
-    monkeypatch.setattr(client_module, "SHARED", tmp_path)
     env = {name: str(tmp_path / name) for name in names}
     if "XDG_RUNTIME_DIR" in env:
         Path(env["XDG_RUNTIME_DIR"]).mkdir()
@@ -314,10 +319,8 @@ def test_the_socket_is_found_wherever_the_supervisor_binds_it(
 
 
 def test_the_folder_for_all_users_counts_only_when_it_is_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listen: Callable[[Path], Path]
+    tmp_path: Path, listen: Callable[[Path], Path]
 ) -> None:
-    monkeypatch.setattr(places, "SHARED", tmp_path)
-    monkeypatch.setattr(client_module, "SHARED", tmp_path)
     path = listen(tmp_path / f"ccrelay-{os.geteuid()}" / "8787.sock")
     path.parent.chmod(0o700)
     assert find_socket({}) == path
