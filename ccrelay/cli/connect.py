@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,10 +47,12 @@ def connect(statusline: bool | None, token: bool, dry_run: bool, socket: str | N
         raise Failed(launcher.ENDS)
     with _explained():
         store = Store(settings_file(os.environ), os.environ)
+        # Before the lock: no other command waits for the answer to a question.
+        has_status_line = _has_status_line(statusline, store.text(), store.record())
         with store.locked():
             text, record = store.text(), store.record()
             wanted = _wanted(facts, os.environ, has_token=token)
-            if _has_status_line(statusline, text, record):
+            if has_status_line:
                 wanted[STATUS_LINE] = {"type": "command", "command": _status_command()}
             _check_managed(wanted)
             change = connect_change(text, record, wanted, forced=[_base_url()])
@@ -79,7 +82,7 @@ def disconnect(dry_run: bool) -> None:
             _finish(store, change, text, dry_run=dry_run)
     if dry_run:
         return
-    echo(f"{store.file} is as it was before connect.")
+    echo(f"What connect wrote is taken back from {store.file}.")
     for place in change.kept:
         echo(f"  {'.'.join(place)} was changed since, and stays.")
 
@@ -172,8 +175,12 @@ def _status_command() -> str:
     import shlex
     import shutil
 
-    program = "ccrelay" if shutil.which("ccrelay") else f"{shlex.quote(sys.executable)} -m ccrelay"
-    return f"{program} statusline"
+    found = shutil.which("ccrelay")
+    if found is None:
+        return f"{shlex.quote(sys.executable)} -m ccrelay statusline"
+    # That of a virtual environment is in PATH only where it is activated.
+    is_private = Path(found).is_relative_to(sys.prefix) and sys.prefix != sys.base_prefix
+    return f"{shlex.quote(found) if is_private else 'ccrelay'} statusline"
 
 
 def is_strict(text: str) -> bool:
@@ -196,13 +203,21 @@ def _finish(store: "Store", change: "Change", text: str | None, *, dry_run: bool
 
 
 def difference(old: str, new: str, name: str) -> list[str]:
-    """Return the changed lines of a file, without what stands around them."""
+    """Return the changed lines of a file, without what stands around them, and without tokens."""
     import difflib
+    import re
 
-    lines = difflib.unified_diff(
-        old.splitlines(), new.splitlines(), name, f"{name} (new)", lineterm="", n=0
-    )
-    return list(lines) or [f"{name}: nothing would change."]
+    from ccrelay.cli.client_environment import ANY_TOKEN
+
+    name_of_secret = r'"[^"]*(?:KEY|TOKEN(?!S)|SECRET|PASSWORD|HEADERS)[^"]*"'
+    secret = re.compile(rf'({name_of_secret}\s*:\s*)"(?!{ANY_TOKEN}")(?:[^"\\]|\\.)*"')
+    lines = [
+        secret.sub(r'\1"(not shown)"', line)
+        for line in difflib.unified_diff(
+            old.splitlines(), new.splitlines(), name, f"{name} (new)", lineterm="", n=0
+        )
+    ]
+    return lines or [f"{name}: nothing would change."]
 
 
 def _tell(store: "Store", change: "Change", facts: "Facts", *, has_token: bool) -> None:
@@ -214,6 +229,8 @@ def _tell(store: "Store", change: "Change", facts: "Facts", *, has_token: bool) 
             "! The file has comments, or a comma after a last member: Claude Code 2.1.332 ignores "
             "such a file. They were kept; take them out."
         )
+    if facts.wants_token and has_token and store.is_readable_by_others():
+        echo(f"! Other users can read the token. Do: chmod go= {store.file}")
     if facts.wants_token and not has_token:
         echo("  The relay wants a token: set ANTHROPIC_AUTH_TOKEN, or connect with --token.")
     echo("Take it back: ccrelay disconnect")

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from ccrelay.config.places import make_private, state_folder
 FILE = "settings.json"
 BYTES_MAX = 1 << 22
 _MODE_NEW = 0o600
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+LOCK_S = 10.0
+_POLL_S = 0.1
 
 
 class StoreError(Exception):
@@ -59,8 +63,7 @@ class Store:
             make_private(self._record.parent)
             lock = os.open(self._record.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with contextlib.suppress(OSError):  # a filesystem without locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock, time.monotonic() + LOCK_S)
             _remove_leftovers(self._record)
             _remove_leftovers(Path(os.path.realpath(self.file)))
             yield
@@ -71,6 +74,11 @@ class Store:
         """Return the settings; None: there is no file. Raises StoreError."""
         with _explained(self.file):
             return _read(self.file)
+
+    def is_readable_by_others(self) -> bool:
+        """Return whether other users may read the settings. Raises StoreError."""
+        with _explained(self.file):
+            return bool(self.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
     def record(self) -> Record | None:
         """Return the record; None: there is none. Raises StoreError."""
@@ -96,10 +104,12 @@ class Store:
         Raises:
             StoreError: something cannot be written, or the file has changed meanwhile.
         """
+        target = Path(os.path.realpath(self.file))
+        if change.text != seen:
+            _check_writable(target)
         if change.during is not None:
             self._write_record(change.during)
         with _explained(self.file):
-            target = Path(os.path.realpath(self.file))
             if _read(target) != seen:
                 raise StoreError(f"{self.file} was changed just now: try again.")
             if change.text is None:
@@ -116,6 +126,20 @@ class Store:
     def _write_record(self, record: Record) -> None:
         with _explained(self._record):
             _replace(self._record, to_json(record, str(self.file)))
+
+
+def _lock(descriptor: int, ends_at: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > ends_at:
+                raise StoreError(
+                    "Try again: another ccrelay connect or disconnect is at work, or suspended."
+                ) from None
+        except OSError:  # a filesystem without locks
+            return None
+        time.sleep(_POLL_S)
 
 
 @contextlib.contextmanager
@@ -145,6 +169,17 @@ def read_bytes(path: Path) -> bytes:
     if len(data) > BYTES_MAX:
         raise StoreError(f"{path} is larger than {BYTES_MAX >> 20} MB.")
     return data
+
+
+def _check_writable(path: Path) -> None:
+    """A file that its owner has made read-only is not replaced, as no editor would write it."""
+    with _explained(path):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            return
+        if not mode & _WRITABLE:
+            raise StoreError(f"chmod u+w {path} first: it is read-only. Nothing was changed.")
 
 
 def _replace(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ then dropped leaves the text as it was, but for the inside of an object that was
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 DEPTH_MAX = 100
@@ -130,8 +131,12 @@ class _Reader:
         return Group(start, self.at - 1, members)
 
 
+@cache
 def read(text: str) -> Group:
-    """Return the object that the text is. Raises SettingsError."""
+    """Return the object that the text is; not to be changed. Raises SettingsError.
+
+    One change of a file asks dozens of times for the same few texts.
+    """
     reader = _Reader(text)
     if reader.is_next("\ufeff"):
         reader.at = 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ccrelay.cli import settings_store
 from ccrelay.v1 import config_pb2, relay_pb2
 from tests.child import PROGRAM, child_environment
 from tests.loopback.control.harness import Served
@@ -119,6 +120,32 @@ def test_what_was_changed_meanwhile_stays_and_is_told(home: Home) -> None:
     assert home.variables() == {"ENABLE_TOOL_SEARCH": "auto"}
 
 
+def test_what_is_read_only_is_not_replaced(home: Home) -> None:
+    home.write(TEXT)
+    home.file.chmod(0o400)
+    assert f"chmod u+w {home.file}" in " ".join(home.run("connect", code=1).split())
+    assert home.file.read_text() == TEXT
+    assert home.records() == []
+    home.file.chmod(0o600)
+    home.run("connect")
+    written = home.file.read_text()
+    home.file.chmod(0o400)
+    assert "chmod u+w" in home.run("disconnect", code=1)
+    assert home.file.read_text() == written
+    home.file.chmod(0o600)
+    home.run("disconnect")
+    assert home.file.read_text() == TEXT
+
+
+def test_another_command_that_is_suspended_is_not_waited_for(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_store, "LOCK_S", 0.2)
+    first, second = (settings_store.Store(home.file, home.env) for _ in range(2))
+    with first.locked(), pytest.raises(settings_store.StoreError, match="Try again"):
+        second.locked().__enter__()
+
+
 def test_a_dry_run_writes_nothing(home: Home) -> None:
     home.write(TEXT)
     said = home.run("connect", "--dry-run")
@@ -199,7 +226,8 @@ def test_a_token_is_written_only_when_asked(tmp_path: Path) -> None:
         home = Home(tmp_path / "home", served)
         assert "connect with --token" in home.run("connect")
         assert "ANTHROPIC_AUTH_TOKEN" not in home.variables()
-        home.run("connect", "--token")
+        home.file.chmod(0o644)
+        assert f"chmod go= {home.file}" in " ".join(home.run("connect", "--token").split())
         assert home.variables()["ANTHROPIC_AUTH_TOKEN"] == "test-token-1"
 
 

@@ -107,3 +107,33 @@ def test_a_terminal_is_asked_once(answer: bool, monkeypatch: pytest.MonkeyPatch)
     assert connect._has_status_line(None, "{}", record) is False  # it was declined before
     assert connect._has_status_line(None, '{"statusLine": {}}', None) is False
     assert len(asked) == 1
+
+
+def test_the_difference_has_no_secrets() -> None:
+    """A text may be a single line: then all of it is shown."""
+    own = '{"env": {"ANTHROPIC_API_KEY": "own-\\"1", "N_TOKENS": "8"}, "a": {"my_SECRET" :"own-2"}}'
+    new = own.replace('"8"', '"9", "ANTHROPIC_AUTH_TOKEN": "test-token-1"')
+    for old, changed in ((own, new), (new, own)):
+        shown = "\n".join(connect.difference(old, changed, "f"))
+        assert "own-" not in shown
+        assert "test-token-1" not in shown
+        assert '"N_TOKENS": "8"' in shown
+    assert '"ccrelay"' in connect.difference("{}", '{"ANTHROPIC_AUTH_TOKEN": "ccrelay"}', "f")[-1]
+
+
+@pytest.mark.parametrize(
+    ("found", "prefix", "expected"),
+    [
+        ("/usr/bin/ccrelay", "/home/u/my venv", "ccrelay statusline"),
+        ("/home/u/my venv/bin/ccrelay", "/home/u/my venv", "'/home/u/my venv/bin/ccrelay' "
+         "statusline"),
+        (None, "/home/u/my venv", "/usr/bin/python3 -m ccrelay statusline"),
+    ],
+)  # fmt: skip
+def test_a_program_that_is_not_always_in_the_path_is_written_with_its_own(
+    found: str | None, prefix: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: found)
+    monkeypatch.setattr(connect.sys, "prefix", prefix)
+    monkeypatch.setattr(connect.sys, "executable", "/usr/bin/python3")
+    assert connect._status_command() == expected
