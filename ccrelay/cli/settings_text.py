@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 DEPTH_MAX = 100
 _GAP = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_OPEN_COMMENT = re.compile(r"(?:[ \t\r\n,]|//[^\n]*\n|/\*.*?\*/)*//[^\n]*", re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 _WORD = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
 
@@ -303,6 +304,20 @@ def _remove(text: str, group: Group, member: Member) -> str:
     previous = group.members[index - 1]
     if member.comma < 0:  # it was the last one, and so is the one before now
         before = before[: previous.comma] + before[previous.comma + 1 :]
+    return _joined(before, previous.end, rest)
+
+
+def _joined(before: str, gap: int, rest: str) -> str:
+    """Put two parts of a text together so that a comment does not swallow what follows.
+
+    Args:
+        before: the first part, whose last line end may have been taken out.
+        gap: offset in it behind which there are only commas, space and comments.
+        rest: the second part.
+    """
+    is_comment = _OPEN_COMMENT.fullmatch(before, gap) is not None
+    if is_comment and not rest.lstrip(" \t").startswith(("\n", "\r\n", "//")):
+        return f"{before}\n{rest}"
     return before + rest
 
 
@@ -312,4 +327,4 @@ def _close(text: str, start: int, key: int, end: int, closing: int) -> str:
     after = text[end:closing]
     if not before and not after.strip(" \t\r\n"):
         return text[:start] + text[closing:]
-    return text[:start] + before + after + text[closing:]
+    return _joined(text[:start] + before, start, after + text[closing:])

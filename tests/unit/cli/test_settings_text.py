@@ -129,3 +129,30 @@ def test_json_agrees(whole: dict[str, object], name: str, value: object, indent:
     assert json.loads(drop(changed, (name,))) == without
     if name not in whole and whole:
         assert drop(changed, (name,)) == text
+
+
+@st.composite
+def commented(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """An object with comments and line ends at any place, and the names of its members."""
+    gaps = st.sampled_from(["", " ", "\n  ", "\r\n\t", " /* c, */ ", " // }\n"])
+    members = draw(st.lists(st.sampled_from("abcd"), max_size=4, unique=True))
+    texts = []
+    for name in members:
+        before, colon, value, after = (draw(gaps) for _ in range(4))
+        inner = draw(st.sampled_from(["1", '"// x"', "{}", "{ // x\n}", '{"e": 1 // x\n}']))
+        texts.append(f'{before}"{name}"{colon}:{value}{inner}{after}')
+    last = "," if texts and draw(st.booleans()) else ""
+    return f"{{{','.join(texts)}{last}{draw(gaps)}}}", members
+
+
+@given(commented(), st.data())
+def test_a_comment_swallows_nothing(made: tuple[str, list[str]], data: st.DataObject) -> None:
+    """Whatever is dropped or put, what is left is a text that can be read."""
+    text, names = made
+    left = list(names)
+    for name in data.draw(st.permutations(names)):
+        text = drop(text, (name,))
+        left.remove(name)
+        assert [member.name for member in read(text).members] == left
+        changed = put(text, ("new",), "1")
+        assert [member.name for member in read(changed).members] == [*left, "new"]
