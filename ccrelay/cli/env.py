@@ -19,8 +19,8 @@ from ccrelay.cli.groups import socket_option
 def env(shell: str | None, explain: bool, socket: str | None) -> None:
     """Print the variables that lead Claude Code to the relay.
 
-    Variables that are set in this shell stay, but for ANTHROPIC_BASE_URL. In sh:
-    eval "$(ccrelay env)". Relay tokens are among what is printed.
+    Variables of yours stay, but for ANTHROPIC_BASE_URL; those of an earlier ccrelay env do not.
+    In sh: eval "$(ccrelay env)". Relay tokens are among what is printed.
     """
     from ccrelay.cli import client_ours, launcher
     from ccrelay.cli.client_environment import environment

@@ -124,10 +124,10 @@ def test_the_difference_has_no_secrets() -> None:
 @pytest.mark.parametrize(
     ("found", "prefix", "expected"),
     [
-        ("/usr/bin/ccrelay", "/home/u/my venv", "ccrelay statusline"),
-        ("/home/u/my venv/bin/ccrelay", "/home/u/my venv", "'/home/u/my venv/bin/ccrelay' "
+        ("/usr/bin/ccrelay", "/opt/my venv", "ccrelay statusline"),
+        ("/opt/my venv/bin/ccrelay", "/opt/my venv", "'/opt/my venv/bin/ccrelay' "
          "statusline"),
-        (None, "/home/u/my venv", "/usr/bin/python3 -m ccrelay statusline"),
+        (None, "/opt/my venv", "/usr/bin/python3 -m ccrelay statusline"),
     ],
 )  # fmt: skip
 def test_a_program_that_is_not_always_in_the_path_is_written_with_its_own(
