@@ -30,7 +30,7 @@ FLOORS = (
     ("_fast",),
     ("errors", "types", "printable", "metrics", "v1"),
     ("wire", "config", "providers", "fleet", "ledger", "routing"),
-    ("upstream",),
+    ("upstream", "probing"),
     ("relay",),
     ("runtime", "demo", "store", "telemetry", "control", "manager", "credentials", "first_run"),
     ("cli", "tui"),
@@ -46,6 +46,7 @@ BESIDE = {
         *("ledger.prices", "ledger.record", "ledger.tariff"),
         *("config.model", "config.fingerprint"),
     },
+    "probing": {"upstream"},
     "runtime": {"demo"},
     "control": {"upstream.tasks"},
     "credentials": {
@@ -68,7 +69,7 @@ ONLY = {
     "v1": set[str](),
     "first_run": {
         *("_fast", "errors", "types", "printable"),
-        *("config", "ledger", "providers", "upstream"),
+        *("config", "ledger", "probing", "providers"),
     },
     "store": {"errors", "types", "ledger", "config", "printable"},
     "telemetry": {"errors", "types", "metrics", "ledger", "config"},

@@ -262,7 +262,7 @@ class Questions:
         checked = _ask(choice, self._env, model)
         if not checked.ok and not checked.is_open:
             raise SetupProblem(checked.message)
-        _say(checked.message)
+        _say(_timed(checked) if model else checked.message)
         return checked
 
     def _with_model(self, choice: Choice, checked: Checked | None) -> Choice:
@@ -300,7 +300,7 @@ class Questions:
         tried = _ask(choice, self._env, model)
         if not tried.ok:
             raise SetupProblem(tried.message)
-        _say(tried.message)
+        _say(_timed(tried))
 
     def _check_model(self, choice: Choice, checked: Checked | None) -> str:
         if self._answers.model or choice.model:
@@ -338,6 +338,11 @@ def _say(text: str) -> None:
     """A sentence below a question, as wide as the terminal."""
     width = max(shutil.get_terminal_size().columns, 40)
     echo(click.wrap_text(text, width, initial_indent="  ", subsequent_indent="  "))
+
+
+def _timed(checked: Checked) -> str:
+    """The answer of a model, and how long it took."""
+    return f"{checked.message.removesuffix('.')} in {checked.latency_ms / 1000:.1f} s."
 
 
 def _ask(choice: Choice, env: Mapping[str, str], model: str = "") -> Checked:

@@ -8,55 +8,38 @@ only where a model is named.
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from ccrelay import __version__
-from ccrelay._fast.usage import Usage, usage_of_json
+from ccrelay._fast.usage import Usage
 from ccrelay.config.load import load_text
 from ccrelay.config.model import Provider
 from ccrelay.config.problems import ConfigError, path_text
-from ccrelay.config.secret_shapes import without_secrets
 from ccrelay.config.starter_clouds import find_clouds
 from ccrelay.errors import BadRequest, UpstreamFailed
 from ccrelay.first_run.choice import Choice, SetupProblem, check_key, settled
 from ccrelay.first_run.machine import machine_of
 from ccrelay.first_run.text import config_text
 from ccrelay.ledger.pricing import cost_micros, price_at
-from ccrelay.printable import printable
-from ccrelay.providers.base import Dialect
-from ccrelay.providers.probe import ProbeRequest, countable_model, keyed_probe, probe_model
-from ccrelay.providers.registry import dialect_for
-from ccrelay.upstream.dial import Dialer
-from ccrelay.upstream.origin import Origin
-from ccrelay.upstream.proxy import proxy_for
-from ccrelay.upstream.request import Response, send_request
+from ccrelay.probing import verdict as verdicts
+from ccrelay.probing.asker import MESSAGE_LIMIT_S, Asker
+from ccrelay.probing.verdict import (
+    MODELS_MAX,
+    NOT_SERVED,
+    REFUSED,
+    Verdict,
+    failed,
+    judged,
+    model_ids,
+    strange,
+    unreached,
+)
+from ccrelay.providers.probe import countable_model, probe_model
 
 PROBE_INPUT_TOKENS = 10
 LIST_LIMIT_S = 10.0
-MESSAGE_LIMIT_S = 60.0  # a model takes its time for the first token
 CONNECT_S = 5.0
-LIST_BYTES_MAX = 4 << 20
-ANSWER_BYTES_MAX = 65_536
-MODELS_MAX = 500
-SAID_CHARACTERS_MAX = 200
 STAND_IN = "CCRELAY_FIRST_RUN_KEY"  # the variable that the key has while it is checked
-_QUERY = b"/v1/models?limit=1000"
-_REFUSED = frozenset({401, 403})
-_NO_LIST = frozenset({404, 405, 501})
-_UNBILLED = frozenset({"ollama"})
-_MEANINGS = {
-    400: "rejects the request",
-    401: "refuses the key: look whether it was copied whole, and is one of this service",
-    402: "accepts the key, and says that its balance or quota is spent",
-    403: "refuses the key, or this use of it: look at its permissions",
-    404: "has not what was asked for: check the base URL and the model's name",
-    408: "has waited too long for the request: try again",
-    413: "finds the request too large",
-    429: "accepts the key, and limits it now: it will answer later",
-    529: "is overloaded: try again later",
-}
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +66,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_billed(choice: Choice) -> bool:
     """Whether a message of this provider is charged."""
-    return choice.type not in _UNBILLED and choice.settings.get("billing") != "plan"
+    return verdicts.is_billed(choice.type, choice.settings.get("billing"))
 
 
 def price_of_check(choice: Choice, model: str, env: Mapping[str, str]) -> str:
@@ -117,26 +100,25 @@ async def check(choice: Choice, env: Mapping[str, str], *, model: str = "") -> C
         check_key(secret)
     provider = await asyncio.to_thread(provider_of, one, secret, env)
     try:
-        asking = _Asking(provider, secret or None, env)
+        asker = Asker(provider, secret or None, env, connect_s=CONNECT_S)
     except ValueError as error:
         raise SetupProblem(f"{error}.") from None
-    began_at = asking.loop.time()
+    began_at = asker.loop.time()
     limit_s = MESSAGE_LIMIT_S if model else LIST_LIMIT_S
     try:
         async with asyncio.timeout(limit_s + 2 * LIST_LIMIT_S):
-            checked = await asking.check(model)
+            checked = await _Check(asker).run(model)
     except TimeoutError:
         checked = Checked(
             ok=False,
-            message=f"{asking.host} does not answer in time: check the base URL, the network and "
+            message=f"{asker.who} does not answer in time: check the base URL, the network and "
             "a proxy between.",
         )
     except (UpstreamFailed, BadRequest, ValueError) as error:
-        text = error.message if isinstance(error, UpstreamFailed | BadRequest) else str(error)
-        checked = Checked(ok=False, message=_unreached(text))
+        checked = Checked(ok=False, message=unreached(error))
     finally:
-        await asking.close()
-    took_ms = round((asking.loop.time() - began_at) * 1000, 1)
+        await asker.close()
+    took_ms = round((asker.loop.time() - began_at) * 1000, 1)
     return msgspec.structs.replace(checked, latency_ms=checked.latency_ms or took_ms)
 
 
@@ -163,70 +145,57 @@ def problem_text(error: ConfigError) -> str:
     return f"{where}: {first.message}" if where else first.message
 
 
-class _Asking:
-    """Requests to one provider; each has a connection of its own."""
+class _Check:
+    """What is asked of one provider, the free first."""
 
-    def __init__(self, provider: Provider, key: str | None, env: Mapping[str, str]) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._provider = provider
-        self._key = key
-        self._dialect = dialect_for(provider)
-        origin = Origin.parse(provider.base_url or "")
-        self.host = self._dialect.host().decode()
-        self._dialer = Dialer(
-            origin,
-            self.loop,
-            connect_s=CONNECT_S,
-            proxy=proxy_for(origin, env),
-            provider=provider.name,
-        )
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._who = asker.who
+        self._dialect = asker.dialect
+        self._key = asker.key
 
-    async def close(self) -> None:
-        """Forget what the dialer keeps."""
-        await self._dialer.close()
-
-    async def check(self, model: str) -> Checked:
+    async def run(self, model: str) -> Checked:
         """See `check`. Raises UpstreamFailed, BadRequest, ValueError and TimeoutError."""
+        provider = self._asker.provider
         if self._dialect.passes_client_credential:
             return await self._connect("Claude Code's login passes through, and is not known here")
-        has_no_key = self._key is None and bool(self._provider.keys)
-        if has_no_key:
+        if self._key is None and provider.keys:
             return await self._connect("the relay obtains its credential when it starts")
-        if self._dialect.bridges:
-            listed = await self._counted()
-        else:
-            listed = await self._listed()
+        listed = await (self._counted() if self._dialect.bridges else self._listed())
         # Elsewhere a list may be refused to a key that answers messages.
-        is_final = listed.status in _REFUSED and self._provider.type == "anthropic"
+        is_final = listed.status in REFUSED and provider.type == "anthropic"
         if not model or is_final:
             return listed
         return await self._answered(model, listed.models)
 
     async def _connect(self, remark: str) -> Checked:
-        dialed = await self._dialer.dial()
-        dialed.sock.close()
-        return Checked(ok=True, message=f"{self.host} can be reached; {remark}.")
+        await self._asker.connect()
+        return Checked(ok=True, message=f"{self._who} can be reached; {remark}.")
 
     async def _listed(self) -> Checked:
         async with asyncio.timeout(LIST_LIMIT_S):
-            response = await self._get(self._key)
-            if response.status in _NO_LIST:
+            response = await self._asker.list_models(self._key)
+            status = response.status
+            if status in NOT_SERVED:
                 return await self._counted()
-            if response.status != 200:
-                return self._failed(response)
+            if not 200 <= status < 300:
+                asked = self._asker.asked("models")
+                return _checked(failed(asked, status, response.body))
             models = model_ids(response.body)
             if models is None:
-                return self._strange(response)
+                return _checked(strange(self._who, status))
             count = f"{len(models)} model{'' if len(models) == 1 else 's'}"
-            if self._key is None:
-                return _listed(response, models, True, f"{self.host} answers, and has {count}.")
-            if not await self._is_private():
+            if len(models) == MODELS_MAX:
+                count = f"{MODELS_MAX} models or more"
+            if self._key is not None and not await self._is_private():
                 return msgspec.structs.replace(await self._counted(), models=models)
-        return _listed(response, models, True, f"{self.host} accepts the key, and has {count}.")
+        how = "answers" if self._key is None else "accepts the key"
+        text = f"{self._who} {how}, and has {count}."
+        return Checked(ok=True, status=status, message=text, models=models)
 
     async def _is_private(self) -> bool:
         """Whether the list is refused without a key."""
-        return (await self._get(None)).status in _REFUSED
+        return (await self._asker.list_models(None)).status in REFUSED
 
     async def _counted(self) -> Checked:
         """Count tokens, which is free; where that cannot be asked, nothing is proven."""
@@ -234,136 +203,34 @@ class _Asking:
         model = countable_model(dialect)
         if self._key is None or model is None or dialect.counts_tokens == "estimate":
             return self._unproven()
-        response = await self._post("count_tokens", model)
-        if response.status in _NO_LIST:
+        response = await self._asker.probe("count_tokens", model)
+        if response.status in NOT_SERVED:
             return self._unproven()
-        if response.status != 200:
-            return self._failed(response)
-        return Checked(ok=True, status=200, message=f"{self.host} accepts the key.")
+        return _checked(judged(self._asker.asked("count_tokens"), response.status, response.body))
 
     def _unproven(self) -> Checked:
         return Checked(
             ok=False,
             is_open=True,
-            message=f"{self.host} answers; whether it accepts the key shows only a request for one "
+            message=f"{self._who} answers; whether it accepts the key shows only a request for one "
             "token of a model.",
         )
 
     async def _answered(self, model: str, models: tuple[str, ...]) -> Checked:
-        began_at = self.loop.time()
+        loop = self._asker.loop
+        began_at = loop.time()
         sent = probe_model(self._dialect, model) or model  # as the provider knows it
-        response = await self._post("message", sent)
-        took_ms = round((self.loop.time() - began_at) * 1000, 1)
-        if response.status != 200:
-            failed = self._failed(response)
-            return msgspec.structs.replace(failed, latency_ms=took_ms, models=models)
-        usage = _usage(response.body)
-        if usage is None:
-            return msgspec.structs.replace(self._strange(response), models=models)
-        return Checked(
-            ok=True,
-            status=200,
-            latency_ms=took_ms,
-            models=models,
-            cost_micros=_cost(self._provider, sent, usage),
-            message=f"{self.host} answered with {model} in {took_ms / 1000:.1f} s.",
-        )
-
-    async def _get(self, key: str | None) -> Response:
-        dialect = self._dialect
-        own = [
-            (b"host", dialect.host()),
-            (b"accept", b"application/json"),
-            (b"accept-encoding", b"identity"),
-            (b"connection", b"close"),
-            (b"user-agent", f"ccrelay/{__version__}".encode()),
-            (b"anthropic-version", b"2023-06-01"),
-            *dialect.credential_lines(key),
-        ]
-        path = dialect.prefix() + _QUERY
-        return await send_request(
-            self._dialer, self.loop, b"GET", path, own, b"", bytes_max=LIST_BYTES_MAX
-        )
-
-    async def _post(self, kind: ProbeRequest, model: str) -> Response:
-        sent = keyed_probe(self._dialect, kind, model, self._key)
-        return await send_request(
-            self._dialer, self.loop, b"POST", *sent, bytes_max=ANSWER_BYTES_MAX
-        )
-
-    def _failed(self, response: Response) -> Checked:
-        status = response.status
-        if 300 <= status < 400:
-            meaning = "redirects: set the base URL to where it leads"
-        elif status >= 500 and status not in _MEANINGS:
-            meaning = "fails: try again later"
-        else:
-            meaning = _MEANINGS.get(status, "does not answer the request")
-        said = _said(self._dialect, response)
-        message = f"{self.host} {meaning} (status {status}).{said}"
-        return Checked(ok=status == 429, status=status, message=message)
-
-    def _strange(self, response: Response) -> Checked:
-        return Checked(
-            ok=False,
-            status=response.status,
-            message=f"What {self.host} answers is not of this API, in spite of status "
-            f"{response.status}: check the base URL.",
-        )
+        response = await self._asker.probe("message", sent)
+        took_ms = round((loop.time() - began_at) * 1000, 1)
+        verdict = judged(self._asker.asked("message", sent), response.status, response.body)
+        return msgspec.structs.replace(_checked(verdict), latency_ms=took_ms, models=models)
 
 
-def _listed(response: Response, models: tuple[str, ...], ok: bool, message: str) -> Checked:
-    return Checked(ok=ok, status=response.status, message=message, models=models)
-
-
-def model_ids(body: bytes) -> tuple[str, ...] | None:
-    """The ids of a list of models, Anthropic's or OpenAI's; None: it is no list."""
-    try:
-        answer: Any = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    rows = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(rows, list):
-        return None
-    ids = [row.get("id") for row in rows[:MODELS_MAX] if isinstance(row, dict)]
-    return tuple(one for one in ids if isinstance(one, str) and one and one.isprintable())
-
-
-def _usage(body: bytes) -> bytes | None:
-    """The usage of an answer; None: it is no message."""
-    try:
-        found = msgspec.json.decode(body, type=_Answer)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    return bytes(found.usage) if found.type == "message" else None
-
-
-class _Answer(msgspec.Struct):
-    type: str = ""
-    usage: msgspec.Raw = msgspec.Raw(b"")
-
-
-def _cost(provider: Provider, model: str, raw: bytes) -> int:
-    """What it costs; 0 where it is not charged, or no price is known."""
-    price = price_at(provider, model)
-    usage = usage_of_json(raw) if raw else None
-    if price is None or usage is None or provider.billing == "plan":
-        return 0
-    return 0 if provider.type in _UNBILLED else cost_micros(price, usage)
-
-
-def _said(dialect: Dialect, response: Response) -> str:
-    """The provider's own words, without secrets; some repeat a part of the key."""
-    line = _line(dialect.read_error(response.status, response.body).message)
-    return f' It says: "{line}"' if line else ""
-
-
-def _line(text: str) -> str:
-    line = " ".join(printable(without_secrets(text)).split())
-    return f"{line[:SAID_CHARACTERS_MAX]}..." if len(line) > SAID_CHARACTERS_MAX else line
-
-
-def _unreached(text: str) -> str:
-    line = f"{_line(text).rstrip('.')}."
-    hint = " Check the base URL (host, port, http or https), the network and a proxy between."
-    return line + hint
+def _checked(verdict: Verdict) -> Checked:
+    """A key that is limited now is a good one: it can be set up."""
+    return Checked(
+        ok=verdict.ok or verdict.status == 429,
+        status=verdict.status,
+        message=verdict.message,
+        cost_micros=verdict.cost_micros,
+    )

@@ -216,7 +216,7 @@ class App:
         await self._scrape.close()  # with what the books have still read
 
     def _services(self) -> list[Served]:
-        prober = Prober(asyncio.get_running_loop(), self._env)
+        prober = Prober(self._env)
         relay = RelayService(
             self.state, self._statuses, self._broadcast, self._link, self.text, self._sign_in
         )

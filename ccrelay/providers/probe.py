@@ -25,6 +25,7 @@ _CLASSES: dict[ProbeRequest, RequestClass] = {
     "count_tokens": RequestClass.COUNT_TOKENS,
     "message": RequestClass.MESSAGES,
 }
+_LIST = b"/v1/models?limit=1000"
 _VERSION = b"2023-06-01"
 
 
@@ -120,12 +121,24 @@ def probe_body(kind: ProbeRequest, model: str) -> bytes:
     return _BODIES[kind] % bytes(json_string(model))
 
 
+def keyed_list(dialect: Dialect, key: str | None) -> ProbeSent:
+    """A request for the list of models, with a key or without; raises as `keyed_probe`."""
+    return ProbeSent(dialect.prefix() + _LIST, _fields(dialect, key, []), b"")
+
+
 def probe_fields(dialect: Dialect, key: str | None, body: bytes) -> list[tuple[bytes, bytes]]:
     """The header fields.
 
     Raises:
         ValueError: the key cannot be sent.
     """
+    framing = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    return _fields(dialect, key, framing)
+
+
+def _fields(
+    dialect: Dialect, key: str | None, framing: list[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
     own = [
         (b"host", dialect.host()),
         (b"accept", b"application/json"),
@@ -136,5 +149,4 @@ def probe_fields(dialect: Dialect, key: str | None, body: bytes) -> list[tuple[b
         *dialect.credential_lines(key),
     ]
     given = [field for field in own if field[0] not in dialect.drop_names]
-    framing = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     return [*given, *framing, *dialect.static_headers]

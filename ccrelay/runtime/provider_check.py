@@ -15,31 +15,19 @@ import msgspec
 
 from ccrelay.config.fingerprint import fingerprint
 from ccrelay.config.model import Config, Key, Provider
-from ccrelay.config.secret_shapes import without_secrets
 from ccrelay.errors import BadRequest, UpstreamFailed
+from ccrelay.probing.asker import Asker
+from ccrelay.probing.verdict import NOT_SERVED, is_answer, said
 from ccrelay.providers.base import Dialect
-from ccrelay.providers.probe import (
-    ProbeRequest,
-    countable_model,
-    keyed_probe,
-    probe_model,
-)
-from ccrelay.providers.registry import dialect_for
-from ccrelay.types import RequestClass
-from ccrelay.upstream.dial import Dialer
+from ccrelay.providers.probe import ProbeRequest, countable_model, probe_model
 from ccrelay.upstream.environment import environment_problems
-from ccrelay.upstream.origin import Origin
-from ccrelay.upstream.proxy import proxy_for
-from ccrelay.upstream.request import Response, send_request
+from ccrelay.upstream.request import Response
 
 if TYPE_CHECKING:
     from ccrelay.runtime.credentials_link import CredentialOutcome
 
 __all__ = ["Answer", "Clock", "ask_clocks", "ask_providers", "environment_problems"]
 
-BODY_BYTES_MAX = 16_384  # of an error; the rest says no more
-TEXT_MAX = 200
-REFUSED = frozenset({401, 403})
 # The key was looked at, and found good enough to judge the request.
 ACCEPTED = frozenset({400, 402, 413, 422, 429})
 
@@ -185,49 +173,29 @@ async def _asked(
     is_paid: bool,
 ) -> Answer:
     """Raises UpstreamFailed where there is no response, ValueError for what cannot be sent."""
-    dialect = dialect_for(provider)
-    dialer = _dialer(config, env, provider)
+    asker = _asker(config, env, provider, key)
+    dialect = asker.dialect
     kind = _kind(dialect, key, is_paid)
     model = probe_model(dialect, config.health.probe_model)
     if model is None and kind is not None:
         # Without a name a message might ask for what does not exist; counting shows the key.
         kind, model = _kind(dialect, key, False), countable_model(dialect)
     if kind is None or model is None:
-        dialed = await dialer.dial()
-        dialed.sock.close()
+        await asker.connect()
         return msgspec.structs.replace(answer, ok=True)
-    response = await _post(dialer, dialect, kind, model, key)
-    if response.status in (404, 405, 501) and kind == "count_tokens":
+    response = await asker.probe(kind, model)
+    if response.status in NOT_SERVED and kind == "count_tokens":
         # Not every provider counts; that it answered is what is known.
         return msgspec.structs.replace(answer, ok=True, status=response.status)
-    is_good = response.status < 300 and _is_of_this_api(dialect, kind, response.body)
+    problem = _problem(asker, kind, response)
     return msgspec.structs.replace(
         answer,
         kind=kind,
-        ok=is_good or response.status in ACCEPTED - {402},
+        ok=not problem or response.status in ACCEPTED - {402},
         status=response.status,
         model=model,
-        problem="" if is_good else _problem(dialect, response),
+        problem=problem,
     )
-
-
-class _Body(msgspec.Struct):
-    type: str = ""
-    input_tokens: int | None = None
-
-
-_BODY = msgspec.json.Decoder(_Body)
-
-
-def _is_of_this_api(dialect: Dialect, kind: ProbeRequest, body: bytes) -> bool:
-    # A page of a login to a network, or of another service, has status 200, too.
-    try:
-        if kind == "count_tokens":
-            body = dialect.translate_answer(RequestClass.COUNT_TOKENS, body) or body
-        found = _BODY.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return False
-    return found.input_tokens is not None if kind == "count_tokens" else found.type == "message"
 
 
 def _kind(dialect: Dialect, key: Key | None, is_paid: bool) -> ProbeRequest | None:
@@ -241,32 +209,23 @@ def _kind(dialect: Dialect, key: Key | None, is_paid: bool) -> ProbeRequest | No
     return None if dialect.counts_tokens == "estimate" else "count_tokens"
 
 
-async def _post(
-    dialer: Dialer, dialect: Dialect, kind: ProbeRequest, model: str, key: Key | None
-) -> Response:
-    sent = keyed_probe(dialect, kind, model, key.key if key is not None else None)
-    loop = asyncio.get_running_loop()
-    return await send_request(dialer, loop, b"POST", *sent, bytes_max=BODY_BYTES_MAX)
+def _problem(asker: Asker, kind: ProbeRequest, response: Response) -> str:
+    """What is wrong with an answer, a clause; empty: nothing is."""
+    status, body = response.status, response.body
+    if status < 300:
+        is_good = is_answer(asker.dialect, kind, body)
+        return "" if is_good else f"{status}: what it answers is not of this API"
+    text = said(asker.dialect, asker.key, status, body)
+    return f"{status}: {text}" if text else f"status {status}"
 
 
-def _problem(dialect: Dialect, response: Response) -> str:
-    if response.status < 300:
-        return f"{response.status}: what it answers is not of this API"
-    fault = dialect.read_error(response.status, response.body)
-    text = without_secrets(" ".join(fault.message.split()))[:TEXT_MAX]
-    return f"{response.status}: {text}" if text else f"status {response.status}"
-
-
-def _dialer(config: Config, env: Mapping[str, str], provider: Provider) -> Dialer:
-    origin = Origin.parse(provider.base_url or "")
+def _asker(
+    config: Config, env: Mapping[str, str], provider: Provider, key: Key | None = None
+) -> Asker:
+    """Raises ValueError: it cannot be asked."""
     timeouts = provider.timeouts or config.routing.timeouts
-    return Dialer(
-        origin,
-        asyncio.get_running_loop(),
-        connect_s=timeouts.connect_s,
-        proxy=proxy_for(origin, env),
-        provider=provider.name,
-    )
+    secret = key.key if key is not None else None
+    return Asker(provider, secret, env, connect_s=timeouts.connect_s)
 
 
 def _shown(provider: Provider, key: Key | None) -> str:
@@ -293,12 +252,10 @@ async def _clock(
 ) -> Clock | None:
     try:
         async with asyncio.timeout(limit_s):
-            dialer, dialect = _dialer(config, env, provider), dialect_for(provider)
-            fields = [(b"host", dialect.host()), (b"connection", b"close")]
+            asker = _asker(config, env, provider)
+            fields = [(b"host", asker.dialect.host()), (b"connection", b"close")]
             before = time.time()
-            response = await send_request(
-                dialer, asyncio.get_running_loop(), b"GET", b"/", fields, b"", bytes_max=0
-            )
+            response = await asker.get(b"/", fields)
             here = (before + time.time()) / 2
     except (TimeoutError, UpstreamFailed, ValueError):
         return None
@@ -306,7 +263,7 @@ async def _clock(
     if told is None:
         return None
     # A date has whole seconds, cut: on average it is half a second old.
-    return Clock(dialect.host().decode("latin-1"), told + 0.5 - here)
+    return Clock(asker.who, told + 0.5 - here)
 
 
 def _date(fields: Sequence[tuple[bytes, bytes]]) -> float | None:

@@ -69,24 +69,6 @@ async def post_status(
         return await status_of(stream, path, fields, body)
 
 
-async def post(
-    dialer: Dialer,
-    loop: asyncio.AbstractEventLoop,
-    path: bytes,
-    fields: Fields,
-    body: bytes,
-    *,
-    bytes_max: int,
-) -> tuple[int, bytes]:
-    """POST a body and return status and body of the response, cut after `bytes_max` bytes.
-
-    Raises:
-        FetchFailed: no response.
-    """
-    async with _connected(dialer, loop) as stream:
-        return await answer_of(stream, path, fields, body, bytes_max)
-
-
 @contextlib.asynccontextmanager
 async def _connected(dialer: Dialer, loop: asyncio.AbstractEventLoop) -> AsyncIterator[Stream]:
     try:
@@ -165,63 +147,11 @@ async def status_of(stream: Stream, path: bytes, fields: Fields, body: bytes) ->
             raise FetchFailed("the connection was closed without a response")
 
 
-async def answer_of(
-    stream: Stream, path: bytes, fields: Fields, body: bytes, bytes_max: int
-) -> tuple[int, bytes]:
-    """POST `body` over an open stream; as `post`, and what breaks off after the head is no error.
-
-    Raises:
-        FetchFailed: not HTTP, or no response.
-        OSError: the connection failed.
-    """
-    import h11
-
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
-    request = h11.Request(method=b"POST", target=path, headers=list(fields))
-    sent = (connection.send(request) or b"") + (connection.send(h11.Data(data=body)) or b"")
-    await stream.send(sent + (connection.send(h11.EndOfMessage()) or b""))
-    status, found, coding = 0, bytearray(), b""
-    while True:
-        try:
-            event = connection.next_event()
-            if event is h11.NEED_DATA:
-                connection.receive_data(await stream.receive())
-        except h11.RemoteProtocolError:
-            if status:
-                return status, _undone(bytes(found), coding, bytes_max)
-            raise FetchFailed("the response is not valid HTTP/1.1") from None
-        if isinstance(event, h11.Response):
-            status, coding = int(event.status_code), _coding(event)
-        elif isinstance(event, h11.Data):
-            found += bytes(event.data)[: bytes_max - len(found)]
-            if len(found) >= bytes_max:
-                return status, _undone(bytes(found), coding, bytes_max)
-        elif isinstance(event, h11.EndOfMessage):
-            return status, _undone(bytes(found), coding, bytes_max)
-        elif isinstance(event, h11.ConnectionClosed):
-            raise FetchFailed("the connection was closed without a response")
-
-
-def _coding(response: Any) -> bytes:
-    return coding_of(b",".join(v for name, v in response.headers if name == b"content-encoding"))
-
-
-def _undone(data: bytes, coding: bytes, bytes_max: int) -> bytes:
-    """The body without its content coding, as far as that can be undone."""
-    decoder = decoder_for(coding) if coding else None
-    if decoder is None:
-        return data
-    try:
-        return decoder.decode(data, bytes_max)[0]
-    except ValueError:
-        return b""
-
-
 def _checked(response: Any) -> ContentDecoder | None:
     # Redirects are failures: a credential goes only to the configured origin.
     if response.status_code != 200:
         raise FetchFailed(f"the response has status {response.status_code}")
-    coding = _coding(response)
+    coding = coding_of(b",".join(v for name, v in response.headers if name == b"content-encoding"))
     decoder = decoder_for(coding) if coding else None
     if coding and decoder is None:
         raise FetchFailed("the response has a content coding that cannot be undone here")

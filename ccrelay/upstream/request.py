@@ -10,10 +10,11 @@ from typing import NamedTuple
 from ccrelay.upstream.dial import Dialer
 from ccrelay.upstream.fetch import HEAD_BYTES_MAX, FetchFailed
 from ccrelay.upstream.tls import SocketStream, Stream, TlsStream
+from ccrelay.wire.decoders import coding_of, decoder_for
 
 
 class Response(NamedTuple):
-    """Status, header fields, and the beginning of the body."""
+    """Status, header fields, and the beginning of the body, without its content coding."""
 
     status: int
     fields: list[tuple[bytes, bytes]]
@@ -94,4 +95,17 @@ async def _exchange(
         is_over = isinstance(event, h11.EndOfMessage | h11.ConnectionClosed)
         if response is not None and (is_over or len(found) >= bytes_max):
             named = [(bytes(name), bytes(value)) for name, value in response.headers]
-            return Response(int(response.status_code), named, bytes(found[:bytes_max]))
+            body = _undone(named, bytes(found[:bytes_max]), bytes_max)
+            return Response(int(response.status_code), named, body)
+
+
+def _undone(fields: Sequence[tuple[bytes, bytes]], data: bytes, bytes_max: int) -> bytes:
+    """The body without its content coding, as far as that can be undone."""
+    coding = coding_of(b",".join(value for name, value in fields if name == b"content-encoding"))
+    decoder = decoder_for(coding) if coding else None
+    if decoder is None:
+        return data
+    try:
+        return decoder.decode(data, bytes_max)[0]
+    except ValueError:
+        return b""

@@ -65,6 +65,7 @@ def test_a_token_is_asked_for_when_that_is_wanted(
 ) -> None:
     options = ("--provider", "zai", "--base-url", provider.url)
     provider.by_path["/v1/models?limit=1000"] = 404
+    provider.body = b'{"type": "message", "input_tokens": 7}'
     ended = run(*options, input=answers(KEY, "", "y"))
     assert ended.exit_code == 0, ended.output
     assert "Model for Claude's names [glm-5.3]" in ended.stdout

@@ -10,8 +10,9 @@ import pytest
 
 from ccrelay.demo.server import start_demo
 from ccrelay.first_run import check as module
-from ccrelay.first_run.check import Checked, check, is_billed, model_ids, price_of_check
+from ccrelay.first_run.check import Checked, check, is_billed, price_of_check
 from ccrelay.first_run.choice import Choice, SetupProblem
+from ccrelay.probing.asker import Asker
 from tests.unit.cli.fake_provider import FakeProvider, fake_provider
 
 KEY = "test-key-of-a-check"
@@ -36,13 +37,13 @@ def anthropic(provider: FakeProvider, key: str = KEY) -> Choice:
 @pytest.fixture
 def private(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
     """A service that shows its list to the right key only."""
-    real = module._Asking._get
+    real = Asker.list_models
 
-    async def get(self: Any, key: str | None) -> Any:
+    async def get(self: Asker, key: str | None) -> Any:
         provider.status = 200 if key == KEY else 401
         return await real(self, key)
 
-    monkeypatch.setattr(module._Asking, "_get", get)
+    monkeypatch.setattr(Asker, "list_models", get)
     return provider
 
 
@@ -85,38 +86,26 @@ def test_elsewhere_a_refused_list_is_not_the_last_word(provider: FakeProvider, s
     assert not asked(choice).ok
     checked = asked(choice, "glm-5.3")
     assert checked.ok
-    assert "answered with glm-5.3 in" in checked.message
+    assert "answered with glm-5.3." in checked.message
 
 
-@pytest.mark.parametrize(
-    ("status", "ok", "words"),
-    [
-        (400, False, "rejects the request"),
-        (402, False, "balance or quota is spent"),
-        (403, False, "look at its permissions"),
-        (404, False, "check the base URL and the model's name"),
-        (429, True, "limits it now"),
-        (500, False, "fails: try again later"),
-        (529, False, "is overloaded"),
-        (302, False, "redirects"),
-        (418, False, "does not answer the request"),
-    ],
-)
-def test_what_a_status_means(provider: FakeProvider, status: int, ok: bool, words: str) -> None:
+@pytest.mark.parametrize(("status", "ok"), [(429, True), (402, False), (500, False)])
+def test_a_key_that_is_limited_now_is_accepted(
+    provider: FakeProvider, status: int, ok: bool
+) -> None:
     provider.by_path["/v1/messages"] = status
     provider.body = b"{}"
     checked = asked(Choice(type="zai", base_url=provider.url, key=KEY), "glm-5.3")
     assert (checked.ok, checked.status) == (ok, status)
-    assert words in checked.message
-    assert KEY not in checked.message
 
 
-@pytest.mark.parametrize("body", [b"<html>welcome</html>", b"[]", b'{"data": 3}', b"[" * 9000])
-def test_a_page_of_something_else_is_no_provider(provider: FakeProvider, body: bytes) -> None:
-    provider.body = body
-    checked = asked(anthropic(provider))
-    assert not checked.ok
-    assert "is not of this API, in spite of status 200" in checked.message
+def test_a_page_of_something_else_is_no_provider(provider: FakeProvider) -> None:
+    """As a login to a network answers everything."""
+    provider.body = b"<html>welcome</html>"
+    for choice in (anthropic(provider), Choice(type="azure", base_url=provider.url, key=KEY)):
+        checked = asked(choice)
+        assert (checked.ok, checked.is_open) == (False, False)
+        assert "is not of this API, in spite of status 200" in checked.message
 
 
 def test_a_message_that_is_none_is_no_answer(provider: FakeProvider) -> None:
@@ -243,12 +232,6 @@ def test_what_a_check_costs() -> None:
     assert "not known" in price_of_check(known, "nosuch-1", {})
     assert price_of_check(Choice(type="ollama"), "a:1", {}) == "It is free of charge."
     assert not is_billed(Choice(type="zai", settings={"billing": "plan"}))
-
-
-def test_ids_of_a_list() -> None:
-    rows = [{"id": "a"}, {"id": 3}, "x", {"id": ""}, {"id": "b\x1b"}, {"name": "c"}]
-    assert model_ids(json.dumps({"data": rows}).encode()) == ("a",)
-    assert model_ids(b"nonsense") is None
 
 
 def test_nothing_is_left_on_disk(tmp_path: Path, provider: FakeProvider) -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ccrelay.upstream.fetch import HEAD_BYTES_MAX, FetchFailed, answer_of, ask
+from ccrelay.upstream.fetch import HEAD_BYTES_MAX, FetchFailed, ask
 
 T = TypeVar("T")
 
@@ -102,50 +102,3 @@ def test_an_unterminated_head_is_bounded() -> None:
     with pytest.raises(FetchFailed, match="not valid HTTP"):
         finish(ask(script, b"/", FIELDS, 10))
     assert len(script.reads) > 1000 - 2 * HEAD_BYTES_MAX / 1000
-
-
-# ---- a POST whose answer is read, whatever its status
-
-
-def posted(*reads: bytes, bytes_max: int = 100) -> tuple[int, bytes]:
-    return finish(answer_of(Script(*reads), b"/v1/messages", POST_FIELDS, b"{}", bytes_max))
-
-
-POST_FIELDS = [*FIELDS, (b"content-length", b"2")]
-ERROR = b"HTTP/1.1 401 No\r\n"
-
-
-@pytest.mark.parametrize(
-    ("answer", "status", "body"),
-    [
-        (ERROR + b"content-length: 5\r\n\r\nwrong", 401, b"wrong"),
-        (ERROR + b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 401, b"ab"),
-        (ERROR + b"connection: close\r\n\r\nuntil the end", 401, b"until the end"),
-        (ERROR + b"content-length: 50\r\n\r\ncut off", 401, b"cut off"),
-        (HEAD + b"content-length: 0\r\n\r\n", 200, b""),
-        (HEAD + b"content-length: 9999\r\n\r\n" + b"x" * 9999, 200, b"x" * 100),
-        (
-            ERROR + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(PACKED) + PACKED,
-            401,
-            b"hello",
-        ),
-        (ERROR + b"content-encoding: gzip\r\ncontent-length: 3\r\n\r\nnot", 401, b""),
-        (ERROR + b"content-encoding: odd\r\ncontent-length: 3\r\n\r\nraw", 401, b"raw"),
-    ],
-)
-def test_the_answer_to_a_post(answer: bytes, status: int, body: bytes) -> None:
-    assert posted(answer) == (status, body)
-    assert posted(*(answer[at : at + 1] for at in range(len(answer)))) == (status, body)
-
-
-@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 2"])
-def test_no_answer_to_a_post(answer: bytes) -> None:
-    with pytest.raises(FetchFailed):
-        posted(answer)
-
-
-def test_a_post_is_sent_whole() -> None:
-    script = Script(HEAD + b"content-length: 0\r\n\r\n")
-    finish(answer_of(script, b"/v1/messages", POST_FIELDS, b"{}", 10))
-    assert script.sent.startswith(b"POST /v1/messages HTTP/1.1\r\n")
-    assert script.sent.endswith(b"\r\n\r\n{}")

@@ -1,6 +1,7 @@
 """One request by hand, over a real socket."""
 
 import asyncio
+import gzip
 import socket
 import threading
 from collections.abc import Callable
@@ -73,3 +74,24 @@ def test_what_is_no_http_is_a_failure_that_quotes_nothing(answer: bytes) -> None
     with pytest.raises(UpstreamFailed) as failed:
         asked(answer)
     assert "SSH" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("coding", "sent", "body"),
+    [
+        (b"gzip", gzip.compress(b"hello", mtime=0), b"hello"),
+        (b"gzip", b"not", b""),
+        (b"odd", b"raw", b"raw"),
+    ],
+)
+def test_a_content_coding_is_undone_as_far_as_it_is_known(
+    coding: bytes, sent: bytes, body: bytes
+) -> None:
+    """Some send one that was not accepted."""
+    head = b"HTTP/1.1 401 No\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n"
+    assert asked(head % (coding, len(sent)) + sent).body == body
+
+
+def test_chunks_are_put_together() -> None:
+    head = b"HTTP/1.1 401 No\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert asked(head + b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n").body == b"abc"
