@@ -262,7 +262,7 @@ class Questions:
         checked = _ask(choice, self._env, model)
         if not checked.ok and not checked.is_open:
             raise SetupProblem(checked.message)
-        _say(_timed(checked) if model else checked.message)
+        _say(_told(checked, model))
         return checked
 
     def _with_model(self, choice: Choice, checked: Checked | None) -> Choice:
@@ -300,7 +300,7 @@ class Questions:
         tried = _ask(choice, self._env, model)
         if not tried.ok:
             raise SetupProblem(tried.message)
-        _say(_timed(tried))
+        _say(_told(tried, model))
 
     def _check_model(self, choice: Choice, checked: Checked | None) -> str:
         if self._answers.model or choice.model:
@@ -340,8 +340,10 @@ def _say(text: str) -> None:
     echo(click.wrap_text(text, width, initial_indent="  ", subsequent_indent="  "))
 
 
-def _timed(checked: Checked) -> str:
-    """The answer of a model, and how long it took."""
+def _told(checked: Checked, model: str) -> str:
+    """What came, and how long it took where that was the answer of a model."""
+    if not model or checked.status != 200:
+        return checked.message
     return f"{checked.message.removesuffix('.')} in {checked.latency_ms / 1000:.1f} s."
 
 

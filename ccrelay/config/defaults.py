@@ -147,7 +147,7 @@ def _known(known: KnownKey, *, mapped: bool) -> str:
     lines = [f"  - name: {known.name}", f"    type: {known.type}"]
     if known.preset is not None:
         lines.append(f"    preset: {known.preset}")
-    lines += ["    keys:", f'      - key: "${{{known.variable}}}"']
+    lines += ["    keys:", "      - name: default", f'        key: "${{{known.variable}}}"']
     lines.append(f"    models: {json.dumps(list(known.models))}")
     return "\n".join(lines + mapping_lines(known.small, known.large, active=mapped)) + "\n"
 
@@ -203,7 +203,8 @@ _ANTHROPIC_KEY = """\
   - name: anthropic
     type: anthropic
     keys:                       # load is balanced over keys (docs/routing.md)
-      - key: "${ANTHROPIC_API_KEY}"
+      - name: default
+        key: "${ANTHROPIC_API_KEY}"
         # rpm_limit: 50         # per minute: requests, tokens
         # tpm_limit: 100000
 """

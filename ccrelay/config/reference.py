@@ -30,12 +30,12 @@ providers:
   - name: anthropic
     type: anthropic
     keys:
-      - {key: "${ANTHROPIC_API_KEY}", rpm_limit: 60, tpm_limit: 100000}
-      - {key: "${ANTHROPIC_KEY_TWO}", rpm_limit: 60, tpm_limit: 100000}
+      - {name: one, key: "${ANTHROPIC_API_KEY}", rpm_limit: 60, tpm_limit: 100000}
+      - {name: two, key: "${ANTHROPIC_KEY_TWO}", rpm_limit: 60, tpm_limit: 100000}
   - name: zai
     type: zai
     base_url: "https://api.z.ai/api/anthropic"
-    keys: [{key: "${ZAI_API_KEY}"}]
+    keys: [{name: default, key: "${ZAI_API_KEY}"}]
     model_mapping: {"claude-sonnet-4-5": "GLM-4.7"}
   - name: ollama
     type: ollama

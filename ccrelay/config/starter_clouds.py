@@ -11,6 +11,7 @@ from typing import NamedTuple
 AWS_FILES = (".aws/config", ".aws/credentials")
 GOOGLE_FILE = ".config/gcloud/application_default_credentials.json"
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
+KEY_NAME = "default"  # a name is what all faces show; without one a key is its fingerprint
 _DEFAULT_REGION = "us-east-1"
 # What is true for Claude Code (its own list).
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -75,7 +76,7 @@ def _bedrock(machine: Machine, env: Mapping[str, str]) -> FoundCloud | None:
         # Roles for Claude Code allow InvokeModel, perhaps no more.
         lines.append("    api: invoke               # as Claude Code itself uses it")
     token = "AWS_BEARER_TOKEN_BEDROCK"
-    lines += ["    keys:", *(_key(token) if env.get(token) else _aws_credential(env))]
+    lines += _key(token) if env.get(token) else _aws_credential(env)
     extra = "" if env.get(token) else "aws"
     return FoundCloud("bedrock", tuple(found), tuple(lines), bool(own), extra)
 
@@ -93,7 +94,6 @@ def _claude_aws(machine: Machine, env: Mapping[str, str]) -> FoundCloud | None:
         _reference("workspace", "ANTHROPIC_AWS_WORKSPACE_ID")
         if workspace
         else "    workspace: wrkspc_ID",
-        "    keys:",
     ]
     key = "ANTHROPIC_AWS_API_KEY"
     lines += _key(key) if env.get(key) else _aws_credential(env)
@@ -146,10 +146,10 @@ def _azure(machine: Machine, env: Mapping[str, str]) -> FoundCloud | None:
     lines.append("    # Models are deployments: their names may differ from those of the models.")
     lines.append("    # model_mapping: {claude-opus-5-5: my-deployment}")
     if env.get(key):
-        lines += ["    keys:", *_key(key)]
+        lines += _key(key)
     elif is_application:
         members = ("tenant_id", "client_id", "client_secret")
-        lines += ["    keys:", "      - credential:"]
+        lines += key_lines("credential:")
         lines += [f'          {member}: "${{AZURE_{member.upper()}}}"' for member in members]
     extra = "" if env.get(key) else "azure"
     return FoundCloud("azure", tuple(found), tuple(lines), bool(env.get(resource)), extra)
@@ -177,8 +177,13 @@ def _reference(member: str, variable: str) -> str:
     return f'    {member}: "${{{variable}}}"'
 
 
+def key_lines(line: str) -> list[str]:
+    """The only key of a provider, by its name and one line of YAML."""
+    return ["    keys:", f"      - name: {KEY_NAME}", f"        {line}"]
+
+
 def _key(variable: str) -> list[str]:
-    return [f'      - key: "${{{variable}}}"']
+    return key_lines(f'key: "${{{variable}}}"')
 
 
 def _region(machine: Machine, env: Mapping[str, str]) -> str:
@@ -197,11 +202,11 @@ def _location(env: Mapping[str, str], variable: str) -> list[str]:
 
 def _aws_credential(env: Mapping[str, str]) -> list[str]:
     if env.get("AWS_PROFILE"):
-        return ['      - credential: {profile: "${AWS_PROFILE}"}']
-    return ["      - credential: {}         # as the AWS command line finds it"]
+        return key_lines('credential: {profile: "${AWS_PROFILE}"}')
+    return key_lines("credential: {}         # as the AWS command line finds it")
 
 
 def _google_credential(env: Mapping[str, str]) -> list[str]:
     name = "GOOGLE_APPLICATION_CREDENTIALS"
     member = f'{{file: "${{{name}}}"}}' if env.get(name) else "{}         # as gcloud has it"
-    return ["    keys:", f"      - credential: {member}"]
+    return key_lines(f"credential: {member}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ccrelay.config.address import is_loopback, split_listen
 from ccrelay.config.defaults import HEAD, TAIL, mapping_lines
-from ccrelay.config.starter_clouds import FoundCloud
+from ccrelay.config.starter_clouds import FoundCloud, key_lines
 from ccrelay.first_run.choice import (
     CLOUDS,
     OWN_NAMES,
@@ -27,7 +27,6 @@ _KEPT = {
     KeyStore.FILE: "in a file of its own, mode 0600",
     KeyStore.ENVIRONMENT: "from the environment of `ccrelay serve`",
 }
-KEY_NAME = "default"
 _LISTEN = 'listen: "127.0.0.1:8787"'
 _NO_TOKENS = """\
   # auth:                       # required for a non-loopback listen address
@@ -106,16 +105,11 @@ def _key(choice: Choice, reference: str | None) -> list[str]:
     if reference is not None:
         store = choice.store or KeyStore.FILE
         kept = _KEPT[store].format(name=choice.name)
-        # A name is what all faces show; without one a key is its fingerprint.
-        key = f"        key: {json.dumps(reference)}  # {kept}"
-        return ["    keys:", f"      - name: {KEY_NAME}", key]
+        return key_lines(f"key: {json.dumps(reference)}  # {kept}")
     if choice.type in CLOUDS:
         profile = choice.settings.get("profile")
         credential = f"{{profile: {_value(profile)}}}" if profile else "{}"
-        return [
-            "    keys:",
-            f"      - credential: {credential}  # as the cloud's own tools find it",
-        ]
+        return key_lines(f"credential: {credential}  # as the cloud's own tools find it")
     if choice.type == "compatible" and "auth" not in choice.settings:
         return ["    auth: none"]
     return []

@@ -90,6 +90,7 @@ def test_ollama_models_are_listed_without_unsafe_names():
 def test_every_starter_loads_without_warnings(load_text, env, ollama):
     loaded = load_text(starter_config(detect(env, ollama)), **env)
     assert loaded.warnings == []
+    assert {key.name for one in loaded.config.providers for key in one.keys} <= {"default"}
 
 
 def test_commented_settings_of_the_starter_are_valid(load_text):

@@ -58,6 +58,8 @@ def test_every_starter_loads_without_warnings_and_has_no_secret(load_text, env):
     loaded = load_text(text, **env)
     assert loaded.warnings == []
     assert loaded.config.providers
+    # As all faces show it.
+    assert {key.name for one in loaded.config.providers for key in one.keys} <= {"default"}
 
 
 def test_what_claude_code_is_set_to_use_becomes_a_provider():
@@ -66,16 +68,16 @@ def test_what_claude_code_is_set_to_use_becomes_a_provider():
             "name": "bedrock",
             "type": "bedrock",
             "region": "${AWS_REGION}",
-            "keys": [{"key": "${AWS_BEARER_TOKEN_BEDROCK}"}],
+            "keys": [{"name": "default", "key": "${AWS_BEARER_TOKEN_BEDROCK}"}],
         }
     ]
     (bedrock,) = providers_in(starter(ENVS["bedrock_mode"], aws_region="eu-central-1"))
     assert bedrock["api"] == "invoke"
     assert bedrock["region"] == "eu-central-1"
-    assert bedrock["keys"] == [{"credential": {"profile": "${AWS_PROFILE}"}}]
+    assert bedrock["keys"][0]["credential"] == {"profile": "${AWS_PROFILE}"}
     (mantle,) = providers_in(starter(ENVS["mantle_mode"]))
     assert "api" not in mantle
-    assert mantle["keys"] == [{"credential": {}}]
+    assert mantle["keys"][0]["credential"] == {}
     (azure,) = providers_in(starter(ENVS["azure_entra"]))
     assert azure["keys"][0]["credential"]["client_secret"] == "${AZURE_CLIENT_SECRET}"
     (vertex,) = providers_in(starter(ENVS["vertex"]))
