@@ -1,11 +1,13 @@
 """What is found, and what is chosen: the values that the steps of the first run exchange."""
 
 import enum
+import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from ccrelay.config.defaults import KNOWN_KEYS, KnownKey
+from ccrelay.config.keychain import NAME
 from ccrelay.config.presets import BY_TYPE, PRESETS
 
 # What `settings` may have: members of a provider that are one text, the AWS profile, and the model
@@ -22,6 +24,9 @@ CLOUDS = frozenset({"bedrock", "claude-aws", "vertex", "claude-google", "azure"}
 OWN_NAMES = CLOUDS | {"anthropic"}
 COMMAND = "ccrelay claude"  # starts Claude Code through the relay
 KEY_CHARACTERS_MAX = 16_384
+_QUOTES = frozenset("\"'`")
+# What stands in `${...}`: another text could name a file there, or a command.
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class KeyStore(enum.Enum):
@@ -146,6 +151,10 @@ def _check(choice: Choice) -> None:
     if choice.type not in BY_TYPE:
         types = ", ".join([*BY_TYPE, *PRESETS])
         raise SetupProblem(f"There is no such type of provider. There are: {types}.")
+    if not NAME.match(choice.name):
+        raise SetupProblem("A name has 1 to 64 letters, digits, '.', '_' or '-'.")
+    if choice.variable and not _VARIABLE.match(choice.variable):  # not shown: it may be the key
+        raise SetupProblem("A variable has letters, digits and '_': name it, and not its value.")
     if unknown := set(choice.settings) - SETTINGS:
         raise SetupProblem(f"{sorted(unknown)[0][:40]!r} is no setting of the first run.")
     if choice.pass_through and (choice.type != "anthropic" or choice.key or choice.variable):
@@ -164,4 +173,9 @@ def _check(choice: Choice) -> None:
 def check_key(key: str) -> None:
     """Raises SetupProblem when a text cannot be a key. It is not shown."""
     if not key.isascii() or not key.isprintable() or " " in key or len(key) > KEY_CHARACTERS_MAX:
-        raise SetupProblem("That is no key: it has blanks, or characters that no header carries.")
+        raise SetupProblem(
+            f"That is no key: it has blanks, characters that no header carries, or more than "
+            f"{KEY_CHARACTERS_MAX} of them."
+        )
+    if key[:1] in _QUOTES or key[-1:] in _QUOTES:
+        raise SetupProblem("That is no key: it has quotes around it.")

@@ -49,13 +49,26 @@ def test_the_model_may_be_a_setting() -> None:
         (Choice(type="zai", pass_through=True), "Only a provider of type anthropic"),
         (Choice(type="anthropic", pass_through=True, key="k"), "Only a provider"),
         (Choice(type="zai", key="a b"), "no key"),
+        (Choice(type="zai", key='"test-key-1"'), "quotes around it"),
         (Choice(type="zai", key="k", variable="V"), "one of them"),
+        (Choice(type="zai", name="../../x", key="k"), "A name has"),
+        (Choice(type="zai", name="a\0", key="k"), "A name has"),
         (Choice(type="zai", key="k", store=KeyStore.ENVIRONMENT), "name the variable"),
     ],
 )
 def test_what_cannot_be_is_refused(choice: Choice, words: str) -> None:
     with pytest.raises(SetupProblem, match=words):
         settled([choice])
+
+
+@pytest.mark.parametrize(
+    "variable", ["cmd:touch x", "file:/x", "keyring:x", "A:-b", "A}B${C", "1A", "test-key-1", "A\n"]
+)
+def test_a_variable_is_the_name_of_one_and_not_another_reference(variable: str) -> None:
+    """`${cmd:...}` would be run by the relay."""
+    with pytest.raises(SetupProblem, match="A variable has letters") as caught:
+        settled([Choice(type="zai", variable=variable)])
+    assert variable not in str(caught.value)
 
 
 def test_nothing_is_no_choice() -> None:
