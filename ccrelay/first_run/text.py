@@ -104,7 +104,7 @@ def _block(choice: Choice, reference: str | None) -> list[str]:
 def _key(choice: Choice, reference: str | None) -> list[str]:
     if reference is not None:
         store = choice.store or KeyStore.FILE
-        kept = _KEPT[store].format(name=choice.name)
+        kept = _KEPT[store].format(name=reference.partition(":")[2].rstrip("}"))
         return key_lines(f"key: {json.dumps(reference)}  # {kept}")
     if choice.type in CLOUDS:
         profile = choice.settings.get("profile")

@@ -12,6 +12,7 @@ import msgspec
 from ccrelay.config import keychain
 from ccrelay.config.command_environment import keychain_environment
 from ccrelay.config.defaults import ollama_url
+from ccrelay.config.files import Untrusted, open_trusted
 from ccrelay.config.load import load_text
 from ccrelay.config.places import make_private
 from ccrelay.config.problems import ConfigError
@@ -24,6 +25,7 @@ from ccrelay.first_run.ollama import probe_ollama
 from ccrelay.first_run.text import config_text, with_listen
 
 KEYS = "keys"  # folder beside the file
+ENTRIES_MAX = 9  # of one provider in the keychain
 
 
 class HasConfig(SetupProblem):
@@ -100,16 +102,18 @@ def plan(
     keys: list[tuple[KeyStore, str, str]] = []
     references: dict[str, str] = {}
     kept = []
+    taken: set[str] = set()
     for choice in chosen:
         store = KeyStore.ENVIRONMENT if choice.variable else choice.store or default
         kept.append(msgspec.structs.replace(choice, store=store))
         if choice.variable:
             references[choice.name] = f"${{{choice.variable}}}"
         elif choice.key and store is KeyStore.KEYCHAIN:
-            references[choice.name] = f"${{keyring:{choice.name}}}"
-            keys.append((store, choice.name, choice.key))
+            name = _free_entry(choice, env, taken)
+            references[choice.name] = f"${{keyring:{name}}}"
+            keys.append((store, name, choice.key))
         elif choice.key:
-            name = _free_name(place.parent / KEYS, choice.name)
+            name = _free_name(place.parent / KEYS, choice.name, taken)
             references[choice.name] = f"${{file:{KEYS}/{name}}}"
             keys.append((store, str(place.parent / KEYS / name), choice.key))
     text = config_text(kept, references, find_clouds(machine_of(env)))
@@ -127,6 +131,7 @@ def write_plan(planned: Plan, env: Mapping[str, str]) -> Written:
     """
     undo: list[Callable[[], None]] = []
     lines = []
+    place = ""
     try:
         for store, place, key in planned.keys:
             if store is KeyStore.KEYCHAIN:
@@ -135,21 +140,25 @@ def write_plan(planned: Plan, env: Mapping[str, str]) -> Written:
             else:
                 _create(Path(place), key + "\n", undo)
                 lines.append(f"key in {place} (mode 0600)")
+        place = str(planned.file)
         _create(planned.file, planned.text, undo)
+        _check_trust(planned, env)
     except BaseException as error:
         _undo(undo)
-        if isinstance(error, FileExistsError):
+        if isinstance(error, FileExistsError) and place == str(planned.file):
             raise HasConfig(planned.file) from None
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            raise SetupProblem(
-                f"Cannot write {error.filename or planned.file}: {reason}."
-            ) from None
-        if isinstance(error, keychain.KeychainError):
-            raise SetupProblem(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+        if isinstance(error, OSError | keychain.KeychainError):
+            raise SetupProblem(_why_not(error, place)) from None
         raise
     lines.append(f"configuration in {planned.file} (mode 0600)")
     return Written(planned.file, planned.text, tuple(lines), lambda: _undo(undo))
+
+
+def _check_trust(planned: Plan, env: Mapping[str, str]) -> None:
+    """Look at the folders as a relay will. Raises Untrusted, OSError."""
+    files = [Path(place) for store, place, _ in planned.keys if store is KeyStore.FILE]
+    for path in (planned.file, *files):
+        os.close(open_trusted(path, env))
 
 
 def _undo(steps: list[Callable[[], None]]) -> None:
@@ -199,12 +208,53 @@ def _check(text: str, place: Path, env: Mapping[str, str]) -> None:
         raise SetupProblem(f"{problem_text(error)}.") from None
 
 
-def _free_name(folder: Path, name: str) -> str:
+def _free_name(folder: Path, name: str, taken: set[str]) -> str:
     """A name that no other key has: one that is in use elsewhere is not replaced."""
     found, number = name, 2
-    while os.path.lexists(folder / found):
+    while found in taken or os.path.lexists(folder / found):
         found, number = f"{name}-{number}", number + 1
+    taken.add(found)
     return found
+
+
+def _free_entry(choice: Choice, env: Mapping[str, str], taken: set[str]) -> str:
+    """As `_free_name`, in the keychain; one that has this very key will do.
+
+    Raises:
+        SetupProblem: the keychain cannot be asked, or has too many.
+    """
+    here = keychain_environment(env)
+    for number in range(1, ENTRIES_MAX + 1):
+        name = choice.name if number == 1 else f"{choice.name}-{number}"
+        if name in taken:
+            continue
+        try:
+            is_free = keychain.read_entry(name, here) == choice.key
+        except keychain.KeychainError as error:
+            if error.why != "missing":
+                raise SetupProblem(_sentence(error)) from None
+            is_free = True
+        if is_free:
+            taken.add(name)
+            return name
+    raise SetupProblem(
+        f"The keychain has {ENTRIES_MAX} keys of {choice.name}: forget some of them."
+    )
+
+
+def _why_not(error: OSError | keychain.KeychainError, place: str) -> str:
+    """Why something could not be written to a place, one sentence."""
+    if isinstance(error, keychain.KeychainError):
+        return _sentence(error)
+    if isinstance(error, Untrusted):
+        return f"No relay would use what is written there: {error}."
+    if isinstance(error, FileExistsError):
+        return f"{place} has come meanwhile: try again."
+    return f"Cannot write {error.filename or place}: {error.strerror or error}."
+
+
+def _sentence(error: keychain.KeychainError) -> str:
+    return f"{str(error)[0].upper()}{str(error)[1:]}."
 
 
 def _keep_in_keychain(
@@ -212,13 +262,14 @@ def _keep_in_keychain(
 ) -> None:
     here = keychain_environment(env)
     try:
-        before = keychain.read_entry(name, here)
+        if keychain.read_entry(name, here) == key:
+            return  # of before, and not to be undone
     except keychain.KeychainError as error:
         if error.why != "missing":
             raise
-        undo.append(lambda: keychain.delete_entry(name, here))
     else:
-        undo.append(lambda: keychain.write_entry(name, before, here))
+        raise SetupProblem(f"The keychain has another key as {name} since a moment: try again.")
+    undo.append(lambda: keychain.delete_entry(name, here))
     keychain.write_entry(name, key, here)
 
 

@@ -210,6 +210,13 @@ def test_what_could_not_be_set_up_is_not_asked(choice: Choice) -> None:
         asked(choice)
 
 
+@pytest.mark.parametrize("model", ["m" * 300, "a\nb"])
+def test_what_is_no_model_is_not_asked_for(provider: FakeProvider, model: str) -> None:
+    with pytest.raises(SetupProblem, match="A model has 1 to 256"):
+        asked(anthropic(provider), model)
+    assert provider.asked == []
+
+
 def test_a_real_answer_has_its_price() -> None:
     async def scenario() -> Checked:
         demo = await start_demo()

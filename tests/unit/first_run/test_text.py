@@ -81,13 +81,13 @@ def test_a_text_stays_a_text(name: str) -> None:
 
 
 def test_the_comment_says_where_the_key_is() -> None:
-    def comment(store: KeyStore) -> str:
+    def comment(store: KeyStore, reference: str) -> str:
         [choice] = settled([Choice(type="zai", variable="KEY", store=store)])
-        return config_text([choice], {"zai": "${KEY}"})
+        return config_text([choice], {"zai": reference})
 
-    assert "ccrelay keys set zai" in comment(KeyStore.KEYCHAIN)
-    assert "mode 0600" in comment(KeyStore.FILE)
-    assert "environment of `ccrelay serve`" in comment(KeyStore.ENVIRONMENT)
+    assert "`ccrelay keys set zai-2`" in comment(KeyStore.KEYCHAIN, "${keyring:zai-2}")
+    assert "mode 0600" in comment(KeyStore.FILE, "${file:keys/zai}")
+    assert "environment of `ccrelay serve`" in comment(KeyStore.ENVIRONMENT, "${KEY}")
 
 
 def test_a_key_has_a_name_that_is_shown() -> None:

@@ -139,22 +139,64 @@ def test_a_file_system_without_hard_links_will_do(
     assert [one.name for one in folder(env).iterdir()] == ["config.yaml"]
 
 
-def test_a_keychain_entry_that_was_there_comes_back(env: dict[str, str], tmp_path: Path) -> None:
+def test_another_keychain_entry_is_not_replaced(env: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("keyring")
     env |= variables(tmp_path)
-    (tmp_path / "keychain.json").write_text('{"ccrelay/zai": "before"}')
-    write_plan(plan([Choice(type="zai", key=SECRET)], env), env).undo()
-    assert json.loads((tmp_path / "keychain.json").read_text()) == {"ccrelay/zai": "before"}
+    store = tmp_path / "keychain.json"
+    store.write_text('{"ccrelay/zai": "before"}')
+    written = write_plan(plan([Choice(type="zai", key=SECRET)], env), env)
+    assert "${keyring:zai-2}" in written.text
+    assert "`ccrelay keys set zai-2`" in written.text
+    both = {"ccrelay/zai": "before", "ccrelay/zai-2": SECRET}
+    assert json.loads(store.read_text()) == both
+    written.undo()
+    assert json.loads(store.read_text()) == {"ccrelay/zai": "before"}
     assert everything(env) == []
+
+
+def test_the_same_key_in_the_keychain_is_used_and_stays(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    pytest.importorskip("keyring")
+    env |= variables(tmp_path)
+    store = tmp_path / "keychain.json"
+    store.write_text(json.dumps({"ccrelay/zai": SECRET}))
+    written = write_plan(plan([Choice(type="zai", key=SECRET)], env), env)
+    assert "${keyring:zai}" in written.text
+    written.undo()
+    assert json.loads(store.read_text()) == {"ccrelay/zai": SECRET}
 
 
 def test_a_keychain_that_fails_is_a_problem(env: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("keyring")
     env |= variables(tmp_path, "locked")
-    planned = plan([Choice(type="zai", key=SECRET, store=KeyStore.KEYCHAIN)], env)
     with pytest.raises(SetupProblem, match=r"The keychain is locked"):
+        plan([Choice(type="zai", key=SECRET, store=KeyStore.KEYCHAIN)], env)
+    assert everything(env) == []
+
+
+@pytest.mark.parametrize("shared", ["", "keys"])
+def test_what_a_relay_would_not_read_is_not_written(env: dict[str, str], shared: str) -> None:
+    place = folder(env) / shared
+    (folder(env) / "keys").mkdir(parents=True, mode=0o700)
+    place.chmod(0o777)
+    planned = plan([Choice(type="zai", key=SECRET)], env)
+    with pytest.raises(SetupProblem, match="can be written by every user"):
         write_plan(planned, env)
     assert everything(env) == []
+    write_plan(planned, env | {"CCRELAY_FILE_CHECKS": "off"})
+
+
+def test_no_two_keys_get_one_name(env: dict[str, str]) -> None:
+    (folder(env) / "keys").mkdir(parents=True, mode=0o700)
+    (folder(env) / "keys" / "zai").write_text("before")
+    choices = [Choice(type="zai", key=SECRET), Choice(type="zai", key="test-key-other")]
+    planned = plan(choices, env)
+    names = [Path(place).name for _, place, _ in planned.keys]
+    assert names == ["zai-2", "zai-2-2"]
+    (folder(env) / "keys" / "zai-2").write_text("meanwhile")
+    with pytest.raises(SetupProblem, match="zai-2 has come meanwhile"):
+        write_plan(planned, env)
 
 
 def test_another_key_file_is_not_replaced(env: dict[str, str]) -> None:
