@@ -1,16 +1,15 @@
 """The questions of `ccrelay init`, each answered by an option or by a person."""
 
 import asyncio
-import shutil
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import click
 import msgspec
 
 from ccrelay.cli.output import echo
-from ccrelay.first_run.check import Checked, check, is_billed, price_of_check
+from ccrelay.cli.prompts import ask_key, ask_line, read_key, say, waiting, wrapped
+from ccrelay.first_run.check import Checked, check, is_billed, price_of_check, provider_of
 from ccrelay.first_run.choice import (
     CLOUDS,
     OWN_NAMES,
@@ -24,8 +23,8 @@ from ccrelay.first_run.choice import (
 )
 from ccrelay.first_run.detect import LOGIN, Detected
 from ccrelay.first_run.write import keychain_problem
+from ccrelay.probing.verdict import MODELS_MAX, REFUSED
 
-KEY_CHARACTERS_MAX = 16_384
 MODELS_SHOWN = 12
 CHECK_MODEL = "claude-haiku-4-5"
 OTHERS = (
@@ -110,7 +109,7 @@ class Questions:
             try:
                 chosen.append(self._finished(picked))
             except SetupProblem as problem:
-                _say(str(problem))
+                say(str(problem))
         return chosen
 
     # ---- which one
@@ -123,10 +122,11 @@ class Questions:
         found = self._detected.found
         if default:
             self._show(found)
-        count = len(found) + len(OTHERS)
         number = click.prompt(
             question,
-            type=click.IntRange(0 if not default else 1, count),
+            value_proc=_Rows(
+                [*(one.name for one in found), *(name for name, _ in OTHERS)], default
+            ),
             default=default,
             show_default=bool(default),
         )
@@ -143,12 +143,16 @@ class Questions:
         echo("Found on this machine:" if found else "Nothing was found on this machine.")
         width = max([len(one.name) for one in found] + [len(name) for name, _ in OTHERS])
         for number, one in enumerate(found, 1):
-            echo(f"  {number:>2}  {one.name:<{width}}  {one.source}")
+            self._show_row(number, one.name, one.source, width)
             if not one.usable:
-                echo(f"      {'':<{width}}  {one.note}")
+                self._show_row(None, "", one.note, width)
         echo("Or:")
         for number, (name, what) in enumerate(OTHERS, len(found) + 1):
-            echo(f"  {number:>2}  {name:<{width}}  {what}")
+            self._show_row(number, name, what, width)
+
+    def _show_row(self, number: int | None, name: str, what: str, width: int) -> None:
+        first = f"  {number or '':>2}  {name:<{width}}  "
+        echo(wrapped(what, first, " " * len(first)))
 
     def _of_found(self, one: Found) -> Choice:
         is_login = one.source == LOGIN
@@ -197,23 +201,34 @@ class Questions:
 
     def _with_settings(self, choice: Choice) -> Choice:
         """Ask for the address of a service elsewhere, and for what a cloud has to be told."""
-        settings = dict(choice.settings)
         is_found = any(one.type == choice.type and one.usable for one in self._detected.found)
-        base_url = choice.base_url
-        if choice.type == "compatible" and not base_url and "preset" not in settings:
-            if choice.name not in {name for name, _ in OTHERS}:
-                base_url = self._text("Its base URL, before /v1/messages", "--base-url URL")
-        elif choice.type in CLOUDS and not is_found and not base_url:
-            for name in _NEEDED[choice.type]:
-                if not settings.get(name):
-                    settings[name] = self._text(f"Its {name}", f"--set {name}=VALUE")
-        return msgspec.structs.replace(choice, settings=settings, base_url=base_url)
+        names: tuple[str, ...] = ()
+        needs_url = False
+        if choice.type == "compatible" and not choice.base_url and "preset" not in choice.settings:
+            needs_url = choice.name not in {name for name, _ in OTHERS}
+        elif choice.type in CLOUDS and not is_found and not choice.base_url:
+            names = tuple(one for one in _NEEDED[choice.type] if not choice.settings.get(one))
+        while needs_url or names:
+            settings = dict(choice.settings)
+            url = ""
+            if needs_url:
+                url = self._text("Its base URL, before /v1/messages", "--base-url URL")
+            for name in names:
+                settings[name] = self._text(f"Its {name}", f"--set {name}=VALUE")
+            made = msgspec.structs.replace(choice, settings=settings, base_url=url)
+            try:
+                [one] = settled([made])
+                provider_of(one, "", self._env)
+            except SetupProblem as problem:
+                say(str(problem))  # and ask again
+            else:
+                return made
+        return choice
 
     def _text(self, question: str, option: str) -> str:
         if not self._answers.is_asked:
             raise click.UsageError(f"{option} is missing.")
-        text: str = click.prompt(question)
-        return text.strip()
+        return ask_line(question)
 
     def _needs_key(self, choice: Choice) -> bool:
         if choice.key or choice.variable or choice.pass_through:
@@ -229,13 +244,19 @@ class Questions:
                 f"{', or --login' if choice.type == 'anthropic' else ''}."
             )
         while True:
-            key = click.prompt(f"Key of {choice.name} (not shown)", hide_input=True).strip()
-            one = msgspec.structs.replace(choice, key=key)
+            one = msgspec.structs.replace(choice, key=ask_key(f"Key of {choice.name}"))
             try:
-                check_key(key)
+                check_key(one.key)
                 return one, self._checked(one)
+            except _CheckFailed as failed:
+                say(str(failed))
+                if failed.status not in REFUSED:  # not by another key
+                    self._confirm_all_the_same()
+                    return one, None
+                if not click.confirm("Try another key?", default=True):
+                    raise
             except SetupProblem as problem:
-                _say(str(problem))
+                say(str(problem))
                 if not click.confirm("Try another key?", default=True):
                     raise
 
@@ -245,10 +266,14 @@ class Questions:
         except SetupProblem as problem:
             if not self._answers.is_asked:
                 raise
-            _say(str(problem))
-            if not click.confirm("Use it all the same?", default=False):
-                raise SetupProblem("It is left out.") from None
+            say(str(problem))
+            self._confirm_all_the_same()
             return None
+
+    def _confirm_all_the_same(self) -> None:
+        """Raises SetupProblem: it is not wanted."""
+        if not click.confirm("Use it all the same?", default=False):
+            raise SetupProblem("It is left out.")
 
     def _checked(self, choice: Choice) -> Checked | None:
         """Ask what is free, and one token with --check.
@@ -259,10 +284,14 @@ class Questions:
             return None
         # Where one token is wanted anyway, its answer counts: a list may be refused to a good key.
         model = self._check_model(choice, None) if self._answers.check else ""
-        checked = _ask(choice, self._env, model)
-        if not checked.ok and not checked.is_open:
-            raise SetupProblem(checked.message)
-        _say(_told(checked, model))
+        checked = _answered(choice, self._env, model)
+        if self._answers.check and not model and not choice.pass_through:
+            model = self._check_model(choice, checked)
+            if not model:
+                raise SetupProblem("--check needs a model of this service: name it with --model.")
+            tried = _answered(choice, self._env, model)
+            checked = msgspec.structs.replace(tried, models=checked.models)
+        say(_told(checked, model))
         return checked
 
     def _with_model(self, choice: Choice, checked: Checked | None) -> Choice:
@@ -279,11 +308,21 @@ class Questions:
         if models:
             more = len(models) - MODELS_SHOWN
             shown = ", ".join(models[:MODELS_SHOWN]) + (f" and {more} more" if more > 0 else "")
-            _say(f"Models: {shown}")
-        model = click.prompt("Model for Claude's names", default=default or None).strip()
+            say(f"Models: {shown}")
+        model = self._asked_model(models, default)
         if known is not None and model == known.large:
             return choice  # with the small one beside it
         return msgspec.structs.replace(choice, model=model)
+
+    def _asked_model(self, models: list[str], default: str) -> str:
+        is_whole = 0 < len(models) < MODELS_MAX
+        while True:
+            model = ask_line("Model for Claude's names", default)
+            if not is_whole or model in models or model == default:
+                return model
+            say(f"{model} is not among the models that it lists.")
+            if click.confirm("Use it all the same?", default=False):
+                return model
 
     def _try(self, choice: Choice, checked: Checked | None) -> None:
         """One token, where it is wanted. Raises SetupProblem: it failed."""
@@ -297,10 +336,8 @@ class Questions:
         price = price_of_check(choice, model, self._env)
         if not click.confirm(f"Ask {model} for one token? {price}", default=not is_billed(choice)):
             return
-        tried = _ask(choice, self._env, model)
-        if not tried.ok:
-            raise SetupProblem(tried.message)
-        _say(_told(tried, model))
+        tried = _answered(choice, self._env, model)
+        say(_told(tried, model))
 
     def _check_model(self, choice: Choice, checked: Checked | None) -> str:
         if self._answers.model or choice.model:
@@ -321,9 +358,10 @@ class Questions:
             return choice
         store = self._answers.store
         if store is None and self._answers.is_asked:
-            problem = keychain_problem(self._env)
+            with waiting("Looking for a keychain ..."):
+                problem = keychain_problem(self._env)
             if problem:
-                _say(f"The key goes to a file of mode 0600: {problem.partition(':')[0]}.")
+                say(f"The key goes to a file of mode 0600: {problem.partition(':')[0]}.")
                 store = "file"
             else:
                 store = click.prompt(
@@ -334,12 +372,6 @@ class Questions:
         return msgspec.structs.replace(choice, store=KeyStore(store) if store else None)
 
 
-def _say(text: str) -> None:
-    """A sentence below a question, as wide as the terminal."""
-    width = max(shutil.get_terminal_size().columns, 40)
-    echo(click.wrap_text(text, width, initial_indent="  ", subsequent_indent="  "))
-
-
 def _told(checked: Checked, model: str) -> str:
     """What came, and how long it took where that was the answer of a model."""
     if not model or checked.status != 200:
@@ -347,13 +379,50 @@ def _told(checked: Checked, model: str) -> str:
     return f"{checked.message.removesuffix('.')} in {checked.latency_ms / 1000:.1f} s."
 
 
-def _ask(choice: Choice, env: Mapping[str, str], model: str = "") -> Checked:
-    return asyncio.run(check(choice, env, model=model))
+def _answered(choice: Choice, env: Mapping[str, str], model: str) -> Checked:
+    """Ask a provider. Raises _CheckFailed: it refuses, or nothing answers; SetupProblem."""
+    with waiting(f"Asking {choice.name}, for a minute at most ..."):
+        checked = asyncio.run(check(choice, env, model=model))
+    if not checked.ok and (model or not checked.is_open):
+        raise _CheckFailed(checked)
+    return checked
+
+
+class _CheckFailed(SetupProblem):
+    """What came of a check, where that is bad."""
+
+    def __init__(self, checked: Checked) -> None:
+        super().__init__(checked.message)
+        self.status = checked.status
+
+
+class _Rows:
+    """Reads the number of a row, or its name.
+
+    Args:
+        names: of the rows, from 1.
+        least: 1; 0: none may be chosen.
+    """
+
+    def __init__(self, names: Sequence[str], least: int) -> None:
+        self._names = names
+        self._least = min(least, 1)
+
+    def __call__(self, text: str) -> int:
+        """Raises UsageError: there is no such row."""
+        answer = str(text).strip().lower()
+        if answer in self._names:
+            return self._names.index(answer) + 1
+        if answer.isascii() and answer.isdecimal() and len(answer) < 4:
+            number = int(answer)
+            if self._least <= number <= len(self._names):
+                return number
+        raise click.UsageError(f"Answer with a number up to {len(self._names)}, or with a name.")
 
 
 def _piped_key() -> str:
     """The key on standard input, one line. Raises click.UsageError."""
-    key = sys.stdin.readline(KEY_CHARACTERS_MAX).strip()
+    key = read_key("Key")
     if not key:
         raise click.UsageError("--key-stdin: there is no key on standard input.")
     return key

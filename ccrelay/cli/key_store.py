@@ -4,15 +4,12 @@ They need no relay: a configuration names a key as `${keyring:NAME}` or `${file:
 """
 
 import os
-import sys
 from pathlib import Path
 
 import click
 
 from ccrelay.cli.connection import Failed
 from ccrelay.cli.output import echo
-
-KEY_CHARACTERS_MAX = 16_384
 
 
 @click.command("set")
@@ -28,13 +25,16 @@ def set_key(name: str, store: str | None) -> None:
     Asks for it without showing it; without a terminal it is read from standard input. It takes the
     place of the one that has the name. Prints how a configuration names it.
     """
+    from ccrelay.cli.prompts import read_key
     from ccrelay.config.command_environment import keychain_environment
     from ccrelay.config.keychain import KeychainError, write_entry
     from ccrelay.first_run.choice import SetupProblem, check_key
     from ccrelay.first_run.write import keychain_problem, replace_key_file
 
     file = _file(name)
-    key = _read_key(name)
+    key = read_key(f"Key of {name}")
+    if not key:
+        raise click.UsageError("There is no key on standard input.")
     try:
         check_key(key)
         if store is None:
@@ -100,13 +100,3 @@ def _file(name: str) -> Path:
     if not folders:
         raise click.UsageError("Neither HOME nor XDG_CONFIG_HOME is set.")
     return folders[0] / KEYS / name
-
-
-def _read_key(name: str) -> str:
-    if sys.stdin is not None and sys.stdin.isatty():
-        key: str = click.prompt(f"Key of {name} (not shown)", hide_input=True)
-    else:
-        key = "" if sys.stdin is None else sys.stdin.readline(KEY_CHARACTERS_MAX)
-    if not key.strip():
-        raise click.UsageError("There is no key on standard input.")
-    return key.strip()

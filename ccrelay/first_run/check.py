@@ -24,6 +24,7 @@ from ccrelay.ledger.pricing import cost_micros, price_at
 from ccrelay.probing import verdict as verdicts
 from ccrelay.probing.asker import MESSAGE_LIMIT_S, Asker
 from ccrelay.probing.verdict import (
+    MODEL_CHARACTERS_MAX,
     MODELS_MAX,
     NOT_SERVED,
     REFUSED,
@@ -92,6 +93,8 @@ async def check(choice: Choice, env: Mapping[str, str], *, model: str = "") -> C
     Raises:
         SetupProblem: it could not be set up like this.
     """
+    if len(model) > MODEL_CHARACTERS_MAX or not model.isprintable():
+        raise SetupProblem(f"A model has 1 to {MODEL_CHARACTERS_MAX} printable characters.")
     [one] = settled([choice])
     secret = one.key or env.get(one.variable, "")
     if one.variable and not secret:
@@ -134,7 +137,7 @@ def provider_of(choice: Choice, secret: str, env: Mapping[str, str]) -> Provider
     try:
         return load_text(text.encode(), Path("config.yaml"), env=here).config.providers[0]
     except ConfigError as error:
-        raise SetupProblem(problem_text(error)) from None
+        raise SetupProblem(f"{problem_text(error)}.") from None
 
 
 def problem_text(error: ConfigError) -> str:

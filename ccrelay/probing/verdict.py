@@ -126,7 +126,8 @@ def failed(asked: Asked, status: int, body: bytes) -> Verdict:
 def strange(who: str, status: int) -> Verdict:
     """A status of success, and a body of something else."""
     text = (
-        f"What {who} answers is not of this API, in spite of status {status}: check the base URL."
+        f"What {who} answers is not of this API, in spite of status {status}: check the base URL, "
+        "and whether a login page of the network answers instead."
     )
     return Verdict(False, text, status)
 

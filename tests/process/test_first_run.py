@@ -185,14 +185,15 @@ def test_a_file_with_a_mistake_is_not_taken_over(tmp_path: Path, relay: Process)
 
 
 class Tmux:
-    """`ccrelay init` in a window of a server of its own."""
+    """A command in a window of a server of its own; without one, a shell."""
 
     def __init__(self, folder: Path, env: dict[str, str], *arguments: str) -> None:
         self._name = f"ccrelay-{uuid.uuid4().hex[:8]}"
         self._env = {**env, "TERM": "xterm-256color"}
         line = f"trap : INT; {shlex.join([*PROGRAM, *arguments])}; echo code $?; sleep 60"
         size = ("-x", "100", "-y", "50")
-        self._run("new-session", "-d", *size, "-c", str(folder), "sh", "-c", line)
+        shell = ("sh", "-c", line) if arguments else ("sh", "-i")
+        self._run("new-session", "-d", *size, "-c", str(folder), *shell)
 
     def _run(self, *arguments: str) -> str:
         return subprocess.run(
@@ -278,6 +279,34 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, tmux: Tmux, at: str) -> None:
     assert "code 130" in screen
     assert "Nothing was written." in screen
     assert not (tmp_path / ".config").exists()
+
+
+@WITH_TMUX
+@pytest.mark.parametrize(
+    "command", ["init --provider zai --no-check", "init --provider zai --key-stdin --no-check",
+                "keys set zai"],
+)  # fmt: skip
+def test_a_key_stays_hidden_after_ctrl_z(tmp_path: Path, command: str) -> None:
+    window = Tmux(tmp_path, variables(tmp_path))
+    try:
+        window.type(f"{shlex.join(PROGRAM)} {command}")
+        window.wait_for("(not shown):")
+        time.sleep(0.2)  # as above
+        window.press("C-z")
+        window.wait_for("Stopped")
+        window.type("fg")
+        window.wait_for("(not shown):", 2)
+        time.sleep(0.2)
+        window.type(KEY)
+        kept = tmp_path / ".config" / "ccrelay" / "keys" / "zai"
+        if "--key-stdin" not in command and command.startswith("init"):
+            window.wait_for("Model for Claude's names")
+            window.type("")
+        until(kept.exists, "no key")
+        assert KEY not in window.screen()
+    finally:
+        window.close()
+    assert kept.read_text() == f"{KEY}\n"
 
 
 @WITH_TMUX

@@ -269,3 +269,35 @@ def test_an_address_for_others_asks_for_a_token(run: Run, home: Path, options: l
     ended = run(*options, "--listen", "nonsense", "--file", "c.yaml")
     assert ended.exit_code == 1
     assert not Path("c.yaml").exists()
+
+
+def test_a_check_that_is_wanted_finds_a_model_or_says_so(
+    run: Run, home: Path, provider: FakeProvider
+) -> None:
+    options = ("--provider", "compatible", "--base-url", provider.url, "--key-stdin", "--check")
+    provider.body = b'{"type": "message", "data": [{"id": "m-1"}]}'
+    ended = run(*options, input=f"{KEY}\n")
+    assert ended.exit_code == 1  # a list that anyone gets, and no count of tokens
+    provider.body = b'{"type": "message", "data": [{"id": "m-1"}], "input_tokens": 7}'
+    ended = run(*options, input=f"{KEY}\n")
+    assert ended.exit_code == 0, ended.output
+    assert b'"model":"m-1","max_tokens":1' in provider.asked[-1][3]
+    target(home).unlink()
+    provider.body = b'{"data": [], "input_tokens": 7}'
+    ended = run(*options, input=f"{KEY}\n")
+    assert ended.exit_code == 1
+    assert "--check needs a model of this service" in ended.stderr
+
+
+def test_a_key_is_refused_and_not_cut(run: Run, home: Path) -> None:
+    options = ("--provider", "zai", "--no-check", "--key-stdin")
+    ended = run(*options, input="k" * 20_000)
+    assert (ended.exit_code, "more than 16384" in ended.stderr) == (1, True)
+    assert not target(home).exists()
+
+
+def test_no_standard_input_at_all(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccrelay.cli.prompts.sys.stdin", None)
+    ended = run("--provider", "zai", "--no-check", "--key-stdin")
+    assert ended.exit_code == 2
+    assert "there is no key on standard input" in ended.stderr

@@ -1,5 +1,6 @@
 """What `ccrelay init` asks, answered by a fake person. A real terminal: tests/process."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -133,15 +134,15 @@ def test_what_cannot_be_a_second_one_is_left_out(
     provider.status = 401
     monkeypatch.setenv("ZAI_API_KEY", KEY)
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    asked = questions._ask
+    asked = questions.check
 
-    def ask(choice: Choice, *more: object) -> Checked:
-        url = provider.url if choice.type == "zai" else None
-        if url is None:
+    async def ask(choice: Choice, env: Mapping[str, str], *, model: str) -> Checked:
+        if choice.type == "anthropic":
             return Checked(ok=True, message="It answers.")
-        return asked(msgspec.structs.replace(choice, base_url=url), *more)
+        there = msgspec.structs.replace(choice, base_url=provider.url)
+        return await asked(there, env, model=model)
 
-    monkeypatch.setattr(questions, "_ask", ask)
+    monkeypatch.setattr(questions, "check", ask)
     ended = run(input=answers("1", "n", "2", "n", ""))
     assert ended.exit_code == 0, ended.output
     assert "refuses the key" in ended.stdout
@@ -167,3 +168,48 @@ def test_an_end_of_input_leaves_nothing(run: Run, home: Path) -> None:
     assert run(input="").exit_code == 1
     assert run("--provider", "zai", input="").exit_code == 1
     assert not target(home).parent.exists()
+
+
+def test_rows_are_chosen_by_their_names_too(run: Run, home: Path) -> None:
+    ended = run("--no-check", input=answers("nosuch", "99", "-1", "0", " ZAI ", KEY, ""))
+    assert ended.exit_code == 0, ended.output
+    assert ended.output.count("Answer with a number up to 8, or with a name.") == 4
+    assert load(target(home), env={}).config.providers[0].name == "zai"
+
+
+def test_an_address_is_asked_for_until_it_is_one(
+    run: Run, home: Path, provider: FakeProvider
+) -> None:
+    provider.body = b'{"data": [{"id": "claude-haiku-9"}], "input_tokens": 7}'
+    lines = ("compatible", "nonsense", f"{provider.url}/v1/messages", "  ", provider.url, KEY, "n")
+    ended = run(input=answers(*lines))
+    assert ended.exit_code == 0, ended.output
+    assert "must be http://HOST" in ended.stdout
+    assert 'remove "/v1/messages"' in ended.stdout
+    assert "An answer is needed" in ended.stdout
+    assert ended.stdout.count("Key of compatible") == 1
+
+
+def test_another_key_is_no_help_where_nothing_answers(
+    run: Run, home: Path, provider: FakeProvider
+) -> None:
+    provider.status = 503
+    options = ("--provider", "zai", "--base-url", provider.url)
+    ended = run(*options, input=answers(KEY, "n"))
+    assert ended.exit_code == 1
+    assert "fails: try again later" in ended.stdout
+    assert "Try another key?" not in ended.stdout
+    ended = run(*options, input=answers(KEY, "y", "", "n"))
+    assert ended.exit_code == 0, ended.output
+
+
+def test_a_model_that_is_not_listed_has_to_be_meant(
+    run: Run, home: Path, provider: FakeProvider
+) -> None:
+    provider.body = b'{"data": [{"id": "m-1"}, {"id": "m-2"}], "input_tokens": 7}'
+    options = ("--provider", "compatible", "--base-url", provider.url)
+    ended = run(*options, input=answers(KEY, "m-3", "n", "m-2", "n"))
+    assert ended.exit_code == 0, ended.output
+    assert "m-3 is not among the models that it lists." in ended.stdout
+    [one] = load(target(home), env={"HOME": str(home / "home")}).config.providers
+    assert one.model_mapping["claude-*"] == "m-2"
