@@ -89,14 +89,19 @@ def forget_key(name: str) -> None:
 
 
 def _file(name: str) -> Path:
-    """Where the key of a name is, if it is in a file. Raises click.UsageError."""
+    """Where the key of a name is, if it is in a file: beside the configuration.
+
+    Raises click.UsageError.
+    """
     from ccrelay.config.keychain import NAME
-    from ccrelay.config.load import config_folders
+    from ccrelay.first_run.choice import SetupProblem
+    from ccrelay.first_run.detect import target
     from ccrelay.first_run.write import KEYS
 
     if not NAME.match(name):
         raise click.UsageError("A name has 1 to 64 letters, digits, '.', '_' or '-'.")
-    folders = config_folders(os.environ)
-    if not folders:
-        raise click.UsageError("Neither HOME nor XDG_CONFIG_HOME is set.")
-    return folders[0] / KEYS / name
+    try:
+        place = target(os.environ)
+    except SetupProblem as problem:
+        raise click.UsageError(str(problem)) from None
+    return place.absolute().parent / KEYS / name

@@ -17,7 +17,7 @@ from ccrelay.config.model import Provider
 from ccrelay.config.problems import ConfigError, path_text
 from ccrelay.config.starter_clouds import find_clouds
 from ccrelay.errors import BadRequest, UpstreamFailed
-from ccrelay.first_run.choice import Choice, SetupProblem, check_key, settled
+from ccrelay.first_run.choice import Choice, SetupProblem, at_ollama, check_key, settled
 from ccrelay.first_run.machine import machine_of
 from ccrelay.first_run.text import config_text
 from ccrelay.ledger.pricing import cost_micros, price_at
@@ -132,7 +132,7 @@ def provider_of(choice: Choice, secret: str, env: Mapping[str, str]) -> Provider
         SetupProblem: it is not valid.
     """
     references = {choice.name: f"${{{STAND_IN}}}"} if secret else {}
-    text = config_text([choice], references, find_clouds(machine_of(env)))
+    text = config_text([at_ollama(choice, env)], references, find_clouds(machine_of(env)))
     here = {**env, STAND_IN: secret}
     try:
         return load_text(text.encode(), Path("config.yaml"), env=here).config.providers[0]

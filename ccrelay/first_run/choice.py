@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ccrelay.config.defaults import KNOWN_KEYS, KnownKey
+from ccrelay.config.defaults import KNOWN_KEYS, KnownKey, ollama_url
 from ccrelay.config.keychain import NAME
 from ccrelay.config.presets import BY_TYPE, PRESETS
 
@@ -112,6 +112,13 @@ def settled(choices: Iterable[Choice]) -> list[Choice]:
     if not found:
         raise SetupProblem("No provider was chosen.")
     return found
+
+
+def at_ollama(choice: Choice, env: Mapping[str, str]) -> Choice:
+    """A choice with the address that OLLAMA_HOST names, where it is an Ollama without one."""
+    if choice.type != "ollama" or choice.base_url or not env.get("OLLAMA_HOST"):
+        return choice
+    return msgspec.structs.replace(choice, base_url=ollama_url(env))
 
 
 def known_key(choice: Choice) -> KnownKey | None:

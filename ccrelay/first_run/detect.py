@@ -79,10 +79,13 @@ def target(env: Mapping[str, str]) -> Path:
 
 
 def existing(env: Mapping[str, str]) -> Path | None:
-    """The user's configuration, where there is one already."""
+    """The user's configuration, where there is one already; as `target`, by its variable first."""
     named = env.get(VARIABLE)
-    places = [Path(named)] if named else []
-    places += [folder / name for folder in config_folders(env) for name in _NAMES]
+    places = (
+        [Path(named)]
+        if named
+        else [folder / name for folder in config_folders(env) for name in _NAMES]
+    )
     return next((place for place in places if os.path.lexists(place)), None)
 
 

@@ -18,7 +18,7 @@ from ccrelay.config.places import make_private
 from ccrelay.config.problems import ConfigError
 from ccrelay.config.starter_clouds import find_clouds
 from ccrelay.first_run.check import problem_text
-from ccrelay.first_run.choice import COMMAND, Choice, KeyStore, SetupProblem, settled
+from ccrelay.first_run.choice import COMMAND, Choice, KeyStore, SetupProblem, at_ollama, settled
 from ccrelay.first_run.detect import existing, target
 from ccrelay.first_run.machine import machine_of
 from ccrelay.first_run.ollama import probe_ollama
@@ -95,7 +95,7 @@ def plan(
     found = existing(env) if file is None else place if os.path.lexists(place) else None
     if found is not None:
         raise HasConfig(found)
-    chosen = [_with_model(choice, env) for choice in settled(choices)]
+    chosen = [_with_model(at_ollama(one, env), env) for one in settled(choices)]
     default = KeyStore.FILE
     if any(one.key and one.store is None for one in chosen) and not keychain_problem(env):
         default = KeyStore.KEYCHAIN

@@ -96,3 +96,14 @@ def test_a_folder_that_cannot_be_made_is_said(home: Path) -> None:
     ended = run("keys", "set", "zai", input=f"{KEY}\n")
     assert ended.exit_code == 1
     assert ended.stderr.startswith("Cannot write ")
+
+
+def test_keys_are_beside_the_configuration_that_a_variable_names(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container: there `${file:keys/zai}` of the file means this place."""
+    monkeypatch.setenv("CCRELAY_CONFIG", str(home / "own" / "config.yaml"))
+    assert run("keys", "set", "zai", input=f"{KEY}\n").exit_code == 0
+    assert (home / "own" / "keys" / "zai").read_text() == f"{KEY}\n"
+    assert run("keys", "forget", "zai").exit_code == 0
+    assert not (home / "own" / "keys" / "zai").exists()

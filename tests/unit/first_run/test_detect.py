@@ -112,3 +112,5 @@ def test_a_file_of_any_name_is_a_configuration(tmp_path: Path, name: str) -> Non
     (folder / name).symlink_to("nowhere")  # even one that leads nowhere is not replaced
     assert existing(env) == folder / name
     assert existing({"CCRELAY_CONFIG": str(folder / name)}) == folder / name
+    elsewhere = {**env, "CCRELAY_CONFIG": str(tmp_path / "not-there.yaml")}
+    assert existing(elsewhere) is None  # the relay would not read the one at home either

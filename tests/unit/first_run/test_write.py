@@ -9,7 +9,8 @@ import pytest
 
 from ccrelay.config.load import load
 from ccrelay.first_run import write as module
-from ccrelay.first_run.choice import Choice, KeyStore, SetupProblem
+from ccrelay.first_run.check import provider_of
+from ccrelay.first_run.choice import Choice, KeyStore, SetupProblem, settled
 from ccrelay.first_run.write import (
     HasConfig,
     command_after,
@@ -222,6 +223,13 @@ def test_an_invalid_configuration_is_not_written(
     with pytest.raises(SetupProblem, match=words):
         plan([choice], env)
     assert everything(env) == []
+
+
+def test_an_ollama_elsewhere_is_where_its_variable_says(env: dict[str, str]) -> None:
+    env["OLLAMA_HOST"] = "gpu.example:1234"
+    [choice] = settled([Choice(type="ollama", model="a:1")])
+    assert provider_of(choice, "", env).base_url == "http://gpu.example:1234"
+    assert 'base_url: "http://gpu.example:1234"' in plan([choice], env).text
 
 
 def test_a_folder_that_cannot_be_made_is_a_problem(env: dict[str, str], tmp_path: Path) -> None:
