@@ -129,13 +129,14 @@ def _check_usage(answers: "Answers", *, is_all: bool) -> None:
 def _run(answers: "Answers", file: Path | None) -> None:
     from ccrelay.first_run.choice import SetupProblem
     from ccrelay.first_run.detect import detect, existing, target
-    from ccrelay.first_run.write import HasConfig
+    from ccrelay.first_run.write import HasConfig, check_place
 
     try:
         place = file or target(os.environ)
         found = existing(os.environ) if file is None else place if os.path.lexists(place) else None
         if found is not None:
             raise HasConfig(found)
+        check_place(place, os.environ)
         detected = detect(os.environ)
         if answers.providers or answers.is_asked:
             _set_up(answers, detected, file)

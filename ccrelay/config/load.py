@@ -197,7 +197,8 @@ def locate(
     if named:
         file = Path(named)
         if not _exists(cwd / file if cwd is not None else file):
-            raise ConfigError([Problem(message=f"no such file ({origin})", source=str(named))])
+            missing = f"no such file ({origin}); `ccrelay init` makes one"
+            raise ConfigError([Problem(message=missing, source=str(named))])
         return Found(cwd / file if cwd is not None else file)
     places = search_paths(env, cwd)
     return next((Found(p, p in places[: len(NAMES)]) for p in places if _exists(p)), None)

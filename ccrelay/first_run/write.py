@@ -1,6 +1,7 @@
 """Keeps the keys and writes the configuration: all of it, or nothing."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -95,6 +96,7 @@ def plan(
     found = existing(env) if file is None else place if os.path.lexists(place) else None
     if found is not None:
         raise HasConfig(found)
+    check_place(place, env)
     chosen = [_with_model(at_ollama(one, env), env) for one in settled(choices)]
     default = KeyStore.FILE
     if any(one.key and one.store is None for one in chosen) and not keychain_problem(env):
@@ -121,6 +123,23 @@ def plan(
         text = with_listen(text, listen)
     _check(text, place, env)
     return Plan(place, text, tuple(keys))
+
+
+def check_place(file: Path, env: Mapping[str, str]) -> None:
+    """Look whether a file can be made and read there, before anyone is asked for anything.
+
+    Raises:
+        SetupProblem: it cannot.
+    """
+    folder = next(one for one in file.absolute().parents if os.path.lexists(one))
+    try:
+        os.close(open_trusted(folder, env))
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    except OSError as error:
+        raise SetupProblem(_why_not(error, str(folder))) from None
 
 
 def write_plan(planned: Plan, env: Mapping[str, str]) -> Written:
@@ -289,12 +308,15 @@ def _create(path: Path, text: str, undo: list[Callable[[], None]]) -> None:
             os.link(name, path)  # unlike a rename it does not replace what is there
         except FileExistsError:
             raise
-        except OSError:  # a file system without hard links
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(text)
+        except OSError:  # a file system without hard links: take the name, then give it the text
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            undo.append(lambda: os.unlink(path))
+            os.replace(name, path)
+        else:
+            undo.append(lambda: os.unlink(path))
     finally:
-        os.unlink(name)
-    undo.append(lambda: os.unlink(path))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
 
 
 def _make_folders(folder: Path, undo: list[Callable[[], None]]) -> None:

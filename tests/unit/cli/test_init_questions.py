@@ -213,3 +213,12 @@ def test_a_model_that_is_not_listed_has_to_be_meant(
     assert "m-3 is not among the models that it lists." in ended.stdout
     [one] = load(target(home), env={"HOME": str(home / "home")}).config.providers
     assert one.model_mapping["claude-*"] == "m-2"
+
+
+def test_a_place_that_cannot_be_written_is_told_before_a_question(run: Run, home: Path) -> None:
+    target(home).parent.parent.mkdir(parents=True)
+    target(home).parent.write_text("a file")
+    ended = run("--provider", "zai", input=answers(KEY))
+    assert ended.exit_code == 1
+    assert "Not a directory. Nothing was written." in ended.stderr
+    assert "Key of" not in ended.stdout

@@ -13,6 +13,7 @@ from ccrelay.first_run.check import provider_of
 from ccrelay.first_run.choice import Choice, KeyStore, SetupProblem, settled
 from ccrelay.first_run.write import (
     HasConfig,
+    check_place,
     command_after,
     keychain_problem,
     plan,
@@ -139,6 +140,15 @@ def test_a_file_system_without_hard_links_will_do(
     assert stat.S_IMODE((folder(env) / "config.yaml").stat().st_mode) == 0o600
     assert [one.name for one in folder(env).iterdir()] == ["config.yaml"]
 
+    def replace(name: str, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    (folder(env) / "config.yaml").unlink()
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(SetupProblem, match="No space left"):
+        write_plan(plan([LOGIN], env), env)
+    assert everything(env) == []  # nothing half
+
 
 def test_another_keychain_entry_is_not_replaced(env: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("keyring")
@@ -181,11 +191,11 @@ def test_what_a_relay_would_not_read_is_not_written(env: dict[str, str], shared:
     place = folder(env) / shared
     (folder(env) / "keys").mkdir(parents=True, mode=0o700)
     place.chmod(0o777)
-    planned = plan([Choice(type="zai", key=SECRET)], env)
     with pytest.raises(SetupProblem, match="can be written by every user"):
-        write_plan(planned, env)
+        write_plan(plan([Choice(type="zai", key=SECRET)], env), env)
     assert everything(env) == []
-    write_plan(planned, env | {"CCRELAY_FILE_CHECKS": "off"})
+    env["CCRELAY_FILE_CHECKS"] = "off"
+    write_plan(plan([LOGIN], env), env)
 
 
 def test_no_two_keys_get_one_name(env: dict[str, str]) -> None:
@@ -234,8 +244,12 @@ def test_an_ollama_elsewhere_is_where_its_variable_says(env: dict[str, str]) -> 
 
 def test_a_folder_that_cannot_be_made_is_a_problem(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SetupProblem, match="Cannot write"):
-        write_plan(plan([LOGIN], env, tmp_path / "file" / "c.yaml"), env)
+    with pytest.raises(SetupProblem, match="file: Not a directory"):
+        check_place(tmp_path / "file" / "sub" / "c.yaml", env)
+    if os.geteuid():
+        (tmp_path / "home").mkdir(mode=0o500)
+        with pytest.raises(SetupProblem, match="Permission denied"):
+            plan([LOGIN], env)
 
 
 def test_toml_is_refused(env: dict[str, str]) -> None:
