@@ -23,7 +23,6 @@ from ccrelay.first_run.choice import (
 )
 from ccrelay.first_run.detect import LOGIN, Detected
 from ccrelay.first_run.write import keychain_problem
-from ccrelay.probing.verdict import MODELS_MAX, REFUSED
 
 MODELS_SHOWN = 12
 CHECK_MODEL = "claude-haiku-4-5"
@@ -250,7 +249,7 @@ class Questions:
                 return one, self._checked(one)
             except _CheckFailed as failed:
                 say(str(failed))
-                if failed.status not in REFUSED:  # not by another key
+                if not failed.checked.is_of_the_key:
                     self._confirm_all_the_same()
                     return one, None
                 if not click.confirm("Try another key?", default=True):
@@ -309,16 +308,17 @@ class Questions:
             more = len(models) - MODELS_SHOWN
             shown = ", ".join(models[:MODELS_SHOWN]) + (f" and {more} more" if more > 0 else "")
             say(f"Models: {shown}")
-        model = self._asked_model(models, default)
+        model = self._asked_model(checked, default)
         if known is not None and model == known.large:
             return choice  # with the small one beside it
         return msgspec.structs.replace(choice, model=model)
 
-    def _asked_model(self, models: list[str], default: str) -> str:
-        is_whole = 0 < len(models) < MODELS_MAX
+    def _asked_model(self, checked: Checked | None, default: str) -> str:
         while True:
             model = ask_line("Model for Claude's names", default)
-            if not is_whole or model in models or model == default:
+            if checked is None or not checked.has_all_models:
+                return model
+            if model in (*checked.models, default):
                 return model
             say(f"{model} is not among the models that it lists.")
             if click.confirm("Use it all the same?", default=False):
@@ -393,7 +393,7 @@ class _CheckFailed(SetupProblem):
 
     def __init__(self, checked: Checked) -> None:
         super().__init__(checked.message)
-        self.status = checked.status
+        self.checked = checked
 
 
 class _Rows:

@@ -64,6 +64,16 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     cost_micros: int = 0
     is_open: bool = False
 
+    @property
+    def is_of_the_key(self) -> bool:
+        """Whether another key may help."""
+        return self.status in REFUSED
+
+    @property
+    def has_all_models(self) -> bool:
+        """Whether what is not among `models` is not there; they may be unknown, or too many."""
+        return 0 < len(self.models) < MODELS_MAX
+
 
 def is_billed(choice: Choice) -> bool:
     """Whether a message of this provider is charged."""
