@@ -28,7 +28,7 @@ PURE = bool(os.environ.get("CCRELAY_PURE"))
 # From the ground up: a room may import the rooms below it.
 FLOORS = (
     ("_fast",),
-    ("errors", "types", "printable", "metrics", "v1"),
+    ("errors", "types", "printable", "money", "metrics", "v1"),
     ("wire", "config", "providers", "fleet", "ledger", "routing"),
     ("upstream", "probing"),
     ("relay",),
@@ -68,7 +68,7 @@ ONLY = {
     "demo": {"errors", "types"},
     "v1": set[str](),
     "first_run": {
-        *("_fast", "errors", "types", "printable"),
+        *("_fast", "errors", "money", "types", "printable"),
         *("config", "ledger", "probing", "providers"),
     },
     "store": {"errors", "types", "ledger", "config", "printable"},
@@ -77,8 +77,8 @@ ONLY = {
         *("errors", "types", "printable", "v1"),
         *("config.atomic_file", "config.ownership", "config.files", "config.places"),
     },
-    "cli": {"config", "errors", "types", "printable", "control.client", "first_run", "v1"},
-    "tui": {"config", "errors", "types", "printable", "control.client", "v1"},
+    "cli": {"config", "errors", "money", "types", "printable", "control.client", "first_run", "v1"},
+    "tui": {"config", "errors", "money", "types", "printable", "control.client", "v1"},
 }
 # Doors between rooms, or to one module of a room, that are open to one module.
 DOORS = {

@@ -48,22 +48,22 @@ cdef class RowLine(LineBuffer):
     def lay_out(self, int columns):
         """Give the cells the widths for rows of so many columns; 0: a cell is left out."""
         if columns >= ROW_COLUMNS:
-            self.what, self.model, self.target = 19, 16, 24
+            self.what, self.model, self.target = 17, 16, 24
             self.first, self.total, self.tokens = 6, 6, 13
         elif columns >= 98:
             # The rest for the target: without tokens.
-            self.what, self.model, self.target = 19, 16, columns - 82
+            self.what, self.model, self.target = 17, 16, columns - 82
             self.first, self.total, self.tokens = 6, 6, 0
         elif columns >= 80:
-            self.what, self.model, self.target = 14, 10, columns - 64
+            self.what, self.model, self.target = 12, 10, columns - 64
             self.first, self.total, self.tokens = 0, 6, 0
         else:
-            self.what, self.model, self.target = 15, 0, max(columns - 54, 0)
+            self.what, self.model, self.target = 15, 0, max(columns - 56, 0)
             self.first, self.total, self.tokens = 0, 6, 0
-        self.cost = 7
-        if columns < 62:
+        self.cost = 9
+        if columns < 64:
             self.target = 0
-        if columns < 53:
+        if columns < 55:
             self.what, self.total, self.cost = max(columns - 23, 8), 0, 0
         self.row_columns = min(columns, ROW_COLUMNS)
 
@@ -227,7 +227,7 @@ cdef class RowLine(LineBuffer):
         """Millionths of a dollar; `p` behind what a plan covers."""
         cdef char text[32]
         cdef int n = dollars_text(micros, text)
-        self.right(text, n, 6)
+        self.right(text, n, 8)
         if by_plan:
             self.add(b"p", 1)
 
@@ -317,14 +317,13 @@ cdef int percent_text(int64_t part, int64_t whole, char* text) noexcept:
 
 
 cdef int dollars_text(int64_t micros, char* text) noexcept:
-    """At most six columns. A small amount is not shown as nothing: `$.0002`."""
+    """At most eight columns, as `ccrelay.money` has it: `$0.0002`, `<$0.0001`."""
     cdef int n = 1
     text[0] = b"$"
-    if micros < 500:
-        # Without the 0 before the point.
-        n = fixed(10000 + (micros + 50) // 100 if micros >= 50 else 10001, 4, text)
-        text[0] = b"$"
-        return n
+    if micros < 50:
+        return with_unit(0, b"<$0.0001", text)
+    if micros < 9950:
+        return n + fixed((micros + 50) // 100, 4, text + n)
     if micros < 9999500:
         return n + fixed((micros + 500) // 1000, 3, text + n)
     if micros < 99995000:

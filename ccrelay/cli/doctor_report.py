@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import click
 
+from ccrelay.money import dollars
 from ccrelay.printable import printable
 
 Verdict = Literal["ok", "warn", "FAIL"]
@@ -160,7 +161,7 @@ def summary(findings: Sequence[Finding]) -> str:
     failures, warnings, good = counts(findings)
     parts = [_counted(failures, "failure"), _counted(warnings, "warning"), f"{good} ok"]
     cost = sum(finding.cost_micros for finding in findings)
-    paid = f" Test requests cost ${cost / 1e6:.4f}." if cost else ""
+    paid = f" Test requests cost {dollars(cost)}." if cost else ""
     return f"{', '.join(parts)}. Nothing was changed.{paid}"
 
 

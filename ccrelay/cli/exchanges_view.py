@@ -22,10 +22,10 @@ COLUMNS = (
     Column("WHAT", least=30, shrink_to=10),
     Column("MODEL", least=18, shrink_to=10),
     Column("TARGET", least=20, shrink_to=9),
-    Column("OUTCOME", least=13, shrink_to=12),
+    Column("OUTCOME", least=13, shrink_to=12, gap=1),
     Column("FIRST", right=True, least=6, gap=1),
     Column("TOTAL", right=True, least=6, gap=1),
-    Column("COST", right=True, least=6),
+    Column("COST", right=True, least=8, gap=1),
     Column("ID", least=16, extra=True),
 )
 

@@ -16,6 +16,7 @@ import click
 
 from ccrelay.cli import exit_codes
 from ccrelay.cli.connection import Failed, Relay
+from ccrelay.cli.format_money import cost_of_one
 from ccrelay.cli.groups import SuggestingGroup, json_option, socket_option
 from ccrelay.cli.output import echo
 from ccrelay.cli.route_rules import rules
@@ -238,7 +239,8 @@ def _inside(inside: Sequence["Inside"]) -> list[str]:
 def _price(one: "Inside") -> str:
     if one.new_micros is None or one.cached_micros is None:
         return "price unknown"
-    return f"per turn ${one.new_micros / 1e6:.4f}, cached ${one.cached_micros / 1e6:.4f}"
+    new, cached = (cost_of_one(round(micros)) for micros in (one.new_micros, one.cached_micros))
+    return f"per turn {new}, cached {cached}"
 
 
 def _key(key: "KeyNote") -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from ccrelay.money import dollars
+
 TYPE_CHECKING = False  # as in `typing`, which is not imported
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,14 +175,6 @@ def percent(share: float) -> str:
     """Return 0.62 as `62%`; less than all is never `100%`."""
     value = int(share * 100 + 0.5)
     return f"{99 if value == 100 and share < 1 else value}%"
-
-
-def dollars(micros: int) -> str:
-    """As `ccrelay.cli.format_money.dollars`."""
-    if 0 < micros < 5_000:
-        return "<$0.01"
-    cents = (abs(micros) + 5_000) // 10_000
-    return f"{'-' if micros < 0 else ''}${cents // 100:,}.{cents % 100:02}"
 
 
 def until(at_ms: float, now_ms: float) -> str:

@@ -21,6 +21,7 @@ from ccrelay.first_run.choice import Choice, SetupProblem, at_ollama, check_key,
 from ccrelay.first_run.machine import machine_of
 from ccrelay.first_run.text import config_text
 from ccrelay.ledger.pricing import cost_micros, price_at
+from ccrelay.money import dollars
 from ccrelay.probing import verdict as verdicts
 from ccrelay.probing.asker import MESSAGE_LIMIT_S, Asker
 from ccrelay.probing.verdict import (
@@ -89,7 +90,7 @@ def price_of_check(choice: Choice, model: str, env: Mapping[str, str]) -> str:
     if price is None:
         return "It is billed; its price is not known here."
     micros = cost_micros(price, Usage(input=PROBE_INPUT_TOKENS, output=1))
-    return f"It is billed, with about ${max(micros, 1) / 1e6:.6f}."
+    return f"It is billed: {dollars(micros)}."
 
 
 async def check(choice: Choice, env: Mapping[str, str], *, model: str = "") -> Checked:

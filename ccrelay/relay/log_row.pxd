@@ -20,7 +20,7 @@ cdef bytes _PROJECT
 cdef list _KINDS, _CLASSES, _WORDS, _TONES
 cdef dict _short
 cdef double _WAIT_SHOWN_S
-cdef int _OUTCOME_COLUMNS
+cdef int _OUTCOME_COLUMNS, _COST
 
 
 cpdef str short_model(str name)

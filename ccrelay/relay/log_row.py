@@ -10,6 +10,7 @@ import re
 from ccrelay._fast.http1 import FieldId
 from ccrelay._fast.row_line import RowLine
 from ccrelay.ledger.record import Billing, Result, Try
+from ccrelay.money import dollars
 from ccrelay.relay.attempt import Attempt
 from ccrelay.relay.client_request import ClientRequest
 from ccrelay.relay.outcome import Outcome
@@ -22,6 +23,7 @@ from ccrelay.wire.targets import shown_target
 _SESSION = int(FieldId.F_SESSION_ID)
 _PROJECT = b"x-ccrelay-project"
 _SESSION_SHOWN = 6  # characters: enough to tell the conversations of a day apart
+_COST = 8  # columns of a figure; a mark stands behind it
 _COUNT_TOKENS = int(RequestClass.COUNT_TOKENS)
 _OTHER_V1 = int(RequestClass.OTHER_V1)
 _KINDS = [kind.name.lower() for kind in RequestClass]
@@ -241,13 +243,13 @@ def _cost(row: RowLine, client: ClientRequest, outcome: Outcome) -> None:
     if micros > 0:
         row.put_dollars(micros, outcome.billing == _PLAN)
     elif client.kind == _COUNT_TOKENS:
-        row.put_right(b"-" if outcome.result >= _PASSED_ON else b"free", 6)
+        row.put_right(b"-" if outcome.result >= _PASSED_ON else b"free", _COST)
     elif usage is None or not (usage.input or usage.output or usage.cache_read):
-        row.put_right(b"-", 6)
+        row.put_right(b"-", _COST)
     elif micros == 0 or outcome.billing == _FREE:
-        row.put_right(b"free", 6)
+        row.put_right(b"free", _COST)
     else:
-        row.put_right(b"?", 6)
+        row.put_right(b"?", _COST)
 
 
 # ---- words
@@ -266,7 +268,7 @@ def words(outcome: Outcome) -> str:
     if outcome.error and not (tries and tries[-1].error):
         parts.append(outcome.error)
     if outcome.moved_micros > 0:
-        parts.append(f"left a warm cache: ${outcome.moved_micros / 1e6:.2f}")
+        parts.append(f"left a warm cache: {dollars(outcome.moved_micros)}")
     return "; ".join(parts)
 
 

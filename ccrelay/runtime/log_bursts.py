@@ -73,7 +73,7 @@ class Burst:
         if row.tokens:
             row.put_right(b"-", row.tokens)
         if row.cost:
-            row.put_right(b"free", 6)
+            row.put_right(b"free", row.cost - 1)
         row.end_row()
         if self._words:
             row.indent()

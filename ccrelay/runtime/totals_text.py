@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from ccrelay.money import dollars
+
 
 def counted(count: int, name: str, plural: str | None = None) -> str:
     """Return a number and what is counted: 1 worker, 2 workers, 1,084 exchanges."""
@@ -52,13 +54,6 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days:,} d {hours} h" if hours else f"{days:,} d"
-
-
-def dollars(micros: int) -> str:
-    """Return an amount in cents; a smaller one is not shown as nothing: $0.0042."""
-    if 0 < micros < 10_000:
-        return f"${max(micros, 50) / 1e6:.4f}"
-    return f"${micros / 1e6:,.2f}"
 
 
 def tokens(count: int) -> str:

@@ -27,13 +27,15 @@ _PHASES = {
     pb.Running.PHASE_STREAMING: "streaming",
 }
 
+_COST = "COST "  # behind the figures stands what marks them
+
 NARROW = (
     Column("TIME", least=8),
     Column("WHAT", least=20, shrink_to=8, gap=1),
     Column("TARGET", least=13, shrink_to=6, gap=1),
     Column("OUTCOME", least=11, gap=1),
     Column("TOTAL", right=True, least=6, gap=1),
-    Column("COST", right=True, least=6),
+    Column(_COST, right=True, least=8, gap=1),
 )
 SIDE = tuple(column for column in NARROW if column.title != "TOTAL")
 FULL = (
@@ -44,7 +46,7 @@ FULL = (
     Column("OUTCOME", least=13, shrink_to=12),
     Column("FIRST", right=True, least=6, gap=1),
     Column("TOTAL", right=True, least=6, gap=1),
-    Column("COST", right=True, least=6),
+    Column(_COST, right=True, least=8, gap=1),
     Column("TOKENS", right=True, least=8, extra=True),
     Column("SESSION", least=8, extra=True),
 )
@@ -55,7 +57,7 @@ COMPACT = (
     Column("TARGET", least=12, shrink_to=8, gap=1),
     Column("OUTCOME", least=11, gap=1),
     Column("TOTAL", right=True, least=6, gap=1),
-    Column("COST", right=True, least=6),
+    Column(_COST, right=True, least=8, gap=1),
 )
 COMPACT_MAX = 100  # cells; from there on there is room for all columns
 _STRETCHED = "WHAT"
@@ -173,7 +175,7 @@ class RowTable:
             "OUTCOME": outcome_cell(burst),
             "FIRST": Cell(latency(one.first_event_ms)),
             "TOTAL": Cell(elapsed(total_ms)),
-            "COST": Cell(cost.text, style=cost.style),
+            _COST: _with_mark(cost),
             "TOKENS": Cell(_tokens(one)),
             "SESSION": Cell(screen.text(one.session[:8])),
         }
@@ -195,7 +197,7 @@ class RowTable:
             "OUTCOME": Cell(word, style=style),
             "FIRST": Cell(latency(one.first_event_ms)),
             "TOTAL": Cell(elapsed(max(now_ms - one.started_at_ms, 0))),
-            "COST": Cell("-"),
+            _COST: Cell("- "),
             "TOKENS": Cell("-"),
             "SESSION": Cell(screen.text(one.session[:8])),
         }
@@ -217,6 +219,11 @@ class RowTable:
     def _name(self, one: Any) -> str:
         key = self._screen.text(one.key)
         return f"{self._letters.get(one.provider, '?')} {key}" if self._letters else key
+
+
+def _with_mark(cost: Cell) -> Cell:
+    """Return a cost with a place for its mark, such as the `p` of what a plan covers."""
+    return Cell(f"{cost.text}{cost.mark or ' '}", style=cost.style, shorter=(cost.text,))
 
 
 def _tokens(one: Any) -> str:

@@ -29,12 +29,12 @@ not taken anthropic/team-a: tried before
           anthropic/team-b: in cooldown
           zai/plan: could have taken it: the strategy preferred the other one
 
-BILL                TOKENS  PER MILLION  AMOUNT
-input                  412        $5.00  $0.002
-cache write, 5 min  164.3k        $6.25  $1.027
-output                1.6k       $25.00  $0.040
-───────────────────────────────────────────────
-all                                      $1.069
+BILL                TOKENS  PER MILLION   AMOUNT
+input                  412        $5.00  $0.0021
+cache write, 5 min  164.3k        $6.25   $1.027
+output                1.6k       $25.00   $0.040
+────────────────────────────────────────────────
+all                                       $1.069
 Without the cache it had cost $1.104. The move from a warm cache lost $0.97.
 Prices: 2026-11-22.
 """
@@ -69,7 +69,7 @@ def test_surcharges_are_lines_and_a_cost_of_another_price_is_said_in_words() -> 
     answer.bill.add(item="web_search", tokens=3, micros=30_000)
     lines = exchange_lines(answer, plain(80))
     assert [line.split()[-3:] for line in lines if line.startswith(("fast", "web"))] == [
-        ["-", "-", "$0.001"],
+        ["-", "-", "$0.0010"],
         ["3", "-", "$0.030"],
     ]
     answer.bill.add(item="otherwise", micros=answer.exchange.cost.micros)

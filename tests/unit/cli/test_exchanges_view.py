@@ -18,28 +18,28 @@ __all__ = ["zone"]
 LETTERS = letters(["anthropic", "bedrock", "zai"])
 
 AT_120 = """\
-TIME      WHAT                            MODEL               TARGET                OUTCOME        FIRST  TOTAL    COST
-14:21:37  infra-live main                 sonnet-5-5          A team-b              ok            1.02 s 23.1 s  $0.037
-14:22:10  handbook 25 x count_tokens      sonnet-5-5          A login               all ok             -  0.4 s    free
-14:24:11  payments-api main               opus-5-5            A team-a              ok            1.44 s 38.2 s  $0.123
-14:26:48  handbook main                   sonnet-5-5          A login               client left   0.94 s  7.0 s  $0.018
-14:27:20  payments-api subagent Explore   haiku-5-5           A team-b              ok            0.51 s  6.2 s  $0.001
-14:27:41  payments-api main               opus-5-5            A team-a > B eu-role  failover      2.46 s 16.6 s  $1.069
+TIME      WHAT                            MODEL               TARGET               OUTCOME        FIRST  TOTAL     COST
+14:21:37  infra-live main                 sonnet-5-5          A team-b             ok            1.02 s 23.1 s   $0.037
+14:22:10  handbook 25 x count_tokens      sonnet-5-5          A login              all ok             -  0.4 s     free
+14:24:11  payments-api main               opus-5-5            A team-a             ok            1.44 s 38.2 s   $0.123
+14:26:48  handbook main                   sonnet-5-5          A login              client left   0.94 s  7.0 s   $0.018
+14:27:20  payments-api subagent Explore   haiku-5-5           A team-b             ok            0.51 s  6.2 s  $0.0010
+14:27:41  payments-api main               opus-5-5            A team-a > B eu-role failover      2.46 s 16.6 s   $1.069
           529 overloaded at team-a after 0.41 s; left a warm cache, lost $0.97                 ccrelay exchange 07f3a1c
-14:29:50  payments-api subagent Explore   haiku-5-5           A team-b              waited 3.2 s  3.71 s 10.1 s  $0.001
-14:31:12  payments-api background         haiku-5-5>glm-5.3   Z plan                ok            0.71 s  1.1 s  $0.002p
+14:29:50  payments-api subagent Explore   haiku-5-5           A team-b             waited 3.2 s  3.71 s 10.1 s  $0.0010
+14:31:12  payments-api background         haiku-5-5>glm-5.3   Z plan               ok            0.71 s  1.1 s  $0.0020p
 """  # noqa: E501
 AT_80 = """\
-TIME      WHAT        MODEL       TARGET     OUTCOME       FIRST  TOTAL    COST
-14:21:37  infra-live  sonnet-5-5  A team-b   ok           1.02 s 23.1 s  $0.037
-14:22:10  handbook    sonnet-5-5  A login    all ok            -  0.4 s    free
-14:24:11  payments-…  opus-5-5    A team-a   ok           1.44 s 38.2 s  $0.123
-14:26:48  handbook    sonnet-5-5  A login    client left  0.94 s  7.0 s  $0.018
-14:27:20  Explore     haiku-5-5   A team-b   ok           0.51 s  6.2 s  $0.001
-14:27:41  payments-…  opus-5-5    > eu-role  failover     2.46 s 16.6 s  $1.069
+TIME      WHAT        MODEL       TARGET    OUTCOME       FIRST  TOTAL     COST
+14:21:37  infra-live  sonnet-5-5  A team-b  ok           1.02 s 23.1 s   $0.037
+14:22:10  handbook    sonnet-5-5  A login   all ok            -  0.4 s     free
+14:24:11  payments-…  opus-5-5    A team-a  ok           1.44 s 38.2 s   $0.123
+14:26:48  handbook    sonnet-5-5  A login   client left  0.94 s  7.0 s   $0.018
+14:27:20  Explore     haiku-5-5   A team-b  ok           0.51 s  6.2 s  $0.0010
+14:27:41  payments-…  opus-5-5    > eu-role failover     2.46 s 16.6 s   $1.069
           529 overloaded at team-a after 0.41 s; left a warm cache, lost $0.97
-14:29:50  Explore     haiku-5-5   A team-b   waited 3.2 s 3.71 s 10.1 s  $0.001
-14:31:12  payments-…  > glm-5.3   Z plan     ok           0.71 s  1.1 s  $0.002p
+14:29:50  Explore     haiku-5-5   A team-b  waited 3.2 s 3.71 s 10.1 s  $0.0010
+14:31:12  payments-…  > glm-5.3   Z plan    ok           0.71 s  1.1 s  $0.0020p
 """
 
 
@@ -86,7 +86,7 @@ def row(**members: Any) -> str:
     ],
 )
 def test_outcomes(members: dict[str, Any], shown: str) -> None:
-    assert row(**members)[84:97].rstrip() == shown
+    assert row(**members)[83:96].rstrip() == shown
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_outcomes(members: dict[str, Any], shown: str) -> None:
         ({"micros": 0, "tokens": ex.Tokens()}, "-"),
         ({"billing": pb.BILLING_FREE, "micros": None}, "free"),
         ({"kind": "count_tokens", "micros": 0}, "free"),
-        ({"micros": 1}, "$.0001"),
+        ({"micros": 1}, "<$0.0001"),
         ({"micros": 123_000, "billing": pb.BILLING_PLAN}, "$0.123p"),
     ],
 )
@@ -107,7 +107,7 @@ def test_costs(members: dict[str, Any], shown: str) -> None:
 
 def test_targets_of_one_that_never_had_any_and_of_several_tries() -> None:
     nowhere = examples.exchange(1, "14:21:37", "p", "/", outcome=ex.OUTCOME_REFUSED, attempts=0)
-    assert drawn(120, [nowhere])[1][62:84].strip() == "-"
+    assert drawn(120, [nowhere])[1][62:83].strip() == "-"
     again = examples.exchange(1, "14:21:37", "p", "anthropic/k", attempts=3)
     rows = view.Rows(plain(120), LETTERS)
     [line] = rows.lines(view.Burst((again,)), day("14:32:08"))

@@ -39,7 +39,7 @@ def test_a_probe_says_what_came(relay: FakeRelay) -> None:
         ok=True, latency_ms=900, status=200, model="glm-5.3", cost_micros=400
     )
     ended = run("providers", "probe", "zai", "--kind", "message", "--key", "plan", "--model", "m")
-    assert ended.stdout == "ok    zai: message, HTTP 200, glm-5.3, in 0.90 s, cost $.0004\n"
+    assert ended.stdout == "ok    zai: message, HTTP 200, glm-5.3, in 0.90 s, cost $0.0004\n"
     [request] = relay.of("Providers/Probe")
     assert request == pb.ProbeRequest(
         provider="zai", key="plan", model="m", kind=pb.PROBE_KIND_MESSAGE

@@ -63,7 +63,7 @@ def test_explain_prints_rule_strategy_and_all_providers(run):
         "",
         "eligible",
         "  1  anthropic  claude-x  by models claude-*         weight 3  priority 0  share 75%"
-        "  per turn $0.0120, cached $0.0102",
+        "  per turn $0.012, cached $0.010",
         f"     key {one} main: weight 1, priority 0, rpm_limit 60, tpm_limit 100000",
         f"     key {two}: disabled",
         "  2  zai        glm-5     by model_mapping claude-*  weight 1  priority 0  share 25%"

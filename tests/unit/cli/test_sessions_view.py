@@ -91,7 +91,7 @@ def test_one_conversation_has_no_sum_below_it() -> None:
     one = us.Session(session="s", first_at_ms=NOW, turns=1)
     parts = us.QueryResponse(rows=examples.session_parts().rows[:1])
     lines = tree_lines(one, parts, [], LETTERS, lambda _: (), NOW, plain(100))
-    assert lines[0] == "s has cost $0.00 since 14:32: 1 turn."
+    assert lines[0] == "s has cost $0 since 14:32: 1 turn."
     assert not any(line.startswith(("all", "It lives")) for line in lines)
 
 

@@ -166,7 +166,7 @@ def test_caches_that_were_only_written_have_cost_something() -> None:
 
 def test_nothing_today_is_no_trouble() -> None:
     lines = status_lines(rl.Status(), plain())
-    assert "Billed today $0.00." in lines
+    assert "Billed today $0." in lines
     assert "Tokens today: 0 in, 0 out." in lines
 
 

@@ -144,7 +144,7 @@ def test_what_comes_from_elsewhere_controls_no_terminal() -> None:
 def test_amounts_of_today_are_never_one_figure() -> None:
     assert line(today_plan_micros=0).endswith("today $17.54")
     assert line(today_billed_micros=0).endswith("today $8.48p")
-    assert line(today_billed_micros=0, today_plan_micros=0).endswith("today $0.00")
+    assert line(today_billed_micros=0, today_plan_micros=0).endswith("today $0")
 
 
 def test_figures_are_those_of_the_other_commands() -> None:

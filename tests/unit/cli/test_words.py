@@ -47,7 +47,7 @@ def test_addresses(url: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("figures", "billing", "shown"),
     [
-        ({}, pb.BILLING_TOKENS, "$0.00"),
+        ({}, pb.BILLING_TOKENS, "$0"),
         ({"billed_micros": 5_000_000}, pb.BILLING_TOKENS, "$5.00"),
         ({"plan_micros": 5_000_000}, pb.BILLING_PLAN, "$5.00p"),
         ({"plan_micros": 1_000_000, "billed_micros": 1_000_000}, pb.BILLING_PLAN, "$2.00"),

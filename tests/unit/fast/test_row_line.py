@@ -160,20 +160,20 @@ def test_hits_are_rounded_down(read: int, cached: int, shown: str) -> None:
 @pytest.mark.parametrize(
     ("micros", "shown"),
     [
-        (1, "$.0001"),
-        (200, "$.0002"),
-        (499, "$.0005"),
-        (500, "$0.001"),
-        (37_000, "$0.037"),
-        (9_999_499, "$9.999"),
-        (9_999_500, "$10.00"),
-        (99_995_000, "$100.0"),
-        (10**9, " $1000"),
-        (10**11, ">$100k"),
-        (INT64_MAX, ">$100k"),
+        (1, "<$0.0001"),
+        (200, " $0.0002"),
+        (499, " $0.0005"),
+        (9_950, "  $0.010"),
+        (37_000, "  $0.037"),
+        (9_999_499, "  $9.999"),
+        (9_999_500, "  $10.00"),
+        (99_995_000, "  $100.0"),
+        (10**9, "   $1000"),
+        (10**11, "  >$100k"),
+        (INT64_MAX, "  >$100k"),
     ],
 )
-def test_dollars_have_six_columns(micros: int, shown: str) -> None:
+def test_dollars_have_eight_columns(micros: int, shown: str) -> None:
     assert figure("put_dollars", micros, False) == shown
     assert figure("put_dollars", micros, True) == shown + "p"
 
@@ -181,7 +181,7 @@ def test_dollars_have_six_columns(micros: int, shown: str) -> None:
 @given(INTEGERS, INTEGERS, INTEGERS, st.floats())
 def test_figures_never_leave_their_columns(a: int, b: int, c: int, seconds: float) -> None:
     assert len(figure("put_tokens", a, b, c)) == 14
-    assert len(figure("put_dollars", a, True)) == 7
+    assert len(figure("put_dollars", a, True)) == 9
     assert len(figure("put_seconds", seconds)) == 7
 
 

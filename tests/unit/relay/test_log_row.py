@@ -20,14 +20,14 @@ from tests.unit.relay.scenario import begin, request
 
 CLOCK = b"14:22:10 "
 WIDTHS = {
-    "what": (9, 28),
-    "model": (29, 45),
-    "target": (46, 70),
-    "outcome": (71, 84),
-    "first": (85, 91),
-    "total": (92, 98),
-    "tokens": (99, 112),
-    "cost": (113, 120),
+    "what": (9, 26),
+    "model": (27, 43),
+    "target": (44, 68),
+    "outcome": (69, 82),
+    "first": (83, 89),
+    "total": (90, 96),
+    "tokens": (97, 110),
+    "cost": (111, 120),
 }
 
 
@@ -93,8 +93,8 @@ def test_a_row(relay: FakeRelay) -> None:
         billing=int(Billing.TOKENS),
     )
     assert row == (
-        "14:22:10 payments-api main   m                anthropic team-a         ok"
-        "            1.44 s 38.2 s 184k/1.2k 97% $0.123"
+        "14:22:10 payments-api main m                anthropic team-a         ok"
+        "            1.44 s 38.2 s 184k/1.2k 97%   $0.123"
     )
 
 
@@ -104,7 +104,7 @@ def test_a_row(relay: FakeRelay) -> None:
         (b"", None, "main"),
         (b"", "3f8c41d2-77", "3f8c41 main"),
         (b"x-ccrelay-project: api\r\n", "3f8c41d2-77", "api main"),
-        (b"x-ccrelay-project: a-project-with-a-name\r\n", None, "a-project-wit… main"),
+        (b"x-ccrelay-project: a-project-with-a-name\r\n", None, "a-project-w… main"),
         (b"x-ccrelay-project: \xff\x9b2J\r\n", None, "\\xff\\x9b2J main"),
     ],
 )

@@ -41,8 +41,8 @@ def test_a_burst_tells_how_many_and_how_long():
         assert rows.add(group(), k / 100) == b""
     (row,) = rows.all()
     assert row == (
-        "14:22:10 handbook 25 x count_tokens           anthropic team-a         all ok"
-        "             - 0.44 s             -   free\n"
+        "14:22:10 handbook 25 x count_tokens         anthropic team-a         all ok"
+        "             - 0.44 s             -     free\n"
     )
     assert not rows.bursts
     assert rows.all() == []

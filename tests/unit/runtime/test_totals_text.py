@@ -2,7 +2,7 @@
 
 import pytest
 
-from ccrelay.runtime.totals_text import counted, dollars, duration, stopping, summary, tokens
+from ccrelay.runtime.totals_text import counted, duration, stopping, summary, tokens
 
 ALL = {
     "exchanges": 418,
@@ -81,21 +81,6 @@ def test_caches_that_cost_more_than_they_saved():
 )
 def test_durations(seconds, shown):
     assert duration(seconds) == shown
-
-
-@pytest.mark.parametrize(
-    ("micros", "shown"),
-    [
-        (0, "$0.00"),
-        (1, "$0.0001"),
-        (4_200, "$0.0042"),
-        (10_000, "$0.01"),
-        (17_540_000, "$17.54"),
-        (1_031_070_000, "$1,031.07"),
-    ],
-)
-def test_amounts(micros, shown):
-    assert dollars(micros) == shown
 
 
 @pytest.mark.parametrize(

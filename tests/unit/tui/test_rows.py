@@ -40,7 +40,7 @@ def test_those_under_way_are_the_newest_first() -> None:
     rows = running_rows(running().running)
     assert [row.exchange.project for row in rows] == ["handbook", "infra-live", "payments-api"]
     assert bare(table().line(rows[2], NOW_MS)) == (
-        "14:31:44 payments-api general-purp… eu-role       streaming   24.0 s       -"
+        "14:31:44 payments-api general-pur… eu-role       streaming   24.0 s       -"
     )
 
 
@@ -61,7 +61,7 @@ def test_figures_are_never_cut() -> None:
         line = bare(table(COMPACT, width).line(row, NOW_MS))
         assert line.startswith("14:31:12")
         assert "1.1 …" not in line
-    assert bare(table(COMPACT, 79).line(row, NOW_MS)).endswith("1.1 s  $0.002")
+    assert bare(table(COMPACT, 79).line(row, NOW_MS)).endswith("1.1 s $0.0020p")
 
 
 def test_a_target_shows_the_way_over_others() -> None:
