@@ -47,6 +47,7 @@ _PASSED = {
     "key_refused": "its key was refused",
     "max_concurrent": "as many at once as allowed",
     "tried": "tried before",
+    "provider_failed": "not tried: its provider had failed with another key",
 }
 
 # The routing strategy chooses a provider, and no key.

@@ -34,7 +34,7 @@ _TREE = (
     Column("TARGET", shrink_to=9),
     Column("EXCHANGES", right=True),
     Column("COST", right=True, least=7),
-    Column("INPUT", right=True, least=6),
+    Column("PROMPT", right=True, least=6),
     Column("HITS", right=True),
     Column("OUTPUT", right=True, least=6),
 )
@@ -168,7 +168,9 @@ def tree_lines(
     if moves:
         lines += ["", screen.paint("MOVED", "bold")]
         for move in moves:
-            lines += screen.wrap(screen.text(_move(move, letters, attempts(move), now_ms)), 4)
+            text = move_text(move, letters, attempts(move), now_ms)
+            command = f"ccrelay exchange {short_id(move.id)}"
+            lines += screen.wrap(screen.text(f"{text} · {command}"), 4)
     return lines
 
 
@@ -211,7 +213,7 @@ def _figures(totals: Any) -> list[Cell]:
     ]
 
 
-def _move(one: Any, letters: Mapping[str, str], attempts: Sequence[Any], now_ms: int) -> str:
+def move_text(one: Any, letters: Mapping[str, str], attempts: Sequence[Any], now_ms: int) -> str:
     """Return `14:27:41 main to B eu-role: 529 overloaded at team-a after 0.41 s; lost $0.97 ...`"""
     failed = [attempt_failed(attempt) for attempt in attempts if has_failed(attempt)]
     lost = f"lost {dollars(one.cost.moved_micros)} of cache" if one.cost.moved_micros else ""
@@ -223,5 +225,4 @@ def _move(one: Any, letters: Mapping[str, str], attempts: Sequence[Any], now_ms:
         else (f"{day(one.started_at_ms, now_ms)} {at}")
     )
     target = _target(f"{one.provider}/{one.key}", letters)
-    head = join([f"{when} {one.agent or MAIN} to {target}", why], ": ")
-    return f"{head} · ccrelay exchange {short_id(one.id)}"
+    return join([f"{when} {one.agent or MAIN} to {target}", why], ": ")

@@ -222,9 +222,9 @@ def _money(today: Any, screen: Screen) -> list[str]:
         f"{count(today.unpriced, 'exchange')} without a known price (?)." if today.unpriced else "",
     ]
     used = [
-        f"{tokens(today.input_tokens)} in",
+        f"{tokens(today.input_tokens)} input",
         f"{tokens(today.cache_write_tokens)} cache write" if today.cache_write_tokens else "",
         f"{tokens(today.cache_read_tokens)} cache read" if today.cache_read_tokens else "",
-        f"{tokens(today.output_tokens)} out",
+        f"{tokens(today.output_tokens)} output",
     ]
     return [*screen.wrap(join(sentence, " ")), *screen.wrap(f"Tokens today: {join(used)}.")]

@@ -62,15 +62,22 @@ def choice_of(record: Record) -> exchanges_pb2.Choice:
 
 
 def passed_of(record: Record) -> list[exchanges_pb2.Passed]:
-    """The other targets for the model, in the order of the route."""
+    """The other targets for the model, in the order of the route.
+
+    A failure that holds for all keys of a provider, as one of its address does, rules out the
+    others with it: they were not tried.
+    """
     taken = target_of(record)
     reasons: dict[str, str] = {}
     for word in record.passed.split():
         target, _, why = word.rpartition("=")
         if target:
             reasons[target] = why
-    for one in record.tries:
-        reasons.setdefault(f"{one.provider}/{one.key_name or one.key}", "tried")
+    tried = {f"{one.provider}/{one.key_name or one.key}": "tried" for one in record.tries}
+    for target, why in reasons.items():
+        if why == "tried" and tried and target not in tried:
+            reasons[target] = "provider_failed"
+    reasons = {**tried, **reasons}
     targets = dict.fromkeys([*record.candidates.split(), *reasons])
     return [
         exchanges_pb2.Passed(target=target, why=reasons.get(target, "available"))

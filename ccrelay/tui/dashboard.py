@@ -16,7 +16,7 @@ from ccrelay.tui.exchanges_page import ExchangesPage
 from ccrelay.tui.glyphs import glyphs
 from ccrelay.tui.live import Live, Trouble
 from ccrelay.tui.now_page import NowPage
-from ccrelay.tui.page import CALL_TIMEOUT_S, Done, Failed, Page, View, set_in
+from ccrelay.tui.page import CALL_TIMEOUT_S, Done, Failed, Page, View, has_passed, set_in
 from ccrelay.tui.paint import bare, cells, ends, fitted, over
 from ccrelay.tui.providers_page import ProvidersPage
 from ccrelay.tui.routing_page import RoutingPage
@@ -102,7 +102,7 @@ class Dashboard:
         self._pushed: list[Page] = []
         self._sheets: list[Sheet] = []
         self._filter: tuple[Line, Callable[[str], None]] | None = None
-        self._said, self._said_until_ms = "", 0
+        self._said, self._said_at_ms = "", 0
         self._goes = False  # whether `g` was the key before
         self._asked_at_ms = 0
         self.wants_to_quit = False
@@ -151,7 +151,7 @@ class Dashboard:
 
     def say(self, text: str) -> None:
         """Show a sentence below the page for a while."""
-        self._said, self._said_until_ms = text, self.now_ms() + SAID_MS
+        self._said, self._said_at_ms = text, self.now_ms()
         self.version += 1
 
     def follow(self, filter_text: str) -> None:
@@ -183,7 +183,11 @@ class Dashboard:
     def tick(self) -> None:
         """Ask again where it is time; called about once a second."""
         due_ms = self.page.refresh_s * 1000
-        if due_ms and self.live.trouble is None and self.now_ms() - self._asked_at_ms >= due_ms:
+        if (
+            due_ms
+            and self.live.trouble is None
+            and has_passed(self._asked_at_ms, self.now_ms(), due_ms)
+        ):
             self.ask()
 
     # ---- keys
@@ -369,7 +373,7 @@ class Dashboard:
         if self._goes:
             names = "  ".join(f"{page.letter} {page.title}" for page in self.pages)
             return f" g: {names}"
-        if self._said and self.now_ms() < self._said_until_ms:
+        if self._said and not has_passed(self._said_at_ms, self.now_ms(), SAID_MS):
             return f" {screen.paint(screen.text(self._said), 'bold')}"
         more = MORE_HINTS if view.width >= cells(self.page.hints) + cells(MORE_HINTS) + 2 else ""
         return f" {screen.paint(self.page.hints + more, 'dim')}"

@@ -10,7 +10,7 @@ from ccrelay.cli.exchanges_view import short_id
 from ccrelay.cli.format_counts import size
 from ccrelay.cli.format_time import elapsed, latency, short
 from ccrelay.cli.screen import Screen
-from ccrelay.tui.page import Host, Page, View, scroll_step, scrolled, set_in
+from ccrelay.tui.page import Host, Page, View, has_passed, scroll_step, scrolled, set_in
 from ccrelay.tui.rows import Row, short_title
 from ccrelay.v1 import exchanges_pb2 as pb
 
@@ -49,8 +49,8 @@ class Details:
             return self._kept[exchange_id]
         now_ms = self._host.now_ms()
         _, failed_at = self._failed.get(exchange_id, ("", 0))
-        is_soon = now_ms - self._asked_at_ms < ASK_EVERY_MS
-        if now_ms - failed_at < FAILED_FOR_MS or self._asked == exchange_id:
+        is_soon = not has_passed(self._asked_at_ms, now_ms, ASK_EVERY_MS)
+        if self._asked == exchange_id or not has_passed(failed_at, now_ms, FAILED_FOR_MS):
             return None
         if not at_once and (is_soon or self._asked):
             return None

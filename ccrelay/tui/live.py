@@ -11,6 +11,7 @@ from ccrelay.v1 import relay_pb2
 RING_MAX = 2000  # exchanges that are kept; older ones are asked for
 ATTEMPTS_MAX = 500  # exchanges whose attempts are kept
 SEEN_MAX = 4000
+MOVED_MAX = 500  # sessions whose last move is kept
 
 
 class Trouble(NamedTuple):
@@ -72,6 +73,7 @@ class Live:
         self._filtered: Ring | None = None
         self._filter_problem = ""
         self._attempts: OrderedDict[str, Sequence[Any]] = OrderedDict()
+        self._moved: OrderedDict[str, int] = OrderedDict()
         self.marks = Marks()
         self.trouble: Trouble | None = None
         self.last_seen_ms = 0
@@ -119,8 +121,16 @@ class Live:
             self._ring.dropped += message.dropped
             for one in fresh:
                 self.marks.add(one)
+                if one.moved and one.session:
+                    self._note_move(one)
             self.version += 1
             return fresh
+
+    def _note_move(self, one: Any) -> None:
+        self._moved[one.session] = max(one.started_at_ms, self._moved.get(one.session, 0))
+        self._moved.move_to_end(one.session)
+        while len(self._moved) > MOVED_MAX:
+            self._moved.popitem(last=False)
 
     def on_running(self, message: Any) -> None:
         """Take a `WatchRunningResponse`."""
@@ -187,6 +197,11 @@ class Live:
         """Return the attempts of an exchange; empty: not known."""
         with self._lock:
             return self._attempts.get(exchange_id, ())
+
+    def moved_at(self, session: str) -> int:
+        """Return when a session left a warm cache last, as far as that is kept; 0: not known."""
+        with self._lock:
+            return self._moved.get(session, 0)
 
     def lanes(self) -> Mapping[tuple[str, str], Mapping[int, int]]:
         """Return a copy of the marks of all lanes."""

@@ -295,7 +295,9 @@ class NowPage(Page):
         right = sessions_view.title_sums(found) if found else ""
         if found:
             providers = self.host.live.status.providers
-            body = sessions_view.short_rows(found, providers, view.now_ms, inner)
+            body = sessions_view.short_rows(
+                found, providers, view.now_ms, inner, self.host.live.moved_at
+            )
         else:
             body = inner.wrap(inner.text(self._sessions_note or "No session today yet."))
         return box("Sessions today", body, view.width, view.glyphs, right=right, height=height)

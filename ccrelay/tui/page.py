@@ -189,6 +189,11 @@ def scroll_step(key: str, page: int) -> int | None:
     }.get(key)  # fmt: skip
 
 
+def has_passed(since_ms: int, now_ms: int, span_ms: float) -> bool:
+    """Return whether a span is over; where the clock was set back, it is."""
+    return not 0 <= now_ms - since_ms < span_ms
+
+
 def upgrade_note(what: str, message: str, code: str) -> str:
     """Return why something is not shown."""
     if code == "UNIMPLEMENTED":

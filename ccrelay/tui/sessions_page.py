@@ -9,6 +9,8 @@ from ccrelay.cli.format_counts import count, tokens
 from ccrelay.cli.format_money import dollars
 from ccrelay.cli.format_share import hits
 from ccrelay.cli.format_time import clock
+from ccrelay.cli.sessions import quoted
+from ccrelay.cli.sessions_view import move_text
 from ccrelay.cli.time_range import time_range
 from ccrelay.config.letters import letters as letters_of
 from ccrelay.tui import sessions_view
@@ -24,6 +26,7 @@ _RANGE_WORDS = {
 PAGE_SIZE = 200
 EXCHANGES_MAX = 1000
 AGENTS_MAX = 12  # lines of the tree
+MOVES_MAX = 3  # the latest ones
 EMPTY = "No session in this time. ] looks further back."
 
 
@@ -97,7 +100,9 @@ class SessionsPage(Page):
         status = self.host.live.status
         providers = status.providers if status else ()
         inner = view.within(view.width - 1)
-        heading, rows = sessions_view.rows(self._sessions, providers, view.now_ms, inner)
+        heading, rows = sessions_view.rows(
+            self._sessions, providers, view.now_ms, inner, self.host.live.moved_at
+        )
         if not rows:
             return set_in(view.inset.screen.wrap(EMPTY))
         head = f" {view.screen.paint(heading, 'bold')}"
@@ -154,12 +159,14 @@ class SessionPage(Page):
         self.cursor = Cursor()
         self._agents: Sequence[Any] = ()
         self._exchanges: Sequence[Any] | None = None
+        self._moves: Sequence[Any] = ()
+        self._spans: dict[str, tuple[int, int]] = {}
         self._problem = ""
         self._rows: list[Row] = []
 
     @property
     def _filter(self) -> str:
-        return f"session:{self._session.session}"
+        return f"session={quoted(self._session.session)}"
 
     def ask(self) -> None:
         """Ask for the sums of its sub-agents, and for its exchanges."""
@@ -177,12 +184,28 @@ class SessionPage(Page):
             self._on_exchanges,
             self._on_failure,
         )
+        if self._session.totals.moves:
+            self.host.call(
+                "Exchanges/List",
+                ex.ExchangesListRequest(filter=f"{self._filter} moved:yes", page_size=MOVES_MAX),
+                ex.ExchangesListResponse,
+                self._on_moves,
+                self._on_failure,
+            )
 
     def _on_agents(self, answer: Any) -> None:
         self._agents = list(answer.rows)
 
     def _on_exchanges(self, answer: Any) -> None:
         self._exchanges, self._problem = list(answer.exchanges), ""
+        self._spans = {}
+        for one in self._exchanges:
+            start, stop = one.started_at_ms, int(one.started_at_ms + one.duration_ms)
+            first, last = self._spans.get(one.agent, (start, stop))
+            self._spans[one.agent] = (min(first, start), max(last, stop))
+
+    def _on_moves(self, answer: Any) -> None:
+        self._moves = list(answer.exchanges)[:MOVES_MAX][::-1]
 
     def _on_failure(self, message: str, code: str) -> None:
         self._problem = message
@@ -203,17 +226,18 @@ class SessionPage(Page):
         return view.screen.text(self._session.session[:13])
 
     def command(self) -> str:
-        """Return the command that lists its exchanges."""
-        return f"ccrelay exchanges --filter {shlex.quote(self._filter)}"
+        """Return the command that shows the same."""
+        return f"ccrelay sessions {shlex.quote(self._session.session)}"
 
     def lines(self, view: View) -> list[str]:
         """Return the tree and the exchanges."""
-        head = [*set_in(self._facts(view.inset)), "", *self._tree(view), ""]
-        head = head[: max(view.height - 5, 3)]
-        if self._exchanges is None:
-            return [*head, *set_in(_waiting(self._problem, view))]
         status = self.host.live.status
         letters = letters_of(one.name for one in status.providers) if status else {}
+        facts, head_max = self._facts(view.inset, letters), max(view.height - 5, 3)
+        tree = self._tree(view, min(max(head_max - len(facts) - 4, 1), AGENTS_MAX))
+        head = [*set_in(facts), "", *tree, ""][:head_max]
+        if self._exchanges is None:
+            return [*head, *set_in(_waiting(self._problem, view))]
         width = view.width - 1
         columns = COMPACT if view.width < COMPACT_MAX else FULL
         table = RowTable(columns, width, view.within(width), letters, self.host.live.attempts)
@@ -225,7 +249,7 @@ class SessionPage(Page):
             rows[at] = table.line(self._rows[at], view.now_ms)
         return [*head, f" {table.heading()}", *listed(rows, self.cursor, height, view)]
 
-    def _facts(self, view: View) -> list[str]:
+    def _facts(self, view: View, letters: dict[str, str]) -> list[str]:
         one, totals = self._session, self._session.totals
         cache = hits(totals.cache_read_tokens, totals.cache_write_tokens, totals.input_tokens)
         facts = [
@@ -240,14 +264,17 @@ class SessionPage(Page):
             moved = f"It left a warm cache {count(totals.moves, 'time')}: lost "
             moved += f"{dollars(totals.moved_micros)}."
             lines += [view.screen.paint(line, "amber") for line in view.screen.wrap(moved)]
+        for one in self._moves:
+            text = move_text(one, letters, self.host.live.attempts(one.id), view.now_ms)
+            lines.append(view.screen.cut(view.screen.text(f"  {text}")))
         return lines
 
-    def _tree(self, view: View) -> list[str]:
+    def _tree(self, view: View, agents_max: int) -> list[str]:
         """Return the main conversation and its sub-agents: what they cost, and when they ran."""
         main = next((row for row in self._agents if not row.group[0]), None)
         agents = [row for row in self._agents if row.group[0]]
         agents.sort(key=lambda row: self._times(row.group[0])[0])
-        shown = agents[:AGENTS_MAX]
+        shown = agents[:agents_max]
         lines = []
         if main is not None:
             lines.append(self._branch("main", "", main, view))
@@ -273,13 +300,7 @@ class SessionPage(Page):
 
     def _times(self, agent: str) -> tuple[int, int]:
         """Return when an agent ran, milliseconds since 1970, as far as its exchanges are here."""
-        own = [one for one in self._exchanges or () if one.agent == agent]
-        if not own:
-            return (0, 0)
-        return (
-            min(one.started_at_ms for one in own),
-            max(int(one.started_at_ms + one.duration_ms) for one in own),
-        )
+        return self._spans.get(agent, (0, 0))
 
     def _gantt(self, agent: str, room: int, view: View) -> str:
         begin, end = int(self._session.first_at_ms), int(self._session.last_at_ms)

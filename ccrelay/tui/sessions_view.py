@@ -1,6 +1,6 @@
 """Sessions as rows: one conversation each, with what it came to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ccrelay.cli.cells import join
@@ -14,6 +14,9 @@ from ccrelay.config.letters import letters as letters_of
 
 ACTIVE_MS = 15 * 60_000  # a session that was quiet for so long is told with its end
 SHORT = 6
+
+# When a session left a warm cache last, milliseconds since 1970; 0: not known.
+MovedAt = Callable[[str], int]
 
 COLUMNS = (
     Column("PROJECT", least=8, shrink_to=6),
@@ -66,19 +69,39 @@ def target(one: Any, letters: dict[str, str], screen: Screen) -> str:
     return screen.text(f"{letters.get(provider, '?')} {key}")
 
 
+def moves(one: Any, moved_at: MovedAt, now_ms: int) -> str:
+    """Return `moved 14:27`, `3 moves, last 14:27`, `2 moves`; empty: it has not moved."""
+    number, at_ms = one.totals.moves, moved_at(one.session)
+    if not number:
+        return ""
+    when = moment(at_ms, now_ms) if at_ms else ""
+    when = when[:5] if when.count(":") == 2 else when
+    if not when:
+        return count(number, "move")
+    return f"moved {when}" if number == 1 else f"{count(number, 'move')}, last {when}"
+
+
 def rows(
-    sessions: Sequence[Any], providers: Sequence[Any], now_ms: int, screen: Screen
+    sessions: Sequence[Any],
+    providers: Sequence[Any],
+    now_ms: int,
+    screen: Screen,
+    moved_at: MovedAt = lambda _: 0,
 ) -> tuple[str, list[str]]:
     """Return the heading and a line per session, all within the screen's width."""
     letters = letters_of(one.name for one in providers)
-    cells = [_cells(one, letters, now_ms, screen) for one in sessions]
+    cells = [_cells(one, letters, now_ms, screen, moved_at) for one in sessions]
     fitted = fit(COLUMNS, cells, screen.width)
     heading = draw_row(COLUMNS, [Cell(column.title) for column in COLUMNS], fitted, screen)
     return heading, [draw_row(COLUMNS, row, fitted, screen) for row in cells]
 
 
 def short_rows(
-    sessions: Sequence[Any], providers: Sequence[Any], now_ms: int, screen: Screen
+    sessions: Sequence[Any],
+    providers: Sequence[Any],
+    now_ms: int,
+    screen: Screen,
+    moved_at: MovedAt = lambda _: 0,
 ) -> list[str]:
     """Return a line per session that needs no heading."""
     letters = letters_of(one.name for one in providers)
@@ -99,8 +122,7 @@ def short_rows(
             Cell(span_of(one, now_ms)),
             Cell(work(one), shorter=(count(one.turns, "turn"),)),
             Cell(
-                target(one, letters, screen)
-                + (f", {count(one.totals.moves, 'move')}" if one.totals.moves else ""),
+                join([target(one, letters, screen), moves(one, moved_at, now_ms)]),
                 shorter=(target(one, letters, screen),),
                 style="amber" if one.totals.moves else "",
             ),
@@ -114,7 +136,9 @@ def short_rows(
     return [draw_row(columns, row, fitted, screen) for row in cells]
 
 
-def _cells(one: Any, letters: dict[str, str], now_ms: int, screen: Screen) -> list[Cell]:
+def _cells(
+    one: Any, letters: dict[str, str], now_ms: int, screen: Screen, moved_at: MovedAt
+) -> list[Cell]:
     totals = one.totals
     return [
         Cell(screen.text(one.project) or "-"),
@@ -126,7 +150,7 @@ def _cells(one: Any, letters: dict[str, str], now_ms: int, screen: Screen) -> li
         Cell(tokens_or_none(one.prompt_tokens)),
         Cell(target(one, letters, screen)),
         Cell(screen.text(_short_model(one.model)) or "-"),
-        Cell(count(totals.moves) if totals.moves else "-", style="amber" if totals.moves else ""),
+        Cell(moves(one, moved_at, now_ms) or "-", style="amber" if totals.moves else ""),
     ]
 
 

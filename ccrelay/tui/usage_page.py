@@ -17,6 +17,7 @@ _RANGE_WORDS = {
     "1h": "the last hour", "24h": "the last 24 hours", "1d": "today", "7d": "7 days",
     "30d": "30 days", "90d": "90 days", "all": "all that is kept",
 }  # fmt: skip
+_SHORT_WORDS = {**_RANGE_WORDS, "1h": "last hour", "24h": "last 24 h", "all": "all kept"}
 ROWS_MAX = 500
 TIMEOUT_S = 30.0
 CHART_MAX = 31  # days
@@ -147,15 +148,26 @@ class UsagePage(Page):
         return [*head, "", *set_in(shown)]
 
     def _chooser(self, view: View) -> str:
-        paint = view.screen.paint
-        words = [
-            paint(f"[{name}]", "accent") if at == self._by else f" {name} "
-            for at, name in enumerate(DIMENSIONS)
-        ]
-        line = f" by {''.join(words)}"
-        ranges = f"  {_RANGE_WORDS[self.since]}"
-        room = view.width - sum(len(name) + 2 for name in DIMENSIONS) - 4
-        return line + (paint(ranges, "dim") if room > len(ranges) else "")
+        """Return the range and the dimensions: the range, and the chosen one, are never cut off."""
+        names = list(DIMENSIONS)
+        for words in (_RANGE_WORDS, _SHORT_WORDS):
+            head = f" {words[self.since]}  by "
+            room = view.width - len(head)
+            if room >= sum(len(name) + 2 for name in names):
+                return head + "".join(self._name(name, view, wide=True) for name in names)
+            if room >= sum(len(name) + 1 for name in names) + 1:
+                return head + " ".join(self._name(name, view) for name in names)
+        first = 0
+        while (
+            first < self._by and sum(len(name) + 1 for name in names[first : self._by + 1]) >= room
+        ):
+            first += 1
+        return head + " ".join(self._name(name, view) for name in names[first:])
+
+    def _name(self, name: str, view: View, *, wide: bool = False) -> str:
+        if name == self.by:
+            return view.screen.paint(f"[{name}]", "accent")
+        return f" {name} " if wide else name
 
     # ---- keys
 

@@ -44,6 +44,13 @@ def test_at_80_columns() -> None:
     assert "\n".join(exchange_lines(examples.detail(), plain())) + "\n" == AT_80
 
 
+def test_another_key_of_a_provider_that_failed_is_no_attempt() -> None:
+    answer = examples.detail()
+    answer.choice.passed[1].why = "provider_failed"
+    text = "anthropic/team-b: not tried: its provider had failed with another key"
+    assert any(text in line for line in exchange_lines(answer, plain(100)))
+
+
 def test_a_refused_one_has_neither_target_nor_bill() -> None:
     one = ex.Exchange(id="x", status=401, outcome=ex.OUTCOME_REFUSED, error="wrong token")
     lines = exchange_lines(ex.ExchangesGetResponse(exchange=one), plain())

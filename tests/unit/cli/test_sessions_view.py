@@ -74,6 +74,7 @@ def test_the_tree_has_main_then_sub_agents_then_the_rest() -> None:
     for line, start in zip(lines[4:], starts, strict=False):
         assert line.startswith(start)
     assert "A team-a, B eu-role" in lines[4]
+    assert "PROMPT" in lines[3]  # with what is written to and read from caches, unlike INPUT
     assert "$11.02" in lines[4]
     assert any(line.startswith("all") and "$13.84" in line for line in lines)
 

@@ -31,7 +31,7 @@ Z api.z.ai            half-open  one request at a time is let through
 
 ! login: the 7-day window runs out Sat 08:00, 25 h before its reset.
 Billed today $17.54. Plans (p) cover $8.48 at list price. Caches saved $150.89.
-Tokens today: 1.11M in, 3.06M cache write, 61.20M cache read, 312.3k out.
+Tokens today: 1.11M input, 3.06M cache write, 61.20M cache read, 312.3k output.
 """
 AT_40 = """\
 ccrelay 0.3.0, up 5 h 19 min,
@@ -167,7 +167,7 @@ def test_caches_that_were_only_written_have_cost_something() -> None:
 def test_nothing_today_is_no_trouble() -> None:
     lines = status_lines(rl.Status(), plain())
     assert "Billed today $0." in lines
-    assert "Tokens today: 0 in, 0 out." in lines
+    assert "Tokens today: 0 input, 0 output." in lines
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

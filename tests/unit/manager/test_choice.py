@@ -80,6 +80,16 @@ def test_a_target_that_is_no_candidate_any_more_is_shown_with_its_reason() -> No
     assert [(one.target, one.why) for one in choice.passed] == [("a/b", "limit")]
 
 
+def test_another_key_of_a_provider_that_failed_was_not_tried() -> None:
+    choice = choice_of(
+        record(**FAILOVER | {"passed": "anthropic/team-a=tried anthropic/team-b=tried"})
+    )
+    assert [(one.target, one.why) for one in choice.passed][:2] == [
+        ("anthropic/team-a", "tried"),
+        ("anthropic/team-b", "provider_failed"),
+    ]
+
+
 def test_an_exchange_that_was_answered_at_once_has_one_attempt() -> None:
     (one,) = attempts_of(record(queued_us=500_000))
     assert (one.provider, one.key, one.verdict, one.status) == (

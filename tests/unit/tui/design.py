@@ -152,6 +152,13 @@ def query(request: us.QueryRequest) -> us.QueryResponse:
     return examples.usage()
 
 
+def listed(request: ex.ExchangesListRequest) -> ex.ExchangesListResponse:
+    """Exchanges, or those that left a warm cache."""
+    only_moved = request.filter.endswith(" moved:yes")
+    found = [one for one in examples.exchanges() if one.moved or not only_moved]
+    return ex.ExchangesListResponse(exchanges=found)
+
+
 def config() -> cf.ConfigGetResponse:
     return cf.ConfigGetResponse(
         file=CONFIG_FILE, format="yaml", revision=14, digest="00",
@@ -175,7 +182,7 @@ def fake_relay(**others: Any) -> FakeRelay:
     answers: dict[str, Any] = {
         "Relay/GetStatus": rl.GetStatusResponse(status=status()),
         "Relay/WatchStatus": [rl.WatchStatusResponse(status=status(), whole=True)],
-        "Exchanges/List": ex.ExchangesListResponse(exchanges=examples.exchanges()),
+        "Exchanges/List": listed,
         "Exchanges/Get": examples.detail(),
         "Exchanges/Tail": [ex.TailResponse(exchanges=examples.exchanges()[::-1])],
         "Exchanges/WatchRunning": [running()],

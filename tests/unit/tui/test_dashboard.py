@@ -253,3 +253,14 @@ def test_a_terminal_that_is_too_small_is_told(size: tuple[int, int]) -> None:
     lines = shown.dashboard.lines(Screen(width=size[0], height=size[1]), size[1])
     assert len(lines) == size[1]
     assert {cells(line) for line in lines} == {size[0]}
+
+
+def test_a_clock_that_is_set_back_stops_nothing() -> None:
+    shown = Shown()
+    shown.press("g", "u")
+    before = len(shown.asked("Usage/Query"))
+    shown.dashboard.say("a word")
+    shown.now_ms -= 3_600_000
+    shown.dashboard.tick()
+    assert len(shown.asked("Usage/Query")) > before
+    assert "a word" not in shown.text()

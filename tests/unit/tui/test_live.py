@@ -1,4 +1,4 @@
-from ccrelay.tui.live import ATTEMPTS_MAX, RING_MAX, SEEN_MAX, Live, Ring, Trouble
+from ccrelay.tui.live import ATTEMPTS_MAX, MOVED_MAX, RING_MAX, SEEN_MAX, Live, Ring, Trouble
 from ccrelay.v1 import exchanges_pb2 as ex, providers_pb2 as pb, relay_pb2 as rl
 from tests.unit.cli.examples import exchange
 from tests.unit.cli.served import status
@@ -89,3 +89,18 @@ def test_every_change_has_a_version() -> None:
         change()
         seen.append(live.version)
     assert seen == sorted(set(seen))
+
+
+def test_the_last_move_of_a_session_is_kept() -> None:
+    live = Live()
+    moves = [ex.Exchange(id=f"{n}", session=f"s{n}", moved=True, started_at_ms=n) for n in (1, 2)]
+    again = ex.Exchange(id="3", session="s1", moved=True, started_at_ms=9)
+    stays = ex.Exchange(id="4", session="s1", started_at_ms=11)
+    live.on_exchanges(ex.TailResponse(exchanges=[*moves, again, stays]))
+    assert [live.moved_at(name) for name in ("s1", "s2", "s3")] == [9, 2, 0]
+    many = [
+        ex.Exchange(id=f"m{n}", session=f"m{n}", moved=True, started_at_ms=n)
+        for n in range(MOVED_MAX)
+    ]
+    live.on_exchanges(ex.TailResponse(exchanges=many))
+    assert live.moved_at("s1") == 0

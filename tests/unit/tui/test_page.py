@@ -1,7 +1,16 @@
 import pytest
 
 from ccrelay.tui.glyphs import UNICODE
-from ccrelay.tui.page import Cursor, View, listed, scroll_step, scrolled, set_in, upgrade_note
+from ccrelay.tui.page import (
+    Cursor,
+    View,
+    has_passed,
+    listed,
+    scroll_step,
+    scrolled,
+    set_in,
+    upgrade_note,
+)
 from ccrelay.tui.paint import bare
 from tests.unit.cli.served import plain
 
@@ -61,3 +70,10 @@ def test_an_inset_view_is_narrower_by_a_cell_at_both_sides() -> None:
 def test_a_relay_that_is_too_old_is_to_be_upgraded() -> None:
     assert "upgrade it" in upgrade_note("its rules", "x", "UNIMPLEMENTED")
     assert upgrade_note("its rules", "broken", "INTERNAL") == "broken"
+
+
+@pytest.mark.parametrize(
+    ("since", "is_over"), [(0, True), (4_999, False), (5_001, True), (10_001, True)]
+)
+def test_a_span_is_over_where_the_clock_was_set_back(since: int, is_over: bool) -> None:
+    assert has_passed(since, 5_000, 3_000) == is_over

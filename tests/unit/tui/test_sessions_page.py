@@ -1,4 +1,5 @@
-from ccrelay.v1 import usage_pb2 as us
+from ccrelay.store.filters import parse
+from ccrelay.v1 import providers_pb2 as pb, usage_pb2 as us
 from tests.unit.tui.design import Shown, failing
 
 
@@ -46,9 +47,24 @@ def test_a_session_has_its_tree_and_its_exchanges() -> None:
     assert any(line.startswith(" └ Explore") and "▓" in line for line in lines)
     assert any(line.startswith(" ├ general-purpose") for line in lines)
     assert any(line.startswith("▌14:31:12") for line in lines)
-    assert shown.asked("Exchanges/List")[-1].filter == "session:3f8c41aa-9b0e"
+    assert shown.asked("Exchanges/List")[-2].filter == 'session="3f8c41aa-9b0e"'
     shown.press("y")
-    assert shown.copied == ["ccrelay exchanges --filter session:3f8c41aa-9b0e"]
+    assert shown.copied == ["ccrelay sessions 3f8c41aa-9b0e"]
+
+
+def test_moves_have_their_time_and_reason() -> None:
+    lines = opened().press("enter")
+    at = lines.index(" It left a warm cache 1 time: lost $0.97.")
+    assert lines[at + 1].startswith("   14:27:41 main to B eu-role: 529 overloaded at team-a after")
+    assert "moved 14:27" in opened().lines()[3]
+
+
+def test_any_name_of_a_session_is_asked_for_as_it_is() -> None:
+    odd = us.Session(session='a "b\\c, d', totals=pb.Totals(moves=1))
+    shown = opened(Usage__ListSessions=us.ListSessionsResponse(sessions=[odd]))
+    shown.press("enter")
+    asked = shown.asked("Exchanges/List")
+    assert {parse(one.filter).terms[0].tests[0].values for one in asked[-2:]} == {(odd.session,)}
 
 
 def test_an_exchange_of_a_session_opens_and_closes() -> None:

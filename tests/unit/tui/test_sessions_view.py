@@ -36,3 +36,15 @@ def test_a_row_has_the_words_of_the_design() -> None:
     for words in ("3f8c41", "since 12:41", "47 turns, 9 agents", "B eu-role, 1 move",
                   "cache 94 %", "190.1k tokens", "$13.84"):  # fmt: skip
         assert words in line
+
+
+def test_moves_tell_when_the_last_one_was() -> None:
+    known = {"s": NOW_MS - 60_000}.get
+    for number, at, words in (
+        (0, "s", ""),
+        (1, "s", "moved 14:31"),
+        (3, "s", "3 moves, last 14:31"),
+        (2, "other", "2 moves"),
+    ):
+        one = us.Session(session=at, totals=pb.Totals(moves=number))
+        assert sv.moves(one, lambda name: known(name, 0), NOW_MS) == words

@@ -96,3 +96,20 @@ def test_the_highest_day_is_the_highest_bar() -> None:
 def test_days_without_cost_have_no_chart() -> None:
     answer = us.QueryResponse(rows=[us.UsageRow(group=["2026-11-01"])])
     assert day_chart(answer, View(plain(80), UNICODE, 40, NOW_MS)) == []
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 200])
+def test_the_range_and_the_chosen_dimension_are_seen_at_any_width(width: int) -> None:
+    shown = opened(width)
+    shown.press("[", "[")
+    for _ in range(10):
+        line = shown.press("right")[2]
+        by = shown.dashboard.page.by  # type: ignore[attr-defined]
+        assert f"[{by}]" in line
+        assert line.startswith((" the last 24 hours  by", " last 24 h  by"))
+
+
+def test_80_columns_have_room_for_any_range_and_all_dimensions() -> None:
+    shown = opened(80)
+    for since in (*["["] * 9, *["]"] * 7):
+        assert shown.press(since)[2].endswith("hour rule")

@@ -430,7 +430,7 @@ export type Passed = Message<"ccrelay.v1.Passed"> & {
 
   /**
    * Why: `available` (the strategy preferred the other one), `limit`, `cooldown`, `breaker_open`,
-   * `key_refused`, `max_concurrent`, `tried`.
+   * `key_refused`, `max_concurrent`, `tried`, `provider_failed` (with another key).
    *
    * @generated from field: string why = 2;
    */
