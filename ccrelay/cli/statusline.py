@@ -93,7 +93,7 @@ def _told(ends_at: float) -> dict[str, Any]:
                 break
             data += piece
         told = json.loads(data)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
 
@@ -126,7 +126,8 @@ def _sockets(env: Mapping[str, str]) -> list[str]:
         try:
             if os.path.dirname(folder) == SHARED and not _is_own(folder, uid):
                 continue
-            names = sorted(os.listdir(folder))
+            # A relay that starts listens at a name with a dot before it, until it gets its own.
+            names = sorted([name for name in os.listdir(folder) if name[:1] != "."])
         except OSError:
             continue
         for name in names:

@@ -26,7 +26,8 @@ Part = tuple[str, bool]  # a text, and whether it needs a look
 def width_of(env: Mapping[str, str]) -> int:
     """Return the columns of the terminal, which Claude Code tells."""
     columns = env.get("COLUMNS", "")
-    return int(columns) if columns.isdecimal() and 0 < len(columns) < 6 else WIDTH_DEFAULT
+    number = int(columns) if columns.isdecimal() and len(columns) < 6 else 0
+    return number or WIDTH_DEFAULT  # 0: its caller does not know either
 
 
 def line_of(
@@ -64,15 +65,22 @@ def _fitted(parts: Sequence[Part], room: int, colour: bool) -> str:
     used = 0
     for text, is_unusual in parts:
         text = _clean(text)
-        more = len(text) + (len(SEPARATOR) if shown else 0)
+        more = cells(text) + (len(SEPARATOR) if shown else 0)
         if used + more > room:
             if shown:
                 continue
-            text, more = text[: room - 1] + "…", room
+            while cells(text) > room - 1:
+                text = text[:-1]
+            text, more = text + "…", room
         shown.append((text, is_unusual))
         used += more
     painted = [f"{_AMBER}{text}{_PLAIN}" if colour and odd else text for text, odd in shown]
     return SEPARATOR.join(painted)
+
+
+def cells(text: str) -> int:
+    """Return how wide a text is at most: what may take two cells of a terminal counts as two."""
+    return len(text) if text.isascii() else sum([1 + (char >= "\u1100") for char in text])
 
 
 def _clean(text: str) -> str:

@@ -120,7 +120,8 @@ def _is_own(folder: Path, uid: int) -> bool:
 def _sockets(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            paths = [Path(entry.path) for entry in entries]
+            # A relay that starts listens at a name with a dot before it, until it gets its own.
+            paths = [Path(entry.path) for entry in entries if not entry.name.startswith(".")]
     except OSError:
         return []
     return sorted(path for path in paths if _is_socket(path))
@@ -139,7 +140,7 @@ def _is_live(path: Path) -> bool:
         try:
             sock.connect(str(path))
         except (TimeoutError, BlockingIOError):
-            return True  # somebody listens, and is behind
+            return True  # its process is behind
         except OSError:
             return False
     return True

@@ -219,7 +219,7 @@ def test_it_loads_nothing_that_is_slow(tmp_path: Path, served: Served) -> None:
     slow = {"click", "typing", "pathlib", "asyncio", "urllib.parse", "http.client", "ssl"}
     assert loaded & slow == set()
     assert {name for name in loaded if name.startswith("ccrelay")} == {
-        *("ccrelay", "ccrelay.cli", "ccrelay.cli.entry"),
+        *("ccrelay", "ccrelay.cli", "ccrelay.cli.entry", "ccrelay.money"),
         *("ccrelay.cli.statusline", "ccrelay.cli.statusline_text"),
     }
 

@@ -277,10 +277,13 @@ def test_the_limit_is_for_the_whole_call(tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep relays of this machine away: they may stand in the folder that all share."""
-    monkeypatch.setattr(places, "SHARED", tmp_path)
-    monkeypatch.setattr(client_module, "SHARED", tmp_path)
+def none_of_the_machine(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relays that run on this machine are none of these tests."""
+    shared = tmp_path_factory.mktemp("shared")
+    for module in (places, client_module):
+        monkeypatch.setattr(module, "SHARED", shared)
 
 
 @pytest.fixture
@@ -344,6 +347,14 @@ def test_one_relay_is_found(tmp_path: Path, listen: Callable[[Path], Path]) -> N
         stale.unlink()
         sock.bind(str(stale))
     assert find_socket(env) == path
+
+
+def test_a_socket_without_its_name_yet_is_no_other_relay(
+    tmp_path: Path, listen: Callable[[Path], Path]
+) -> None:
+    listen(tmp_path / "ccrelay/.8787-1.sock")
+    only = listen(tmp_path / "ccrelay/8787.sock")
+    assert find_socket({"XDG_RUNTIME_DIR": str(tmp_path)}) == only
 
 
 def test_several_relays_are_listed(tmp_path: Path, listen: Callable[[Path], Path]) -> None:

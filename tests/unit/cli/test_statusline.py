@@ -16,9 +16,10 @@ from ccrelay.config.places import socket_folders
 
 
 @pytest.fixture
-def runtime() -> Iterator[Path]:
-    """A folder for sockets, whose path is short."""
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for sockets, whose path is short; relays of the machine are not seen."""
     with tempfile.TemporaryDirectory(prefix="cc-") as name:
+        monkeypatch.setattr(module, "SHARED", name)
         folder = Path(name, "ccrelay")
         folder.mkdir()
         yield folder
@@ -61,6 +62,11 @@ def test_the_one_that_runs_is_asked_and_dead_sockets_are_not(runtime: Path) -> N
     listening(runtime / "1.sock").close()  # it was killed
     (runtime / "2.sock").write_text("no socket")
     with listening(runtime / "8787.sock"):
+        assert chosen(env(runtime)) == ["8787.sock"]
+
+
+def test_a_socket_without_its_name_yet_is_not_asked(runtime: Path) -> None:
+    with listening(runtime / ".8787-1.sock"), listening(runtime / "8787.sock"):
         assert chosen(env(runtime)) == ["8787.sock"]
 
 
@@ -109,6 +115,19 @@ def test_without_a_relay_the_line_is_empty(
     monkeypatch.setattr(module, "_told", lambda _: {"session_id": 7})
     main(arguments, env(runtime))
     assert capfd.readouterr().out == "\n"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"a" * (2 << 20)])
+def test_input_that_cannot_be_read_tells_nothing(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "input").write_bytes(data)
+    before = os.dup(0)
+    try:
+        with (tmp_path / "input").open("rb") as file:
+            os.dup2(file.fileno(), 0)
+        assert module._told(time.monotonic() + 20) == {}
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
 
 
 def test_whatever_fails_the_line_is_empty(
