@@ -105,6 +105,7 @@ class Dashboard:
         self._said, self._said_at_ms = "", 0
         self._goes = False  # whether `g` was the key before
         self._asked_at_ms = 0
+        self._was_away = False  # whether the relay did not answer at the tick before
         self.wants_to_quit = False
         self.version = 0  # grows with what is to be drawn
 
@@ -181,7 +182,10 @@ class Dashboard:
         self.page.ask()
 
     def tick(self) -> None:
-        """Ask again where it is time; called about once a second."""
+        """Ask again where it is time, or the relay is back; called about once a second."""
+        was_away, self._was_away = self._was_away, self.live.trouble is not None
+        if was_away and not self._was_away:
+            self.ask()
         due_ms = self.page.refresh_s * 1000
         if (
             due_ms

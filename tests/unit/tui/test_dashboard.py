@@ -8,7 +8,7 @@ from ccrelay.tui.sheets import Text
 from ccrelay.v1 import exchanges_pb2 as ex, relay_pb2 as rl
 from tests.unit.cli import examples
 from tests.unit.cli.served import status
-from tests.unit.tui.design import NOW_MS, Shown, failing, filled
+from tests.unit.tui.design import NOW_MS, Shown, failing, filled, rules
 
 LETTERS = "neusprc"
 
@@ -264,3 +264,15 @@ def test_a_clock_that_is_set_back_stops_nothing() -> None:
     shown.dashboard.tick()
     assert len(shown.asked("Usage/Query")) > before
     assert "a word" not in shown.text()
+
+
+def test_a_relay_that_is_back_is_asked_at_once() -> None:
+    shown = Shown(Routing__ListRules=failing("No relay listens.", "UNAVAILABLE"))
+    shown.live.on_trouble(Trouble("gone", NOW_MS + 1_000))
+    shown.press("g", "r")
+    shown.dashboard.tick()
+    assert "No relay listens." in shown.text()
+    shown.relay.answers["Routing/ListRules"] = rules()
+    shown.live.on_alive(NOW_MS)
+    shown.dashboard.tick()
+    assert "No relay listens." not in shown.text()
