@@ -3,8 +3,14 @@
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 SHELLS = ("sh", "fish", "powershell", "json")
+_SHELLS = {
+    **dict.fromkeys(("sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"), "sh"),
+    "fish": "fish",
+    "pwsh": "powershell",
+}
 _UNSET = {"sh": "unset ", "fish": "set -e ", "powershell": "Remove-Item Env:"}
 # PowerShell takes all of these for an end of a quoted text; doubled, they stand for themselves.
 _POWERSHELL_QUOTES = "'\u2018\u2019\u201a\u201b"
@@ -27,10 +33,23 @@ def render(variables: Mapping[str, str | None], shell: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def guess_shell(env: Mapping[str, str]) -> str:
-    """Return the shell of the user, by `SHELL`."""
-    name = os.path.basename(env.get("SHELL", ""))
-    return {"fish": "fish", "pwsh": "powershell"}.get(name, "sh")
+def guess_shell(env: Mapping[str, str], parent: str = "") -> str:
+    """Return the shell that reads what is printed.
+
+    Args:
+        env: `SHELL` names that of the user's logins, who may have started another one in it.
+        parent: name of the process that started this one; empty: it is not known.
+    """
+    name = parent if parent in _SHELLS else os.path.basename(env.get("SHELL", ""))
+    return _SHELLS.get(name, "sh")
+
+
+def parent_name() -> str:
+    """Return the name of the process that started this one; empty: the system does not tell."""
+    try:
+        return Path(f"/proc/{os.getppid()}/comm").read_text().strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def _sh(name: str, value: str) -> str:

@@ -12,7 +12,7 @@ from ccrelay.cli.groups import socket_option
 @click.option(
     "--shell",
     type=click.Choice(SHELLS),
-    help="Whose commands to print. Default: by $SHELL, else sh.",
+    help="Whose commands to print. Default: the one that asks, else by $SHELL.",
 )
 @click.option("--explain", is_flag=True, help="List each variable with its reason instead.")
 @socket_option
@@ -24,7 +24,7 @@ def env(shell: str | None, explain: bool, socket: str | None) -> None:
     """
     from ccrelay.cli import client_ours, launcher
     from ccrelay.cli.client_environment import environment
-    from ccrelay.cli.client_shell import guess_shell, render
+    from ccrelay.cli.client_shell import guess_shell, parent_name, render
     from ccrelay.cli.output import echo
 
     facts, pid = launcher.facts_of_running(socket)
@@ -37,6 +37,6 @@ def env(shell: str | None, explain: bool, socket: str | None) -> None:
                 echo(part)
         return
     changes = client_ours.changes(os.environ, environment(variables))
-    text = render(changes, shell or guess_shell(os.environ))
+    text = render(changes, shell or guess_shell(os.environ, parent_name()))
     # Quoted for the shell: escapes would change the values. As bytes, which need be no text.
     click.echo(os.fsencode(text), nl=False)

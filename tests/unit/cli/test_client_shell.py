@@ -1,12 +1,15 @@
 """What a shell makes of the printed commands; the shells that are here are asked."""
 
 import json
+import os
+import shlex
 import shutil
 import subprocess
 
 import pytest
 
 from ccrelay.cli.client_shell import guess_shell, render
+from tests.child import PROGRAM, child_environment
 
 VALUES = [
     "plain", "", " a  b ", "it's", 'say "x"', "$HOME `id` $(id) ${x}", "back\\slash\\'", "a\nb: c",
@@ -47,8 +50,26 @@ def test_quotes_of_fish_and_powershell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shell", "expected"),
-    [("/usr/bin/fish", "fish"), ("/bin/zsh", "sh"), ("", "sh"), ("/opt/pwsh", "powershell")],
+    ("shell", "parent", "expected"),
+    [
+        ("/usr/bin/fish", "", "fish"),
+        ("/bin/zsh", "", "sh"),
+        ("", "", "sh"),
+        ("/opt/pwsh", "", "powershell"),
+        ("/usr/bin/fish", "bash", "sh"),  # a script, or a shell in the shell
+        ("/bin/bash", "fish", "fish"),
+        ("/usr/bin/fish", "make", "fish"),
+    ],
 )
-def test_the_shell_is_that_of_the_user(shell: str, expected: str) -> None:
-    assert guess_shell({"SHELL": shell} if shell else {}) == expected
+def test_the_shell_is_the_one_that_asks(shell: str, parent: str, expected: str) -> None:
+    assert guess_shell({"SHELL": shell} if shell else {}, parent) == expected
+
+
+def test_the_process_that_asks_is_known() -> None:
+    code = "from ccrelay.cli.client_shell import parent_name; print(parent_name())"
+    script = f"{shlex.join([*PROGRAM, code])}; exit"  # the shell stays: it has more to do
+    done = subprocess.run(
+        ["sh", "-c", script], env=child_environment(), capture_output=True, text=True, timeout=60
+    )
+    name = os.path.basename(os.path.realpath(shutil.which("sh") or ""))
+    assert done.stdout.strip() in ("sh", name, "")  # macOS does not tell
