@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import ccrelay
+from ccrelay.cli.doctor_client import read_client
 from tests.child import child_environment
 from tests.client import parity, shelf
 from tests.client.claude import Claude
@@ -201,8 +202,14 @@ def test_the_client_reads_what_connect_writes(tmp_path: Path, claude_binary: Pat
         env["XDG_STATE_HOME"] = str(state)
         command = [sys.executable, "-P", "-m", "ccrelay"]
         subprocess.run([*command, "connect", "--socket", str(socket)], env=env, check=True)
+        top = tmp_path / "home"  # of a repository; its settings are found from the folder below
+        (top / ".git").mkdir()
+        (top / ".claude").mkdir()
+        headers = {"ANTHROPIC_CUSTOM_HEADERS": "x-ccrelay-project: shop"}
+        (top / ".claude" / "settings.local.json").write_text(json.dumps({"env": headers}))
+        assert read_client({}, top / "work", tmp_path).variables.keys() == headers.keys()
         assert claude.run("hi", environment={}).exit_code == 0
-        assert len(rig.exchanges(1)) == 1
+        assert [line["project"] for line in rig.exchanges(1)] == ["shop"]
         subprocess.run([*command, "disconnect"], env=env, check=True)
         assert not (claude.config_dir / "settings.json").exists()
         assert claude.run("hi", environment={}).exit_code == 1  # not logged in
