@@ -166,6 +166,13 @@ def _client_checks(
         Check("client", lambda: doctor_client.check_client(client, env, listen, tokens)),
         Check("tool search", lambda: doctor_client.check_tool_search(client, without)),
     ]
+    if config.config is not None:
+        from ccrelay.cli.client_facts import facts_of, local_url
+        from ccrelay.cli.doctor_connect import check_connected
+        from ccrelay.config.show import redacted
+
+        facts = facts_of(redacted(config.config), local_url(listen))
+        checks.append(Check("settings", lambda: check_connected(facts, env)))
     model = _streaming_model(relay, is_paid=is_paid)
     if model:
         given = client.settings.get(doctor_client.AUTH_TOKEN)
