@@ -11,7 +11,7 @@ _SHELLS = {
     "fish": "fish",
     "pwsh": "powershell",
 }
-_UNSET = {"sh": "unset ", "fish": "set -e ", "powershell": "Remove-Item Env:"}
+_UNSET = {"sh": "unset {}", "fish": "set -e {};", "powershell": "Remove-Item Env:{}"}
 # PowerShell takes all of these for an end of a quoted text; doubled, they stand for themselves.
 _POWERSHELL_QUOTES = "'\u2018\u2019\u201a\u201b"
 
@@ -27,7 +27,7 @@ def render(variables: Mapping[str, str | None], shell: str) -> str:
         return json.dumps(dict(variables), indent=2) + "\n"
     line = {"sh": _sh, "fish": _fish, "powershell": _powershell}[shell]
     lines = [
-        f"{_UNSET[shell]}{name}" if value is None else line(name, value)
+        _UNSET[shell].format(name) if value is None else line(name, value)
         for name, value in variables.items()
     ]
     return "".join(f"{line}\n" for line in lines)
@@ -60,7 +60,7 @@ def _sh(name: str, value: str) -> str:
 
 def _fish(name: str, value: str) -> str:
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"set -gx {name} '{quoted}'"
+    return f"set -gx {name} '{quoted}';"  # `eval (ccrelay env)` joins the lines
 
 
 def _powershell(name: str, value: str) -> str:

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,7 @@ def hindrances(facts: Facts, pid: int, env: Mapping[str, str]) -> list[str]:
     from ccrelay.config.places import state_folder
 
     found = []
-    for check in (lambda: check_clouds(env), lambda: check_settings(facts, env)):
+    for check in (partial(check_clouds, env), partial(check_settings, facts, env)):
         try:
             check()
         except Failed as error:

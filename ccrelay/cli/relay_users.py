@@ -15,8 +15,9 @@ from pathlib import Path
 FOLDER = "launched"
 USERS_MAX = 4096  # bytes that are read: hundreds of processes
 ENDING = b"ending\n"
-# A start takes a second or two; a launcher that was suspended meanwhile is not waited for.
-START_S = 30.0
+# A start takes a second or two, at most detach.READY_TIMEOUT_S; a launcher that was suspended
+# meanwhile is not waited for any longer.
+START_S = 65.0
 POLL_S = 0.1
 
 

@@ -44,8 +44,8 @@ def test_json_is_an_object() -> None:
 
 def test_quotes_of_fish_and_powershell() -> None:
     gone = [render({"A": None}, shell) for shell in ("sh", "fish", "powershell")]
-    assert gone == ["unset A\n", "set -e A\n", "Remove-Item Env:A\n"]
-    assert render({"A": "it's \\ $x"}, "fish") == "set -gx A 'it\\'s \\\\ $x'\n"
+    assert gone == ["unset A\n", "set -e A;\n", "Remove-Item Env:A\n"]
+    assert render({"A": "it's \\ $x"}, "fish") == "set -gx A 'it\\'s \\\\ $x';\n"
     assert render({"A": "it's \u2019 $x"}, "powershell") == "$Env:A = 'it''s \u2019\u2019 $x'\n"
 
 
