@@ -122,8 +122,10 @@ def _check_usage(answers: "Answers", *, is_all: bool) -> None:
                 "No terminal to ask in: name --provider (with --login, --key-from-env VAR or "
                 "--key-stdin), or take all that is found with --yes."
             )
-        if own:
-            raise click.UsageError("--provider is missing: whose key, address or model is it?")
+        if own or answers.store or answers.check:
+            raise click.UsageError(
+                "--provider is missing: --yes alone names keys in variables, and asks nothing."
+            )
 
 
 def _run(answers: "Answers", file: Path | None) -> None:

@@ -118,9 +118,9 @@ async def check(choice: Choice, env: Mapping[str, str], *, model: str = "") -> C
     except ValueError as error:
         raise SetupProblem(f"{error}.") from None
     began_at = asker.loop.time()
-    limit_s = MESSAGE_LIMIT_S if model else LIST_LIMIT_S
+    limit_s = LIST_LIMIT_S + (MESSAGE_LIMIT_S if model else LIST_LIMIT_S)
     try:
-        async with asyncio.timeout(limit_s + 2 * LIST_LIMIT_S):
+        async with asyncio.timeout(limit_s):
             checked = await _Check(asker).run(model)
     except TimeoutError:
         checked = Checked(

@@ -139,6 +139,8 @@ def test_settings_and_model(run: Run, home: Path) -> None:
         (["--provider", "zai", "--provider", "kimi", "--key-stdin"], "one --provider"),
         (["--provider", "zai", "--set", "region"], "is not NAME=VALUE"),
         (["--yes", "--key-stdin"], "--provider is missing"),
+        (["--yes", "--check"], "--provider is missing"),
+        (["--yes", "--store", "keychain"], "--provider is missing"),
         (["--provider", "zai", "--key-stdin"], "no key on standard input"),
         (["--provider", "compatible", "--key-from-env", "A"], "--base-url URL is missing"),
         (["--provider", "vertex"], "--set project=VALUE is missing"),

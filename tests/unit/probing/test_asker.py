@@ -1,15 +1,20 @@
 """Requests to one provider, over a real socket."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
+from ccrelay.cli.providers import PROBE_TIMEOUT_S
 from ccrelay.config.model import Config, Key, Provider
 from ccrelay.config.resolve import resolve
-from ccrelay.probing.asker import Asker
+from ccrelay.first_run import check
+from ccrelay.manager import probe
+from ccrelay.probing.asker import MESSAGE_LIMIT_S, Asker
 from tests.unit.cli.fake_provider import FakeProvider, fake_provider
 
 T = TypeVar("T")
@@ -75,3 +80,12 @@ def test_what_cannot_be_asked() -> None:
 
     with pytest.raises(ValueError, match="must begin with http"):
         asyncio.run(main())
+
+
+def test_a_silent_provider_is_given_up_before_the_face_that_asks_gives_up_the_call() -> None:
+    pages = Path(__file__).parents[3] / "ccrelay" / "web" / "src" / "pages"
+    calls = [pages / "setup" / "check.tsx", pages / "providers" / "actions.ts"]
+    found = [re.search(r"timeoutMs: ([0-9_]+)", one.read_text()) for one in calls]
+    limits_s = [int(one[1]) / 1000 for one in found if one is not None]
+    assert len(limits_s) == len(calls)
+    assert min(*limits_s, PROBE_TIMEOUT_S) > check.LIST_LIMIT_S + MESSAGE_LIMIT_S + probe.PHASE_S
