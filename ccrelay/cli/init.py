@@ -141,13 +141,16 @@ def _run(answers: "Answers", file: Path | None) -> None:
         check_place(place, os.environ)
         detected = detect(os.environ)
         if answers.providers or answers.is_asked:
-            _set_up(answers, detected, file)
+            written = _set_up(answers, detected, file)
         else:
-            _take_all(detected, place, answers.listen)
+            written = _take_all(detected, place, answers.listen)
     except HasConfig as problem:
         raise Failed(
             f"{problem} Edit it, name another one with --file, or look at it: ccrelay config show"
         ) from None
+    except KeyboardInterrupt:  # while something was waited for
+        echo("\nNothing was written.", err=True)
+        raise
     except click.Abort as abort:
         echo("\nNothing was written.", err=True)
         if isinstance(abort.__context__, KeyboardInterrupt):  # click hides it
@@ -155,27 +158,28 @@ def _run(answers: "Answers", file: Path | None) -> None:
         raise
     except SetupProblem as problem:
         raise Failed(f"{problem} Nothing was written.") from None
+    _go_on(written)
 
 
-def _set_up(answers: "Answers", detected: "Detected", file: Path | None) -> None:
+def _set_up(answers: "Answers", detected: "Detected", file: Path | None) -> Path:
     from ccrelay.cli.init_questions import Questions
 
     questions = Questions(answers, detected, os.environ)
     choices = questions.choices()
-    _write(choices, file, answers.listen)
+    return _write(choices, file, answers.listen)
 
 
-def _write(choices: "list[Choice]", file: Path | None, listen: str) -> None:
+def _write(choices: "list[Choice]", file: Path | None, listen: str) -> Path:
     from ccrelay.first_run.write import plan, write_plan
 
     written = write_plan(plan(choices, os.environ, file, listen=listen), os.environ)
     for line in written.lines[:-1]:
         echo(f"kept the {line}")
     echo(f"wrote {written.file}")
-    _go_on(written.file)
+    return written.file
 
 
-def _take_all(detected: "Detected", place: Path, listen: str) -> None:
+def _take_all(detected: "Detected", place: Path, listen: str) -> Path:
     """Write everything that was found, as a starter file to edit."""
     from ccrelay.config.defaults import detect as known, starter_config
     from ccrelay.first_run.machine import extras_needed
@@ -200,7 +204,7 @@ def _take_all(detected: "Detected", place: Path, listen: str) -> None:
         echo(f"  found Ollama at {found.ollama.base_url}, models: {len(found.ollama.models)}")
     if extras := extras_needed(detected.clouds):
         echo(f"next: pip install 'ccrelay-proxy[{','.join(extras)}]'")
-    _go_on(place)
+    return place
 
 
 def _go_on(file: Path) -> None:

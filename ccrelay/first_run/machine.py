@@ -37,10 +37,13 @@ def has_login(env: Mapping[str, str]) -> bool:
     own, home = env.get("CLAUDE_CONFIG_DIR", ""), env.get("HOME", "")
     if not (own or home):
         return False
-    if Path(own or Path(home, ".claude"), ".credentials.json").is_file():
+    if os.path.isfile(Path(own or Path(home, ".claude"), ".credentials.json")):
         return True
+    state = Path(own or home, ".claude.json")
+    if not os.path.isfile(state):  # of a pipe the reading would not end
+        return False
     try:
-        with open(Path(own or home, ".claude.json"), "rb") as file:
+        with open(state, "rb") as file:
             return b'"oauthAccount"' in file.read(_STATE_BYTES_MAX)
     except OSError:
         return False
@@ -51,8 +54,11 @@ def _aws_region(env: Mapping[str, str], home: Path) -> str | None:
     import configparser  # where there is a cloud
 
     parser = configparser.RawConfigParser(strict=False)
+    named = Path(env.get("AWS_CONFIG_FILE") or home / AWS_FILES[0])
+    if not os.path.isfile(named):
+        return None
     try:
-        with open(env.get("AWS_CONFIG_FILE") or home / AWS_FILES[0], encoding="utf-8") as file:
+        with open(named, encoding="utf-8") as file:
             parser.read_string(file.read(_FILE_BYTES_MAX))
     except (OSError, ValueError, configparser.Error):
         return None

@@ -40,7 +40,7 @@ def _fetch_tags(base_url: str) -> tuple[str, ...] | None:
         connection.request("GET", url.path.rstrip("/") + "/api/tags")
         response = connection.getresponse()
         return tags(response.read(PROBE_BYTES_MAX)) if response.status == 200 else None
-    except (OSError, http.client.HTTPException, ValueError):
+    except (OSError, http.client.HTTPException, ValueError, RecursionError):
         return None
     finally:
         connection.close()

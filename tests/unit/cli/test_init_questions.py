@@ -222,3 +222,16 @@ def test_a_place_that_cannot_be_written_is_told_before_a_question(run: Run, home
     assert ended.exit_code == 1
     assert "Not a directory. Nothing was written." in ended.stderr
     assert "Key of" not in ended.stdout
+
+
+def test_ctrl_c_while_a_provider_is_asked_says_that_nothing_was_written(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(*_: object, **_more: object) -> Checked:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(questions, "check", interrupted)
+    ended = run("--provider", "zai", input=answers(KEY))
+    assert ended.exit_code != 0
+    assert "Nothing was written." in ended.stderr
+    assert not target(home).parent.exists()

@@ -1,6 +1,7 @@
 """What the first run asks the machine: about clouds, and Claude Code's login."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,15 @@ def test_a_login_is_found_by_its_files(home, file, text, env, is_found):
 
 def test_without_a_home_there_is_no_login():
     assert not has_login({})
+
+
+def test_files_that_cannot_be_looked_at_are_not_there(home):
+    assert not has_login({"HOME": str(home), "CLAUDE_CONFIG_DIR": "x" * 300})
+    assert machine_of({"HOME": str(home), "AWS_CONFIG_FILE": "x" * 300}).aws_region is None
+
+
+def test_a_pipe_is_not_waited_for(home):
+    os.mkfifo(home / ".claude.json")
+    os.mkfifo(home / "config")
+    assert not has_login({"HOME": str(home)})
+    assert machine_of({"HOME": str(home), "AWS_CONFIG_FILE": str(home / "config")}) is not None

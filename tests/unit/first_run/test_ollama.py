@@ -55,3 +55,7 @@ def test_probe_ollama_returns_none_on_errors(monkeypatch):
 
     monkeypatch.setattr(FakeConnection, "request", refuse)
     assert command.probe_ollama("http://box:1") is None
+    monkeypatch.undo()
+    monkeypatch.setattr("http.client.HTTPConnection", FakeConnection)
+    monkeypatch.setattr(FakeConnection, "read", lambda self, size: b"[" * 100_000)
+    assert command.probe_ollama("http://box:1") is None
