@@ -291,12 +291,10 @@ def test_a_key_stays_hidden_after_ctrl_z(tmp_path: Path, command: str) -> None:
     try:
         window.type(f"{shlex.join(PROGRAM)} {command}")
         window.wait_for("(not shown):")
-        time.sleep(0.2)  # as above
         window.press("C-z")
         window.wait_for("Stopped")
         window.type("fg")
         window.wait_for("(not shown):", 2)
-        time.sleep(0.2)
         window.type(KEY)
         kept = tmp_path / ".config" / "ccrelay" / "keys" / "zai"
         if "--key-stdin" not in command and command.startswith("init"):

@@ -12,6 +12,7 @@ import pytest
 
 from ccrelay.v1 import providers_pb2 as v1
 from tests.loopback.manager.rig import CONFIG, refused, rig, run
+from tests.loopback.relay.harness import eventually
 
 MESSAGE = {
     "type": "message",
@@ -28,6 +29,7 @@ class Upstream:
         self.status = status
         self.body = body
         self.delay_s = delay_s
+        self.may_answer: asyncio.Event | None = None
         self.seen: list[bytes] = []
         self.port = 0
 
@@ -36,6 +38,8 @@ class Upstream:
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         self.seen.append(head + await reader.readexactly(length))
         await asyncio.sleep(self.delay_s)
+        if self.may_answer is not None:
+            await self.may_answer.wait()
         writer.write(b"HTTP/1.1 %d X\r\nconnection: close\r\n" % self.status)
         writer.write(b"content-length: %d\r\n\r\n" % len(self.body) + self.body)
         with contextlib.suppress(OSError):
@@ -167,9 +171,10 @@ def test_a_provider_that_does_not_speak_tls_is_told_from_a_slow_one(tmp_path: Pa
 
 
 def test_one_probe_at_a_time_for_each_key(tmp_path: Path) -> None:
-    upstream = Upstream(200, json.dumps(MESSAGE).encode(), 0.5)
+    upstream = Upstream(200, json.dumps(MESSAGE).encode())
 
     async def main() -> None:
+        upstream.may_answer = asyncio.Event()
         async with (
             upstream.serving() as port,
             rig(tmp_path, CONFIG.replace(":9", f":{port}")) as made,
@@ -181,10 +186,11 @@ def test_one_probe_at_a_time_for_each_key(tmp_path: Path) -> None:
                 )
 
             first, other = probe("a"), probe("b")
-            await asyncio.sleep(0.2)
+            await eventually(lambda: len(upstream.seen) == 2)
             code, message = await refused(probe("a"))
             assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert "under way" in message
+            upstream.may_answer.set()
             assert (await first).ok
             assert (await other).ok
             assert (await probe("a")).ok
@@ -203,11 +209,24 @@ def test_a_client_that_leaves_ends_its_probe(tmp_path: Path) -> None:
             request = v1.ProbeRequest(provider="one", kind=v1.PROBE_KIND_MESSAGE, model="m")
             code, _ = await refused(made.providers.Probe(request, timeout=0.2))
             assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-            await asyncio.sleep(0.2)
             upstream.delay_s = 0.0
-            assert (await made.providers.Probe(request)).ok
+            for _ in range(1000):
+                if await is_free(made, request):
+                    return
+                await asyncio.sleep(0.02)
+            pytest.fail("the probe of a client that has left goes on")
 
     run(main())
+
+
+async def is_free(made: Any, request: v1.ProbeRequest) -> bool:
+    """Whether a probe is answered; False: one of before is under way still."""
+    try:
+        return bool((await made.providers.Probe(request)).ok)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise
+        return False
 
 
 @pytest.mark.parametrize(
