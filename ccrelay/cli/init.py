@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ccrelay.cli.init_questions import Answers
     from ccrelay.first_run.choice import Choice
     from ccrelay.first_run.detect import Detected
+    from ccrelay.first_run.write import Written
 
 RELOAD_TIMEOUT_S = 60.0
 STORES = ("keychain", "file", "env")
@@ -131,6 +132,7 @@ def _check_usage(answers: "Answers", *, is_all: bool) -> None:
 def _run(answers: "Answers", file: Path | None) -> None:
     from ccrelay.first_run.choice import SetupProblem
     from ccrelay.first_run.detect import detect, existing, target
+    from ccrelay.first_run.text import variables_of
     from ccrelay.first_run.write import HasConfig, check_place
 
     try:
@@ -158,10 +160,13 @@ def _run(answers: "Answers", file: Path | None) -> None:
         raise
     except SetupProblem as problem:
         raise Failed(f"{problem} Nothing was written.") from None
-    _go_on(written)
+    for name in variables_of(written.text):
+        if not os.environ.get(name):
+            echo(f"first: set {name}, which the file names and is not set here")
+    _go_on(written.file)
 
 
-def _set_up(answers: "Answers", detected: "Detected", file: Path | None) -> Path:
+def _set_up(answers: "Answers", detected: "Detected", file: Path | None) -> "Written":
     from ccrelay.cli.init_questions import Questions
 
     questions = Questions(answers, detected, os.environ)
@@ -169,17 +174,17 @@ def _set_up(answers: "Answers", detected: "Detected", file: Path | None) -> Path
     return _write(choices, file, answers.listen)
 
 
-def _write(choices: "list[Choice]", file: Path | None, listen: str) -> Path:
+def _write(choices: "list[Choice]", file: Path | None, listen: str) -> "Written":
     from ccrelay.first_run.write import plan, write_plan
 
     written = write_plan(plan(choices, os.environ, file, listen=listen), os.environ)
     for line in written.lines[:-1]:
         echo(f"kept the {line}")
     echo(f"wrote {written.file}")
-    return written.file
+    return written
 
 
-def _take_all(detected: "Detected", place: Path, listen: str) -> Path:
+def _take_all(detected: "Detected", place: Path, listen: str) -> "Written":
     """Write everything that was found, as a starter file to edit."""
     from ccrelay.config.defaults import detect as known, starter_config
     from ccrelay.first_run.machine import extras_needed
@@ -204,7 +209,7 @@ def _take_all(detected: "Detected", place: Path, listen: str) -> Path:
         echo(f"  found Ollama at {found.ollama.base_url}, models: {len(found.ollama.models)}")
     if extras := extras_needed(detected.clouds):
         echo(f"next: pip install 'ccrelay-proxy[{','.join(extras)}]'")
-    return place
+    return written
 
 
 def _go_on(file: Path) -> None:

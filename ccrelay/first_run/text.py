@@ -21,6 +21,7 @@ _MEMBERS = (
     *("inference_profile", "auth", "billing", "count_tokens", "system_role"),
 )
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._-]*\Z")
+_REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _KEPT = {
     KeyStore.KEYCHAIN: "in the keychain; `ccrelay keys set {name}` replaces it",
@@ -82,6 +83,12 @@ def with_listen(text: str, listen: str) -> str:
     if is_loopback(host):
         return text
     return text.replace(_NO_TOKENS, _TOKENS, 1)
+
+
+def variables_of(text: str) -> list[str]:
+    """The variables that a first configuration names, outside of comments."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    return list(dict.fromkeys(_REFERENCE.findall("\n".join(lines))))
 
 
 def _renamed(lines: Sequence[str], choice: Choice) -> list[str]:

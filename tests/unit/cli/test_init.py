@@ -303,3 +303,15 @@ def test_no_standard_input_at_all(run: Run, home: Path, monkeypatch: pytest.Monk
     ended = run("--provider", "zai", "--no-check", "--key-stdin")
     assert ended.exit_code == 2
     assert "there is no key on standard input" in ended.stderr
+
+
+def test_a_variable_that_is_not_set_is_told(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--provider", "zai", "--key-from-env", "MY_KEY", "--no-check")
+    ended = run(*options, "--listen", "0.0.0.0:8787")
+    assert "first: set RELAY_TOKEN, which" in ended.stdout
+    assert "first: set MY_KEY, which" in ended.stdout
+    target(home).unlink()
+    monkeypatch.setenv("MY_KEY", KEY)
+    assert "first:" not in run(*options).stdout

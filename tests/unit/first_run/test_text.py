@@ -8,7 +8,7 @@ from ccrelay.config.load import load_text
 from ccrelay.config.model import Config, Server
 from ccrelay.config.starter_clouds import Machine, find_clouds
 from ccrelay.first_run.choice import Choice, KeyStore, SetupProblem, settled
-from ccrelay.first_run.text import config_text, with_listen
+from ccrelay.first_run.text import config_text, variables_of, with_listen
 
 ENV = {"KEY": "test-key-1"}
 
@@ -109,3 +109,11 @@ def test_an_address_that_others_can_reach_needs_a_token() -> None:
     assert server("127.0.0.1:9000").listen == "127.0.0.1:9000"
     with pytest.raises(SetupProblem):
         server("nonsense")
+
+
+def test_variables_that_have_to_be_set_are_found() -> None:
+    choices = settled([Choice(type="zai", variable="MY_KEY", model="a$${B}${C}")])
+    text = config_text(choices, {"zai": "${MY_KEY}"})
+    assert variables_of(text) == ["MY_KEY"]  # RELAY_TOKEN is in a comment
+    assert variables_of(with_listen(text, "0.0.0.0:1")) == ["RELAY_TOKEN", "MY_KEY"]
+    assert variables_of(config_text(choices, {"zai": "${file:keys/zai}"})) == []
