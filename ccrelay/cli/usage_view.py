@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ccrelay.cli.cells import join
+from ccrelay.cli.cells import join, width_of
 from ccrelay.cli.format_counts import count, tokens_or_none
 from ccrelay.cli.format_money import UNKNOWN, dollars, dollars_or_none, price
 from ccrelay.cli.format_share import hits
 from ccrelay.cli.format_time import DAY_S, clock, day
 from ccrelay.cli.screen import Screen
-from ccrelay.cli.table import Cell, Column, draw, fit
+from ccrelay.cli.table import Cell, Column, Fitted, draw, fit
 from ccrelay.cli.time_range import Range
 from ccrelay.cli.words import short_model
 
@@ -75,12 +75,27 @@ def usage_lines(
     is_one = not by or len(rows) <= 1
     every = [sums] if not by else [*rows, sums]
     fitted = fit(columns, every, screen.width)
+    if _are_some_too_long(rows, fitted):
+        rows = [
+            [cell._replace(text=cell.shorter[0]) if cell.shorter else cell for cell in row]
+            for row in rows
+        ]
+        fitted = fit(columns, [*rows, sums], screen.width)
     if is_one:
         lines = draw(columns, [sums] if not by else rows, screen, fitted=fitted)
     else:
         lines = draw(columns, rows, screen, fitted=fitted, sums=sums)
     lost_columns = _MONEY & set(fitted.dropped)
     return [*heading, "", *lines, "", *_notes(answer, screen, say_money=bool(lost_columns))]
+
+
+def _are_some_too_long(rows: Sequence[Sequence[Cell]], fitted: Fitted) -> bool:
+    """Return whether some names are shown in their shorter form: then all of them are."""
+    return any(
+        cell.shorter and width_of(cell.text) > width
+        for row in rows
+        for cell, width in zip(row, fitted.widths, strict=False)
+    )
 
 
 def _group(row: Any, by: Sequence[str], screen: Screen) -> list[Cell]:

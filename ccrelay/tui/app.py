@@ -1,5 +1,8 @@
 """The dashboard in Textual, which drives the terminal: keys in, changed lines out."""
 
+import asyncio
+import contextlib
+import signal
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -17,6 +20,8 @@ from ccrelay.tui.palette import PALETTES
 
 TICK_S = 1.0  # countdowns
 DRAW_EVERY_S = 0.15  # however much happens
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+SIGNALLED = 128  # exit codes above it say which signal ended a process
 
 
 class DrivenFeed(Feed, Protocol):
@@ -68,6 +73,10 @@ class Canvas(Widget):  # type: ignore[misc]  # an extra: of no type where it is 
                 self.refresh(*(Region(0, at, width, 1) for at in changed))
         self._lines, self._theme = lines, theme
         return len(changed)
+
+    def forget(self) -> None:
+        """Take all lines as changed."""
+        self._lines = []
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay out again, also for the first time."""
@@ -124,6 +133,11 @@ class TopApp(App[None]):  # type: ignore[misc]
 
     def on_mount(self) -> None:
         """Begin."""
+        for number in ENDING:
+            # A process that ends by a signal leaves the terminal as the dashboard needs it.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                asyncio.get_running_loop().add_signal_handler(number, self._end_by, number)
+        self.app_resume_signal.subscribe(self, lambda _: self._draw_whole())
         self._canvas.focus()
         self._feed.start()
         self.dashboard.ask()
@@ -133,7 +147,15 @@ class TopApp(App[None]):  # type: ignore[misc]
         """End."""
         self._feed.close()
 
+    def _end_by(self, number: signal.Signals) -> None:
+        self.exit(return_code=SIGNALLED + number)
+
     # ---- drawing
+
+    def _draw_whole(self) -> None:
+        """Draw all lines: what was on the terminal is gone."""
+        self._canvas.forget()
+        self.draw()
 
     def wake(self) -> None:
         """Something was handed over, or has changed; any thread may call this."""
@@ -188,6 +210,9 @@ class TopApp(App[None]):  # type: ignore[misc]
         """Take a key."""
         event.stop()
         event.prevent_default()
+        if event.key == "ctrl+z":
+            self.action_suspend_process()
+            return
         self.dashboard.key(event.key, event.character)
         self._after_input()
 

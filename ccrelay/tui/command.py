@@ -99,7 +99,7 @@ def _run(socket: str | None, theme: str) -> None:
     from ccrelay.cli.connection import SOCKET_VARIABLE, failed
     from ccrelay.cli.screen import find_screen
     from ccrelay.control.client import ControlError, SeveralRelays
-    from ccrelay.tui.app import TopApp
+    from ccrelay.tui.app import SIGNALLED, TopApp
     from ccrelay.tui.feed import LiveFeed
     from ccrelay.tui.live import Live
 
@@ -122,5 +122,7 @@ def _run(socket: str | None, theme: str) -> None:
     app = TopApp(live, feed, theme, unicode=find_screen().unicode)
     woken.append(app)
     app.run()
+    if (app.return_code or 0) > SIGNALLED:
+        raise SystemExit(app.return_code)
     if app.return_code:
         raise Failed("ccrelay top ended by a failure.")

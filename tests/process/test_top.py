@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,21 @@ def test_it_fills_the_terminal_and_leaves_it_clean(tmux: Window, width: int, hei
     lines = tmux.wait_for("code 0")
     assert not any("Lanes" in line or "Traceback" in line for line in lines)
     assert tmux._run("display-message", "-p", "#{cursor_flag}").strip() == "1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_it_leaves_the_terminal_clean(
+    tmux: Window, number: signal.Signals
+) -> None:
+    tmux.start(80, 24, "top")
+    tmux.wait_for("Lanes")
+    shell = int(tmux._run("display-message", "-p", "#{pane_pid}"))
+    [top] = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+    os.kill(int(top), number)
+    tmux.wait_for(f"code {128 + number}")
+    flags = "#{alternate_on} #{cursor_flag} #{mouse_any_flag}"
+    assert tmux._run("display-message", "-p", flags).strip() == "0 1 0"
 
 
 def test_pages_change_and_another_size_is_laid_out(tmux: Window) -> None:

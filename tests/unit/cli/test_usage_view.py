@@ -175,3 +175,16 @@ def test_models_can_be_told_apart_at_80_columns() -> None:
     rows = prices_lines(us.PricesResponse(prices=prices), plain(60))[-3:]
     assert [row.split()[0] for row in rows] == list(names)
     assert [row.split()[2] for row in rows] == ["-", "-", "200.0k"]
+
+
+def test_names_of_a_column_are_all_short_or_all_whole() -> None:
+    names = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
+    rows = [us.UsageRow(group=[name], totals=pb.Totals(exchanges=1)) for name in names]
+    answer = us.QueryResponse(rows=rows, total=pb.Totals(exchanges=3))
+    seen = set()
+    for width in range(20, 120):
+        lines = usage_lines(answer, ["model"], WEEK, NOW, plain(width))
+        whole = sum(line.startswith("claude-") for line in lines)
+        assert whole in (0, 3), width
+        seen.add(whole)
+    assert seen == {0, 3}

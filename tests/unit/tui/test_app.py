@@ -226,3 +226,22 @@ def test_it_ends(key: str) -> None:
         await pilot.pause()
 
     assert used((80, 24), use).return_code == 0
+
+
+def test_it_can_be_suspended_and_is_drawn_whole_again() -> None:
+    async def use(app: TopApp, pilot: "Pilot[None]") -> None:
+        calls: list[str] = []
+        app.action_suspend_process = lambda: calls.append("suspended")
+        await pilot.press("ctrl+z")
+        assert calls == ["suspended"]
+        drawn: list[Any] = []
+        refresh = app._canvas.refresh
+        app._canvas.refresh = lambda *regions, **how: (
+            drawn.append(regions),
+            refresh(*regions, **how),
+        )
+        app.app_resume_signal.publish(app)
+        await pilot.pause()
+        assert () in drawn  # no region: all of it
+
+    used((80, 24), use)
