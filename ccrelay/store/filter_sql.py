@@ -18,6 +18,7 @@ _DICTIONARIES = (
     ("shape", "shapes", frozenset(SHAPE_COLUMNS)),
     ("talk", "talks", frozenset(TALK_COLUMNS)),
 )
+_DICTIONARY_MEMBERS = [members for _, _, members in _DICTIONARIES]
 _TALKS = frozenset(TALK_COLUMNS)
 _SESSION = frozenset({"session"})
 _COMBOS = frozenset(COMBO_COLUMNS)
@@ -36,8 +37,11 @@ def row_condition(chosen: Filter, connection: sqlite3.Connection | None = None) 
     With a connection, dictionaries are asked first: where nothing in them is meant, no exchange is
     looked at.
     """
-    parts: list[str] = []
-    values: list[object] = []
+    # Numbers of the exchange itself first: SQLite looks at conditions in this order, and what they
+    # rule out is looked for in no dictionary.
+    cheap = [term for term in chosen.terms if term.members <= _NUMBERS]
+    sql, values = _all([_term(term, _numbers_of_row) for term in cheap])
+    parts = [sql] if sql else []
     for column, table, members in _DICTIONARIES:
         # Words about one dictionary only are asked together.
         inside = [term for term in chosen.terms if term.members <= members]
@@ -49,7 +53,7 @@ def row_condition(chosen: Filter, connection: sqlite3.Connection | None = None) 
     rest = [
         term
         for term in chosen.terms
-        if not any(term.members <= members for _, _, members in _DICTIONARIES)
+        if not any(term.members <= own for own in (_NUMBERS, *_DICTIONARY_MEMBERS))
     ]
     sql, more = _all([_term(term, partial(_row_test, connection)) for term in rest])
     return " AND ".join([*parts, *([sql] if sql else [])]), values + more
@@ -108,11 +112,16 @@ def _among(
     return f"e.{column} IN ({found})", values
 
 
+def _numbers_of_row(test: Texts | Numbers) -> Condition:
+    assert isinstance(test, Numbers)
+    return _numbers([f"e.{name}" for name in test.members], test)
+
+
 def _row_test(connection: sqlite3.Connection | None, test: Texts | Numbers) -> Condition:
     """A test on `exchanges e`, whose members may be in any table."""
     if isinstance(test, Numbers):
         if _NUMBERS.issuperset(test.members):
-            return _numbers([f"e.{name}" for name in test.members], test)
+            return _numbers_of_row(test)
         return _among(connection, "shape", "shapes", _plain(test))
     parts: list[str] = []
     values: list[object] = []

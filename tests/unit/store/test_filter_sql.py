@@ -125,3 +125,10 @@ def test_values_are_bound_in_the_order_of_their_marks(empty: sqlite3.Connection)
         sql, values = row_condition(parse(" ".join(order)))
         rows = empty.execute(f"SELECT e.seq FROM exchanges e WHERE {sql}", values).fetchall()
         assert rows, order
+
+
+def test_what_costs_least_is_looked_at_first(empty: sqlite3.Connection) -> None:
+    """Of two words that rule out most, the number is tried before a dictionary is searched."""
+    sql, _ = row_condition(parse("project:api session:3f model:opus cost>0.5 -tokens>9"))
+    at = [sql.index(name) for name in ("e.cost_micros", "e.cache_write_5m", "e.shape", "e.talk")]
+    assert at == sorted(at)
