@@ -229,8 +229,19 @@ def _tell(store: "Store", change: "Change", facts: "Facts", *, has_token: bool) 
             "! The file has comments, or a comma after a last member: Claude Code 2.1.332 ignores "
             "such a file. They were kept; take them out."
         )
-    if facts.wants_token and has_token and store.is_readable_by_others():
-        echo(f"! Other users can read the token. Do: chmod go= {store.file}")
+    if facts.wants_token and has_token:
+        _tell_of_token(store)
     if facts.wants_token and not has_token:
         echo("  The relay wants a token: set ANTHROPIC_AUTH_TOKEN, or connect with --token.")
     echo("Take it back: ccrelay disconnect")
+
+
+def _tell_of_token(store: "Store") -> None:
+    """Say who else may come to see the token that stands in the file now."""
+    from ccrelay.cli.client_project import repository
+
+    if store.is_readable_by_others():
+        echo(f"! Other users can read the token. Do: chmod go= {store.file}")
+    top = repository(Path(os.path.realpath(store.file)).parent)
+    if top is not None:
+        echo(f"! The token is in the git repository {top} now: do not commit it.")

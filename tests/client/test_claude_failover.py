@@ -114,7 +114,7 @@ def test_a_request_during_a_cooldown_of_all_keys_is_queued_and_answered(claude, 
     assert GREETING in run.text
     [only] = rig.exchanges(1)
     assert (only["status"], only["attempts"]) == (200, 4)
-    assert 6000 < only["queued_ms"] < 9000
+    assert only["queued_ms"] > 6000
 
 
 def test_a_session_and_its_sub_agents_use_one_key(claude, open_rig):

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.client, pytest.mark.process]
 
 FEW = {"CLAUDE_CODE_MAX_RETRIES": "2"}
 RESETS = 150
-SILENCE_S = 3.0
+SILENCE_S = 15.0
 STREAM = (
     b'{"model":"claude-x","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}'
 )

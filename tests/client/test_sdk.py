@@ -152,7 +152,7 @@ def test_a_client_disconnect_aborts_the_upstream_request(connect, open_rig):
     rig = open_rig()
     with connect(rig.url).messages.stream(**asked("demo:deltas=2000 demo:gap_ms=5")) as stream:
         next(iter(stream.text_stream))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while rig.demo.requests[0].outcome == "" and time.monotonic() < deadline:
         time.sleep(0.01)
     assert rig.demo.requests[0].outcome == "left"

@@ -227,7 +227,10 @@ def test_a_token_is_written_only_when_asked(tmp_path: Path) -> None:
         assert "connect with --token" in home.run("connect")
         assert "ANTHROPIC_AUTH_TOKEN" not in home.variables()
         home.file.chmod(0o644)
-        assert f"chmod go= {home.file}" in " ".join(home.run("connect", "--token").split())
+        (home.folder / ".git").mkdir()  # of configuration files
+        said = " ".join(home.run("connect", "--token").split())
+        assert f"chmod go= {home.file}" in said
+        assert f"in the git repository {home.folder} now" in said
         assert home.variables()["ANTHROPIC_AUTH_TOKEN"] == "test-token-1"
 
 
