@@ -59,7 +59,7 @@ def changes(env: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str 
 def _parts(name: str, value: str | None) -> list[str]:
     if value is None:
         return []
-    return value.splitlines() if name == HEADERS else [value]
+    return value.split("\n") if name == HEADERS else [value]
 
 
 def _entry(name: str, part: str) -> str:

@@ -59,7 +59,8 @@ def with_header(headers: str, name: str, value: str) -> str:
     names = {line.partition(":")[0].strip().lower() for line in headers.splitlines()}
     if name in names:
         return headers
-    return f"{headers.rstrip()}\n{name}: {value}".lstrip()
+    lines = headers.strip("\n")  # else as they are: client_ours knows again what is the user's
+    return f"{lines}\n{name}: {value}".lstrip("\n")
 
 
 def working_folder() -> Path | None:
