@@ -195,11 +195,13 @@ def replace_process(program: str, arguments: Sequence[str], env: Mapping[str, st
     own = str(os.getpid())
     if env.get(LAUNCHER) == own:
         raise Failed(f"Name Claude Code itself in {program}: it runs ccrelay claude, without end.")
-    for number in _IGNORED_BY_PYTHON:  # an ignored signal would stay so in all that it starts
-        signal.signal(number, signal.SIG_DFL)
+    # A signal that is ignored would stay so in all that it starts.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in _IGNORED_BY_PYTHON}
     try:
         os.execve(program, ["claude", *arguments], {**env, LAUNCHER: own})
     except OSError as error:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         raise Failed(f"{program} cannot be run: {error.strerror or error}.") from None
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,7 @@ def test_a_program_that_cannot_be_run_is_told(tmp_path: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(Failed, match="cannot be run"):
         launcher.replace_process(str(program), [], {})
+    assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN  # as Python has it
 
 
 def test_a_relay_that_takes_no_new_user_is_waited_for(
