@@ -1,6 +1,6 @@
 """A keychain in a file, for processes under test: `PYTHON_KEYRING_BACKEND` names its class.
 
-PYTHON_KEYRING_FILE names the file; PYTHON_KEYRING_FAULT is `locked`, `broken` or `slow`.
+PYTHON_KEYRING_FILE names the file; PYTHON_KEYRING_FAULT is `locked`, `broken`, `slow` or `chatty`.
 """
 
 import json
@@ -29,6 +29,8 @@ class Keyring(keyring.backend.KeyringBackend):
                 raise RuntimeError("canary in a message")
             case "slow":
                 time.sleep(60)
+            case "chatty":
+                print("Opening the keychain.", flush=True)
         return json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def get_password(self, service: str, username: str) -> str | None:

@@ -55,8 +55,9 @@ def main() -> None:
     if os.environ.get("CCRELAY_DUMPABLE") != "1":
         set_dumpable(False)
     request = json.loads(sys.stdin.buffer.read(MESSAGE_BYTES_MAX))
-    sys.stdout.write(json.dumps(answer(request)))
-    sys.stdout.flush()
+    with open(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)  # backends print what they like
+        json.dump(answer(request), out)
 
 
 if __name__ == "__main__":

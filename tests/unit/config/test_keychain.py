@@ -90,6 +90,11 @@ def test_a_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
     assert "pip install 'ccrelay-proxy[keyring]'" in str(error)
 
 
+def test_a_backend_may_print(tmp_path: Path) -> None:
+    write_entry("zai", SECRET, env(tmp_path, "chatty"))
+    assert read_entry("zai", env(tmp_path, "chatty")) == SECRET
+
+
 @pytest.mark.parametrize(("fault", "why"), [("locked", "locked"), ("broken", "failed")])
 def test_a_failing_keychain_is_an_error_without_its_words(
     tmp_path: Path, fault: str, why: str
