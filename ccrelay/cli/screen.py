@@ -24,7 +24,7 @@ class Screen(NamedTuple):
         height: lines that are seen at once.
         colour: whether styles are written.
         unicode: whether the encoding has what is drawn with; else ASCII stands for it.
-        terminal: whether somebody looks at it, and lines can be drawn again.
+        terminal: whether it is a terminal, where lines can be drawn again.
         encoding: of the stream.
     """
 
@@ -138,7 +138,7 @@ def write_lines(lines: Iterable[str]) -> None:
         OSError: as the stream does; BrokenPipeError when its reader is gone.
     """
     out = sys.stdout
-    if out is None:  # closed by the caller: nobody wants it
+    if out is None:  # closed by the caller
         return
     out.write("".join(f"{line}\n" for line in lines))
     out.flush()

@@ -108,7 +108,7 @@ def usage(
         return
 
     def bounds() -> "Range":
-        # Anew each time: after midnight, today is another day.
+        # Each time: after midnight, today is another day.
         return time_range(since or (SINCE if not until else None), until)
 
     _show(relay, by, text, bounds, as_json=as_json, interval=interval if watch else None)

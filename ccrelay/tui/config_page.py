@@ -9,7 +9,7 @@ from ccrelay.cli.format_counts import count
 from ccrelay.cli.format_time import moment
 from ccrelay.cli.table import Cell, Column, draw
 from ccrelay.tui.page import Cursor, Host, Page, View, listed, scroll_step, scrolled, set_in
-from ccrelay.tui.sheets import question
+from ccrelay.tui.sheets import Text, question
 from ccrelay.v1 import config_pb2 as pb
 
 VIEWS = ("effective", "file", "revisions", "check")
@@ -279,11 +279,16 @@ class ConfigPage(Page):
             )
             self.ask()
 
+        def failed(message: str, code: str) -> None:
+            self.host.say("")
+            self.host.open(Text(f"Roll back to {number}: not done", message))
+
         self.host.say(f"Rolling back to {number} ...")
         self.host.call(
             "Config/Rollback",
             pb.RollbackRequest(revision=number),
             pb.RollbackResponse,
             done,
-            timeout_s=ROLLBACK_TIMEOUT_S,
+            failed,
+            ROLLBACK_TIMEOUT_S,
         )

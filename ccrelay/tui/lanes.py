@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ccrelay.cli import words
-from ccrelay.cli.cells import cut, pad, width_of
+from ccrelay.cli.cells import clean, cut, pad, width_of
 from ccrelay.cli.format_share import percent
 from ccrelay.cli.format_time import countdown
 from ccrelay.cli.screen import Screen
@@ -218,7 +218,7 @@ def fact(provider: Any, key: Any, now_ms: int, *, wide: bool) -> tuple[str, str]
     if plans:
         worst = max(plans, key=lambda one: (words.needs_look(one), one.utilization))
         needs = words.needs_look(worst)
-        name = worst.name.partition("_")[0]
+        name = clean(worst.name.partition("_")[0])
         text = f"{name} {percent(worst.utilization)}{'!' if needs else ''}"
         return text, "amber" if needs else ""
     if key.HasField("room"):

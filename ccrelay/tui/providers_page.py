@@ -283,7 +283,12 @@ class Actions:
             self._host.say(f"{name} {verb}{word}.")
 
         self._host.say(f"Asking the relay: {name} ...")
-        self._host.call(method, request, response_type, done, timeout_s=CHANGE_TIMEOUT_S)
+
+        def failed(message: str, code: str) -> None:
+            self._host.say("")
+            self._host.open(Text(f"{name}: not done", message))
+
+        self._host.call(method, request, response_type, done, failed, CHANGE_TIMEOUT_S)
 
     def _probe(self, kind: str) -> Callable[[], None]:
         provider, key = self._subject

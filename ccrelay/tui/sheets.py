@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ccrelay.cli.cells import cut, width_of, wrap
 from ccrelay.cli.screen import Screen
 from ccrelay.tui.glyphs import Glyphs
-from ccrelay.tui.paint import box, fitted, picked
+from ccrelay.tui.paint import PICK, box, fitted, picked
 
 WIDTH_MAX = 74
 TEXT_MAX = 400  # characters of a field
@@ -80,7 +80,7 @@ class Sheet:
     def lines(self, width: int, height: int, screen: Screen, glyphs: Glyphs) -> list[str]:
         """Return the sheet in its frame."""
         outer = min(width, WIDTH_MAX)
-        body = self.body(outer - 4, screen, glyphs)[: max(height - 2, 1)]
+        body = _seen(self.body(outer - 4, screen, glyphs), max(height - 2, 1))
         return box(screen.text(self.title), body, outer, glyphs)
 
 
@@ -264,6 +264,13 @@ class Text(Sheet):
             self._top = max(self._top + steps[key], 0)
             return True
         return False
+
+
+def _seen(body: Sequence[str], height: int) -> Sequence[str]:
+    """Return the lines that there is room for, with what is selected, and some below it."""
+    at = next((at for at, line in enumerate(body) if line.startswith(PICK)), 0)
+    top = min(max(at + 4 - height, 0), max(len(body) - height, 0))
+    return body[top : top + height]
 
 
 def _wrapped(text: str, width: int, screen: Screen) -> list[str]:

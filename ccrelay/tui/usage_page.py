@@ -215,7 +215,7 @@ def day_chart(answer: Any, view: View) -> list[str]:
         label = dollars(top) if level == high else ""
         bars = " ".join(_part(amount / top * high - level + 1, view) * width for amount in amounts)
         lines.append(f"{pad(label, 8, right=True)}  {bars}")
-    names = [row.group[0][-2:] if row.group else "" for row in days]
+    names = [view.screen.text(row.group[0])[-2:] if row.group else "" for row in days]
     axis = " ".join(pad(name[-width:], width, right=True) for name in names)
     lines.append(view.screen.paint(f"{' ' * 10}{axis}", "dim"))
     unpriced = sum(row.totals.unpriced for row in days)

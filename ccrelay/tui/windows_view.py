@@ -90,7 +90,7 @@ def _used(window: Any, screen: Screen) -> str:
 def short_lines(found: Sequence[Owned], now_ms: int, screen: Screen, glyphs: Glyphs) -> list[str]:
     """Return one line per window."""
     labels = [screen.text(f"{one.letter} {one.key}") for one in found]
-    names = [_name(one.window, long=False) for one in found]
+    names = [screen.text(_name(one.window, long=False)) for one in found]
     width = min(max(map(width_of, labels), default=0), max(screen.width // 4, 9))
     names_width = max(map(len, names), default=0)
     gauge = min(max(screen.width - width - names_width - 45, 4), 60)

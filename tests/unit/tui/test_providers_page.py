@@ -132,11 +132,16 @@ def test_a_probe_says_what_came() -> None:
 
 
 def test_a_refusal_is_said() -> None:
-    shown = opened(Providers__SetEnabled=failing("It is the last provider that is enabled."))
+    """Whole, however long it is, and until it was read."""
+    text = "It is the last provider that is enabled. " * 5 + "Enable another one first."
+    shown = opened(Providers__SetEnabled=failing(text))
     shown.press("enter")
     choose(shown, "Disable")
     shown.press("j", "enter")
-    assert "It is the last provider that is enabled." in shown.lines()[-1]
+    shown.now_ms += 60_000
+    assert "Enable another one first." in shown.text()
+    assert "not done" in shown.text()
+    assert "Enable another one first." not in "\n".join(shown.press("escape"))
 
 
 def test_overrides_are_marked_and_counted() -> None:

@@ -143,3 +143,13 @@ def test_a_text_scrolls_and_any_other_key_closes_it() -> None:
         text.key("pagedown", None)
     assert any("line 49" in line for line in drawn(text))
     assert not text.key("x", "x")
+
+
+@pytest.mark.parametrize("height", range(8, 24))
+def test_what_is_selected_is_seen_at_any_height(height: int) -> None:
+    sheet = question("Title", "word " * 120, "Do it", lambda: None)
+    for _ in range(2):
+        text = "\n".join(bare(line) for line in sheet.lines(40, height, plain(40), UNICODE))
+        assert "Change nothing" in text
+        assert "Do it" in text
+        sheet.key("j", "j")
