@@ -192,12 +192,12 @@ def _where(one: Any) -> str:
 
 def _branch_row(branch: Branch, letters: Mapping[str, str], screen: Screen) -> list[Cell]:
     indent = "  " if branch.is_agent else ""
-    targets = [_target(target, letters) for target in branch.targets]
-    models = [short_model(model) for model in branch.models]
+    targets = [screen.text(_target(target, letters)) for target in branch.targets]
+    models = [screen.text(short_model(model)) for model in branch.models]
     return [
         Cell(screen.text(indent + branch.name)),
-        Cell(screen.text(", ".join(models)) or "-", shorter=tuple(models[:1])),
-        Cell(screen.text(", ".join(targets)) or "-", shorter=tuple(targets[:1])),
+        Cell(", ".join(models) or "-", shorter=tuple(models[:1])),
+        Cell(", ".join(targets) or "-", shorter=tuple(targets[:1])),
         *_figures(branch.totals),
     ]
 

@@ -177,7 +177,10 @@ def draw_row(columns: Sequence[Column], row: Sequence[Cell], fitted: Fitted, scr
 
 def fit_text(cell: Cell, room: int, screen: Screen) -> str:
     """Return the longest form of a cell's text that has room; else its shortest one, cut."""
+    text = cell.text
     for text in (cell.text, *cell.shorter):
         if width_of(text) <= room:
-            return text
-    return cut((cell.text, *cell.shorter)[-1], room, screen.ellipsis)
+            break
+    if not text.isprintable():  # a caller forgot; a terminal must not get it
+        text = screen.text(text)
+    return cut(text, room, screen.ellipsis)
