@@ -148,6 +148,9 @@ class ExchangesService(exchanges_pb2_grpc.ExchangesServicer):
     async def _get(self, name: str) -> Record:
         if not name:
             raise Refusal(INVALID, "An id is missing: take one from the list of exchanges.")
+        # What has just ended is told to those who follow before the ledger has it.
+        if recent := self._tail.recent(lambda record: record.id == name):
+            return recent[-1]
         ledger = self._kept()
         try:
             found = await ledger.get(name)

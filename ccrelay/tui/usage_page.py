@@ -150,6 +150,7 @@ class UsagePage(Page):
     def _chooser(self, view: View) -> str:
         """Return the range and the dimensions: the range, and the chosen one, are never cut off."""
         names = list(DIMENSIONS)
+        head, room = "", 0
         for words in (_RANGE_WORDS, _SHORT_WORDS):
             head = f" {words[self.since]}  by "
             room = view.width - len(head)

@@ -151,6 +151,18 @@ def test_one_exchange_with_all_reasons(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_has_just_ended_is_known_before_the_ledger_has_it(tmp_path: Path) -> None:
+    made = record(0xABC, attempts=2, tries=[attempt(), attempt(status=200, error="")])
+
+    async def main() -> None:
+        async with serving(tmp_path / "ledger.db") as served:
+            served.tail.publish([made])
+            got = await served.exchanges.Get(v1.ExchangesGetRequest(id=made.id))
+            assert [one.status for one in got.attempts] == [529, 200]
+
+    asyncio.run(main())
+
+
 def test_tail_begins_with_the_last_ones_and_goes_on(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path / "ledger.db") as served:
