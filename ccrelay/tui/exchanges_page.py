@@ -85,6 +85,8 @@ class ExchangesPage(Page):
         self._keep_picked()
         if not self._rows:
             text = NONE_MATCH if self.filter else EMPTY
+            if problem := self.host.live.filter_problem:  # whole: above it may be cut
+                text = view.screen.text(f"{problem} Esc clears it.")
             return [f" {table.heading()}", "", *set_in(view.inset.screen.wrap(text))]
         height = view.height - 1
         self._ask_older(height)

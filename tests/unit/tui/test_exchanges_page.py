@@ -82,10 +82,11 @@ def test_a_filter_that_is_refused_says_why() -> None:
     shown.press("/")
     shown.type("colour:red")
     shown.press("enter")
-    shown.live.on_filter_problem("'colour' is no word of a filter.")
+    shown.live.on_filter_problem("'colour' is no word of a filter " + "known: x, " * 20 + "end.")
     lines = shown.lines()
-    assert "'colour' is no word of a filter." in lines[1]
-    assert any("No exchange matches this filter." in line for line in lines)
+    assert "'colour' is no word of a filter" in lines[1]
+    assert any("end. Esc clears it." in line for line in lines)
+    assert not any("No exchange matches" in line for line in lines)
 
 
 def test_filters_with_blanks_are_quoted_in_the_command() -> None:
