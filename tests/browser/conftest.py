@@ -12,7 +12,7 @@ import pytest
 from tests.browser.chromium import launched
 from tests.browser.design import Design
 from tests.browser.door import DIST, Door
-from tests.browser.relay import RealRelay, real_relay
+from tests.browser.relay import PATIENCE_S, RealRelay, real_relay
 from tests.loopback.control.harness import TOKEN, serve
 
 
@@ -26,6 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(PATIENCE_S * 3))
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
             unraisable = "ignore:.*unclosed|.*socket.socket:pytest.PytestUnraisableExceptionWarning"
             item.add_marker(pytest.mark.filterwarnings(unraisable))
@@ -52,7 +53,7 @@ class Tab:
         self.page = self.context.new_page()
         self.problems: list[str] = []
         self.outside: list[str] = []
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(PATIENCE_S * 1000)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", self._said)
         self.page.on("request", self._asked)

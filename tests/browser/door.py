@@ -9,6 +9,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -48,6 +49,8 @@ class Door:
         """gRPC status and message of methods that fail, by the end of their path."""
         self.calls: Counter[str] = Counter()
         self.is_cut = False
+        self.only = ""
+        """The end of the path of the one method that is answered; empty: all are."""
         self.open: set[http.client.HTTPConnection] = set()
         self._server = _Server(self)
         self.port = self._server.server_address[1]
@@ -126,6 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not is_signed_in or self.headers.get("x-ccrelay-page") != PAGE_KEY:
             self._grpc(16, "sign in")
             return
+        while door.only and not door.is_cut and not self.path.endswith(door.only):
+            time.sleep(0.05)
         for ending, (status, message) in door.errors.items():
             if self.path.endswith(ending):
                 self._grpc(status, message)

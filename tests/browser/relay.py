@@ -16,7 +16,8 @@ from typing import Any
 
 from tests.process.serving import ENVIRONMENT
 
-PATIENCE_S = 30.0
+PATIENCE_S = 240.0
+"""How long tests wait for what must come: spent by failures only, so ample for a busy machine."""
 
 
 def free_port() -> int:
@@ -159,7 +160,7 @@ class RealRelay:
         agent: str = "",
         fault: str = "",
         stream: bool = True,
-        timeout_s: float = 30,
+        timeout_s: float = PATIENCE_S,
     ) -> int:
         """Send one request through the relay, read the whole answer, and return its status."""
         headers = {
@@ -192,7 +193,7 @@ class RealRelay:
             error.read()
             return error.code
 
-    def call(self, method: str, request: Any, response: Any, timeout_s: float = 10) -> Any:
+    def call(self, method: str, request: Any, response: Any) -> Any:
         """One call of the management API, the oracle of what pages show: gRPC with the token."""
         import grpc
 
@@ -204,7 +205,7 @@ class RealRelay:
             )
             return ask(
                 request,
-                timeout=timeout_s,
+                timeout=PATIENCE_S,
                 metadata=(("authorization", f"Bearer {self.token}"),),
             )
 

@@ -168,7 +168,7 @@ def test_a_file_that_changed_meanwhile_shows_both(
     edit(page, "priority: 5", "priority: 8")
     other = text_of(filed).replace("# A file for tests.", "# Another comment.\n# And one more.")
     filed.config.write_text(other)
-    page.wait_for_selector("text=The file has changed while you edited it", timeout=30_000)
+    page.wait_for_selector("text=The file has changed while you edited it")
     both = page.locator(".cf-both .dv")
     assert "Another comment." in both.nth(0).inner_text()
     assert "priority: 8" in both.nth(1).inner_text()

@@ -25,12 +25,12 @@ from ccrelay.control.sessions import Session, Sessions
 from ccrelay.v1 import relay_pb2
 from tests.browser.chromium import launched
 from tests.browser.hostile import PAGE, Hostile, hostile_server
+from tests.browser.relay import PATIENCE_S
 from tests.loopback.control.harness import Served, serve
 
 pytestmark = pytest.mark.browser
 
 EVIL = "evil.example"
-LIMIT_MS = 60_000
 # As the relay's own page does: signs in by the fragment, keeps the key, calls.
 INDEX = "<!doctype html><title>ours</title><p id=said>...</p><script src=/assets/app.js></script>"
 ICON = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><path d='M0 0h9v9z'/></svg>"
@@ -124,7 +124,7 @@ def browser() -> Iterator[Any]:
 def user(browser: Any, served: Served, relay: Relay) -> Iterator[Any]:
     """A browser profile whose user is signed in, and has the relay's page open."""
     context = browser.new_context()
-    context.set_default_timeout(LIMIT_MS)
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     page.goto(relay.link(served))
     page.wait_for_function("document.title === 'signed in'")
@@ -197,7 +197,7 @@ def test_the_cookie_that_another_port_receives_opens_nothing(
     assert stolen.startswith(f"ccrelay-{served.port}=")  # browsers do send it
     relay.calls.clear()
     for key in ("", "1", stolen.partition("=")[2]):
-        client = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)
         headers = {"cookie": stolen, "content-type": "application/grpc-web+proto"}
         headers |= {"x-ccrelay-page": key} if key else {}
         client.request("POST", "/ccrelay.v1.Relay/Stop", b"\0\0\0\0\0", headers)

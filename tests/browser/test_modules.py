@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.browser.relay import PATIENCE_S
+
 WEB = Path(__file__).parents[2] / "ccrelay" / "web"
 
 
@@ -17,7 +19,7 @@ def test_the_modules_of_the_page_pass_their_tests() -> None:
         env={"PATH": os.environ["PATH"], "TZ": "Europe/Berlin"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "# fail 0" in done.stdout

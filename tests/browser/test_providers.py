@@ -183,7 +183,7 @@ def test_the_relay_goes_and_comes_back(relay: RealRelay, door: Door, tabs: Any) 
     page.wait_for_selector(".banner.lost")
     assert page.locator("table.fix").count() == 2  # the last figures stay
     relay.start()
-    page.wait_for_selector(".banner.lost", state="detached", timeout=30_000)
+    page.wait_for_selector(".banner.lost", state="detached")
 
 
 def test_read_only_changes_nothing(fake: Door, pages: PagesDesign, tabs: Any) -> None:

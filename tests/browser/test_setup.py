@@ -192,9 +192,12 @@ def test_read_only_writes_nothing(fake: Door, pages: PagesDesign, tabs: Any) -> 
     fake.read_only = True
     page = tabs(fake).open("#/setup")
     page.wait_for_selector("table.su-found")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     page.locator("button:text-is('Write the file')").click(force=True)
     page.locator("text=See the file first").click(force=True)
-    page.wait_for_timeout(200)
+    page.evaluate("fetch('session').then(answer => answer.status)")  # the last one asked
+    assert [url for url in asked if "/ccrelay.v1.Setup/" in url] == []
     assert pages.asked == []
 
 

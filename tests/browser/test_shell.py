@@ -88,7 +88,7 @@ def test_read_only_is_told_and_the_banner_leaves(design: Door, tabs: Any) -> Non
     page = tabs(design).open()
     page.wait_for_selector(".banner >> text=Read-only.")
     assert page.locator(".bar .tag").inner_text() == "Read-only"
-    page.wait_for_selector(".banner", state="detached", timeout=12_000)
+    page.wait_for_selector(".banner", state="detached")
     assert page.locator(".bar .tag").inner_text() == "Read-only"
 
 

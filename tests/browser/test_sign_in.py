@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,13 @@ import pytest
 from ccrelay.control.client import Client, ControlError, find_socket
 from ccrelay.v1.relay_pb2 import GetStatusRequest, GetStatusResponse, Status
 from tests.browser.chromium import launched
+from tests.browser.relay import PATIENCE_S, until
 from tests.child import child_environment
 
 pytestmark = pytest.mark.browser
 
-LIMIT_S = 30.0
 PROGRAM = [sys.executable, "-P", "-m", "ccrelay"]
 TABS = "nav.tabs"
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Poll until a condition is true, and return its value."""
-    ends_at = time.monotonic() + LIMIT_S
-    while not (value := condition()):
-        assert time.monotonic() < ends_at
-        time.sleep(0.05)
-    return value
 
 
 class Relay:
@@ -76,7 +66,7 @@ class Relay:
             capture_output=True,
             text=True,
             check=True,
-            timeout=LIMIT_S,
+            timeout=PATIENCE_S,
         )
         return done.stdout.strip()
 
@@ -90,13 +80,16 @@ class Relay:
             return None
 
     def kill_manager(self) -> None:
-        before = until(self.status).management
+        before = until(self.status, "no manager").management
         os.kill(before.pid, signal.SIGKILL)
-        until(lambda: (now := self.status()) and now.management.restarts > before.restarts)
+        restarts = before.restarts
+        until(
+            lambda: (now := self.status()) and now.management.restarts > restarts, "no new manager"
+        )
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait(LIMIT_S)
+        self.process.wait(PATIENCE_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -119,7 +112,7 @@ def browser() -> Iterator[Any]:
 def tab(browser: Any) -> Iterator[Any]:
     """A page in a profile of its own; no script of it may fail, nor break the policy."""
     context = browser.new_context()
-    context.set_default_timeout(LIMIT_S * 1000)
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))

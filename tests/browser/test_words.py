@@ -14,6 +14,7 @@ import pytest
 from ccrelay.cli import format_counts, format_money, format_share, format_time, words
 from ccrelay.config.letters import letters
 from tests.browser.door import DIST
+from tests.browser.relay import PATIENCE_S
 
 WEB = DIST.parent
 ROLLDOWN = WEB / "node_modules/.bin/rolldown"
@@ -56,7 +57,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Any]:
         out = folder / f"{Path(module).stem}.mjs"
         if not out.exists():
             build = [str(ROLLDOWN), module, "--format", "esm", "--file", str(out)]
-            subprocess.run(build, cwd=WEB, check=True, capture_output=True, timeout=60)
+            subprocess.run(build, cwd=WEB, check=True, capture_output=True, timeout=PATIENCE_S)
         code = (
             f"import * as m from {json.dumps(str(out))}; console.log(JSON.stringify({expression}))"
         )
@@ -66,7 +67,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Any]:
             check=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         return json.loads(done.stdout)
 
