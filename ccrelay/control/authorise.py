@@ -43,6 +43,7 @@ class Right(Enum):
 RIGHTS = {
     "/": Right.OPEN,
     "/favicon.svg": Right.OPEN,
+    "/streams.js": Right.OPEN,
     SESSION_PATH: Right.SIGN_IN,
     "/healthz": Right.OPEN,
     "/metrics": Right.READ,
@@ -89,6 +90,7 @@ RIGHTS = {
     "/ccrelay.v1.Config/Rollback": Right.ACT,
 }
 ASSETS = "/assets/"
+FILES = ("/favicon.svg", "/streams.js")  # of the page, whose names stay
 
 
 def right_of(method: str) -> Right | None:
@@ -98,7 +100,7 @@ def right_of(method: str) -> Right | None:
 
 def is_of_page(path: str) -> bool:
     """Whether a path is that of a file of the web page."""
-    return path in ("/", "/favicon.svg") or path.startswith(ASSETS)
+    return path in ("/", *FILES) or path.startswith(ASSETS)
 
 
 @dataclass(frozen=True, slots=True)

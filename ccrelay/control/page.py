@@ -1,6 +1,6 @@
 """The web page over HTTP: its files, and `/session`, where a browser signs in and out.
 
-GET /, /favicon.svg, /assets/*   the files
+GET /, /assets/*, /streams.js    the files, `favicon.svg` too
 POST /session {"code": ...}      a session: its cookie, and the page's key in the body
 GET /session                     what the session may do; 401 where there is none
 DELETE /session                  its end

@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from ccrelay.control.authorise import ASSETS, FILES
 from ccrelay.control.http import HttpRequest, HttpResponse, Lines
 
 DIST = Path(__file__).parents[1] / "web" / "dist"
 INDEX = "/"
-ASSETS = "/assets/"
 FILE_MAX = 4 * 1024 * 1024
 FILES_MAX = 200
 
@@ -81,7 +81,7 @@ class PageFiles:
     """Answers requests for files of the page.
 
     Args:
-        folder: with `index.html`, `favicon.svg` and `assets`.
+        folder: with `index.html`, `assets`, and the files whose names stay.
     """
 
     def __init__(self, folder: Path = DIST) -> None:
@@ -129,9 +129,10 @@ def _read_all(folder: Path) -> dict[str, _File]:
     if index is None:
         return {}
     found = {INDEX: index}
-    icon = _read(folder / "favicon.svg", NEVER_OLD)
-    if icon is not None:
-        found["/favicon.svg"] = icon
+    for name in FILES:
+        file = _read(folder / name.removeprefix("/"), NEVER_OLD)
+        if file is not None:
+            found[name] = file
     for path in sorted((folder / "assets").glob("*"))[:FILES_MAX]:
         file = _read(path, FOR_EVER)
         if file is not None:

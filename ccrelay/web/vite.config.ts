@@ -17,6 +17,9 @@ export default defineConfig({
   base: "./",
   publicDir: false,
   plugins: [binaryOnly],
+  // Its name has no hash: pages of an older build and of this one share one worker, which passes
+  // bytes on and knows nothing of the pages.
+  worker: { format: "iife", rollupOptions: { output: { entryFileNames: "streams.js" } } },
   build: {
     outDir: "dist",
     emptyOutDir: true,

@@ -24,7 +24,8 @@ HEALTH = [
     for method in health_pb2.DESCRIPTOR.services_by_name["Health"].methods
 ]
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-PATHS = ["/", "/favicon.svg", "/healthz", "/metrics", "/session", "/statusline"]
+PATHS = ["/", "/favicon.svg", "/healthz", "/metrics", "/session", "/statusline",
+         "/streams.js"]  # fmt: skip
 ALL = [*CCRELAY, *(path for path in HEALTH if not path.endswith("/Watch"))]
 
 PROTOCOLS = pytest.mark.parametrize("protocol", [Native, Web])

@@ -8,6 +8,7 @@ import { Relay } from "./gen/ccrelay/v1/relay_pb.ts";
 import { Routing } from "./gen/ccrelay/v1/routing_pb.ts";
 import { Setup } from "./gen/ccrelay/v1/setup_pb.ts";
 import { Usage } from "./gen/ccrelay/v1/usage_pb.ts";
+import { isEndless, openStream } from "./streams.ts";
 
 /** A header that a form cannot send: the relay refuses calls by cookie without the page's key in it. */
 export const PAGE_HEADER = "x-ccrelay-page";
@@ -43,7 +44,10 @@ const transport = createGrpcWebTransport({
   baseUrl: location.origin,
   useBinaryFormat: true,
   interceptors: [marked],
-  fetch: (input, init) => fetch(input, { ...init, credentials: "same-origin", cache: "no-store" }),
+  fetch: (input, init) =>
+    isEndless(String(input)) && init
+      ? openStream(String(input), init)
+      : fetch(input, { ...init, credentials: "same-origin", cache: "no-store" }),
 });
 
 export const api = {

@@ -8,8 +8,9 @@ import { keepOpen } from "./live.ts";
 export const KEPT = 10_000;
 const PAGE = 1000; // the most that one List answers
 const FIRST = 200; // at first; older ones come as they are scrolled to
-const LAST = 100; // that a stream begins with
-const LAST_MAX = 1000;
+// That a stream begins with; the same for all tabs, so that they share it.
+const LAST = 100;
+const STORED_MS = 2_000; // after which what has ended is in the ledger
 const DRAW_EVERY_MS = 100;
 const MISSED_EVERY_MS = 5_000;
 
@@ -103,13 +104,15 @@ export class Feed {
 
   async #tail(signal: AbortSignal): Promise<void> {
     // The stream begins with the last ones: what ended a moment ago is not in the ledger yet. Only
-    // a gap that is longer is read from there.
-    const last = this.#isRead ? LAST_MAX : LAST;
+    // a gap that is longer is read from there, and once more when all of it is there.
     if (!this.#isRead) void this.#fill(signal);
     let isFirst = this.#isRead && this.length > 0;
-    const stream = api.exchanges.tail({ filter: this.filter, last }, { signal });
+    const stream = api.exchanges.tail({ filter: this.filter, last: LAST }, { signal });
     for await (const message of stream) {
-      if (isFirst && !message.exchanges.some((one) => this.#ids.has(one.id))) void this.#fill(signal);
+      if (isFirst && message.exchanges.length && !message.exchanges.some((one) => this.#ids.has(one.id))) {
+        void this.#fill(signal);
+        setTimeout(() => !signal.aborted && void this.#fill(signal), STORED_MS);
+      }
       isFirst = false;
       this.#add(message.exchanges);
       if (message.exchanges.length) this.ready.value = true;

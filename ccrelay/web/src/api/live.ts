@@ -68,12 +68,13 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Keeps a stream open while `isWanted`: opens it again when it ends, later and later.
+ * Keeps a stream open while `isWanted`: opens it again when it ends, and later and later when it
+ * fails. That it ends in good order is no loss: streams may take turns.
  * Returns a function that ends it.
  */
 export function keepOpen(
   open: (signal: AbortSignal) => Promise<void>,
-  onLost: (error: unknown, nextTryAt: number) => void = () => {},
+  onLost: (error: {}, nextTryAt: number) => void = () => {},
   isWanted: () => boolean = () => true,
 ): () => void {
   let current: AbortController | null = null;
@@ -81,18 +82,20 @@ export function keepOpen(
     let failures = 0;
     while (!control.signal.aborted) {
       const began = performance.now();
-      let error: unknown = null;
+      let error: {} | null = null;
       try {
         await open(control.signal);
       } catch (caught) {
-        error = caught;
+        error = caught ?? new Error("the stream ended");
       }
       if (control.signal.aborted) return;
       if (error && isSignedOut(error)) signIn.value = "out";
-      if (performance.now() - began > 10_000) failures = 0;
+      if (!error || performance.now() - began > 10_000) failures = 0;
       const wait = WAITS_MS[Math.min(failures, WAITS_MS.length - 1)] ?? 8000;
-      failures += 1;
-      onLost(error, Date.now() + wait);
+      if (error) {
+        failures += 1;
+        onLost(error, Date.now() + wait);
+      }
       await pause(wait, control.signal);
     }
   }
@@ -140,17 +143,23 @@ function heard(next: Status | null): void {
   if (link.value.state !== "live") link.value = { state: "live" };
 }
 
-/** Ends a stream that has gone silent because the other side is gone without a word. */
-async function watchSilence(control: AbortController): Promise<void> {
+/**
+ * Ends a stream that has gone silent because the other side is gone without a word, or only the
+ * stream is: then the relay still answers a question, and nothing is lost.
+ */
+async function watchSilence(control: AbortController, onAnswer: () => void): Promise<void> {
   while (!control.signal.aborted) {
     await pause(SILENT_MS / 3, control.signal);
     if (control.signal.aborted || Date.now() - lastWord < SILENT_MS) continue;
     try {
       const answer = await api.relay.getStatus({}, { timeoutMs: ANSWER_MS, signal: control.signal });
+      if (Date.now() - lastWord < SILENT_MS) continue; // it spoke meanwhile: a computer woke up
       heard(answer.status ?? null);
+      onAnswer();
     } catch {
-      control.abort();
+      // As below.
     }
+    control.abort();
   }
 }
 
@@ -159,10 +168,13 @@ async function watchStatus(signal: AbortSignal): Promise<void> {
   const end = (): void => control.abort();
   signal.addEventListener("abort", end);
   lastWord = Date.now();
-  void watchSilence(control);
+  let isOver = false;
+  void watchSilence(control, () => (isOver = true));
   try {
     const stream = api.relay.watchStatus({ intervalMs: 500 }, { signal: control.signal });
     for await (const message of stream) heard(merge(status.value, message));
+  } catch (error) {
+    if (!isOver) throw error;
   } finally {
     signal.removeEventListener("abort", end);
     control.abort();
@@ -173,7 +185,6 @@ async function watchStatus(signal: AbortSignal): Promise<void> {
 export function follow(): void {
   keepOpen(watchStatus, (error, nextTryAt) => {
     const since = link.value.state === "lost" ? link.value.since : lastWord || Date.now();
-    const problem = error ? problemOf(error).text : "the stream ended";
-    link.value = { state: "lost", since, nextTryAt, problem };
+    link.value = { state: "lost", since, nextTryAt, problem: problemOf(error).text };
   });
 }
