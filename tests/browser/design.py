@@ -20,11 +20,14 @@ from tests.unit.cli.served import day, status, totals
 
 OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
 MINUTE_MS = 60_000
+OPEN_FOR_MS = 4_000
 _SESSIONS = {
     "payments-api": "3f8c41aa-9b0e",
     "handbook": "b20e7712-55c1",
     "infra-live": "9ad105b7-0e42",
 }
+# Tokens of the exchange that was moved, as its bill has them.
+_MOVED = ex.Tokens(input=412, cache_write_5m=164_300, output=1_603)
 # What the lanes of the mock show: key, model, seconds before now, duration in seconds.
 _LANES = {
     "anthropic/login": (SONNET, "handbook", [
@@ -106,6 +109,9 @@ class Design:
         said.at_ms = self.now_ms()
         said.today.passed_on = 1
         said.today.moves, said.today.moved_micros = 2, 1_080_000
+        for provider in said.providers:
+            if provider.name == "bedrock":  # it has answered until now, as its lane shows
+                provider.breaker.since_ms = self.began_ms - OPEN_FOR_MS
         return said
 
     def _exchanges(self) -> list[ex.Exchange]:
@@ -128,9 +134,28 @@ class Design:
                 )  # fmt: skip
                 one.cost.uncached_micros = one.cost.micros * 9
                 said.append(one)
+        for one in said:
+            if one.id == examples.detail().exchange.id:
+                one.tokens.CopyFrom(_MOVED)
+        said += self._earlier()
         said.append(self._passed_on())
         said.append(self._second_failover())
         return sorted(said, key=lambda one: -(one.started_at_ms + one.duration_ms))
+
+    def _earlier(self) -> list[ex.Exchange]:
+        """The failovers of before: with the two that lanes show, as many as the status counts."""
+        rows = []
+        for number, minutes in enumerate((34, 71, 128, 203)):
+            one = ex.Exchange()
+            one.CopyFrom(
+                examples.exchange(
+                    0xB00000 + number, "14:00:00", "payments-api", "anthropic/team-a", attempts=2,
+                    outcome=ex.OUTCOME_FAILOVER, first_event_ms=1_900, duration_ms=8_000,
+                )
+            )  # fmt: skip
+            one.started_at_ms = self.began_ms - minutes * MINUTE_MS
+            rows.append(one)
+        return rows
 
     def _passed_on(self) -> ex.Exchange:
         one = ex.Exchange()
@@ -240,8 +265,15 @@ class Design:
             if one.started_at_ms >= request.since_ms and all(_fits(one, word) for word in words)
         ]
 
+    def count(self, request: Any) -> int:
+        """How many fit a request; the list has only the last of those of today."""
+        found = self.found(request)
+        is_all = len(found) == len(self.exchanges)
+        return self.status().today.exchanges if is_all else len(found)
+
     async def get_exchange(self, request: Any, context: Any) -> Any:
         said = moved_by(examples.detail(), self.shift_ms)
+        said.exchange.tokens.CopyFrom(_MOVED)
         for one in self.exchanges:
             if one.id == request.id and one.id != said.exchange.id:
                 said.exchange.CopyFrom(one)
@@ -267,7 +299,7 @@ class Design:
                 ]
             )
         if not request.group_by:
-            return us.QueryResponse(total=totals(exchanges=len(self.found(request))))
+            return us.QueryResponse(total=totals(exchanges=self.count(request)))
         return examples.usage()
 
     def behaviours(self) -> dict[str, Behaviour]:

@@ -150,7 +150,11 @@ class PagesDesign(Design):
             )
         if not groups:
             return us.QueryResponse(
-                total=totals(exchanges=6, billed_micros=2_310_000, moved_micros=1_430_000)
+                total=totals(
+                    exchanges=self.count(request),
+                    billed_micros=2_310_000,
+                    moved_micros=1_430_000,
+                )
             )
         if groups == [us.DIMENSION_KEY]:
             names = ("anthropic/team-a", "anthropic/login", "bedrock/eu-role", "zai/plan")

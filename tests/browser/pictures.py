@@ -37,7 +37,6 @@ PAGES = {
     "first-run": ("setup", "table.su-found"),
 }
 PATIENCE_MS = 15_000
-OPEN_FOR_MS = 4_000
 QUIET_MS = 900  # of the slowest page: answers, then what is measured and drawn again
 
 
@@ -67,36 +66,16 @@ def take(browser: Any, door: "Door", theme: str, folder: Path) -> list[Path]:
 
 def take_pages(folder: Path) -> list[Path]:
     """Write the pictures of the web page in both themes."""
-    from ccrelay.v1 import relay_pb2 as rl
     from tests.browser.chromium import launched
     from tests.browser.design_pages import PagesDesign
     from tests.browser.pages_rig import door_to
-
-    class Relay(PagesDesign):
-        """Figures of one page are those of the others.
-
-        Lanes show that bedrock answered until now, so its breaker opened just now.
-        """
-
-        def status(self) -> rl.Status:
-            said = super().status()
-            for provider in said.providers:
-                if provider.name == "bedrock":
-                    provider.breaker.since_ms = self.began_ms - OPEN_FOR_MS
-            return said
-
-        async def query(self, request: Any, context: Any) -> Any:
-            said = await super().query(request, context)
-            if not request.group_by:
-                said.total.exchanges = len(self.found(request))
-            return said
 
     files = []
     with launched() as browser, tempfile.TemporaryDirectory() as scratch:
         for theme in THEMES:
             place = Path(scratch, theme)
             place.mkdir()
-            with door_to(place, Relay()) as door:
+            with door_to(place, PagesDesign()) as door:
                 files += take(browser, door, theme, folder)
     return files
 

@@ -98,6 +98,7 @@ def test_it_shows_file_and_effective_text_without_secrets(
     assert SECRET not in page.content()
     assert SECRET not in value(page)
     assert page.locator("h1").inner_text() == "What the file says is in force: number 2"
+    assert page.locator(".head p").inner_text().startswith(f"{filed.config}. Since ")
     seen = page.locator(".ed-seen > .ln").evaluate_all(
         "all => all.map(one => [...one.childNodes].filter(n => !n.classList?.contains('ed-msg'))"
         ".map(n => n.textContent).join('').replace('\\n', ''))"

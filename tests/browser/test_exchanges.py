@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ccrelay.cli import format_counts, format_money
 from ccrelay.v1 import exchanges_pb2 as ex
 from tests.browser.door import Door
 from tests.browser.relay import RealRelay, real_relay, until
@@ -33,9 +34,9 @@ def test_rows_are_those_of_the_ledger(relay: RealRelay, door: Door, tabs: Any) -
     assert cells[3] == "sonnet-4-5"
     assert cells[4].split("\n")[-1] == f"{first.provider}/{first.key}"
     assert cells[5] == "ok"
-    fresh = first.tokens.input + first.tokens.cache_write_5m + first.tokens.cache_write_1h
-    assert cells[8].strip() == str(fresh)
-    assert cells[10].strip() == str(first.tokens.output)
+    written = first.tokens.cache_write_5m + first.tokens.cache_write_1h
+    counts = (first.tokens.input, written, first.tokens.cache_read, first.tokens.output)
+    assert [cell.strip() for cell in cells[8:12]] == [format_counts.tokens(one) for one in counts]
     until(lambda: "4 today, newest first." in page.locator(".head p").inner_text(), "no sum")
 
 
@@ -88,7 +89,7 @@ def test_the_drawer_shows_attempts_reasons_and_bill(tmp_path: Any, tabs: Any) ->
         bill = drawer.locator("table tbody tr")
         assert bill.count() == len(said.bill)
         total = drawer.locator("tfoot tr").first.locator("td").last.inner_text()
-        assert total == f"${said.exchange.cost.micros / 1e6:.4f}"
+        assert total == format_money.cost_of_one(said.exchange.cost.micros)
         explain = drawer.locator(".cmd span").inner_text()
         assert explain.startswith(f"ccrelay route explain --model {one.model} --class main")
         # The hand-over is in the row, too.

@@ -119,7 +119,7 @@ def test_a_key_is_checked_written_and_forgotten(fake: Door, pages: PagesDesign, 
     assert (checked.provider.type, checked.provider.key, checked.model) == ("zai", KEY, "")
     page.wait_for_selector("text=Models: claude-opus-5-5, claude-haiku-5-5.")
     page.click("text=Ask claude-opus-5-5 for one token, billed")
-    page.wait_for_selector(".su-check.ok >> text=cost $")
+    page.wait_for_selector(".su-check.ok >> text=cost $0.0001")
     assert last(pages, su.CheckRequest).model == "claude-opus-5-5"
     assert page.locator("main input[type=radio]").first.is_disabled()  # no keychain here
     assert "no keychain answers on this machine" in page.locator(".su-why").inner_text()

@@ -47,14 +47,26 @@ function fixed(number: number, digits: number): string {
   });
 }
 
-// Money: from millionths of a dollar.
+// Money: from millionths of a dollar. What is not nothing is never written as nothing.
 
-/** An amount in cents, `$1,031.07`; below half a cent `<$0.01`. */
+/** Below a cent there are four decimals: `$0.0042`, `<$0.0001`, and only zero is `$0`. */
+function smallDollars(number: number): string {
+  if (!number) return "$0";
+  const steps = Math.floor((Math.abs(number) + 50) / 100);
+  if (!steps) return `${number < 0 ? ">-" : "<"}$0.0001`;
+  return `${number < 0 ? "-" : ""}$0.${String(steps).padStart(4, "0")}`;
+}
+
+function isSmall(amount: number): boolean {
+  return amount + 50 < 10_000;
+}
+
+/** An amount in cents, `$1,031.07`; a small one `$0.0042`. */
 export function dollars(micros: Num): string {
   const number = Number(micros);
   const sign = number < 0 ? "-" : "";
   const amount = Math.abs(number);
-  if (amount > 0 && amount < 5_000) return `${sign ? ">-" : "<"}$0.01`;
+  if (isSmall(amount)) return smallDollars(number);
   const cents = Math.floor((amount + 5_000) / 10_000);
   return `${sign}$${fixed(Math.floor(cents / 100), 0)}.${String(cents % 100).padStart(2, "0")}`;
 }
@@ -70,14 +82,12 @@ export function dollarsOrNone(micros: Num): string {
   return Number(micros) ? dollars(micros) : "-";
 }
 
-/** The cost of one exchange in at most six characters: `$0.037`, `$.0002`, `$1,031`. */
+/** The cost of one exchange in at most eight characters: `$0.037`, `$0.0002`, `<$0.0001`, `$1,031`. */
 export function costOfOne(micros: Num): string {
   const number = Number(micros);
   const sign = number < 0 ? "-" : "";
   const amount = Math.abs(number);
-  if (amount > 0 && amount < 500) {
-    return `${sign}$.${String(Math.max(Math.floor((amount + 50) / 100), 1)).padStart(4, "0")}`;
-  }
+  if (isSmall(amount)) return smallDollars(number);
   const mils = Math.floor((amount + 500) / 1_000);
   if (mils < 10_000) return `${sign}$${Math.floor(mils / 1000)}.${String(mils % 1000).padStart(3, "0")}`;
   const cents = Math.floor((amount + 5_000) / 10_000);

@@ -107,12 +107,6 @@ export function tokensOf(one: Exchange): number {
   return Number(used.input + used.output + used.cacheRead + used.cacheWrite5m + used.cacheWrite1h);
 }
 
-/** Input as the provider counted it anew: without what was read from the cache. */
-export function freshInput(one: Exchange): number {
-  const used = one.tokens;
-  return used ? Number(used.input + used.cacheWrite5m + used.cacheWrite1h) : 0;
-}
-
 export interface BreakerWord extends Word {
   icon: "closed" | "half" | "open";
 }

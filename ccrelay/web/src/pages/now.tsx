@@ -61,7 +61,7 @@ export function NowPage() {
   const isUnused = !now.today?.exchanges && feed.ready.value && !feed.length && !running.value.total;
   if (isUnused) {
     return (
-      <Empty title="Ready. Nothing has come through yet." command="ccrelay claude" art>
+      <Empty title="Ready. Nothing has come through yet." command="ccrelay claude" art whole>
         The relay listens on {now.listen.join(", ")} with {count(keys, "key")} of{" "}
         {count(now.providers.length, "provider")}. Start Claude Code through it, and its first exchange appears here.
         {!now.configFile && (
@@ -107,7 +107,7 @@ async function fillLanes(feed: Feed): Promise<void> {
 
 function NoProvider() {
   return (
-    <Empty title="No provider yet" command="ccrelay init" art>
+    <Empty title="No provider yet" command="ccrelay init" art whole>
       The relay has no configuration with a provider. The command asks for what it needs; so does{" "}
       <a class="link" href={href("setup")}>
         First run
@@ -371,7 +371,7 @@ function ProvidersPanel({ providers }: { providers: readonly Provider[] }) {
                         {breaker.text}
                       </span>
                     ) : (
-                      <span class="q">off</span>
+                      <span class="q">disabled</span>
                     )}
                   </td>
                   <td class="n">

@@ -388,7 +388,7 @@ function Bill({ lines, one }: { lines: readonly BillLine[]; one: Exchange }) {
               <td>{itemText(line, one)}</td>
               <td class="n">{line.tokens ? count(line.tokens) : "-"}</td>
               <td class="n">{WITHOUT_PRICE.has(line.item) || isOtherwise ? "-" : price(line.priceMicros)}</td>
-              <td class="n">{isOtherwise && line.item !== "otherwise" ? "-" : four(line.micros)}</td>
+              <td class="n">{isOtherwise && line.item !== "otherwise" ? "-" : costOfOne(line.micros)}</td>
             </tr>
           ))}
         </tbody>
@@ -397,12 +397,12 @@ function Bill({ lines, one }: { lines: readonly BillLine[]; one: Exchange }) {
             <td>Total</td>
             <td class="n">{count(all)}</td>
             <td />
-            <td class="n">{four(cost.micros)}</td>
+            <td class="n">{costOfOne(cost.micros)}</td>
           </tr>
           {saved !== 0n && (
             <tr class="without">
               <td colSpan={3}>Without the prompt cache</td>
-              <td class="n">{four(cost.uncachedMicros)}</td>
+              <td class="n">{costOfOne(cost.uncachedMicros)}</td>
             </tr>
           )}
         </tfoot>
@@ -417,11 +417,6 @@ function Bill({ lines, one }: { lines: readonly BillLine[]; one: Exchange }) {
       </p>
     </section>
   );
-}
-
-/** Dollars with four decimals, as lines of a bill need them. */
-function four(micros: bigint): string {
-  return `$${(Number(micros) / 1e6).toFixed(4)}`;
 }
 
 function Request({ one }: { one: Exchange }) {

@@ -124,7 +124,7 @@ function rests(lane: Lane, nowMs: number): { from: number; to: number; label: st
 
 function End({ lane, nowMs }: { lane: Lane; nowMs: number }) {
   const { key, provider } = lane;
-  if (!provider.enabled || key.state === Key_State.DISABLED) return <span class="q">off</span>;
+  if (!provider.enabled || key.state === Key_State.DISABLED) return <span class="q">disabled</span>;
   if (key.state === Key_State.REFUSED) return <b class="fail">refused</b>;
   const left = (Number(key.cooldownUntilMs) - nowMs) / 1000;
   if (left > 0) {
@@ -184,7 +184,7 @@ function Track({ lane, row, hands, nowMs }: { lane: Lane; row: number; hands: Ha
         <path class="nowline" d={`M${PAST_S} 0V${HEIGHT}`} />
       </svg>
       {lane.longest && (
-        <span class="lab soonlab opt-x" style={{ left: at(PAST_S + 8) }}>
+        <span class={`lab soonlab opt-x${rest ? " over" : ""}`} style={{ left: at(Math.min(Math.max(rest?.to ?? 0, PAST_S), WIDTH - 110) + 8) }}>
           {lane.longest.firstEventMs > 0 ? "streaming" : "under way"}{" "}
           {elapsed(nowMs - Number(lane.longest.startedAtMs)).replace(/\.\d /, " ")}
         </span>

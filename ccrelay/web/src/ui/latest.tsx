@@ -3,11 +3,10 @@ import type { Feed } from "../api/feed.ts";
 import type { Exchange, Running } from "../api/gen/ccrelay/v1/exchanges_pb.ts";
 import { now, tick } from "../api/live.ts";
 import { running } from "../api/running.ts";
-import { size } from "../lib/format.ts";
 import { go, href } from "../lib/router.ts";
 import { shortId } from "../lib/words.ts";
 import { CostCell, FirstCell, Model, Outcome, Phase, TimeCell, TotalCell, What, Where } from "./exchange.tsx";
-import { Figure, Target } from "./basic.tsx";
+import { Target } from "./basic.tsx";
 import { SkRows } from "./states.tsx";
 
 export function LatestTable({ feed, rows }: { feed: Feed; rows: number }) {
@@ -98,7 +97,7 @@ function UnderWay({ one }: { one: Running }) {
         <TotalCell ms={Math.max(0, now() - Number(one.startedAtMs))} />
       </td>
       <td class="n a-cost q">
-        <Figure text={size(one.bytesOut)} />
+        -
       </td>
     </tr>
   );

@@ -118,7 +118,7 @@ function Address() {
   const url = /^https?:\/\//.test(listen) ? listen : `http://${listen}`;
   return (
     <button type="button" class="addr opt-a" title="Copy the base URL" onClick={() => void copy(url)}>
-      {listen.replace(/^https?:\/\//, "")} <Icon name="copy" small />
+      <span>{listen.replace(/^https?:\/\//, "")}</span> <Icon name="copy" small />
     </button>
   );
 }

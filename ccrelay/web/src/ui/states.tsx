@@ -33,8 +33,9 @@ export function Loading({ children }: { children: ComponentChildren }) {
   );
 }
 
-/** Nothing yet: one sentence, one command. */
-export function Empty(props: { title: string; children?: ComponentChildren; command?: string; art?: boolean }) {
+/** Nothing yet: one sentence, one command. `whole`: the page has nothing else. */
+export function Empty(props: { title: string; children?: ComponentChildren; command?: string; art?: boolean; whole?: boolean }) {
+  const Title = props.whole ? "h1" : "h2";
   return (
     <div class="blank">
       {props.art && (
@@ -45,7 +46,7 @@ export function Empty(props: { title: string; children?: ComponentChildren; comm
           <line class="nowline" x1="500" y1="0" x2="500" y2="72" />
         </svg>
       )}
-      <h2>{props.title}</h2>
+      <Title>{props.title}</Title>
       {props.children && <p>{props.children}</p>}
       {props.command && <Cmd text={props.command} />}
     </div>

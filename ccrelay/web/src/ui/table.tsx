@@ -6,7 +6,7 @@ import { now, tick } from "../api/live.ts";
 import { count, size, tokenParts } from "../lib/format.ts";
 import type { Row } from "../lib/fold.ts";
 import { go, href, route } from "../lib/router.ts";
-import { freshInput, shortId } from "../lib/words.ts";
+import { shortId } from "../lib/words.ts";
 import { Figure, Icon, Target } from "./basic.tsx";
 import { CostCell, FirstCell, Model, Outcome, Phase, TimeCell, TotalCell, What, Where } from "./exchange.tsx";
 
@@ -105,6 +105,7 @@ export function ExchangeTable(props: {
               <th class="c-n n opt-a">First event</th>
               <th class="c-n n">Total</th>
               <th class="c-n n opt-a">Input</th>
+              <th class="c-n n opt-b">Cache write</th>
               <th class="c-n n opt-b">Cache read</th>
               <th class="c-n n opt-b">Output</th>
               <th class="c-n n">Cost</th>
@@ -213,7 +214,8 @@ function OverRow(props: {
       <td class="n a-dur">
         <TotalCell ms={oldest ? endOf(one) - Number(oldest.startedAtMs) : one.durationMs} />
       </td>
-      <td class="n opt-a">{used ? <Tokens number={freshInput(one)} /> : "-"}</td>
+      <td class="n opt-a">{used ? <Tokens number={Number(used.input)} /> : "-"}</td>
+      <td class="n opt-b">{used ? <Tokens number={Number(used.cacheWrite5m + used.cacheWrite1h)} /> : "-"}</td>
       <td class="n opt-b">{used ? <Tokens number={Number(used.cacheRead)} /> : "-"}</td>
       <td class="n opt-b">{used ? <Tokens number={Number(used.output)} /> : "-"}</td>
       <td class="n a-cost">
@@ -267,6 +269,7 @@ function RunningRow({ one, isPicked, index }: { one: Running; isPicked: boolean;
         <TotalCell ms={Math.max(0, now() - Number(one.startedAtMs))} />
       </td>
       <td class="n opt-a q">-</td>
+      <td class="n opt-b q">-</td>
       <td class="n opt-b q">-</td>
       <td class="n opt-b acc">
         <Figure text={size(one.bytesOut)} />

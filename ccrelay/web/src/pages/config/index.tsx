@@ -73,7 +73,7 @@ function NoFile({ effective }: { effective: string }) {
   useCommand("ccrelay init");
   return (
     <>
-      <Empty title="There is no configuration file" command="ccrelay init" art>
+      <Empty title="There is no configuration file" command="ccrelay init" art whole>
         The relay runs with what it found in the environment.{" "}
         <a class="link" href={href("setup")}>
           Write a file step by step
@@ -118,13 +118,15 @@ function Page({ file, reload, revisions }: PageProps) {
     origin: newest?.origin ?? "",
     nowMs: now(),
   };
+  const words = subline(facts);
   return (
     <>
       <div class="head">
         <div>
           <h1>{headline(facts)}</h1>
           <p>
-            <code class="cf-path">{file.file}</code> {subline(facts)}
+            <code class="cf-path">{file.file}</code>
+            {words && `. ${words}`}
           </p>
         </div>
         <div class="tools">

@@ -59,9 +59,9 @@ export function switchProvider(provider: Provider, enabled: boolean): void {
     });
   if (enabled) return act();
   confirm({
-    title: `Switch ${provider.name} off?`,
-    text: `No more requests are sent to it until it is switched on again. ${stopsNow(provider)}`,
-    yes: "Switch off",
+    title: `Disable ${provider.name}?`,
+    text: `No more requests are sent to it until it is enabled again. ${stopsNow(provider)}`,
+    yes: "Disable",
     act,
   });
 }
@@ -76,9 +76,9 @@ export function switchKey(provider: Provider, key: Key, enabled: boolean): void 
     });
   if (enabled) return act();
   confirm({
-    title: `Switch ${target} off?`,
-    text: `This key is not used until it is switched on again. ${stopsNow(provider, key)}`,
-    yes: "Switch off",
+    title: `Disable ${target}?`,
+    text: `This key is not used until it is enabled again. ${stopsNow(provider, key)}`,
+    yes: "Disable",
     act,
   });
 }

@@ -42,7 +42,7 @@ export function ProvidersPage() {
   }
   if (!now.providers.length) {
     return (
-      <Empty title="No provider yet" command="ccrelay init" art>
+      <Empty title="No provider yet" command="ccrelay init" art whole>
         Nothing can answer a request. Add a provider or a key to have somewhere to go.
       </Empty>
     );
@@ -111,16 +111,16 @@ function ProviderPanel({ one }: { one: Provider }) {
             type {one.type}, priority {one.priority}, weight {one.weight}
           </span>
         </h2>
-        {!one.enabled && <span class="tag warn">switched off</span>}
+        {!one.enabled && <span class="tag warn">disabled</span>}
         {one.overrides.length > 0 && <span class="tag line">set at run time</span>}
         <div class="end">
           <span class="opt-a">{count(exchanges, "exchange")} today</span>
           <ActButton
             disabled={busy.value.has(one.name)}
-            label={`Switch ${one.enabled ? "off" : "on"} ${one.name}`}
+            label={`${one.enabled ? "Disable" : "Enable"} ${one.name}`}
             onClick={() => switchProvider(one, !one.enabled)}
           >
-            Switch {one.enabled ? "off" : "on"}
+            {one.enabled ? "Disable" : "Enable"}
           </ActButton>
         </div>
       </header>

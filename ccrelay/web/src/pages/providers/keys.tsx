@@ -135,11 +135,11 @@ function KeyRows({ provider, one }: { provider: Provider; one: Key }) {
               {busy.value.has(target) ? "Testing" : "Test"}
             </Quick>
             <Quick
-              label={`Switch ${one.enabled ? "off" : "on"} ${target}`}
+              label={`${one.enabled ? "Disable" : "Enable"} ${target}`}
               off={busy.value.has(target)}
               onClick={() => switchKey(provider, one, !one.enabled)}
             >
-              Switch {one.enabled ? "off" : "on"}
+              {one.enabled ? "Disable" : "Enable"}
             </Quick>
           </span>
         </td>
@@ -296,7 +296,7 @@ function Details({ provider, one }: { provider: Provider; one: Key }) {
             Clear the cooldown
           </ActButton>
           <ActButton disabled={isBusy} onClick={() => switchKey(provider, one, !one.enabled)}>
-            Switch {one.enabled ? "off" : "on"}
+            {one.enabled ? "Disable" : "Enable"}
           </ActButton>
           <a class="btn" href={href("exchanges", "", { filter: `${term("provider", provider.name)} ${term("key", one.name)}` })}>
             Its exchanges

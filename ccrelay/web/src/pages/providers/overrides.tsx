@@ -25,7 +25,7 @@ export function Overrides({ providers }: { providers: readonly Provider[] }) {
       {result && <Result ok={result.ok} text={result.text} />}
       {loaded.problem && !loaded.data && <p class="body fail">{loaded.problem.text}</p>}
       {loaded.data && !all.length && (
-        <p class="body q2">Nothing: all is as the file says. What is switched here stands in this list.</p>
+        <p class="body q2">Nothing: all is as the file says. What is changed here stands in this list.</p>
       )}
       {all.length > 0 && (
         <div class="tb">

@@ -40,7 +40,7 @@ export function subline(providers: readonly Provider[], answering: boolean | und
   const facts = [
     open ? `${count(open, "breaker")} open` : "",
     half ? `${count(half, "breaker")} half-open` : "",
-    off ? `${count(off, "provider")} switched off` : "",
+    off ? `${count(off, "provider")} disabled` : "",
   ].filter(Boolean);
   const first = facts.length ? `${facts.join(", ")}.` : "All breakers are closed.";
   if (answering === undefined) return first;
@@ -74,7 +74,7 @@ export function keyState(key: Key, nowMs: number): Said {
     case Key_State.REFUSED:
       return { word: "refused", tone: "fail", icon: "err", left: "" };
     case Key_State.DISABLED:
-      return { word: "switched off", tone: "q", icon: "left", left: "" };
+      return { word: "disabled", tone: "q", icon: "left", left: "" };
     default:
       return { word: "not told", tone: "q", icon: "", left: "" };
   }
@@ -151,7 +151,7 @@ export function isUsable(key: Key): boolean {
   return key.state === Key_State.IDLE || key.state === Key_State.IN_USE;
 }
 
-/** What stops when a provider or one of its keys is switched off; empty: nothing that runs. */
+/** What stops when a provider or one of its keys is disabled; empty: nothing that runs. */
 export function stops(
   providers: readonly Provider[],
   provider: Provider,

@@ -63,7 +63,7 @@ export function RoutingPage() {
   }
   if (!relay.providers.length) {
     return (
-      <Empty title="No target" command="ccrelay init" art>
+      <Empty title="No target" command="ccrelay init" art whole>
         Without a provider a request has nowhere to go.
       </Empty>
     );

@@ -90,7 +90,7 @@ export function candidatesNow(providers: readonly Provider[]): [string, string] 
     number(Key_State.COOLDOWN) ? `${number(Key_State.COOLDOWN)} in cooldown` : "",
     number(Key_State.FULL) ? `${number(Key_State.FULL)} full` : "",
     number(Key_State.REFUSED) ? `${number(Key_State.REFUSED)} refused` : "",
-    number(Key_State.DISABLED) ? `${number(Key_State.DISABLED)} switched off` : "",
+    number(Key_State.DISABLED) ? `${number(Key_State.DISABLED)} disabled` : "",
   ].filter(Boolean);
   return [`${usable} of ${count(keys.length, "target")}`, parts.join(", ") || "all can be used"];
 }
