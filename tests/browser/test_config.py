@@ -162,6 +162,21 @@ def test_a_change_is_applied_and_rolled_back_and_keeps_the_secret(
     assert filed.ask() == 200
 
 
+def test_a_file_keeps_the_ends_of_its_lines(filed: RealRelay, filed_door: Door, tabs: Any) -> None:
+    text = text_of(filed).replace("\n", "\r\n").encode()
+    filed.config.write_bytes(text)
+    until(lambda: "\r\n" in got(filed).text, "the file is not read")
+    page = tabs(filed_door).open("#/config")
+    edit(page, "priority: 5", "priority: 8")
+    no_mistake(page)
+    page.click("text=Review and apply")
+    page.locator(".dv-ln.add").first.wait_for()
+    assert page.locator(".dv-ln.add").count() == 1
+    page.click("button:text-is('Apply'):enabled")
+    expected = text.replace(b"priority: 5", b"priority: 8")
+    until(lambda: filed.config.read_bytes() == expected, "other bytes than those typed differ")
+
+
 def test_a_file_that_changed_meanwhile_shows_both(
     filed: RealRelay, filed_door: Door, tabs: Any
 ) -> None:

@@ -159,3 +159,28 @@ def test_windows_share_their_streams(design: Door, tabs: Any) -> None:
         page.goto(design.url)
         page.locator(".strip").wait_for()
     until(lambda: len(design.open) == 3, "not three streams for four windows")
+
+
+def test_another_link_leaves_all_windows_signed_in(windows: Any, relay: RealRelay) -> None:
+    shown = windows()
+    relay.ask()
+    for address in ADDRESSES[:2]:
+        shown.open(address)
+    shown.show(1)
+    page = shown.context.new_page()
+    page.goto(relay.link)  # its session takes the place of the one before
+    page.locator("header.bar").wait_for()
+    shown.pages.append(page)
+    relay.ask()
+    shown.show(2)
+    shown.call()
+    relay.ask()
+    shown.show(3)
+
+
+def test_a_window_goes_on_when_another_signs_in(design: Door, tabs: Any) -> None:
+    tab = tabs(design)
+    tab.page.goto(f"{design.url}#/sessions")
+    tab.page.locator("h1:has-text('Sign in')").wait_for()
+    tab.context.new_page().goto(design.link)
+    tab.page.locator("table.tree tbody tr").first.wait_for()

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { counts, diff, folded, lines } from "../src/pages/config/diff.ts";
 import { commentAt, highlight } from "../src/pages/config/highlight.ts";
-import { headline, placeOf } from "../src/pages/config/words.ts";
+import { asTyped, headline, placeOf, withEndsOf } from "../src/pages/config/words.ts";
 
 /** The texts that a difference says. */
 function sides(before: string, after: string): [string[], string[]] {
@@ -97,4 +97,13 @@ test("a place is read from a mistake", () => {
   assert.deepEqual(placeOf("/a b/c.yaml:24:5: providers[1]: unknown"), { line: 24, column: 5 });
   assert.deepEqual(placeOf("c.yaml:3: no"), { line: 3, column: 0 });
   assert.equal(placeOf("the file is gone"), null);
+});
+
+test("what is typed has the ends of lines of the file", () => {
+  const file = "a: 1\r\nb: 2\r\n";
+  assert.equal(asTyped(file), "a: 1\nb: 2\n");
+  assert.equal(withEndsOf(file, "a: 1\nb: 2\n"), file);
+  assert.equal(withEndsOf(file, "a: 1\nb: 3\n"), "a: 1\r\nb: 3\r\n");
+  assert.equal(withEndsOf("a: 1\rb\r\n", "a: 1\nb\n"), "a: 1\rb\r\n"); // nothing was typed
+  assert.equal(withEndsOf("a\n", "b\n"), "b\n");
 });

@@ -5,8 +5,8 @@ import { axisTime, savings } from "../src/lib/format.ts";
 test("caches that were written and not read yet have cost something", () => {
   assert.deepEqual(savings(80_000n), ["Saved by prompt caches", "$0.08"]);
   assert.deepEqual(savings(-30_000n), ["Spent on prompt caches so far", "$0.03"]);
-  assert.deepEqual(savings(-900n), ["Spent on prompt caches so far", "<$0.01"]);
-  assert.deepEqual(savings(0n), ["Saved by prompt caches", "$0.00"]);
+  assert.deepEqual(savings(-900n), ["Spent on prompt caches so far", "$0.0009"]);
+  assert.deepEqual(savings(0n), ["Saved by prompt caches", "$0"]);
 });
 
 test("an axis of a minute has seconds", () => {

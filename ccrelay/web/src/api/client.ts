@@ -14,7 +14,7 @@ import { isEndless, openStream } from "./streams.ts";
 export const PAGE_HEADER = "x-ccrelay-page";
 
 // Browsers send a cookie to every port of its host; what is stored here, only pages of this origin read.
-const KEY = "ccrelay.page-key";
+export const KEY = "ccrelay.page-key";
 let own = "";
 
 /** The key that signing in gave to this page; "1" when there is none. */

@@ -3,7 +3,7 @@ import { effect, signal } from "@preact/signals";
 import { api, isSignedOut, problemOf } from "./client.ts";
 import type { Provider } from "./gen/ccrelay/v1/providers_pb.ts";
 import type { Status, WatchStatusResponse } from "./gen/ccrelay/v1/relay_pb.ts";
-import { signIn } from "./session.ts";
+import { lookAgain, signIn } from "./session.ts";
 
 export type Link =
   | { state: "connecting" }
@@ -89,7 +89,8 @@ export function keepOpen(
         error = caught ?? new Error("the stream ended");
       }
       if (control.signal.aborted) return;
-      if (error && isSignedOut(error)) signIn.value = "out";
+      if (error && isSignedOut(error)) await lookAgain();
+      if (control.signal.aborted) return;
       if (!error || performance.now() - began > 10_000) failures = 0;
       const wait = WAITS_MS[Math.min(failures, WAITS_MS.length - 1)] ?? 8000;
       if (error) {

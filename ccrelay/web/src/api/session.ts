@@ -1,6 +1,6 @@
 // Signing in: a one-time code behind `#` becomes a cookie that scripts cannot read.
 import { signal } from "@preact/signals";
-import { keepPageKey, PAGE_HEADER, pageKey } from "./client.ts";
+import { KEY, keepPageKey, PAGE_HEADER, pageKey } from "./client.ts";
 
 export type SignIn =
   | "asking"
@@ -13,6 +13,8 @@ export type SignIn =
   | "gone";
 
 export const signIn = signal<SignIn>("asking");
+
+const AGAIN_MS = 2_000;
 
 /** Whether the page may change nothing. */
 export const readOnly = signal(false);
@@ -54,7 +56,37 @@ export async function openSession(): Promise<void> {
   } catch {
     signIn.value = "gone";
   }
+  if (signIn.value === "gone") setTimeout(() => signIn.value === "gone" && void openSession(), AGAIN_MS);
 }
+
+let looking: Promise<void> | null = null;
+
+/**
+ * A call was refused. Another tab may have signed in since, and this browser with it: only where the
+ * relay knows no session is the page signed out.
+ */
+export function lookAgain(): Promise<void> {
+  looking ??= ask("")
+    .then(async (answer) => {
+      if (answer.ok) readOnly.value = ((await answer.json()) as { read_only?: boolean }).read_only === true;
+      else if (answer.status === 401 || answer.status === 403) signIn.value = "out";
+    })
+    .catch(() => {}) // the banner tells of a loss
+    .finally(() => (looking = null));
+  return looking;
+}
+
+/** Whether the tab waits for a session that another tab may have opened. */
+function isWaiting(): boolean {
+  return signIn.value === "out" || signIn.value === "refused";
+}
+
+addEventListener("storage", (event) => {
+  if (event.key === KEY && isWaiting()) void openSession();
+});
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && isWaiting()) void openSession();
+});
 
 // A second link in the same tab changes the part behind `#` only.
 addEventListener("hashchange", () => {

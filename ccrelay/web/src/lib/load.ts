@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { isSignedOut, type Problem, problemOf } from "../api/client.ts";
 import { link, recoveries } from "../api/live.ts";
-import { signIn } from "../api/session.ts";
+import { lookAgain } from "../api/session.ts";
 
 export interface Loaded<T> {
   /** The newest answer; while another one is on its way the one before. */
@@ -48,7 +48,7 @@ export function useLoad<T>(
       },
       (error: unknown) => {
         if (control.signal.aborted) return;
-        if (isSignedOut(error)) signIn.value = "out";
+        if (isSignedOut(error)) void lookAgain();
         setState((before) => ({ data: before.data, problem: problemOf(error), busy: false }));
       },
     );

@@ -18,7 +18,7 @@ import { Code, Editor, Problems } from "./editor.tsx";
 import { Mistake } from "./mistake.tsx";
 import { type Check, Conflict, OneRevision, Review } from "./review.tsx";
 import { Revisions } from "./revisions.tsx";
-import { headline, subline } from "./words.ts";
+import { asTyped, headline, subline } from "./words.ts";
 
 const CHECK_AFTER_MS = 300;
 const REVISIONS = 50;
@@ -160,7 +160,7 @@ function Page({ file, reload, revisions }: PageProps) {
           ) : (
             <>
               <Editor
-                text={text}
+                text={asTyped(text)}
                 format={file.format}
                 problems={check?.problems ?? []}
                 readOnly={readOnly.value}

@@ -39,6 +39,17 @@ export function subline(facts: Facts): string {
   return `Since ${moment(facts.appliedAtMs, facts.nowMs)}: ${originWords(facts.origin)}.`;
 }
 
+/** A text as a text area has it, whose lines end by a line feed alone. */
+export function asTyped(text: string): string {
+  return text.replace(/\r\n?/g, "\n");
+}
+
+/** What was typed, with the ends of lines of the file. */
+export function withEndsOf(file: string, typed: string): string {
+  if (typed === asTyped(file)) return file;
+  return file.includes("\r\n") ? typed.replaceAll("\n", "\r\n") : typed;
+}
+
 /** Line and column in a message of the checker, `config.yaml:24:5: ...`; null: it has none. */
 export function placeOf(message: string): { line: number; column: number } | null {
   const match = /:(\d+)(?::(\d+))?:? /.exec(message);
