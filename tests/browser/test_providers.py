@@ -212,6 +212,17 @@ def test_keys_move_and_open(fake: Door, tabs: Any) -> None:
     page.wait_for_selector(".said >> text=Copied: ccrelay keys")
 
 
+def test_what_was_not_done_for_want_of_a_relay_is_told(
+    fake: Door, pages: PagesDesign, tabs: Any
+) -> None:
+    page = tabs(fake).open("#/providers")
+    page.click("button[aria-label='Disable anthropic/team-a']")
+    fake.cut()
+    page.click("dialog[open] button.primary")
+    page.locator(".note.fail:has-text('The relay does not answer.')").wait_for()
+    assert pages.asked == []
+
+
 def test_breakers_and_windows_are_told(fake: Door, tabs: Any) -> None:
     page = tabs(fake).open("#/providers/anthropic%2Flogin")
     page.wait_for_selector("table.fix")

@@ -71,17 +71,18 @@ export interface Problem {
   id: string;
 }
 
+/** What is said of a relay that says nothing. */
+export const SILENT = "The relay does not answer.";
+
 /** Reads any error of a call. */
 export function problemOf(error: unknown): Problem {
   const known = ConnectError.from(error);
   // A fetch that fails is a TypeError; what stands between the two answers with an HTTP status.
-  const gone =
-    known.code === Code.DeadlineExceeded ||
-    known.cause instanceof TypeError ||
-    /^HTTP 5\d\d/.test(known.rawMessage);
+  const isSilent = known.cause instanceof TypeError; // each browser has other words for it
+  const gone = known.code === Code.DeadlineExceeded || isSilent || /^HTTP 5\d\d/.test(known.rawMessage);
   return {
     code: known.code,
-    text: known.rawMessage || "no reason was told",
+    text: isSilent ? SILENT : known.rawMessage || "no reason was told",
     gone,
     id: known.metadata.get("request-id") ?? known.metadata.get("x-request-id") ?? "",
   };

@@ -1,6 +1,6 @@
 // Loading, empty and error; disconnected and read-only are banners of the shell.
 import type { ComponentChildren } from "preact";
-import type { Problem } from "../api/client.ts";
+import { type Problem, SILENT } from "../api/client.ts";
 import { Cmd } from "./basic.tsx";
 
 /** A grey bar in the size of what it stands for. `w`: width in steps of 10 percent or a size. */
@@ -65,8 +65,15 @@ export function Failed(props: {
     <div class="blank" role="alert">
       <h2>{props.title}</h2>
       <p>
-        {props.problem.gone ? "The relay does not answer: " : "The relay answered, and said: "}
-        <code>{props.problem.text}</code>. {props.children}
+        {props.problem.text === SILENT ? (
+          SILENT
+        ) : (
+          <>
+            {props.problem.gone ? "The relay does not answer: " : "The relay answered, and said: "}
+            <code>{props.problem.text}</code>.
+          </>
+        )}{" "}
+        {props.children}
       </p>
       <div class="row wrap">
         <button type="button" class="btn primary" onClick={props.onRetry}>
