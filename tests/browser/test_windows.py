@@ -3,6 +3,7 @@
 A browser has six connections to an origin; pages of one context are all visible, as windows are.
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -184,3 +185,15 @@ def test_a_window_goes_on_when_another_signs_in(design: Door, tabs: Any) -> None
     tab.page.locator("h1:has-text('Sign in')").wait_for()
     tab.context.new_page().goto(design.link)
     tab.page.locator("table.tree tbody tr").first.wait_for()
+
+
+def test_a_window_that_crashed_holds_no_stream(design: Door, tabs: Any) -> None:
+    tab = tabs(design)
+    tab.open("#/usage").locator("table.us-sums").first.wait_for()
+    until(lambda: len(design.open) == 1, "not the state alone")
+    other = tab.context.new_page()
+    other.goto(f"{design.url}#/exchanges?filter=project%3Ahandbook")
+    until(lambda: len(design.open) == 3, "not three streams")
+    with contextlib.suppress(Exception):  # as Playwright tells it
+        other.goto("chrome://crash")
+    until(lambda: len(design.open) == 1, "a window that is gone holds streams")

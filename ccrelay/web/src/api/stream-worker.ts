@@ -19,12 +19,32 @@ export type FromWorker =
   | { id: number; fail: string };
 
 const hub = new Hub(send, HELD);
+const LOOK_MS = 10_000;
+const SILENT_MAX = 3; // looks at which a tab with streams was silent; it speaks every 5 seconds
 
 function serve(port: MessagePort): void {
   const say = (message: FromWorker): void => port.postMessage(message);
   const open = new Map<number, { read: () => void; close: () => void }>();
+  let silent = 0;
+  let timer = 0;
+  /** The tab is gone: not all browsers tell when one crashed. */
+  const leave = (): void => {
+    clearInterval(timer);
+    timer = 0;
+    for (const [id, one] of open) {
+      one.close();
+      say({ id, fail: "the page was silent" });
+    }
+    open.clear();
+  };
+  const look = (): void => {
+    silent = open.size ? silent + 1 : 0;
+    if (silent > SILENT_MAX) leave();
+  };
   port.onmessage = (event: MessageEvent<ToWorker>) => {
     const said = event.data;
+    silent = 0;
+    timer ||= setInterval(look, LOOK_MS) as unknown as number;
     if ("ping" in said) say({ pong: said.ping });
     else if ("read" in said) open.get(said.read)?.read();
     else if ("close" in said) {
