@@ -30,7 +30,7 @@ def keys_lines(providers: Sequence[Any], now_ms: int, screen: Screen) -> list[st
     keys = [(one, key) for one in providers for key in one.keys]
     if not keys:
         return screen.wrap(NOTHING)
-    lines = [*screen.wrap(f"{_states(key for _, key in keys)}."), ""]
+    lines = [*screen.wrap(f"{states_line(key for _, key in keys)}."), ""]
     lines += _keys_table(providers, now_ms, screen)
     if windows := _windows(providers, now_ms, screen):
         lines += ["", *windows]
@@ -39,7 +39,8 @@ def keys_lines(providers: Sequence[Any], now_ms: int, screen: Screen) -> list[st
     return lines
 
 
-def _states(keys: Iterable[Any]) -> str:
+def states_line(keys: Iterable[Any]) -> str:
+    """Return how many keys are in which state; nothing where there is no key."""
     states = [key.state for key in keys]
     return join(
         f"{states.count(state)} {word}" if state in states else "" for state, word in _STATES

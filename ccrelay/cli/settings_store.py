@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ccrelay.cli.settings_merge import Change, Record, from_json, to_json
+from ccrelay.config.atomic_file import replace_file
 from ccrelay.config.places import make_private, state_folder
 
 FILE = "settings.json"
 BYTES_MAX = 1 << 22
-_MODE_NEW = 0o600
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 LOCK_S = 10.0
 _POLL_S = 0.1
@@ -183,32 +183,9 @@ def _check_writable(path: Path) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put a new file in place of one, with its mode and owner."""
-    try:
-        status = path.stat()
-        mode = stat.S_IMODE(status.st_mode)
-    except FileNotFoundError:
-        status, mode = None, _MODE_NEW
-    temporary = path.with_name(f".{path.name}.ccrelay-{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(text.encode())
-            os.fchmod(file.fileno(), mode)
-            if status is not None and status.st_uid != os.geteuid():
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    """Put a new file in place of one, with its mode and owner. Raises OSError."""
+    status = path.stat() if path.exists() else None
+    replace_file(path, text.encode(), like=status)
 
 
 def _remove_leftovers(path: Path) -> None:

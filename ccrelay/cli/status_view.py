@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ccrelay.cli import words
+from ccrelay.cli import keys_view, words
 from ccrelay.cli.cells import join
 from ccrelay.cli.format_counts import count, none_or, tokens
 from ccrelay.cli.format_money import dollars, dollars_or_none
@@ -60,14 +60,15 @@ def _sentence(status: Any, screen: Screen) -> list[str]:
             none_or(today.lost, "lost"),
         ]
     )
-    word, style = _verdict(status)
+    word, style = verdict(status)
     first, *more = screen.wrap(f"{word} {facts}.")
     if first.startswith(word):
         first = screen.paint(word, style) + first[len(word) :]
     return [first, *more]
 
 
-def _verdict(status: Any) -> tuple[str, str]:
+def verdict(status: Any) -> tuple[str, str]:
+    """Return in a sentence whether requests are answered, and its style."""
     if status.state == relay_pb2.Status.STATE_DRAINING:
         return "Draining: it ends when what runs has ended.", "amber"
     if status.state == relay_pb2.Status.STATE_STARTING:
@@ -81,7 +82,7 @@ def key_table(providers: Sequence[Any], now_ms: int, screen: Screen) -> list[str
     """Return the table of all keys, with what they cost today."""
     keys = [(one, key) for one in providers for key in one.keys]
     if not keys:
-        return screen.wrap("No provider. Write a configuration: ccrelay init")
+        return screen.wrap(keys_view.NOTHING)
     letters = letters_of(one.name for one in providers)
     windows = [
         (name, title)

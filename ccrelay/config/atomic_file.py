@@ -41,9 +41,11 @@ def create_file(path: Path, data: bytes) -> None:
             os.link(draft, path)  # unlike a rename it does not replace what is there
         except FileExistsError:
             raise
-        except OSError:  # a file system without hard links
-            _write_new(path, data)
-        os.unlink(draft)
+        except OSError:  # a file system without hard links: take the name, then give it the content
+            _take(path)
+            _move(draft, path)
+        else:
+            os.unlink(draft)
     _sync_folder(path.parent)
 
 
@@ -58,6 +60,21 @@ def _draft(path: Path, data: bytes, like: os.stat_result | None) -> Iterator[Pat
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(draft)
+        raise
+
+
+def _take(path: Path) -> None:
+    """Make an empty file, which nothing else has made. Raises OSError."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _move(draft: Path, path: Path) -> None:
+    """Replace what `_take` made, or remove it. Raises OSError."""
+    try:
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
         raise
 
 

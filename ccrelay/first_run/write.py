@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from ccrelay.config import keychain
+from ccrelay.config.atomic_file import create_file, replace_file
 from ccrelay.config.command_environment import keychain_environment
 from ccrelay.config.defaults import ollama_url
 from ccrelay.config.files import Untrusted, open_trusted
@@ -195,16 +195,7 @@ def command_after(file: Path, env: Mapping[str, str]) -> str:
 def replace_key_file(path: Path, key: str) -> None:
     """Keep a key in a file, in place of the one that is there. Raises OSError."""
     make_private(path.parent)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{key}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    replace_file(path, f"{key}\n".encode())
 
 
 def _with_model(choice: Choice, env: Mapping[str, str]) -> Choice:
@@ -298,25 +289,8 @@ def _create(path: Path, text: str, undo: list[Callable[[], None]]) -> None:
     Raises FileExistsError, and other OSError.
     """
     _make_folders(path.parent, undo)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(name, path)  # unlike a rename it does not replace what is there
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links: take the name, then give it the text
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            undo.append(lambda: os.unlink(path))
-            os.replace(name, path)
-        else:
-            undo.append(lambda: os.unlink(path))
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+    create_file(path, text.encode())
+    undo.append(lambda: os.unlink(path))
 
 
 def _make_folders(folder: Path, undo: list[Callable[[], None]]) -> None:

@@ -16,7 +16,7 @@ VIEWS = ("effective", "file", "revisions", "check")
 TEXT_MAX = 4 << 20  # bytes, as of `ccrelay config apply`
 ROLLBACK_TIMEOUT_S = 60.0
 PAGE_SIZE = 50
-NO_FILE = "No configuration file: ccrelay config init writes one."
+NO_FILE = "No configuration file: ccrelay init writes one."
 
 
 def read_file(path: str) -> str:

@@ -8,6 +8,8 @@ from ccrelay.cli.format_counts import count, tokens
 from ccrelay.cli.format_money import cost_of_one, dollars
 from ccrelay.cli.format_share import hits
 from ccrelay.cli.format_time import countdown, elapsed, latency
+from ccrelay.cli.keys_view import NOTHING
+from ccrelay.cli.status_view import verdict
 from ccrelay.tui import sessions_view, windows_view
 from ccrelay.tui.detail import Details, under_way
 from ccrelay.tui.lanes import Lanes, lane_lines, legend
@@ -35,17 +37,6 @@ WHY_LINES = 3
 COMPACT_MIN = 90  # cells of the box of exchanges; from there on it has all columns
 SESSIONS_MAX = 4
 FIRST_OF = 50  # exchanges whose first event is averaged
-
-
-def verdict(status: Any) -> tuple[str, str]:
-    """Return in a word whether requests are answered, and its style."""
-    if status.state == relay_pb2.Status.STATE_DRAINING:
-        return "Draining: it ends when what runs has ended.", "amber"
-    if status.state == relay_pb2.Status.STATE_STARTING:
-        return "Starting: not all workers serve yet.", "amber"
-    if not status.answering:
-        return "Not answering: for some model no target can be used now.", "red"
-    return "Answering.", "bold"
 
 
 def attention(status: Any, now_ms: int, most: int = 3) -> list[tuple[str, str]]:
@@ -165,9 +156,7 @@ class NowPage(Page):
             status.providers, self.host.live.lanes(), self.host.live.running()[0], view.now_ms
         )
         if not any(one.keys for one in status.providers):
-            body = view.within(view.width - 4).wrap(
-                "No provider. Write a configuration: ccrelay config init"
-            )
+            body = view.within(view.width - 4).wrap(NOTHING)
         else:
             inner = view.width - 4
             body = lane_lines(lanes, inner, view.screen, view.glyphs, wide=wide, most=most)

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ccrelay.cli import words
+from ccrelay.cli import keys_view, words
 from ccrelay.cli.cells import join
 from ccrelay.cli.format_counts import count
 from ccrelay.cli.format_money import cost_of_one
@@ -20,15 +20,6 @@ from ccrelay.v1 import providers_pb2 as pb
 
 PROBE_TIMEOUT_S = 60.0
 WEIGHT_MAX = 1000
-NOTHING = "No provider. Write a configuration: ccrelay config init"
-_STATES = (
-    (pb.Key.STATE_IN_USE, "in use"),
-    (pb.Key.STATE_IDLE, "idle"),
-    (pb.Key.STATE_COOLDOWN, "in cooldown"),
-    (pb.Key.STATE_FULL, "full"),
-    (pb.Key.STATE_REFUSED, "refused"),
-    (pb.Key.STATE_DISABLED, "disabled"),
-)
 PROBES = (
     ("connect", "TCP and TLS only, no request"),
     ("count_tokens", "free, tells whether the key is accepted"),
@@ -72,10 +63,7 @@ class ProvidersPage(Page):
         status = self.host.live.status
         if status is None:
             return ""
-        states = [key.state for one in status.providers for key in one.keys]
-        text = join(
-            f"{states.count(state)} {word}" if state in states else "" for state, word in _STATES
-        )
+        text = keys_view.states_line(key for one in status.providers for key in one.keys)
         return view.screen.paint(f"{text}." if text else "", "bold")
 
     def aside(self, view: View) -> str:
@@ -104,7 +92,7 @@ class ProvidersPage(Page):
             for subject in (Subject(one), *(Subject(one, key) for key in one.keys))
         ]
         if not self._subjects:
-            return set_in(view.inset.screen.wrap(NOTHING))
+            return set_in(view.inset.screen.wrap(keys_view.NOTHING))
         inner = view.within(view.width - 1)
         table = self._table(status, view.now_ms, inner)
         below = set_in(self._below(view.inset))

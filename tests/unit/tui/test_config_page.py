@@ -79,7 +79,7 @@ def test_a_rollback_that_fails_is_said() -> None:
 
 def test_no_file() -> None:
     shown = opened(Config__Get=cf.ConfigGetResponse(effective="server: {}\n"))
-    assert "No configuration file: ccrelay config init writes one." in shown.lines()[1]
+    assert "No configuration file: ccrelay init writes one." in shown.lines()[1]
     assert shown.asked("Config/Validate") == []
 
 

@@ -128,7 +128,7 @@ def test_nothing_yet() -> None:
         status=rl.Status(answering=True, state=rl.Status.STATE_SERVING, at_ms=NOW_MS), whole=True
     ))  # fmt: skip
     text = Shown(live=live).text()
-    assert "No provider. Write a configuration: ccrelay config init" in text
+    assert "No provider. Write a configuration: ccrelay init" in text
     assert "No exchange yet. Start Claude Code through the relay: ccrelay claude" in text
     large = Shown(120, 40, live=live, Usage__ListSessions=failing("none")).text()
     assert "No provider has told of a 5-hour or 7-day window" in large
