@@ -319,7 +319,7 @@ def test_a_slow_relay_holds_nothing_up(feeds: Feeds) -> None:
         "Relay/GetStatus", rl.GetStatusRequest(), rl.GetStatusResponse,
         lambda _: done.append("other"), lambda *_: None, 5.0,
     )  # fmt: skip
-    assert time.monotonic() - began_at < 1.0
+    assert time.monotonic() - began_at < PATIENCE_S / 2
     until(lambda: feed.drain() or done, "the other call is held up")
     assert done == ["other"]
     until(lambda: live.status and live.trouble is None, "the state is held up")
