@@ -151,15 +151,16 @@ class Design:
     def _earlier(self) -> list[ex.Exchange]:
         """The failovers of before: with the two that lanes show, as many as the status counts."""
         rows = []
-        for number, minutes in enumerate((34, 71, 128, 203)):
+        for number, minutes in enumerate((185, 199, 214, 240)):
             one = ex.Exchange()
             one.CopyFrom(
                 examples.exchange(
-                    0xB00000 + number, "14:00:00", "payments-api", "anthropic/team-a", attempts=2,
+                    0xB00000 + number, "11:00:00", "dotfiles", "anthropic/login", attempts=2,
                     outcome=ex.OUTCOME_FAILOVER, first_event_ms=1_900, duration_ms=8_000,
                 )
             )  # fmt: skip
             one.started_at_ms = self.began_ms - minutes * MINUTE_MS
+            one.session = "51c9d0aa-2222"
             rows.append(one)
         return rows
 
@@ -183,6 +184,7 @@ class Design:
             )
         )  # fmt: skip
         one.started_at_ms = self.began_ms - 63_000
+        one.session = _SESSIONS["infra-live"]
         one.tokens.CopyFrom(ex.Tokens(input=97_900, output=702))
         return one
 
