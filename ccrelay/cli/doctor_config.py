@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ccrelay.cli.doctor_relay import duration, failure
+from ccrelay.cli.doctor_relay import (
+    MESSAGE_TIMEOUT_S,
+    PROBE_TIMEOUT_S,
+    duration,
+    failure,
+)
 from ccrelay.cli.doctor_report import Finding
 
 if TYPE_CHECKING:
     from ccrelay.config.model import Config
 
-PROBE_TIMEOUT_S = 10.0
 CLOCK_TIMEOUT_S = 6.0
 SKEW_MAX_S = 30.0  # signatures and tokens of services are refused a few minutes off
 VARIABLE = "environment variable "  # so the source of a problem begins
@@ -174,9 +178,8 @@ def check_providers(
     """Ask the providers from this process: no relay runs."""
     from ccrelay.runtime.provider_check import ask_providers
 
-    answers = asyncio.run(
-        ask_providers(config, env, PROBE_TIMEOUT_S, is_paid=is_paid, missing=missing)
-    )
+    limit_s = MESSAGE_TIMEOUT_S if is_paid else PROBE_TIMEOUT_S
+    answers = asyncio.run(ask_providers(config, env, limit_s, is_paid=is_paid, missing=missing))
     urls = {provider.name: provider.base_url or "" for provider in config.providers}
     return [_answer(answer, urls.get(answer.provider, "")) for answer in answers]
 

@@ -12,6 +12,7 @@ from ccrelay.cli.doctor_report import Finding, Verdict
 
 STATUS_TIMEOUT_S = 4.0
 PROBE_TIMEOUT_S = 10.0
+MESSAGE_TIMEOUT_S = 60.0  # a model takes its time for the first token
 PROBES_AT_ONCE = 16
 
 # Numbers of ccrelay.v1, written out: the schema is imported only once a relay answers.
@@ -240,10 +241,11 @@ def _bad(subject: str, answer: Any, base_url: str) -> Finding:
 
 
 def _call(client: Any, provider: Any, key: Any, kind: int) -> Any:
-    from ccrelay.v1.providers_pb2 import ProbeRequest, ProbeResponse
+    from ccrelay.v1.providers_pb2 import PROBE_KIND_MESSAGE, ProbeRequest, ProbeResponse
 
     request = ProbeRequest(provider=provider.name, key=key.fingerprint, kind=kind)  # type: ignore[arg-type]
-    return client.call("Providers/Probe", request, ProbeResponse, PROBE_TIMEOUT_S)
+    limit_s = MESSAGE_TIMEOUT_S if kind == PROBE_KIND_MESSAGE else PROBE_TIMEOUT_S
+    return client.call("Providers/Probe", request, ProbeResponse, limit_s)
 
 
 def _obtained(answer: Any) -> str:

@@ -11,6 +11,7 @@ from ccrelay.cli import doctor_relay as doctor
 from ccrelay.cli.doctor_relay import RelayFound
 from ccrelay.control import client as control
 from ccrelay.control.client import CallFailed, NoRelay, SeveralRelays
+from ccrelay.probing.asker import MESSAGE_LIMIT_S
 from ccrelay.v1 import providers_pb2, relay_pb2
 
 NOW_MS = 1_800_000_000_000
@@ -28,10 +29,12 @@ class FakeClient:
     def __init__(self, answer: Callable[[Any], Any]) -> None:
         self.answer = answer
         self.kinds: list[int] = []
+        self.limits_s: list[float] = []
 
     def call(self, method: str, request: Any, response_type: Any, timeout_s: float) -> Any:
         assert method == "Providers/Probe"
         self.kinds.append(request.kind)
+        self.limits_s.append(timeout_s)
         return self.answer(request)
 
 
@@ -88,6 +91,14 @@ def test_messages_are_sent_only_when_they_may_cost() -> None:
     assert kinds == [PROBE["message"]]
     assert finding.cost_micros == 40
     assert "1.1 s" in finding.text
+
+
+def test_a_message_may_take_the_time_of_a_model() -> None:
+    client = FakeClient(lambda request: probed(ok=True, status=200))
+    for is_paid in (False, True):
+        doctor.check_providers(RelayFound(client, status(), []), is_paid=is_paid)
+    assert client.limits_s == [doctor.PROBE_TIMEOUT_S, doctor.MESSAGE_TIMEOUT_S]
+    assert doctor.MESSAGE_TIMEOUT_S > MESSAGE_LIMIT_S
 
 
 def test_the_login_of_the_client_is_not_sent() -> None:

@@ -233,6 +233,7 @@ const PASSED: Record<string, [string, string]> = {
   key_refused: ["err", "Its key was refused."],
   max_concurrent: ["wait", "As many at once as allowed."],
   tried: ["err", "Tried before."],
+  provider_failed: ["err", "Its provider had failed with another key."],
 };
 // The routing strategy chooses a provider, and no key.
 const OTHER_KEY = "Could have taken it: key_strategy or affinity preferred the other key.";
