@@ -22,6 +22,8 @@ def test_the_list_and_the_tree(design: Door, tabs: Any) -> None:
     ]
     assert names[0] == "main"
     assert names[1].startswith("Explore")
+    # Caches are in it, so it is no input as Usage has it.
+    assert "Prompt" in page.locator("table.tree thead").inner_text()
     total = page.locator("table.tree tfoot td").last.inner_text()
     assert total == "$13.84"
 

@@ -264,7 +264,7 @@ function Strip({ now, feed, hours }: { now: Status; feed: Feed; hours: readonly 
         <dt>{saved[0]}</dt>
         <dd class="fig">{saved[1]}</dd>
         <dd class="sub">
-          {hits(...input)} of input from caches
+          {hits(...input)} of prompts from caches
         </dd>
       </div>
       <div>

@@ -150,7 +150,7 @@ function Tree({ id, found, first, until, running, totals }: TreeProps) {
             </th>
             <th class="n">Turns</th>
             <th class="opt-c t-cache">Cache</th>
-            <th class="n opt-b">Input</th>
+            <th class="n opt-b">Prompt</th>
             <th class="n opt-b">Output</th>
             <th class="n">Cost</th>
           </tr>

@@ -239,7 +239,7 @@ function Figures({ answer }: { answer: QueryResponse }) {
         <dt>{saved[0]}</dt>
         <dd class="fig">{saved[1]}</dd>
         <dd class="sub">
-          {hits(total.cacheReadTokens, total.cacheWriteTokens, total.inputTokens)} of input from caches
+          {hits(total.cacheReadTokens, total.cacheWriteTokens, total.inputTokens)} of prompts from caches
         </dd>
       </div>
       <div>
