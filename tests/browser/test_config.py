@@ -130,8 +130,8 @@ def test_a_mistake_shows_at_its_line_as_it_is_typed(
     assert first.message in entry
     assert page.locator(".end [data-check=fail]").inner_text() == "1 mistake"
     page.locator(".ed-problems button").first.click()
-    caret = page.evaluate("document.activeElement.selectionStart")
-    assert value(page)[:caret].count("\n") == line
+    caret = "document.activeElement.selectionStart"
+    until(lambda: value(page)[: page.evaluate(caret) or 0].count("\n") == line, "another line")
     assert filed.config.read_text() == text_of(filed)  # typing changes nothing
     page.click("text=Review and apply")
     page.wait_for_selector(".dv")
