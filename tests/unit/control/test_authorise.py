@@ -127,7 +127,7 @@ def test_nothing_shows_the_token() -> None:
 def test_only_health_and_the_files_of_the_page_are_open() -> None:
     open_paths = {path for path, right in RIGHTS.items() if right is Right.OPEN}
     health = {path for path in open_paths if path.startswith("/grpc.health.v1.")}
-    assert open_paths - health == {"/", "/favicon.svg", "/healthz"}
+    assert open_paths - health == {"/", "/favicon.svg", "/healthz", "/streams.js"}
     assert right_of("/assets/app.js") is Right.OPEN
     assert right_of("/assets") is None
 
