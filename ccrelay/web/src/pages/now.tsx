@@ -358,10 +358,10 @@ function ProvidersPanel({ providers }: { providers: readonly Provider[] }) {
               const share = all ? exchanges(one) / all : 0;
               return (
                 <tr key={one.name}>
-                  <td class="elide">
+                  <td class="elide" title={one.name}>
                     <span class="tgt">
                       <Mark provider={one.name} />
-                      {one.name}
+                      <span>{one.name}</span>
                     </span>
                   </td>
                   <td>
