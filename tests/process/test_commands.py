@@ -69,7 +69,7 @@ def test_without_a_relay_the_exit_code_is_3_with_what_to_do(
     ended = run(tmp_path, *command, "--socket", str(tmp_path / "none.sock"))
     assert ended.returncode == 3
     assert ended.stdout == ""
-    assert ended.stderr.endswith("Start one: ccrelay serve\n")
+    assert ended.stderr.startswith("No relay runs. Start one: ccrelay serve")
 
 
 def test_a_relay_is_found_without_being_named(tmp_path: Path, served: Served) -> None:

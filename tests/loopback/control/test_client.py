@@ -277,13 +277,10 @@ def test_the_limit_is_for_the_whole_call(tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def none_of_the_machine(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def none_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Relays that run on this machine are none of these tests."""
-    shared = tmp_path_factory.mktemp("shared")
     for module in (places, client_module):
-        monkeypatch.setattr(module, "SHARED", shared)
+        monkeypatch.setattr(module, "SHARED", tmp_path)
 
 
 @pytest.fixture
