@@ -277,7 +277,7 @@ FROM_STATE = (
         "ccrelay_window_reset_time_seconds",
         "gauge",
         "seconds",
-        "When an allowance begins anew, since 1970; absent: it slides, or that is not known.",
+        "When an allowance starts again, since 1970; absent: it slides, or that is not known.",
         ("provider", "key", "window"),
     ),
     Metric(

@@ -25,7 +25,7 @@ _SAME: dict[str, Any] = {
     "candidates": CANDIDATES,
     "ending": int(Ending.COMPLETE),
 }
-PER_WORKER = 50_000  # exchanges of one worker before it is started anew
+PER_WORKER = 50_000  # exchanges of one worker before it is started again
 SESSION = 40  # exchanges of a session
 
 

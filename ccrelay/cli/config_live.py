@@ -59,7 +59,7 @@ def _problems(problems: Any, file: str) -> list[str]:
     "--base",
     default="",
     metavar="DIGEST",
-    help="Fail when the file is not the one with this SHA-256: somebody else has changed it.",
+    help="Fail when the file is not the one with this SHA-256: it has changed meanwhile.",
 )
 @json_option
 @socket_option

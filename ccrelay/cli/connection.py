@@ -121,7 +121,7 @@ class Relay:
         return made
 
     def forget(self) -> None:
-        """Look for the relay again with the next call: it was started anew."""
+        """Look for the relay again with the next call: it was started again."""
         self._client = None
 
 

@@ -1,7 +1,7 @@
 """`ccrelay serve --detach`: the relay in a session of its own, and what it said when it was ready.
 
 The child is the same command without `--detach`. Its outputs go to a log file; what it prints when
-it is ready comes back over a pipe as well, so that nobody guesses when that is. Top-level imports
+it is ready comes back over a pipe as well, so no caller guesses when that is. Top-level imports
 are few: `serve` starts its first worker before anything else is loaded.
 """
 

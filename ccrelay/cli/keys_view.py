@@ -116,7 +116,7 @@ def _used(window: Any) -> Cell:
 
 
 def forecast(window: Any, now_ms: int) -> str:
-    """Return how a window ends if use goes on as now; `-` where nobody knows."""
+    """Return how a window ends if use goes on as now; `-` where that is not known."""
     if window.utilization >= 1:
         return "used up"
     if window.full_at_ms and (not window.resets_at_ms or window.full_at_ms < window.resets_at_ms):

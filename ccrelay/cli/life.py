@@ -29,7 +29,7 @@ def _json(answer: Any) -> None:
 
 
 def is_terminal() -> bool:
-    """Return whether somebody can answer a question."""
+    """Return whether a question can be answered."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 

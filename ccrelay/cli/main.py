@@ -162,7 +162,7 @@ def main() -> None:
 def run() -> int:
     """Run the command line and return its exit code: nothing ends with a traceback by habit.
 
-    Errors that nobody expects are raised.
+    Unexpected errors are raised.
     """
     exit_code = exit_codes.OK
     try:

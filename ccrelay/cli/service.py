@@ -36,7 +36,7 @@ def service() -> None:
 )
 @click.option("--print", "only_print", is_flag=True, help="Print the file and change nothing.")
 @click.option("--no-start", is_flag=True, help="Do not start it now.")
-@click.option("--force", is_flag=True, help="Replace a file that somebody else wrote.")
+@click.option("--force", is_flag=True, help="Replace a file that another program wrote.")
 def install(
     file: Path | None,
     environment_file: Path | None,
@@ -70,7 +70,7 @@ def install(
 
 
 @service.command()
-@click.option("--force", is_flag=True, help="Remove a file that somebody else wrote.")
+@click.option("--force", is_flag=True, help="Remove a file that another program wrote.")
 def uninstall(force: bool) -> None:
     """Stop the service and remove it; configuration, keys and ledger stay."""
     from ccrelay.cli.service_plan import Refused

@@ -41,7 +41,7 @@ def plist_text(plan: Plan, env: Mapping[str, str]) -> str:
         "Umask": 0o077,
         "StandardOutPath": log,
         "StandardErrorPath": log,
-        "Comment": f"Written by `{MARK}`, which writes it anew.",
+        "Comment": f"Written by `{MARK}`, which writes it again.",
     }
     if environment:
         content["EnvironmentVariables"] = environment

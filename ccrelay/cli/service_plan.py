@@ -136,7 +136,7 @@ def is_exposed(path: Path) -> bool:
 
 
 def print_variables(plan: Plan) -> None:
-    """Say which variables the service needs and how it gets them. Values are copied by nobody."""
+    """Say which variables the service needs and how it gets them. Values are not copied."""
     file = plan.environment_file
     missing = missing_variables(plan)
     if missing:

@@ -70,7 +70,7 @@ def unit_text(plan: Plan) -> str:
     return "\n".join(
         [
             MARK,
-            "# `ccrelay service install` writes it anew; your own changes belong into",
+            "# `ccrelay service install` writes it again; your own changes belong into",
             f"# `systemctl --user edit {UNIT}`.",
             "[Unit]",
             "Description=ccrelay, a relay between Claude Code and LLM providers",
@@ -168,7 +168,7 @@ def install(plan: Plan, env: Mapping[str, str], *, start: bool, force: bool) -> 
 
 
 def write(path: Path, text: str, mark: str, *, force: bool) -> None:
-    """Write a file of ours atomically. Raises Refused for one that somebody else wrote."""
+    """Write a file of ours atomically. Raises Refused for one that another program wrote."""
     try:
         before = path.read_text(errors="replace")
     except FileNotFoundError:

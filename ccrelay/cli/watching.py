@@ -28,7 +28,7 @@ class Frame:
         shown = _fitting(lines, screen)
         size = (screen.width, screen.height)
         if self._lines and size != self._size:
-            start = "\x1b[2J\x1b[H"  # the terminal has wrapped lines anew: where, nobody knows
+            start = "\x1b[2J\x1b[H"  # the terminal has wrapped lines again, where is not known
         else:
             start = f"\x1b[{self._lines}A\r" if self._lines else ""
         body = "".join(f"{line}\x1b[K\n" for line in shown)

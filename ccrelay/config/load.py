@@ -229,7 +229,7 @@ def demo_config(
 ) -> Config:
     """Return a resolved configuration with one provider `demo`, without keys, for all models.
 
-    Its ledger is not that of real exchanges: nobody is charged for those of a demo.
+    Its ledger is not that of real exchanges: those of a demo are not charged.
     """
     provider = Provider(
         name="demo",

@@ -111,7 +111,7 @@ class Door:
         is_unix: a Unix socket; else TCP.
         owner_uid: the user that this process runs as.
         peer_uid: the user at the other end of a Unix socket; -1: not known.
-        token: that TCP asks for; empty: nobody has it.
+        token: that TCP asks for; empty: none is valid.
         hosts: names that a Host may have beside loopback names, as `host_names` returns them.
         is_tls: whether a page of the relay has an `https` origin.
         peer: address of the client, for wrong tokens; empty on a Unix socket.
@@ -311,7 +311,7 @@ def _configured(name: str) -> str | None:
         address = ipaddress.ip_address(name)
     except ValueError:
         return _name(name)
-    if address.is_unspecified:  # a listener's: nobody's name
+    if address.is_unspecified:  # a listener's, and no peer's
         return None
     return f"[{address}]" if address.version == 6 else str(address)
 

@@ -190,7 +190,7 @@ class Client:
             timeout_s: for the whole call; None: no limit.
 
         Raises:
-            NoRelay: nobody listens, or this user may not connect.
+            NoRelay: nothing listens, or this user may not connect.
             CallFailed: the call failed: `code` is the name of a gRPC status code.
         """
         with self.stream(method, request, response_type, timeout_s) as answers:

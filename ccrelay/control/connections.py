@@ -29,7 +29,7 @@ class Connection:
     def begin(self, path: str) -> Callable[[object], None]:
         """Note a call that was admitted; return what ends it."""
         if not self.door.is_unix and right_of(path) in (Right.OPEN, Right.SIGN_IN):
-            return _nothing  # asked by anybody: it must not keep others out
+            return _nothing  # open to all: it must not keep others out
         self.calls += 1
         return self._end
 
@@ -66,7 +66,7 @@ class Connections:
         """Add one; whether there is room.
 
         At the limit the one that was idle longest is closed, of those without a call of a caller
-        who has shown who they are: so nobody keeps others out by opening connections.
+        who has shown who they are: so opening connections keeps no other out.
         """
         if len(self._all) >= self._limit:
             idle = [each for each in self._all.values() if each.calls == 0]

@@ -52,7 +52,7 @@ def code_of(decision: Decision, is_known: bool) -> StatusCode:
 
     Args:
         decision: of `authorise`.
-        is_known: whether there is such a method, although nobody may call it.
+        is_known: whether there is such a method, although it may not be called.
     """
     if decision.why in _NOT_SHOWN:
         return StatusCode.UNAUTHENTICATED

@@ -107,7 +107,7 @@ class Exchange:
             event = await self._head()
         except TimeoutError:
             if not self._h11.trailing_data[0]:
-                return False  # idle: nobody waits for an answer
+                return False  # idle: no answer is due
             raise BadRequest(408, "The head of the request came too slowly.") from None
         except h11.RemoteProtocolError as error:
             raise _unreadable(error) from None
@@ -183,7 +183,7 @@ class Exchange:
         own = {name for name, _ in headers}
         lines = [*headers, *(line for line in _ALWAYS if line[0] not in own)]
         if self._h11.their_state is not h11.DONE:
-            lines.append(("connection", "close"))  # there is a body that nobody wants
+            lines.append(("connection", "close"))  # there is a body that is not wanted
         head = h11.Response(status_code=status, headers=lines)
         self.is_begun = True
         self._unsent = self._h11.send(head) or b""

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 PREFIX = "ccrelay-control-"
-# Between its making and its lock a folder looks as if nobody used it.
+# Between its making and its lock a folder looks unused.
 YOUNG_S = 60.0
 
 

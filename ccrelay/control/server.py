@@ -127,7 +127,7 @@ class ControlServer:
         self._folder.remove()
 
     def use_token(self, token: str) -> None:
-        """Ask for another token from now on; empty: nobody has it. Idle TCP connections end, since
+        """Ask for another token from now on; empty: none is valid. Idle TCP connections end, since
         one keeps what it began with."""
         if token == self._token:
             return
@@ -179,7 +179,7 @@ class ControlServer:
 
         def ended(_: object) -> None:
             connections.remove(connection)
-            client.close()  # of a task that was cancelled before it ran, nobody else does
+            client.close()  # nothing else does, if the task was cancelled before it ran
 
         task.add_done_callback(ended)
 

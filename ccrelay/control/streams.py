@@ -17,7 +17,7 @@ TLS_HANDSHAKE_S = 10.0
 
 
 class _Protocol(asyncio.StreamReaderProtocol):
-    """Tells of the peer's end at once, also while nobody reads."""
+    """Tells of the peer's end at once, also while nothing reads."""
 
     def __init__(self, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(reader, loop=loop)

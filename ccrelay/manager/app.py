@@ -242,7 +242,7 @@ class App:
         ]
 
     async def _pulse(self) -> None:
-        """What has to be noticed while nobody asks, and fetched for those who watch."""
+        """What has to be noticed between calls, and fetched for those who watch."""
         while True:
             await asyncio.sleep(PULSE_S)
             self.state.look()

@@ -92,7 +92,7 @@ class ConfigText:
     async def note(self, origin: Origin) -> None:
         """A configuration came into force: record its text, if it is another one."""
         if self.path is None or origin == "override":
-            return  # by an override the file is not read; whoever writes one there records it
+            return  # an override does not read the file; the call that writes one records it
         async with self._noted:
             await self._note(self.path, origin)
 
@@ -239,7 +239,7 @@ class ConfigText:
             ) from None
 
     async def _restore(self, path: Path, before: bytes, ours: bytes) -> None:
-        """Put the old text back, unless somebody else has written the file meanwhile."""
+        """Put the old text back, unless another process has written the file meanwhile."""
         with contextlib.suppress(OSError):
             if await asyncio.to_thread(read_file, path, self._env) == ours:
                 await asyncio.to_thread(write_file, path, before)

@@ -337,7 +337,7 @@ def _no_target(response: v1.ExplainResponse, told: Explanation) -> str:
     if response.waits_ms:
         seconds = max(response.waits_ms / 1000, 0.1)
         where = f" for {response.affinity_target}" if response.affinity_target else ""
-        # Of exchanges under way nobody knows the end: the router names the next look at them.
+        # The end of exchanges under way is not known: the router names the next look at them.
         is_busy = any(one.why == "max_concurrent" for one in response.candidates)
         if is_busy and response.waits_ms <= LOOK_MS:
             return f"It waits{where} until an exchange under way ends: max_concurrent is reached."

@@ -82,7 +82,7 @@ class LedgerFacts:
         """Ask the ledger again, if the last answer is older than a second."""
         now = self._clock.now()
         if self._sums is not None and now >= self._read_at + KEPT_S:
-            self._read_at = now  # first: whoever asks meanwhile gets the last answer
+            self._read_at = now  # first: calls meanwhile get the last answer
             self._totals = await self._sums.totals(midnight_ms(self._clock.now_ms()))
 
 

@@ -17,7 +17,7 @@ SAMPLES_MIN = 3
 # Of the window's length: what counts as the recent past, and how much of it must be known.
 RECENT = 0.1
 KNOWN = 1 / 60
-# Shorter windows begin anew before a forecast helps anybody.
+# Shorter windows start again before a forecast helps.
 LENGTH_MIN_S = 600
 # Providers round resets, and workers tell them out of order.
 RESET_JITTER_MS = 120_000

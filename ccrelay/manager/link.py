@@ -64,7 +64,7 @@ class SupervisorLink:
             self._channel.send(Heartbeat())
 
     async def receive(self, on_message: Callable[[ToManager], None]) -> None:
-        """Give replies to whoever waits for them, and other messages to `on_message`.
+        """Give replies to their callers, and other messages to `on_message`.
 
         Returns when the supervisor has closed the channel, or sent what cannot be read.
         """

@@ -1,6 +1,6 @@
 """The live state of providers and keys, read from the shared memory as the workers see it.
 
-Nothing is kept but what the memory cannot tell: when a breaker changed. So whoever asks gets the
+Nothing is kept but what the memory cannot tell: when a breaker changed. So each call gets the
 state of this instant, and asking costs the workers nothing.
 """
 

@@ -13,7 +13,7 @@ def private_copy(fd: int, memory: SharedMemory) -> SharedMemory:
 
     Words are copied one after the other while workers write, as a worker reads them.
 
-    The rings of records, which are its end, are left out: nobody routes by them.
+    The rings of records, which are its end, are left out: routing does not read them.
 
     Args:
         fd: of the shared memory.

@@ -1,6 +1,6 @@
 """Reads the rings of all workers and gives each record to all who want it.
 
-Whoever watches (`tail`, `today`, `windows`, sinks) gets a record as soon as it is read. The ledger
+Every watcher (`tail`, `today`, `windows`, sinks) gets a record as soon as it is read. The ledger
 gets it in the same turn while it keeps up. While it does not, only the place of what was read is
 remembered, and it is read again from the ring, which is not released before the ledger has it on
 disk. So a manager that dies, and a disk that is full, cost no record that the ring can hold; what

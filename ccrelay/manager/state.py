@@ -56,7 +56,7 @@ class RelayState:
         self.reload_problem = start.reload_problem
         self.warnings: list[str] = []  # of the last reload
         self.text_problem = ""  # why revisions are not kept
-        self.token_problem = ""  # why nobody gets in by management.listen, until it is mended
+        self.token_problem = ""  # why management.listen lets none in, until it is mended
         self.tls_problem = ""  # the same, until the next start
         self.file_values = FileTextValues("", is_toml=False)
         self.revision = 0

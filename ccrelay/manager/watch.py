@@ -1,6 +1,6 @@
 """One computation of a changing value for all who watch it.
 
-While somebody watches, the value is computed ten times a second. Who waits gets the newest value
+While there are watchers, the value is computed ten times a second. Who waits gets the newest value
 that differs from the one it has seen: a slow reader misses states and holds none back.
 """
 

@@ -19,7 +19,7 @@ NAMES_MAX = 32  # windows of one key
 MINUTE_S = 60
 _LENGTH = re.compile(r"([0-9]{1,3})([mhd])(?:_|\Z)")
 _UNIT_S = {"m": 60, "h": 3600, "d": 86_400}
-# A window that began anew is shown as empty for so long, as a part of its length.
+# A window that has started again is shown as empty for so long, as a part of its length.
 _EMPTY_FOR = 1
 
 

@@ -72,7 +72,7 @@ class Host(NamedTuple):
     """What a supervisor does for commands.
 
     Args:
-        jobs: held by whoever reloads or upgrades.
+        jobs: held during a reload or upgrade.
         spawn: runs a command to its end.
         drain: as SIGTERM, unless it drains already.
         stop: as a second SIGTERM.
@@ -203,7 +203,7 @@ class Management(ReloadObserver):
     def config_changed(self, origin: Origin, warnings: list[str]) -> None:
         """Another configuration is in force.
 
-        Where the manager opens its files or its listener anew, it is started again.
+        Where the manager has to open its files or its listener again, it is started again.
         """
         self._origin = origin
         self._problem = ""
@@ -248,7 +248,7 @@ class Management(ReloadObserver):
     def _on_command(self, command: Command) -> None:
         match command:
             case DrainCommand(id) | StopCommand(id):
-                # The reply goes first: afterwards there may be nobody to send it.
+                # The reply goes first: afterwards no process may be left to send it.
                 limit_s = self._pool.snapshot.config.server.timeouts.drain_s
                 self._send(Reply(id, changed=True, limit_s=limit_s))
                 (self._host.drain if isinstance(command, DrainCommand) else self._host.stop)()

@@ -129,7 +129,7 @@ class Source:
     def adopt(self) -> bool:
         """Use the file of the user's configuration folder where there was none at the start.
 
-        One of the working directory is not looked for: nobody has confirmed it. False: there is no
+        One of the working directory is not looked for: it is not confirmed. False: there is no
         file, or one is in use.
         """
         found = self.appeared()

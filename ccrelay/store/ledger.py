@@ -29,7 +29,7 @@ FOUND_MAX = 6  # ids that begin alike: enough to show that there are several
 
 
 def _no_event(*_: object, **__: object) -> None:
-    """Tell nobody."""
+    """Tell no one."""
 
 
 class Ledger:

@@ -1,4 +1,4 @@
-"""Queries on connections of their own: read-only, in a few threads, ended when nobody waits.
+"""Queries on connections of their own: read-only, in a few threads, ended when no caller waits.
 
 A query sees one state of the ledger (a read transaction); writing goes on beside it.
 """
@@ -22,7 +22,7 @@ _STEPS = 20_000  # of SQLite's machine between two looks at whether anyone still
 
 
 class _Slot:
-    """One connection, and the lock of whoever uses it."""
+    """One connection, and the lock of its user."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -88,7 +88,7 @@ class Readers:
 
     def _answer(self, query: Callable[[sqlite3.Connection], T], cancelled: threading.Event) -> T:
         if cancelled.is_set():
-            raise LedgerTrouble("nobody waits for the answer any more")
+            raise LedgerTrouble("no caller waits for the answer any more")
         slot = next((one for one in self._slots if one.lock.acquire(blocking=False)), None)
         if slot is None:  # as many slots as threads; one is being closed
             slot = self._slots[0]

@@ -320,7 +320,7 @@ class Writer:
         else:
             problem = str(error)
         if corrupt:
-            problem = f"{self.path} is damaged again right after it was begun anew: check the disk"
+            problem = f"{self.path} is damaged again right after it was made again: check the disk"
         if self._state.condition != "failing" or self._state.problem != problem:
             self._on_event("error", "ledger_failing", path=self.path, problem=problem)
         self._set("failing", problem)

@@ -56,7 +56,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}\Z")
 OTHER = "_OTHER"  # of `error.type`, as the conventions have it
 _TEXT_MAX = 256  # characters of a value that comes from a client or a provider
 _PORTS = {"http": 80, "https": 443}
-# Verdicts that blame nobody.
+# Verdicts that blame neither side.
 ANSWERED = frozenset({"answered", "client_left"})
 _UNSPECIFIC = frozenset({"passed_on", "lost"})  # the status says more, where there is one
 

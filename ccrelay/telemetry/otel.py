@@ -1,4 +1,4 @@
-"""OpenTelemetry export: records in, OTLP out, and nobody waits for the collector.
+"""OpenTelemetry export: records in, OTLP out, and nothing waits for the collector.
 
     observe --bounded queue--> intake thread --bounded queue--> sender thread --HTTP--> collector
                                  metrics --the SDK's reader, once a minute--^

@@ -439,7 +439,7 @@ export type Window = Message<"ccrelay.v1.Window"> & {
   limit: bigint;
 
   /**
-   * When it begins anew, milliseconds since 1970; 0: it slides, or that is not known.
+   * When it starts again, milliseconds since 1970; 0: it slides, or that is not known.
    *
    * @generated from field: int64 resets_at_ms = 5;
    */
@@ -1205,7 +1205,7 @@ export enum Billing {
   TOKENS = 1,
 
   /**
-   * Covered by a plan; amounts are at list price and nobody is charged them.
+   * Covered by a plan; amounts are at list price and are not charged.
    *
    * @generated from enum value: BILLING_PLAN = 2;
    */
