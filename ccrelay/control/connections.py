@@ -66,7 +66,7 @@ class Connections:
         """Add one; whether there is room.
 
         At the limit the one that was idle longest is closed, of those without a call of a caller
-        who has shown who they are: so opening connections keeps no other out.
+        who has shown who they are: opening connections thus shuts no other caller out.
         """
         if len(self._all) >= self._limit:
             idle = [each for each in self._all.values() if each.calls == 0]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 READ_SIZE = 16 * 1024
 BUFFER_MAX = 64 * 1024
-# Who reads nothing for so long is cut. Long, because a person may have paused a terminal.
+# A peer that reads nothing for so long is cut. Long, because a person may have paused a terminal.
 STALL_S = 600.0
 CLOSE_S = 2.0
 LINGER_S = 1.0

@@ -293,7 +293,7 @@ class App:
             if unix is None:
                 raise
             self.state.tls_problem = (
-                "management.tls_cert and tls_key cannot be used, so nobody gets in by "
+                "management.tls_cert and tls_key cannot be used, so none is let in by "
                 f"management.listen: {error.strerror or error}. Mend them, and restart the relay."
             )
             self._log.event("error", "management_tls_unusable", reason=str(error))
@@ -319,7 +319,7 @@ class App:
                 "error",
                 "management_token_unusable",
                 reason=problem,
-                hint="until then nobody gets in by management.listen; requests are not affected",
+                hint="until then none is let in by management.listen; requests are not affected",
             )
 
     def _failed(self, task: str, error: BaseException) -> None:

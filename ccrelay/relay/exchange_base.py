@@ -36,7 +36,7 @@ _QUEUED = int(ExchangeState.QUEUED)
 _DONE = int(ExchangeState.DONE)
 _STATES = int(STATES)
 _ALLOWED = allowed()
-# States in which the exchange waits for somebody; STREAMING and AWAITING_HEAD begin before the
+# States in which the exchange waits for a peer; STREAMING and AWAITING_HEAD begin before the
 # bytes are given to the socket.
 _WAITS = bytes(
     state
@@ -127,7 +127,7 @@ class ExchangeBase(ExchangeHandler):
         assert _ALLOWED[self.state * _STATES + state], (
             f"no transition {ExchangeState(self.state).name} -> {ExchangeState(state).name}"
         )
-        if self.state == _PREPARING:  # the thread's time, too: nobody else was waited for
+        if self.state == _PREPARING:  # the thread's time, too: nothing else was waited for
             now = self.context.reactor.now
             self.outcome.own_s += now - self.own_until
             self.own_until = now

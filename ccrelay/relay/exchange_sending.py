@@ -127,7 +127,7 @@ class SendingExchange(BridgingExchange):
                 why = _QUEUE
         outcome.why = why
         outcome.passed = None
-        if why != _AFFINITY and why != _ONLY:  # else nobody has looked at the others
+        if why != _AFFINITY and why != _ONLY:  # else the others were not looked at
             outcome.passed = passed_over(route, request, retry_state, selection.target)
 
     def _with_whole_body(self) -> None:

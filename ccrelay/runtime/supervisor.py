@@ -412,7 +412,7 @@ class Supervisor:
         except (UpgradeFailed, OSError) as error:
             self._log.event("error", "upgrade_failed", error=str(error))
             self._notifier.send("READY=1")
-        finally:  # reached only when the exec failed, or was called off: somebody has to write
+        finally:  # reached only when the exec failed, or was called off: some process has to write
             self._management.start(self._manager_tasks)
             self._pool.credentials.start(self._manager_tasks)
 

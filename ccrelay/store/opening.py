@@ -1,8 +1,8 @@
 """Opens the file of the ledger: its folder, its lock, its permissions, and what is wrong with it.
 
 Two relays cannot write one ledger: the sums of both would be right, but both would delete, both
-would call a damaged file theirs, and one could not stop without the other noticing. So whoever
-writes holds `ledger.db.lock` (flock) as long as the process lives; the lock ends with it, also by
+would call a damaged file theirs, and one could not stop without the other noticing. So the
+writer holds `ledger.db.lock` (flock) as long as the process lives; the lock ends with it, also by
 kill -9.
 
 `synchronous=NORMAL`: what is committed survives any death of the process; after a power failure the

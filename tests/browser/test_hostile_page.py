@@ -223,7 +223,7 @@ def take_away(layer: str, patch: pytest.MonkeyPatch) -> None:
 
 
 def session_of_cookie(door: Any, keys: Any, metadata: Any) -> Session | None:
-    """Return the session of a cookie, whoever sends it."""
+    """Return the session of a cookie, with any sender."""
     for cookie in authorise._cookies(door, metadata):
         key = door.sessions._page_key(cookie)
         if session := door.sessions.find(cookie, key):

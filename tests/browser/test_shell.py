@@ -100,7 +100,7 @@ def test_a_hidden_page_closes_its_streams_and_opens_them_again(design: Door, tab
         "document.dispatchEvent(new Event('visibilitychange'))"
     )
     page.evaluate(hide % "true")
-    until(lambda: not design.open, "streams are open while nobody looks")
+    until(lambda: not design.open, "streams are open while the page is hidden")
     page.evaluate(hide % "false")
     until(lambda: len(design.open) == 3, "the streams stay closed")
     assert page.locator(".banner.lost").count() == 0

@@ -162,7 +162,7 @@ def invoke_body(text):
 def test_botocore_invokes_models(bedrock, model):
     client, rig = bedrock
     body = invoke_body("demo:text=eins zwei")
-    if model == ARN:  # no provider serves it: nobody knows what it is
+    if model == ARN:  # no provider serves it: what it is is not known
         with pytest.raises(client.exceptions.ResourceNotFoundException):
             client.invoke_model(modelId=model, body=body)
         return
