@@ -92,3 +92,10 @@ def pytest_report_header() -> str:
     import ccrelay
 
     return f"ccrelay {ccrelay.__version__} from {Path(ccrelay.__file__).parent}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why tests got another chance, since the race behind it is a defect, too."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.write_sep("_", f"rerun: {report.nodeid} ({report.when})")
+        terminalreporter.write_line(report.longreprtext)
