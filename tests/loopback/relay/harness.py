@@ -31,7 +31,7 @@ from ccrelay.relay.access_log import AccessLogEntry
 from ccrelay.relay.server import Relay
 from tests.loopback.relay.wires import Answer, AnswerReader, Ended, Request, parse_request
 
-WAIT_S = 5.0  # longer than anything here may take; only failures wait for it
+WAIT_S = 15.0  # longer than anything here may take; only failures wait for it
 KEY = "provider-key-1"
 
 
@@ -230,6 +230,7 @@ class Lab:
         self.relay_: Relay | None = None
         self._listener: socket.socket | None = None
         self._fds = 0
+        self._others: list[UpstreamConnection] = []
 
     async def open(self) -> None:
         """Count what is open before the test."""
@@ -243,6 +244,11 @@ class Lab:
         await asyncio.sleep(0)
         gc.collect()
         self._fds = len(os.listdir("/proc/self/fd"))
+        self._others = open_upstreams()  # fakes of earlier tests, that are still referenced
+
+    def open_upstreams(self) -> list[UpstreamConnection]:
+        """Connections to providers that were opened since the test began and are open."""
+        return [one for one in open_upstreams() if one not in self._others]
 
     @property
     def relay(self) -> Relay:
@@ -350,8 +356,13 @@ class Lab:
         assert defects == [], defects
         ids = [record["id"] for record in self.sink.records]
         assert len(ids) == len(set(ids)), "an exchange was settled twice"
-        open_ones = [o for o in gc.get_objects() if isinstance(o, UpstreamConnection)]
-        assert [o for o in open_ones if not o.is_closed()] == [], "upstream connections left open"
+        assert self.open_upstreams() == [], "upstream connections left open"
+
+
+def open_upstreams() -> list[UpstreamConnection]:
+    """Every open connection to a provider in this process."""
+    found = [o for o in gc.get_objects() if isinstance(o, UpstreamConnection)]
+    return [one for one in found if not one.is_closed()]
 
 
 async def eventually(condition: Callable[[], bool], what: str = "", wait_s: float = WAIT_S) -> None:

@@ -49,7 +49,7 @@ class Pair:
         given = {
             "strategy": "failover",
             "affinity": Affinity(enabled=False),
-            "first_byte_s": 0.1,
+            "first_byte_s": 5.0,
             "queue_timeout_s": 0,
             **fields,
         }
@@ -88,7 +88,8 @@ FAILURES: dict[str, Reply] = {
 async def test_the_breaker_opens_after_three_failures_and_blocks_requests(
     lab: Lab, failure: str
 ) -> None:
-    pair = Pair(lab, Turns(FAILURES[failure]))
+    first_byte_s = 0.4 if failure == "silence" else 5.0
+    pair = Pair(lab, Turns(FAILURES[failure]), first_byte_s=first_byte_s)
     assert await pair.ask(3) == ["two"] * 3
     assert pair.state is State.OPEN
     assert await pair.ask(5) == ["two"] * 5
@@ -145,7 +146,7 @@ async def test_a_stream_that_breaks_behind_its_content_counts_too(lab: Lab) -> N
 
 async def test_a_client_that_leaves_is_no_failure(lab: Lab) -> None:
     stage = Stage()
-    pair = Pair(lab, stage, first_byte_s=5.0)
+    pair = Pair(lab, stage)
     for _ in range(4):
         client = await lab.client()
         await client.send(post(STREAM_BODY))
@@ -195,7 +196,7 @@ async def test_there_is_one_trial_at_a_time(lab: Lab) -> None:
             await peer.request()
             await peer.send(reply)
 
-    pair = Pair(lab, one, SHORT, first_byte_s=5.0)
+    pair = Pair(lab, one, SHORT)
     await pair.ask(3)
     await asyncio.sleep(0.4)
     trial = await lab.client()
@@ -227,7 +228,7 @@ async def test_a_client_that_leaves_during_the_trial_leaves_it_to_the_next(lab: 
             await peer.request()
             await peer.send(reply)
 
-    pair = Pair(lab, one, SHORT, first_byte_s=5.0)
+    pair = Pair(lab, one, SHORT)
     await pair.ask(3)
     await asyncio.sleep(0.4)
     trial = await lab.client()

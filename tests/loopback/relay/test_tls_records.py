@@ -1,7 +1,6 @@
 """TLS to a provider record by record, through libssl's functions and through Python's `ssl`."""
 
 import asyncio
-import gc
 import hashlib
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from ccrelay._fast import libssl
-from ccrelay._fast.upstream import Upstream as UpstreamConnection
 from ccrelay.upstream import tls
 from tests.loopback.relay.harness import WAIT_S, Lab, Peer, eventually, provider, server
 from tests.loopback.relay.sealed import (
@@ -325,11 +323,12 @@ async def test_a_provider_that_stops_reading_stops_the_upload(
     lab: Lab, pem: Path, version: ssl.TLSVersion
 ) -> None:
     body = padded(12_000_000)
-    reads = asyncio.Event()
+    connected, reads = asyncio.Event(), asyncio.Event()
     digests: list[bytes] = []
 
     async def script(peer: SealedPeer) -> None:
         await peer.shake_hands()
+        connected.set()
         await reads.wait()
         digests.append(hashlib.sha256(await peer.body()).digest())
         await peer.send(response(200, MESSAGE))
@@ -339,9 +338,9 @@ async def test_a_provider_that_stops_reading_stops_the_upload(
     serve(lab, pem, script, version=version, server=server(**sizes))
     client = await lab.client()
     sending = asyncio.get_running_loop().create_task(client.send(post(body)))
+    await asyncio.wait_for(connected.wait(), WAIT_S)
     await asyncio.sleep(0.3)
-    found = [o for o in gc.get_objects() if isinstance(o, UpstreamConnection)]
-    (upstream,) = (o for o in found if not o.is_closed())
+    (upstream,) = lab.open_upstreams()
     assert upstream.queued < 1_000_000
     reads.set()
     await asyncio.wait_for(sending, WAIT_S)

@@ -57,12 +57,15 @@ async def drain(client: Client, marker: bytes, count: int) -> None:
 
 
 def longest_turn(lab: Lab) -> Callable[[], float]:
-    """Measure how long the loop is kept by one callback or more at a time, from now on."""
+    """Measure how long the loop is kept by one callback or more at a time, from now on.
+
+    In CPU time: what else runs on the machine keeps the loop, too, and is not meant.
+    """
     loop = asyncio.get_running_loop()
-    seen = [time.monotonic(), 0.0]
+    seen = [time.thread_time(), 0.0]
 
     def look() -> None:
-        now = time.monotonic()
+        now = time.thread_time()
         seen[1] = max(seen[1], now - seen[0])
         seen[0] = now
         handle[0] = loop.call_soon(look)
@@ -191,7 +194,7 @@ async def test_a_client_that_leaves_while_its_requests_wait_leaves_nothing(lab: 
 
 
 async def test_deadlines_that_fall_due_together_do_not_stop_the_others(lab: Lab) -> None:
-    relay = lab.start(lab.upstream(always(JSON)), server=server(head_s=0.4))
+    relay = lab.start(lab.upstream(always(JSON)), server=server(head_s=2))
     slow = [await lab.client() for _ in range(200)]
     for client in slow:
         client.sock.send(b"GET /")
