@@ -151,13 +151,13 @@ def test_a_supervisor_that_is_gone_leaves_the_old_text(tmp_path: Path) -> None:
 def test_an_apply_whose_caller_has_left_is_finished_or_undone(tmp_path: Path) -> None:
     async def main() -> None:
         async with rig(tmp_path) as made:
-            made.supervisor.delay_s = 0.5
+            made.supervisor.delay_s = 3.0
             made.supervisor.fails_with = "no"
             request = v1.ApplyRequest(text=OTHER)
-            code, _ = await refused(made.config.Apply(request, timeout=0.2))
+            code, _ = await refused(made.config.Apply(request, timeout=1.5))
             assert code is grpc.StatusCode.DEADLINE_EXCEEDED
             assert (tmp_path / "ccrelay.yaml").read_text() == OTHER
-            for _ in range(100):
+            for _ in range(400):
                 if (tmp_path / "ccrelay.yaml").read_text() == CONFIG:
                     break
                 await asyncio.sleep(0.05)

@@ -161,7 +161,7 @@ def test_a_provider_that_does_not_speak_tls_is_told_from_a_slow_one(tmp_path: Pa
         silent = await asyncio.start_server(keep_silent, "127.0.0.1", 0)
         port = silent.sockets[0].getsockname()[1]
         text = CONFIG.replace("http://127.0.0.1:9", f"https://127.0.0.1:{port}")
-        async with silent, rig(tmp_path, text + "health: {probe_timeout_s: 0.3}\n") as made:
+        async with silent, rig(tmp_path, text + "health: {probe_timeout_s: 2}\n") as made:
             return await made.providers.Probe(v1.ProbeRequest(provider="one"))  # type: ignore[no-any-return]
 
     answer = run(main())
