@@ -1,18 +1,18 @@
 """What a cloud's error says about the features of the request that it refused.
 
-The error's text is matched with anchored patterns, and what they find must be a beta, a member, a
-tool type that may be left out: an odd or hostile text can make the relay leave out what the table
-knows and other members that are no part of the conversation, never `messages`, `tools`, `system`,
-`model`, `max_tokens`. Wording: gateway contract, section 6.1; clouds reference, sections 2 and 4;
-providers reference, section 3.3.
+The error's text is matched with the patterns of `bridge_wording`, and what they find must be a
+beta, a member, a tool type that may be left out: an odd or hostile text can make the relay leave
+out what the table knows and other members that are no part of the conversation, never `messages`,
+`tools`, `system`, `model`, `max_tokens`.
 """
 
 import re
 
 import msgspec
 
+from ccrelay.providers import bridge_wording as wording
 from ccrelay.providers.base import read_fault
-from ccrelay.providers.bridge_features import BY_BETA, BY_PART
+from ccrelay.providers.bridge_features import BY_BETA, BY_NAME, BY_PART
 from ccrelay.providers.bridge_plan import ESSENTIAL, UNKNOWN_BETAS, plan_of
 from ccrelay.providers.bridge_rows import Surface
 from ccrelay.wire.bodies import UNREADABLE, is_dense
@@ -34,86 +34,19 @@ _STATUSES = frozenset({400, 422})
 _TEXT_MAX = 4096
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 
-# The beginning of a complaint: of the text, a line, or behind another complaint.
-_START = r"(?:^|[\n;,]|[.:] )\s*"
-_PATH = r"([A-Za-z_]\w*(?:[.\[][\w\]]+){0,12})"
-_EXTRA = re.compile(_START + _PATH + r": Extra inputs are not permitted", re.MULTILINE)
-_TAG = re.compile(
-    _START + _PATH + r": Input tag '([\w-]{1,64})' found using [^\n]{0,40}does not match",
-    re.MULTILINE,
-)
-# Values that a provider does not know; not those that a client has made up.
-_VALUE = re.compile(
-    _START + _PATH + r": (?:Input should be ([^\n]{1,80})|String should match pattern)",
-    re.MULTILINE,
-)
-# Bedrock's JSON schema: `#/messages/1: extraneous key [output_config] is not permitted`.
-_EXTRANEOUS = re.compile(r"#((?:/\w{1,40}){0,8}): extraneous key \[(\w{1,64})\] is not permitted")
-# Google's: `Unknown name "x" at 'tools[0]': Cannot find field.`
-_UNKNOWN_NAME = re.compile(
-    r"Unknown name \"(\w{1,64})\"(?: at '([\w.\[\]]{0,80})')?: Cannot find field"
-)
-# Of Azure's gateways: `Unknown parameter: 'x'.`, `Unrecognized request argument supplied: x`
-_PARAMETER = re.compile(
-    r"(?:^|[.:] )(?:unknown|unrecognized|unsupported|unexpected) (?:request )?"
-    r"(?:parameter|argument|field|property)(?: supplied)?: [`'\"]?" + _PATH,
-    re.IGNORECASE | re.MULTILINE,
-)
-_BETA = re.compile(r"(?<![\w-])[a-z0-9]+(?:-[a-z0-9]+){0,10}-20\d\d-\d\d-\d\d(?![\w-])")
-_OF_BETAS = re.compile(
-    r"unexpected value\(s\)[^\n]{0,400}anthropic-beta|(?:invalid|unknown|unsupported|unrecognized)"
-    r"[^\n]{0,40}\bbeta|beta[^\n]{0,80}(?:not supported|not available|not allowed|invalid"
-    r"|unsupported|unknown|unexpected|unrecognized)",
-    re.IGNORECASE,
-)
-# Behind these words, an error lists what it would have taken.
-_GOOD_ONES = re.compile(
-    r"\b(?:expected|valid values|valid betas|supported values|supported betas|allowed values"
-    r"|one of|must be|should be|did you mean)\b",
-    re.IGNORECASE,
-)
-_TOOL_TYPES = re.compile(
-    r"does not support tool types?:? ([`'\"\w]{3,66}(?:, [`'\"\w]{3,66}){0,9})"
-)
-_WORD = re.compile(r"\w{3,64}")
-_IS_NOT = re.compile(
-    r"(?:^|[\s`'\"(])([a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*)[`'\")]*(?: parameter| tool| field)?"
-    r" (?:is|are) (?:not (?:available|supported|permitted|allowed|enabled|yet supported)"
-    r"|unsupported|deprecated|disallowed)"
-)
-_HAS_NO = re.compile(
-    r"(?:does not|doesn't) support (?:the )?[`'\"]?([a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*)[`'\"]?"
-    r"(?: parameter| field| feature| beta| tool| context management strategy|[.,;]|$)"
-)
-
-
-def _of_words(words: str, feature: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Both ways to say that what has such a name is missing."""
-    missing = rf"\b{words} (?:feature )?(?:is|are) not (?:supported|available|enabled|allowed)\b"
-    lacking = rf"\b(?:does not|doesn't) support (?:the )?{words}(?: feature)?(?:[.,;]|$)"
-    return (
-        (re.compile(missing, re.IGNORECASE), feature),
-        (re.compile(lacking, re.IGNORECASE | re.MULTILINE), feature),
-    )
-
-
-# Sentences that name no member.
-_SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"adaptive thinking is not supported", re.IGNORECASE), "adaptive_thinking"),
-    (re.compile(r"thinking\.type\.enabled\W{0,3} is not supported"), "thinking_budget"),
-    (re.compile(r"thinking\.type\.disabled\W{0,3} is not supported"), "thinking_disabled"),
-    (re.compile(r"^messages: Unexpected role \W?system\b"), "system_turns"),
-    (re.compile(r"role \W?system\W? is not supported"), "system_turns"),
-    *_of_words("mid-conversation system (?:messages?|turns?)", "system_turns"),
-    *_of_words("tool[ _](?:search|references?)(?: blocks?)?", "tool_search"),
-    *_of_words("structured outputs?", "structured_outputs"),
-    *_of_words("web search", "web_search"),
-    *_of_words("web fetch", "web_fetch"),
-    *_of_words("code execution", "code_execution"),
-    (re.compile(r"(?:^|\W)(?:URL|url) sources are not (?:supported|available)"), "url_sources"),
-)
 # What a word of a sentence stands for, beside the parts of the table.
-_WORDS = {"thinking.display": "thinking_display", "defer_loading": "tool_search"}
+_WORDS = {
+    "thinking.display": ("thinking_display",),
+    "defer_loading": ("tool_search",),
+    "effort": ("effort",),
+    "output_config": ("effort", "structured_outputs"),
+}
+# What a gateway puts before a path.
+_AROUND = frozenset({"body", "request", "input", "params", "payload", "requestbody"})
+# A date tells a type of Anthropic's from the name of a client's tool.
+_DATED = re.compile(r"_20\d{6}$")
+_NAME = re.compile(r"[A-Za-z_]\w*(?:[-.\[]+[\w\]]+)*")
+_AND = frozenset({"and", "or"})
 
 
 def refused_features(surface: Surface, status: int, body: bytes) -> tuple[str, ...]:
@@ -128,7 +61,7 @@ def refused_features(surface: Surface, status: int, body: bytes) -> tuple[str, .
     found = dict.fromkeys(_paths(text) + _sentences(text))
     betas = _betas(text)
     found.update(dict.fromkeys(betas))
-    if not found and not betas and _OF_BETAS.search(text):
+    if not found and not betas and wording.OF_BETAS.search(text):
         found = dict.fromkeys(_guesses(surface))
     names = [name for name in found if name not in NEVER and len(name) <= NAME_BYTES_MAX]
     return tuple(names[:NAMES_MAX])
@@ -140,7 +73,7 @@ def names_no_beta(status: int, body: bytes) -> bool:
         return False
     text = _text(status, body)
     is_named = _paths(text) or _sentences(text) or _betas(text)
-    return not is_named and _OF_BETAS.search(text) is not None
+    return not is_named and wording.OF_BETAS.search(text) is not None
 
 
 def _text(status: int, body: bytes) -> str:
@@ -172,24 +105,39 @@ def _guesses(surface: Surface) -> list[str]:
 
 def _paths(text: str) -> list[str]:
     found: list[str] = []
-    for path in _EXTRA.findall(text):
-        found += _of_path(path)
-    for path in _PARAMETER.findall(text):
-        found += _of_path(path)
-    for path, key in _EXTRANEOUS.findall(text):
-        found += _of_path(f"{path[1:].replace('/', '.')}.{key}".strip("."))
-    for key, path in _UNKNOWN_NAME.findall(text):
+    for pattern in wording.MEMBERS:
+        for names in pattern.findall(text):
+            found += _of_list(names)
+    for pointer, keys in wording.EXTRANEOUS.findall(text):
+        for key in wording.WORD.findall(keys):
+            found += _of_path(f"{pointer[1:].replace('/', '.')}.{key}".strip("."))
+    for key, path in wording.UNKNOWN_NAME.findall(text):
         found += _of_path(f"{path}.{key}".strip("."))
-    for path, tag in _TAG.findall(text):
-        found += _of_tag(path, tag)
-    for path, values in _VALUE.findall(text):
+    for path, tag, value in wording.TAG.findall(text):
+        found += _of_tag(path, tag or value)
+    for path, values in wording.VALUE.findall(text):
         found += _of_value(path, values)
     return found
 
 
+def _of_list(names: str) -> list[str]:
+    """The features of members in a list; a bare word between others may be prose."""
+    found: list[str] = []
+    listed = [name for name in _NAME.findall(names) if name.lower() not in _AND]
+    for name in listed:
+        is_told = len(listed) == 1 or "_" in name or "." in name or f"{name}`" in names
+        is_told = is_told or f"{name}'" in names or f'{name}"' in names
+        found += _of_path(name) if is_told else _known(f"member:{name}")
+    return found
+
+
 def _steps(path: str) -> list[str]:
-    """`tools[0].custom.defer_loading` -> tools, custom, defer_loading: without numbers."""
-    return [step for step in re.split(r"[.\[\]]+", path) if step and not step.isdecimal()]
+    """`body.tools[0].custom.strict` -> tools, custom, strict: without numbers and the outside."""
+    steps = [step for step in re.split(r"[.\[\]]+", path) if step and not step.isdecimal()]
+    while len(steps) > 1 and steps[0].lower() in _AROUND:
+        del steps[0]
+    # Names of the API are in lower case; a name that it does not have stays as it is.
+    return [*(step.lower() for step in steps[:-1]), steps[-1]] if steps else []
 
 
 def _of_path(path: str) -> list[str]:
@@ -198,56 +146,79 @@ def _of_path(path: str) -> list[str]:
     if not steps:
         return []
     first, last = steps[0], steps[-1]
+    if len(steps) == 1:
+        return _member(last)
     if "cache_control" in steps[1:]:
         return _known(f"cache:{last}")
     if first == "messages":
         if len(steps) == 2:
-            own = [] if last in ("role", "content") else [f"turn:{last}"]
+            own = [] if last.lower() in ("role", "content") else [f"turn:{last}"]
             return _known(f"turn:{last}") or own
         return ["tool_search"] if "tool_reference" in steps else []
     if first == "tools":
         return _tool_member(steps)
-    if first == "system" or first in ESSENTIAL:
+    if first in ESSENTIAL:
         return []
-    if first in ("thinking", "output_config") and len(steps) > 1:
+    if first in ("thinking", "output_config"):
         return _known(f"member:{first}.{last}") or [f"member:{first}.{last}"]
-    if first == "output_config":
-        return ["effort", "structured_outputs"]
-    return _known(f"member:{first}") or ([f"member:{first}"] if len(steps) == 1 else [])
+    return _known(f"member:{first}")
+
+
+def _member(name: str) -> list[str]:
+    """The features of a member whose place is not told: mostly one of the body itself."""
+    if name.lower() in ESSENTIAL:
+        return []
+    if known := _known(f"member:{name}") or list(_WORDS.get(name.lower(), ())):
+        return known
+    places = (f"tool-member:{name}", f"turn:{name}", f"member:thinking.{name}")
+    return next((found for place in places if (found := _known(place))), [f"member:{name}"])
 
 
 def _tool_member(steps: list[str]) -> list[str]:
     # `tools.0.custom.defer_loading`: the word between is the tool's type.
-    if len(steps) not in (2, 3) or steps[-1] in ("name", "type", "description", "input_schema"):
+    last = steps[-1].lower()
+    if len(steps) not in (2, 3) or last in ("name", "type", "description", "input_schema"):
         return []
-    if len(steps) == 3 and steps[1] != "custom" and not re.search(r"_20\d{6}$", steps[1]):
+    if len(steps) == 3 and steps[1] != "custom" and not _DATED.search(steps[1]):
         return []
     return _known(f"tool-member:{steps[-1]}") or [f"tool-member:{steps[-1]}"]
 
 
 def _of_tag(path: str, tag: str) -> list[str]:
-    """The feature of a type that is not known at a path."""
-    steps = _steps(path)
-    if steps[:1] == ["tools"] and len(steps) <= 2:
-        return _tool(tag)
+    """The feature of a type or value that is not known at a path."""
+    steps, tag = _steps(path), tag.lower()
+    if len(steps) > 1 and steps[-1] == "type":
+        del steps[-1]
+    if steps[:1] == ["tools"]:
+        return _tool(tag) if len(steps) <= 2 else []
     if steps[:1] == ["context_management"]:
         return _longest("edit", tag) or ["context_management"]
-    if steps == ["thinking"] and tag in ("adaptive", "enabled", "disabled"):
+    if steps == ["thinking"]:
         return _known(f"member:thinking={tag}")
-    if steps[:1] == ["messages"] and steps[-1] == "source":
-        return _known(f"source:{tag}")
-    if steps[:1] == ["messages"]:
-        return _known(f"block:{tag}")
-    return []
+    if steps[:1] == ["thinking"] and steps[-1] == "display":
+        return ["thinking_display"]
+    if steps[:1] != ["messages"]:
+        return []
+    if steps[1:] == ["role"]:
+        return _known(f"turn:role={tag}")
+    return _known(f"source:{tag}") if steps[-1] == "source" else _known(f"block:{tag}")
 
 
 def _of_value(path: str, values: str) -> list[str]:
     """The feature of a value that is not among those that a provider takes."""
-    steps = _steps(path)
+    steps, values = _steps(path), values.lower()
     if steps == ["messages", "role"]:
         return [] if "system" in values else ["system_turns"]
+    if steps == ["thinking", "type"]:
+        return [
+            BY_PART[f"member:thinking={kind}"].name
+            for kind in ("adaptive", "enabled", "disabled")
+            if kind not in values
+        ]
     if steps[:1] == ["thinking"] and steps[-1] == "display":
         return [] if not values or "updates" in values else ["thinking_display"]
+    if "cache_control" in steps and steps[-1] == "ttl":
+        return [] if not values or "1h" in values else ["cache_ttl"]
     # Bedrock takes no JSON as a user's id.
     return ["metadata"] if steps == ["metadata", "user_id"] and not values else []
 
@@ -256,43 +227,45 @@ def _of_value(path: str, values: str) -> list[str]:
 
 
 def _betas(text: str) -> list[str]:
-    if not _OF_BETAS.search(text):
+    if not wording.OF_BETAS.search(text):
         return []
-    good = _GOOD_ONES.search(text)
+    good = wording.GOOD_ONES.search(text)
     return [
         name
-        for beta in _BETA.findall(text[: good.start()] if good else text)
+        for beta in wording.BETA.findall(text[: good.start()] if good else text)
         for name in (_known_beta(beta) or [f"beta:{beta}"])
     ]
 
 
 def _sentences(text: str) -> list[str]:
-    found = [name for pattern, name in _SENTENCES if pattern.search(text)]
-    for types in _TOOL_TYPES.findall(text):
-        for word in _WORD.findall(types):
-            found += _tool(word)
-    for word in (*_IS_NOT.findall(text), *_HAS_NO.findall(text)):
-        found += _of_word(word)
+    found = [name for pattern, name in wording.PROSE if pattern.search(text)]
+    for lists in wording.TOOL_TYPES.findall(text):
+        for word in wording.WORD.findall(" ".join(lists)):
+            found += _tool(word.lower())
+    for pattern in wording.SENTENCES:
+        for names in pattern.findall(text):
+            for word in _NAME.findall(names):
+                found += _of_word(word.lower())
     return found
 
 
 def _of_word(word: str) -> list[str]:
     """The feature of a word, where it is one of the table's or a beta by its form."""
     if word in _WORDS:
-        return [_WORDS[word]]
-    if _BETA.fullmatch(word):
+        return list(_WORDS[word])
+    if wording.BETA.fullmatch(word):
         return _known_beta(word) or [f"beta:{word}"]
-    if word == "effort":
-        return ["effort"]
     if word.startswith("cache_control."):
         return _known(f"cache:{word.rpartition('.')[2]}")
+    if "." in word or "[" in word:
+        return [name for name in _of_path(word) if name in BY_NAME]
     known = _known(f"member:{word}") or _known(f"tool-member:{word}") or _longest("edit", word)
     # Types of tools have a date, which a sentence may leave out.
-    return known or _longest("tool", word) or _longest("tool", f"{word}_")
+    return known or _longest("tool", f"{word}_") or _tool(word)
 
 
 def _known(part: str) -> list[str]:
-    found = BY_PART.get(part)
+    found = BY_PART.get(part) or BY_PART.get(part.lower())
     return [found.name] if found else []
 
 
@@ -302,8 +275,7 @@ def _known_beta(beta: str) -> list[str]:
 
 
 def _tool(kind: str) -> list[str]:
-    # A date tells a type of Anthropic's from the name of a client's tool.
-    return _longest("tool", kind) or ([f"tool:{kind}"] if re.search(r"_20\d{6}$", kind) else [])
+    return _longest("tool", kind) or ([f"tool:{kind}"] if _DATED.search(kind) else [])
 
 
 def _longest(kind: str, value: str) -> list[str]:

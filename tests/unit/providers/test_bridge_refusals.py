@@ -165,6 +165,68 @@ NAMED = [
     ),
     ("metadata.user_id: String should match pattern '^[a-z]+$'", ("metadata",)),
 ]
+TOOL_MEMBERS = ("tool_search", "strict_tools")
+# The same complaints in other words: quotes, lists, cases, what is put before a path.
+CONTEXT, FAST = ("context_management",), ("context_management", "fast_mode")
+REWORDED = [
+    ("context_management: extra inputs are not permitted", CONTEXT),
+    ("context_management: Extra fields not permitted", CONTEXT),
+    ("context_management\n  Extra inputs are not permitted [type=extra_forbidden]", CONTEXT),
+    ("`context_management`: Extra inputs are not permitted", CONTEXT),
+    ('"context_management": Extra inputs are not permitted', CONTEXT),
+    ("body.context_management: Extra inputs are not permitted", CONTEXT),
+    ("***.context_management: Extra inputs are not permitted", CONTEXT),
+    ("Extra inputs are not permitted: context_management, speed", FAST),
+    ("context_management, speed: Extra inputs are not permitted", FAST),
+    ("context_management and speed: Extra inputs are not permitted", FAST),
+    ("context_management and speed are not supported", FAST),
+    ("The fields `context_management` and `speed` are not supported.", FAST),
+    ("The fields `context_management`, `safeguards` are not supported.", CONTEXT),
+    ("Additional properties are not allowed ('context_management' was unexpected)", CONTEXT),
+    ("Additional properties are not allowed ('speed', 'context_management' were unexpected)", FAST),
+    ("Context management is not available in this region.", CONTEXT),
+    ("Context management isn't supported.", CONTEXT),
+    ("Messages.1.Output_Config: Extra Inputs Are Not Permitted", ("per_turn_control",)),
+    ("messages.1.output_config: Unexpected field", ("per_turn_control",)),
+    ("#/tools/0: extraneous keys [defer_loading, strict] are not permitted", TOOL_MEMBERS),
+    ("tools[0].defer_loading: unknown field", ("tool_search",)),
+    ("unknown field `defer_loading`, expected one of `name`, `strict`", ("tool_search",)),
+    ('Unrecognized field "defer_loading"', ("tool_search",)),
+    ("Unknown field: defer_loading", ("tool_search",)),
+    ("Unknown field: Fancy", ("member:Fancy",)),
+    ("tools.0.eager_input_streaming is not supported", ("eager_streaming",)),
+    ("Tool 'Bash' has unsupported field `eager_input_streaming`", ("eager_streaming",)),
+    ("tools.3.type: Unexpected value 'web_search_20250305'", ("web_search",)),
+    ("tools.3: unknown tool type `web_search_20250305`", ("web_search",)),
+    ("Unsupported tool type: fancy_20270101", ("tool:fancy_20270101",)),
+    ("tool type web_search_20250305 not supported for this model", ("web_search",)),
+    ("The tool `computer_20250124` isn't available here.", ("tool:computer_20250124",)),
+    ("messages.3.content.0.type: Unexpected value 'tool_reference'", ("tool_search",)),
+    ("messages.3.content.0.type: Unexpected value 'fancy'", ()),
+    ("messages.1.role: Unexpected value 'system'", ("system_turns",)),
+    ("messages.1.role: must be one of user, assistant", ("system_turns",)),
+    ("Role must be either user or assistant, got system", ("system_turns",)),
+    ("Invalid role: system", ("system_turns",)),
+    ("role: system is not supported", ("system_turns",)),
+    ("thinking.type: Input should be 'enabled' or 'disabled'", ("adaptive_thinking",)),
+    ('"thinking.type.adaptive" is not supported for this model.', ("adaptive_thinking",)),
+    ("thinking.display: unexpected value 'updates'", ("thinking_display",)),
+    ("thinking.display 'updates' is not supported", ("thinking_display",)),
+    ("Parameter 'output_config.effort' not supported by model", ("effort",)),
+    ("This model does not support output_config", ("effort", "structured_outputs")),
+    ("messages.0.content.0.text.cache_control.ephemeral.ttl: Input should be '5m'", ("cache_ttl",)),
+    ("Unexpected value(s) [effort-2025-11-24] for the anthropic_beta field", ("effort",)),
+    ("beta header `effort-2025-11-24` not recognized", ("effort",)),
+    ("'effort-2025-11-24' is not a valid beta flag", ("effort",)),
+    ("effort-2025-11-24: unknown beta", ("effort",)),
+    ('"context-1m-2025-08-07" beta is not yet available', ("long_context",)),
+    ("The long context beta is not yet available for this subscription.", ("long_context",)),
+    ("The 1M context window beta is not available", ("long_context",)),
+    ("unsupported anthropic-beta: effort-2025-11-24; allowed: context-1m-2025-08-07", ("effort",)),
+    ("Tool search isn't supported", ("tool_search",)),
+    ("The `tool_search` feature is not supported", ("tool_search",)),
+    ("Fast mode is not enabled for your organization.", ("fast_mode",)),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
@@ -205,8 +267,23 @@ ELSE = [
     "Unexpected value(s) `dangerous-tool-use-2026-09-03` for the `anthropic-beta` header",
     "messages.1.content.0: Invalid `signature` in `thinking` block",
     "Your credit balance is too low",
+    "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+    "`temperature` may only be set to 1 when thinking is enabled",
+    "messages.3.content.1.tool_use.caller: Extra inputs are not permitted",
+    "messages.3.content.1.text.citations: Extra inputs are not permitted",
+    "body.messages: Extra inputs are not permitted",
+    "Unknown fields: messages, tools and Model",
+    "max_tokens, messages: Extra inputs are not permitted",
+    "tools: Tool names must be unique",
+    "The messages and system prompts are not supported",
+    "unknown value: see the documentation of temperature",
     "",
 ]
+
+
+@pytest.mark.parametrize(("text", "names"), REWORDED)
+def test_names_in_other_words(text: str, names: tuple[str, ...]) -> None:
+    assert sorted(refused_features("bedrock-invoke", 400, aws(text))) == sorted(names)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
@@ -258,6 +335,12 @@ def test_any_bytes_are_read(body: bytes, surface: Surface, status: int) -> None:
         "x: Input tag 'a' found using " * 200,
         "is not available " * 300,
         "`" * 4000,
+        "a, " * 1300,
+        "unknown fields: " + "a_b and " * 500,
+        "a.b, " * 800 + "c: Extra inputs are not permitted",
+        "is not " * 600,
+        "beta " * 800,
+        "invalid role " * 300,
     ],
 )
 def test_a_hostile_text_costs_little(text: str) -> None:
