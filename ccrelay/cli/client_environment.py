@@ -35,8 +35,8 @@ ADVANCED_TOOL_USE = "advanced-tool-use-2025-11-20"
 FINE_GRAINED_BETA = "fine-grained-tool-streaming-2025-05-14"
 # By the table of docs/dialects.md; a test compares them.
 SEARCH_TYPES = frozenset({"anthropic", "azure", "claude-aws", "claude-google", "bedrock", "vertex"})
-EAGER_TYPES = frozenset({"anthropic", "azure", "claude-aws", "claude-google"})
-EAGER_APIS = frozenset({"mantle"})
+EAGER_TYPES = frozenset({"anthropic", "azure", "claude-aws", "claude-google", "vertex"})
+EAGER_APIS = frozenset({"mantle", "invoke"})
 
 
 class Variable(NamedTuple):

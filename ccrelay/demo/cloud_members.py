@@ -175,8 +175,7 @@ class _Validator:
             raise Problem(f"{path}.defer_loading")
         if "input_examples" in tool and not (searches | {TOOL_EXAMPLES}) & self._flags:
             raise Problem(f"{path}.input_examples")
-        strict = (Surface.INVOKE, Surface.RUNTIME, Surface.VERTEX)
-        if "eager_input_streaming" in tool and self._surface in strict:
+        if "eager_input_streaming" in tool and self._surface is Surface.RUNTIME:
             raise Problem(f"{path}.eager_input_streaming")
         if "custom" in tool and not self._is_near:
             raise Problem(f"{path}.custom")

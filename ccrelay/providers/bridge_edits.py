@@ -150,7 +150,7 @@ def _edit_inner(top: Members, name: str, parts: dict[str, Part], report: Report)
     members = read_members(top[name])
     if members is None:
         return
-    found = [inner for inner in parts if inner in members]
+    found = [inner for inner in parts if inner in members and report.applies(parts[inner])]
     for inner in found:
         part = parts[inner]
         if part.action == "refuse" and not is_nothing(members[inner]):

@@ -115,7 +115,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("task_budget", ("task-budgets-2026-03-13",), ("member:output_config.task_budget",)),
     Feature(
         "structured_outputs",
-        ("structured-outputs-2025-11-13",),
+        ("structured-outputs-2025-11-13", "structured-outputs-2025-12-15"),
         ("member:output_config.format",),
         needed="an output format",
     ),

@@ -9,7 +9,7 @@ import re
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from ccrelay.providers.bridge_edits import Report, cache_names, edit_cache, refuse
+from ccrelay.providers.bridge_edits import Report, cache_names, edit_cache, is_nothing, refuse
 from ccrelay.providers.bridge_peek import looker
 from ccrelay.providers.bridge_plan import Plan
 from ccrelay.wire.bodies import (
@@ -90,17 +90,18 @@ class MessageEdits:
         edited = content
         if content is not None and first_byte(content) == ARRAY and self._concerns(content):
             edited = map_items(content, self._block)
-            if role == "system" and read_items(edited) == [] and edited is not content:
-                return None  # it did nothing but change tools
         if edited is content and not peek.values:
             return raw
+        for name in peek.values:
+            self._report.leave_out(self._turns[name].feature)
+        if role == "system" and (edited is None or is_nothing(edited)):
+            return None  # it did nothing but change tools or the effort
         return self._rewritten(raw, edited, list(peek.values))
 
     def _rewritten(self, raw: Raw, content: Raw | None, dropped: list[str]) -> Raw:
         members: Members = read_members(raw) or {}
         for name in dropped:
             del members[name]
-            self._report.leave_out(self._turns[name].feature)
         if content is not None:
             members["content"] = content
         return write(members)

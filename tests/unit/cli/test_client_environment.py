@@ -93,11 +93,11 @@ CASES = {
     "a provider's own list": Case(
         (GATEWAY._replace(discovers=True),), {**SEARCHES, **EAGER, **ANYTHING, DISCOVERY: "1"}
     ),
-    "vertex": Case((VERTEX,), {**SEARCHES, **NOT_ANTHROPIC, **ANYTHING}),
+    "vertex": Case((VERTEX,), {**SEARCHES, **EAGER, **NOT_ANTHROPIC, **ANYTHING}),
     "azure": Case((AZURE,), {**SEARCHES, **EAGER, **NOT_ANTHROPIC, **ANYTHING}),
     "mantle": Case((MANTLE,), {**SEARCHES, **EAGER, **NOT_ANTHROPIC, **ANYTHING}),
-    "invoke": Case((INVOKE,), {**SEARCHES, **NOT_ANTHROPIC, **ANYTHING}),
-    "anthropic and vertex": Case((TEAM, VERTEX), {**SEARCHES, **ANYTHING}),
+    "invoke": Case((INVOKE,), {**SEARCHES, **EAGER, **NOT_ANTHROPIC, **ANYTHING}),
+    "anthropic and vertex": Case((TEAM, VERTEX), {**SEARCHES, **EAGER, **ANYTHING}),
     "a mapped model": Case(
         (ZAI,),
         {**NOT_ANTHROPIC, **ANYTHING, UNKNOWN_WINDOW: "131072", COMPACT_WINDOW: "131072"},
@@ -258,6 +258,7 @@ def keeps(surface: str, feature: str, part: str) -> bool:
         for row in ROWS
         if row.feature == feature
         and surface in row.surfaces
+        and not row.models
         and row.part in ("", "body", part)
         and row.action in ("keep", "drop", "refuse")
     ]

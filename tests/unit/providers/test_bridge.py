@@ -164,6 +164,21 @@ def test_an_edited_turn_leaves_the_others_alone(surface: Surface) -> None:
     assert b'{"n":1.0,"e":1e400, "z":-0}' in found.body
 
 
+@pytest.mark.parametrize("surface", STRICT)
+@pytest.mark.parametrize("content", [[], "", None, "absent"], ids=str)
+def test_a_system_turn_that_only_sets_the_effort_goes_with_it(
+    surface: Surface, content: object
+) -> None:
+    """As `claude --bare` sends it; an empty turn is refused."""
+    turn: Json = {"role": "system", "output_config": {"effort": "low"}, "content": content}
+    if content == "absent":
+        del turn["content"]
+    user = {"role": "user", "content": "hi"}
+    body, found = bridged(surface, PLAIN | {"messages": [user, turn]})
+    assert body["messages"] == [user]
+    assert found.left_out == ("per_turn_control",)
+
+
 @pytest.mark.parametrize("surface", ALL)
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"a":', b"\xff", b'"x"', b"[" * 5000])
 def test_what_is_no_object_is_a_bad_request(surface: Surface, body: bytes) -> None:

@@ -220,7 +220,9 @@ def test_members_of_tools(surface: Surface) -> None:
     if surface in STRICT:
         wanted -= {"custom", "allowed_callers"}
     if surface in STRICT and surface != "mantle":
-        wanted -= {"eager_input_streaming", "input_examples"}
+        wanted -= {"input_examples"}
+    if surface == "bedrock-messages":
+        wanted -= {"eager_input_streaming"}
     assert set(sent) == wanted
     keeps_scope = surface in ("claude-aws", "claude-google")
     assert set(sent["cache_control"]) == {"type", "ttl"} | ({"scope"} if keeps_scope else set())
@@ -272,3 +274,35 @@ def test_old_models_on_bedrock_get_no_ttl() -> None:
     body, found = bridged("bedrock-invoke", sent, model="anthropic.claude-3-7-sonnet-20250219-v1:0")
     assert body["system"][0]["cache_control"] == {"type": "ephemeral"}
     assert "cache_ttl" in found.left_out
+
+
+@pytest.mark.parametrize(
+    ("model", "keeps"),
+    [
+        ("us.anthropic.claude-opus-4-7", True),
+        ("us.anthropic.claude-sonnet-4-6", True),
+        ("us.anthropic.claude-opus-4-6-v1", False),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", False),
+    ],
+)
+def test_arguments_of_tools_are_streamed_where_the_client_asks_bedrock_for_it(
+    model: str, keeps: bool
+) -> None:
+    tool = OTHER | {"eager_input_streaming": True}
+    body, _ = bridged("bedrock-invoke", with_tools(tool), model=model)
+    assert ("eager_input_streaming" in body["tools"][0]) is keeps
+
+
+@pytest.mark.parametrize("surface", ALL)
+def test_an_output_format_of_claude_code_goes_where_the_client_sends_it(surface: Surface) -> None:
+    """Its requests for titles: one of a small model has no beta but the last."""
+    beta = "structured-outputs-2025-12-15"
+    format_ = {"type": "json_schema", "schema": {"type": "object"}}
+    sent = PLAIN | {"output_config": {"effort": "medium", "format": format_}}
+    for own in ("claude-code-20250219", "thinking-token-count-2026-05-13"):
+        body, found = bridged(surface, sent, betas=(own, beta))
+        has_none = surface in ("bedrock-invoke", "vertex")
+        assert ("format" in body["output_config"]) is not has_none
+        assert (beta in found.betas) is (surface == "mantle" or surface not in STRICT)
+    # Others need it.
+    assert bridged(surface, sent, betas=(beta,))[0]["output_config"]["format"] == format_
