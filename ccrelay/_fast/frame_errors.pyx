@@ -5,6 +5,8 @@ Facts: reference, providers, section 5.5; the exceptions of a stream, botocore's
 bedrock-runtime, shape ResponseStream.
 """
 
+import re
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from ccrelay._fast.frames cimport FrameMember, frames_member
@@ -65,6 +67,9 @@ NAMES_BY_TYPE = {
 }
 STATUS_BY_TYPE = {kind: status for status, kind in reversed(TYPES_BY_STATUS.items())}
 
+
+# An AWS account is the operator's business; `cloud_wording` leaves it out of other errors.
+ACCOUNT = re.compile(rb"(?<![0-9A-Za-z])\d{12}(?![0-9A-Za-z])")
 
 cdef bytes HEXADECIMAL = b"0123456789abcdefABCDEF"
 
@@ -152,6 +157,7 @@ cpdef bytes error_event(bytes raw_name, bytes message, bytes status):
     details = ""
     if name not in PLAIN_NAMES and name.isascii() and name.isalnum():
         details = f',"details":{{"error_code":"{name}"}}'
+    message = ACCOUNT.sub(b"*" * 12, message)
     return (
         f'event: error\ndata: {{"type":"error","error":{{"type":"{kind}","message":'.encode()
         + message + details.encode() + b"}}\n\n"

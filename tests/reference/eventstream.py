@@ -240,5 +240,6 @@ def error_event(raw_name: bytes, message: bytes, status: object = None) -> bytes
     details = f',"details":{{"error_code":"{name}"}}'
     if name in PLAIN or not re.fullmatch("[A-Za-z0-9]+", name):
         details = ""
+    message = re.sub(rb"(?<![0-9A-Za-z])[0-9]{12}(?![0-9A-Za-z])", b"************", message)
     head = f'event: error\ndata: {{"type":"error","error":{{"type":"{kind}","message":'
     return head.encode() + message + details.encode() + b"}}\n\n"

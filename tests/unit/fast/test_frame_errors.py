@@ -3,7 +3,7 @@
 import pytest
 
 from ccrelay._fast import frame_errors
-from ccrelay._fast.frame_errors import quoted, unquoted
+from ccrelay._fast.frame_errors import error_event, exception_event, quoted, unquoted
 from ccrelay.providers.base import STATUS_BY_TYPE
 from tests.reference import eventstream as reference
 
@@ -30,3 +30,24 @@ def test_unquoted_undoes_escapes_of_ascii_only() -> None:
     assert unquoted(b'"a\\/b\\u0041"') == b"a/bA"
     for wrong in (b"", b'"', b"abc", b"7", b'"\\ud83d"', b'"\\u00e9"', b'"\\x"'):
         assert unquoted(wrong) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "arn:aws:sts::123456789012:role/x is denied",
+            "arn:aws:sts::************:role/x is denied",
+        ),
+        ("request 1234567890123 a123456789012", "request 1234567890123 a123456789012"),
+    ],
+)
+def test_the_number_of_an_account_is_not_shown(text: str, shown: str) -> None:
+    payload = f'{{"message":"{text}"}}'.encode()
+    for event in (
+        exception_event(b"accessDeniedException", payload),
+        exception_event(b"accessDeniedException", text.encode()),
+        error_event(b"403", quoted(text.encode()), b""),
+    ):
+        assert f'"message":"{shown}"'.encode() in event
+    assert exception_event(b"x", payload) == reference.exception_event(b"x", payload)
