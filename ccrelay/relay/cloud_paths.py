@@ -30,10 +30,11 @@ LISTING = "listing"  # what AWS lists
 
 # Ids of models, inference profiles and deployments; ARNs have up to 2,048 characters.
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,2047}")
-_BEDROCK = re.compile(rb"/model/([^/]+)/([a-z-]+)")
+# An ARN has a slash, which some clients leave as it is.
+_BEDROCK = re.compile(rb"/model/([^/]+|arn:[^/]+(?:/[^/]+){1,2})/([a-z-]+)")
 _PLACE = rb"(?:/v1)?/projects/[^/]+/locations/[^/]+"
 _VERTEX = re.compile(
-    _PLACE + rb"/publishers/anthropic/models/([^/]+):(rawPredict|streamRawPredict)"
+    _PLACE + rb"/publishers/anthropic/models/([^/]+)(?::|%3[Aa])(rawPredict|streamRawPredict)"
 )
 _PREFIXED = re.compile(rb"(?:/anthropic|" + _PLACE + rb"/workspaces/[^/]+/invoke)(/v1/.+)")
 _PROFILE = re.compile(rb"/inference-profiles/([^/]+)")

@@ -34,6 +34,10 @@ SPACE = PLACE + b"/workspaces/wrkspc_1/invoke"
         (b"/v1" + MODELS + b"m:x:rawPredict", CloudRequest(VERTEX, model="m:x")),
         (MODELS + b"m:streamRawPredict", CloudRequest(VERTEX, model="m", stream=True)),
         (MODELS + b"count-tokens:rawPredict", CloudRequest(VERTEX, COUNT)),
+        (MODELS + b"m%401%3ArawPredict", CloudRequest(VERTEX, model="m@1")),
+        (MODELS + b"count-tokens%3arawPredict", CloudRequest(VERTEX, COUNT)),
+        (b"/model/arn:aws:x%2Fy/invoke", CloudRequest(BEDROCK, model="arn:aws:x/y")),
+        (b"/model/arn:aws:x/y/count-tokens", CloudRequest(BEDROCK, COUNT, "arn:aws:x/y")),
         (b"/anthropic/v1/messages", CloudRequest(MESSAGES, path=b"/v1/messages")),
         (b"/anthropic/v1/models/a%2Fb", CloudRequest(MESSAGES, path=b"/v1/models/a%2Fb")),
         (SPACE + b"/v1/models", CloudRequest(MESSAGES, path=b"/v1/models")),
@@ -52,6 +56,7 @@ def test_paths_that_are_served(path: bytes, found: CloudRequest) -> None:
     "path",
     [
         *(b"/model/m", b"/model/m/", b"/model/m/invoke/", b"/model/m/converse", b"/model/m/x"),
+        *(b"/model/m/n/invoke", b"/model/arn:x/../invoke/x/invoke"),
         *(b"/models/m/invoke", b"/anthropic", b"/anthropic/v1", b"/anthropic/v1/files"),
         *(b"/anthropic/v1/messages/batches", b"/anthropic/anthropic/v1/messages"),
         *(
