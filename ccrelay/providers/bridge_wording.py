@@ -21,10 +21,15 @@ _STRANGE = r"(?:unknown|unrecogni[sz]ed|unsupported|unexpected|disallowed|extran
 _ADVERB = r"(?:yet |currently |longer )?"
 _GOOD = r"(?:available|supported|permitted|allowed|enabled|recogni[sz]ed|accepted)"
 _VERB = r"(?:is|are)"  # what was so is told of something else
+# "x is not supported when y is set" is a conflict in the request, which its client has to mend.
+_ALWAYS = (
+    r"\b(?! (?:when|while|if|unless|together|alongside|in combination)\b(?! us)"
+    r"| with (?!this\b|the\b|your\b|model|claude))"
+)
 _NOT = (
     rf"(?:{_VERB} (?:not|no) {_ADVERB}(?:yet )?{_GOOD}"
     rf"|(?:isn.t|aren.t) {_ADVERB}{_GOOD}"
-    rf"|(?:is|are) (?:unsupported|deprecated|disallowed|unrecogni[sz]ed))"
+    rf"|(?:is|are) (?:unsupported|deprecated|disallowed|unrecogni[sz]ed)){_ALWAYS}"
 )
 _CANNOT = r"(?:does not|doesn.t|do not|don.t) (?:yet |currently )?support"
 _ANY_CASE = re.IGNORECASE | re.MULTILINE

@@ -226,6 +226,8 @@ REWORDED = [
     ("Tool search isn't supported", ("tool_search",)),
     ("The `tool_search` feature is not supported", ("tool_search",)),
     ("Fast mode is not enabled for your organization.", ("fast_mode",)),
+    ("`effort` is not supported with this model.", ("effort",)),
+    ("`effort` is not supported when using this model.", ("effort",)),
 ]
 
 
@@ -275,6 +277,9 @@ ELSE = [
     "Unknown fields: messages, tools and Model",
     "max_tokens, messages: Extra inputs are not permitted",
     "tools: Tool names must be unique",
+    "`temperature` is not supported with thinking",
+    "`top_k` is not supported when thinking is enabled",
+    "The fields `temperature`, `top_p` are not allowed together",
     "The messages and system prompts are not supported",
     "unknown value: see the documentation of temperature",
     "",
