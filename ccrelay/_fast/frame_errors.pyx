@@ -168,6 +168,10 @@ cpdef tuple exception_of(bytes data):
     """Name and payload of the exception frame for the data of an `error` event."""
     error = members(members(data).get(b"error", b"")) if len(data) <= READ_MAX else {}
     kind = (unquoted(error.get(b"type", b"")) or b"").decode("ascii", "replace")
+    if kind not in STATUS_BY_TYPE:
+        # Google's and Azure's gateways tell the HTTP status.
+        code = error.get(b"code", b"").strip(b'"')
+        kind = TYPES_BY_STATUS.get(int(code) if len(code) == 3 and code.isdigit() else 0, kind)
     message = text_of(error, (b"message",)) or b'"The stream ended with an error."'
     name = NAMES_BY_TYPE.get(kind)
     if name is not None:

@@ -154,6 +154,23 @@ def test_an_error_event_is_an_exception_that_clients_know(
 
 
 @pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("429", "throttlingException"),
+        ('"503"', "serviceUnavailableException"),
+        ("400", "validationException"),
+        ('"DeploymentNotFound"', "modelStreamErrorException"),
+        ("4290", "modelStreamErrorException"),
+        ("null", "modelStreamErrorException"),
+    ],
+)
+def test_an_error_of_a_gateway_is_told_by_its_code(code: str, name: str) -> None:
+    data = f'{{"error":{{"code":{code},"message":"m","status":"RESOURCE_EXHAUSTED"}}}}'
+    made = EventStreamEncoder().encode(f"event: error\ndata: {data}\n\n".encode())
+    assert messages(made)[0].headers[":exception-type"] == name
+
+
+@pytest.mark.parametrize(
     "data",
     [
         b"{}",
