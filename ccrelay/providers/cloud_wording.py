@@ -50,7 +50,10 @@ _CAUSES: tuple[tuple[Cause, str], ...] = (
         r"|\bmodel access is denied\b|\bmarked by provider as legacy\b|\ballowedmodels\b"
         r"|\buse case details have not been submitted\b|\baws-marketplace:"
         r"|\bnot authorized to perform:? bedrock[\w-]*:|\bexplicit deny\b"
-        r"|^operation not allowed\.?$|\bhas not enabled (?:the|this) model\b",
+        r"|^operation not allowed\.?$|\bhas not enabled (?:the|this) model\b"
+        r"|\bnot allowed to use (?:the )?(?:publisher )?model\b|\bagreement to this model\b"
+        r"|\bmodels?\b.{0,80}\bnot (?:available|enabled|authori[sz]ed|allowed) (?:for|on|to) "
+        r"(?:this|your|the) (?:account|project|organi[sz]ation|subscription)\b",
     ),
     (
         "model",
@@ -145,6 +148,8 @@ def for_client(message: str) -> str:
 
 def masked(message: str, project: str = "") -> str:
     """A text without numbers of accounts. `project`: a name that is left out, too."""
-    if project:
-        message = message.replace(f"projects/{project}", f"projects/{MASK}")
+    if project and project in message:
+        name = re.escape(project)
+        named = rf"(\bprojects?(?: id)?[/:= ]{{0,2}}[`'\"]?){name}(?![\w-])"
+        message = re.sub(named, rf"\1{MASK}", message, flags=re.IGNORECASE)
     return _ACCOUNT.sub(MASK, message)

@@ -23,6 +23,9 @@ TOO_MANY = "Max input tokens: 9, request input token count: 10"
         ("with an explicit deny in a service control policy", "access"),
         ("Access denied. This Model is marked by provider as Legacy and ...", "access"),
         ("not authorized to perform the required actions (aws-marketplace:Subscribe)", "access"),
+        ("Project `p-1` is not allowed to use Publisher Model `claude-x`", "access"),
+        ("Your account does not have an agreement to this model.", "access"),
+        ("The model claude-x is not enabled for this project.", "access"),
         ("Could not resolve the foundation model from the provided model identifier.", "model"),
         ("The model claude-x is not available in this region", "model"),
         ("The inference profile us.anthropic.x does not exist", "model"),
@@ -80,6 +83,9 @@ def test_quotas_of_a_day_and_longer() -> None:
         ("at 20260102T030405Z, 1234567890123 bytes, id 12345678901",) * 2,
         ("sha ab123456789012cd",) * 2,
         ("projects/my-project/x my-project", "projects/************/x my-project"),
+        ("Project `my-project` is not allowed", "Project `************` is not allowed"),
+        ("in project my-project before", "in project ************ before"),
+        ("project my-project-2, my-project",) * 2,
     ],
 )
 def test_numbers_of_accounts_are_masked(text: str, told: str) -> None:
