@@ -39,6 +39,9 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, _ANY_CASE)
 
 
+# A name behind its complaint stands behind a colon or in quotes: other words are prose.
+_TOLD = r"(?:: | (?=[`'\"\u2018\u201c]))"
+
 # ---- members: the group is a list of paths
 
 MEMBERS = (
@@ -50,7 +53,7 @@ MEMBERS = (
     _pattern(rf"{_START}{_LIST}: (?:not (?:permitted|supported|allowed)\b|cannot find field)"),
     _pattern(rf"\bextra (?:inputs|fields) (?:are )?not permitted(?: in the request)?: {_LIST}"),
     # Of gateways: `Unknown parameter: 'x'.`, `Unrecognized request argument supplied: x`
-    _pattern(rf"\b{_STRANGE} (?:request |body )?{_NOUN}(?: supplied| names?)?:? {_LIST}"),
+    _pattern(rf"\b{_STRANGE} (?:request |body )?{_NOUN}(?: supplied| names?)?{_TOLD}{_LIST}"),
     # ajv and jsonschema: `Additional properties are not allowed ('x', 'y' were unexpected)`
     _pattern(rf"\badditional properties are not allowed \({_LIST} (?:was|were) unexpected"),
 )

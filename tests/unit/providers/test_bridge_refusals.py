@@ -278,6 +278,8 @@ ELSE = [
     "max_tokens, messages: Extra inputs are not permitted",
     "tools: Tool names must be unique",
     "`temperature` is not supported with thinking",
+    "Unsupported input image format",
+    "Unknown key in the metadata of the request",
     "`top_k` is not supported when thinking is enabled",
     "The fields `temperature`, `top_p` are not allowed together",
     "The messages and system prompts are not supported",
