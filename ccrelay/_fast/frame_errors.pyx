@@ -151,6 +151,8 @@ cpdef bytes error_event(bytes raw_name, bytes message, bytes status):
     name = raw_name.decode("ascii", "replace").partition(":")[0].rpartition("#")[2]
     name = name[:1].lower() + name[1:<Py_ssize_t>NAME_MAX]
     kind = ERROR_TYPES.get(name, "api_error")
+    if len(name) == 3 and name.isascii() and name.isdigit():     # an error frame's code
+        kind = TYPES_BY_STATUS.get(int(name), kind)
     if name in MODEL_ERRORS and status.isdigit() and len(status) == 3:
         by_group = "invalid_request_error" if status < b"500" else "api_error"
         kind = TYPES_BY_STATUS.get(int(status), by_group)

@@ -233,6 +233,8 @@ def error_event(raw_name: bytes, message: bytes, status: object = None) -> bytes
     name = raw_name.decode("ascii", "replace").partition(":")[0].rpartition("#")[2]
     name = name[:1].lower() + name[1:64]
     kind = {**PLAIN, **NAMED}.get(name, "api_error")
+    if re.fullmatch("[0-9]{3}", name):
+        kind = BY_STATUS.get(int(name), kind)
     is_model = name in ("modelErrorException", "modelStreamErrorException")
     if is_model and isinstance(status, int) and 100 <= status <= 999:
         by_group = "invalid_request_error" if status < 500 else "api_error"

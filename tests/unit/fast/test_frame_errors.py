@@ -51,3 +51,18 @@ def test_the_number_of_an_account_is_not_shown(text: str, shown: str) -> None:
     ):
         assert f'"message":"{shown}"'.encode() in event
     assert exception_event(b"x", payload) == reference.exception_event(b"x", payload)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (b"429", "rate_limit_error"),
+        (b"503", "overloaded_error"),
+        (b"599", "api_error"),
+        (b"4290", "api_error"),
+    ],
+)
+def test_the_code_of_an_error_frame_may_be_a_status(code: bytes, kind: str) -> None:
+    event = error_event(code, b'"m"', b"")
+    assert f'"error":{{"type":"{kind}"'.encode() in event
+    assert event == reference.error_event(code, b'"m"')

@@ -37,3 +37,14 @@ def test_the_service_model_of_botocore_has_no_other_errors() -> None:
     }
     tried = {(case.status, normal_name(case.sent[1].decode())) for case in CASES}
     assert {(status, normal_name(name)) for name, status in statuses.items()} <= tried
+
+
+def test_what_botocore_takes_for_throttling_is_a_limit() -> None:
+    """Also with a status of 400."""
+    standard = import_module("botocore.retries.standard")
+    checkers = (standard.ThrottledRetryableChecker, standard.TransientRetryableChecker)
+    throttled, transient = checkers[0]._THROTTLED_ERROR_CODES, checkers[1]._TRANSIENT_ERROR_CODES
+    assert throttled
+    assert {MEANING_BY_NAME[normal_name(name)].status for name in throttled} == {429}
+    statuses = {MEANING_BY_NAME[normal_name(name)].status for name in transient}
+    assert statuses <= {429, 504}
