@@ -266,6 +266,12 @@ class Dialect:
         """Whether `features_refused` can only guess what an error is about."""
         return False
 
+    def sent_features(
+        self, features: tuple[str, ...], header: bytes, body: bytes
+    ) -> tuple[str, ...]:
+        """Those of guessed features that a request had: `anthropic-beta`, and its body."""
+        return features
+
     def is_expired(self, status: int, body: bytes, get: Get) -> bool:
         """Whether an error says that the credential has expired, so that another one may do."""
         return False

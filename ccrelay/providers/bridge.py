@@ -23,7 +23,7 @@ from ccrelay.providers.bridge_edits import (
 )
 from ccrelay.providers.bridge_messages import MessageEdits, is_illegal_in_new
 from ccrelay.providers.bridge_plan import Generation, Kind, Placement, Plan, plan_of
-from ccrelay.providers.bridge_refusals import names_no_beta, refused_features
+from ccrelay.providers.bridge_refusals import names_no_beta, refused_features, sent_features
 from ccrelay.providers.bridge_rows import Surface
 from ccrelay.providers.bridge_table import BODY_VERSIONS, NEW_VERSION, OLD_VERSION
 from ccrelay.types import RequestClass
@@ -39,7 +39,7 @@ from ccrelay.wire.bodies import (
     write_body,
 )
 
-__all__ = ["Applied", "Surface", "apply", "names_no_beta", "refused_features"]
+__all__ = ["Applied", "Surface", "apply", "names_no_beta", "refused_features", "sent_features"]
 
 _SUFFIX = "[1m]"
 _LONG_CONTEXT = "context-1m-2025-08-07"

@@ -76,6 +76,25 @@ def names_no_beta(status: int, body: bytes) -> bool:
     return not is_named and wording.OF_BETAS.search(text) is not None
 
 
+def sent_features(features: tuple[str, ...], header: bytes, body: bytes) -> tuple[str, ...]:
+    """Those of guessed features of which a request had a beta.
+
+    Args:
+        features: of `refused_features`.
+        header: value of the request's `anthropic-beta`.
+        body: of the request, which may have a list of its own.
+    """
+    betas = [beta.strip() for beta in header.decode("latin-1").split(",") if beta.strip()]
+
+    def is_sent(feature: str) -> bool:
+        if feature == UNKNOWN_BETAS:
+            return any(beta not in BY_BETA for beta in betas)
+        own = BY_NAME[feature].betas
+        return any(beta in betas or f'"{beta}"'.encode() in body for beta in own)
+
+    return tuple(feature for feature in features if is_sent(feature))
+
+
 def _text(status: int, body: bytes) -> str:
     """The message of an error of any shape, also in an array or in another message."""
     message = ""

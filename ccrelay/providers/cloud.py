@@ -12,7 +12,14 @@ from msgspec.structs import replace
 
 from ccrelay.config.model import Provider
 from ccrelay.providers.base import ANY, Bridged, Dialect, Fault, Get, Outgoing, no_head
-from ccrelay.providers.bridge import Applied, Surface, apply, names_no_beta, refused_features
+from ccrelay.providers.bridge import (
+    Applied,
+    Surface,
+    apply,
+    names_no_beta,
+    refused_features,
+    sent_features,
+)
 from ccrelay.providers.cloud_errors import CloudError, fault_of, read_error, translated
 from ccrelay.types import RequestClass
 
@@ -164,6 +171,12 @@ class CloudDialect(Dialect):
     def guesses_features(self, status: int, body: bytes) -> bool:
         """Whether `features_refused` can only guess what an error is about."""
         return names_no_beta(status, body)
+
+    def sent_features(
+        self, features: tuple[str, ...], header: bytes, body: bytes
+    ) -> tuple[str, ...]:
+        """Those of guessed features that a request had: `anthropic-beta`, and its body."""
+        return sent_features(features, header, body)
 
     def _without_dropped(self, request: Outgoing) -> Outgoing:
         """The request without the betas that the configuration drops."""

@@ -164,6 +164,11 @@ def betas_of(head: Head) -> tuple[str, ...]:
     return tuple(found)[:BETAS_MAX]
 
 
+def betas_sent(prepared: Prepared) -> bytes:
+    """The value of `anthropic-beta` of a request; empty: it has none."""
+    return next((value for name, value in prepared.lines if name == BETA_HEADER), b"")
+
+
 # ---- credentials
 
 

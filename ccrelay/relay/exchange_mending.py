@@ -178,12 +178,18 @@ class MendingExchange(SendingExchange):
         assert remedies is not None
         assert candidate is not None
         provider, model = attempt.target.provider.name, candidate.sent
+        dialect, prepared = attempt.target.provider.dialect, attempt.prepared
+        assert prepared is not None
         known = self._dropped(provider, model)
+        is_guess = bool(features) and dialect.guesses_features(400, body)
+        if is_guess:  # what the request did not have is no use of the few tries
+            header = cloud_request.betas_sent(prepared)
+            features = dialect.sent_features(features, header, prepared.body)
         fresh = [feature for feature in features if feature not in known]
         dropped = remedies.drop(provider, model, tuple(fresh))
         if self.client.kind == _COUNT_TOKENS:
             model = COUNTED + model
-        if dropped and attempt.target.provider.dialect.guesses_features(400, body):
+        if is_guess:
             remedies.guessed(provider, model, dropped)
         else:
             for feature in dropped:

@@ -181,3 +181,23 @@ async def test_a_guess_that_helps_is_kept(lab: Lab) -> None:
         assert (await lab.ask(asked(MEMBERS, BETAS))).status == 200
     assert lab.sink.named("feature_refused") != []
     assert [record["attempts"] for record in lab.sink.records] == [2, 1]
+
+
+async def test_only_what_the_request_had_is_guessed(lab: Lab) -> None:
+    turns = Turns(refusing("invalid beta flag"), JSON)
+    lab.start(cloud("azure", lab.upstream(turns)))
+    issue(lab, "azure")
+    betas = (b"anthropic-beta", b"claude-code-20250219,context-1m-2025-08-07")
+    assert (await lab.ask(asked(BODY, betas))).status == 200
+    sent = [request.get(b"anthropic-beta") or b"" for request in turns.got]
+    assert [b"context-1m" in one for one in sent] == [True, False]
+    (event,) = lab.sink.named("feature_refused")
+    assert event["feature"] == "long_context"
+
+
+async def test_without_a_beta_to_guess_the_client_hears_it_at_once(lab: Lab) -> None:
+    turns = Turns(refusing("invalid beta flag"))
+    lab.start(cloud("azure", lab.upstream(turns)))
+    issue(lab, "azure")
+    assert (await lab.ask(asked(BODY))).status == 400
+    assert len(turns.got) == 1

@@ -4,7 +4,7 @@ import time
 import pytest
 from hypothesis import given, strategies as st
 
-from ccrelay.providers.bridge import names_no_beta, refused_features
+from ccrelay.providers.bridge import names_no_beta, refused_features, sent_features
 from ccrelay.providers.bridge_features import BY_NAME
 from ccrelay.providers.bridge_refusals import GUESSED, NAME_BYTES_MAX, NAMES_MAX
 from ccrelay.providers.bridge_rows import ALL, STRICT, Surface
@@ -376,3 +376,13 @@ def test_a_long_list_is_cut() -> None:
 def test_an_error_that_names_no_beta_leaves_a_guess(body: bytes, is_guess: bool) -> None:
     assert names_no_beta(400, body) is is_guess
     assert names_no_beta(500, body) is False
+
+
+def test_of_guesses_those_that_a_request_had() -> None:
+    guesses = ("beta:*", "thinking_display", "tool_search", "effort")
+    header = b"effort-2025-11-24, tool-search-tool-2025-10-19"
+    assert sent_features(guesses, header, b"") == ("tool_search", "effort")
+    assert sent_features(guesses, b"new-2027-01-01", b"") == ("beta:*",)
+    body = b'{"anthropic_beta":["thinking-display-updates-2026-08-18"]}'
+    assert sent_features(guesses, b"", body) == ("thinking_display",)
+    assert sent_features(guesses, b"", b"{}") == ()
