@@ -79,8 +79,9 @@ Each difference from what the client sends in its own mode for that cloud:
 - The client loads WebSearch by name only where its cloud can search. It is left out for Bedrock,
   unless the conversation refers to it: a reference to a tool that is missing is refused.
 - With `CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING`, the client marks its tools with
-  `eager_input_streaming` everywhere, without a beta. bedrock-messages, bedrock-invoke and vertex
-  are known to refuse that, so it is left out there: input of tools comes in larger pieces.
+  `eager_input_streaming` everywhere, without a beta; without that variable, on AWS's and Google's
+  own hosts, for the models of its list. It stays there, but for models of bedrock-invoke that the
+  list has without it, and bedrock-messages, which the client does not know.
 - Betas in `CLAUDE_CODE_EXTRA_BODY` become header fields, and those that a strict cloud does not
   know are left out. The client leaves them in the body as they are, also where that is refused.
 - The client sends no tool search to vertex for Claude 4 (retired), and falls back to other betas
