@@ -185,7 +185,7 @@ class App:
     async def start(self) -> None:
         """Open the ledger, then the doors. Raises OSError."""
         await self._books.start()
-        await self.text.note(self._start.origin)
+        await self.text.note(self._start.origin, self._start.digest)
         others = [Served(*service) for service in self._books.services(self._running)]
         services = [*self._services(), *others]
         routes = {
@@ -204,7 +204,7 @@ class App:
         self._scrape.on_message(message)
         if isinstance(message, ConfigChanged):
             self.text.use(message.config_file)
-            self.text.note_soon(message.origin)
+            self.text.note_soon(message.origin, message.digest)
 
     async def close(self) -> None:
         """Close the doors, write what there is. May be called again."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 
-from ccrelay.config.load import FILE_BYTES_MAX, Loaded, load_text
+from ccrelay.config.load import Loaded, load_text
 from ccrelay.config.problems import ConfigError, Problem
 from ccrelay.manager.clock import Clock
 from ccrelay.manager.config_file import read_file, write_file
@@ -54,6 +54,7 @@ class ConfigText:
         self.path: Path | None = None
         self.is_toml = False
         self.in_force: bytes | None = None
+        self._digest = ""  # of the text in force, also of one that is not found
         self._expected: tuple[str, str, str] | None = None  # digest, origin, comment
         self.revisions: Revisions | None = None
         self.use(state.config_file)
@@ -78,9 +79,9 @@ class ConfigText:
         """Both clocks."""
         return self._state.clock
 
-    def note_soon(self, origin: Origin) -> None:
+    def note_soon(self, origin: Origin, digest: str) -> None:
         """As `note`, without waiting for it."""
-        task = self._tasks.spawn(self.note(origin), "note the configuration")
+        task = self._tasks.spawn(self.note(origin, digest), "note the configuration")
         self._noting.add(task)
         task.add_done_callback(self._noting.discard)
 
@@ -89,19 +90,23 @@ class ConfigText:
         if self._noting:
             await asyncio.wait(list(self._noting))
 
-    async def note(self, origin: Origin) -> None:
-        """A configuration came into force: record its text, if it is another one."""
-        if self.path is None or origin == "override":
-            return  # an override does not read the file; the call that writes one records it
-        async with self._noted:
-            await self._note(self.path, origin)
+    async def note(self, origin: Origin, digest: str) -> None:
+        """A configuration came into force: record its text, if it is another one.
 
-    async def _note(self, path: Path, origin: Origin) -> None:
-        try:
-            text = await asyncio.to_thread(read_file, path, self._env)
-        except OSError:
-            return  # it is gone again: what is in force is what was noted last
-        if len(text) > FILE_BYTES_MAX:
+        Args:
+            origin: how it came.
+            digest: of the text, as the supervisor has read it; empty: there is none.
+        """
+        async with self._noted:
+            if self.path is not None and digest and digest != self._digest:
+                await self._note(self.path, origin, digest)
+
+    async def _note(self, path: Path, origin: Origin, digest: str) -> None:
+        text = await asyncio.to_thread(self._find, path, digest)
+        self._digest = digest
+        if text is None:
+            self.in_force = None
+            self._state.revision = max(self._state.revision, 1)
             return
         known: str = "file" if origin == "signal" else origin
         comment = ""
@@ -109,8 +114,18 @@ class ConfigText:
             _, known, comment = self._expected
         await self._record(text, known, comment)
 
+    def _find(self, path: Path, digest: str) -> bytes | None:
+        """The text with a digest: in the file, unless it has changed since; else a revision."""
+        with contextlib.suppress(OSError):
+            if digest_of(text := read_file(path, self._env)) == digest:
+                return text
+        for entry in reversed(self.entries()):
+            if entry.digest == digest:
+                return self.text_of(entry.number)
+        return None
+
     async def _record(self, text: bytes, origin: str, comment: str) -> None:
-        self.in_force = text
+        self.in_force, self._digest = text, digest_of(text)
         shown = text.decode("utf-8-sig", "replace")
         self._state.file_values = await asyncio.to_thread(
             FileTextValues, shown, is_toml=self.is_toml
@@ -138,9 +153,11 @@ class ConfigText:
 
     async def is_in_force(self, text: bytes) -> bool:
         """Whether a text says what is in force; one that differs in comments only is taken over,
-        since the relay does not tell of it."""
-        if self.in_force is None or text == self.in_force:
+        since the relay need not have read it."""
+        if digest_of(text) == self._digest:
             return True
+        if self.in_force is None:
+            return False
         try:
             now, then = await self.check(text), await self.check(self.in_force)
         except ConfigError:

@@ -173,7 +173,6 @@ class RelayService(relay_pb2_grpc.RelayServicer):
         if reply.error:
             raise precondition(reply.error)
         await self._text.settled()
-        await self._text.note("signal")  # also a text that differs in comments only
         return v1.ReloadResponse(
             changed=reply.changed, revision=self._state.revision, warnings=reply.warnings
         )

@@ -112,6 +112,7 @@ class Management(ReloadObserver):
         self._reloader = reloader
         self._host = host
         self._origin: Origin = "start"
+        self._digest = reloader.digest
         self._problem = ""
         self._sections = self._own_sections()
         self._start_timer: asyncio.TimerHandle | None = None  # kept when it has fired
@@ -196,6 +197,7 @@ class Management(ReloadObserver):
             workers=worker_infos(self._pool),
             overrides=self._reloader.overrides,
             origin=self._origin,
+            digest=self._reloader.digest,
             reload_problem=self._problem,
             sign_in=setup.sign_in,
         )
@@ -205,7 +207,8 @@ class Management(ReloadObserver):
 
         Where the manager has to open its files or its listener again, it is started again.
         """
-        self._origin = origin
+        if self._reloader.digest != self._digest:  # else the text is the same one
+            self._origin, self._digest = origin, self._reloader.digest
         self._problem = ""
         snapshot, overrides = self._pool.snapshot, self._reloader.overrides
         self._send(
@@ -216,6 +219,7 @@ class Management(ReloadObserver):
                 origin,
                 warnings,
                 self._reloader.file,
+                self._reloader.digest,
             )
         )
         if (sections := self._own_sections()) != self._sections:

@@ -67,7 +67,8 @@ class ManagerStart(msgspec.Struct, tag="manager_start", frozen=True):
         http_listen: address of the TCP listener that is passed; empty: none is.
         workers: all of them.
         overrides: in force, oldest first.
-        origin: how the configuration came into force.
+        origin: how the text of the file came into force.
+        digest: SHA-256 of that text, hexadecimal; empty: not known.
         reload_problem: why the last reload changed nothing; empty: it did not fail.
         sign_in: the code of the banner; None: it has none.
     """
@@ -85,12 +86,16 @@ class ManagerStart(msgspec.Struct, tag="manager_start", frozen=True):
     workers: list[WorkerInfo]
     overrides: list[Override]
     origin: Origin = "start"
+    digest: str = ""
     reload_problem: str = ""
     sign_in: SignInCode | None = None
 
 
 class ConfigChanged(msgspec.Struct, tag="config_changed", frozen=True):
-    """Another configuration is in force. `config_file` is its path; empty: there is none."""
+    """Another configuration is in force.
+
+    `config_file` is its path, empty: there is none; `digest` as in ManagerStart.
+    """
 
     config: Config
     layout: Layout
@@ -98,6 +103,7 @@ class ConfigChanged(msgspec.Struct, tag="config_changed", frozen=True):
     origin: Origin
     warnings: list[str] = []
     config_file: str = ""
+    digest: str = ""
 
 
 class ReloadProblem(msgspec.Struct, tag="reload_problem", frozen=True):

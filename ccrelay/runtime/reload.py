@@ -89,6 +89,9 @@ class Reloader:
             with a restart or an upgrade only.
         base: what the file says; None: the configuration in force.
         adjustments: what was set at run time, applied already.
+
+    `digest`: SHA-256 of the file's text that is in force, hexadecimal; empty: there is none. The
+    file itself may hold another one by now, with mistakes.
     """
 
     def __init__(
@@ -111,6 +114,8 @@ class Reloader:
         self._running_config = running_config
         self.base = base or pool.snapshot.config
         self.adjustments = adjustments or Adjustments()
+        last = None if source is None else source.last_digest
+        self.digest = "" if last is None else last.hex()
         self.observer = ReloadObserver()
         self._last_failed = False  # then an unchanged file is worth an info event
 
@@ -215,12 +220,13 @@ class Reloader:
         previous = self._pool.snapshot
         diff = changes(previous.config, config)
         if diff.is_empty:
-            self.base, self.adjustments = loaded.config, adjustments
+            is_news = is_first or loaded.digest != self.digest  # other comments are another text
+            self._take_over(loaded, adjustments)
             cleared = self._memory.clear_refused(previous.layout) if is_signalled else 0
             if is_signalled:
                 self._memory.forget_refused_features(previous.layout.targets)
             result = self._on_unchanged(trigger, cleared)
-            if is_first and not result.error:  # what it says is in force; that it is there is news
+            if is_news and not result.error:
                 self.observer.config_changed(trigger, list(map(str, loaded.warnings)))
             return result
         failed = await self._put_in_force(config)
@@ -228,12 +234,15 @@ class Reloader:
             for worker, error in failed.items():
                 self._on_failure(error, worker=worker.slot)
             return ReloadResult(next(iter(failed.values())))
-        self.base, self.adjustments = loaded.config, adjustments
+        self._take_over(loaded, adjustments)
         cleared = self._memory.clear_refused(self._pool.snapshot.layout)
         touched = {*diff.providers_removed, *diff.providers_changed}
         touched |= diff.keys_added.keys() | diff.keys_removed.keys()
         self._memory.forget_refused_features(previous.layout.targets if is_signalled else touched)
         return self._on_success(trigger, diff, loaded, cleared)
+
+    def _take_over(self, loaded: Loaded, adjustments: Adjustments) -> None:
+        self.base, self.adjustments, self.digest = loaded.config, adjustments, loaded.digest
 
     def _adjustments_over(self, config: Config) -> Adjustments:
         """Those that stay over a file that says something else.

@@ -34,7 +34,7 @@ class FakeApp:
         self.workers = start.workers
         self.overrides = start.overrides
         self.problem = start.reload_problem
-        self.origin = start.origin
+        self.origin, self.digest = start.origin, start.digest
         self.messages: list[str] = []
         self.link = link
         self.log = log
@@ -61,7 +61,7 @@ class FakeApp:
         match message:
             case link.ConfigChanged():
                 self.config, self.overrides = message.config, message.overrides
-                self.origin, self.problem = message.origin, ""
+                self.origin, self.digest, self.problem = message.origin, message.digest, ""
             case link.WorkersChanged():
                 self.workers = message.workers
             case link.ReloadProblem():
@@ -119,6 +119,7 @@ class FakeApp:
             "workers": self.workers,
             "overrides": self.overrides,
             "origin": self.origin,
+            "digest": self.digest,
             "problem": self.problem,
             "level": self.config.logging.level,
             "enabled": {one.name: one.enabled for one in self.config.providers},

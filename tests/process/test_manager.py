@@ -1,5 +1,6 @@
 """The manager as a process: kept by the supervisor, and of no consequence for requests."""
 
+import hashlib
 import json
 import os
 import signal
@@ -380,6 +381,24 @@ def test_another_management_listen_needs_a_restart(managed):
     assert relay.running.await_event("reload_needs_restart")["settings"] == ["management.listen"]
     host, _, port = relay.state()["http_listen"].rpartition(":")
     assert relay.ask("state", address=(host, int(port)))
+
+
+def test_it_is_told_which_text_is_in_force_whatever_the_file_says_by_now(managed):
+    relay = managed(watch=False)
+    running = relay.running
+    digests = [hashlib.sha256(running.file.read_bytes()).hexdigest()]
+    assert relay.state()["digest"] == digests[0]
+    running.file.write_text(f"{running.file.read_text()}\n# a comment\n")
+    digests.append(hashlib.sha256(running.file.read_bytes()).hexdigest())
+    assert relay.ask("reload", "file")["changed"] is False
+    assert relay.state()["digest"] == digests[1]
+    assert relay.ask("level", "warning")["error"] == ""
+    running.file.write_text("providers: 3")
+    assert relay.ask("reload")["is_refused"]
+    assert relay.state()["digest"] == digests[1]
+    relay.kill()
+    state = relay.state()
+    assert (state["digest"], state["origin"]) == (digests[1], "file")
 
 
 # ---- commands

@@ -24,6 +24,7 @@ from ccrelay.fleet.layout import Layout
 from ccrelay.fleet.provider_state import ProviderState
 from ccrelay.ledger.record import Record
 from ccrelay.manager.app import AnyServed, App, Books, Served
+from ccrelay.manager.revisions import digest_of
 from ccrelay.manager.tail import TailHub
 from ccrelay.runtime.manager_link import (
     Command,
@@ -133,6 +134,7 @@ class Supervisor:
     def __init__(self, file: Path | None, config: Config, layout: Layout) -> None:
         self.file = file
         self.base = config
+        self.digest = "" if file is None else digest_of(file.read_bytes())
         self.overrides: list[Override] = []
         self.layout = layout
         self.commands: list[Command] = []
@@ -177,7 +179,7 @@ class Supervisor:
         else:
             if not problem:
                 is_changed = loaded.config != self.base
-                self.base = loaded.config
+                self.base, self.digest = loaded.config, loaded.digest
                 self._changed(command.origin)
                 return Reply(
                     1,
@@ -193,7 +195,9 @@ class Supervisor:
         known = {provider.name for provider in self.config.providers}
         if known - self.layout.targets.keys():
             self.layout = Layout.of(self.config)
-        message = ConfigChanged(self.config, self.layout, list(self.overrides), origin)
+        message = ConfigChanged(
+            self.config, self.layout, list(self.overrides), origin, digest=self.digest
+        )
         self.app.on_message(message)
 
 
@@ -277,6 +281,7 @@ async def rig(
         http_listen="",
         workers=[WorkerInfo(0, 55, 0, "serving", 2_000)],
         overrides=[],
+        digest=supervisor.digest,
     )
     message = msgspec.structs.replace(message, **start)
     sockets = tempfile.mkdtemp(prefix="ccrelay-rig-")  # a path for AF_UNIX has to be short

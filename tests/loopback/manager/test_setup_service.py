@@ -62,10 +62,15 @@ class World:
             if self.fails_with:
                 return Reply(1, error=self.fails_with, is_refused=True)
             supervisor = self.rig.supervisor
-            supervisor.base = load_found(Found(self.file), env=self.env).config
-            supervisor.file = self.file
+            loaded = load_found(Found(self.file), env=self.env)
+            supervisor.base, supervisor.file = loaded.config, self.file
             message = ConfigChanged(
-                supervisor.config, supervisor.layout, [], "apply", config_file=str(self.file)
+                supervisor.config,
+                supervisor.layout,
+                [],
+                "apply",
+                config_file=str(self.file),
+                digest=loaded.digest,
             )
             assert supervisor.app is not None
             supervisor.app.on_message(message)

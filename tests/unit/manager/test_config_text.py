@@ -9,7 +9,8 @@ import pytest
 
 from ccrelay.manager.config_text import ConfigText
 from ccrelay.manager.errors import Refused
-from ccrelay.runtime.manager_link import Command, Reply
+from ccrelay.manager.revisions import digest_of
+from ccrelay.runtime.manager_link import Command, Origin, Reply
 from ccrelay.upstream.tasks import TaskSet
 from tests.unit.manager.test_state import made
 from tests.unit.manager.worlds import TEXT
@@ -28,14 +29,19 @@ class Link:
 
 
 class Bench:
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, *, has_file: bool = False) -> None:
         self.file = tmp_path / "c.yaml"
-        self.file.write_text(TEXT)
+        if not has_file:
+            self.file.write_text(TEXT)
         self.state, _ = made(config_file=str(self.file))
         self.link = Link()
+        self.env = {"HOME": str(tmp_path / "h")}
         self.errors: list[BaseException] = []
         tasks = TaskSet(asyncio.get_running_loop(), lambda _, error: self.errors.append(error))
-        self.text = ConfigText(self.state, self.link, tasks, {"HOME": str(tmp_path / "h")})
+        self.text = ConfigText(self.state, self.link, tasks, self.env)
+
+    async def note(self, origin: Origin, text: str = TEXT) -> None:
+        await self.text.note(origin, digest_of(text.encode()))
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -45,16 +51,16 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 def test_numbers_follow_the_texts(tmp_path: Path) -> None:
     async def main() -> None:
         bench = Bench(tmp_path)
-        await bench.text.note("start")
+        await bench.note("start")
         assert (bench.state.revision, bench.text.in_force) == (1, TEXT.encode())
         bench.file.write_text(OTHER)
-        await bench.text.note("override")  # which does not read the file
+        await bench.note("override")  # the text is the same
         assert bench.state.revision == 1
-        await bench.text.note("signal")
+        await bench.note("signal", OTHER)
         assert bench.state.revision == 2
         assert [entry.origin for entry in bench.text.entries()] == ["start", "file"]
         bench.file.unlink()
-        await bench.text.note("file")  # it is gone: what is in force stays
+        await bench.note("file", OTHER)  # it is gone: what is in force stays
         assert bench.state.revision == 2
         assert bench.text.text_of(1) == TEXT.encode()
         assert bench.text.text_of(2) == OTHER.encode()
@@ -65,7 +71,7 @@ def test_numbers_follow_the_texts(tmp_path: Path) -> None:
 def test_somebody_elses_text_is_not_overwritten_by_the_old_one(tmp_path: Path) -> None:
     async def main() -> None:
         bench = Bench(tmp_path)
-        await bench.text.note("start")
+        await bench.note("start")
         bench.link.replies = [Reply(1, error="no", is_refused=True)]
         bench.link.on_call = lambda: bench.file.write_text("edited meanwhile")
         with pytest.raises(Refused):
@@ -79,7 +85,7 @@ def test_somebody_elses_text_is_not_overwritten_by_the_old_one(tmp_path: Path) -
 def test_a_text_that_stands_there_already_is_reloaded(tmp_path: Path) -> None:
     async def main() -> None:
         bench = Bench(tmp_path)
-        await bench.text.note("start")
+        await bench.note("start")
         bench.file.write_text(OTHER)
         await bench.text.apply(OTHER.encode(), origin="apply", comment="again")
         assert bench.state.revision == 2
@@ -92,7 +98,7 @@ def test_revisions_that_cannot_be_kept_stop_nothing(tmp_path: Path) -> None:
     async def main() -> None:
         (tmp_path / "h").write_text("a file")
         bench = Bench(tmp_path)
-        await bench.text.note("start")
+        await bench.note("start")
         assert bench.state.revision == 1
         assert "cannot be written" in bench.state.text_problem
         await bench.text.apply(OTHER.encode(), origin="apply")
@@ -104,7 +110,38 @@ def test_revisions_that_cannot_be_kept_stop_nothing(tmp_path: Path) -> None:
 def test_file_values_are_those_of_the_text_in_force(tmp_path: Path) -> None:
     async def main() -> None:
         bench = Bench(tmp_path)
-        await bench.text.note("start")
+        await bench.note("start")
         assert bench.state.file_values.value("local", None, "enabled") == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("origin", ["start", "file", "override"])
+def test_a_manager_that_is_started_again_knows_the_text_in_force(
+    tmp_path: Path, origin: Origin
+) -> None:
+    async def main() -> None:
+        bench = Bench(tmp_path)
+        await bench.note("start")
+        bench.file.write_text("routing: {strategy: nonsense}\n")  # in force is the text before
+        again = Bench(tmp_path, has_file=True)
+        await again.note(origin)
+        assert (again.state.revision, again.text.in_force) == (1, TEXT.encode())
+        assert again.state.file_values.value("local", None, "enabled") == 0
+        assert len(again.text.entries()) == 1
+        assert not await again.text.is_in_force(again.file.read_bytes())
+
+    run(main())
+
+
+def test_a_text_in_force_that_stands_nowhere_any_more_is_no_revision(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = Bench(tmp_path)
+        bench.file.write_text(OTHER)  # saved again before it was noted
+        await bench.note("start")
+        assert (bench.text.in_force, bench.text.entries()) == (None, [])
+        assert bench.state.revision == 1
+        assert not await bench.text.is_in_force(OTHER.encode())
+        assert await bench.text.is_in_force(TEXT.encode())
 
     run(main())
