@@ -13,7 +13,7 @@ from ccrelay.ledger.prices import PRICES_VERSION
 from ccrelay.ledger.record import Record
 from ccrelay.manager.convert import totals_of
 from ccrelay.manager.exchanges_service import ExchangesService
-from ccrelay.manager.records import RecordPump, Ring
+from ccrelay.manager.records import OPEN_WAIT_S, RecordPump, Ring
 from ccrelay.manager.running import RunningExchanges
 from ccrelay.manager.tail import TailHub
 from ccrelay.manager.today import Today
@@ -161,12 +161,19 @@ class LedgerBooks:
         self.pump.sinks.append(sink)
 
     async def start(self) -> None:
-        """Open the file in the background, and read the rings."""
+        """Open the file in the background, and read the rings.
+
+        Waits for the sums of today, so that no caller is told that there are none; not for a file
+        that cannot be opened.
+        """
         self._loop = asyncio.get_running_loop()
         self._tasks = TaskSet(self._loop, self._failed)
         if self.ledger is not None:
             self.ledger.start()
         self._tasks.spawn(self.pump.run(), "records")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPEN_WAIT_S):
+                await self.pump.has_started.wait()
 
     def on_message(self, message: ToManager) -> None:
         """Take over what the supervisor tells."""

@@ -112,6 +112,7 @@ class RecordPump:
         self.sinks: list[Sink] = []
         self.read = 0  # records since the start
         self.undecoded = 0  # frames that are no record
+        self.has_started = asyncio.Event()  # what is known of today is in the sums
         self._columns = [
             _Column(name, number, ring)
             for name, some in ((memory, rings), *older)
@@ -142,7 +143,10 @@ class RecordPump:
 
     async def run(self) -> None:
         """Pump until cancelled. The ledger is started before."""
-        await self.start()
+        try:
+            await self.start()
+        finally:
+            self.has_started.set()
         pause_s = IDLE_S
         while True:
             pause_s = ACTIVE_S if await self.turn() else min(pause_s * 1.5, IDLE_S)

@@ -1,6 +1,7 @@
 """Ledger, pump and services put together."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,5 +114,21 @@ def test_trouble_is_logged_in_the_thread_of_the_loop(tmp_path: Path) -> None:
         assert one.state().state == relay_pb2.Ledger.STATE_FAILING
         assert "is not a file" in one.state().problem
         await one.close()
+
+    asyncio.run(main())
+
+
+def test_the_sums_of_today_are_known_before_anyone_can_ask(tmp_path: Path) -> None:
+    async def main() -> None:
+        ring, env = FakeRing(), {"XDG_STATE_HOME": str(tmp_path)}
+        one = books(env, ring)
+        await one.start()
+        ring.put(replace(record(1), started_at_us=int(time.time() * 1e6)))
+        await one.close()
+        again = books(env, ring)
+        began = again.today.start_s  # midnight may have passed: then there is nothing of today
+        await again.start()
+        assert began != one.today.start_s or again.today.total().exchanges == 1
+        await again.close()
 
     asyncio.run(main())
