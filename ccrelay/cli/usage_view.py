@@ -39,6 +39,8 @@ _FIGURES = (
 )
 _SHRINK = {"day": 0, "hour": 0, "session": 8}  # figures are not cut
 _MONEY = {"BILLED", "PLANS", "SAVED"}
+# Which columns are lost first where there is no room: what was paid is asked for most often.
+_LOST_FIRST = ("SAVED", "PLANS", "C.WRITE", "C.READ", "HITS", "INPUT", "OUTPUT", "EXCHANGES")
 
 
 def usage_lines(
@@ -69,24 +71,39 @@ def usage_lines(
         *((Column("", least=3),) if not by else ()),
         *_FIGURES,
     ]
-    rows = [[*_group(row, by, screen), *_sums(row.totals)] for row in answer.rows]
-    first = [Cell("all"), *(Cell("") for _ in by[1:])]
-    sums = [*first, *_sums(answer.total)]
-    is_one = not by or len(rows) <= 1
-    every = [sums] if not by else [*rows, sums]
-    fitted = fit(columns, every, screen.width)
+    rows = [[*_group(row, by, screen), *_sums(row.totals)] for row in answer.rows if by]
+    sums = [Cell("all"), *(Cell("") for _ in by[1:]), *_sums(answer.total)]
+    kept = _columns_kept(columns, [*rows, sums], screen.width)
+    columns = [columns[at] for at in kept]
+    sums, *rows = [[row[at] for at in kept] for row in (sums, *rows)]
+    fitted = fit(columns, [*rows, sums], screen.width)
     if _are_some_too_long(rows, fitted):
         rows = [
             [cell._replace(text=cell.shorter[0]) if cell.shorter else cell for cell in row]
             for row in rows
         ]
         fitted = fit(columns, [*rows, sums], screen.width)
-    if is_one:
-        lines = draw(columns, [sums] if not by else rows, screen, fitted=fitted)
-    else:
+    if len(rows) > 1:
         lines = draw(columns, rows, screen, fitted=fitted, sums=sums)
-    lost_columns = _MONEY & set(fitted.dropped)
-    return [*heading, "", *lines, "", *_notes(answer, screen, say_money=bool(lost_columns))]
+    else:
+        lines = draw(columns, rows or [sums], screen, fitted=fitted)
+    shown = {column.title for column in columns} - set(fitted.dropped)
+    is_current = not bounds.until_ms or bounds.until_ms > now_ms
+    notes = _notes(answer, screen, say_money=not shown >= _MONEY, say_today=is_current)
+    return [*heading, "", *lines, "", *notes]
+
+
+def _columns_kept(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int
+) -> list[int]:
+    """Return which columns there is room for, by their places."""
+    kept = list(range(len(columns)))
+    for title in _LOST_FIRST:
+        some = [[row[at] for at in kept] for row in rows]
+        if not fit([columns[at] for at in kept], some, width).dropped:
+            break
+        kept = [at for at in kept if columns[at].title != title]
+    return kept
 
 
 def _are_some_too_long(rows: Sequence[Sequence[Cell]], fitted: Fitted) -> bool:
@@ -156,7 +173,7 @@ def _period(bounds: Range, now_ms: int) -> str:
     return f"{first} to {end}"
 
 
-def _notes(answer: Any, screen: Screen, *, say_money: bool) -> list[str]:
+def _notes(answer: Any, screen: Screen, *, say_money: bool, say_today: bool) -> list[str]:
     total = answer.total
     lines = []
     if say_money:  # where columns were lost, their sums are not
@@ -170,7 +187,7 @@ def _notes(answer: Any, screen: Screen, *, say_money: bool) -> list[str]:
     if total.moves or total.moved_micros:
         left = f"{count(total.moves, 'conversation')} left a warm cache"
         facts.append(f"Lost by moves: {dollars(total.moved_micros)} ({left}).")
-    if answer.today_expected_micros:
+    if say_today and answer.today_expected_micros:
         expected = dollars(answer.today_expected_micros)
         facts.append(f"Today should end near {expected} at list price.")
     if facts:

@@ -188,3 +188,23 @@ def test_names_of_a_column_are_all_short_or_all_whole() -> None:
         assert whole in (0, 3), width
         seen.add(whole)
     assert seen == {0, 3}
+
+
+@pytest.mark.parametrize("by", [["model"], ["day", "model"], ["provider", "class"]])
+@pytest.mark.parametrize("width", [40, 50, 60, 80, 100])
+def test_what_was_paid_is_the_last_figure_to_be_left_out(width: int, by: list[str]) -> None:
+    names = [{"day": "2026-12-03"}.get(name, "a-name-that-is-long") for name in by]
+    paid = pb.Totals(exchanges=1, billed_micros=12_340_000)
+    answer = us.QueryResponse(rows=[us.UsageRow(group=names, totals=paid)], total=paid)
+    found = [line.split() for line in lines(answer, by, width)]
+    at = next(at for at, words in enumerate(found) if {"DAY", "MODEL", "PROVIDER"} & {*words})
+    assert "BILLED" in found[at]
+    assert "$12.34" in found[at + 1]
+
+
+def test_today_is_foreseen_where_the_time_asked_for_goes_on() -> None:
+    for until, is_said in ((0, True), (NOW + 1, True), (NOW, False)):
+        shown = usage_lines(
+            examples.usage(), ["model"], Range(WEEK.since_ms, until), NOW, plain(120)
+        )
+        assert any("Today should end" in line for line in shown) is is_said
