@@ -299,7 +299,7 @@ FROM_STATE = (
         "ccrelay_manager_restarts_total",
         "counter",
         "",
-        "Restarts of the manager since the relay was started or upgraded.",
+        "Restarts of a manager that died or hung, since the relay was started or upgraded.",
     ),
     Metric(
         "ccrelay_ledger_up",

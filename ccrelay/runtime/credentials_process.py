@@ -23,7 +23,7 @@ class CredentialsKeeper(ProcessKeeper[FromCredentials]):
 
     Args:
         start_process: starts a process that waits for CredentialsStart; may raise OSError.
-        make_start: CredentialsStart of the n-th start, counted from 0.
+        make_start: CredentialsStart, by how many processes before it have died.
         log: receives the credentials_* events, and those that the process tells.
         on_issued: called with credentials.
     """

@@ -61,7 +61,7 @@ class ManagerStart(msgspec.Struct, tag="manager_start", frozen=True):
         config_file: path; empty: none.
         pid: of the supervisor.
         started_at_ms: of the supervisor, since 1970.
-        restarts: how often a manager was started before.
+        restarts: how often a manager before it died, hung, or could not be started.
         fingerprint_key: that of the supervisor.
         socket: path of the Unix socket whose listener is passed.
         http_listen: address of the TCP listener that is passed; empty: none is.

@@ -24,7 +24,7 @@ class ManagerKeeper(ProcessKeeper[FromManager]):
 
     Args:
         start_process: starts a process that waits for ManagerStart; may raise OSError.
-        make_start: ManagerStart of the n-th start, counted from 0.
+        make_start: ManagerStart, by how many managers before it have died.
         descriptors: what goes with it; they stay open here.
         log: receives the manager_* events.
         on_command: called with each command; `send` its Reply.

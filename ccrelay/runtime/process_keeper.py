@@ -54,7 +54,7 @@ class ProcessKeeper(ABC, Generic[Message]):
 
     Args:
         start_process: starts a process that waits for its first message; may raise OSError.
-        make_start: the first message of the n-th start, counted from 0.
+        make_start: the first message, by how many before it have died or could not be started.
         descriptors: what goes with it; they stay open here.
         log: receives the events of the process.
     """
@@ -75,7 +75,7 @@ class ProcessKeeper(ABC, Generic[Message]):
         self._make_start = make_start
         self._descriptors = descriptors
         self._log = log
-        self._starts = 0
+        self._deaths = 0  # one that was asked to end is none
         self._process: WorkerProcess | None = None
         self._channel: Channel[Message] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -164,8 +164,7 @@ class ProcessKeeper(ABC, Generic[Message]):
         self._is_ready = True
         assert self._process is not None
         level = "info" if self._problem else "debug"
-        pid, restarts = self._process.pid, self._starts - 1
-        self.log_started(level, pid=pid, restarts=restarts or None)
+        self.log_started(level, pid=self._process.pid, restarts=self._deaths or None)
         self._problem = ""
 
     async def _keep(self) -> None:
@@ -193,6 +192,7 @@ class ProcessKeeper(ABC, Generic[Message]):
             self._log.event("error", "internal_error", error=repr(error), where=where)
             problem = repr(error)
         if problem:
+            self._deaths += 1
             self._report(problem)
         return problem
 
@@ -231,8 +231,7 @@ class ProcessKeeper(ABC, Generic[Message]):
         return self._killed_for or problem or describe_exit(process.exit_code or 0)
 
     def _send_start(self, process: WorkerProcess) -> str:
-        start = self._make_start(self._starts)
-        self._starts += 1
+        start = self._make_start(self._deaths)
         process.control.setblocking(False)
         try:
             unsent = send_first(process.control, start, self._descriptors())

@@ -373,6 +373,7 @@ def test_a_change_of_its_own_sections_starts_it_again(managed):
     relay.running.await_event("reloaded")
     eventually(lambda: relay.state()["pid"] != relay.first_pid)
     assert relay.running.events("manager_died") == []
+    assert relay.state()["restarts"] == 0  # nothing went wrong
 
 
 def test_another_management_listen_needs_a_restart(managed):
