@@ -56,6 +56,8 @@ def exchanges(
 
         follow_exchanges(relay, text, limit, as_json=as_json)
         return
+    if not limit:
+        raise click.UsageError("--limit 0 lists nothing: it is for --follow")
     from ccrelay.cli.time_range import time_range
 
     bounds = time_range(since, until)

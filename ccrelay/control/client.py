@@ -341,7 +341,10 @@ class Stream(Generic[R]):
         except TimeoutError:
             raise CallFailed("DEADLINE_EXCEEDED", _late(self._timeout_s)) from None
         except OSError as error:
-            raise CallFailed("UNAVAILABLE", f"The connection broke: {error}.") from None
+            reason = error.strerror or error
+            raise CallFailed(
+                "UNAVAILABLE", f"The connection broke ({reason}): try again."
+            ) from None
 
 
 def _check_peer(sock: socket.socket, path: str) -> None:

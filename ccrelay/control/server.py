@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from ccrelay.control.authorise import Door, host_names
 from ccrelay.control.calls import Calls
-from ccrelay.control.connections import Connection, Connections
+from ccrelay.control.connections import CONNECTIONS_MAX, Connection, Connections
 from ccrelay.control.h2_authority import PREFACE, AuthorityReader
 from ccrelay.control.health import NAME as HEALTH, Health
 from ccrelay.control.http import FIRST_BYTE_S, HttpHandler
@@ -38,6 +38,11 @@ from ccrelay.upstream.tasks import TaskSet
 ACCEPT_RETRY_S = 0.1  # out of descriptors or memory
 CANCEL_S = 2.0
 SEND_BUFFER = 64 * 1024
+_NO_ROOM = f"{CONNECTIONS_MAX} callers are served here already: end one of them, or try again.\n"
+NO_ROOM = (
+    "HTTP/1.1 503 \r\ncontent-type: text/plain; charset=utf-8\r\n"
+    f"content-length: {len(_NO_ROOM)}\r\nconnection: close\r\n\r\n{_NO_ROOM}"
+).encode()
 _NAMES = itertools.count(1)
 
 
@@ -172,6 +177,8 @@ class ControlServer:
         connection = Connection(name, door, last_active=time.monotonic())
         if self._tasks is None or not connections.add(connection):
             self._calls.denials.note("connections_limit", peer=door.peer)
+            if not door.is_tls:
+                client.send(NO_ROOM)
             client.close()
             return
         task = self._tasks.spawn(self._serve(client, connection), "control connection")

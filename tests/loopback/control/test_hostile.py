@@ -488,6 +488,22 @@ def test_callers_with_a_call_are_not_evicted(served: Served) -> None:
     no_connections(served)
 
 
+@DOORS
+def test_a_caller_without_room_is_told_so(served: Served, unix: bool) -> None:
+    watchers = [Raw(served, unix=unix) for _ in range(CONNECTIONS_MAX)]
+    try:
+        for raw in watchers:
+            raw.send(post(WATCH, EMPTY))
+        for raw in watchers:
+            raw.until(b"\r\n\r\n")
+        with Raw(served, unix=unix) as late:
+            assert b"HTTP/1.1 503 " in late.until(b"try again.")
+    finally:
+        for raw in watchers:
+            raw.sock.close()
+    no_connections(served)
+
+
 def test_a_native_stream_is_not_evicted(served: Served) -> None:
     with Native(served, unix=False) as caller:
         call = caller.channel.unary_stream(WATCH)(EMPTY[:0], metadata=RIGHT)

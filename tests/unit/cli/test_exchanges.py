@@ -36,6 +36,12 @@ def test_what_is_asked_for(relay: FakeRelay) -> None:
     assert request.until_ms == 0
 
 
+def test_none_is_not_asked_for_where_none_follow(relay: FakeRelay) -> None:
+    ended = run("exchanges", "--limit", "0")
+    assert (ended.exit_code, relay.of("Exchanges/List")) == (2, [])
+    assert "--follow" in ended.stderr
+
+
 def test_json_is_one_object_the_newest_first(relay: FakeRelay) -> None:
     shown = json.loads(run("exchanges", "--json").stdout)
     assert list(shown) == ["exchanges"]
