@@ -19,7 +19,7 @@ COMMENT_MAX = 200
 def _read(file: str) -> str:
     """Return a whole text; `-` is standard input. Raises Failed."""
     try:
-        data = sys.stdin.buffer.read(TEXT_MAX + 1) if file == "-" else _head(Path(file))
+        data = _standard_input() if file == "-" else _head(Path(file))
         if len(data) > TEXT_MAX:
             raise Failed(f"{file}: larger than {TEXT_MAX >> 20} MiB: this is no configuration")
         return data.decode()
@@ -27,6 +27,12 @@ def _read(file: str) -> str:
         raise Failed(f"{file}: not UTF-8", exit_codes.USAGE) from None
     except OSError as error:
         raise Failed(f"{file}: {error.strerror or error}") from None
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise OSError(None, "standard input is closed")
+    return sys.stdin.buffer.read(TEXT_MAX + 1)
 
 
 def _head(path: Path) -> bytes:

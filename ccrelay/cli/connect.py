@@ -10,7 +10,7 @@ import click
 
 from ccrelay.cli.connection import Failed
 from ccrelay.cli.groups import socket_option
-from ccrelay.cli.output import echo
+from ccrelay.cli.output import echo, has_terminal_input
 
 if TYPE_CHECKING:
     from ccrelay.cli.client_facts import Facts
@@ -166,7 +166,7 @@ def _has_status_line(choice: bool | None, text: str | None, record: "Record | No
         return STATUS_LINE in record.entries
     if text is not None and get(text, STATUS_LINE) is not None:
         return False
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not has_terminal_input():
         return False
     return click.confirm("Show provider, windows and costs in Claude Code's status line?")
 

@@ -1,7 +1,5 @@
 """What `ccrelay doctor` found, how its checks run, and how it is printed."""
 
-import os
-import shutil
 import sys
 import textwrap
 import threading
@@ -18,7 +16,8 @@ Verdict = Literal["ok", "warn", "FAIL"]
 
 _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 _SUBJECT_MAX = 28  # characters; longer ones push their line
-_WIDTH_MIN, _WIDTH_MAX = 60, 110
+_WIDTH_COLUMNS = 60  # narrower: sentences go below their subject
+_WIDTH_MAX = 110
 _PROGRESS_EVERY_S = 0.1
 
 
@@ -117,13 +116,15 @@ def counts(findings: Sequence[Finding]) -> tuple[int, int, int]:
 
 def print_text(findings: Sequence[Finding]) -> None:
     """Print a report for people."""
-    width = min(max(shutil.get_terminal_size().columns, _WIDTH_MIN), _WIDTH_MAX)
+    from ccrelay.cli.screen import find_screen, write_lines
+
+    screen = find_screen()
+    width = min(screen.width, _WIDTH_MAX)
     subject_width = min(max((len(f.subject) for f in findings), default=0), _SUBJECT_MAX)
-    is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    lines: list[str] = []
     for finding in findings:
-        for line in format_finding(finding, subject_width, width, is_coloured=is_coloured):
-            click.echo(line)
-    click.echo(f"\n{summary(findings)}")
+        lines += format_finding(finding, subject_width, width, is_coloured=screen.colour)
+    write_lines([*lines, "", *screen.wrap(summary(findings))])
 
 
 def format_finding(
@@ -131,7 +132,7 @@ def format_finding(
 ) -> list[str]:
     """Return the lines of one finding; what came from elsewhere is escaped."""
     head = f"{finding.verdict:<5} {printable(finding.subject):<{subject_width}}  "
-    indent = " " * (subject_width + 8)
+    indent = " " * (subject_width + 8 if width >= _WIDTH_COLUMNS else 2)
     lines = _wrapped(finding.text, head, indent, width)
     lines += _wrapped(finding.meaning, indent, indent, width)
     lines += [f"{indent}do:  {_one_line(finding.do)}"] if finding.do else []  # to be copied: whole

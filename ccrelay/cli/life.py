@@ -1,6 +1,5 @@
 """`ccrelay reload`, `drain`, `stop` and `log-level`."""
 
-import sys
 import time
 from typing import Any
 
@@ -9,6 +8,7 @@ import click
 from ccrelay.cli import exit_codes
 from ccrelay.cli.connection import Failed, Relay
 from ccrelay.cli.groups import json_option, socket_option
+from ccrelay.cli.output import has_terminal_input
 
 RELOAD_TIMEOUT_S = 60.0
 POLL_S = 0.2
@@ -26,11 +26,6 @@ def _json(answer: Any) -> None:
     from ccrelay.cli.json_output import print_json
 
     print_json(answer)
-
-
-def is_terminal() -> bool:
-    """Return whether a question can be answered."""
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 @click.command()
@@ -104,7 +99,7 @@ def stop(yes: bool, as_json: bool, socket: str | None) -> None:
     from ccrelay.v1.relay_pb2 import GetStatusRequest, GetStatusResponse, StopRequest, StopResponse
 
     relay = Relay(socket)
-    if not yes and not as_json and is_terminal():
+    if not yes and not as_json and has_terminal_input():
         status = relay.call("Relay/GetStatus", GetStatusRequest(), GetStatusResponse).status
         if status.in_flight:
             running = count(status.in_flight, "exchange")

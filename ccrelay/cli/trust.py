@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ccrelay.cli.output import echo
+from ccrelay.cli.output import echo, has_terminal_input
 
 NOT_CONFIRMED = 1  # exit code
 INVALID_CONFIG = 2  # exit code
@@ -34,7 +34,7 @@ def trust(file: Path | None, yes: bool) -> None:
         sys.exit(NOT_CONFIRMED)
     if file.name not in NAMES:
         raise click.UsageError(f"no command searches for a file of this name: use --config {file}")
-    if not yes and not sys.stdin.isatty():
+    if not yes and not has_terminal_input():
         raise click.UsageError("standard input is not a terminal: add --yes")
     try:
         is_confirmed = ask(file, yes=yes, err=False)

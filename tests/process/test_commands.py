@@ -125,6 +125,29 @@ def test_a_closed_output_is_quiet(tmp_path: Path, env: dict[str, str]) -> None:
         assert (ended.returncode, ended.stderr) == (0, b""), command
 
 
+@pytest.mark.parametrize(
+    ("closed", "command", "code", "said"),
+    [
+        (">&-", ["doctor"], 1, b""),
+        ("<&-", ["config", "apply", "-"], 1, b"standard input is closed"),
+        ("<&-", ["config", "trust"], 2, b"not a terminal"),
+        ("<&-", ["keys", "set", "a"], 2, b"no key on standard input"),
+    ],
+)
+def test_a_closed_stream_is_no_traceback(
+    tmp_path: Path, env: dict[str, str], closed: str, command: list[str], code: int, said: bytes
+) -> None:
+    (tmp_path / "ccrelay.yaml").write_text("providers: []\n")
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM, *command],
+        cwd=tmp_path, env=environment(tmp_path, **env), capture_output=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == code, ended.stderr
+    assert said in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has /dev/full")
 @pytest.mark.parametrize("command", [["status"], ["status", "--json"], ["--help"]], ids=" ".join)
 def test_a_full_disk_is_one_sentence(

@@ -13,6 +13,7 @@ from ccrelay.cli.doctor_report import (
     as_json,
     counts,
     format_finding,
+    print_text,
     run_checks,
     summary,
 )
@@ -134,3 +135,14 @@ def test_the_report_for_programs() -> None:
         "meaning": "It may matter.",
         "do": "do this",
     }
+
+
+def test_a_report_for_a_narrow_terminal_fits_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    print_text([OK, Finding("warn", "a subject of many words", "word " * 30, "more " * 30)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{click.style('ok', fg='green')}    one                      fine"
+    assert all(len(click.unstyle(line)) <= 40 for line in lines)

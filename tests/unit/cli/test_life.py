@@ -64,7 +64,7 @@ def test_in_a_terminal_it_asks_before_it_cuts(
 ) -> None:
     relay.answers["Relay/Stop"] = rl.StopResponse(in_flight=3)
     # CliRunner has its own input: it is the question whether there is a terminal that is faked.
-    monkeypatch.setattr("ccrelay.cli.life.is_terminal", lambda: True)
+    monkeypatch.setattr("ccrelay.cli.life.has_terminal_input", lambda: True)
     ended = run("stop", input=line)
     assert bool(relay.of("Relay/Stop")) is stopped
     assert ended.exit_code == (0 if stopped else 1)
