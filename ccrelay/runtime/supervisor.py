@@ -342,7 +342,9 @@ class Supervisor:
         self._add_job(self._run_exclusively(kind, job))
 
     def _add_job(self, job: Coroutine[object, object, None]) -> None:
-        task = self._tasks.create_task(self._run_job(job))
+        # What the manager asks for at the end may come when the workers' group is over.
+        tasks = self._tasks if self._pool.shutdown is None else self._manager_tasks
+        task = tasks.create_task(self._run_job(job))
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
 

@@ -139,6 +139,9 @@ class FakeApp:
             time.sleep(1000)
         if "mortal" in names and self.start_message.restarts == 0:
             os._exit(9)  # the first one, before it has written what there is
+        if "curious" in names:  # as one whose faces watch to the end
+            reply = await self.link.call(link.StatsCommand(0))
+            assert (reply.stats, reply.error) == ([], "")
         self.log.event("info", "fake_manager_closed", workers=len(self.workers))
 
 

@@ -189,6 +189,17 @@ def test_a_manager_that_dies_of_the_end_is_replaced_once_for_the_last_records(ma
     assert "code 9" in relay.running.await_event("manager_died")["reason"]
 
 
+def test_a_manager_that_asks_when_the_workers_are_gone_is_answered(managed):
+    relay = managed(providers=[provider("curious")])
+    relay.running.send(signal.SIGTERM)
+    assert relay.running.wait() == 0
+    assert [event["manager"] for event in relay.running.events("fake_manager_closed")] == [
+        relay.first_pid
+    ]
+    for name in ("internal_error", "manager_died"):
+        assert relay.running.events(name) == []
+
+
 def test_a_relay_that_ends_within_an_upgrade_writes_its_last_records(managed):
     relay = managed(watch=False)
     relay.running.change(providers=[provider("broken")])
