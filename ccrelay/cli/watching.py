@@ -23,9 +23,12 @@ class Frame:
         self._lines = 0
         self._size = (0, 0)
 
-    def draw(self, lines: Sequence[str], screen: Screen) -> None:
-        """Draw a frame over the one before; what does not fit the height is left out, and said."""
-        shown = _fitting(lines, screen)
+    def draw(self, lines: Sequence[str], screen: Screen, foot: Sequence[str] = ()) -> None:
+        """Draw a frame over the one before; what does not fit the height is left out, and said.
+
+        `foot`: lines below them that always have room.
+        """
+        shown = [*_fitting(lines, screen, len(foot)), *foot]
         size = (screen.width, screen.height)
         if self._lines and size != self._size:
             start = "\x1b[2J\x1b[H"  # the terminal has wrapped lines again, where is not known
@@ -46,8 +49,8 @@ class Frame:
         write_raw(_SHOW)
 
 
-def _fitting(lines: Sequence[str], screen: Screen) -> list[str]:
-    room = max(screen.height - 1, 1)
+def _fitting(lines: Sequence[str], screen: Screen, foot: int) -> list[str]:
+    room = max(screen.height - 1 - foot, 1)
     if len(lines) <= room:
         return list(lines)
     left_out = len(lines) - room + 1
@@ -81,20 +84,20 @@ def watch(
     answered_at = clock()
     try:
         while True:
-            screen = find_screen()
+            screen, foot = find_screen(), list[str]()
             try:
-                last = lines = draw(screen)
+                last = draw(screen)
                 answered_at = clock()
             except Failed as error:
                 if not last or error.exit_code == exit_codes.USAGE:
                     raise
                 if clock() - answered_at > GIVE_UP_S:
                     raise
-                lines = [*last, *_trouble(error, screen)]
+                foot = _trouble(error, screen)
             if frame is not None:
-                frame.draw(lines, screen)
+                frame.draw(last, screen, foot)
             else:
-                write_lines([*lines, ""])
+                write_lines([*last, *foot, ""])
             pause(interval_s)
     finally:
         if frame is not None:

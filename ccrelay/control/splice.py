@@ -31,7 +31,7 @@ async def splice(client: Stream, first: bytes, path: str, own_path: str, watch: 
         try:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(_pump(client, inner, watch))
-                pumps.create_task(_pump(inner, client, _nobody))
+                pumps.create_task(_pump(inner, client, _unwatched))
         except* OSError:
             pass  # one side has gone, and the other must go
     finally:
@@ -64,5 +64,5 @@ async def _pump(source: Stream, sink: Stream, watch: Watch) -> None:
     sink.writer.write_eof()
 
 
-def _nobody(_: bytes) -> None:
+def _unwatched(_: bytes) -> None:
     pass

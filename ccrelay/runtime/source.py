@@ -39,7 +39,7 @@ class Source:
     """A configuration file and the options that override it.
 
     A start, and a signal, apply whatever the file says. A change that was only seen in the file
-    brings no new command; and where nobody has named the file, no new host, to which keys and
+    brings no new command; and where the file was not named, no new host, to which keys and
     prompts would go: it may have come with a checkout.
 
     Args:

@@ -132,7 +132,7 @@ def _add_rollups(
     ).fetchall()
     names = _named(connection, "combos")
     for combo, at, *sums in rows:
-        merge(groups, _group(question.dimensions, names.get(combo, _NOBODY), _NO_TALK, at), sums)
+        merge(groups, _group(question.dimensions, names.get(combo, _NO_NAMES), _NO_TALK, at), sums)
 
 
 def _add_rows(
@@ -160,7 +160,7 @@ def _add_rows(
         rows = connection.execute(sql, (*bound, begin, stop, *values)).fetchall()
         talks = _talks(connection, {row[1] for row in rows}) if has_talks else {}
         for shape, talk, at, *sums in rows:
-            name, asked = names.get(shape, _NOBODY), talks.get(talk, _NO_TALK)
+            name, asked = names.get(shape, _NO_NAMES), talks.get(talk, _NO_TALK)
             merge(groups, _group(question.dimensions, name, asked, at), sums)
 
 
@@ -209,7 +209,7 @@ def _offset(instant: str, known: Sequence[Segment]) -> tuple[str, list[object]]:
 
 
 _Names = tuple[str, str, str, str, str, str]  # provider, key, model, class, fingerprint, rule
-_NOBODY: _Names = ("", "", "", "", "", "")
+_NO_NAMES: _Names = ("", "", "", "", "", "")
 _NO_TALK = ("", "", "")
 
 

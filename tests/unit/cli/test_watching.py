@@ -64,7 +64,15 @@ def test_what_does_not_fit_the_height_is_said(out: Out) -> None:
     assert "… 22 more lines" in body
 
 
-def test_another_size_begins_anew(out: Out) -> None:
+def test_what_stands_below_has_room_in_any_height(out: Out) -> None:
+    lines = [str(n) for n in range(30)]
+    Frame().draw(lines, Screen(height=6, terminal=True), ["not current:", "no relay"])
+    body = out.getvalue()
+    assert body.count("\n") == 5
+    assert "… 28 more lines\x1b[K\nnot current:\x1b[K\nno relay\x1b[K\n" in body
+
+
+def test_another_size_begins_with_an_empty_screen(out: Out) -> None:
     frame = Frame()
     frame.draw(["a"], Screen(width=80, terminal=True))
     out.truncate()
