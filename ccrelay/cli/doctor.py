@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ccrelay.cli.doctor_report import Check, Finding, Progress
 
 LIMIT_S = 15.0
-DEFAULT_LISTEN = "127.0.0.1:8787"
 DEMO_MODEL = "claude-sonnet-4-6"
 
 
@@ -174,7 +173,7 @@ def _client_checks(
         facts = facts_of(redacted(config.config), local_url(listen))
         checks.append(Check("settings", lambda: check_connected(facts, env)))
     model = _streaming_model(relay, is_paid=is_paid)
-    if model:
+    if model and listen:
         given = client.settings.get(doctor_client.AUTH_TOKEN)
         credential = tokens[0] if tokens else given.value if given else "doctor"
         checks.append(Check("streaming", lambda: check_streaming(listen[0], model, credential)))
@@ -209,9 +208,10 @@ def _ledger_checks(
 
 
 def _listen(relay: "RelayFound", config: "ConfigFound") -> Sequence[str]:
+    """Addresses of the relay; empty: not known, as the file has mistakes and none runs."""
     if relay.status is not None and relay.status.listen:
         return list(relay.status.listen)
-    return [config.config.server.listen if config.config is not None else DEFAULT_LISTEN]
+    return [config.config.server.listen] if config.config is not None else []
 
 
 def _tokens(config: "ConfigFound") -> Sequence[str] | None:

@@ -153,7 +153,7 @@ def check_client(
     Args:
         client: what Claude Code would use.
         env: for proxies.
-        listen: addresses of the relay, HOST:PORT.
+        listen: addresses of the relay, HOST:PORT; empty: not known.
         tokens: its relay tokens; None: they are not known here.
     """
     found = [
@@ -190,8 +190,10 @@ def _check_clouds(client: Client) -> list[Finding]:
 
 
 def check_base_url(client: Client, env: Mapping[str, str], listen: Sequence[str]) -> list[Finding]:
-    """Check that the base URL points to the relay, and that a proxy does not stand before it."""
-    url = _local_url(listen)
+    """Check that the base URL points to the relay, and that a proxy does not stand before it.
+
+    Where the relay's address is not known, that is all that is not said.
+    """
     setting = client.settings.get(BASE_URL)
     if setting is None:
         return [
@@ -205,16 +207,18 @@ def check_base_url(client: Client, env: Mapping[str, str], listen: Sequence[str]
         ]
     where = _where(setting)
     parts = _split(setting.value)
-    mend = _set(BASE_URL, url, setting)
     if parts is None:
+        mend = _set(BASE_URL, _local_url(listen), setting) if listen else "ccrelay env"
         return [Finding("FAIL", "base url", f"{BASE_URL} is no URL{where}", do=mend)]
-    if not _points_here(parts, listen):
+    url = _local_url(listen) if listen else shown(parts._replace(scheme="http"))
+    mend = _set(BASE_URL, url, setting)
+    if listen and not _points_here(parts, listen):
         text = f"{BASE_URL} points to {shown(parts)}{where}, the relay is {', '.join(listen)}"
         return [Finding("FAIL", "base url", text, "The relay sees nothing of it.", mend)]
     if parts.scheme == "https":
         text = f"{BASE_URL} says https{where}, the relay speaks http"
         return [Finding("FAIL", "base url", text, "Claude Code cannot connect.", mend)]
-    found = [Finding("ok", "base url", f"{BASE_URL} points here{where}")]
+    found = [Finding("ok", "base url", f"{BASE_URL} points here{where}")] if listen else []
     if parts.path.rstrip("/").endswith("/v1"):
         text = f"{BASE_URL} ends in /v1{where}"
         meaning = "Claude Code adds /v1 itself. This relay understands it, other gateways do not."
@@ -388,8 +392,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _local_url(listen: Sequence[str]) -> str:
-    address = listen[0] if listen else "127.0.0.1:8787"
-    host, _, port = address.rpartition(":")
+    host, _, port = listen[0].rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
     return f"http://{host}:{port}"
 

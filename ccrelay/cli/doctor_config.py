@@ -60,7 +60,7 @@ def find_config(named: Path | None, status: Any | None) -> ConfigFound:
         else:
             loaded = Source.find(Options(config=named)).load(run_commands=False)
     except ConfigError as error:
-        return ConfigFound(None, {}, _mistakes(error, status))
+        return _without_secrets(named, _mistakes(error, status))
     missing = {name: p.message for name, p in loaded.missing_secrets.items()}
     enabled = sum(provider.enabled for provider in loaded.config.providers)
     providers = "1 provider" if enabled == 1 else f"{enabled} providers"
@@ -73,6 +73,19 @@ def find_config(named: Path | None, status: Any | None) -> ConfigFound:
         if "not run here" not in warning.message and "not asked here" not in warning.message
     ]
     return ConfigFound(loaded.config, missing, findings)
+
+
+def _without_secrets(named: Path | None, mistakes: list[Finding]) -> ConfigFound:
+    """What the other checks go on with: where secrets alone are missing, the rest is known."""
+    from ccrelay.config.load import load
+    from ccrelay.config.problems import ConfigError
+
+    try:
+        loaded = load(named, require_secrets=False, run_commands=False)
+    except ConfigError:
+        return ConfigFound(None, {}, mistakes)
+    missing = {name: p.message for name, p in loaded.missing_secrets.items()}
+    return ConfigFound(loaded.config, missing, mistakes)
 
 
 def _without_file(status: Any) -> Finding:
@@ -181,10 +194,10 @@ def check_providers(
     limit_s = MESSAGE_TIMEOUT_S if is_paid else PROBE_TIMEOUT_S
     answers = asyncio.run(ask_providers(config, env, limit_s, is_paid=is_paid, missing=missing))
     urls = {provider.name: provider.base_url or "" for provider in config.providers}
-    return [_answer(answer, urls.get(answer.provider, "")) for answer in answers]
+    return [_answer(answer, urls.get(answer.provider, ""), missing) for answer in answers]
 
 
-def _answer(answer: Any, base_url: str) -> Finding:
+def _answer(answer: Any, base_url: str, missing: Mapping[str, str]) -> Finding:
     from ccrelay.config.show import shown_url
 
     subject = f"{answer.provider}/{answer.key}"
@@ -209,6 +222,8 @@ def _answer(answer: Any, base_url: str) -> Finding:
     if not answer.status and "not asked here" in answer.problem:
         text = "its key is in the keychain, which is not asked here"
         return Finding("warn", subject, text, do="ccrelay serve, then ccrelay doctor again")
+    if not answer.status and answer.problem in missing.values():
+        return Finding("FAIL", subject, answer.problem, "So its key was not tried.")
     return failure(subject, answer.status, answer.problem, shown_url(base_url))
 
 

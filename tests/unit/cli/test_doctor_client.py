@@ -74,6 +74,24 @@ def test_a_base_url_that_does_not_is_told_with_the_right_one(
     assert finding.do == f"export ANTHROPIC_BASE_URL={HERE}"
 
 
+@pytest.mark.parametrize(
+    ("url", "told_of"),
+    [
+        ("http://127.0.0.1:9999", []),
+        ("https://127.0.0.1:9999", ["says https"]),
+        ("http://127.0.0.1:9999/v1", ["ends in /v1"]),
+        ("127.0.0.1:9999", ["is no URL"]),
+    ],
+)
+def test_an_address_that_is_not_known_is_not_made_up(url: str, told_of: list[str]) -> None:
+    client = doctor.Client({"ANTHROPIC_BASE_URL": doctor.Setting(url, "")}, "", [], [])
+    found = doctor.check_base_url(client, {}, [])
+    assert len(found) == len(told_of)
+    for finding, text in zip(found, told_of, strict=True):
+        assert text in finding.text
+        assert "8787" not in finding.do
+
+
 def test_a_credential_in_a_url_is_not_shown(place: Place) -> None:
     [finding] = place.check(ANTHROPIC_BASE_URL=f"https://u:{SECRET}@h.example/{SECRET}?k={SECRET}")
     assert SECRET not in str(finding)

@@ -50,6 +50,17 @@ def test_mistakes_are_told_with_line_and_editor(file: Path) -> None:
     assert finding.do == f"$EDITOR +4 {file}"
 
 
+def test_a_secret_that_is_missing_does_not_hide_the_rest(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCTOR_KEY")
+    found = doctor.find_config(file, None)
+    assert [finding.verdict for finding in found.findings] == ["FAIL"]
+    assert found.config is not None
+    assert [provider.name for provider in found.config.providers] == ["a"]
+    assert ["DOCTOR_KEY" in why for why in found.missing.values()] == [True]
+
+
 def test_many_mistakes_are_counted(file: Path) -> None:
     file.write_text(GOOD + "".join(f"x{n}: 1\n" for n in range(6)))
     found = doctor.find_config(file, None).findings
@@ -68,7 +79,7 @@ def test_variables_of_the_service_need_not_be_set_here(
     monkeypatch.delenv("DOCTOR_KEY")
     assert doctor.find_config(file, running(file)).config is not None
     alone = doctor.find_config(file, None)
-    assert alone.config is None
+    assert [finding.verdict for finding in alone.findings] == ["FAIL"]
     assert "DOCTOR_KEY" in alone.findings[0].text
 
 
@@ -210,6 +221,15 @@ def test_a_key_that_is_not_looked_for_is_a_warning(problem: str, text: str) -> N
         [finding] = doctor.check_providers(config(provider.url), {}, missing, is_paid=False)
     assert finding.verdict == "warn"
     assert text in finding.text
+
+
+def test_a_key_that_is_missing_blames_no_network() -> None:
+    with fake_provider() as provider:
+        missing = {SECRET: 'environment variable "K" is not set'}
+        [finding] = doctor.check_providers(config(provider.url), {}, missing, is_paid=False)
+    assert (finding.verdict, finding.do) == ("FAIL", "")
+    assert finding.text == 'environment variable "K" is not set'
+    assert finding.meaning == "So its key was not tried."
 
 
 @pytest.mark.parametrize(
