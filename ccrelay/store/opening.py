@@ -166,6 +166,21 @@ def check(connection: sqlite3.Connection) -> None:
         raise LedgerCorrupt(str(told).partition("\n")[0])
 
 
+def check_file(path: str) -> None:
+    """Read the whole file, by a connection of its own: one that is open has pages in its cache, and
+    does not see that they are damaged on disk.
+
+    Raises:
+        LedgerCorrupt: it is damaged.
+        sqlite3.Error: as any other statement.
+    """
+    connection = open_for_reading(path)
+    try:
+        check(connection)
+    finally:
+        connection.close()
+
+
 def open_for_reading(path: str) -> sqlite3.Connection:
     """Open a ledger that exists, for reading only.
 

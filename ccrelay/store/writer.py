@@ -185,7 +185,7 @@ class Writer:
         assert self._known is not None
         if self._is_suspect:
             self._is_suspect = False
-            opening.check(self._connection)
+            opening.check_file(self.path)
         if self._is_replaced():
             raise LedgerTrouble(f"{self.path} was removed or replaced: a new one is begun")
         self._hold()

@@ -1,6 +1,7 @@
 """The writer with a file that makes trouble: nothing is lost, nothing is written twice."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import sqlite3
@@ -248,7 +249,30 @@ def test_damage_that_is_found_later_is_moved_aside_and_nothing_submitted_is_lost
     assert found == names(*submitted[last:])
 
 
-def test_a_file_that_was_removed_is_begun_anew(tmp_path: Path) -> None:
+def test_damage_that_a_reader_meets_is_seen_beside_what_the_writer_has_in_memory(
+    tmp_path: Path,
+) -> None:
+    path, events = tmp_path / "ledger.db", Events()
+    ledger = opened(str(path))
+    write(ledger, *[record(number) for number in range(50)])
+    ledger.close()
+    ledger = opened(str(path), on_event=events)  # which reads all of it once
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096))
+
+    def is_told() -> bool:
+        with contextlib.suppress(LedgerTrouble):
+            asyncio.run(ledger.count())
+        return "ledger_moved_aside" in events.names()
+
+    wait_until(is_told)
+    wait_until(lambda: ledger.state().condition == "ok")
+    assert Path(ledger.state().moved_aside).exists()
+    ledger.close()
+
+
+def test_a_file_that_was_removed_is_begun_afresh(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = opened(str(path))
     write(ledger, record(1))
