@@ -134,7 +134,7 @@ def check_ledger(status: Any) -> list[Finding]:
         ]
     size = f"{ledger.bytes / 1e6:.1f} MB"
     noun = "exchange" if ledger.written == 1 else "exchanges"
-    text = f"{ledger.written:,} {noun} written since the start, {size}"
+    text = f"{ledger.written:,} {noun} written since the manager's start, {size}"
     if ledger.prices_version:
         text += f", prices of {ledger.prices_version}"
     if ledger.dropped:
