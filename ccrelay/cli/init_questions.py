@@ -383,7 +383,7 @@ def _answered(choice: Choice, env: Mapping[str, str], model: str) -> Checked:
     """Ask a provider. Raises _CheckFailed: it refuses, or nothing answers; SetupProblem."""
     with waiting(f"Asking {choice.name}, for a minute at most ..."):
         checked = asyncio.run(check(choice, env, model=model))
-    if not checked.ok and (model or not checked.is_open):
+    if not checked.ok and (model or not checked.is_unproven):
         raise _CheckFailed(checked)
     return checked
 

@@ -54,7 +54,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         latency_ms: until the last answer.
         models: that it lists.
         cost_micros: of the message, millionths of a dollar.
-        is_open: nothing was refused, and nothing proves the key: a message would.
+        is_unproven: nothing was refused, and nothing proves the key: a message would.
     """
 
     ok: bool
@@ -63,7 +63,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float = 0.0
     models: tuple[str, ...] = ()
     cost_micros: int = 0
-    is_open: bool = False
+    is_unproven: bool = False
 
     @property
     def is_of_the_key(self) -> bool:
@@ -225,7 +225,7 @@ class _Check:
     def _unproven(self) -> Checked:
         return Checked(
             ok=False,
-            is_open=True,
+            is_unproven=True,
             message=f"{self._who} answers; whether it accepts the key shows only a request for one "
             "token of a model.",
         )

@@ -92,6 +92,7 @@ class SetupService(setup_pb2_grpc.SetupServicer):
             message=checked.message,
             models=[printable(model) for model in checked.models],
             cost_micros=checked.cost_micros,
+            unproven=checked.is_unproven,
         )
 
     @unary

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63\x63relay/v1/setup.proto\x12\nccrelay.v1\"\x0f\n\rDetectRequest\"s\n\x05\x46ound\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0e\n\x06usable\x18\x04 \x01(\x08\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x0e\n\x06models\x18\x06 \x03(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\"\x91\x01\n\x0e\x44\x65tectResponse\x12 \n\x05\x66ound\x18\x01 \x03(\x0b\x32\x11.ccrelay.v1.Found\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x12\n\nhas_config\x18\x03 \x01(\x08\x12\x10\n\x08keychain\x18\x04 \x01(\x08\x12\x18\n\x10keychain_problem\x18\x05 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x06 \x01(\t\"\x83\x02\n\rSetupProvider\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x10\n\x08variable\x18\x05 \x01(\t\x12#\n\x05store\x18\x06 \x01(\x0e\x32\x14.ccrelay.v1.KeyStore\x12\x14\n\x0cpass_through\x18\x07 \x01(\x08\x12\x39\n\x08settings\x18\x08 \x03(\x0b\x32\'.ccrelay.v1.SetupProvider.SettingsEntry\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"J\n\x0c\x43heckRequest\x12+\n\x08provider\x18\x01 \x01(\x0b\x32\x19.ccrelay.v1.SetupProvider\x12\r\n\x05model\x18\x02 \x01(\t\"u\n\rCheckResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x12\n\nlatency_ms\x18\x02 \x01(\x01\x12\x0e\n\x06status\x18\x03 \x01(\r\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0e\n\x06models\x18\x05 \x03(\t\x12\x13\n\x0b\x63ost_micros\x18\x06 \x01(\x03\"M\n\x0cWriteRequest\x12,\n\tproviders\x18\x01 \x03(\x0b\x32\x19.ccrelay.v1.SetupProvider\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"_\n\rWriteResponse\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\r\x12\x0f\n\x07written\x18\x04 \x03(\t\x12\x0f\n\x07\x63ommand\x18\x05 \x01(\t*l\n\x08KeyStore\x12\x19\n\x15KEY_STORE_UNSPECIFIED\x10\x00\x12\x16\n\x12KEY_STORE_KEYCHAIN\x10\x01\x12\x12\n\x0eKEY_STORE_FILE\x10\x02\x12\x19\n\x15KEY_STORE_ENVIRONMENT\x10\x03\x32\xc4\x01\n\x05Setup\x12?\n\x06\x44\x65tect\x12\x19.ccrelay.v1.DetectRequest\x1a\x1a.ccrelay.v1.DetectResponse\x12<\n\x05\x43heck\x12\x18.ccrelay.v1.CheckRequest\x1a\x19.ccrelay.v1.CheckResponse\x12<\n\x05Write\x12\x18.ccrelay.v1.WriteRequest\x1a\x19.ccrelay.v1.WriteResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63\x63relay/v1/setup.proto\x12\nccrelay.v1\"\x0f\n\rDetectRequest\"s\n\x05\x46ound\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0e\n\x06usable\x18\x04 \x01(\x08\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x0e\n\x06models\x18\x06 \x03(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\"\x91\x01\n\x0e\x44\x65tectResponse\x12 \n\x05\x66ound\x18\x01 \x03(\x0b\x32\x11.ccrelay.v1.Found\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x12\n\nhas_config\x18\x03 \x01(\x08\x12\x10\n\x08keychain\x18\x04 \x01(\x08\x12\x18\n\x10keychain_problem\x18\x05 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x06 \x01(\t\"\x83\x02\n\rSetupProvider\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x10\n\x08variable\x18\x05 \x01(\t\x12#\n\x05store\x18\x06 \x01(\x0e\x32\x14.ccrelay.v1.KeyStore\x12\x14\n\x0cpass_through\x18\x07 \x01(\x08\x12\x39\n\x08settings\x18\x08 \x03(\x0b\x32\'.ccrelay.v1.SetupProvider.SettingsEntry\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"J\n\x0c\x43heckRequest\x12+\n\x08provider\x18\x01 \x01(\x0b\x32\x19.ccrelay.v1.SetupProvider\x12\r\n\x05model\x18\x02 \x01(\t\"\x87\x01\n\rCheckResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x12\n\nlatency_ms\x18\x02 \x01(\x01\x12\x0e\n\x06status\x18\x03 \x01(\r\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0e\n\x06models\x18\x05 \x03(\t\x12\x13\n\x0b\x63ost_micros\x18\x06 \x01(\x03\x12\x10\n\x08unproven\x18\x07 \x01(\x08\"M\n\x0cWriteRequest\x12,\n\tproviders\x18\x01 \x03(\x0b\x32\x19.ccrelay.v1.SetupProvider\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"_\n\rWriteResponse\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\r\x12\x0f\n\x07written\x18\x04 \x03(\t\x12\x0f\n\x07\x63ommand\x18\x05 \x01(\t*l\n\x08KeyStore\x12\x19\n\x15KEY_STORE_UNSPECIFIED\x10\x00\x12\x16\n\x12KEY_STORE_KEYCHAIN\x10\x01\x12\x12\n\x0eKEY_STORE_FILE\x10\x02\x12\x19\n\x15KEY_STORE_ENVIRONMENT\x10\x03\x32\xc4\x01\n\x05Setup\x12?\n\x06\x44\x65tect\x12\x19.ccrelay.v1.DetectRequest\x1a\x1a.ccrelay.v1.DetectResponse\x12<\n\x05\x43heck\x12\x18.ccrelay.v1.CheckRequest\x1a\x19.ccrelay.v1.CheckResponse\x12<\n\x05Write\x12\x18.ccrelay.v1.WriteRequest\x1a\x19.ccrelay.v1.WriteResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SETUPPROVIDER_SETTINGSENTRY']._loaded_options = None
   _globals['_SETUPPROVIDER_SETTINGSENTRY']._serialized_options = b'8\001'
-  _globals['_KEYSTORE']._serialized_start=953
-  _globals['_KEYSTORE']._serialized_end=1061
+  _globals['_KEYSTORE']._serialized_start=972
+  _globals['_KEYSTORE']._serialized_end=1080
   _globals['_DETECTREQUEST']._serialized_start=38
   _globals['_DETECTREQUEST']._serialized_end=53
   _globals['_FOUND']._serialized_start=55
@@ -47,12 +47,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETUPPROVIDER_SETTINGSENTRY']._serialized_end=580
   _globals['_CHECKREQUEST']._serialized_start=582
   _globals['_CHECKREQUEST']._serialized_end=656
-  _globals['_CHECKRESPONSE']._serialized_start=658
-  _globals['_CHECKRESPONSE']._serialized_end=775
-  _globals['_WRITEREQUEST']._serialized_start=777
-  _globals['_WRITEREQUEST']._serialized_end=854
-  _globals['_WRITERESPONSE']._serialized_start=856
-  _globals['_WRITERESPONSE']._serialized_end=951
-  _globals['_SETUP']._serialized_start=1064
-  _globals['_SETUP']._serialized_end=1260
+  _globals['_CHECKRESPONSE']._serialized_start=659
+  _globals['_CHECKRESPONSE']._serialized_end=794
+  _globals['_WRITEREQUEST']._serialized_start=796
+  _globals['_WRITEREQUEST']._serialized_end=873
+  _globals['_WRITERESPONSE']._serialized_start=875
+  _globals['_WRITERESPONSE']._serialized_end=970
+  _globals['_SETUP']._serialized_start=1083
+  _globals['_SETUP']._serialized_end=1279
 # @@protoc_insertion_point(module_scope)

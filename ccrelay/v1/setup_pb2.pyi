@@ -91,20 +91,22 @@ class CheckRequest(_message.Message):
     def __init__(self, provider: _Optional[_Union[SetupProvider, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
 
 class CheckResponse(_message.Message):
-    __slots__ = ("ok", "latency_ms", "status", "message", "models", "cost_micros")
+    __slots__ = ("ok", "latency_ms", "status", "message", "models", "cost_micros", "unproven")
     OK_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     COST_MICROS_FIELD_NUMBER: _ClassVar[int]
+    UNPROVEN_FIELD_NUMBER: _ClassVar[int]
     ok: bool
     latency_ms: float
     status: int
     message: str
     models: _containers.RepeatedScalarFieldContainer[str]
     cost_micros: int
-    def __init__(self, ok: bool = ..., latency_ms: _Optional[float] = ..., status: _Optional[int] = ..., message: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ..., cost_micros: _Optional[int] = ...) -> None: ...
+    unproven: bool
+    def __init__(self, ok: bool = ..., latency_ms: _Optional[float] = ..., status: _Optional[int] = ..., message: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ..., cost_micros: _Optional[int] = ..., unproven: bool = ...) -> None: ...
 
 class WriteRequest(_message.Message):
     __slots__ = ("providers", "dry_run")

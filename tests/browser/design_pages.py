@@ -316,7 +316,10 @@ class PagesDesign(Design):
 
     async def check(self, request: Any, context: Any) -> Any:
         self.asked.append(request)
-        ok = request.provider.key != "wrong" or not request.provider.key
+        if request.provider.key == "untried" and not request.model:
+            said = "It answers; whether it accepts the key shows only a request for one token."
+            return su.CheckResponse(unproven=True, latency_ms=31, message=said, models=[OPUS])
+        ok = request.provider.key != "wrong"
         said = "It answers." if ok else "The key is refused (401): copy it again."
         models = [OPUS, HAIKU] if ok else []
         return su.CheckResponse(

@@ -137,6 +137,38 @@ def test_a_key_is_checked_written_and_forgotten(fake: Door, pages: PagesDesign, 
     assert not is_in_page(page, KEY)
 
 
+def test_a_key_that_is_not_proven_is_no_failure(fake: Door, tabs: Any) -> None:
+    page = tabs(fake).open("#/setup")
+    page.click("text=Another provider")
+    page.select_option("#card-1-type", "zai")
+    page.fill("#card-1-key", "untried")
+    page.click("text=Check, free")
+    page.wait_for_selector(".su-check.warn[role=status] >> text=Not proven yet: It answers;")
+    assert page.locator(".su-check.fail").count() == 0
+    page.click("text=Ask claude-opus-5-5 for one token, billed")
+    page.wait_for_selector(".su-check.ok >> text=It answers.")
+
+
+def test_what_was_said_of_another_key_does_not_stay(fake: Door, tabs: Any) -> None:
+    page = tabs(fake).open("#/setup")
+    page.click("text=Another provider")
+    page.fill("#card-1-key", KEY)
+    page.click("text=Check, free")
+    page.wait_for_selector(".su-check.ok")
+    page.fill("#card-1-key", "wrong")
+    page.wait_for_selector(".su-check", state="detached")
+    # An answer that comes after the change is of what was there before, too.
+    fake.only = "Setup/Write"
+    page.click("text=Check, free")
+    page.wait_for_selector(".state >> text=asking")
+    page.select_option("#card-1-type", "kimi")
+    with page.expect_response("**/ccrelay.v1.Setup/Check"):
+        fake.only = ""
+    page.click("text=See the file first")
+    page.wait_for_selector(".ed-read")
+    assert page.locator(".su-check").count() == 0
+
+
 def test_a_cloud_is_told_what_it_needs(fake: Door, pages: PagesDesign, tabs: Any) -> None:
     page = tabs(fake).open("#/setup")
     page.click("text=Another provider")

@@ -154,6 +154,22 @@ def test_a_relay_without_a_file_takes_the_first_one_over(
     assert config_file(tmp_path) == str(file)
 
 
+def test_a_check_tells_apart_what_is_refused_and_what_is_not_proven(
+    tmp_path: Path, relay: Process, mock: str
+) -> None:
+    found = []
+    settings = {"count_tokens": "estimate"}
+    for key, model in ((KEY, ""), (WRONG, "claude-haiku-4-5")):
+        provider = v1.SetupProvider(
+            type="compatible", base_url=f"http://{mock}", key=key, settings=settings
+        )
+        request = v1.CheckRequest(provider=provider, model=model)
+        checked = call(tmp_path, "Setup/Check", request, v1.CheckResponse)
+        assert isinstance(checked, v1.CheckResponse)
+        found.append((checked.ok, checked.unproven))
+    assert found == [(False, True), (False, False)]
+
+
 def test_init_beside_a_relay_that_runs(tmp_path: Path, relay: Process, mock: str) -> None:
     assert config_file(tmp_path) == ""
     options = ("--provider", "anthropic", "--base-url", f"http://{mock}", "--key-from-env")

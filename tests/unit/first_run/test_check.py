@@ -67,13 +67,12 @@ def test_a_wrong_key_is_refused_in_words(private: FakeProvider) -> None:
 
 
 def test_a_list_for_everybody_proves_nothing(provider: FakeProvider) -> None:
-    choice = Choice(type="openrouter", base_url=provider.url, key=KEY, settings={})
     choice = Choice(
         type="compatible", base_url=provider.url, key=KEY, settings={"count_tokens": "estimate"}
     )
     checked = asked(choice)
     assert not checked.ok
-    assert checked.is_open
+    assert checked.is_unproven
     assert "only a request for one token" in checked.message
     assert checked.models == ("claude-haiku-4-5", "b")
 
@@ -104,7 +103,7 @@ def test_a_page_of_something_else_is_no_provider(provider: FakeProvider) -> None
     provider.body = b"<html>welcome</html>"
     for choice in (anthropic(provider), Choice(type="azure", base_url=provider.url, key=KEY)):
         checked = asked(choice)
-        assert (checked.ok, checked.is_open) == (False, False)
+        assert (checked.ok, checked.is_unproven) == (False, False)
         assert "is not of this API, in spite of status 200" in checked.message
 
 

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { KeyStore } from "../../api/gen/ccrelay/v1/setup_pb.ts";
 import { ActButton } from "../../ui/basic.tsx";
-import { check, type Checked, CheckWord, type Chosen, type Reader } from "./check.tsx";
+import { ASKING, check, type Checked, CheckWord, type Chosen, type Reader } from "./check.tsx";
 import { isMapped, KINDS, kindOf } from "./types.ts";
 
 interface Props {
@@ -55,11 +55,23 @@ export function Card({ number, keychain, keychainProblem, written, onReader, onR
   useEffect(() => {
     if (written && field.current) field.current.value = "";
   }, [written]);
-  const run = async (paid: boolean): Promise<void> => {
-    setChecked({ busy: true, ok: false, text: "", models: [] });
-    setChecked(await check(read(), paid ? model || (checked?.models[0] ?? "") : ""));
-  };
   const models = checked?.models ?? [];
+  const turn = useRef(0);
+  const run = async (paid: boolean): Promise<void> => {
+    const mine = ++turn.current;
+    setChecked({ ...ASKING, models });
+    const came = await check(read(), paid ? model || (models[0] ?? "") : "");
+    if (turn.current === mine) setChecked(came);
+  };
+  /** What was checked is not what stands here any more. */
+  const forget = (): void => {
+    turn.current += 1;
+    setChecked(undefined);
+  };
+  const keep = (next: KeyFrom): void => {
+    if ((next === "variable") !== (from === "variable")) forget();
+    setFrom(next);
+  };
   const id = (name: string): string => `card-${number}-${name}`;
   return (
     <section class="panel" aria-label={`Provider ${number}`}>
@@ -74,16 +86,19 @@ export function Card({ number, keychain, keychainProblem, written, onReader, onR
         )}
       </header>
       <fieldset class="body stack" disabled={written}>
-        <div class="form">
+        <div
+          class="form"
+          onInput={(event) => {
+            // A model is named in what was said of it.
+            if (event.target instanceof Element && event.target.id !== id("model")) forget();
+          }}
+        >
           <label for={id("type")}>Provider</label>
           <select
             class="sel"
             id={id("type")}
             value={type}
-            onChange={(event) => {
-              setType(event.currentTarget.value);
-              setChecked(undefined);
-            }}
+            onChange={(event) => setType(event.currentTarget.value)}
           >
             {KINDS.map((one) => (
               <option key={one.type} value={one.type}>
@@ -143,19 +158,19 @@ export function Card({ number, keychain, keychainProblem, written, onReader, onR
         {kind.hasKey && (
           <fieldset class="row wrap su-store">
             <legend class="vh">Where the key is kept</legend>
-            <Store name={id("store")} is={from === "keychain"} off={!keychain} label="in the keychain" onPick={() => setFrom("keychain")} />
-            <Store name={id("store")} is={from === "file"} label="in a file of yours alone (0600)" onPick={() => setFrom("file")} />
-            <Store name={id("store")} is={from === "variable"} label="in a variable already" onPick={() => setFrom("variable")} />
+            <Store name={id("store")} is={from === "keychain"} off={!keychain} label="in the keychain" onPick={() => keep("keychain")} />
+            <Store name={id("store")} is={from === "file"} label="in a file of yours alone (0600)" onPick={() => keep("file")} />
+            <Store name={id("store")} is={from === "variable"} label="in a variable already" onPick={() => keep("variable")} />
             {!keychain && keychainProblem && <span class="q su-why">No keychain: {keychainProblem}</span>}
           </fieldset>
         )}
         {!written && (
           <div class="row wrap">
-            <ActButton disabled={checked?.busy} onClick={() => void run(false)}>
+            <ActButton disabled={checked?.result === "asking"} onClick={() => void run(false)}>
               Check, free
             </ActButton>
             {(model || models.length > 0) && (
-              <ActButton disabled={checked?.busy} onClick={() => void run(true)}>
+              <ActButton disabled={checked?.result === "asking"} onClick={() => void run(true)}>
                 Ask {model || models[0]} for one token, billed
               </ActButton>
             )}

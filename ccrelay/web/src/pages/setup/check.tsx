@@ -19,18 +19,20 @@ export interface Chosen {
 /** Reads a provider from its fields; the key with it. */
 export type Reader = () => Chosen;
 
+/** What came of a check; `asking`: nothing yet. `unproven` is no failure: a key can be written untried. */
 export interface Checked {
-  busy: boolean;
-  ok: boolean;
+  result: "asking" | "ok" | "unproven" | "failed";
   text: string;
   models: string[];
 }
+
+export const ASKING: Checked = { result: "asking", text: "", models: [] };
 
 export async function check(one: Chosen, model: string): Promise<Checked> {
   try {
     return said(await api.setup.check({ provider: one, model }, { timeoutMs: 60_000 }));
   } catch (error) {
-    return { busy: false, ok: false, text: problemOf(error).text, models: [] };
+    return { result: "failed", text: problemOf(error).text, models: [] };
   }
 }
 
@@ -38,15 +40,25 @@ function said(answer: CheckResponse): Checked {
   const facts = [answer.latencyMs ? `in ${short(answer.latencyMs)}` : "", answer.costMicros ? `cost ${costOfOne(answer.costMicros)}` : ""];
   const extra = facts.filter(Boolean).join(", ");
   const text = `${answer.message || (answer.ok ? "It answers." : "It refuses.")}${extra ? ` (${extra})` : ""}`;
-  return { busy: false, ok: answer.ok, text, models: answer.models };
+  const { models } = answer;
+  if (answer.ok) return { result: "ok", text, models };
+  if (answer.unproven) return { result: "unproven", text: `Not proven yet: ${text} You can go on without.`, models };
+  return { result: "failed", text, models };
 }
+
+const LOOKS = {
+  ok: { icon: "ok", tone: "ok", role: "status" },
+  unproven: { icon: "wait", tone: "warn", role: "status" },
+  failed: { icon: "err", tone: "fail", role: "alert" },
+} as const;
 
 export function CheckWord({ checked }: { checked: Checked | undefined }) {
   if (!checked) return null;
-  if (checked.busy) return <span class="state q2">asking</span>;
+  if (checked.result === "asking") return <span class="state q2">asking</span>;
+  const { icon, tone, role } = LOOKS[checked.result];
   return (
-    <span class={`state su-check ${checked.ok ? "ok" : "fail"}`} role={checked.ok ? "status" : "alert"}>
-      <Icon name={checked.ok ? "ok" : "err"} />
+    <span class={`state su-check ${tone}`} role={role}>
+      <Icon name={icon} />
       <span>{checked.text}</span>
     </span>
   );

@@ -17,7 +17,7 @@ import { ActButton, Cmd, Icon } from "../../ui/basic.tsx";
 import { Failed, Loading, Sk, SkRows } from "../../ui/states.tsx";
 import { Code } from "../config/editor.tsx";
 import { Card } from "./card.tsx";
-import { check, type Checked, CheckWord, type Chosen, type Reader } from "./check.tsx";
+import { ASKING, check, type Checked, CheckWord, type Chosen, type Reader } from "./check.tsx";
 import { isLogin, variableOf } from "./types.ts";
 
 export function SetupPage() {
@@ -206,7 +206,7 @@ function FoundPanel({ found, picked, off, onPick }: FoundProps) {
   const [checks, setChecks] = useState<Record<number, Checked>>({});
   const run = async (i: number, one: Found): Promise<void> => {
     const set = (checked: Checked): void => setChecks((before) => ({ ...before, [i]: checked }));
-    set({ busy: true, ok: false, text: "", models: [] });
+    set(ASKING);
     set(await check(asChosen(one), ""));
   };
   if (!found.length) {
@@ -264,7 +264,7 @@ function FoundPanel({ found, picked, off, onPick }: FoundProps) {
                 </td>
                 <td class="n">
                   {one.usable && !isLogin(one) && (
-                    <ActButton label={`Check ${one.name}`} disabled={checks[i]?.busy} onClick={() => void run(i, one)}>
+                    <ActButton label={`Check ${one.name}`} disabled={checks[i]?.result === "asking"} onClick={() => void run(i, one)}>
                       Check
                     </ActButton>
                   )}
