@@ -13,12 +13,13 @@ try {
     root: here,
     configFile: false,
     logLevel: "warn",
+    ssr: { noExternal: true },
     build: {
       ssr: true,
       outDir: folder,
       rollupOptions: {
         input: Object.fromEntries(names.map((name) => [name.replace(".ts", ""), join(here, name)])),
-        output: { entryFileNames: "[name].mjs" },
+        output: { entryFileNames: "[name].mjs", chunkFileNames: "[name]-[hash].mjs" },
       },
     },
   });

@@ -1,6 +1,5 @@
-// The management API: gRPC-web over the origin that served the page.
-import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
-import { createGrpcWebTransport } from "@connectrpc/connect-web";
+// The management API.
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { Config } from "./gen/ccrelay/v1/config_pb.ts";
 import { Exchanges } from "./gen/ccrelay/v1/exchanges_pb.ts";
 import { Providers } from "./gen/ccrelay/v1/providers_pb.ts";
@@ -8,10 +7,7 @@ import { Relay } from "./gen/ccrelay/v1/relay_pb.ts";
 import { Routing } from "./gen/ccrelay/v1/routing_pb.ts";
 import { Setup } from "./gen/ccrelay/v1/setup_pb.ts";
 import { Usage } from "./gen/ccrelay/v1/usage_pb.ts";
-import { isEndless, openStream } from "./streams.ts";
-
-/** A header that a form cannot send: the relay refuses calls by cookie without the page's key in it. */
-export const PAGE_HEADER = "x-ccrelay-page";
+import { pageTransport } from "./transport.ts";
 
 // Browsers send a cookie to every port of its host; what is stored here, only pages of this origin read.
 export const KEY = "ccrelay.page-key";
@@ -35,20 +31,7 @@ export function keepPageKey(key: string): void {
   }
 }
 
-const marked: Interceptor = (next) => (request) => {
-  request.header.set(PAGE_HEADER, pageKey());
-  return next(request);
-};
-
-const transport = createGrpcWebTransport({
-  baseUrl: location.origin,
-  useBinaryFormat: true,
-  interceptors: [marked],
-  fetch: (input, init) =>
-    isEndless(String(input)) && init
-      ? openStream(String(input), init)
-      : fetch(input, { ...init, credentials: "same-origin", cache: "no-store" }),
-});
+const transport = pageTransport(location.origin, pageKey);
 
 export const api = {
   relay: createClient(Relay, transport),

@@ -11,7 +11,8 @@ const QUIET_MS = 100; // ends a turn
 const TURN_MS = 5_000; // the longest turn
 const UNREAD_MAX = 256; // messages that one reader may leave unread
 const FRAME_MAX = 64 * 1024 * 1024;
-const HEAD = 5;
+/** Bytes before a frame's own: flags and size. */
+export const HEAD = 5;
 const TRAILER = 0x80;
 const OK = new TextEncoder().encode("grpc-status: 0\r\n");
 

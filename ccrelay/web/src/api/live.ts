@@ -1,5 +1,6 @@
 // State of the relay as it changes: one stream of its status, kept open.
 import { effect, signal } from "@preact/signals";
+import { goOn, pause } from "../lib/pause.ts";
 import { api, isSignedOut, problemOf } from "./client.ts";
 import type { Provider } from "./gen/ccrelay/v1/providers_pb.ts";
 import type { Status, WatchStatusResponse } from "./gen/ccrelay/v1/relay_pb.ts";
@@ -42,30 +43,8 @@ const WAITS_MS = [500, 1000, 2000, 4000, 8000];
 const SILENT_MS = 15_000; // the state changes more often; ask after so long
 const ANSWER_MS = 5_000;
 
-let wake: () => void = () => {};
-
 /** Tries at once instead of at `nextTryAt`. */
-export function retryNow(): void {
-  wake();
-}
-
-/** Waits; `retryNow` and the signal end it early. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    }
-    signal.addEventListener("abort", done);
-    const before = wake;
-    wake = () => {
-      before();
-      done();
-    };
-  });
-}
+export const retryNow = goOn;
 
 /**
  * Keeps a stream open while `isWanted`: opens it again when it ends, and later and later when it

@@ -1,6 +1,7 @@
 // Signing in: a one-time code behind `#` becomes a cookie that scripts cannot read.
 import { signal } from "@preact/signals";
-import { KEY, keepPageKey, PAGE_HEADER, pageKey } from "./client.ts";
+import { KEY, keepPageKey, pageKey } from "./client.ts";
+import { PAGE_HEADER } from "./transport.ts";
 
 export type SignIn =
   | "asking"

@@ -38,8 +38,9 @@ function serve(port: MessagePort): void {
     open.clear();
   };
   const look = (): void => {
-    silent = open.size ? silent + 1 : 0;
-    if (silent > SILENT_MAX) leave();
+    silent += 1;
+    // A tab without streams says nothing, and may be gone as well.
+    if (!open.size || silent > SILENT_MAX) leave();
   };
   port.onmessage = (event: MessageEvent<ToWorker>) => {
     const said = event.data;

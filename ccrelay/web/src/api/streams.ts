@@ -3,13 +3,13 @@ import { type Ask, Hub, type Reader } from "./hub.ts";
 import { send } from "./send.ts";
 import type { FromWorker, ToWorker } from "./stream-worker.ts";
 
-const ENDLESS = /\/(WatchStatus|WatchRunning|Tail)$/;
+const ENDLESS = new Set(["WatchStatus", "WatchRunning", "Tail"]);
 const PING_MS = 5_000;
 const UNANSWERED_MAX = 3; // pings after which the worker is given up
 
-/** Whether a call is a stream that never ends. */
-export function isEndless(url: string): boolean {
-  return ENDLESS.test(url);
+/** Whether a method gives a stream that never ends. */
+export function isEndless(method: string): boolean {
+  return ENDLESS.has(method);
 }
 
 interface Opened {
@@ -100,43 +100,56 @@ function hub(): { open: (ask: Ask, reader: Reader) => Opened } {
   return own;
 }
 
-/** As `fetch`, for a stream that never ends. */
-export function openStream(url: string, init: RequestInit): Promise<Response> {
-  const signal = init.signal;
+/** What came: the head of an answer, and its frames, each a message or the trailers, whole. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  frames: AsyncGenerator<Uint8Array<ArrayBuffer>, void>;
+}
+
+/** Asks for a stream that never ends. */
+export function openStream(ask: Ask, signal?: AbortSignal): Promise<Answer> {
+  const unread: Uint8Array<ArrayBuffer>[] = [];
+  let over: { reason: unknown } | null = null; // without a reason it ended in good order
+  let wake = (): void => {};
   return new Promise((resolve, reject) => {
-    let opened: Opened | null = null;
-    let body: ReadableStreamDefaultController<Uint8Array> | null = null;
-    const over = (): void => signal?.removeEventListener("abort", leave);
-    const fail = (reason: unknown): void => {
-      over();
-      reject(reason);
-      body?.error(reason);
-      body = null;
+    if (signal?.aborted) return reject(signal.reason);
+    const end = (reason?: unknown): void => {
+      signal?.removeEventListener("abort", leave);
+      over ??= { reason };
+      reject(reason ?? new TypeError("it ended without an answer")); // where it has not begun
+      wake();
     };
-    function leave(): void {
-      opened?.close();
-      fail(signal?.reason);
+    async function* frames(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+      try {
+        for (;;) {
+          const frame = unread.shift();
+          if (frame) {
+            opened.read();
+            yield frame;
+          } else if (!over) await new Promise<void>((next) => (wake = next));
+          else if (over.reason) throw over.reason;
+          else return;
+        }
+      } finally {
+        opened.close();
+        end();
+      }
     }
-    const stream = new ReadableStream<Uint8Array>(
-      { start: (control) => void (body = control), cancel: leave },
-      { highWaterMark: 0 },
-    );
-    const reader: Reader = {
-      begin: (status, headers) => resolve(new Response(stream, { status, headers })),
+    const opened = hub().open(ask, {
+      begin: (status, headers) => resolve({ status, headers: new Headers(headers), frames: frames() }),
       frame: (bytes) => {
-        body?.enqueue(bytes);
-        opened?.read();
+        unread.push(bytes);
+        wake();
       },
-      end: () => {
-        over();
-        body?.close();
-        body = null;
-      },
-      fail: (text) => fail(new TypeError(text)),
-    };
-    if (signal?.aborted) return fail(signal.reason);
+      end,
+      fail: (text) => end(new TypeError(text)),
+    });
+    function leave(): void {
+      opened.close();
+      unread.length = 0;
+      end(signal?.reason);
+    }
     signal?.addEventListener("abort", leave);
-    const headers = [...new Headers(init.headers)];
-    opened = hub().open({ url, headers, body: new Uint8Array(init.body as ArrayBuffer) }, reader);
   });
 }
