@@ -8,7 +8,7 @@ from ccrelay.cli.connection import Relay
 from ccrelay.cli.format_counts import count, tokens
 from ccrelay.cli.format_money import cost_of_one
 from ccrelay.cli.format_share import percent
-from ccrelay.cli.format_time import countdown, latency, short
+from ccrelay.cli.format_time import countdown, latency
 from ccrelay.cli.screen import Screen
 from ccrelay.cli.table import Cell, Column, draw
 
@@ -101,10 +101,10 @@ def _left_out(answer: Any, now_ms: int, screen: Screen) -> list[str]:
 
 def _target(answer: Any) -> str:
     if not answer.target:
-        return "none now: it would get an error"
+        then = "wait in the queue" if answer.waits_ms else "get an error"
+        return f"none now: it would {then}"
     sent = f" as {answer.sent_model}" if answer.sent_model else ""
-    wait = f", after a wait of {short(answer.waits_ms)}" if answer.waits_ms else ""
-    return f"{answer.target}{sent}{wait}"
+    return f"{answer.target}{sent}"
 
 
 def _labelled(label: str, text: str, screen: Screen, style: str = "") -> list[str]:

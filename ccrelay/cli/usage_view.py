@@ -185,7 +185,7 @@ def _notes(answer: Any, screen: Screen, *, say_money: bool, say_today: bool) -> 
         lines += screen.wrap(f"{join(money)}.")
     facts = []
     if total.moves or total.moved_micros:
-        left = f"{count(total.moves, 'conversation')} left a warm cache"
+        left = f"a warm cache was left {count(total.moves, 'time')}"
         facts.append(f"Lost by moves: {dollars(total.moved_micros)} ({left}).")
     if say_today and answer.today_expected_micros:
         expected = dollars(answer.today_expected_micros)

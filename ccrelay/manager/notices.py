@@ -70,10 +70,10 @@ def _names(names: list[str]) -> str:
 
 def _of_relay(status: v1.Status, unanswered: list[str]) -> Iterator[Notice]:
     if unanswered:
-        verb = "has" if len(unanswered) == 1 else "have"
+        # What is wrong first: lists are cut where there is little room.
         yield _error(
             "relay",
-            f"{_names(unanswered)} {verb} no target that can take a request now.",
+            f"No target can take a request now for {_names(unanswered)}.",
             "ccrelay doctor",
         )
     if status.reload_problem:

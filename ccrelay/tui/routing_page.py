@@ -234,6 +234,8 @@ class ExplainPage(Page):
             return ""
         target = screen.text(self._answer.target)
         model = screen.text(self._form["model"])
+        if not target and self._answer.waits_ms:
+            return screen.paint(f"{model} would wait in the queue now.", "amber")
         if not target:
             return screen.paint(f"{model} could go nowhere now.", "red")
         return screen.paint(f"{model} would go to {target}.", "bold")

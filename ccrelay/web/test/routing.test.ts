@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { Breaker_State, BreakerSchema, Key_State, KeySchema, ProviderSchema } from "../src/api/gen/ccrelay/v1/providers_pb.ts";
 import { term } from "../src/pages/filter.ts";
 import { asked, command, EMPTY, fromParams, readTokens, toParams } from "../src/pages/routing/form.ts";
+import { candidatesNow } from "../src/pages/routing/words.ts";
 import { isLogin, variableOf } from "../src/pages/setup/types.ts";
 
 test("tokens are read as people write them", () => {
@@ -57,4 +60,22 @@ test("what is found is told apart by where it was seen", () => {
   assert.equal(variableOf(found("ollama", "127.0.0.1:11434")), "");
   assert.equal(isLogin(found("anthropic", "login of Claude Code")), true);
   assert.equal(isLogin(found("anthropic", "ANTHROPIC_API_KEY")), false);
+});
+
+test("what keeps targets from being used adds up", () => {
+  const key = (state: Key_State) => create(KeySchema, { state });
+  const breaker = create(BreakerSchema, { state: Breaker_State.OPEN });
+  const providers = [
+    create(ProviderSchema, {
+      enabled: true,
+      breaker,
+      keys: [Key_State.IDLE, Key_State.COOLDOWN, Key_State.REFUSED].map(key),
+    }),
+    create(ProviderSchema, { enabled: true, keys: [Key_State.IN_USE, Key_State.COOLDOWN, Key_State.FULL].map(key) }),
+    create(ProviderSchema, { keys: [key(Key_State.IDLE)] }),
+  ];
+  assert.deepEqual(candidatesNow(providers), [
+    "1 of 7 targets",
+    "2 with open breaker, 1 in cooldown, 1 full, 1 refused, 1 disabled",
+  ]);
 });

@@ -30,9 +30,9 @@ glm-5.3                  297   2.06M        -   15.87M  312.3k  89 %         -  
 ──────────────────────────────────────────────────────────────────────────────────────────────────
 all                    2,697   5.08M   20.31M  374.88M   3.11M  94 %   $121.15   $54.59  $1,031.07
 
-Lost by moves: $1.43 (4 conversations left a warm cache). Today should end near $37.60 at list price.
+Lost by moves: $1.43 (a warm cache was left 4 times). Today should end near $37.60 at list price.
 Prices of 2026-11-22; 0 exchanges without a known price.
-"""  # noqa: E501
+"""
 AT_80 = """\
 Fri 27 Nov to Thu 3 Dec, by model that answered
 
@@ -46,7 +46,7 @@ all             2,697   5.08M   20.31M  374.88M   3.11M  94 %   $121.15   $54.59
 
 Billed $121.15, covered by plans $54.59 at list price, saved by caches
 $1,031.07.
-Lost by moves: $1.43 (4 conversations left a warm cache). Today should end near
+Lost by moves: $1.43 (a warm cache was left 4 times). Today should end near
 $37.60 at list price.
 Prices of 2026-11-22; 0 exchanges without a known price.
 """

@@ -32,9 +32,9 @@ def test_nothing_needs_a_look() -> None:
 def test_models_without_a_target() -> None:
     (notice,) = told(v1.Status(), ("opus", "sonnet"))
     assert notice.severity == v1.Notice.SEVERITY_ERROR
-    assert notice.message == "opus, sonnet have no target that can take a request now."
+    assert notice.message == "No target can take a request now for opus, sonnet."
     (notice,) = told(v1.Status(), tuple(f"m{number}" for number in range(9)))
-    assert "m4 and 4 more have" in notice.message
+    assert notice.message.endswith("for m0, m1, m2, m3, m4 and 4 more.")
 
 
 def test_a_reload_that_failed() -> None:

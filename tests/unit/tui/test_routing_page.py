@@ -67,6 +67,9 @@ def test_a_request_that_can_go_nowhere() -> None:
     shown = opened(Routing__Explain=ro.ExplainResponse())
     lines = shown.press("enter", "enter")
     assert lines[1].startswith(" claude-sonnet-5-5 could go nowhere now.")
+    shown = opened(Routing__Explain=ro.ExplainResponse(waits_ms=3_400))
+    lines = shown.press("enter", "enter")
+    assert lines[1].startswith(" claude-sonnet-5-5 would wait in the queue now.")
 
 
 def test_failures_are_said() -> None:

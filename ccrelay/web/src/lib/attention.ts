@@ -22,15 +22,20 @@ export function verdictOf(now: Status): [string, string] {
   const lost = Number(today?.lost ?? 0n);
   const failovers = Number(today?.failovers ?? 0n);
   const exchanges = Number(today?.exchanges ?? 0n);
+  const lostText = `${count(lost, "exchange was", "exchanges were")} lost today`;
   const handled = failovers
     ? `${count(failovers, "exchange")} needed a second target and got ${failovers === 1 ? "its" : "their"} answer there.`
-    : exchanges
-      ? `${count(exchanges, "exchange")} today, ${exchanges === 1 ? "answered" : "all answered"} by the first target.`
-      : "No exchange yet today.";
-  if (now.state === Status_State.DRAINING) return ["Draining: it ends when what runs has ended.", handled];
-  if (now.state === Status_State.STARTING) return ["Starting: not all workers serve yet.", handled];
-  if (!now.answering) return ["Not answering: for some model no target can be used now.", handled];
-  if (lost) return [`Answering. ${count(lost, "exchange was", "exchanges were")} lost today.`, handled];
+    : lost
+      ? `${count(exchanges, "exchange")} today; none was answered by a second target.`
+      : exchanges
+        ? `${count(exchanges, "exchange")} today, ${exchanges === 1 ? "answered" : "all answered"} by the first target.`
+        : "No exchange yet today.";
+  const second = `${failovers ? count(failovers) : "none"} ${failovers > 1 ? "were" : "was"} answered by a second target.`;
+  const both = lost ? `${lostText}; ${second}` : handled;
+  if (now.state === Status_State.DRAINING) return ["Draining: it ends when what runs has ended.", both];
+  if (now.state === Status_State.STARTING) return ["Starting: not all workers serve yet.", both];
+  if (!now.answering) return ["Not answering: for some model no target can be used now.", both];
+  if (lost) return [`Answering. ${lostText}.`, handled];
   return [`Answering. Nothing was lost today.`, handled];
 }
 

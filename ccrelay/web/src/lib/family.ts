@@ -1,6 +1,7 @@
 // One session as a tree: the main conversation, its sub-agents, and calls beside them.
 import { type Exchange, Outcome } from "../api/gen/ccrelay/v1/exchanges_pb.ts";
 import { endOf } from "../api/feed.ts";
+import { outcomeOf } from "./words.ts";
 
 /** A conversation of a session, or calls of one kind. */
 export interface Branch {
@@ -111,8 +112,7 @@ export function happenings(exchanges: readonly Exchange[]): Happening[] {
       found.push({ ...base, icon: "wait", text: `${who}waited ${(one.queuedMs / 1000).toFixed(1)} s for room at ${one.key}`, micros: 0 });
     }
     if (one.outcome === Outcome.LOST || one.outcome === Outcome.PASSED_ON || one.outcome === Outcome.REFUSED) {
-      const word = one.outcome === Outcome.LOST ? "lost" : one.outcome === Outcome.REFUSED ? "refused" : "error passed on";
-      found.push({ ...base, icon: "err", text: `${who}${one.status || ""} ${word}`.trim(), micros: 0 });
+      found.push({ ...base, icon: "err", text: `${who}${outcomeOf(one).text}`, micros: 0 });
     }
   }
   return found.sort((a, b) => b.atMs - a.atMs);

@@ -215,9 +215,9 @@ function recentOf(rows: readonly Exchange[], nowMs: number): Recent {
 
 function problems(today: Totals): string {
   const parts = [
+    today.lost ? `${count(today.lost)} lost` : "",
     today.failovers ? count(today.failovers, "failover") : "",
     today.passedOn ? count(today.passedOn, "error passed on", "errors passed on") : "",
-    today.lost ? `${count(today.lost)} lost` : "",
   ].filter(Boolean);
   return parts.join(", ") || "all by their first target";
 }
@@ -240,8 +240,9 @@ function Strip({ now, feed, hours }: { now: Status; feed: Feed; hours: readonly 
           <LiveFigure text={count(now.inFlight)} width={1} />
         </dd>
         <dd class="sub">
-          {now.queued ? `${count(now.queued)} waiting for room, ` : ""}
-          {count(recent.requests, "request")}, {tokens(recent.tokens)} tokens a minute
+          {now.queued
+            ? `${count(now.queued)} waiting for room, ${count(recent.requests, "request")}/min`
+            : `${count(recent.requests, "request")}, ${tokens(recent.tokens)} tokens a minute`}
         </dd>
         <Bars values={recent.perMinute} />
       </div>
@@ -347,8 +348,8 @@ function ProvidersPanel({ providers }: { providers: readonly Provider[] }) {
             <tr>
               <th>Name</th>
               <th>Breaker</th>
-              <th class="n">First event</th>
-              <th class="n">Share today</th>
+              <th class="n opt-c">First event</th>
+              <th class="n opt-c">Share today</th>
               <th class="n">Today</th>
             </tr>
           </thead>
@@ -374,10 +375,10 @@ function ProvidersPanel({ providers }: { providers: readonly Provider[] }) {
                       <span class="q">disabled</span>
                     )}
                   </td>
-                  <td class="n">
+                  <td class="n opt-c">
                     <Figure text={latency(firstEventOf(one))} />
                   </td>
-                  <td class="n">{all ? percent(share) : "-"}</td>
+                  <td class="n opt-c">{all ? percent(share) : "-"}</td>
                   <td class="n">{dollars(cost(one))}</td>
                 </tr>
               );

@@ -50,20 +50,17 @@ export function Hop({ label }: { label: string }) {
 export function Where({ one, brief = false }: { one: Exchange; brief?: boolean }) {
   const first = one.attempts > 1 ? detailOf(one.id)?.attempts[0] : undefined;
   const hasMoved = first !== undefined && (first.provider !== one.provider || first.key !== one.key);
+  if (!hasMoved) return <Target provider={one.provider} name={one.key} brief={brief} />;
   return (
-    <>
-      {hasMoved && (
-        <>
-          <span class="tgt">
-            <Mark provider={first.provider} />
-            <span class="vh">{first.provider}/</span>
-            <span class="q">{first.key}</span>
-          </span>
-          <Hop label="failed over to" />
-        </>
-      )}
-      <Target provider={one.provider} name={one.key} brief={brief || hasMoved} />
-    </>
+    <span class="hops">
+      <span class="tgt">
+        <Mark provider={first.provider} />
+        <span class="vh">{first.provider}/</span>
+        <span class="q">{first.key}</span>
+      </span>
+      <Hop label="failed over to" />
+      <Target provider={one.provider} name={one.key} brief />
+    </span>
   );
 }
 

@@ -1,4 +1,5 @@
 // One session: the tree of its conversations, how its prompt grew, what happened.
+import { Fragment } from "preact";
 import { useMemo } from "preact/hooks";
 import type { Exchange, Running } from "../api/gen/ccrelay/v1/exchanges_pb.ts";
 import type { Totals } from "../api/gen/ccrelay/v1/providers_pb.ts";
@@ -139,11 +140,11 @@ function Tree({ id, found, first, until, running, totals }: TreeProps) {
         <thead>
           <tr>
             <th>Conversation</th>
-            <th class="opt-b">Model</th>
-            <th class="opt-a">Target</th>
+            <th class="opt-b t-model">Model</th>
+            <th class="opt-a t-where">Target</th>
             <th class="opt-a t-time">
               <span class="row axis">
-                {[0, 1, 2, 3].map((at) => (
+                {[0, 1.5, 3].map((at) => (
                   <span key={at}>{axisTime(first + quarter * at, 3 * quarter)}</span>
                 ))}
               </span>
@@ -171,8 +172,8 @@ function Tree({ id, found, first, until, running, totals }: TreeProps) {
         <tfoot>
           <tr>
             <td>All</td>
-            <td class="opt-b" />
-            <td class="opt-a" />
+            <td class="opt-b t-model" />
+            <td class="opt-a t-where" />
             <td class="opt-a" />
             <td class="n">{count(sums.turns)}</td>
             <td class="opt-c" />
@@ -232,26 +233,27 @@ function BranchRow(props: {
             </span>
           )}
           {running.length > 0 && (
-            <span class="acc" title="Under way">
-              {"\u00a0"}
+            <span class="acc tw-live" title="Under way">
               <Icon name="live" small />
             </span>
           )}
         </span>
       </td>
-      <td class="opt-b" title={branch.models.map(shortModel).join(", ")}>
+      <td class="opt-b t-model" title={branch.models.map(shortModel).join(", ")}>
         {shortModel(branch.models[0] ?? "-")}
         {branch.models.length > 1 && <span class="q"> +{branch.models.length - 1}</span>}
       </td>
-      <td class="opt-a">
-        {shown.map((target, at) =>
-          target ? (
-            <span key={at}>
-              {at > 0 && <Hop label="then" />}
-              <Target provider={target[0]} name={target[1]} brief />
-            </span>
-          ) : null,
-        )}
+      <td class="opt-a t-where">
+        <span class="hops">
+          {shown.map((target, at) =>
+            target ? (
+              <Fragment key={at}>
+                {at > 0 && <Hop label="then" />}
+                <Target provider={target[0]} name={target[1]} brief />
+              </Fragment>
+            ) : null,
+          )}
+        </span>
       </td>
       <td class="opt-a t-time">
         <Gantt branch={branch} first={first} until={until} running={running} />

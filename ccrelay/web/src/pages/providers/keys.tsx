@@ -24,7 +24,7 @@ import { forecast, keyState, tightest } from "./words.ts";
 /** Columns that are seen, by the widths of `tokens.css`: a cell over more would make the table wider. */
 const columns = signal(10);
 const WIDTHS = [
-  ["(max-width: 720px)", 4],
+  ["(max-width: 720px)", 3],
   ["(max-width: 1100px)", 6],
   ["(max-width: 1279px)", 9],
 ] as const;
@@ -58,7 +58,7 @@ export function Keys({ provider }: { provider: Provider }) {
             <th>Key</th>
             <th class="opt-a">Fingerprint</th>
             <th>State</th>
-            <th class="n">In flight</th>
+            <th class="n opt-a">In flight</th>
             <th class="opt-a">Room left</th>
             <th class="opt-b">Tightest limit</th>
             <th class="opt-b">Windows</th>
@@ -113,7 +113,7 @@ function KeyRows({ provider, one }: { provider: Provider; one: Key }) {
             {said.left && <LiveFigure text={said.left} width={4} />}
           </span>
         </td>
-        <td class="n">{one.inFlight}</td>
+        <td class="n opt-a">{one.inFlight}</td>
         <td class="opt-a">
           <Room room={one.room} />
         </td>
@@ -235,6 +235,8 @@ function Details({ provider, one }: { provider: Provider; one: Key }) {
         <dd>
           <code>{one.fingerprint}</code>
         </dd>
+        <dt>In flight</dt>
+        <dd>{one.inFlight}</dd>
         {one.cooldownReason && (
           <>
             <dt>Rests because</dt>

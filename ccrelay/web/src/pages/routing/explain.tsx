@@ -2,7 +2,7 @@
 import type { Problem } from "../../api/client.ts";
 import type { Candidate, ExplainResponse } from "../../api/gen/ccrelay/v1/routing_pb.ts";
 import { status, tick } from "../../api/live.ts";
-import { countdown, short, tokens } from "../../lib/format.ts";
+import { countdown, tokens } from "../../lib/format.ts";
 import { Cmd, Icon, Target } from "../../ui/basic.tsx";
 import { CLASSES, type Form } from "./form.ts";
 import { facts, priceOfChosen, whyNot } from "./words.ts";
@@ -158,15 +158,16 @@ function Tri({ label, value, onPick }: TriProps) {
 
 function Said({ answer }: { answer: ExplainResponse }) {
   const sentence = answer.choice?.sentence ?? "";
-  const wait = Number(answer.waitsMs);
+  const waits = answer.waitsMs > 0n;
   const sent = answer.sentModel ? ` as ${answer.sentModel}` : "";
   return (
-    <div class={answer.target ? "note info rt-said" : "note fail rt-said"}>
+    <div class={`note ${answer.target ? "info" : waits ? "warn" : "fail"} rt-said`}>
       <div>
         <b>
-          {answer.target ? `${answer.target}${sent}${priceOfChosen(answer)}` : "No target now: it would get an error"}
+          {answer.target
+            ? `${answer.target}${sent}${priceOfChosen(answer)}`
+            : `No target now: it would ${waits ? "wait in the queue" : "get an error"}`}
         </b>
-        {wait > 0 && `After a wait of ${short(wait)}. `}
         {answer.choice?.rule && `Rule ${answer.choice.rule}. `}
         {sentence && `${sentence[0]?.toUpperCase()}${sentence.slice(1)}${sentence.endsWith(".") ? "" : "."} `}
         {answer.affinityTarget &&

@@ -1,6 +1,6 @@
 // What the page says of a decision.
 import type { Candidate, ExplainResponse } from "../../api/gen/ccrelay/v1/routing_pb.ts";
-import type { Provider } from "../../api/gen/ccrelay/v1/providers_pb.ts";
+import type { Key, Provider } from "../../api/gen/ccrelay/v1/providers_pb.ts";
 import { Breaker_State, Key_State } from "../../api/gen/ccrelay/v1/providers_pb.ts";
 import { costOfOne, count, countdown, latency, percent } from "../../lib/format.ts";
 import { isUsable } from "../providers/words.ts";
@@ -77,20 +77,23 @@ export function priceOfChosen(answer: ExplainResponse): string {
   return micros === undefined ? "" : `, for about ${costOfOne(micros)}`;
 }
 
+const REASONS = ["with open breaker", "in cooldown", "full", "refused", "disabled", "not told"];
+
+/** What keeps a target from being used, for as long as it may last the longest; empty: nothing. */
+function keptBy(provider: Provider, key: Key): string {
+  if (!provider.enabled || key.state === Key_State.DISABLED) return "disabled";
+  if (key.state === Key_State.REFUSED) return "refused";
+  if (provider.breaker?.state === Breaker_State.OPEN) return "with open breaker";
+  if (key.state === Key_State.COOLDOWN) return "in cooldown";
+  if (key.state === Key_State.FULL) return "full";
+  return isUsable(key) ? "" : "not told";
+}
+
 /** Targets that can be used, of all, and what keeps the others. */
 export function candidatesNow(providers: readonly Provider[]): [string, string] {
   const keys = providers.flatMap((one) => one.keys.map((key) => [one, key] as const));
-  const usable = keys.filter(
-    ([one, key]) => one.enabled && one.breaker?.state !== Breaker_State.OPEN && isUsable(key),
-  ).length;
-  const number = (state: Key_State): number => keys.filter(([, key]) => key.state === state).length;
-  const open = providers.filter((one) => one.breaker?.state === Breaker_State.OPEN).length;
-  const parts = [
-    open ? `${open} open` : "",
-    number(Key_State.COOLDOWN) ? `${number(Key_State.COOLDOWN)} in cooldown` : "",
-    number(Key_State.FULL) ? `${number(Key_State.FULL)} full` : "",
-    number(Key_State.REFUSED) ? `${number(Key_State.REFUSED)} refused` : "",
-    number(Key_State.DISABLED) ? `${number(Key_State.DISABLED)} disabled` : "",
-  ].filter(Boolean);
-  return [`${usable} of ${count(keys.length, "target")}`, parts.join(", ") || "all can be used"];
+  const found = keys.map(([one, key]) => keptBy(one, key)); // one reason each, so that they add up
+  const number = (reason: string): number => found.filter((one) => one === reason).length;
+  const parts = REASONS.filter(number).map((reason) => `${number(reason)} ${reason}`);
+  return [`${number("")} of ${count(keys.length, "target")}`, parts.join(", ") || "all can be used"];
 }

@@ -89,7 +89,7 @@ export function Chart({ pivot, names, labels, expected, title }: Props) {
         ))}
         {labels.map((label, i) =>
           (last - i) % every === 0 ? (
-            <span class="xl" key={label} style={{ left: percent(x(i), WIDE) }}>
+            <span class={((last - i) / every) % 2 ? "xl opt-a" : "xl"} key={label} style={{ left: percent(x(i), WIDE) }}>
               {label}
             </span>
           ) : null,

@@ -220,7 +220,7 @@ function Figures({ answer }: { answer: QueryResponse }) {
   if (!total) return null;
   const saved = savings(total.savedMicros);
   const lost = [
-    total.moves ? `${count(total.moves, "conversation")} left a warm cache` : "no conversation left a warm cache",
+    total.moves ? `a warm cache was left ${count(total.moves, "time")}` : "no warm cache was left",
     total.failovers ? count(total.failovers, "failover") : "",
   ];
   return (
