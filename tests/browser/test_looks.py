@@ -71,6 +71,48 @@ def test_axe_finds_nothing_in_states(design: Door, tabs: Any, theme: str) -> Non
     assert violations(other) == []
 
 
+@pytest.mark.parametrize(
+    ("address", "method"),
+    [
+        ("sessions", "Usage/ListSessions"),
+        ("usage", "Usage/Query"),
+        ("config", "Config/Get"),
+        ("setup", "Setup/Detect"),
+        ("exchanges", "Exchanges/List"),
+    ],
+)
+def test_axe_finds_nothing_on_a_page_that_could_not_be_read(
+    design: Door, tabs: Any, address: str, method: str
+) -> None:
+    design.errors[method] = (13, "the ledger is closed")
+    page = tabs(design).open(f"#/{address}")
+    page.wait_for_selector("text=could not be")
+    assert violations(page) == []
+
+
+# Whether the middle of what has the focus is behind something else that is fixed.
+COVERED = """() => {
+  const one = document.activeElement.getBoundingClientRect();
+  const seen = document.elementFromPoint(one.left + one.width / 2, one.top + one.height / 2);
+  const other = seen?.closest(".dock, .bar, .drawer");
+  return Boolean(other) && !other.contains(document.activeElement);
+}"""
+
+
+@pytest.mark.parametrize("address", ["now", "exchanges", "exchanges/07f3a1c", "sessions"])
+def test_the_keyboard_finds_nothing_that_is_hidden(design: Door, tabs: Any, address: str) -> None:
+    page = tabs(design, viewport={"width": 360, "height": 780}).open(f"#/{address}")
+    page.wait_for_selector(PAGES[address])
+    seen = 0
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement === document.body"):
+            break
+        assert not page.evaluate(COVERED), page.evaluate("document.activeElement.outerHTML")
+        seen += 1
+    assert seen > 2
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_wider_than_the_window(design: Door, tabs: Any, name: str, size: str) -> None:

@@ -12,5 +12,5 @@ export function NoState({ title, children }: { title: string; children: Componen
   const lost = link.value;
   if (lost.state !== "lost") return <>{isLate && children}</>;
   const problem = { code: UNAVAILABLE, text: lost.problem, gone: true, id: "" };
-  return <Failed title={title} problem={problem} onRetry={retryNow} command="ccrelay doctor" />;
+  return <Failed whole title={title} problem={problem} onRetry={retryNow} command="ccrelay doctor" />;
 }

@@ -44,6 +44,7 @@ export function NowPage() {
       const problem = { code: 14, text: lost.problem, gone: true, id: "" };
       return (
         <Failed
+          whole
           title="The state of the relay could not be read"
           problem={problem}
           onRetry={retryNow}

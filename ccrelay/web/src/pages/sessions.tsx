@@ -73,6 +73,7 @@ export function SessionsPage() {
     if (list.problem) {
       return (
         <Failed
+          whole
           title="The sessions could not be read"
           problem={list.problem}
           onRetry={list.reload}

@@ -53,17 +53,19 @@ export function Empty(props: { title: string; children?: ComponentChildren; comm
   );
 }
 
-/** What the relay said, what still works, an id. */
+/** What the relay said, what still works, an id. `whole`: the page has nothing else. */
 export function Failed(props: {
   title: string;
+  whole?: boolean;
   problem: Problem;
   onRetry: () => void;
   command?: string;
   children?: ComponentChildren;
 }) {
+  const Title = props.whole ? "h1" : "h2";
   return (
     <div class="blank" role="alert">
-      <h2>{props.title}</h2>
+      <Title>{props.title}</Title>
       <p>
         {props.problem.text === SILENT ? (
           SILENT

@@ -35,6 +35,7 @@ export function ConfigPage() {
     if (file.problem) {
       return (
         <Failed
+          whole
           title="The configuration could not be read"
           problem={file.problem}
           onRetry={file.reload}

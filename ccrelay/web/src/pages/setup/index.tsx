@@ -27,6 +27,7 @@ export function SetupPage() {
     if (detected.problem) {
       return (
         <Failed
+          whole
           title="What is here could not be found out"
           problem={detected.problem}
           onRetry={detected.reload}
