@@ -39,10 +39,12 @@ export async function check(one: Chosen, model: string): Promise<Checked> {
 function said(answer: CheckResponse): Checked {
   const facts = [answer.latencyMs ? `in ${short(answer.latencyMs)}` : "", answer.costMicros ? `cost ${costOfOne(answer.costMicros)}` : ""];
   const extra = facts.filter(Boolean).join(", ");
-  const text = `${answer.message || (answer.ok ? "It answers." : "It refuses.")}${extra ? ` (${extra})` : ""}`;
+  const told = answer.message || (answer.ok ? "It answers." : "It refuses.");
+  const sentences = answer.unproven ? `Not proven yet: ${told} You can go on without.` : told;
+  const text = `${sentences}${extra ? ` (${extra})` : ""}`;
   const { models } = answer;
   if (answer.ok) return { result: "ok", text, models };
-  if (answer.unproven) return { result: "unproven", text: `Not proven yet: ${text} You can go on without.`, models };
+  if (answer.unproven) return { result: "unproven", text, models };
   return { result: "failed", text, models };
 }
 
