@@ -79,7 +79,7 @@ VALUE = _pattern(
 
 # ---- words of a sentence: the group is a list of names
 
-_NAMES = rf"({_QUOTE}[a-z]\w{{0,63}}(?:[-_.\[\]]+\w{{1,64}}){{0,12}}{_QUOTE}"
+_NAMES = rf"({_QUOTE}[a-z]\w{{0,63}}(?:[-.\[\]]+\w{{1,64}}){{0,12}}{_QUOTE}"
 _NAMES += rf"(?:(?:, ?(?:and |or )?| and | or | & ){_QUOTE}[a-z][\w.-]{{1,80}}{_QUOTE}){{0,7}})"
 _KIND = r"(?: (?:parameter|tool|field|feature|beta|block|member|option|propert(?:y|ie)|key)s?)?"
 SENTENCES = (

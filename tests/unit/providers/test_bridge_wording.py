@@ -1,4 +1,5 @@
 import re
+import time
 
 import pytest
 
@@ -37,3 +38,30 @@ def test_groups(pattern: re.Pattern[str], text: str, groups: tuple[str | None, .
 )
 def test_errors_about_betas(text: str, is_about_betas: bool) -> None:
     assert (wording.OF_BETAS.search(text) is not None) is is_about_betas
+
+
+PIECES = (
+    *("a", "_", "a_", "a-", "a.", "a[0].", "]", "a ", "a, ", "a and ", "`a`, ", "'a' & ", "a: "),
+    *("unknown ", "unsupported value ", "is not ", "does not support a, ", "beta not ", "must be "),
+    *("invalid beta ", "extra inputs ", "tool types: a, ", "unexpected parameter a"),
+)
+PATTERNS = [
+    one
+    for name, found in sorted(vars(wording).items())
+    if not name.startswith("_")
+    for entry in (found if isinstance(found, tuple) else (found,))
+    for one in (entry if isinstance(entry, tuple) else (entry,))
+    if isinstance(one, re.Pattern)
+]
+
+
+def test_no_text_of_a_provider_keeps_a_pattern_busy() -> None:
+    """What may be read in two ways, again and again, would keep the worker for ever."""
+    assert len(PATTERNS) > 30
+    began_at = time.thread_time()
+    texts = [(piece * 4096)[:4096] for piece in PIECES]
+    for pattern in PATTERNS:
+        for text in texts:
+            pattern.search(text)
+    mean_s = (time.thread_time() - began_at) / len(PATTERNS) / len(texts)
+    assert mean_s < 0.02  # some 0.3 ms; with a pattern of that kind it ends with the suite's limit
