@@ -1,4 +1,4 @@
-"""Builds the Cython extensions of ccrelay/_fast. Everything else stands in pyproject.toml.
+"""Builds the Cython extensions. Everything else stands in pyproject.toml.
 
 Environment switches (for developers; a plain build needs none):
 
@@ -16,6 +16,7 @@ import sys
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 FAST = "ccrelay/_fast"
 HEADERS = [f"{FAST}/{name}.h" for name in ("libssl", "msgpack", "ring", "scan", "shared", "sock")]
@@ -180,7 +181,33 @@ def compiled() -> list[Extension]:
     ]
 
 
+class BuildExtensions(build_ext):
+    """Builds modules side by side; C sources that several are linked with are compiled before.
+
+    Each module would else write the same object file, perhaps while another one is linked with it.
+    """
+
+    def build_extensions(self) -> None:
+        """Compile shared sources, then build as usual."""
+        objects: dict[str, list[str]] = {}
+        for extension in self.extensions:
+            shared = [source for source in extension.sources if source.startswith(f"{FAST}/")]
+            for source in shared:
+                if source not in objects:
+                    objects[source] = self.compiler.compile(
+                        [source],
+                        output_dir=self.build_temp,
+                        include_dirs=extension.include_dirs,
+                        extra_postargs=extension.extra_compile_args,
+                    )
+                extension.sources.remove(source)
+                extension.depends.append(source)
+                extension.extra_objects += objects[source]
+        super().build_extensions()
+
+
 setup(
+    cmdclass={"build_ext": BuildExtensions},
     ext_modules=[
         *cythonize(extensions(), compiler_directives=DIRECTIVES, build_dir=C_FOLDER),
         *cythonize(compiled(), compiler_directives=PURE_DIRECTIVES, build_dir=C_FOLDER),
