@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import Iterator
 
@@ -123,10 +124,20 @@ async def blind(_: Peer) -> None:
     await asyncio.Event().wait()
 
 
+def _bound() -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a test may listen there later
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+# Bound for as long as the process lasts: a port that is free is soon another process's.
+_REFUSING = itertools.cycle([_bound() for _ in range(8)])
+
+
 def refused_url() -> str:
-    """A base URL where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return f"http://127.0.0.1:{sock.getsockname()[1]}"
+    """A base URL at which no process listens; one of eight in turn."""
+    return f"http://127.0.0.1:{next(_REFUSING).getsockname()[1]}"
 
 
 @contextlib.contextmanager
