@@ -65,8 +65,8 @@ class Connections:
     def add(self, connection: Connection) -> bool:
         """Add one; whether there is room.
 
-        At the limit the one that was idle longest is closed, of those without a call of a caller
-        who has shown who they are: opening connections thus shuts no other caller out.
+        At the limit the one that was idle longest is closed, of those without a call that was
+        authorised: opening connections thus shuts no other caller out.
         """
         if len(self._all) >= self._limit:
             idle = [each for each in self._all.values() if each.calls == 0]
